@@ -1,0 +1,66 @@
+//! bcrypt, by the crate of that name; its bounds are checked here, since the crate takes any cost.
+
+use base64::Engine;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use super::{BCRYPT_COST_MAX, FormatFault};
+
+/// The lowest cost that bcrypt defines.
+const COST_MIN: u8 = 4;
+
+/// `$2y$10$`, 22 characters of salt and 31 of hash.
+const LENGTH: usize = 60;
+
+const ALPHABET: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::BCRYPT, NO_PAD);
+
+/// What [`waste`] checks against: the salt and hash of nobody's password.
+const NOBODY: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+
+/// The cost of a well-formed bcrypt text, within bounds.
+pub(super) fn cost(text: &[u8]) -> Result<u8, FormatFault> {
+    let (Some(&[tens, ones, b'$']), Some((salt, hash))) =
+        (text.get(4..7), text.get(7..LENGTH).and_then(|rest| rest.split_at_checked(22)))
+    else {
+        return Err(FormatFault::BcryptDamaged);
+    };
+    let cost = match (tens, ones) {
+        (b'0'..=b'9', b'0'..=b'9') => (tens - b'0') * 10 + (ones - b'0'),
+        _ => return Err(FormatFault::BcryptDamaged),
+    };
+    let decodes = ALPHABET.decode(salt).is_ok() && ALPHABET.decode(hash).is_ok();
+    if text.len() != LENGTH || !decodes {
+        return Err(FormatFault::BcryptDamaged);
+    }
+    if !(COST_MIN..=BCRYPT_COST_MAX).contains(&cost) {
+        return Err(FormatFault::BcryptCost(cost));
+    }
+    Ok(cost)
+}
+
+/// Checks a password. What is beyond 72 bytes is not looked at, as the htpasswd tool, Apache and
+/// nginx have it; an error of the crate's is a "no".
+pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
+    match std::str::from_utf8(text) {
+        Ok(text) => ::bcrypt::verify(password, text).unwrap_or(false),
+        Err(_) => false,
+    }
+}
+
+/// Does the work of one check of the given cost, for nobody.
+pub(super) fn waste(cost: u8, password: &[u8]) {
+    let text = format!("$2y${cost:02}${NOBODY}");
+    std::hint::black_box(verify(text.as_bytes(), password));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_for_nobody_is_real_work() {
+        // An ill-formed text would be refused at once, and tell an unknown user by its speed.
+        let text = format!("$2y$04${NOBODY}");
+        assert_eq!(cost(text.as_bytes()), Ok(4));
+        assert!(matches!(::bcrypt::verify("x", &text), Ok(false)));
+    }
+}

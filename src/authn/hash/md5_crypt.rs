@@ -1,0 +1,92 @@
+//! Apache's `$apr1$`: Poul-Henning Kamp's MD5 crypt under another magic (apr's `apr_md5.c`).
+
+use md5::{Digest, Md5};
+use subtle::ConstantTimeEq;
+
+use super::FormatFault;
+
+/// The magic of Apache's variant.
+pub(super) const APR1: &[u8] = b"$apr1$";
+
+/// More characters of salt are not looked at by the algorithm; a text that has them is damaged.
+const SALT_MAX: usize = 8;
+
+/// The characters of the encoded 16-byte digest.
+const DIGEST_LENGTH: usize = 22;
+
+const ITOA64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The salt and the encoded digest of a text with this magic.
+fn parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = text.strip_prefix(APR1)?;
+    let dollar = rest.iter().position(|b| *b == b'$')?;
+    let (salt, digest) = rest.split_at_checked(dollar)?;
+    let digest = digest.strip_prefix(b"$")?;
+    let fits = (1..=SALT_MAX).contains(&salt.len()) && digest.len() == DIGEST_LENGTH;
+    (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((salt, digest))
+}
+
+/// Says whether the text has the shape of an apr1 hash.
+pub(super) fn check(text: &[u8]) -> Result<(), FormatFault> {
+    parts(text).map(|_| ()).ok_or(FormatFault::Apr1Damaged)
+}
+
+/// Checks a password against the text.
+pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
+    parts(text).is_some_and(|(salt, digest)| encode(&crypt(salt, password)).ct_eq(digest).into())
+}
+
+/// Does the work of one check, for nobody.
+pub(super) fn waste(password: &[u8]) {
+    std::hint::black_box(encode(&crypt(b"nobodyNo", password)));
+}
+
+/// The algorithm, step for step as `apr_md5_encode` has it.
+fn crypt(salt: &[u8], password: &[u8]) -> [u8; 16] {
+    let inner = Md5::new().chain_update(password).chain_update(salt).chain_update(password).finalize();
+    let mut outer = Md5::new().chain_update(password).chain_update(APR1).chain_update(salt);
+    for block in password.chunks(16) {
+        outer.update(inner.get(..block.len()).unwrap_or_default());
+    }
+    let mut bits = password.len();
+    while bits != 0 {
+        // The original takes a zero where one expects the digest; every htpasswd file depends on it.
+        outer.update(if bits & 1 == 1 { &[0][..] } else { password.get(..1).unwrap_or_default() });
+        bits >>= 1;
+    }
+    let mut digest = outer.finalize();
+    for round in 0..1000_u32 {
+        let mut next = Md5::new();
+        let odd = round & 1 == 1;
+        next.update(if odd { password } else { &digest });
+        if !round.is_multiple_of(3) {
+            next.update(salt);
+        }
+        if !round.is_multiple_of(7) {
+            next.update(password);
+        }
+        next.update(if odd { &digest[..] } else { password });
+        digest = next.finalize();
+    }
+    digest.into()
+}
+
+/// MD5 crypt's own order of bytes and bits.
+fn encode(digest: &[u8; 16]) -> [u8; DIGEST_LENGTH] {
+    let [d0, d1, d2, d3, d4, d5, d6, d7, d8, d9, d10, d11, d12, d13, d14, d15] = digest.map(u32::from);
+    let groups = [
+        (d0 << 16 | d6 << 8 | d12, 4),
+        (d1 << 16 | d7 << 8 | d13, 4),
+        (d2 << 16 | d8 << 8 | d14, 4),
+        (d3 << 16 | d9 << 8 | d15, 4),
+        (d4 << 16 | d10 << 8 | d5, 4),
+        (d11, 2),
+    ];
+    let mut text = [0; DIGEST_LENGTH];
+    let characters =
+        groups.into_iter().flat_map(|(bits, count)| (0..count).map(move |i| bits >> (6 * i) & 63));
+    for (place, index) in text.iter_mut().zip(characters) {
+        *place = ITOA64.get(index as usize).copied().unwrap_or(b'.');
+    }
+    text
+}

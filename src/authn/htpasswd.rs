@@ -1,0 +1,128 @@
+//! The htpasswd file as an authenticator: the file in force, and the look-up of one user's line.
+
+pub mod file;
+pub mod reload;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use self::file::{Entry, UserFile};
+use super::Fingerprint;
+
+/// The fingerprint of a line that is not there.
+const ABSENT: Fingerprint = [0; 16];
+
+/// The name under which this authenticator vouches, in `X-Auth-By`.
+const NAME: &str = "htpasswd";
+
+/// The users of the htpasswd file that is in force.
+#[derive(Debug)]
+pub struct Htpasswd {
+    name: Arc<str>,
+    users: ArcSwap<UserFile>,
+}
+
+impl Htpasswd {
+    /// Starts from a file that was read and found good.
+    pub fn new(users: UserFile) -> Self {
+        Self { name: NAME.into(), users: ArcSwap::from_pointee(users) }
+    }
+
+    /// Puts another file in force, for every look-up from now on.
+    pub fn replace(&self, users: UserFile) {
+        self.users.store(Arc::new(users));
+    }
+
+    /// The file in force.
+    pub fn users(&self) -> Arc<UserFile> {
+        self.users.load_full()
+    }
+
+    /// Finds the line of `user`, and holds on to the file that it stands in.
+    pub fn look_up(&self, user: &[u8]) -> Lookup {
+        let users = self.users.load_full();
+        let entry = users.find(user);
+        Lookup { users, entry, by: Arc::clone(&self.name) }
+    }
+}
+
+/// One user's line, or its absence, in the file that was in force at the time.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    users: Arc<UserFile>,
+    entry: Option<Entry>,
+    by: Arc<str>,
+}
+
+impl Lookup {
+    /// Changes whenever the line does.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.entry.as_ref().map_or(ABSENT, |entry| entry.fingerprint)
+    }
+
+    /// The authenticator's name.
+    pub fn by(&self) -> Arc<str> {
+        Arc::clone(&self.by)
+    }
+
+    /// Checks `password`: `None` where there is no such user. Every "no" takes the same time,
+    /// whether the user is unknown, his line is damaged, or his password another.
+    pub fn check(&self, password: &[u8]) -> Option<bool> {
+        let format = self.entry.as_ref().and_then(|entry| entry.format);
+        if let (Some(entry), Some(format)) = (&self.entry, format)
+            && format.verify(self.users.hash_text(entry), password)
+        {
+            return Some(true);
+        }
+        self.users.costliest().rest_of_refusal(format, password);
+        self.entry.as_ref().map(|_| false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file::parse;
+    use super::*;
+
+    fn htpasswd(text: &str) -> Htpasswd {
+        Htpasswd::new(parse(text.as_bytes().to_vec(), &[7; 32]).users)
+    }
+
+    const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"; // "password"
+
+    #[test]
+    fn the_right_password_is_accepted_and_nothing_else_is() {
+        let users = htpasswd(ALICE);
+        assert_eq!(users.look_up(b"alice").check(b"password"), Some(true));
+        assert_eq!(users.look_up(b"alice").check(b"Password"), Some(false));
+        assert_eq!(users.look_up(b"alice").check(b"password\0"), Some(false));
+        assert_eq!(users.look_up(b"Alice").check(b"password"), None);
+    }
+
+    #[test]
+    fn a_damaged_line_makes_its_user_rejected_and_not_unknown() {
+        let users = htpasswd("alice:$2y$\n");
+        assert_eq!(users.look_up(b"alice").check(b"password"), Some(false));
+    }
+
+    #[test]
+    fn a_look_up_keeps_the_line_that_it_found() {
+        let users = htpasswd(ALICE);
+        let before = users.look_up(b"alice");
+        users.replace(parse(b"alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec(), &[7; 32]).users);
+        let after = users.look_up(b"alice");
+        assert_ne!(before.fingerprint(), after.fingerprint());
+        assert_eq!(before.check(b"password"), Some(true));
+        assert_eq!(after.check(b"password"), Some(false));
+    }
+
+    #[test]
+    fn another_users_line_leaves_the_fingerprint_alone() {
+        let users = htpasswd(ALICE);
+        let before = users.look_up(b"alice").fingerprint();
+        users.replace(parse(format!("# new\nbob:x\n{ALICE}").into_bytes(), &[7; 32]).users);
+        assert_eq!(users.look_up(b"alice").fingerprint(), before);
+        assert_ne!(users.look_up(b"bob").fingerprint(), users.look_up(b"carol").fingerprint());
+    }
+}

@@ -1,0 +1,266 @@
+//! Reading an htpasswd file: its lines, their faults, and a compact index of its users.
+//!
+//! The rules are those of the readers that people's files were written for: nginx's
+//! `ngx_http_auth_basic_module` and Apache's `mod_authn_file`. A `#` opens a comment line, blank
+//! lines count for nothing, a CR before the line's end is no part of it, a third field is ignored,
+//! and of two lines for one user the first counts. A bad line costs that line alone; its user is
+//! then refused rather than unknown.
+//!
+//! The text stays as it was read and the index points into it: one allocation holds all names and
+//! hashes, so that a million users take little more than their file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+
+use super::super::Fingerprint;
+use super::super::hash::{Costliest, Format};
+use crate::identity::{Username, UsernameFault};
+
+/// The longest line, in bytes. The longest hash in use has about 130; nginx gives up at 4,096 for
+/// a user's line.
+const LINE_MAX: usize = 4096;
+
+/// Bad lines that are described one by one; a file with more is not an htpasswd file.
+pub const FAULTS_MAX: usize = 1000;
+
+/// What was found at a place in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Counted from 1.
+    pub line: usize,
+    /// In bytes, counted from 1.
+    pub column: usize,
+    /// What is wrong and what to do; never any of the hash.
+    pub what: String,
+    /// Whether the line's user can't log in because of it.
+    pub costs_the_line: bool,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.what)
+    }
+}
+
+/// One user's line.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    name: (u32, u16),
+    hash: (u32, u16),
+    /// `None` where the hash can't be checked.
+    pub format: Option<Format>,
+    /// Of the name and the hash.
+    pub fingerprint: Fingerprint,
+}
+
+/// The users of one file, looked up by name.
+pub struct UserFile {
+    text: Vec<u8>,
+    index: HashTable<Entry>,
+    hasher: RandomState,
+    costliest: Costliest,
+    bad_lines: usize,
+}
+
+/// What reading a file gave.
+#[derive(Debug)]
+pub struct Parsed {
+    /// Its users.
+    pub users: UserFile,
+    /// In the order of the lines, [`FAULTS_MAX`] of them at most.
+    pub faults: Vec<Fault>,
+}
+
+/// Reads the text of an htpasswd file. `key` makes the fingerprints: another for each process.
+pub fn parse(text: Vec<u8>, key: &[u8; 32]) -> Parsed {
+    let mut reader = Reader { key, users: UserFile::empty(), faults: Vec::new() };
+    let mut start = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let mut number = 0;
+    while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
+        let length = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        number += 1;
+        reader.line(&text, number, start, start + length);
+        start += length + 1;
+    }
+    reader.users.text = text;
+    Parsed { users: reader.users, faults: reader.faults }
+}
+
+struct Reader<'k> {
+    key: &'k [u8; 32],
+    users: UserFile,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, text: &[u8], number: usize, start: usize, end: usize) {
+        let raw = text.get(start..end).unwrap_or_default();
+        let line = raw.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            return;
+        }
+        let indent = raw.len() - raw.trim_ascii_start().len();
+        let colon = line.iter().position(|b| *b == b':');
+        let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
+        let name_at = start + indent;
+        if let Err(fault) = Username::check(name) {
+            let remedy = match fault {
+                UsernameFault::Empty => "; write NAME:HASH",
+                _ => "; no client could send it: remove the line",
+            };
+            return self.fault(number, indent + 1, format!("{fault}{remedy}"), true);
+        }
+        let (hash_at, hash) = match colon {
+            None => (name_at + name.len(), Err("there is no colon behind the user name")),
+            Some(colon) => {
+                let rest = line.get(colon + 1..).unwrap_or_default();
+                let hash = rest.split(|b| *b == b':').next().unwrap_or_default();
+                (name_at + colon + 1, Ok(hash))
+            }
+        };
+        let recognised = match hash {
+            _ if line.len() > LINE_MAX => Err(format!("the line is longer than {LINE_MAX} bytes")),
+            Ok(hash) => Format::recognise(hash).map_err(|fault| fault.to_string()),
+            Err(missing) => Err(missing.to_owned()),
+        };
+        let format = recognised.as_ref().ok().copied();
+        if let Err(what) = recognised {
+            let user = String::from_utf8_lossy(name);
+            let what =
+                format!("{what}; {user} can't log in: set the password anew with htpasswd -B FILE {user}");
+            self.fault(number, hash_at - start + 1, what, true);
+        }
+        let hash = hash.unwrap_or_default();
+        let cut = hash.get(..LINE_MAX).unwrap_or(hash);
+        if !self.insert(text, (name_at, name), (hash_at, cut), format) {
+            let what = format!(
+                "{} stands in an earlier line, which counts; remove one",
+                String::from_utf8_lossy(name)
+            );
+            self.fault(number, indent + 1, what, false);
+        }
+    }
+
+    /// Says whether the user is new.
+    fn insert(
+        &mut self,
+        text: &[u8],
+        name: (usize, &[u8]),
+        hash: (usize, &[u8]),
+        format: Option<Format>,
+    ) -> bool {
+        let users = &mut self.users;
+        let (hasher, name_of) = (&users.hasher, |e: &Entry| span(text, e.name));
+        let hashed = hasher.hash_one(name.1);
+        if users.index.find(hashed, |entry| name_of(entry) == name.1).is_some() {
+            return false;
+        }
+        // Files are bounded far below 4 GiB and names and hashes to a line; what does not fit even
+        // so becomes an empty span, which matches nobody.
+        let place = |(at, bytes): (usize, &[u8])| {
+            u32::try_from(at).ok().zip(u16::try_from(bytes.len()).ok()).unwrap_or((0, 0))
+        };
+        let entry = Entry {
+            name: place(name),
+            hash: place(hash),
+            format,
+            fingerprint: fingerprint(self.key, name.1, hash.1),
+        };
+        match format {
+            Some(format) => users.costliest.include(format),
+            None => users.bad_lines += 1,
+        }
+        users.index.insert_unique(hashed, entry, |entry| hasher.hash_one(name_of(entry)));
+        true
+    }
+
+    fn fault(&mut self, line: usize, column: usize, what: String, costs_the_line: bool) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault { line, column, what, costs_the_line });
+        }
+    }
+}
+
+fn span(text: &[u8], (at, length): (u32, u16)) -> &[u8] {
+    text.get(at as usize..).and_then(|rest| rest.get(..usize::from(length))).unwrap_or_default()
+}
+
+fn fingerprint(key: &[u8; 32], name: &[u8], hash: &[u8]) -> Fingerprint {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&(name.len() as u64).to_le_bytes()).update(name).update(hash);
+    let mut short = Fingerprint::default();
+    hasher.finalize_xof().fill(&mut short);
+    short
+}
+
+impl UserFile {
+    fn empty() -> Self {
+        Self {
+            text: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            costliest: Costliest::default(),
+            bad_lines: 0,
+        }
+    }
+
+    /// The line of `user`, if there is one.
+    pub fn find(&self, user: &[u8]) -> Option<Entry> {
+        let hashed = self.hasher.hash_one(user);
+        self.index.find(hashed, |entry| span(&self.text, entry.name) == user).cloned()
+    }
+
+    /// The text behind the colon of a line of this file.
+    pub fn hash_text(&self, entry: &Entry) -> &[u8] {
+        span(&self.text, entry.hash)
+    }
+
+    /// What a refusal has to cost.
+    pub fn costliest(&self) -> Costliest {
+        self.costliest
+    }
+
+    /// Users in the file, those with a bad line included.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no user at all.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Users whose line can't be used.
+    pub fn bad_lines(&self) -> usize {
+        self.bad_lines
+    }
+
+    /// How many users there are of each format, by the format's name.
+    pub fn formats(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for format in self.index.iter().filter_map(|entry| entry.format) {
+            *counts.entry(format.name()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The lowest and the highest bcrypt cost, where they differ.
+    pub fn bcrypt_spread(&self) -> Option<(u8, u8)> {
+        let costs = || {
+            self.index.iter().filter_map(|entry| match entry.format {
+                Some(Format::Bcrypt(cost)) => Some(cost),
+                _ => None,
+            })
+        };
+        costs().min().zip(costs().max()).filter(|(low, high)| low != high)
+    }
+}
+
+impl fmt::Debug for UserFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserFile({} users)", self.len())
+    }
+}

@@ -1,0 +1,148 @@
+//! The command line: its words, made from the table of settings, and what each command does.
+
+pub mod check;
+pub mod health;
+pub mod serve;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+
+use crate::settings::layers::{Given, Layer, Layers};
+use crate::settings::table::SETTINGS;
+use crate::settings::{Fault, Origin, Settings};
+
+/// What was asked for can't be understood (BSD's and clap's own).
+const USAGE: u8 = 2;
+
+/// The whole command line.
+pub fn command() -> Command {
+    let url = Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .help("http://HOST:PORT or unix:/path, instead of the first listener");
+    let shell = Arg::new("shell")
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(value_parser!(clap_complete::Shell));
+    Command::new("doorward")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Answers nginx's auth_request from an htpasswd file")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(Command::new("serve").about("Answer nginx")))
+        .subcommand(with_settings(
+            Command::new("check").about(
+                "Check the settings and the htpasswd file: every fault at once, exit 1 if there is one",
+            ),
+        ))
+        .subcommand(
+            with_settings(
+                Command::new("health").about("Ask a running doorward whether it is ready: exit 0 if so"),
+            )
+            .arg(url),
+        )
+        .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
+}
+
+fn with_settings(command: Command) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .help("the settings file, in TOML [env: DOORWARD_CONFIG]");
+    let settings = SETTINGS.iter().map(|setting| {
+        let default = match setting.default {
+            "" => String::new(),
+            text => format!(" [default: {text}]"),
+        };
+        Arg::new(setting.key)
+            .long(setting.flag())
+            .value_name(setting.placeholder)
+            .help(format!("{}{default} [env: {}]", setting.help, setting.variable()))
+            .action(if setting.many { ArgAction::Append } else { ArgAction::Set })
+    });
+    command.arg(config).args(settings)
+}
+
+/// What was given on the command line of a subcommand.
+fn flags(matches: &ArgMatches) -> Layer {
+    let mut layer = Layer::new();
+    for setting in SETTINGS {
+        let Some(values) = matches.get_many::<String>(setting.key) else { continue };
+        let origin = Origin::Flag(setting.flag());
+        // A list may also be given as in the environment, with commas.
+        let texts = values.flat_map(|value| match setting.many {
+            true => value.split(',').map(|part| part.trim().to_owned()).collect(),
+            false => vec![value.clone()],
+        });
+        layer.insert(setting.key, texts.map(|text| Given { text, origin: origin.clone() }).collect());
+    }
+    layer
+}
+
+/// The settings of all layers, or every fault in them.
+fn settings(matches: &ArgMatches) -> Result<Settings, Vec<Fault>> {
+    let layers = Layers::with_flags(flags(matches)).with_environment(std::env::vars_os());
+    let config = matches.get_one::<String>("config").cloned();
+    let config = config.or_else(|| std::env::var("DOORWARD_CONFIG").ok().filter(|path| !path.is_empty()));
+    match config {
+        Some(path) => layers.with_file(&path),
+        None => layers,
+    }
+    .settle()
+}
+
+/// Runs the command that `arguments` ask for.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Where stdout and stderr are closed there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    match matches.subcommand() {
+        Some(("completions", matches)) => completions(matches),
+        Some((name, matches)) => match settings(matches) {
+            Ok(settings) if name == "serve" => serve::run(settings),
+            Ok(settings) if name == "check" => check::run(&settings),
+            Ok(settings) => health::run(&settings, matches.get_one::<String>("url").map(String::as_str)),
+            Err(faults) => report(&faults),
+        },
+        None => ExitCode::from(USAGE),
+    }
+}
+
+/// Tells every fault. A flag that can't be read is a matter of usage.
+fn report(faults: &[Fault]) -> ExitCode {
+    for fault in faults {
+        complain(&fault.to_string());
+    }
+    let usage = faults.iter().any(|fault| matches!(fault.origin, Origin::Flag(_)));
+    if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+/// One line on stderr.
+fn complain(what: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "doorward: {what}");
+}
+
+/// One line on stdout.
+fn say(what: &str) {
+    // The same.
+    let _ = writeln!(std::io::stdout(), "{what}");
+}
+
+fn completions(matches: &ArgMatches) -> ExitCode {
+    let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") else {
+        return ExitCode::from(USAGE);
+    };
+    clap_complete::generate(*shell, &mut command(), "doorward", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}

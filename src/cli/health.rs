@@ -1,0 +1,92 @@
+//! `doorward health`: for a container's health check, in an image that has no other program.
+//!
+//! One fixed request and the first line of its answer; no library for it would be smaller.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{complain, say};
+use crate::settings::{Listen, Settings};
+
+/// How long each step may take. Health checks are asked every few seconds.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The most of an answer that is read; a real one has a few hundred bytes.
+const ANSWER_MAX: u64 = 4096;
+
+/// Asks `/readyz` at `url`, or else at the first listener of the settings.
+pub(super) fn run(settings: &Settings, url: Option<&str>) -> ExitCode {
+    let asked = match (url, settings.listen.first()) {
+        (Some(url), _) => ask_url(url),
+        (None, Some(listen)) => ask(&reachable(listen)),
+        (None, None) => Err(io::Error::other("there is no listener; use --url")),
+    };
+    match asked {
+        Ok(answer) => {
+            let mut lines = answer.lines();
+            let ready = lines.next().is_some_and(|line| line.split(' ').nth(1) == Some("200"));
+            let body =
+                lines.skip_while(|line| !line.is_empty()).nth(1).unwrap_or("no answer that could be read");
+            if ready {
+                say(body);
+                return ExitCode::SUCCESS;
+            }
+            complain(&format!("not ready: {body}"));
+        }
+        Err(error) => complain(&format!("not ready: {error}")),
+    }
+    ExitCode::FAILURE
+}
+
+/// An address that is listened on may be "all of them", which can't be connected to everywhere.
+fn reachable(listen: &Listen) -> Listen {
+    match listen {
+        Listen::Tcp(address) if address.ip().is_unspecified() => {
+            let ip = match address.ip() {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            };
+            Listen::Tcp(SocketAddr::new(ip, address.port()))
+        }
+        other => other.clone(),
+    }
+}
+
+fn ask_url(url: &str) -> io::Result<String> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        return ask(&Listen::Unix(path.into()));
+    }
+    let wrong = || io::Error::other(format!("{url}: write http://HOST:PORT or unix:/path"));
+    let authority = url.strip_prefix("http://").ok_or_else(wrong)?.split('/').next().unwrap_or_default();
+    let address = authority.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)?;
+    ask(&Listen::Tcp(address))
+}
+
+fn ask(listen: &Listen) -> io::Result<String> {
+    let at = |error: io::Error| io::Error::other(format!("{listen}: {error}"));
+    match listen {
+        Listen::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, PATIENCE).map_err(at)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            exchange(stream).map_err(at)
+        }
+        Listen::Unix(path) => {
+            let stream = UnixStream::connect(Path::new(path)).map_err(at)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            exchange(stream).map_err(at)
+        }
+    }
+}
+
+fn exchange(mut stream: impl Read + Write) -> io::Result<String> {
+    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: doorward\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,70 @@
+//! Time as a value: what has a deadline asks a [`Clock`], so that a test can move it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A point in the process's own time: milliseconds since its [`Clock`] was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The moment `millis` milliseconds after the clock was made.
+    pub fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the clock was made.
+    pub fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `span` on; a span beyond 500 million years is cut there.
+    pub fn plus(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// How long ago `earlier` was; zero where it is still to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where the time comes from. Clones show the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(Instant),
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's monotonic clock: a change of the date does not move it.
+    pub fn system() -> Self {
+        Self(Source::System(Instant::now()))
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    pub fn manual() -> Self {
+        Self(Source::Manual(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Moment {
+        match &self.0 {
+            Source::System(start) => Moment::default().plus(start.elapsed()),
+            Source::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock on; the system's clock can't be moved, and is left alone.
+    pub fn advance(&self, span: Duration) {
+        if let Source::Manual(millis) = &self.0 {
+            let now = Moment(millis.load(Ordering::SeqCst));
+            millis.store(now.plus(span).as_millis(), Ordering::SeqCst);
+        }
+    }
+}

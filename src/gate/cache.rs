@@ -1,0 +1,190 @@
+//! The answer cache: what an authenticator said, and nothing else. Policy is judged anew each time.
+//!
+//! Accepted and rejected answers live apart, so that no flood of refusals washes out a good answer.
+//! An accepted htpasswd answer is a pure function of its key, which holds the fingerprint of the
+//! user's line, so it needs no short time to live: it goes when it was idle for long, when there is
+//! no room, or when the line was edited and nobody can make its key any more. Both evict the least
+//! recently used, since a policy that weighs frequency would not let a newcomer in.
+//!
+//! Deadlines stand in the values and are compared with the gate's clock; moka's own are not used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::key::{CacheKey, Uniform};
+use crate::authn::Outcome;
+use crate::clock::Moment;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+
+/// Client networks remembered for each accepted answer: those that may have it while throttled. A
+/// team's offices and CI runners fit; who is forgotten is only treated as any other network.
+const FAMILIAR_MAX: usize = 64;
+
+/// How the idle time is rounded, so that a hot answer is not written to at each hit.
+const IDLE_STEP: Duration = Duration::from_secs(1);
+
+/// How much is kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Accepted answers.
+    pub accepted_max: u64,
+    /// An accepted answer that nobody asked for in this time goes.
+    pub accepted_idle: Duration,
+    /// Rejected answers.
+    pub rejected_max: u64,
+    /// How long a rejected answer is given without a check.
+    pub rejected_for: Duration,
+}
+
+/// What the cache knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// This identity was vouched for.
+    Accepted(Arc<Identity>),
+    /// The answer was no.
+    Rejected,
+}
+
+struct Accepted {
+    identity: Arc<Identity>,
+    /// In milliseconds of the gate's clock.
+    used: AtomicU64,
+    /// Tags of the networks that were given this answer, the latest last.
+    familiar: ArcSwap<Vec<u64>>,
+}
+
+#[derive(Clone)]
+struct Rejected {
+    until: Moment,
+    user: Arc<[u8]>,
+}
+
+/// See the top of this file.
+pub struct AnswerCache {
+    accepted: Cache<CacheKey, Arc<Accepted>, Uniform>,
+    rejected: Cache<CacheKey, Rejected, Uniform>,
+    limits: Limits,
+}
+
+impl AnswerCache {
+    /// An empty cache.
+    pub fn new(limits: Limits) -> Self {
+        fn sized<V: Clone + Send + Sync + 'static>(most: u64) -> Cache<CacheKey, V, Uniform> {
+            let builder = Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru());
+            builder.build_with_hasher(Uniform::default())
+        }
+        Self { accepted: sized(limits.accepted_max), rejected: sized(limits.rejected_max), limits }
+    }
+
+    /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
+    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Known> {
+        if let Some(accepted) = self.live(key, now) {
+            accepted.remember(network);
+            return Some(Known::Accepted(Arc::clone(&accepted.identity)));
+        }
+        self.rejected.get(key).filter(|rejected| now < rejected.until).map(|_| Known::Rejected)
+    }
+
+    /// The accepted answer kept under `key`, if this very network was given it before: all that a
+    /// throttled client gets, or it could try passwords against the cache for nothing.
+    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Identity>> {
+        let accepted = self.live(key, now)?;
+        accepted.familiar.load().contains(&network).then(|| Arc::clone(&accepted.identity))
+    }
+
+    /// Tells an accepted answer that the network tagged `network` was given it.
+    pub fn acquaint(&self, key: &CacheKey, network: u64) {
+        if let Some(accepted) = self.accepted.get(key) {
+            accepted.remember(network);
+        }
+    }
+
+    fn live(&self, key: &CacheKey, now: Moment) -> Option<Arc<Accepted>> {
+        let accepted = self.accepted.get(key)?;
+        let idle = now.since(Moment::from_millis(accepted.used.load(Ordering::Relaxed)));
+        if idle >= self.limits.accepted_idle {
+            self.accepted.invalidate(key);
+            return None;
+        }
+        if idle >= IDLE_STEP {
+            accepted.used.store(now.as_millis(), Ordering::Relaxed);
+        }
+        Some(accepted)
+    }
+
+    /// Keeps an answer. One that is unknown to every authenticator counts as rejected.
+    pub fn put(&self, key: CacheKey, user: &[u8], outcome: &Outcome, now: Moment) {
+        match outcome {
+            Outcome::Accepted(identity) => {
+                let answer = Accepted {
+                    identity: Arc::clone(identity),
+                    used: AtomicU64::new(now.as_millis()),
+                    familiar: ArcSwap::default(),
+                };
+                self.accepted.insert(key, Arc::new(answer));
+            }
+            Outcome::Rejected | Outcome::Unknown => {
+                let until = now.plus(self.limits.rejected_for);
+                self.rejected.insert(key, Rejected { until, user: user.into() });
+            }
+        }
+    }
+
+    /// Forgets what is kept under `key`.
+    pub fn forget(&self, key: &CacheKey) {
+        self.accepted.invalidate(key);
+        self.rejected.invalidate(key);
+    }
+
+    /// Forgets every answer, or those about one user. Walks the whole cache in the latter case.
+    pub fn flush(&self, user: Option<&[u8]>) {
+        let Some(user) = user else {
+            self.accepted.invalidate_all();
+            self.rejected.invalidate_all();
+            return;
+        };
+        for (key, _) in self.accepted.iter().filter(|(_, answer)| answer.identity.user.as_bytes() == user) {
+            self.accepted.invalidate(&*key);
+        }
+        for (key, _) in self.rejected.iter().filter(|(_, answer)| *answer.user == *user) {
+            self.rejected.invalidate(&*key);
+        }
+    }
+
+    /// Brings the gauges up to date, for somebody who is about to read them.
+    pub fn measure(&self, metrics: &Metrics) {
+        self.accepted.run_pending_tasks();
+        self.rejected.run_pending_tasks();
+        metrics.cache_entries.set(i64::try_from(self.accepted.entry_count()).unwrap_or(i64::MAX));
+        metrics.cache_rejected_entries.set(i64::try_from(self.rejected.entry_count()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Accepted {
+    fn remember(&self, network: u64) {
+        if self.familiar.load().contains(&network) {
+            return;
+        }
+        self.familiar.rcu(|known| {
+            let mut known = Vec::clone(known);
+            if known.contains(&network) {
+                return known;
+            }
+            if known.len() >= FAMILIAR_MAX {
+                known.remove(0);
+            }
+            known.push(network);
+            known
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,0 +1,108 @@
+//! From the `Authorization` header to [`Credentials`] (RFC 7617, RFC 7235 section 2.1).
+
+use base64::Engine;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use super::verdict::Refusal;
+use crate::authn::Credentials;
+use crate::identity::Username;
+
+/// The longest password, in bytes. The htpasswd tool stops at 255; some formats take time that
+/// grows with the length, and a limit bounds it.
+pub const PASSWORD_MAX: usize = 1024;
+
+/// Some clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What a request carries under a name: nothing, one value, or several, which no honest client sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Header<'a> {
+    /// The header is not there.
+    #[default]
+    Absent,
+    /// It is there once.
+    Once(&'a [u8]),
+    /// It is there more than once, or its value can't be read.
+    Unclear,
+}
+
+/// Reads what the client presented.
+pub fn read(authorization: Header<'_>) -> Result<Credentials, Refusal> {
+    let value = match authorization {
+        Header::Absent => return Err(Refusal::Missing),
+        Header::Unclear => return Err(Refusal::Malformed),
+        Header::Once(value) => value.trim_ascii(),
+    };
+    let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(space).ok_or(Refusal::Malformed)?;
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return Err(if scheme.is_empty() { Refusal::Missing } else { Refusal::Scheme });
+    }
+    let pair = BASE64.decode(rest.trim_ascii_start()).map_err(|_| Refusal::Malformed)?;
+    let pair = Zeroizing::new(pair);
+    let colon = pair.iter().position(|b| *b == b':').ok_or(Refusal::Malformed)?;
+    let credentials = Credentials::new(pair, colon).ok_or(Refusal::Malformed)?;
+    Username::check(credentials.user()).map_err(|_| Refusal::Malformed)?;
+    let password = credentials.password();
+    // A NUL ends the password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
+    if password.is_empty() || password.len() > PASSWORD_MAX || password.contains(&0) {
+        return Err(Refusal::Malformed);
+    }
+    Ok(credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(pair: &[u8]) -> String {
+        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
+    }
+
+    fn read_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+        let credentials = read(Header::Once(value.as_bytes()))?;
+        Ok((credentials.user().to_vec(), credentials.password().to_vec()))
+    }
+
+    #[test]
+    fn a_name_and_a_password_are_read() {
+        let alice = Ok((b"alice".to_vec(), b"se:cret".to_vec()));
+        assert_eq!(read_text(&basic(b"alice:se:cret")), alice);
+        assert_eq!(read_text(&basic(b"alice:se:cret").replace("Basic", "bAsIC")), alice);
+        assert_eq!(read_text(&basic(b"alice:se:cret").replace(' ', "   ")), alice);
+        assert_eq!(read_text(basic(b"alice:se:cret").trim_end_matches('=')), alice);
+        assert!(read_text(&basic("zoë:pässword".as_bytes())).is_ok());
+        assert!(read_text(&basic(b"zo\xeb:p\xe4ss")).is_ok());
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        assert_eq!(read(Header::Absent).err(), Some(Refusal::Missing));
+        assert_eq!(read(Header::Unclear).err(), Some(Refusal::Malformed));
+        let cases: [(String, Refusal); 15] = [
+            (String::new(), Refusal::Missing),
+            ("Bearer abc".into(), Refusal::Scheme),
+            ("Basicx YTpi".into(), Refusal::Scheme),
+            ("Basic".into(), Refusal::Malformed),
+            ("Basic ".into(), Refusal::Malformed),
+            ("Basic !!!".into(), Refusal::Malformed),
+            ("Basic YTpi YTpi".into(), Refusal::Malformed),
+            (basic(b"alice"), Refusal::Malformed),
+            (basic(b":secret"), Refusal::Malformed),
+            (basic(b"alice:"), Refusal::Malformed),
+            (basic(b"alice:a\0b"), Refusal::Malformed),
+            (basic(b"al\0ice:secret"), Refusal::Malformed),
+            (basic(b"al\rice:secret"), Refusal::Malformed),
+            (basic(&[&b"alice:"[..], &[b'x'; PASSWORD_MAX + 1]].concat()), Refusal::Malformed),
+            (basic(&[&[b'x'; 256][..], b":secret"].concat()), Refusal::Malformed),
+        ];
+        for (value, refusal) in cases {
+            assert_eq!(read_text(&value).err(), Some(refusal), "{value:.40}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The name under which an answer is kept: a keyed hash of all that the answer depends on.
+//!
+//! Two questions with one key are taken for the same question, so the key must be beyond anyone's
+//! power to collide: BLAKE3, keyed with 32 random bytes that live as long as the process. Every
+//! part is framed by its length, so that no two pairs of user and password run into each other.
+
+use std::hash::{BuildHasher, Hasher};
+
+use zeroize::Zeroizing;
+
+use crate::authn::{Credentials, Fingerprint};
+
+/// User, password, fingerprint and frames in one piece on the stack, for all but freak passwords.
+const COMMON: usize = 192;
+
+/// What kind of credential a key stands for; others come with other authenticators.
+const BASIC: u8 = b'B';
+
+/// The name of one question: see the top of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CacheKey([u8; 32]);
+
+impl CacheKey {
+    /// Eight of its bytes, to tell one wrong password from another.
+    pub fn short(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+/// Makes the keys; has the process's random key.
+pub struct KeyMaker(Zeroizing<[u8; 32]>);
+
+impl KeyMaker {
+    /// With a random key of 32 bytes.
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(Zeroizing::new(random))
+    }
+
+    /// The key of the question whether `credentials` are right, given the records that have this
+    /// fingerprint.
+    pub fn key(&self, credentials: &Credentials, records: &Fingerprint) -> CacheKey {
+        let (user, password) = (credentials.user(), credentials.password());
+        let frame = u32::try_from(user.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let parts: [&[u8]; 5] = [&[BASIC], records, &frame, user, password];
+        let mut common = Zeroizing::new([0; COMMON]);
+        let mut used = 0;
+        for part in parts {
+            let Some(place) = common.get_mut(used..used + part.len()) else {
+                return self.of_long(&parts);
+            };
+            place.copy_from_slice(part);
+            used += part.len();
+        }
+        let input = common.get(..used).unwrap_or_default();
+        CacheKey(blake3::keyed_hash(&self.0, input).into())
+    }
+
+    fn of_long(&self, parts: &[&[u8]]) -> CacheKey {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        for part in parts {
+            hasher.update(part);
+        }
+        CacheKey(hasher.finalize().into())
+    }
+}
+
+/// The hasher of maps whose keys are uniform already, and out of a client's control.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uniform(u64);
+
+impl Hasher for Uniform {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl BuildHasher for Uniform {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(user: &str, password: &str, records: u8) -> CacheKey {
+        let pair = format!("{user}:{password}").into_bytes();
+        let credentials = Credentials::new(Zeroizing::new(pair), user.len()).expect("a colon");
+        KeyMaker::new([1; 32]).key(&credentials, &[records; 16])
+    }
+
+    #[test]
+    fn every_part_makes_another_key() {
+        assert_eq!(key("alice", "secret", 0), key("alice", "secret", 0));
+        assert_ne!(key("alice", "secret", 0), key("alice", "secret", 1));
+        assert_ne!(key("alice", "secret", 0), key("alice", "secreT", 0));
+        assert_ne!(key("alice", "secret", 0), key("alic", "secret", 0));
+    }
+
+    #[test]
+    fn no_two_pairs_run_into_each_other() {
+        assert_ne!(key("ab", "c:d", 0), key("ab:c", "d", 0));
+        assert_ne!(key("ab", "cd", 0), key("abc", "d", 0));
+    }
+
+    #[test]
+    fn a_long_password_is_hashed_whole() {
+        let long = "x".repeat(1000);
+        assert_ne!(key("a", &format!("{long}1"), 0), key("a", &format!("{long}2"), 0));
+        assert_eq!(key("a", &long, 0), key("a", &long, 0));
+    }
+}

@@ -1,0 +1,124 @@
+//! The throttle: how many different wrong answers a client network may collect.
+//!
+//! Failures are counted twice, by (user, client network) and by client network. Each count leaks
+//! away evenly over the window, so who is throttled gets one more try each time that one failure
+//! has leaked. The same wrong password again is no new failure: a CI job with a stale password
+//! must not lock its team out. A success clears nothing, or an attacker with an account of his own
+//! could start anew whenever he liked.
+//!
+//! Nothing here is shared between networks, so nobody can lock out people elsewhere. The tables
+//! have a fixed number of places; where one is needed, the record with the fewest failures goes.
+
+pub mod table;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::table::{Rate, Table};
+use crate::authn::pool::Asker;
+use crate::clock::{Clock, Moment};
+use crate::metrics::Metrics;
+use crate::network::ClientNetwork;
+
+/// How many failures are borne.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Different failures of one user from one client network within the window.
+    pub user_failures: u32,
+    /// Different failures from one client network within the window, whoever the user.
+    pub network_failures: u32,
+    /// The time in which a full count leaks away.
+    pub window: Duration,
+    /// Records in each of the two tables.
+    pub entries: usize,
+}
+
+/// Counts failures and says who has had too many.
+pub struct Throttle {
+    users: Table,
+    networks: Table,
+    hasher: RandomState,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Throttle {
+    /// With empty tables.
+    pub fn new(limits: Limits, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self {
+            users: Table::new(limits.entries, Rate::new(limits.user_failures, limits.window)),
+            networks: Table::new(limits.entries, Rate::new(limits.network_failures, limits.window)),
+            hasher: RandomState::new(),
+            clock,
+            metrics,
+        }
+    }
+
+    /// The tags under which `user` from `network` is counted, here and in the hash queue.
+    pub fn asker(&self, network: ClientNetwork, user: &[u8]) -> Asker {
+        let network = self.hasher.hash_one(network);
+        Asker { network, user: self.hasher.hash_one((network, user)) }
+    }
+
+    /// How long `asker` has to wait until he may try again; `None` if he may now.
+    pub fn wait(&self, asker: Asker) -> Option<Duration> {
+        if self.networks.is_empty() {
+            return None;
+        }
+        let now = self.clock.now();
+        self.users.wait(asker.user, now).max(self.networks.wait(asker.network, now))
+    }
+
+    /// Lets `asker` look for the answer named `question` (`CacheKey::short`). Whatever becomes of
+    /// it counts as a failure, unless the ticket is told of a success: a question that was shed or
+    /// given up has told the asker as much as a refusal, namely that no good answer was at hand.
+    pub fn admit(&self, asker: Asker, question: u64) -> Ticket<'_> {
+        Ticket { throttle: self, asker, question, succeeded: false }
+    }
+
+    fn fail(&self, asker: Asker, question: u64, now: Moment) {
+        if self.users.count(asker.user, Some(question), now) {
+            self.networks.count(asker.network, None, now);
+            self.metrics.throttle_failures.inc();
+        }
+    }
+
+    /// Records in both tables.
+    pub fn len(&self) -> usize {
+        self.users.len() + self.networks.len()
+    }
+
+    /// Whether nobody has failed yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One admitted question. Dropping it counts a failure; [`Ticket::succeed`] does not.
+#[must_use = "dropping a ticket counts a failure"]
+pub struct Ticket<'t> {
+    throttle: &'t Throttle,
+    asker: Asker,
+    question: u64,
+    succeeded: bool,
+}
+
+impl Ticket<'_> {
+    /// The answer was good.
+    pub fn succeed(mut self) {
+        self.succeeded = true;
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            self.throttle.fail(self.asker, self.question, self.throttle.clock.now());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "throttle_tests.rs"]
+mod tests;

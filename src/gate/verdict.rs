@@ -1,0 +1,82 @@
+//! What the gate decides. A refusal is a value, with a reason whose name is stable: it stands in
+//! `X-Auth-Reason`, in the log and in the metrics.
+
+use std::time::Duration;
+
+use super::policy::Grant;
+use crate::authn::Trouble;
+
+/// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The policy permits it.
+    Allow(Grant),
+    /// It is not known who asks: the client should present credentials, or others.
+    Challenge(Refusal),
+    /// It may not, whoever asks: see the reason.
+    Forbid(Denied),
+    /// It can't be said now: the client should come again later.
+    Limited(Limited),
+    /// Nobody could be asked.
+    Unavailable(Trouble),
+}
+
+/// Why a client is challenged. It is never told which of these it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No `Authorization`.
+    Missing,
+    /// An `Authorization` that can't be read as a user name and a password.
+    Malformed,
+    /// Another scheme than Basic.
+    Scheme,
+    /// The user is unknown, or his password is another.
+    Wrong,
+}
+
+/// Why a request is forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// A header of the proxy's is missing, doubled or can't be read.
+    Incomplete,
+    /// The peer is not one that may ask.
+    Untrusted,
+}
+
+/// Why there is no answer now, and when to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Too many different failures from this client network.
+    Throttled(Duration),
+    /// The hash queue, or the client's share of it, is full.
+    Busy(Duration),
+}
+
+impl Verdict {
+    /// The verdict's stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Challenge(_) => "challenge",
+            Self::Forbid(_) => "forbid",
+            Self::Limited(_) => "limited",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// The reason's stable name, for the log and the metrics; empty where there is none.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "",
+            Self::Challenge(Refusal::Missing) => "missing",
+            Self::Challenge(Refusal::Malformed) => "malformed",
+            Self::Challenge(Refusal::Scheme) => "scheme",
+            Self::Challenge(Refusal::Wrong) => "wrong",
+            Self::Forbid(Denied::Incomplete) => "incomplete",
+            Self::Forbid(Denied::Untrusted) => "untrusted",
+            Self::Limited(Limited::Throttled(_)) => "throttled",
+            Self::Limited(Limited::Busy(_)) => "busy",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}

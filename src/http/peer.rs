@@ -1,0 +1,32 @@
+//! Who is at the other end of a connection, found out once, when it opens.
+//!
+//! What nginx says of a request is believed, so it matters that it is nginx who says it. A unix
+//! socket is guarded by its mode; over TCP only the listed peers are trusted. What can't be told
+//! is not trusted.
+
+use std::any::Any;
+use std::net::IpAddr;
+
+use actix_web::dev::Extensions;
+use actix_web::rt::net::{TcpStream, UnixStream};
+use ipnet::IpNet;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// `None` for a unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether it may ask.
+    pub trusted: bool,
+}
+
+/// Notes the peer of a connection that opens, for the requests that come over it.
+pub fn note(trusted: &[IpNet], connection: &dyn Any, notes: &mut Extensions) {
+    if connection.is::<UnixStream>() {
+        notes.insert(Peer { address: None, trusted: true });
+    } else if let Some(Ok(peer)) = connection.downcast_ref::<TcpStream>().map(TcpStream::peer_addr) {
+        let address = peer.ip().to_canonical();
+        let trusted = trusted.iter().any(|network| network.contains(&address));
+        notes.insert(Peer { address: Some(address), trusted });
+    }
+}

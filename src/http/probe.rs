@@ -1,0 +1,52 @@
+//! `/livez` and `/readyz`, for those who start, stop and balance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::reply;
+use crate::authn::htpasswd::reload::Freshness;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Whether requests should be sent here.
+#[derive(Debug)]
+pub struct Readiness {
+    draining: AtomicBool,
+    htpasswd: Arc<Freshness>,
+}
+
+impl Readiness {
+    /// Ready: there is no listener before the first load.
+    pub fn new(htpasswd: Arc<Freshness>) -> Self {
+        Self { draining: AtomicBool::new(false), htpasswd }
+    }
+
+    /// From now on, 503.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}
+
+/// 200 as long as the process answers at all.
+pub(super) async fn livez() -> HttpResponse {
+    reply::text(true, PLAIN, "alive\n".into())
+}
+
+/// 503 while draining, else 200; "degraded" in the body where the last good file is in force. A
+/// 503 for that would take every replica out at the same time.
+pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
+    let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
+        return reply::fault(reply::Fault::NotConfigured);
+    };
+    if readiness.draining.load(Ordering::Acquire) {
+        return reply::text(false, PLAIN, "draining\n".into());
+    }
+    match readiness.htpasswd.degraded() {
+        None => reply::text(true, PLAIN, "ready\n".into()),
+        Some(why) => {
+            reply::text(true, PLAIN, format!("ready, degraded: {why}; the last good one is in force\n"))
+        }
+    }
+}

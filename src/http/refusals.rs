@@ -1,0 +1,176 @@
+//! One log line for each refusal, and not so many that an attacker fills the disk: a bucket of
+//! lines that refills evenly, and a count of those that it did not let through.
+//!
+//! A request without credentials is how every client opens (docker sends one with each command),
+//! so it is noted at debug level only. An allowed one is logged where `log.allowed` asks for it: a
+//! line costs more than the whole check.
+
+use std::sync::{Mutex, PoisonError};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
+
+use super::subrequest::{X_ORIGINAL_HOST, X_ORIGINAL_METHOD, X_ORIGINAL_URI, X_REQUEST_ID, header};
+use super::{Front, subrequest};
+use crate::clock::{Clock, Moment};
+use crate::gate::credentials::{self, Header};
+use crate::gate::verdict::{Refusal, Verdict};
+use crate::network::ClientNetwork;
+
+/// How many seconds' worth of lines may come at once.
+const BURST: f64 = 10.0;
+
+/// Characters of a client's value that a line shows.
+const SHOWN_MAX: usize = 200;
+
+/// See the top of this file.
+#[derive(Debug)]
+pub struct RefusalLog {
+    per_second: f64,
+    bucket: Mutex<Bucket>,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    lines: f64,
+    filled: Moment,
+    suppressed: u64,
+}
+
+impl RefusalLog {
+    /// With a full bucket.
+    pub fn new(per_second: u32, clock: Clock) -> Self {
+        let per_second = f64::from(per_second);
+        let bucket = Bucket { lines: per_second * BURST, filled: clock.now(), suppressed: 0 };
+        Self { per_second, bucket: Mutex::new(bucket), clock }
+    }
+
+    /// Takes a line out of the bucket: how many were suppressed since the last one, or `None` if
+    /// this one is.
+    fn take(&self) -> Option<u64> {
+        let now = self.clock.now();
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = now.since(bucket.filled).as_secs_f64() * self.per_second;
+        bucket.lines = (bucket.lines + fresh).min(self.per_second * BURST);
+        bucket.filled = now;
+        if bucket.lines < 1.0 {
+            bucket.suppressed += 1;
+            return None;
+        }
+        bucket.lines -= 1.0;
+        Some(std::mem::take(&mut bucket.suppressed))
+    }
+
+    /// Counts the verdict, and logs it if it is to be logged.
+    pub(super) fn note(&self, front: &Front, request: &HttpRequest, verdict: &Verdict) {
+        match verdict {
+            Verdict::Allow(_) => {
+                front.allowed.inc();
+                if front.log_allowed {
+                    Line::of(front, request).write(verdict, 0);
+                }
+                return;
+            }
+            Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {}
+            _ => match self.take() {
+                Some(suppressed) => Line::of(front, request).write(verdict, suppressed),
+                None => {
+                    front.metrics.log_suppressed.inc();
+                }
+            },
+        }
+        let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
+        front.metrics.verdicts.get_or_create(&label).inc();
+    }
+}
+
+/// What a line says. Values of the client's are cut, and escaped where they are written.
+struct Line {
+    user: String,
+    client: String,
+    network: String,
+    method: String,
+    host: String,
+    path: String,
+    request_id: String,
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
+}
+
+impl Line {
+    fn of(front: &Front, request: &HttpRequest) -> Self {
+        let value = |name: &HeaderName| match header(request, name) {
+            Header::Once(value) => value,
+            Header::Absent | Header::Unclear => b"",
+        };
+        let client = subrequest::read(request).ok().and_then(|subrequest| subrequest.client);
+        let credentials = credentials::read(header(request, &AUTHORIZATION)).ok();
+        let uri = value(&X_ORIGINAL_URI);
+        Self {
+            user: credentials.map(|c| shown(c.user())).unwrap_or_default(),
+            client: client.map(|address| address.to_string()).unwrap_or_default(),
+            network: ClientNetwork::of(client, front.prefixes).to_string(),
+            method: shown(value(&X_ORIGINAL_METHOD)),
+            host: shown(value(&X_ORIGINAL_HOST)),
+            // A query may hold somebody's token.
+            path: shown(uri.split(|b| *b == b'?').next().unwrap_or_default()),
+            request_id: shown(value(&X_REQUEST_ID)),
+        }
+    }
+
+    fn write(&self, verdict: &Verdict, suppressed: u64) {
+        let (name, reason) = (verdict.name(), verdict.reason());
+        let Self { user, client, network, method, host, path, request_id } = self;
+        macro_rules! line {
+            ($level:ident, $text:literal) => {
+                tracing::$level!(
+                    verdict = name,
+                    reason,
+                    user,
+                    client,
+                    network,
+                    method,
+                    host,
+                    path,
+                    request_id,
+                    suppressed,
+                    $text
+                )
+            };
+        }
+        match verdict {
+            Verdict::Allow(_) => line!(info, "allowed"),
+            Verdict::Challenge(Refusal::Missing) => line!(debug, "refused"),
+            Verdict::Unavailable(_) => line!(error, "refused"),
+            _ => line!(warn, "refused"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_cut_and_counted() {
+        let clock = Clock::manual();
+        let log = RefusalLog::new(2, clock.clone());
+        let written = (0..100).filter(|_| log.take().is_some()).count();
+        assert_eq!(written, 20);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(log.take(), Some(80));
+        assert_eq!(log.take(), Some(0));
+        assert_eq!(log.take(), None);
+    }
+
+    #[test]
+    fn a_line_shows_no_line_break_of_the_clients() {
+        assert_eq!(shown(b"a\nb\x1b[31m"), "a\\nb\\u{1b}[31m");
+        assert!(shown(&[b'x'; 10_000]).len() <= SHOWN_MAX);
+    }
+}

@@ -1,0 +1,143 @@
+//! Verdicts as HTTP answers. This file alone sets a status or a header on the way back to nginx,
+//! and `allow` below is the only place that writes 200 there.
+//!
+//! nginx understands 2xx, 401 and 403; anything else it makes a 500 (its
+//! `ngx_http_auth_request_module.c`). So "limited" is a 403 with a reason, of which the template
+//! makes a true 429. There is never a body: nginx would have to give up the kept-alive connection.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+
+use crate::gate::policy::Grant;
+use crate::gate::verdict::{Limited, Verdict};
+
+const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
+const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
+const X_AUTH_BY: HeaderName = HeaderName::from_static("x-auth-by");
+const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
+const REQUEST_ID_MAX: usize = 128;
+
+/// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
+/// 1.23 passes only the first on, and some clients look only at the last.
+#[derive(Clone, Debug)]
+pub struct Challenge(HeaderValue);
+
+impl Challenge {
+    /// For a realm that the settings found good.
+    pub fn basic(realm: &str) -> Result<Self, InvalidHeaderValue> {
+        HeaderValue::from_bytes(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"").as_bytes()).map(Self)
+    }
+}
+
+/// The answer to nginx.
+pub(super) fn reply(
+    verdict: &Verdict,
+    challenge: &Challenge,
+    request_id: Option<&HeaderValue>,
+) -> HttpResponse {
+    let mut builder = match verdict {
+        Verdict::Allow(grant) => match allow(grant) {
+            Ok(builder) => builder,
+            Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        },
+        Verdict::Challenge(_) => {
+            let mut builder = HttpResponse::build(StatusCode::UNAUTHORIZED);
+            builder.insert_header((WWW_AUTHENTICATE, challenge.0.clone()));
+            builder
+        }
+        Verdict::Forbid(_) => refuse(StatusCode::FORBIDDEN, verdict.reason()),
+        Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)) => {
+            let mut builder = refuse(StatusCode::FORBIDDEN, verdict.reason());
+            builder.insert_header((RETRY_AFTER, seconds(*wait)));
+            builder
+        }
+        Verdict::Unavailable(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, verdict.reason()),
+    };
+    builder.insert_header((CACHE_CONTROL, NO_STORE));
+    if let Some(id) = request_id.filter(|id| id.len() <= REQUEST_ID_MAX) {
+        builder.insert_header((super::subrequest::X_REQUEST_ID, id.clone()));
+    }
+    builder.finish()
+}
+
+/// Admits. Every identity header is there, empty where there is nothing to say: a client's own
+/// copy must find its place taken.
+fn allow(grant: &Grant) -> Result<HttpResponseBuilder, InvalidHeaderValue> {
+    let identity = grant.identity();
+    let user = HeaderValue::from_bytes(identity.user.as_bytes())?;
+    let by = HeaderValue::from_str(&identity.by)?;
+    let mut builder = HttpResponse::build(StatusCode::OK);
+    builder
+        .insert_header((X_AUTH_USER, user))
+        .insert_header((X_AUTH_GROUPS, HeaderValue::from_static("")))
+        .insert_header((X_AUTH_BY, by));
+    Ok(builder)
+}
+
+fn refuse(status: StatusCode, reason: &'static str) -> HttpResponseBuilder {
+    let mut builder = HttpResponse::build(status);
+    builder.insert_header((X_AUTH_REASON, HeaderValue::from_static(reason)));
+    builder
+}
+
+/// Whole seconds, at least one: to come back at once would be to be refused again.
+fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(wait.as_millis().div_ceil(1000).clamp(1, 86_400) as u64)
+}
+
+/// What goes wrong before there is a verdict. None of these is a success.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// No such path.
+    NotFound,
+    /// The path, but not that method.
+    Method,
+    /// A parameter that is not known.
+    BadRequest,
+    /// A peer that may not use this listener.
+    Untrusted,
+    /// More header bytes than the setting allows.
+    HeadTooLarge,
+    /// A fault of ours.
+    NotConfigured,
+}
+
+/// The answer to a request that the gate never sees.
+pub(super) fn fault(fault: Fault) -> HttpResponse {
+    let status = match fault {
+        Fault::NotFound => StatusCode::NOT_FOUND,
+        Fault::Method => StatusCode::METHOD_NOT_ALLOWED,
+        Fault::BadRequest => StatusCode::BAD_REQUEST,
+        Fault::Untrusted => StatusCode::FORBIDDEN,
+        Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Fault::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).finish()
+}
+
+/// The answer for every path that is not served.
+pub(super) async fn not_found() -> HttpResponse {
+    fault(Fault::NotFound)
+}
+
+/// A short text for people and probes; never an answer to nginx's question.
+pub(super) fn text(ok: bool, content_type: &'static str, body: String) -> HttpResponse {
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)))
+        .insert_header((CACHE_CONTROL, NO_STORE))
+        .body(body)
+}
+
+/// The answer to an order that was carried out.
+pub(super) fn done() -> HttpResponse {
+    HttpResponse::build(StatusCode::NO_CONTENT).insert_header((CACHE_CONTROL, NO_STORE)).finish()
+}

@@ -1,0 +1,34 @@
+//! doorward answers nginx's `auth_request`: may this request pass?
+//!
+//! Begin with [`gate`], whose `Gate::judge` is the path of a request in one screen:
+//! subrequest → credentials → throttle → cache → hash pool and authenticators → policy → verdict.
+//! [`http`] turns nginx's headers into a subrequest and the verdict into an answer; [`server`] puts
+//! everything together. ARCHITECTURE.md says who may import whom, and why.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test may fail"
+    )
+)]
+
+// The words that everything uses.
+pub mod clock;
+pub mod identity;
+pub mod metrics;
+pub mod network;
+
+// Who says who you are, and what is made of it.
+pub mod authn;
+pub mod gate;
+
+// The two sides to the outside.
+pub mod cli;
+pub mod http;
+pub mod server;
+pub mod settings;
+pub mod telemetry;

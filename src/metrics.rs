@@ -1,0 +1,108 @@
+//! Every figure that `/metrics` shows, counted without a lock on the path of a request.
+//!
+//! No label ever holds a user name or an address: their number has no bound, and metrics are often
+//! readable by people who must not know who logs in.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The label of [`Metrics::verdicts`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerdictLabel {
+    /// The verdict's stable name, see `gate::verdict`.
+    pub verdict: &'static str,
+    /// The reason's stable name; empty for an allowed request.
+    pub reason: &'static str,
+}
+
+/// The label of [`Metrics::hashes`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// `accepted` or `refused`.
+    pub result: &'static str,
+}
+
+/// The counters and gauges. Cloning one of them shares it.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Answers given to nginx.
+    pub verdicts: Family<VerdictLabel, Counter>,
+    /// Answers that were given from the cache, good ones.
+    pub cache_hits: Counter,
+    /// Answers that were given from the cache, refusals.
+    pub cache_rejected_hits: Counter,
+    /// Questions that the cache could not answer.
+    pub cache_misses: Counter,
+    /// Misses that waited for a check that was under way already.
+    pub cache_coalesced: Counter,
+    /// Good answers in the cache now.
+    pub cache_entries: Gauge,
+    /// Refusals in the cache now.
+    pub cache_rejected_entries: Gauge,
+    /// Password checks done by the hash pool, one for each question.
+    pub hashes: Family<ResultLabel, Counter>,
+    /// Seconds that the hash pool's threads spent on checks.
+    pub hash_seconds: Counter<f64, AtomicU64>,
+    /// Checks waiting for a hash thread now.
+    pub hash_queue: Gauge,
+    /// Questions turned away because a share of the hash queue, or all of it, was full.
+    pub hash_shed: Counter,
+    /// Checks dropped unhashed: the asker's time was up, or a network with fewer of them came.
+    pub hash_dropped: Counter,
+    /// Distinct failures that the throttle counted.
+    pub throttle_failures: Counter,
+    /// Records in the throttle's tables now.
+    pub throttle_entries: Gauge,
+    /// Users in the htpasswd file in force.
+    pub htpasswd_users: Gauge,
+    /// Lines of the htpasswd file in force that can't be used.
+    pub htpasswd_bad_lines: Gauge,
+    /// Changes of the htpasswd file taken into force.
+    pub htpasswd_reloads: Counter,
+    /// Changes of the htpasswd file that could not be taken.
+    pub htpasswd_reload_failures: Counter,
+    /// 1 while the file on disk can't be used and the last good one is in force.
+    pub htpasswd_stale: Gauge,
+    /// Refusals that were not logged, to spare the disk.
+    pub log_suppressed: Counter,
+}
+
+impl Metrics {
+    /// The text that Prometheus reads (OpenMetrics 1.0).
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("doorward");
+        let r = &mut registry;
+        r.register("verdicts", "Answers given to nginx", self.verdicts.clone());
+        r.register("cache_hits", "Accepted answers from the cache", self.cache_hits.clone());
+        r.register("cache_rejected_hits", "Refusals from the cache", self.cache_rejected_hits.clone());
+        r.register("cache_misses", "Questions the cache could not answer", self.cache_misses.clone());
+        r.register("cache_coalesced", "Misses that joined a check under way", self.cache_coalesced.clone());
+        r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
+        r.register("cache_rejected_entries", "Refusals in the cache", self.cache_rejected_entries.clone());
+        r.register("hashes", "Password checks done", self.hashes.clone());
+        r.register("hash_seconds", "Seconds spent checking passwords", self.hash_seconds.clone());
+        r.register("hash_queue", "Password checks waiting", self.hash_queue.clone());
+        r.register("hash_shed", "Questions turned away, the hash queue being full", self.hash_shed.clone());
+        r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_dropped.clone());
+        r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
+        r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());
+        r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
+        r.register("htpasswd_bad_lines", "Lines that can't be used", self.htpasswd_bad_lines.clone());
+        r.register("htpasswd_reloads", "Changes of the file taken", self.htpasswd_reloads.clone());
+        r.register(
+            "htpasswd_reload_failures",
+            "Changes that could not be taken",
+            self.htpasswd_reload_failures.clone(),
+        );
+        r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_stale.clone());
+        r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,69 @@
+//! Which network a client is in: what the throttle and the hash queue hold somebody to account by.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// How many leading bits of an address make a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefixes {
+    /// For IPv4, 8 to 32.
+    pub ipv4: u8,
+    /// For IPv6, 32 to 128; a household or a rented server commonly owns a whole /64.
+    pub ipv6: u8,
+}
+
+/// The network that a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientNetwork {
+    /// An address block.
+    Block(IpNet),
+    /// No address was given: a unix socket, without `X-Real-IP`.
+    Local,
+}
+
+impl ClientNetwork {
+    /// The network that `address` is in. An IPv4 address written as IPv6 (`::ffff:1.2.3.4`) counts
+    /// as IPv4, or one client would have two networks.
+    pub fn of(address: Option<IpAddr>, prefixes: Prefixes) -> Self {
+        let Some(address) = address.map(|a| a.to_canonical()) else {
+            return Self::Local;
+        };
+        let prefix = if address.is_ipv4() { prefixes.ipv4 } else { prefixes.ipv6 };
+        match IpNet::new(address, prefix) {
+            Ok(block) => Self::Block(block.trunc()),
+            // Settings keep the prefixes in range; were one out of it, the address stands alone.
+            Err(_) => Self::Block(IpNet::from(address)),
+        }
+    }
+}
+
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(block) => write!(f, "{block}"),
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> String {
+        ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 24, ipv6: 64 }).to_string()
+    }
+
+    #[test]
+    fn an_address_is_cut_to_its_network() {
+        assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address() {
+        assert_eq!(network("::ffff:192.0.2.77"), network("192.0.2.1"));
+    }
+}

@@ -1,0 +1,233 @@
+//! The composition root: from settings to listeners that answer. The one place that knows every
+//! concrete type.
+
+pub mod listen;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpServer};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::listen::{BindFault, Listener, SocketPath};
+use crate::authn::Authenticators;
+use crate::authn::htpasswd::reload::{FileFault, LookNow, Reloader, Source};
+use crate::authn::pool::HashPool;
+use crate::clock::Clock;
+use crate::gate::{Gate, Parts};
+use crate::http::probe::Readiness;
+use crate::http::refusals::RefusalLog;
+use crate::http::reply::Challenge;
+use crate::http::{Front, admin_routes, peer, public_routes};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// How much nicer than the rest a hash thread is (nice(2)): an answer at hand never waits for a
+/// core that is hashing, and hashing still gets all that is left.
+const HASH_NICENESS: i32 = 10;
+
+/// Requests to look at the file that wait; more say nothing new.
+const LOOKS_WAITING: usize = 1;
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing says who may enter.
+    #[error(
+        "no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings"
+    )]
+    NoAuthenticator,
+    /// The htpasswd file can't be used.
+    #[error(transparent)]
+    Htpasswd(#[from] FileFault),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindFault),
+    /// The realm can't stand in a header; the settings should have seen to that.
+    #[error("realm: it can't be sent in a header")]
+    Realm,
+    /// The system gave no random bytes.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// A thread or a signal handler could not be had.
+    #[error("the system refuses a thread or a signal handler: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A server whose listeners are bound and whose users are loaded.
+pub struct Server {
+    settings: Settings,
+    public: Vec<Listener>,
+    admin: Vec<Listener>,
+    front: Arc<Front>,
+    readiness: Arc<Readiness>,
+    pool: Arc<HashPool>,
+    reloader: Reloader,
+    clock: Clock,
+}
+
+fn random() -> Result<[u8; 32], StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+impl Server {
+    /// Binds the listeners, loads the users and puts the gate together. Nobody is answered yet.
+    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+        let path = settings.htpasswd.clone().ok_or(StartError::NoAuthenticator)?;
+        let bind = |listen: &Vec<_>| -> Result<Vec<Listener>, BindFault> {
+            listen.iter().map(|one| Listener::bind(one, settings.socket_mode)).collect()
+        };
+        let (public, admin) = (bind(&settings.listen)?, bind(&settings.admin_listen)?);
+        let clock = Clock::system();
+        let metrics = Arc::new(Metrics::default());
+        let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
+        let reloader = Reloader::start(source, random()?, Arc::clone(&metrics), clock.now())?;
+        let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
+        let readiness = Arc::new(Readiness::new(reloader.freshness()));
+        let gate = Gate::new(Parts {
+            authenticators: Authenticators::new(reloader.htpasswd()),
+            pool: Arc::clone(&pool),
+            cache: settings.cache,
+            throttle: settings.throttle,
+            prefixes: settings.prefixes,
+            wait: settings.hash_wait,
+            random: random()?,
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+        let front = Arc::new(Front {
+            gate,
+            challenge: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
+            refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
+            readiness: Arc::clone(&readiness),
+            allowed: Front::allowed_counter(&metrics),
+            metrics,
+            prefixes: settings.prefixes,
+            header_bytes: settings.header_bytes,
+            log_allowed: settings.log_allowed,
+        });
+        Ok(Self { settings, public, admin, front, readiness, pool, reloader, clock })
+    }
+
+    /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
+    /// SIGHUP has the htpasswd file looked at.
+    pub async fn run(self, started: Instant) -> Result<(), StartError> {
+        let hashers = spawn_hashers(&self.pool, self.settings.hash_threads)?;
+        let (look, looks) = sync_channel(LOOKS_WAITING);
+        let (reloader, clock, poll) = (self.reloader, self.clock, self.settings.htpasswd_poll);
+        thread::Builder::new()
+            .name("doorward-reload".into())
+            .spawn(move || reloader.run(poll, &clock, &looks))?;
+
+        let users = self.front.metrics.htpasswd_users.get();
+        let addresses: Vec<String> = self.public.iter().map(ToString::to_string).collect();
+        let private: Vec<String> = self.admin.iter().map(ToString::to_string).collect();
+        // Their paths are removed when this goes, at the end.
+        let mut sockets = Vec::new();
+        let public = http_server(&self.settings, &self.front, self.public, Kind::Public, &mut sockets)?;
+        let admin = http_server(&self.settings, &self.front, self.admin, Kind::Admin, &mut sockets)?;
+        let handles = [public.handle(), admin.handle()];
+        let servers = tokio::spawn(async move { tokio::try_join!(public, admin).map(|_| ()) });
+        let start_millis = started.elapsed().as_millis() as u64;
+        tracing::info!(listen = ?addresses, admin = ?private, users, start_millis, "doorward is ready");
+
+        wait_for_end(&look).await?;
+        self.readiness.drain();
+        tracing::info!("shutting down");
+        tokio::time::sleep(self.settings.drain).await;
+        for handle in handles {
+            handle.stop(true).await;
+        }
+        let ended = servers.await.map_err(io::Error::other)?;
+        self.pool.close();
+        drop(look);
+        for hasher in hashers {
+            // A hash takes a second at most; its thread has nothing to say.
+            let _ = hasher.join();
+        }
+        tracing::info!("doorward has ended");
+        Ok(ended?)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Public,
+    Admin,
+}
+
+fn http_server(
+    settings: &Settings,
+    front: &Arc<Front>,
+    listeners: Vec<Listener>,
+    kind: Kind,
+    sockets: &mut Vec<SocketPath>,
+) -> io::Result<actix_web::dev::Server> {
+    let (front, peers) = match kind {
+        Kind::Public => (Arc::clone(front), settings.trusted_peers.clone()),
+        Kind::Admin => (Arc::clone(front), settings.admin_peers.clone()),
+    };
+    let workers = if kind == Kind::Public { settings.workers } else { 1 };
+    let mut server = HttpServer::new(move || {
+        let routes = if kind == Kind::Public { public_routes } else { admin_routes };
+        App::new().app_data(Arc::clone(&front)).app_data(Arc::clone(&front.readiness)).configure(routes)
+    })
+    .workers(workers)
+    .max_connections(settings.connections.div_ceil(workers.max(1)))
+    .keep_alive(settings.keep_alive)
+    .client_request_timeout(settings.head_timeout)
+    .client_disconnect_timeout(Duration::from_secs(1))
+    .shutdown_timeout(settings.shutdown_timeout.as_secs())
+    .disable_signals()
+    .on_connect(move |connection, notes| peer::note(&peers, connection, notes));
+    for listener in listeners {
+        server = match listener {
+            Listener::Tcp(listener, _) => server.listen(listener)?,
+            Listener::Unix(listener, path) => {
+                sockets.push(path);
+                server.listen_uds(listener)?
+            }
+        };
+    }
+    Ok(server.run())
+}
+
+fn spawn_hashers(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    let spawn = |number| {
+        let pool = Arc::clone(pool);
+        thread::Builder::new().name(format!("doorward-hash-{number}")).spawn(move || {
+            // On Linux this is the calling thread's alone.
+            if let Err(error) = rustix::process::setpriority_process(None, HASH_NICENESS) {
+                tracing::warn!(%error, "hash threads keep the ordinary priority");
+            }
+            pool.run();
+        })
+    };
+    (0..threads).map(spawn).collect()
+}
+
+/// Returns when the process is told to end; passes SIGHUP on in the meantime.
+async fn wait_for_end(look: &SyncSender<LookNow>) -> io::Result<()> {
+    let [mut term, mut int, mut quit, mut hup] = [
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::quit())?,
+        signal(SignalKind::hangup())?,
+    ];
+    let signal = loop {
+        tokio::select! {
+            Some(()) = term.recv() => break "SIGTERM",
+            Some(()) = int.recv() => break "SIGINT",
+            Some(()) = quit.recv() => break "SIGQUIT",
+            // A look that waits already will do.
+            Some(()) = hup.recv() => drop(look.try_send(LookNow)),
+        }
+    };
+    tracing::info!(signal, "told to end");
+    Ok(())
+}

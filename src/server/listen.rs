@@ -1,0 +1,127 @@
+//! Binding the listeners, before anything else is started, with errors that say what to do.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::settings::Listen;
+
+/// Connections that wait to be accepted. The kernel cuts it to its own limit.
+const BACKLOG: i32 = 1024;
+
+/// Why an address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindFault {
+    /// Another program listens there.
+    #[error("{0}: the address is in use; stop the program that uses it, or choose another with --listen")]
+    InUse(String),
+    /// Another process answers at this socket.
+    #[error("{0}: a process that is alive listens on this socket; stop it, or choose another path")]
+    Alive(String),
+    /// The path is taken by something that is not a socket.
+    #[error("{0}: there is something that is not a socket; remove it, or choose another path")]
+    NotASocket(String),
+    /// Anything else.
+    #[error("{0}: can't listen there: {1}")]
+    System(String, io::Error),
+}
+
+/// A listener that is bound.
+pub enum Listener {
+    /// On TCP.
+    Tcp(TcpListener, SocketAddr),
+    /// On a unix socket, whose path is removed at the end.
+    Unix(UnixListener, SocketPath),
+}
+
+impl Listener {
+    /// Binds; a unix socket gets `mode`.
+    pub fn bind(listen: &Listen, mode: u32) -> Result<Self, BindFault> {
+        let fault = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => BindFault::InUse(listen.to_string()),
+            _ => BindFault::System(listen.to_string(), error),
+        };
+        match listen {
+            Listen::Tcp(address) => {
+                let listener = tcp(*address).map_err(fault)?;
+                let address = listener.local_addr().map_err(fault)?;
+                Ok(Self::Tcp(listener, address))
+            }
+            Listen::Unix(path) => {
+                clear(path)?;
+                let (listener, path) = unix(path, mode).map_err(fault)?;
+                Ok(Self::Unix(listener, path))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(_, address) => write!(f, "{address}"),
+            Self::Unix(_, path) => write!(f, "unix:{}", path.path.display()),
+        }
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Or a restart would have to wait for the connections of the one before.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Makes way for a socket: one that nobody answers at is what a killed process left behind.
+fn clear(path: &Path) -> Result<(), BindFault> {
+    let name = || format!("unix:{}", path.display());
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Err(BindFault::NotASocket(name()));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(BindFault::Alive(name())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| BindFault::System(name(), error))
+        }
+        Err(error) => Err(BindFault::System(name(), error)),
+    }
+}
+
+fn unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketPath)> {
+    // The socket must not be open to more than `mode` even before the mode is set.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o777 & !mode));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = bound?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    listener.set_nonblocking(true)?;
+    let inode = std::fs::symlink_metadata(path)?.ino();
+    Ok((listener, SocketPath { path: path.to_owned(), inode }))
+}
+
+/// The path of a bound socket; dropping it removes the path, if it is still this socket's.
+#[derive(Debug)]
+pub struct SocketPath {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode);
+        if ours {
+            // There is nobody to tell, and the next start clears it away.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The settings: what may be set, where it may be set, and what is in force.
+//!
+//! A setting has one key. It can be given on the command line (`--cache-max-entries`), in the
+//! environment (`DOORWARD_CACHE_MAX_ENTRIES`) and in the TOML file (`[cache] max_entries`); the
+//! first of these that speaks counts, and the default where none does. All of them go through the
+//! one reader that [`table`] names, and every fault is found before any is reported.
+//!
+//! To add a setting: a field of [`Settings`], and a row of the table.
+
+pub mod file;
+pub mod layers;
+pub mod table;
+pub mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::authn::pool;
+use crate::gate::{cache, throttle};
+use crate::network::Prefixes;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address and port.
+    Tcp(SocketAddr),
+    /// A unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Every setting, valid. What each means stands in [`table`], beside its key and its default.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the table says it, for the README and --help too")]
+pub struct Settings {
+    pub listen: Vec<Listen>,
+    pub socket_mode: u32,
+    pub trusted_peers: Vec<IpNet>,
+    pub realm: String,
+    pub htpasswd: Option<PathBuf>,
+    pub htpasswd_poll: Duration,
+    pub htpasswd_max_bytes: u64,
+    pub cache: cache::Limits,
+    pub hash: pool::Limits,
+    pub hash_threads: usize,
+    pub hash_wait: Duration,
+    pub throttle: throttle::Limits,
+    pub prefixes: Prefixes,
+    pub workers: usize,
+    pub connections: usize,
+    pub header_bytes: usize,
+    pub head_timeout: Duration,
+    pub keep_alive: Duration,
+    pub drain: Duration,
+    pub shutdown_timeout: Duration,
+    pub admin_listen: Vec<Listen>,
+    pub admin_peers: Vec<IpNet>,
+    pub log_format: LogFormat,
+    pub log_level: tracing::level_filters::LevelFilter,
+    pub log_allowed: bool,
+    pub log_refusals: u32,
+}
+
+impl Default for Settings {
+    /// The blank sheet that the table's defaults are written on; not a valid configuration.
+    fn default() -> Self {
+        let none = Duration::ZERO;
+        Self {
+            listen: Vec::new(),
+            socket_mode: 0,
+            trusted_peers: Vec::new(),
+            realm: String::new(),
+            htpasswd: None,
+            htpasswd_poll: none,
+            htpasswd_max_bytes: 0,
+            cache: cache::Limits {
+                accepted_max: 0,
+                accepted_idle: none,
+                rejected_max: 0,
+                rejected_for: none,
+            },
+            hash: pool::Limits { queue: 0, network_share: 0, user_share: 0 },
+            hash_threads: 0,
+            hash_wait: none,
+            throttle: throttle::Limits { user_failures: 0, network_failures: 0, window: none, entries: 0 },
+            prefixes: Prefixes { ipv4: 0, ipv6: 0 },
+            workers: 0,
+            connections: 0,
+            header_bytes: 0,
+            head_timeout: none,
+            keep_alive: none,
+            drain: none,
+            shutdown_timeout: none,
+            admin_listen: Vec::new(),
+            admin_peers: Vec::new(),
+            log_format: LogFormat::Text,
+            log_level: tracing::level_filters::LevelFilter::INFO,
+            log_allowed: false,
+            log_refusals: 0,
+        }
+    }
+}
+
+/// Where a value was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// On the command line, by this flag.
+    Flag(String),
+    /// In this environment variable.
+    Variable(String),
+    /// In the file, at this line and column, both from 1.
+    File {
+        /// The file's path as it was given.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+    },
+    /// Nowhere: it is the default, or it is missing.
+    Nowhere,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "--{flag}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
+            Self::Nowhere => f.write_str("settings"),
+        }
+    }
+}
+
+/// One thing that is wrong with the settings: where, what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub origin: Origin,
+    /// What, and what to do.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.what)
+    }
+}
+
+impl Settings {
+    /// What no single value can show: faults between settings.
+    fn cross_check(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
+        let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
+        let beyond = |listen: &[Listen]| {
+            listen.iter().find_map(|l| match l {
+                Listen::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(*address),
+                _ => None,
+            })
+        };
+        if let Some(address) =
+            beyond(&self.listen).filter(|_| matches!(origin_of("trusted_peers"), Origin::Nowhere))
+        {
+            let what = format!(
+                "{address} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]"
+            );
+            fault("listen", what);
+        }
+        if let Some(address) =
+            beyond(&self.admin_listen).filter(|_| matches!(origin_of("admin.peers"), Origin::Nowhere))
+        {
+            let what = format!(
+                "{address} can be reached from other machines: set admin.peers to those that may read the metrics and flush the cache"
+            );
+            fault("admin.listen", what);
+        }
+        if self.hash.user_share > self.hash.network_share {
+            fault("hash.user_share", "it is more than hash.network_share, of which it is a part".into());
+        }
+        if self.hash.network_share > self.hash.queue {
+            fault("hash.network_share", "it is more than hash.queue, of which it is a part".into());
+        }
+        if self.throttle.user_failures > self.throttle.network_failures {
+            fault(
+                "throttle.user_failures",
+                "it is more than throttle.network_failures, which would always be reached first".into(),
+            );
+        }
+    }
+}

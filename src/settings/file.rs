@@ -1,0 +1,96 @@
+//! The TOML file: its values as text, each with its line and column.
+
+use toml::de::{DeTable, DeValue};
+
+use super::layers::Given;
+use super::table::{self, SETTINGS};
+use super::{Fault, Origin};
+
+/// Reads the text of the file at `path`. Faults of form and unknown keys are noted; what is well
+/// is returned.
+pub fn read(path: &str, text: &str, faults: &mut Vec<Fault>) -> Vec<(&'static str, Vec<Given>)> {
+    let origin = |at: usize| {
+        let before = text.get(..at).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Origin::File {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        }
+    };
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            faults.push(Fault { origin: origin(at), what: error.message().to_owned() });
+            return Vec::new();
+        }
+    };
+    let mut walk = Walk { origin: &origin, faults, given: Vec::new() };
+    walk.table("", document.get_ref());
+    walk.given
+}
+
+struct Walk<'w> {
+    origin: &'w dyn Fn(usize) -> Origin,
+    faults: &'w mut Vec<Fault>,
+    given: Vec<(&'static str, Vec<Given>)>,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let key = format!("{prefix}{}", name.get_ref());
+            let at = name.span().start;
+            match (table::find(&key), value.get_ref()) {
+                (Some(setting), value_at) => {
+                    if let Some(texts) = self.values(value_at, value.span().start, setting.many) {
+                        self.given.push((setting.key, texts));
+                    }
+                }
+                (None, DeValue::Table(inner)) if prefix.is_empty() && is_table(&key) => {
+                    self.table(&format!("{key}."), inner);
+                }
+                (None, _) => {
+                    let what = format!("{key}: {}", table::unknown(&key, &|right| right.to_owned()));
+                    self.fault(at, what);
+                }
+            }
+        }
+    }
+
+    fn values(&mut self, value: &DeValue<'_>, at: usize, many: bool) -> Option<Vec<Given>> {
+        match value {
+            DeValue::Array(items) if many => {
+                items.iter().map(|item| self.scalar(item.get_ref(), item.span().start)).collect()
+            }
+            DeValue::Array(_) => {
+                self.fault(at, "it takes one value, not a list".into());
+                None
+            }
+            other => self.scalar(other, at).map(|given| vec![given]),
+        }
+    }
+
+    fn scalar(&mut self, value: &DeValue<'_>, at: usize) -> Option<Given> {
+        let text = match value {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            DeValue::Integer(number) if number.radix() == 8 => format!("0o{}", number.as_str()),
+            DeValue::Boolean(switch) => switch.to_string(),
+            _ => {
+                self.fault(at, "it takes a text, a whole number, true or false".into());
+                return None;
+            }
+        };
+        Some(Given { text, origin: (self.origin)(at) })
+    }
+
+    fn fault(&mut self, at: usize, what: String) {
+        self.faults.push(Fault { origin: (self.origin)(at), what });
+    }
+}
+
+fn is_table(name: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(table, _)| table == name))
+}

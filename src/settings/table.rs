@@ -1,0 +1,290 @@
+//! The table of settings: for each its key, its default, what it means, and how it is read. The
+//! command line, the environment and the file all follow from it; a test holds the README to it.
+
+use std::time::Duration;
+
+use super::{Settings, value};
+
+/// One setting.
+pub struct Setting {
+    /// As it is written in the file, with the table's name before the dot.
+    pub key: &'static str,
+    /// What stands for the value in `--help`.
+    pub placeholder: &'static str,
+    /// The default as text; empty for none.
+    pub default: &'static str,
+    /// Whether it takes several values.
+    pub many: bool,
+    /// One line.
+    pub help: &'static str,
+    /// Reads one value into its place. A setting that takes several is called for each of them.
+    pub read: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The flag, without the dashes before it.
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("DOORWARD_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The longest that a request may wait for its password check. nginx gives up before.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+macro_rules! setting {
+    ($key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
+        Setting {
+            key: $key,
+            placeholder: $placeholder,
+            default: $default,
+            many: false,
+            help: $help,
+            read: $read,
+        }
+    };
+    (many $key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
+        Setting {
+            key: $key,
+            placeholder: $placeholder,
+            default: $default,
+            many: true,
+            help: $help,
+            read: $read,
+        }
+    };
+}
+
+/// All of them, in the order in which the README lists them.
+pub const SETTINGS: &[Setting] = &[
+    setting!(many "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT or unix:/path", |s, t| {
+        s.listen.push(value::listen(t)?);
+        Ok(())
+    }),
+    setting!("htpasswd", "FILE", "", "the htpasswd file", |s, t| value::path(t)
+        .map(|v| s.htpasswd = Some(v))),
+    setting!(many "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
+        s.trusted_peers.push(value::network(t)?);
+        Ok(())
+    }),
+    setting!(
+        "realm",
+        "TEXT",
+        "Registry",
+        "the realm that a client shows when it asks for a password",
+        |s, t| { value::realm(t).map(|v| s.realm = v) }
+    ),
+    setting!("socket_mode", "MODE", "0660", "the mode of a unix socket", |s, t| value::mode(t)
+        .map(|v| s.socket_mode = v)),
+    setting!("htpasswd_poll", "TIME", "1s", "how often the htpasswd file is looked at", |s, t| {
+        value::span(t, Duration::from_millis(100), HOUR).map(|v| s.htpasswd_poll = v)
+    }),
+    setting!("htpasswd_max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
+        value::bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
+    }),
+    setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
+        value::number(t, 1, 10_000_000).map(|v| s.cache.accepted_max = v)
+    }),
+    setting!(
+        "cache.idle",
+        "TIME",
+        "12h",
+        "a good answer that nobody asked for in this time is forgotten",
+        |s, t| { value::span(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.accepted_idle = v) }
+    ),
+    setting!("cache.rejected_max_entries", "N", "4096", "refusals kept", |s, t| {
+        value::number(t, 1, 1_000_000).map(|v| s.cache.rejected_max = v)
+    }),
+    setting!("cache.rejected", "TIME", "10s", "how long a refusal is given without a check", |s, t| {
+        value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejected_for = v)
+    }),
+    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| threads(t)
+        .map(|v| s.hash_threads = v)),
+    setting!(
+        "hash.queue",
+        "N",
+        "128",
+        "password checks that may wait; more are turned away at once",
+        |s, t| { value::number(t, 1, 100_000).map(|v| s.hash.queue = v) }
+    ),
+    setting!("hash.network_share", "N", "32", "of these, for one client network", |s, t| {
+        value::number(t, 1, 100_000).map(|v| s.hash.network_share = v)
+    }),
+    setting!("hash.user_share", "N", "4", "of these, for one user from one client network", |s, t| {
+        value::number(t, 1, 100_000).map(|v| s.hash.user_share = v)
+    }),
+    setting!(
+        "hash.wait",
+        "TIME",
+        "5s",
+        "how long a request waits for its check; keep it below nginx's proxy_read_timeout",
+        |s, t| { value::span(t, Duration::from_millis(100), WAIT_MAX).map(|v| s.hash_wait = v) }
+    ),
+    setting!(
+        "throttle.user_failures",
+        "N",
+        "10",
+        "different wrong passwords of one user from one client network in a window",
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.user_failures = v) }
+    ),
+    setting!(
+        "throttle.network_failures",
+        "N",
+        "50",
+        "different failures from one client network in a window",
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
+    ),
+    setting!(
+        "throttle.window",
+        "TIME",
+        "10m",
+        "the time in which a full count of failures leaks away",
+        |s, t| { value::span(t, SECOND, HOUR * 24).map(|v| s.throttle.window = v) }
+    ),
+    setting!(
+        "throttle.entries",
+        "N",
+        "32768",
+        "records in each of the throttle's two tables; about 100 bytes each",
+        |s, t| { value::number(t, 16, 10_000_000).map(|v| s.throttle.entries = v) }
+    ),
+    setting!(
+        "throttle.ipv4_prefix",
+        "BITS",
+        "32",
+        "leading bits of an IPv4 address that make a client network",
+        |s, t| { value::number(t, 8, 32).map(|v| s.prefixes.ipv4 = v) }
+    ),
+    setting!("throttle.ipv6_prefix", "BITS", "64", "the same for IPv6", |s, t| {
+        value::number(t, 32, 128).map(|v| s.prefixes.ipv6 = v)
+    }),
+    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| threads(t)
+        .map(|v| s.workers = v)),
+    setting!("limits.connections", "N", "4096", "open connections; more wait to be accepted", |s, t| {
+        value::number(t, 1, 1_000_000).map(|v| s.connections = v)
+    }),
+    setting!(
+        "limits.header_bytes",
+        "BYTES",
+        "32KiB",
+        "the longest request head; nginx itself sends less",
+        |s, t| {
+            value::bytes(t, 1 << 10, 1 << 17)
+                .map(|v| s.header_bytes = usize::try_from(v).unwrap_or(usize::MAX))
+        }
+    ),
+    setting!(
+        "limits.head_timeout",
+        "TIME",
+        "5s",
+        "how long a client may take to send the request head",
+        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.head_timeout = v) }
+    ),
+    setting!(
+        "limits.keep_alive",
+        "TIME",
+        "75s",
+        "how long an idle connection is kept; above nginx's 60s, or nginx meets closed ones",
+        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.keep_alive = v) }
+    ),
+    setting!(
+        "limits.drain",
+        "TIME",
+        "0s",
+        "how long /readyz says 503 before a shutdown closes the listeners",
+        |s, t| { value::span(t, Duration::ZERO, HOUR).map(|v| s.drain = v) }
+    ),
+    setting!(
+        "limits.shutdown_timeout",
+        "TIME",
+        "10s",
+        "how long a shutdown waits for requests in flight",
+        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
+    ),
+    setting!(many "admin.listen", "ADDR", "", "the private listener, for /metrics and /flush", |s, t| {
+        s.admin_listen.push(value::listen(t)?);
+        Ok(())
+    }),
+    setting!(many "admin.peers", "NET", "127.0.0.0/8,::1", "who may use the private listener over TCP", |s, t| {
+        s.admin_peers.push(value::network(t)?);
+        Ok(())
+    }),
+    setting!("log.level", "LEVEL", "info", "error, warn, info or debug", |s, t| value::log_level(t)
+        .map(|v| s.log_level = v)),
+    setting!("log.format", "FORMAT", "text", "text or json", |s, t| value::log_format(t)
+        .map(|v| s.log_format = v)),
+    setting!("log.allowed", "BOOL", "false", "whether allowed requests are logged too", |s, t| {
+        value::switch(t).map(|v| s.log_allowed = v)
+    }),
+    setting!(
+        "log.refusals_per_second",
+        "N",
+        "10",
+        "refusals logged in a second, with ten times as many in a burst",
+        |s, t| { value::number(t, 0, 100_000).map(|v| s.log_refusals = v) }
+    ),
+    setting!(
+        "proxy",
+        "NAME",
+        "nginx",
+        "which proxy asks, and so which headers are read; nginx is the only one so far",
+        |_, t| {
+            if t == "nginx" {
+                Ok(())
+            } else {
+                Err(format!("\"{t}\" is not a proxy that is known here; nginx is"))
+            }
+        }
+    ),
+];
+
+/// Keys that people bring along from other programs, or from their own guess, and the right ones.
+pub const RENAMED: &[(&str, &str)] = &[
+    ("addr", "listen"),
+    ("address", "listen"),
+    ("auth_basic_user_file", "htpasswd"),
+    ("bind", "listen"),
+    ("cache.size", "cache.max_entries"),
+    ("cache.ttl", "cache.idle"),
+    ("host", "listen"),
+    ("htpasswd_file", "htpasswd"),
+    ("log_level", "log.level"),
+    ("metrics_listen", "admin.listen"),
+    ("port", "listen"),
+    ("trusted_proxies", "trusted_peers"),
+    ("users_file", "htpasswd"),
+    ("workers", "limits.workers"),
+];
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text {
+        "cores" => Ok(std::thread::available_parallelism().map_or(2, usize::from)),
+        _ => value::number(text, 1, 1024).map_err(|what| format!("{what}, nor the word cores")),
+    }
+}
+
+/// The setting with this key.
+pub fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// What to say of a key that there is not.
+pub fn unknown(key: &str, written: &dyn Fn(&str) -> String) -> String {
+    let bare = key.rsplit('.').next().unwrap_or(key);
+    let renamed = RENAMED.iter().find(|(old, _)| *old == key || *old == bare).map(|(_, new)| *new);
+    let near = || {
+        let alike = |s: &&Setting| (strsim::jaro_winkler(key, s.key) * 1000.0) as u32;
+        SETTINGS.iter().max_by_key(alike).filter(|s| alike(s) > 800).map(|s| s.key)
+    };
+    match renamed.or_else(near) {
+        Some(right) => format!("there is no such setting; you may mean {}", written(right)),
+        None => "there is no such setting; doorward serve --help lists them all".into(),
+    }
+}

@@ -1,0 +1,140 @@
+//! Reading single values from text: one small function for each kind, whose error says what would
+//! do instead.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{Listen, LogFormat};
+
+/// A whole number within bounds, both included.
+pub(super) fn number<T>(text: &str, low: T, high: T) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + std::fmt::Display,
+{
+    let wanted = || format!("\"{text}\" is not a whole number from {low} to {high}");
+    let number = text.replace('_', "").parse::<T>().map_err(|_| wanted())?;
+    if number < low || number > high { Err(wanted()) } else { Ok(number) }
+}
+
+/// A span of time within bounds, both included: `10s`, `5m`, `12h`, `1h 30m`.
+pub(super) fn span(text: &str, low: Duration, high: Duration) -> Result<Duration, String> {
+    let show = humantime::format_duration;
+    let span = humantime::parse_duration(text)
+        .map_err(|_| format!("\"{text}\" is not a span of time; write it like 500ms, 10s, 5m or 12h"))?;
+    if span < low || span > high {
+        return Err(format!("{} is not within {} and {}", show(span), show(low), show(high)));
+    }
+    Ok(span)
+}
+
+/// A number of bytes: `1048576`, `64KiB`, `256MiB`.
+pub(super) fn bytes(text: &str, low: u64, high: u64) -> Result<u64, String> {
+    let wanted = || {
+        format!(
+            "\"{text}\" is not a number of bytes from {low} to {high}; write it like 65536, 64KiB or 256MiB"
+        )
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let unit = text.get(digits.len()..).unwrap_or_default().trim();
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" | "k" | "K" => 1 << 10,
+        "MiB" | "m" | "M" => 1 << 20,
+        "GiB" | "g" | "G" => 1 << 30,
+        _ => return Err(wanted()),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(wanted)?;
+    if bytes < low || bytes > high { Err(wanted()) } else { Ok(bytes) }
+}
+
+/// An address to listen on.
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match path.strip_prefix('/') {
+            Some(_) => Ok(Listen::Unix(PathBuf::from(path))),
+            None => Err(format!(
+                "\"{text}\": a unix socket needs an absolute path, as in unix:/run/doorward/doorward.sock"
+            )),
+        };
+    }
+    text.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
+        format!("\"{text}\" is not an address to listen on; write IP:PORT like 127.0.0.1:8000 or [::1]:8000, or unix:/path")
+    })
+}
+
+/// An address, or a network in CIDR notation.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let parsed =
+        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(|a| IpNet::from(a.to_canonical())));
+    let network = parsed.map_err(|_| {
+        format!("\"{text}\" is neither an IP address nor a network like 10.0.0.0/24; names are not looked up")
+    })?;
+    if network.prefix_len() == 0 {
+        return Err(format!("{text} is everybody: name the addresses that nginx asks from"));
+    }
+    Ok(network.trunc())
+}
+
+/// The realm of the challenge.
+pub(super) fn realm(text: &str) -> Result<String, String> {
+    let printable = text.chars().all(|c| !c.is_control() && c != '"' && c != '\\');
+    if text.is_empty() || text.len() > 128 || !printable {
+        return Err(
+            "the realm is a text of 1 to 128 bytes without quotes, backslashes and control characters".into(),
+        );
+    }
+    let lower = text.to_lowercase();
+    match ["basic", "bearer"].into_iter().find(|word| lower.contains(word)) {
+        // Clients look for the scheme with a regular expression over the whole header.
+        Some(word) => Err(format!(
+            "the realm has the word \"{word}\" in it, by which some clients choose the scheme; leave it out"
+        )),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// The mode of a unix socket, in octal.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode <= 0o777 && digits.len() >= 3 => Ok(mode),
+        _ => Err(format!("\"{text}\" is not a file mode; write it in octal and in quotes, like \"0660\"")),
+    }
+}
+
+/// Yes or no.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("\"{text}\" is neither true nor false")),
+    }
+}
+
+/// How log lines are written.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("\"{text}\" is neither text nor json")),
+    }
+}
+
+/// From which level on log lines are written.
+pub(super) fn log_level(text: &str) -> Result<tracing::level_filters::LevelFilter, String> {
+    match text {
+        "error" | "warn" | "info" | "debug" => {
+            text.parse().map_err(|_| format!("\"{text}\" is no log level"))
+        }
+        _ => Err(format!("\"{text}\" is not one of error, warn, info and debug")),
+    }
+}
+
+/// A path; an empty one is a mistake.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("the path is empty".into()) } else { Ok(PathBuf::from(text)) }
+}
