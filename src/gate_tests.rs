@@ -1,1 +1,304 @@
-//! Tests.
+//! The gate's rules, with a clock that the test moves and a hash pool that the test works.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::authn::htpasswd::Htpasswd;
+use crate::authn::htpasswd::file::parse;
+use crate::authn::pool;
+use crate::metrics::ResultLabel;
+
+/// alice: "password", bob: "password"; bcrypt at its lowest cost.
+const USERS: &str = "alice:$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK
+bob:$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK
+";
+
+const HOME: &str = "192.0.2.1";
+const AWAY: &str = "198.51.100.1";
+
+struct House {
+    gate: Arc<Gate>,
+    pool: Arc<HashPool>,
+    htpasswd: Arc<Htpasswd>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+fn users(text: &str) -> crate::authn::htpasswd::file::UserFile {
+    parse(text.as_bytes().to_vec(), &[7; 32]).users
+}
+
+fn house() -> House {
+    let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
+    let htpasswd = Arc::new(Htpasswd::new(users(USERS)));
+    let limits = pool::Limits { queue: 6, network_share: 4, user_share: 2 };
+    let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
+    let minute = Duration::from_secs(60);
+    let gate = Arc::new(Gate::new(Parts {
+        authenticators: Authenticators::new(Arc::clone(&htpasswd)),
+        pool: Arc::clone(&pool),
+        cache: cache::Limits {
+            accepted_max: 100,
+            accepted_idle: 10 * minute,
+            rejected_max: 100,
+            rejected_for: Duration::from_secs(10),
+        },
+        throttle: throttle::Limits { user_failures: 3, network_failures: 5, window: 3 * minute, entries: 64 },
+        prefixes: Prefixes { ipv4: 32, ipv6: 64 },
+        wait: Duration::from_secs(5),
+        random: [9; 32],
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+    }));
+    House { gate, pool, htpasswd, metrics, clock }
+}
+
+impl House {
+    /// Asks, and leaves the check, if there is one, in the queue.
+    async fn ask(&self, user: &str, password: &str, from: &str) -> JoinHandle<String> {
+        let gate = Arc::clone(&self.gate);
+        let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+        let client = from.parse().ok();
+        let asked = tokio::spawn(async move {
+            let subrequest = Subrequest { authorization: Header::Once(header.as_bytes()), client };
+            let verdict = gate.judge(&subrequest).await;
+            format!("{} {}", verdict.name(), verdict.reason()).trim().to_owned()
+        });
+        tokio::task::yield_now().await;
+        asked
+    }
+
+    /// Does every check that waits.
+    fn hash(&self) {
+        while self.pool.run_next() {}
+    }
+
+    /// Asks, and does what there is to be done.
+    async fn answer(&self, user: &str, password: &str, from: &str) -> String {
+        let asked = self.ask(user, password, from).await;
+        self.hash();
+        asked.await.unwrap()
+    }
+
+    fn hashes(&self) -> u64 {
+        ["accepted", "refused"]
+            .iter()
+            .map(|r| self.metrics.hashes.get_or_create(&ResultLabel { result: r }).get())
+            .sum()
+    }
+}
+
+#[tokio::test]
+async fn the_right_password_is_allowed_and_a_wrong_one_challenged() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "wrong", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("carol", "password", HOME).await, "challenge wrong");
+}
+
+#[tokio::test]
+async fn a_cached_answer_costs_no_hash_and_a_wrong_password_is_never_one() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
+    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.answer("alice", "passwore", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("bob", "passwore", HOME).await, "challenge wrong");
+}
+
+#[tokio::test]
+async fn any_number_of_equal_questions_cost_one_hash() {
+    let house = house();
+    let mut asked = Vec::new();
+    for n in 0..200 {
+        asked.push(house.ask("alice", "password", if n % 2 == 0 { HOME } else { AWAY }).await);
+    }
+    house.hash();
+    for one in asked {
+        assert_eq!(one.await.unwrap(), "allow");
+    }
+    assert_eq!(house.hashes(), 1);
+}
+
+#[tokio::test]
+async fn a_leader_who_hangs_up_takes_nobody_with_him() {
+    let house = house();
+    let leader = house.ask("alice", "password", HOME).await;
+    let follower = house.ask("alice", "password", AWAY).await;
+    leader.abort();
+    house.hash();
+    assert_eq!(follower.await.unwrap(), "allow");
+    assert_eq!(house.hashes(), 1);
+}
+
+#[tokio::test]
+async fn an_edited_line_ends_that_users_answers_and_nobody_elses() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    house.htpasswd.replace(users(&USERS.replace("alice:", "# alice:")));
+    assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
+    let hashes = house.hashes();
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    assert_eq!(house.hashes(), hashes);
+    house.htpasswd.replace(users(USERS));
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_under_way_when_the_line_changed_is_not_given_for_the_new_line() {
+    let house = house();
+    let before = house.ask("alice", "password", HOME).await;
+    house.htpasswd.replace(users("alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"));
+    let after = house.ask("alice", "password", HOME).await;
+    house.hash();
+    assert_eq!(before.await.unwrap(), "allow");
+    assert_eq!(after.await.unwrap(), "challenge wrong");
+    assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
+}
+
+#[tokio::test]
+async fn too_many_different_wrong_passwords_and_only_the_familiar_answer_is_given() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    for wrong in ["a", "b", "c"] {
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("alice", "d", HOME).await, "limited throttled");
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    // Other users there, and she elsewhere, go on.
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "wrong", AWAY).await, "challenge wrong");
+}
+
+#[tokio::test]
+async fn the_cache_is_no_guessing_machine_for_a_throttled_network() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    for wrong in ["a", "b", "c"] {
+        house.answer("alice", wrong, AWAY).await;
+    }
+    assert_eq!(house.answer("alice", "password", AWAY).await, "limited throttled");
+    assert_eq!(house.answer("alice", "passwore", AWAY).await, "limited throttled");
+    house.clock.advance(Duration::from_secs(61));
+    assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
+}
+
+#[tokio::test]
+async fn guessing_many_users_throttles_the_network() {
+    let house = house();
+    for user in ["u1", "u2", "u3", "u4", "u5"] {
+        assert_eq!(house.answer(user, "password", AWAY).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("bob", "password", AWAY).await, "limited throttled");
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+}
+
+#[tokio::test]
+async fn the_same_wrong_password_again_is_no_new_failure() {
+    let house = house();
+    for _ in 0..20 {
+        assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+        house.clock.advance(Duration::from_secs(11));
+    }
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.metrics.throttle_failures.get(), 1);
+}
+
+#[tokio::test]
+async fn a_success_gives_no_new_tries() {
+    let house = house();
+    for wrong in ["a", "b"] {
+        house.answer("alice", wrong, HOME).await;
+    }
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "d", HOME).await, "limited throttled");
+}
+
+#[tokio::test]
+async fn a_full_share_is_shed_at_once_and_gives_only_familiar_answers() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    let first = house.ask("alice", "a", AWAY).await;
+    let second = house.ask("alice", "b", AWAY).await;
+    assert_eq!(house.ask("alice", "c", AWAY).await.await.unwrap(), "limited busy");
+    assert_eq!(house.ask("alice", "password", AWAY).await.await.unwrap(), "limited busy");
+    assert_eq!(house.ask("alice", "password", HOME).await.await.unwrap(), "allow");
+    house.hash();
+    assert_eq!(first.await.unwrap(), "challenge wrong");
+    assert_eq!(second.await.unwrap(), "challenge wrong");
+}
+
+#[tokio::test]
+async fn one_callers_limit_never_becomes_anothers() {
+    let house = house();
+    // The crowd's network fills the queue; a network with one check displaces the last of them.
+    let mut crowd = Vec::new();
+    for user in ["u1", "u2", "u3", "u4"] {
+        crowd.push(house.ask(user, "x", AWAY).await);
+    }
+    let joined = house.ask("u4", "x", "203.0.113.9").await;
+    for n in 1..=2 {
+        crowd.push(house.ask(&format!("v{n}"), "x", &format!("203.0.113.{n}")).await);
+    }
+    let newcomer = house.ask("bob", "password", HOME).await;
+    tokio::task::yield_now().await;
+    house.hash();
+    tokio::task::yield_now().await;
+    house.hash();
+    assert_eq!(newcomer.await.unwrap(), "allow");
+    // The check of u4 was displaced: its leader is told, and who had joined got one of his own.
+    assert_eq!(crowd.remove(3).await.unwrap(), "limited busy");
+    assert_eq!(joined.await.unwrap(), "challenge wrong");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_whose_askers_gave_up_is_not_done_and_counts_as_a_failure() {
+    let house = house();
+    let asked = house.ask("alice", "guess", HOME).await;
+    assert_eq!(asked.await.unwrap(), "limited busy");
+    house.clock.advance(Duration::from_secs(6));
+    house.hash();
+    assert_eq!(house.hashes(), 0);
+    assert_eq!(house.metrics.hash_dropped.get(), 1);
+    assert_eq!(house.metrics.throttle_failures.get(), 1);
+}
+
+#[tokio::test]
+async fn an_idle_answer_is_forgotten() {
+    let house = house();
+    house.answer("alice", "password", HOME).await;
+    house.clock.advance(Duration::from_secs(599));
+    house.answer("alice", "password", HOME).await;
+    house.clock.advance(Duration::from_secs(599));
+    house.answer("alice", "password", HOME).await;
+    assert_eq!(house.hashes(), 1);
+    house.clock.advance(Duration::from_secs(600));
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.hashes(), 2);
+}
+
+#[tokio::test]
+async fn a_flush_forgets_one_user_or_all_and_those_under_way() {
+    let house = house();
+    house.answer("alice", "password", HOME).await;
+    house.answer("bob", "password", HOME).await;
+    house.gate.flush(Some(b"alice"));
+    house.answer("bob", "password", HOME).await;
+    assert_eq!(house.hashes(), 2);
+    house.answer("alice", "password", HOME).await;
+    assert_eq!(house.hashes(), 3);
+    house.gate.flush(None);
+    let under_way = house.ask("alice", "password", HOME).await;
+    house.gate.flush(Some(b"alice"));
+    house.hash();
+    assert_eq!(under_way.await.unwrap(), "allow");
+    house.answer("alice", "password", HOME).await;
+    assert_eq!(house.hashes(), 5);
+}

@@ -90,6 +90,15 @@ impl Format {
         }
     }
 
+    /// Does the work of one check in this format, for nobody.
+    pub fn waste(self, password: &[u8]) {
+        match self {
+            Self::Bcrypt(cost) => bcrypt::waste(cost, password),
+            Self::Apr1 => md5_crypt::waste(password),
+            Self::Sha1 | Self::SaltedSha1 => sha1::waste(password),
+        }
+    }
+
     /// The format's name, as `check` counts it.
     pub fn name(self) -> &'static str {
         match self {
@@ -137,22 +146,22 @@ impl Costliest {
         }
     }
 
-    /// Does what is left of a refusal's work after `done` was checked in vain: all of it where
-    /// there was nothing to check.
-    pub fn rest_of_refusal(&self, done: Option<Format>, password: &[u8]) {
-        if let Some(highest) = self.bcrypt {
-            match done {
-                // Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c.
-                Some(Format::Bcrypt(cost)) => (cost..highest).for_each(|c| bcrypt::waste(c, password)),
-                _ => bcrypt::waste(highest, password),
-            }
+    /// The checks for nobody that are left of a refusal's work after `done` was checked in vain:
+    /// all of it where there was nothing to check.
+    pub fn rest_of_refusal(&self, done: Option<Format>) -> Vec<Format> {
+        let mut rest = Vec::new();
+        match (self.bcrypt, done) {
+            // Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c.
+            (Some(highest), Some(Format::Bcrypt(cost))) => rest.extend((cost..highest).map(Format::Bcrypt)),
+            (highest, _) => rest.extend(highest.map(Format::Bcrypt)),
         }
         if self.apr1 && done != Some(Format::Apr1) {
-            md5_crypt::waste(password);
+            rest.push(Format::Apr1);
         }
         if self.sha1 && !matches!(done, Some(Format::Sha1 | Format::SaltedSha1)) {
-            sha1::waste(password);
+            rest.push(Format::Sha1);
         }
+        rest
     }
 }
 
@@ -221,5 +230,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The work of a check, in units of one bcrypt round; a cheap format has a name instead.
+    fn work(formats: &[Format]) -> (u32, usize, usize) {
+        let bcrypt = formats.iter().map(|f| if let Format::Bcrypt(cost) = f { 1 << cost } else { 0 }).sum();
+        let count = |name: &str| formats.iter().filter(|f| f.name().trim_start_matches('s') == name).count();
+        (bcrypt, count("apr1"), count("ha"))
+    }
+
+    #[test]
+    fn every_refusal_does_the_same_work() {
+        // Traefik CVE-2026-41263, tinyauth CVE-2026-77582: the time of a "no" told who exists.
+        let mut costliest = Costliest::default();
+        let held = [
+            Format::Bcrypt(5),
+            Format::Bcrypt(10),
+            Format::Bcrypt(8),
+            Format::Apr1,
+            Format::Sha1,
+            Format::SaltedSha1,
+        ];
+        held.into_iter().for_each(|format| costliest.include(format));
+        let of_nobody = work(&costliest.rest_of_refusal(None));
+        assert_eq!(of_nobody, (1 << 10, 1, 1));
+        for format in held {
+            let mut all = costliest.rest_of_refusal(Some(format));
+            all.push(format);
+            assert_eq!(work(&all), of_nobody, "{format:?}");
+        }
+        assert_eq!(Costliest::default().rest_of_refusal(None), []);
     }
 }

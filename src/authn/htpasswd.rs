@@ -75,7 +75,9 @@ impl Lookup {
         {
             return Some(true);
         }
-        self.users.costliest().rest_of_refusal(format, password);
+        for decoy in self.users.costliest().rest_of_refusal(format) {
+            decoy.waste(password);
+        }
         self.entry.as_ref().map(|_| false)
     }
 }

@@ -1,1 +1,141 @@
-//! Tests.
+//! Every way in which the file on disk may change, with a clock that the test moves.
+
+use super::*;
+
+const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
+const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
+
+struct Desk {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    reloader: Reloader,
+    clock: Clock,
+}
+
+fn source(path: &Path) -> Source {
+    Source { path: path.to_owned(), max_bytes: 4096 }
+}
+
+fn desk(text: &str) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("htpasswd");
+    fs::write(&path, text).unwrap();
+    let clock = Clock::manual();
+    let reloader = Reloader::start(source(&path), [1; 32], Arc::default(), clock.now()).unwrap();
+    Desk { _folder: folder, path, reloader, clock }
+}
+
+impl Desk {
+    fn look(&mut self) {
+        self.clock.advance(Duration::from_secs(1));
+        self.reloader.look(self.clock.now(), false);
+    }
+
+    fn knows(&self, user: &str) -> bool {
+        self.reloader.htpasswd().look_up(user.as_bytes()).check(b"password") == Some(true)
+    }
+
+    fn degraded(&self) -> Option<&'static str> {
+        self.reloader.freshness().degraded()
+    }
+}
+
+#[test]
+fn a_change_is_taken_once_two_reads_agree() {
+    let mut desk = desk(ALICE);
+    fs::write(&desk.path, BOB).unwrap();
+    desk.look();
+    assert!(desk.knows("alice"));
+    fs::write(&desk.path, format!("{ALICE}{BOB}")).unwrap();
+    desk.look();
+    assert!(!desk.knows("bob"));
+    desk.look();
+    assert!(desk.knows("alice") && desk.knows("bob"));
+}
+
+#[test]
+fn a_file_renamed_over_the_old_one_is_taken_even_if_it_is_older() {
+    let mut desk = desk(ALICE);
+    let other = desk.path.with_extension("new");
+    fs::write(&other, BOB).unwrap();
+    fs::File::open(&other).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    fs::rename(&other, &desk.path).unwrap();
+    desk.look();
+    desk.look();
+    assert!(desk.knows("bob") && !desk.knows("alice"));
+}
+
+#[test]
+fn a_file_that_is_gone_leaves_the_last_good_one_in_force() {
+    let mut desk = desk(ALICE);
+    fs::remove_file(&desk.path).unwrap();
+    desk.look();
+    assert!(desk.knows("alice"));
+    assert_eq!(desk.degraded(), Some("the htpasswd file is gone"));
+    fs::write(&desk.path, BOB).unwrap();
+    desk.look();
+    desk.look();
+    assert!(desk.knows("bob") && !desk.knows("alice"));
+    assert_eq!(desk.degraded(), None);
+}
+
+#[test]
+fn a_file_without_one_usable_line_leaves_the_last_good_one_in_force() {
+    let mut desk = desk(ALICE);
+    for bad in ["\0\u{1}\u{2}binary", "alice:$2y$\n", "{\"users\": []}"] {
+        fs::write(&desk.path, bad).unwrap();
+        desk.look();
+        desk.look();
+        assert!(desk.knows("alice"), "{bad}");
+        assert_eq!(desk.degraded(), Some("the htpasswd file can't be used"), "{bad}");
+    }
+    fs::write(&desk.path, ALICE).unwrap();
+    desk.look();
+    assert_eq!(desk.degraded(), None);
+}
+
+#[test]
+fn an_empty_file_counts_once_it_has_been_empty_for_five_seconds() {
+    let mut desk = desk(ALICE);
+    fs::write(&desk.path, "").unwrap();
+    for _ in 0..5 {
+        desk.look();
+        assert!(desk.knows("alice"));
+    }
+    desk.look();
+    assert!(!desk.knows("alice"));
+    assert_eq!(desk.degraded(), None);
+}
+
+#[test]
+fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
+    let mut desk = desk(ALICE);
+    fs::write(&desk.path, BOB).unwrap();
+    desk.reloader.stamp = desk.reloader.source.stamp();
+    desk.look();
+    assert!(desk.knows("alice"));
+    desk.clock.advance(COMPARE_EVERY);
+    desk.look();
+    desk.look();
+    assert!(desk.knows("bob"));
+}
+
+#[test]
+fn at_the_start_there_is_no_last_good_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("htpasswd");
+    let start = |path: &Path| match Reloader::start(source(path), [1; 32], Arc::default(), Moment::default())
+    {
+        Ok(_) => panic!("it started"),
+        Err(fault) => fault.to_string().replace(&path.display().to_string(), "FILE"),
+    };
+    assert_eq!(start(&path), "FILE: there is no such file; make it with: htpasswd -B -c FILE NAME");
+    assert_eq!(start(folder.path()), "FILE: it is a directory, and not a file");
+    fs::write(&path, "# nobody\n\n").unwrap();
+    assert_eq!(start(&path), "FILE: it has no users; add one with: htpasswd -B FILE NAME");
+    fs::write(&path, "x".repeat(5000)).unwrap();
+    assert_eq!(start(&path), "FILE: it has more than 4096 bytes (htpasswd_max_bytes)");
+    fs::write(&path, "\nalice:hunter2\n").unwrap();
+    assert!(start(&path).starts_with("FILE:2:7: it is no known hash, perhaps the password itself"));
+    assert!(!start(&path).contains("hunter2"));
+}
