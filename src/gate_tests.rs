@@ -258,6 +258,26 @@ async fn one_callers_limit_never_becomes_anothers() {
     assert_eq!(joined.await.unwrap(), "challenge wrong");
 }
 
+#[tokio::test]
+async fn displacing_a_check_never_waits_for_itself() {
+    // The map of flights is locked in a few parts; in 100 rounds the two checks meet in one.
+    let house = house();
+    for round in 0..100 {
+        let mut asked = Vec::new();
+        for network in ["10.1.0.0", "10.1.0.0", "10.1.0.0", "10.2.0.0", "10.2.0.0", "10.2.0.0", "10.3.0.0"] {
+            let from = network.replace("0.0", &format!("{round}.1"));
+            asked.push(house.ask(&format!("u{}", asked.len()), &format!("x{round}"), &from).await);
+        }
+        house.hash();
+        let mut answers = Vec::new();
+        for one in asked {
+            answers.push(one.await.unwrap());
+        }
+        assert_eq!(answers.iter().filter(|answer| *answer == "limited busy").count(), 1, "{answers:?}");
+        assert_eq!(answers.last().unwrap(), "challenge wrong");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_check_whose_askers_gave_up_is_not_done_and_counts_as_a_failure() {
     let house = house();

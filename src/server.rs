@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use self::listen::{BindFault, Listener, SocketPath};
 use crate::authn::Authenticators;
@@ -129,21 +130,30 @@ impl Server {
         let private: Vec<String> = self.admin.iter().map(ToString::to_string).collect();
         // Their paths are removed when this goes, at the end.
         let mut sockets = Vec::new();
-        let public = http_server(&self.settings, &self.front, self.public, Kind::Public, &mut sockets)?;
-        let admin = http_server(&self.settings, &self.front, self.admin, Kind::Admin, &mut sockets)?;
-        let handles = [public.handle(), admin.handle()];
-        let servers = tokio::spawn(async move { tokio::try_join!(public, admin).map(|_| ()) });
+        let mut servers = Vec::new();
+        for (listeners, kind) in [(self.public, Kind::Public), (self.admin, Kind::Admin)] {
+            if !listeners.is_empty() {
+                servers.push(http_server(&self.settings, &self.front, listeners, kind, &mut sockets)?);
+            }
+        }
+        let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
+        let mut servers: JoinSet<io::Result<()>> = servers.into_iter().collect();
         let start_millis = started.elapsed().as_millis() as u64;
         tracing::info!(listen = ?addresses, admin = ?private, users, start_millis, "doorward is ready");
 
-        wait_for_end(&look).await?;
+        tokio::select! {
+            told = wait_for_end(&look) => told?,
+            Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
+        }
         self.readiness.drain();
         tracing::info!("shutting down");
         tokio::time::sleep(self.settings.drain).await;
         for handle in handles {
             handle.stop(true).await;
         }
-        let ended = servers.await.map_err(io::Error::other)?;
+        while let Some(ended) = servers.join_next().await {
+            ended.map_err(io::Error::other)??;
+        }
         self.pool.close();
         drop(look);
         for hasher in hashers {
@@ -151,7 +161,7 @@ impl Server {
             let _ = hasher.join();
         }
         tracing::info!("doorward has ended");
-        Ok(ended?)
+        Ok(())
     }
 }
 

@@ -62,6 +62,19 @@ pub struct Job {
     pub end: Box<dyn FnOnce(End) + Send>,
 }
 
+/// The check that gave up its place, if one did.
+#[must_use = "those who wait for it have to be told"]
+pub struct Displaced(Option<Job>);
+
+impl Displaced {
+    /// Tells those who wait for the check that it was dropped.
+    pub fn tell(self) {
+        if let Some(job) = self.0 {
+            (job.end)(End::Dropped);
+        }
+    }
+}
+
 /// The queue and its rules. The threads are the caller's, see [`HashPool::run`]; a test takes the
 /// place of a thread with [`HashPool::run_next`].
 pub struct HashPool {
@@ -147,8 +160,9 @@ impl HashPool {
         }
     }
 
-    /// Queues a check, or turns it away at once.
-    pub fn submit(&self, job: Job) -> Result<(), Shed> {
+    /// Queues a check, or turns it away at once. Another's check that had to give up its place is
+    /// handed out, for the caller to tell when he holds no lock that its end may want.
+    pub fn submit(&self, job: Job) -> Result<Displaced, Shed> {
         let mut queue = self.lock();
         let displaced = match self.place(&queue, job.asker)? {
             None => None,
@@ -171,11 +185,9 @@ impl HashPool {
         }
         drop(queue);
         self.ready.notify_one();
-        if let Some(job) = displaced {
+        Ok(Displaced(displaced.inspect(|_| {
             self.metrics.hash_dropped.inc();
-            (job.end)(End::Dropped);
-        }
-        Ok(())
+        })))
     }
 
     /// Does checks until [`HashPool::close`]: the body of a hash thread.

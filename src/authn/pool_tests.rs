@@ -32,7 +32,7 @@ fn order(ended: &Ended) -> Vec<&'static str> {
 fn networks_take_turns() {
     let (pool, _, ended) = pool();
     for (name, network) in [("a1", 1), ("a2", 1), ("a3", 1), ("b1", 2)] {
-        pool.submit(job(name, network, u64::from(name.ends_with('3')), &ended)).unwrap();
+        pool.submit(job(name, network, u64::from(name.ends_with('3')), &ended)).unwrap().tell();
     }
     while pool.run_next() {}
     assert_eq!(order(&ended), ["a1", "b1", "a2", "a3"]);
@@ -41,12 +41,12 @@ fn networks_take_turns() {
 #[test]
 fn a_share_that_is_taken_is_full_for_its_owner_alone() {
     let (pool, _, ended) = pool();
-    pool.submit(job("a1", 1, 1, &ended)).unwrap();
-    pool.submit(job("a2", 1, 1, &ended)).unwrap();
+    pool.submit(job("a1", 1, 1, &ended)).unwrap().tell();
+    pool.submit(job("a2", 1, 1, &ended)).unwrap().tell();
     assert!(pool.is_full_for(Asker { network: 1, user: 1 }));
-    assert_eq!(pool.submit(job("a3", 1, 1, &ended)), Err(Shed));
+    assert!(pool.submit(job("a3", 1, 1, &ended)).is_err());
     assert!(!pool.is_full_for(Asker { network: 1, user: 2 }));
-    pool.submit(job("a4", 1, 2, &ended)).unwrap();
+    pool.submit(job("a4", 1, 2, &ended)).unwrap().tell();
     assert!(pool.is_full_for(Asker { network: 1, user: 3 }));
     assert!(!pool.is_full_for(Asker { network: 2, user: 1 }));
     while pool.run_next() {}
@@ -57,14 +57,14 @@ fn a_share_that_is_taken_is_full_for_its_owner_alone() {
 fn when_the_queue_is_full_the_network_with_most_gives_its_latest_to_one_with_few() {
     let (pool, _, ended) = pool();
     for (name, network, user) in [("a1", 1, 1), ("a2", 1, 2), ("a3", 1, 3), ("b1", 2, 1)] {
-        pool.submit(job(name, network, user, &ended)).unwrap();
+        pool.submit(job(name, network, user, &ended)).unwrap().tell();
     }
-    pool.submit(job("c1", 3, 1, &ended)).unwrap();
+    pool.submit(job("c1", 3, 1, &ended)).unwrap().tell();
     assert_eq!(*ended.lock().unwrap(), [("a3", false)]);
-    pool.submit(job("d1", 4, 1, &ended)).unwrap();
+    pool.submit(job("d1", 4, 1, &ended)).unwrap().tell();
     // Now every network has one, and the queue is full for all.
     assert!(pool.is_full_for(Asker { network: 5, user: 1 }));
-    assert_eq!(pool.submit(job("e1", 5, 1, &ended)), Err(Shed));
+    assert!(pool.submit(job("e1", 5, 1, &ended)).is_err());
     while pool.run_next() {}
     assert_eq!(order(&ended), ["a1", "b1", "c1", "d1"]);
 }
@@ -75,8 +75,8 @@ fn a_check_that_comes_too_late_is_dropped_unless_somebody_still_waits() {
     let late = job("late", 1, 1, &ended);
     let wanted = job("wanted", 1, 1, &ended);
     wanted.deadline.fetch_max(3000, Ordering::SeqCst);
-    pool.submit(late).unwrap();
-    pool.submit(wanted).unwrap();
+    pool.submit(late).unwrap().tell();
+    pool.submit(wanted).unwrap().tell();
     clock.advance(Duration::from_secs(1));
     while pool.run_next() {}
     assert_eq!(*ended.lock().unwrap(), [("late", false), ("wanted", true)]);
@@ -90,8 +90,8 @@ fn a_check_that_panics_is_trouble_and_the_thread_goes_on() {
     let mut job_that_panics = job("panics", 1, 1, &ended);
     job_that_panics.check = Box::new(|| panic!("on purpose"));
     job_that_panics.end = Box::new(move |end| told.lock().unwrap().push(end));
-    pool.submit(job_that_panics).unwrap();
-    pool.submit(job("next", 1, 1, &ended)).unwrap();
+    pool.submit(job_that_panics).unwrap().tell();
+    pool.submit(job("next", 1, 1, &ended)).unwrap().tell();
     while pool.run_next() {}
     assert_eq!(*answers.lock().unwrap(), [End::Done(Err(Trouble::CheckFailed))]);
     assert_eq!(order(&ended), ["next"]);
@@ -100,9 +100,9 @@ fn a_check_that_panics_is_trouble_and_the_thread_goes_on() {
 #[test]
 fn a_closed_pool_takes_nothing_and_lets_its_threads_go() {
     let (pool, _, ended) = pool();
-    pool.submit(job("last", 1, 1, &ended)).unwrap();
+    pool.submit(job("last", 1, 1, &ended)).unwrap().tell();
     pool.close();
-    assert_eq!(pool.submit(job("after", 2, 1, &ended)), Err(Shed));
+    assert!(pool.submit(job("after", 2, 1, &ended)).is_err());
     pool.run();
     assert_eq!(order(&ended), ["last"]);
 }

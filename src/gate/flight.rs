@@ -85,8 +85,10 @@ impl Flights {
                     user: question.credentials.user().into(),
                     flushed: AtomicBool::new(false),
                 });
-                self.pool.submit(self.job(question, asker, &flight, tell))?;
-                entry.insert(flight);
+                let displaced = self.pool.submit(self.job(question, asker, &flight, tell))?;
+                drop(entry.insert(flight));
+                // Its end takes its flight out of the map, which must not be locked by then.
+                displaced.tell();
                 Ok(Boarding::Led(end))
             }
         }

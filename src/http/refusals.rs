@@ -5,12 +5,15 @@
 //! so it is noted at debug level only. An allowed one is logged where `log.allowed` asks for it: a
 //! line costs more than the whole check.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
 
-use super::subrequest::{X_ORIGINAL_HOST, X_ORIGINAL_METHOD, X_ORIGINAL_URI, X_REQUEST_ID, header};
+use super::subrequest::{
+    X_ORIGINAL_HOST, X_ORIGINAL_METHOD, X_ORIGINAL_URI, X_REAL_IP, X_REQUEST_ID, header,
+};
 use super::{Front, subrequest};
 use crate::clock::{Clock, Moment};
 use crate::gate::credentials::{self, Header};
@@ -29,6 +32,8 @@ pub struct RefusalLog {
     per_second: f64,
     bucket: Mutex<Bucket>,
     clock: Clock,
+    /// Whether it was said that nginx names no client.
+    nameless: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -43,7 +48,7 @@ impl RefusalLog {
     pub fn new(per_second: u32, clock: Clock) -> Self {
         let per_second = f64::from(per_second);
         let bucket = Bucket { lines: per_second * BURST, filled: clock.now(), suppressed: 0 };
-        Self { per_second, bucket: Mutex::new(bucket), clock }
+        Self { per_second, bucket: Mutex::new(bucket), clock, nameless: AtomicBool::new(false) }
     }
 
     /// Takes a line out of the bucket: how many were suppressed since the last one, or `None` if
@@ -80,8 +85,23 @@ impl RefusalLog {
                 }
             },
         }
+        self.warn_of_nameless(request);
         let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
         front.metrics.verdicts.get_or_create(&label).inc();
+    }
+}
+
+impl RefusalLog {
+    /// Says once that nginx asks without naming the client: all clients are then one network, and
+    /// the first who guesses throttles them all.
+    fn warn_of_nameless(&self, request: &HttpRequest) {
+        let named = header(request, &X_REAL_IP) != Header::Absent;
+        let of_nginx = header(request, &X_ORIGINAL_URI) != Header::Absent;
+        if !named && of_nginx && !self.nameless.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "nginx sends no X-Real-IP, so all clients count as one network: add proxy_set_header X-Real-IP $remote_addr to the auth location"
+            );
+        }
     }
 }
 

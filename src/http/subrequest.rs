@@ -12,7 +12,7 @@ use crate::gate::credentials::Header;
 use crate::gate::verdict::Denied;
 
 /// `$remote_addr`.
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// `$request_id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `$request_uri`, as the client sent it.

@@ -139,3 +139,14 @@ fn every_setting_can_be_given_everywhere_under_a_name_of_its_own() {
         assert!(table::find(old).is_none() && table::find(new).is_some(), "{old} {new}");
     }
 }
+
+#[test]
+fn the_readme_has_every_setting_with_its_default() {
+    let readme = include_str!("../../README.md");
+    for setting in SETTINGS {
+        let default =
+            if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+        let row = format!("| `{}` | {default} | {} |", setting.key, setting.help);
+        assert!(readme.contains(&row), "README.md lacks: {row}");
+    }
+}

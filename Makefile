@@ -1,0 +1,42 @@
+# make run     nginx, doorward and a registry on loopback, ready for docker login
+# make test    every test, against the real nginx, registry and skopeo
+# make lint    format, clippy, documentation, licences and bans
+# make bench   the figures that the README quotes
+# make audit   known advisories; needs the network
+#
+# Each installs what it lacks on a bare Debian machine, as root or with sudo.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench audit
+
+CARGO := tests/need cargo --
+SHELL := /bin/bash
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+run:
+	@tests/need cc nginx docker-registry curl openssl
+	@$(CARGO) build --release
+	@nginx/run.sh
+
+test:
+	@tests/need cc nginx docker-registry skopeo htpasswd curl openssl
+	@$(CARGO) test --all-targets
+
+lint:
+	@tests/need cc cargo-deny
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	@$(CARGO) deny --log-level error check bans licenses sources
+
+bench:
+	@tests/need cc nginx htpasswd curl wrk valgrind
+	@$(CARGO) build --release
+	@for bench in benches/*.sh; do echo; echo "== $$bench"; "$$bench" || exit 1; done
+	@$(CARGO) bench --bench storm
+
+audit:
+	@tests/need cc cargo-deny
+	@$(CARGO) deny check advisories
