@@ -48,7 +48,7 @@ fn check(source: &Source, path: &Path) -> Result<bool, FileFault> {
     let users = parsed.users.len() - parsed.users.bad_lines();
     let formats: Vec<String> =
         parsed.users.formats().iter().map(|(name, count)| format!("{name} {count}")).collect();
-    say(&format!("{name}: {users} users can log in ({}), {bad} bad lines", formats.join(", ")));
+    say(&format!("{name}: users that can log in: {users} ({}); bad lines: {bad}", formats.join(", ")));
     Ok(bad == 0)
 }
 

@@ -100,7 +100,12 @@ impl Layers {
             };
             for Given { text, origin } in given {
                 if let Err(what) = (setting.read)(&mut settings, text) {
-                    faults.push(Fault { origin: origin.clone(), what: format!("{}: {what}", setting.key) });
+                    // A flag and a variable say by themselves which setting they are.
+                    let what = match origin {
+                        Origin::Flag(_) | Origin::Variable(_) => what,
+                        Origin::File { .. } | Origin::Nowhere => format!("{}: {what}", setting.key),
+                    };
+                    faults.push(Fault { origin: origin.clone(), what });
                 }
             }
         }

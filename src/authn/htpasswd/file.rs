@@ -127,20 +127,17 @@ impl Reader<'_> {
             Err(missing) => Err(missing.to_owned()),
         };
         let format = recognised.as_ref().ok().copied();
+        let hash = hash.unwrap_or_default();
+        let cut = hash.get(..LINE_MAX).unwrap_or(hash);
+        let user = String::from_utf8_lossy(name);
+        if !self.insert(text, (name_at, name), (hash_at, cut), format) {
+            let what = format!("{user} stands in an earlier line, which counts; remove one");
+            return self.fault(number, indent + 1, what, false);
+        }
         if let Err(what) = recognised {
-            let user = String::from_utf8_lossy(name);
             let what =
                 format!("{what}; {user} can't log in: set the password anew with htpasswd -B FILE {user}");
             self.fault(number, hash_at - start + 1, what, true);
-        }
-        let hash = hash.unwrap_or_default();
-        let cut = hash.get(..LINE_MAX).unwrap_or(hash);
-        if !self.insert(text, (name_at, name), (hash_at, cut), format) {
-            let what = format!(
-                "{} stands in an earlier line, which counts; remove one",
-                String::from_utf8_lossy(name)
-            );
-            self.fault(number, indent + 1, what, false);
         }
     }
 
@@ -264,3 +261,7 @@ impl fmt::Debug for UserFile {
         write!(f, "UserFile({} users)", self.len())
     }
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;
