@@ -22,26 +22,40 @@ use htpasswd::{Htpasswd, Lookup};
 /// What the client presented: a user name and a password (RFC 7617).
 #[derive(Clone)]
 pub struct Credentials {
-    /// `user:password`, as it was decoded: one piece of memory, cleared when it goes.
-    pair: Zeroizing<Vec<u8>>,
-    colon: usize,
+    /// Room for the frame, and then `user:password` as it was decoded: one piece of memory, which is
+    /// hashed where it lies and cleared when it goes.
+    framed: Zeroizing<Vec<u8>>,
+    user_length: usize,
 }
 
 impl Credentials {
-    /// Takes the decoded `user:password`. The caller has checked both halves; `colon` is where the
-    /// first colon stands. `None` if it stands elsewhere.
-    pub fn new(pair: Zeroizing<Vec<u8>>, colon: usize) -> Option<Self> {
-        (pair.get(colon) == Some(&b':')).then_some(Self { pair, colon })
+    /// The bytes before `user:password`, in which [`Credentials::frame`] writes.
+    pub const FRAME: usize = 1 + size_of::<Fingerprint>() + size_of::<u32>();
+
+    /// Takes [`Credentials::FRAME`] bytes of any value and the decoded `user:password` behind them;
+    /// the first colon parts the two. `None` if there is none. The caller checks both halves.
+    pub fn new(framed: Zeroizing<Vec<u8>>) -> Option<Self> {
+        let user_length = framed.get(Self::FRAME..)?.iter().position(|byte| *byte == b':')?;
+        Some(Self { framed, user_length })
     }
 
     /// The bytes before the first colon.
     pub fn user(&self) -> &[u8] {
-        self.pair.get(..self.colon).unwrap_or_default()
+        self.framed.get(Self::FRAME..Self::FRAME + self.user_length).unwrap_or_default()
     }
 
     /// The bytes behind the first colon, which may hold colons.
     pub fn password(&self) -> &[u8] {
-        self.pair.get(self.colon + 1..).unwrap_or_default()
+        self.framed.get(Self::FRAME + self.user_length + 1..).unwrap_or_default()
+    }
+
+    /// All that an answer depends on, in one piece: the kind of credential, the fingerprint of the
+    /// records, the length of the user name, and `user:password`. No two questions look alike.
+    pub fn frame(&mut self, kind: u8, records: &Fingerprint) -> &[u8] {
+        let length = u32::try_from(self.user_length).unwrap_or(u32::MAX).to_le_bytes();
+        let frame = std::iter::once(kind).chain(*records).chain(length);
+        self.framed.iter_mut().zip(frame).for_each(|(place, byte)| *place = byte);
+        &self.framed
     }
 }
 
@@ -87,6 +101,11 @@ impl Authenticators {
     /// The htpasswd file alone.
     pub fn new(htpasswd: Arc<Htpasswd>) -> Self {
         Self { htpasswd }
+    }
+
+    /// How often any local record may have changed; see [`Htpasswd::replaced`].
+    pub fn replaced(&self) -> u64 {
+        self.htpasswd.replaced()
     }
 
     /// Looks up every local record that the answer for `user` depends on. Does not wait.

@@ -12,6 +12,9 @@
 //! 5. [`flight`] and [`crate::authn::pool`]: the check, one for all who ask the same.
 //! 6. [`policy`]: what this identity may do. Judged on every request.
 //!
+//! A request that is the same as one before takes the short way of the worker's [`memo`] to the
+//! answer in step 4; the throttle and the policy are asked all the same.
+//!
 //! Settings: `cache`, `hash` and `throttle`. Metrics: see [`crate::metrics`].
 //!
 //! **Invariants.** Only an accepted outcome leads to an identity, and only the policy makes a
@@ -19,26 +22,31 @@
 //! through to the cache and found no good answer counts as a failure, whatever became of it.
 
 pub mod cache;
+pub mod check;
 pub mod credentials;
 pub mod flight;
 pub mod key;
+pub mod memo;
 pub mod policy;
 pub mod throttle;
 pub mod verdict;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use self::cache::{AnswerCache, Known};
+use self::cache::{Accepted, AnswerCache, Known};
+use self::check::Check;
 use self::credentials::Header;
-use self::flight::{Boarding, Flights, Question, land};
-use self::key::KeyMaker;
+use self::flight::{Flights, Question};
+use self::key::{CacheKey, KeyMaker};
+use self::memo::{Memo, Sight, State};
 use self::policy::Policy;
 use self::throttle::{Throttle, Ticket};
-use self::verdict::{Limited, Refusal, Verdict};
+use self::verdict::{Denied, Limited, Refusal, Verdict};
 use crate::authn::pool::{Asker, HashPool};
-use crate::authn::{Answer, Authenticators, Outcome};
+use crate::authn::Authenticators;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -52,8 +60,30 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 pub struct Subrequest<'a> {
     /// The client's `Authorization`.
     pub authorization: Header<'a>,
-    /// The client's address; `None` where there is none to be had.
-    pub client: Option<IpAddr>,
+    /// `X-Real-IP`: the client's address, as nginx writes it.
+    pub real_ip: Header<'a>,
+    /// The address of the peer itself; `None` for a unix socket.
+    pub peer: Option<IpAddr>,
+}
+
+impl Subrequest<'_> {
+    /// The client's address as nginx gives it, or the peer's own where it gives none; `None` where
+    /// there is none to be had.
+    ///
+    /// An `X-Real-IP` that can't be read is a refusal: to pass it over would be to count somebody's
+    /// failures against somebody else.
+    pub fn client(&self) -> Result<Option<IpAddr>, Denied> {
+        match self.real_ip {
+            Header::Absent => Ok(self.peer),
+            Header::Unclear => Err(Denied::Incomplete),
+            // What nginx sends for a client that came over a unix socket.
+            Header::Once(b"unix:") => Ok(None),
+            Header::Once(text) => match std::str::from_utf8(text).map(str::parse) {
+                Ok(Ok(address)) => Ok(Some(address)),
+                Ok(Err(_)) | Err(_) => Err(Denied::Incomplete),
+            },
+        }
+    }
 }
 
 /// What the gate is made of, besides what it makes itself.
@@ -82,7 +112,7 @@ pub struct Parts {
 pub struct Gate {
     authenticators: Authenticators,
     keys: KeyMaker,
-    throttle: Throttle,
+    throttle: Arc<Throttle>,
     pool: Arc<HashPool>,
     cache: Arc<AnswerCache>,
     flights: Flights,
@@ -91,6 +121,8 @@ pub struct Gate {
     wait: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// How often answers were flushed.
+    flushes: AtomicU64,
 }
 
 impl Gate {
@@ -100,7 +132,11 @@ impl Gate {
         Self {
             authenticators: parts.authenticators,
             keys: KeyMaker::new(parts.random),
-            throttle: Throttle::new(parts.throttle, parts.clock.clone(), Arc::clone(&parts.metrics)),
+            throttle: Arc::new(Throttle::new(
+                parts.throttle,
+                parts.clock.clone(),
+                Arc::clone(&parts.metrics),
+            )),
             flights: Flights::new(Arc::clone(&cache), Arc::clone(&parts.pool), parts.clock.clone()),
             pool: parts.pool,
             cache,
@@ -109,35 +145,75 @@ impl Gate {
             wait: parts.wait,
             clock: parts.clock,
             metrics: parts.metrics,
+            flushes: AtomicU64::new(0),
         }
     }
 
-    /// Decides on one request.
-    pub async fn judge(&self, request: &Subrequest<'_>) -> Verdict {
-        match self.identify(request).await {
-            Ok(identity) => Verdict::Allow(self.policy.authorize(identity)),
-            Err(refusal) => refusal,
+    /// Decides on one request as far as that can be done without waiting. `memo` is the worker's.
+    pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut Memo) -> Opened {
+        let sight = self.sight(request);
+        if let Some(identity) = sight.as_ref().and_then(|sight| self.recall(sight, memo)) {
+            return Opened::Settled(self.admit(identity));
+        }
+        match self.identify(request) {
+            Ok(Found::Answer { asker, key, answer }) => {
+                let identity = answer.identity();
+                if let Some(sight) = sight {
+                    memo.write(&sight, asker, key, answer);
+                }
+                Opened::Settled(self.admit(identity))
+            }
+            Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity())),
+            Ok(Found::Check(check)) => Opened::Checking(check),
+            Err(refusal) => Opened::Settled(refusal),
         }
     }
 
-    /// Finds out who asks, or the verdict that there is instead.
-    pub async fn identify(&self, request: &Subrequest<'_>) -> Result<Arc<Identity>, Verdict> {
-        let credentials = credentials::read(request.authorization).map_err(Verdict::Challenge)?;
+    /// How a request is known again, if it has what it takes.
+    fn sight<'r>(&self, request: &Subrequest<'r>) -> Option<Sight<'r>> {
+        let (Header::Once(header), Header::Once(client)) = (request.authorization, request.real_ip) else {
+            return None;
+        };
+        let flushes = self.flushes.load(Ordering::SeqCst);
+        let state = State { records: self.authenticators.replaced(), flushes };
+        Some(Sight { header: self.keys.header(header), client, state })
+    }
+
+    /// The short way: the answer that an identical request was given.
+    fn recall(&self, sight: &Sight<'_>, memo: &Memo) -> Option<Arc<Identity>> {
+        let note = memo.find(sight)?;
+        let open = self.throttle.wait(note.asker).is_none() && !self.pool.is_full_for(note.asker);
+        if !open || !self.cache.is_live(&note.key, &note.answer, self.clock.now()) {
+            return None;
+        }
+        self.metrics.cache_hits.inc();
+        Some(note.answer.identity())
+    }
+
+    /// Finds out who asks, or the check that it takes, or the verdict that there is instead.
+    fn identify(self: &Arc<Self>, request: &Subrequest<'_>) -> Result<Found, Verdict> {
+        let client = request.client().map_err(Verdict::Forbid)?;
+        let mut credentials = credentials::read(request.authorization).map_err(Verdict::Challenge)?;
         let records = self.authenticators.look_up(credentials.user());
-        let key = self.keys.key(&credentials, &records.fingerprint());
-        let network = ClientNetwork::of(request.client, self.prefixes);
-        let asker = self.throttle.asker(network, credentials.user());
+        let key = self.keys.key(&mut credentials, &records.fingerprint());
+        let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
 
         if let Some(limited) = self.limit(asker) {
             let familiar = self.cache.get_familiar(&key, asker.network, self.clock.now());
-            return familiar.inspect(|_| self.hit()).ok_or(Verdict::Limited(limited));
+            self.metrics.cache_hits.inc_by(u64::from(familiar.is_some()));
+            return familiar.map(Found::Familiar).ok_or(Verdict::Limited(limited));
         }
         let ticket = self.throttle.admit(asker, key.short());
         if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
-            return self.settle_known(ticket, known);
+            return self.settle_known(ticket, known).map(|answer| Found::Answer { asker, key, answer });
         }
         self.metrics.cache_misses.inc();
-        self.check(ticket, asker, Question { key, credentials, records }).await
+        let question = Question { key, credentials, records };
+        Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, asker, question))))
+    }
+
+    fn admit(&self, identity: Arc<Identity>) -> Verdict {
+        Verdict::Allow(self.policy.authorize(identity))
     }
 
     /// Whether `asker` is kept from the cache and the hash queue, and for how long.
@@ -152,56 +228,12 @@ impl Gate {
         None
     }
 
-    /// Has the question checked, once for all who ask it at this time.
-    async fn check(
-        &self,
-        ticket: Ticket<'_>,
-        asker: Asker,
-        question: Question,
-    ) -> Result<Arc<Identity>, Verdict> {
-        let until = Instant::now() + self.wait;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let boarding = self.flights.board(&question, asker, left).map_err(|_| {
-                self.metrics.hash_shed.inc();
-                Verdict::Limited(Limited::Busy(BUSY_WAIT))
-            })?;
-            let (end, led) = match boarding {
-                Boarding::Known(known) => return self.settle_known(ticket, known),
-                Boarding::Led(end) => (end, true),
-                Boarding::Joined(end) => {
-                    self.metrics.cache_coalesced.inc();
-                    (end, false)
-                }
-            };
-            match land(end, left).await {
-                Some(answer) => {
-                    self.cache.acquaint(&question.key, asker.network);
-                    return self.settle(ticket, answer);
-                }
-                None if !led && Instant::now() < until => {}
-                None => return Err(Verdict::Limited(Limited::Busy(BUSY_WAIT))),
-            }
-        }
-    }
-
-    fn settle(&self, ticket: Ticket<'_>, answer: Answer) -> Result<Arc<Identity>, Verdict> {
-        match answer {
-            Ok(Outcome::Accepted(identity)) => {
-                ticket.succeed();
-                Ok(identity)
-            }
-            Ok(Outcome::Rejected | Outcome::Unknown) => Err(Verdict::Challenge(Refusal::Wrong)),
-            Err(trouble) => Err(Verdict::Unavailable(trouble)),
-        }
-    }
-
-    fn settle_known(&self, ticket: Ticket<'_>, known: Known) -> Result<Arc<Identity>, Verdict> {
+    fn settle_known(&self, ticket: Ticket, known: Known) -> Result<Arc<Accepted>, Verdict> {
         match known {
-            Known::Accepted(identity) => {
+            Known::Accepted(answer) => {
                 ticket.succeed();
-                self.hit();
-                Ok(identity)
+                self.metrics.cache_hits.inc();
+                Ok(answer)
             }
             Known::Rejected => {
                 self.metrics.cache_rejected_hits.inc();
@@ -210,14 +242,12 @@ impl Gate {
         }
     }
 
-    fn hit(&self) {
-        self.metrics.cache_hits.inc();
-    }
-
     /// Forgets the answers about one user, or all of them, those under way included.
     pub fn flush(&self, user: Option<&[u8]>) {
         self.flights.flush(user);
         self.cache.flush(user);
+        // Last: what was noted in the meantime is worthless too.
+        self.flushes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Brings the gauges up to date, for somebody who is about to read them.
@@ -225,6 +255,26 @@ impl Gate {
         self.cache.measure(&self.metrics);
         self.metrics.throttle_entries.set(i64::try_from(self.throttle.len()).unwrap_or(i64::MAX));
     }
+}
+
+/// What is known of a request without waiting.
+pub enum Opened {
+    /// All there is to know.
+    Settled(Verdict),
+    /// The cache has no answer: a password has to be checked.
+    Checking(Box<Check>),
+}
+
+enum Found {
+    /// In the cache.
+    Answer {
+        asker: Asker,
+        key: CacheKey,
+        answer: Arc<Accepted>,
+    },
+    /// In the cache, and given only because this network has had it before.
+    Familiar(Arc<Accepted>),
+    Check(Box<Check>),
 }
 
 #[cfg(test)]

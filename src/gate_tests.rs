@@ -1,6 +1,6 @@
 //! The gate's rules, with a clock that the test moves and a hash pool that the test works.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -27,6 +27,8 @@ struct House {
     htpasswd: Arc<Htpasswd>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    /// The one worker's, so that every rule is tried with it.
+    memo: Arc<Mutex<Memo>>,
 }
 
 fn users(text: &str) -> crate::authn::htpasswd::file::UserFile {
@@ -55,7 +57,7 @@ fn house() -> House {
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
     }));
-    House { gate, pool, htpasswd, metrics, clock }
+    House { gate, pool, htpasswd, metrics, clock, memo: Arc::default() }
 }
 
 impl House {
@@ -63,10 +65,18 @@ impl House {
     async fn ask(&self, user: &str, password: &str, from: &str) -> JoinHandle<String> {
         let gate = Arc::clone(&self.gate);
         let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
-        let client = from.parse().ok();
+        let (from, memo) = (from.to_owned(), Arc::clone(&self.memo));
         let asked = tokio::spawn(async move {
-            let subrequest = Subrequest { authorization: Header::Once(header.as_bytes()), client };
-            let verdict = gate.judge(&subrequest).await;
+            let subrequest = Subrequest {
+                authorization: Header::Once(header.as_bytes()),
+                real_ip: Header::Once(from.as_bytes()),
+                peer: None,
+            };
+            let opened = gate.open(&subrequest, &mut memo.lock().unwrap());
+            let verdict = match opened {
+                Opened::Settled(verdict) => verdict,
+                Opened::Checking(check) => check.verdict().await,
+            };
             format!("{} {}", verdict.name(), verdict.reason()).trim().to_owned()
         });
         tokio::task::yield_now().await;
@@ -321,4 +331,53 @@ async fn a_flush_forgets_one_user_or_all_and_those_under_way() {
     assert_eq!(under_way.await.unwrap(), "allow");
     house.answer("alice", "password", HOME).await;
     assert_eq!(house.hashes(), 5);
+}
+
+/// Whether the worker would take the short way for this request.
+fn is_noted(house: &House, password: &str, from: &str) -> bool {
+    let header = format!("Basic {}", BASE64_STANDARD.encode(format!("alice:{password}")));
+    let subrequest = Subrequest {
+        authorization: Header::Once(header.as_bytes()),
+        real_ip: Header::Once(from.as_bytes()),
+        peer: None,
+    };
+    let sight = house.gate.sight(&subrequest).unwrap();
+    house.gate.recall(&sight, &house.memo.lock().unwrap()).is_some()
+}
+
+#[tokio::test]
+async fn the_short_way_is_for_the_same_request_alone() {
+    let house = house();
+    house.answer("alice", "password", HOME).await;
+    assert!(!is_noted(&house, "password", HOME), "a check leaves no note");
+    house.answer("alice", "password", HOME).await;
+    assert!(is_noted(&house, "password", HOME));
+    assert!(!is_noted(&house, "passwore", HOME));
+    assert!(!is_noted(&house, "password", AWAY));
+}
+
+#[tokio::test]
+async fn the_short_way_ends_with_what_it_was_derived_from() {
+    let house = house();
+    let noted = async || {
+        house.answer("alice", "password", HOME).await;
+        house.answer("alice", "password", HOME).await;
+        assert!(is_noted(&house, "password", HOME));
+    };
+    noted().await;
+    house.htpasswd.replace(users(&USERS.replace("alice:", "# alice:")));
+    assert!(!is_noted(&house, "password", HOME));
+    house.htpasswd.replace(users(USERS));
+    noted().await;
+    house.gate.flush(Some(b"alice"));
+    assert!(!is_noted(&house, "password", HOME));
+    noted().await;
+    house.clock.advance(Duration::from_secs(600));
+    assert!(!is_noted(&house, "password", HOME));
+    noted().await;
+    for wrong in ["a", "b", "c"] {
+        house.answer("alice", wrong, HOME).await;
+    }
+    assert!(!is_noted(&house, "password", HOME), "the throttle is asked on the short way too");
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
 }

@@ -7,6 +7,7 @@ pub mod peer;
 pub mod probe;
 pub mod refusals;
 pub mod reply;
+pub mod service;
 pub mod subrequest;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use reply::Challenge;
 /// What the handlers share, made once for all workers.
 pub struct Front {
     /// Who decides.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     /// The `WWW-Authenticate` of a challenge.
     pub challenge: Challenge,
     /// Where refusals are logged.
@@ -37,7 +38,7 @@ pub struct Front {
     pub allowed: Counter,
     /// What makes a client network, for the log.
     pub prefixes: Prefixes,
-    /// The longest request head, in bytes of names and values.
+    /// The longest value of a header that is read.
     pub header_bytes: usize,
     /// Whether allowed requests are logged.
     pub log_allowed: bool,
@@ -50,17 +51,16 @@ impl Front {
     }
 }
 
-/// The routes of the listener that nginx asks.
-pub fn public_routes(config: &mut ServiceConfig) {
+/// The routes of the listener that nginx asks, besides `/auth`; see [`service`].
+fn public_routes(config: &mut ServiceConfig) {
     config
-        .service(web::resource("/auth").to(auth::auth))
         .service(web::resource("/livez").to(probe::livez))
         .service(web::resource("/readyz").to(probe::readyz))
         .default_service(web::to(reply::not_found));
 }
 
 /// The routes of the private listener.
-pub fn admin_routes(config: &mut ServiceConfig) {
+fn admin_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/metrics").to(admin::metrics))
         .service(web::resource("/flush").to(admin::flush))

@@ -39,6 +39,18 @@ impl ClientNetwork {
     }
 }
 
+impl ClientNetwork {
+    /// A number of its own, as long as the prefixes stay the same.
+    pub fn number(self) -> u128 {
+        match self {
+            Self::Block(IpNet::V4(block)) => block.network().to_ipv6_mapped().to_bits(),
+            Self::Block(IpNet::V6(block)) => block.network().to_bits(),
+            // The unspecified address is nobody's.
+            Self::Local => 0,
+        }
+    }
+}
+
 impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,26 +9,34 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use actix_web::{App, HttpServer};
+use actix_web::HttpServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use self::listen::{BindFault, Listener, SocketPath};
 use crate::authn::Authenticators;
-use crate::authn::htpasswd::reload::{FileFault, LookNow, Reloader, Source};
+use crate::authn::htpasswd::reload::{LookNow, Reloader};
+use crate::authn::htpasswd::source::{FileFault, Source};
 use crate::authn::pool::HashPool;
 use crate::clock::Clock;
 use crate::gate::{Gate, Parts};
 use crate::http::probe::Readiness;
 use crate::http::refusals::RefusalLog;
 use crate::http::reply::Challenge;
-use crate::http::{Front, admin_routes, peer, public_routes};
+use crate::http::service::{Kind, service};
+use crate::http::{Front, peer};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// How much nicer than the rest a hash thread is (nice(2)): an answer at hand never waits for a
 /// core that is hashing, and hashing still gets all that is left.
 const HASH_NICENESS: i32 = 10;
+
+/// Threads for the private listener, which a monitor asks now and then.
+const ADMIN_WORKERS: usize = 1;
+
+/// How long a connection that is being closed may take over it.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Requests to look at the file that wait; more say nothing new.
 const LOOKS_WAITING: usize = 1;
@@ -102,7 +110,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
         });
         let front = Arc::new(Front {
-            gate,
+            gate: Arc::new(gate),
             challenge: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
             refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
             readiness: Arc::clone(&readiness),
@@ -131,9 +139,9 @@ impl Server {
         // Their paths are removed when this goes, at the end.
         let mut sockets = Vec::new();
         let mut servers = Vec::new();
-        for (listeners, kind) in [(self.public, Kind::Public), (self.admin, Kind::Admin)] {
+        for (kind, listeners) in [(Kind::Public, self.public), (Kind::Admin, self.admin)] {
             if !listeners.is_empty() {
-                servers.push(http_server(&self.settings, &self.front, listeners, kind, &mut sockets)?);
+                servers.push(http_server(&self.settings, &self.front, kind, listeners, &mut sockets)?);
             }
         }
         let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
@@ -165,36 +173,27 @@ impl Server {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Public,
-    Admin,
-}
-
 fn http_server(
     settings: &Settings,
     front: &Arc<Front>,
-    listeners: Vec<Listener>,
     kind: Kind,
+    listeners: Vec<Listener>,
     sockets: &mut Vec<SocketPath>,
 ) -> io::Result<actix_web::dev::Server> {
-    let (front, peers) = match kind {
-        Kind::Public => (Arc::clone(front), settings.trusted_peers.clone()),
-        Kind::Admin => (Arc::clone(front), settings.admin_peers.clone()),
+    let (workers, peers) = match kind {
+        Kind::Public => (settings.workers, settings.trusted_peers.clone()),
+        Kind::Admin => (ADMIN_WORKERS, settings.admin_peers.clone()),
     };
-    let workers = if kind == Kind::Public { settings.workers } else { 1 };
-    let mut server = HttpServer::new(move || {
-        let routes = if kind == Kind::Public { public_routes } else { admin_routes };
-        App::new().app_data(Arc::clone(&front)).app_data(Arc::clone(&front.readiness)).configure(routes)
-    })
-    .workers(workers)
-    .max_connections(settings.connections.div_ceil(workers.max(1)))
-    .keep_alive(settings.keep_alive)
-    .client_request_timeout(settings.head_timeout)
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .shutdown_timeout(settings.shutdown_timeout.as_secs())
-    .disable_signals()
-    .on_connect(move |connection, notes| peer::note(&peers, connection, notes));
+    let front = Arc::clone(front);
+    let mut server = HttpServer::new(move || service(Arc::clone(&front), kind))
+        .workers(workers)
+        .max_connections(settings.connections.div_ceil(workers))
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.head_timeout)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .disable_signals()
+        .on_connect(move |connection, notes| peer::note(&peers, connection, notes));
     for listener in listeners {
         server = match listener {
             Listener::Tcp(listener, _) => server.listen(listener)?,

@@ -172,6 +172,8 @@ impl fmt::Display for Fault {
 impl Settings {
     /// What no single value can show: faults between settings.
     fn cross_check(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
+        // A listener that could not be read is told already.
+        let deaf = self.listen.is_empty() && faults.is_empty();
         let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
         let beyond = |listen: &[Listen]| {
             listen.iter().find_map(|l| match l {
@@ -194,6 +196,9 @@ impl Settings {
                 "{address} can be reached from other machines: set admin.peers to those that may read the metrics and flush the cache"
             );
             fault("admin.listen", what);
+        }
+        if deaf {
+            fault("listen", "there is nothing to listen on; leave it out for 127.0.0.1:8000".into());
         }
         if self.hash.user_share > self.hash.network_share {
             fault("hash.user_share", "it is more than hash.network_share, of which it is a part".into());

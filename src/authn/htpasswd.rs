@@ -2,8 +2,10 @@
 
 pub mod file;
 pub mod reload;
+pub mod source;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -21,17 +23,27 @@ const NAME: &str = "htpasswd";
 pub struct Htpasswd {
     name: Arc<str>,
     users: ArcSwap<UserFile>,
+    /// How often the file was replaced.
+    replaced: AtomicU64,
 }
 
 impl Htpasswd {
     /// Starts from a file that was read and found good.
     pub fn new(users: UserFile) -> Self {
-        Self { name: NAME.into(), users: ArcSwap::from_pointee(users) }
+        Self { name: NAME.into(), users: ArcSwap::from_pointee(users), replaced: AtomicU64::new(0) }
     }
 
     /// Puts another file in force, for every look-up from now on.
     pub fn replace(&self, users: UserFile) {
         self.users.store(Arc::new(users));
+        // After the file: who sees the new number sees the new file too.
+        self.replaced.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often the file was replaced. Read before a look-up, it is a promise: while the number
+    /// is the same, so is what was found.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::SeqCst)
     }
 
     /// The file in force.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{complain, say};
 use crate::authn::htpasswd::file::{FAULTS_MAX, UserFile};
-use crate::authn::htpasswd::reload::{FileFault, Source};
+use crate::authn::htpasswd::source::{FileFault, Source};
 use crate::server::StartError;
 use crate::settings::Settings;
 

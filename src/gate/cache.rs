@@ -43,15 +43,15 @@ pub struct Limits {
 }
 
 /// What the cache knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// This identity was vouched for.
-    Accepted(Arc<Identity>),
+    /// Somebody was vouched for.
+    Accepted(Arc<Accepted>),
     /// The answer was no.
     Rejected,
 }
 
-struct Accepted {
+/// An accepted answer.
+pub struct Accepted {
     identity: Arc<Identity>,
     /// In milliseconds of the gate's clock.
     used: AtomicU64,
@@ -86,16 +86,15 @@ impl AnswerCache {
     pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Known> {
         if let Some(accepted) = self.live(key, now) {
             accepted.remember(network);
-            return Some(Known::Accepted(Arc::clone(&accepted.identity)));
+            return Some(Known::Accepted(accepted));
         }
         self.rejected.get(key).filter(|rejected| now < rejected.until).map(|_| Known::Rejected)
     }
 
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
     /// throttled client gets, or it could try passwords against the cache for nothing.
-    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Identity>> {
-        let accepted = self.live(key, now)?;
-        accepted.familiar.load().contains(&network).then(|| Arc::clone(&accepted.identity))
+    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Accepted>> {
+        self.live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))
     }
 
     /// Tells an accepted answer that the network tagged `network` was given it.
@@ -107,15 +106,24 @@ impl AnswerCache {
 
     fn live(&self, key: &CacheKey, now: Moment) -> Option<Arc<Accepted>> {
         let accepted = self.accepted.get(key)?;
-        let idle = now.since(Moment::from_millis(accepted.used.load(Ordering::Relaxed)));
-        if idle >= self.limits.accepted_idle {
-            self.accepted.invalidate(key);
-            return None;
-        }
-        if idle >= IDLE_STEP {
-            accepted.used.store(now.as_millis(), Ordering::Relaxed);
+        match accepted.idle(now) {
+            idle if idle >= self.limits.accepted_idle => {
+                self.accepted.invalidate(key);
+                return None;
+            }
+            idle if idle >= IDLE_STEP => accepted.used.store(now.as_millis(), Ordering::Relaxed),
+            _ => {}
         }
         Some(accepted)
+    }
+
+    /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
+    /// again, so that the cache knows that it is in use, and whether it is still there is known too.
+    pub fn is_live(&self, key: &CacheKey, accepted: &Arc<Accepted>, now: Moment) -> bool {
+        if accepted.idle(now) < IDLE_STEP {
+            return true;
+        }
+        self.live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
     }
 
     /// Keeps an answer. One that is unknown to every authenticator counts as rejected.
@@ -167,6 +175,15 @@ impl AnswerCache {
 }
 
 impl Accepted {
+    /// Who was vouched for.
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
+    fn idle(&self, now: Moment) -> Duration {
+        now.since(Moment::from_millis(self.used.load(Ordering::Relaxed)))
+    }
+
     fn remember(&self, network: u64) {
         if self.familiar.load().contains(&network) {
             return;

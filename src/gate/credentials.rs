@@ -43,10 +43,7 @@ pub fn read(authorization: Header<'_>) -> Result<Credentials, Refusal> {
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return Err(if scheme.is_empty() { Refusal::Missing } else { Refusal::Scheme });
     }
-    let pair = BASE64.decode(rest.trim_ascii_start()).map_err(|_| Refusal::Malformed)?;
-    let pair = Zeroizing::new(pair);
-    let colon = pair.iter().position(|b| *b == b':').ok_or(Refusal::Malformed)?;
-    let credentials = Credentials::new(pair, colon).ok_or(Refusal::Malformed)?;
+    let credentials = decode(rest.trim_ascii_start()).ok_or(Refusal::Malformed)?;
     Username::check(credentials.user()).map_err(|_| Refusal::Malformed)?;
     let password = credentials.password();
     // A NUL ends the password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
@@ -54,6 +51,15 @@ pub fn read(authorization: Header<'_>) -> Result<Credentials, Refusal> {
         return Err(Refusal::Malformed);
     }
     Ok(credentials)
+}
+
+fn decode(text: &[u8]) -> Option<Credentials> {
+    let room = Credentials::FRAME + base64::decoded_len_estimate(text.len());
+    // With room for all of it from the start: growing would leave a copy behind.
+    let mut framed = Zeroizing::new(Vec::with_capacity(room));
+    framed.resize(Credentials::FRAME, 0);
+    BASE64.decode_vec(text, &mut framed).ok()?;
+    Credentials::new(framed)
 }
 
 #[cfg(test)]

@@ -132,6 +132,9 @@ impl Flights {
 }
 
 fn keep(cache: &AnswerCache, key: CacheKey, flight: &Flight, outcome: &Outcome, now: Moment) {
+    if flight.flushed.load(Ordering::SeqCst) {
+        return;
+    }
     cache.put(key, &flight.user, outcome, now);
     if flight.flushed.load(Ordering::SeqCst) {
         cache.forget(&key);

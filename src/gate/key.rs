@@ -10,9 +10,6 @@ use zeroize::Zeroizing;
 
 use crate::authn::{Credentials, Fingerprint};
 
-/// User, password, fingerprint and frames in one piece on the stack, for all but freak passwords.
-const COMMON: usize = 192;
-
 /// What kind of credential a key stands for; others come with other authenticators.
 const BASIC: u8 = b'B';
 
@@ -27,40 +24,31 @@ impl CacheKey {
     }
 }
 
-/// Makes the keys; has the process's random key.
-pub struct KeyMaker(Zeroizing<[u8; 32]>);
+/// Makes the keys; has the process's random key, and another derived from it.
+pub struct KeyMaker {
+    questions: Zeroizing<[u8; 32]>,
+    headers: Zeroizing<[u8; 32]>,
+}
 
 impl KeyMaker {
     /// With a random key of 32 bytes.
     pub fn new(random: [u8; 32]) -> Self {
-        Self(Zeroizing::new(random))
+        let headers =
+            Zeroizing::new(blake3::derive_key("doorward: Authorization headers in a worker's memo", &random));
+        Self { questions: Zeroizing::new(random), headers }
     }
 
     /// The key of the question whether `credentials` are right, given the records that have this
     /// fingerprint.
-    pub fn key(&self, credentials: &Credentials, records: &Fingerprint) -> CacheKey {
-        let (user, password) = (credentials.user(), credentials.password());
-        let frame = u32::try_from(user.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let parts: [&[u8]; 5] = [&[BASIC], records, &frame, user, password];
-        let mut common = Zeroizing::new([0; COMMON]);
-        let mut used = 0;
-        for part in parts {
-            let Some(place) = common.get_mut(used..used + part.len()) else {
-                return self.of_long(&parts);
-            };
-            place.copy_from_slice(part);
-            used += part.len();
-        }
-        let input = common.get(..used).unwrap_or_default();
-        CacheKey(blake3::keyed_hash(&self.0, input).into())
+    pub fn key(&self, credentials: &mut Credentials, records: &Fingerprint) -> CacheKey {
+        CacheKey(blake3::keyed_hash(&self.questions, credentials.frame(BASIC, records)).into())
     }
+}
 
-    fn of_long(&self, parts: &[&[u8]]) -> CacheKey {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        for part in parts {
-            hasher.update(part);
-        }
-        CacheKey(hasher.finalize().into())
+impl KeyMaker {
+    /// What an `Authorization` header is known by, as it was sent.
+    pub fn header(&self, value: &[u8]) -> [u8; 32] {
+        blake3::keyed_hash(&self.headers, value).into()
     }
 }
 
@@ -95,9 +83,10 @@ mod tests {
     use super::*;
 
     fn key(user: &str, password: &str, records: u8) -> CacheKey {
-        let pair = format!("{user}:{password}").into_bytes();
-        let credentials = Credentials::new(Zeroizing::new(pair), user.len()).expect("a colon");
-        KeyMaker::new([1; 32]).key(&credentials, &[records; 16])
+        let frame = "\0".repeat(Credentials::FRAME);
+        let framed = Zeroizing::new(format!("{frame}{user}:{password}").into_bytes());
+        let mut credentials = Credentials::new(framed).expect("a colon");
+        KeyMaker::new([1; 32]).key(&mut credentials, &[records; 16])
     }
 
     #[test]
@@ -110,8 +99,10 @@ mod tests {
 
     #[test]
     fn no_two_pairs_run_into_each_other() {
-        assert_ne!(key("ab", "c:d", 0), key("ab:c", "d", 0));
+        // Traefik GHSA-6765-c87h-8mrf: user and password in one text without a frame.
         assert_ne!(key("ab", "cd", 0), key("abc", "d", 0));
+        assert_ne!(key("a", "b:c", 0), key("a", "b", 0));
+        assert_ne!(key("a", "", 0), key("", "a", 0));
     }
 
     #[test]

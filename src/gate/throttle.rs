@@ -11,7 +11,7 @@
 
 pub mod table;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,10 +55,15 @@ impl Throttle {
         }
     }
 
-    /// The tags under which `user` from `network` is counted, here and in the hash queue.
+    /// The tags under which `user` from `network` is counted, here and in the hash queue: equal for
+    /// equal ones, and beyond a client's power to collide.
     pub fn asker(&self, network: ClientNetwork, user: &[u8]) -> Asker {
-        let network = self.hasher.hash_one(network);
-        Asker { network, user: self.hasher.hash_one((network, user)) }
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u128(network.number());
+        let network = hasher.finish();
+        // The network's number has a fixed length, so the user name needs no frame.
+        hasher.write(user);
+        Asker { network, user: hasher.finish() }
     }
 
     /// How long `asker` has to wait until he may try again; `None` if he may now.
@@ -73,8 +78,8 @@ impl Throttle {
     /// Lets `asker` look for the answer named `question` (`CacheKey::short`). Whatever becomes of
     /// it counts as a failure, unless the ticket is told of a success: a question that was shed or
     /// given up has told the asker as much as a refusal, namely that no good answer was at hand.
-    pub fn admit(&self, asker: Asker, question: u64) -> Ticket<'_> {
-        Ticket { throttle: self, asker, question, succeeded: false }
+    pub fn admit(self: &Arc<Self>, asker: Asker, question: u64) -> Ticket {
+        Ticket { throttle: Arc::clone(self), asker, question, succeeded: false }
     }
 
     fn fail(&self, asker: Asker, question: u64, now: Moment) {
@@ -97,21 +102,21 @@ impl Throttle {
 
 /// One admitted question. Dropping it counts a failure; [`Ticket::succeed`] does not.
 #[must_use = "dropping a ticket counts a failure"]
-pub struct Ticket<'t> {
-    throttle: &'t Throttle,
+pub struct Ticket {
+    throttle: Arc<Throttle>,
     asker: Asker,
     question: u64,
     succeeded: bool,
 }
 
-impl Ticket<'_> {
+impl Ticket {
     /// The answer was good.
     pub fn succeed(mut self) {
         self.succeeded = true;
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.succeeded {
             self.throttle.fail(self.asker, self.question, self.throttle.clock.now());

@@ -7,18 +7,18 @@ use crate::network::Prefixes;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn throttle(entries: usize) -> (Throttle, Clock) {
+fn throttle(entries: usize) -> (Arc<Throttle>, Clock) {
     let limits = Limits { user_failures: 3, network_failures: 6, window: 6 * MINUTE, entries };
     let clock = Clock::manual();
-    (Throttle::new(limits, clock.clone(), Arc::default()), clock)
+    (Arc::new(Throttle::new(limits, clock.clone(), Arc::default())), clock)
 }
 
-fn from(throttle: &Throttle, address: &str, user: &str) -> Asker {
+fn from(throttle: &Arc<Throttle>, address: &str, user: &str) -> Asker {
     let network = ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 });
     throttle.asker(network, user.as_bytes())
 }
 
-fn fail(throttle: &Throttle, asker: Asker, questions: std::ops::Range<u64>) {
+fn fail(throttle: &Arc<Throttle>, asker: Asker, questions: std::ops::Range<u64>) {
     questions.for_each(|question| drop(throttle.admit(asker, question + 1)));
 }
 

@@ -1,27 +1,45 @@
 //! `/auth`: the question that nginx's `auth_request` asks. Any method; the body is never read.
 
-use actix_web::{HttpRequest, HttpResponse};
+use std::sync::Arc;
 
-use super::{Front, reply, subrequest};
+use actix_http::Request;
+use actix_web::body::BoxBody;
+use actix_web::dev::Response;
+
+use super::peer::Peer;
+use super::subrequest::Headers;
+use super::{Front, reply};
+use crate::gate::Opened;
+use crate::gate::check::Check;
+use crate::gate::memo::Memo;
 use crate::gate::verdict::Verdict;
 
-/// Answers one subrequest.
-pub(super) async fn auth(request: HttpRequest) -> HttpResponse {
-    let Some(front) = request.app_data::<std::sync::Arc<Front>>() else {
-        return reply::fault(reply::Fault::NotConfigured);
-    };
-    if head_bytes(&request) > front.header_bytes {
-        return reply::fault(reply::Fault::HeadTooLarge);
-    }
-    let verdict = match subrequest::read(&request) {
-        Ok(subrequest) => front.gate.judge(&subrequest).await,
-        Err(denied) => Verdict::Forbid(denied),
-    };
-    front.refusals.note(front, &request, &verdict);
-    reply::reply(&verdict, &front.challenge, request.headers().get(subrequest::X_REQUEST_ID))
+/// The answer, or the check that has to be waited for.
+pub(super) enum Answer {
+    /// It was at hand.
+    Ready(Response<BoxBody>),
+    /// A password has to be checked first.
+    Later(Box<Check>, Request),
 }
 
-/// The bytes of the request's headers, names and values.
-fn head_bytes(request: &HttpRequest) -> usize {
-    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+/// Answers one subrequest as far as that can be done without waiting.
+pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
+    let subrequest = Headers::of(front, &request).subrequest(request.conn_data::<Peer>());
+    let verdict = match subrequest.map(|subrequest| front.gate.open(&subrequest, memo)) {
+        Ok(Opened::Checking(check)) => return Answer::Later(check, request),
+        Ok(Opened::Settled(verdict)) => verdict,
+        Err(denied) => Verdict::Forbid(denied),
+    };
+    Answer::Ready(close(front, &request, &verdict))
+}
+
+/// Waits for a check, and answers.
+pub(super) async fn wait(front: Arc<Front>, check: Box<Check>, request: Request) -> Response<BoxBody> {
+    let verdict = check.verdict().await;
+    close(&front, &request, &verdict)
+}
+
+fn close(front: &Front, request: &Request, verdict: &Verdict) -> Response<BoxBody> {
+    front.refusals.note(front, request, verdict);
+    reply::reply(verdict, &front.challenge, Headers::of(front, request).request_id())
 }

@@ -8,13 +8,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use actix_web::HttpRequest;
+use actix_http::Request;
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
 
+use super::Front;
+use super::peer::Peer;
 use super::subrequest::{
-    X_ORIGINAL_HOST, X_ORIGINAL_METHOD, X_ORIGINAL_URI, X_REAL_IP, X_REQUEST_ID, header,
+    Headers, X_ORIGINAL_HOST, X_ORIGINAL_METHOD, X_ORIGINAL_URI, X_REAL_IP, X_REQUEST_ID,
 };
-use super::{Front, subrequest};
 use crate::clock::{Clock, Moment};
 use crate::gate::credentials::{self, Header};
 use crate::gate::verdict::{Refusal, Verdict};
@@ -68,7 +69,7 @@ impl RefusalLog {
     }
 
     /// Counts the verdict, and logs it if it is to be logged.
-    pub(super) fn note(&self, front: &Front, request: &HttpRequest, verdict: &Verdict) {
+    pub(super) fn note(&self, front: &Front, request: &Request, verdict: &Verdict) {
         match verdict {
             Verdict::Allow(_) => {
                 front.allowed.inc();
@@ -85,7 +86,7 @@ impl RefusalLog {
                 }
             },
         }
-        self.warn_of_nameless(request);
+        self.warn_of_nameless(Headers::of(front, request));
         let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
         front.metrics.verdicts.get_or_create(&label).inc();
     }
@@ -94,9 +95,9 @@ impl RefusalLog {
 impl RefusalLog {
     /// Says once that nginx asks without naming the client: all clients are then one network, and
     /// the first who guesses throttles them all.
-    fn warn_of_nameless(&self, request: &HttpRequest) {
-        let named = header(request, &X_REAL_IP) != Header::Absent;
-        let of_nginx = header(request, &X_ORIGINAL_URI) != Header::Absent;
+    fn warn_of_nameless(&self, headers: Headers<'_>) {
+        let named = headers.one(&X_REAL_IP) != Header::Absent;
+        let of_nginx = headers.one(&X_ORIGINAL_URI) != Header::Absent;
         if !named && of_nginx && !self.nameless.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "nginx sends no X-Real-IP, so all clients count as one network: add proxy_set_header X-Real-IP $remote_addr to the auth location"
@@ -121,13 +122,15 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 impl Line {
-    fn of(front: &Front, request: &HttpRequest) -> Self {
-        let value = |name: &HeaderName| match header(request, name) {
+    fn of(front: &Front, request: &Request) -> Self {
+        let headers = Headers::of(front, request);
+        let value = |name: &HeaderName| match headers.one(name) {
             Header::Once(value) => value,
             Header::Absent | Header::Unclear => b"",
         };
-        let client = subrequest::read(request).ok().and_then(|subrequest| subrequest.client);
-        let credentials = credentials::read(header(request, &AUTHORIZATION)).ok();
+        let subrequest = headers.subrequest(request.conn_data::<Peer>());
+        let client = subrequest.and_then(|subrequest| subrequest.client()).ok().flatten();
+        let credentials = credentials::read(headers.one(&AUTHORIZATION)).ok();
         let uri = value(&X_ORIGINAL_URI);
         Self {
             user: credentials.map(|c| shown(c.user())).unwrap_or_default(),

@@ -7,11 +7,15 @@
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
+use actix_web::dev::Response;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use actix_web::{HttpResponse, HttpResponseBuilder};
+
+use super::subrequest::X_REQUEST_ID;
 
 use crate::gate::policy::Grant;
 use crate::gate::verdict::{Limited, Verdict};
@@ -21,9 +25,6 @@ const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
 const X_AUTH_BY: HeaderName = HeaderName::from_static("x-auth-by");
 const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
-const REQUEST_ID_MAX: usize = 128;
 
 /// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
 /// 1.23 passes only the first on, and some clients look only at the last.
@@ -38,54 +39,50 @@ impl Challenge {
 }
 
 /// The answer to nginx.
-pub(super) fn reply(
-    verdict: &Verdict,
-    challenge: &Challenge,
-    request_id: Option<&HeaderValue>,
-) -> HttpResponse {
-    let mut builder = match verdict {
+pub(super) fn reply(verdict: &Verdict, challenge: &Challenge, id: Option<&HeaderValue>) -> Response<BoxBody> {
+    let mut response = match verdict {
         Verdict::Allow(grant) => match allow(grant) {
-            Ok(builder) => builder,
+            Ok(response) => response,
             Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
         Verdict::Challenge(_) => {
-            let mut builder = HttpResponse::build(StatusCode::UNAUTHORIZED);
-            builder.insert_header((WWW_AUTHENTICATE, challenge.0.clone()));
-            builder
+            let mut response = Response::new(StatusCode::UNAUTHORIZED);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.0.clone());
+            response
         }
         Verdict::Forbid(_) => refuse(StatusCode::FORBIDDEN, verdict.reason()),
         Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)) => {
-            let mut builder = refuse(StatusCode::FORBIDDEN, verdict.reason());
-            builder.insert_header((RETRY_AFTER, seconds(*wait)));
-            builder
+            let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
+            response.headers_mut().insert(RETRY_AFTER, seconds(*wait));
+            response
         }
         Verdict::Unavailable(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, verdict.reason()),
     };
-    builder.insert_header((CACHE_CONTROL, NO_STORE));
-    if let Some(id) = request_id.filter(|id| id.len() <= REQUEST_ID_MAX) {
-        builder.insert_header((super::subrequest::X_REQUEST_ID, id.clone()));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id.clone());
     }
-    builder.finish()
+    response
 }
 
 /// Admits. Every identity header is there, empty where there is nothing to say: a client's own
 /// copy must find its place taken.
-fn allow(grant: &Grant) -> Result<HttpResponseBuilder, InvalidHeaderValue> {
+fn allow(grant: &Grant) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     let identity = grant.identity();
     let user = HeaderValue::from_bytes(identity.user.as_bytes())?;
     let by = HeaderValue::from_str(&identity.by)?;
-    let mut builder = HttpResponse::build(StatusCode::OK);
-    builder
-        .insert_header((X_AUTH_USER, user))
-        .insert_header((X_AUTH_GROUPS, HeaderValue::from_static("")))
-        .insert_header((X_AUTH_BY, by));
-    Ok(builder)
+    let mut response = Response::new(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(X_AUTH_USER, user);
+    headers.insert(X_AUTH_GROUPS, HeaderValue::from_static(""));
+    headers.insert(X_AUTH_BY, by);
+    Ok(response)
 }
 
-fn refuse(status: StatusCode, reason: &'static str) -> HttpResponseBuilder {
-    let mut builder = HttpResponse::build(status);
-    builder.insert_header((X_AUTH_REASON, HeaderValue::from_static(reason)));
-    builder
+fn refuse(status: StatusCode, reason: &'static str) -> Response<BoxBody> {
+    let mut response = Response::new(status);
+    response.headers_mut().insert(X_AUTH_REASON, HeaderValue::from_static(reason));
+    response
 }
 
 /// Whole seconds, at least one: to come back at once would be to be refused again.
@@ -104,8 +101,6 @@ pub(super) enum Fault {
     BadRequest,
     /// A peer that may not use this listener.
     Untrusted,
-    /// More header bytes than the setting allows.
-    HeadTooLarge,
     /// A fault of ours.
     NotConfigured,
 }
@@ -117,7 +112,6 @@ pub(super) fn fault(fault: Fault) -> HttpResponse {
         Fault::Method => StatusCode::METHOD_NOT_ALLOWED,
         Fault::BadRequest => StatusCode::BAD_REQUEST,
         Fault::Untrusted => StatusCode::FORBIDDEN,
-        Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Fault::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
     };
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).finish()

@@ -1,11 +1,10 @@
 //! From nginx's headers to [`Subrequest`]: a closed list, each header by its one name. Whatever
 //! else a client managed to send along is not looked at.
 
-use std::net::IpAddr;
+use actix_http::Request;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HeaderName};
-
+use super::Front;
 use super::peer::Peer;
 use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
@@ -22,39 +21,43 @@ pub(super) const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-orig
 /// `$host`.
 pub(super) const X_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-original-host");
 
-/// The one value of a header.
-pub(super) fn header<'r>(request: &'r HttpRequest, name: &HeaderName) -> Header<'r> {
-    let mut values = request.headers().get_all(name);
-    match (values.next(), values.next()) {
-        (None, _) => Header::Absent,
-        (Some(value), None) => Header::Once(value.as_bytes()),
-        (Some(_), Some(_)) => Header::Unclear,
-    }
+/// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
+const REQUEST_ID_MAX: usize = 128;
+
+/// The headers of one request, read by the rules.
+#[derive(Clone, Copy)]
+pub(super) struct Headers<'r> {
+    /// As actix parsed them.
+    map: &'r HeaderMap,
+    /// The longest value that is read; one with more bytes is unclear.
+    longest: usize,
 }
 
-/// The client's address as nginx gives it, or the peer's own where it gives none.
-///
-/// An `X-Real-IP` that can't be read is a refusal: to pass it over would be to count somebody's
-/// failures against somebody else.
-fn client(request: &HttpRequest, peer: &Peer) -> Result<Option<IpAddr>, Denied> {
-    match header(request, &X_REAL_IP) {
-        Header::Absent => Ok(peer.address),
-        Header::Unclear => Err(Denied::Incomplete),
-        Header::Once(text) => {
-            let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-            // nginx sends "unix:" for a client that came over a unix socket.
-            match address {
-                None if text == b"unix:" => Ok(None),
-                None => Err(Denied::Incomplete),
-                Some(address) => Ok(Some(address)),
-            }
+impl<'r> Headers<'r> {
+    /// Those of `request`.
+    pub(super) fn of(front: &Front, request: &'r Request) -> Self {
+        Self { map: &request.head().headers, longest: front.header_bytes }
+    }
+
+    /// The one value of a header.
+    pub(super) fn one(self, name: &HeaderName) -> Header<'r> {
+        let mut values = self.map.get_all(name);
+        match (values.next(), values.next()) {
+            (None, _) => Header::Absent,
+            (Some(value), None) if value.len() <= self.longest => Header::Once(value.as_bytes()),
+            (Some(_), _) => Header::Unclear,
         }
     }
-}
 
-/// Reads what the gate needs to know, from a peer that may say it.
-pub(super) fn read(request: &HttpRequest) -> Result<Subrequest<'_>, Denied> {
-    let peer = request.conn_data::<Peer>().filter(|peer| peer.trusted).ok_or(Denied::Untrusted)?;
-    let client = client(request, peer)?;
-    Ok(Subrequest { authorization: header(request, &AUTHORIZATION), client })
+    /// Reads what the gate needs to know, from a peer that may say it.
+    pub(super) fn subrequest(self, peer: Option<&Peer>) -> Result<Subrequest<'r>, Denied> {
+        let peer = peer.filter(|peer| peer.trusted).ok_or(Denied::Untrusted)?;
+        let (authorization, real_ip) = (self.one(&AUTHORIZATION), self.one(&X_REAL_IP));
+        Ok(Subrequest { authorization, real_ip, peer: peer.address })
+    }
+
+    /// What is echoed as `X-Request-ID`.
+    pub(super) fn request_id(self) -> Option<&'r HeaderValue> {
+        self.map.get(X_REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX)
+    }
 }

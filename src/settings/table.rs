@@ -173,8 +173,8 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         "limits.header_bytes",
         "BYTES",
-        "32KiB",
-        "the longest request head; nginx itself sends less",
+        "16KiB",
+        "the longest value of a header that is read; nginx itself passes 8k unless told otherwise",
         |s, t| {
             value::bytes(t, 1 << 10, 1 << 17)
                 .map(|v| s.header_bytes = usize::try_from(v).unwrap_or(usize::MAX))

@@ -11,9 +11,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::Fingerprint;
 use super::super::hash::{Costliest, Format};
@@ -60,7 +60,8 @@ pub struct Entry {
 pub struct UserFile {
     text: Vec<u8>,
     index: HashTable<Entry>,
-    hasher: RandomState,
+    /// Seeded at random; the names are an administrator's, so speed counts for more than strength.
+    hasher: DefaultHashBuilder,
     costliest: Costliest,
     bad_lines: usize,
 }
@@ -198,7 +199,7 @@ impl UserFile {
         Self {
             text: Vec::new(),
             index: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             costliest: Costliest::default(),
             bad_lines: 0,
         }

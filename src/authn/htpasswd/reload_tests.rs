@@ -1,5 +1,8 @@
 //! Every way in which the file on disk may change, with a clock that the test moves.
 
+use std::fs;
+use std::path::PathBuf;
+
 use super::*;
 
 const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
