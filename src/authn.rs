@@ -1,6 +1,6 @@
 //! Who says who you are: the authenticators, what they are asked, and what they answer.
 //!
-//! A [`Question`] is made of one look at every local record that the answer depends on, so that
+//! [`Records`] come of one look at every local record that the answer depends on, so that
 //! the key under which an answer is kept, and the check itself, speak of the same record whatever
 //! happens to the file in between.
 //!
