@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::authn::htpasswd::Htpasswd;
-use crate::authn::htpasswd::file::parse;
+use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::pool;
 use crate::metrics::ResultLabel;
 
@@ -32,7 +32,7 @@ struct House {
 }
 
 fn users(text: &str) -> crate::authn::htpasswd::file::UserFile {
-    parse(text.as_bytes().to_vec(), &[7; 32]).users
+    parse(text.as_bytes().to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users
 }
 
 fn house() -> House {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use self::listen::{BindFault, Listener, SocketPath};
 use crate::authn::Authenticators;
+use crate::authn::htpasswd::file::Rules;
 use crate::authn::htpasswd::reload::{LookNow, Reloader};
 use crate::authn::htpasswd::source::{FileFault, Source};
 use crate::authn::pool::HashPool;
@@ -95,7 +96,12 @@ impl Server {
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::default());
         let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
-        let reloader = Reloader::start(source, random()?, Arc::clone(&metrics), clock.now())?;
+        let reloader = Reloader::start(
+            source,
+            Rules { key: random()?, allowed: settings.htpasswd_allow },
+            Arc::clone(&metrics),
+            clock.now(),
+        )?;
         let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
         let readiness = Arc::new(Readiness::new(reloader.freshness()));
         let gate = Gate::new(Parts {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::authn::hash::Allowed;
 use crate::authn::pool;
 use crate::gate::{cache, throttle};
 use crate::network::Prefixes;
@@ -62,6 +63,7 @@ pub struct Settings {
     pub htpasswd: Option<PathBuf>,
     pub htpasswd_poll: Duration,
     pub htpasswd_max_bytes: u64,
+    pub htpasswd_allow: Allowed,
     pub cache: cache::Limits,
     pub hash: pool::Limits,
     pub hash_threads: usize,
@@ -95,6 +97,7 @@ impl Default for Settings {
             htpasswd: None,
             htpasswd_poll: none,
             htpasswd_max_bytes: 0,
+            htpasswd_allow: Allowed::default(),
             cache: cache::Limits {
                 accepted_max: 0,
                 accepted_idle: none,

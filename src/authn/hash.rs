@@ -4,13 +4,24 @@
 //! To add a format: a file beside this one, a variant of [`Format`], a line in each `match` here,
 //! and a field of [`Costliest`]. The compiler names the places.
 
+mod argon2;
 mod bcrypt;
+mod costliest;
 mod md5_crypt;
+mod plain;
 mod sha1;
+mod sha_crypt;
+mod yescrypt;
+
+pub use self::costliest::Costliest;
+use self::sha_crypt::Variant;
 
 /// The highest bcrypt cost that is taken from a file: 14 is about a second of one core for each
 /// check, and a line with more would let its user stop everybody's log-in.
 pub const BCRYPT_COST_MAX: u8 = 14;
+
+/// The most memory that one check may need; every hash thread may need it at the same time.
+pub const MEMORY_MAX_KIB: u32 = 64 * 1024;
 
 /// A password hash in a known format, with a cost that is within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +30,22 @@ pub enum Format {
     Bcrypt(u8),
     /// `$apr1$`: Apache's own thousand rounds of MD5.
     Apr1,
+    /// `$1$`: the original of these.
+    Md5Crypt,
+    /// `$5$`, with so many rounds.
+    Sha256Crypt(u32),
+    /// `$6$`, with so many rounds.
+    Sha512Crypt(u32),
+    /// `$argon2id$`.
+    Argon2id(argon2::Cost),
+    /// `$y$`.
+    Yescrypt(yescrypt::Cost),
     /// `{SHA}`: one unsalted SHA-1.
     Sha1,
     /// `{SSHA}`: one salted SHA-1.
     SaltedSha1,
+    /// `{PLAIN}`: no hash at all.
+    Plain,
 }
 
 /// Why the text behind the colon is no hash that can be checked. The message says what to do.
@@ -42,19 +65,51 @@ pub enum FormatFault {
     /// `$2x$` marks hashes of a broken implementation.
     #[error("$2x$ marks hashes of a broken bcrypt, which match wrong passwords")]
     BcryptBroken,
-    /// An apr1 text of the wrong shape.
+    /// An apr1 or MD5 crypt text of the wrong shape.
     #[error(
-        "the $apr1$ hash is cut short or damaged ($apr1$, a salt of 1 to 8 characters, $, then 22 characters of ./0-9A-Za-z)"
+        "the MD5 crypt hash is cut short or damaged ($apr1$ or $1$, a salt of at most 8 characters, $, then 22 characters of ./0-9A-Za-z)"
     )]
-    Apr1Damaged,
+    Md5CryptDamaged,
+    /// A SHA crypt text of the wrong shape.
+    #[error(
+        "the SHA crypt hash is cut short or damaged ($5$ or $6$, perhaps rounds=N$, a salt of 1 to 16 characters, $, then 43 or 86 characters of ./0-9A-Za-z)"
+    )]
+    ShaCryptDamaged,
+    /// SHA crypt rounds that are out of bounds.
+    #[error("the {0} rounds of the SHA crypt hash are not within 1000 to 1000000")]
+    ShaCryptRounds(u32),
+    /// An argon2 text of the wrong shape.
+    #[error(
+        "the argon2 hash is cut short or damaged ($argon2id$v=19$m=…,t=…,p=…$salt$digest, the digest of 16 bytes or more)"
+    )]
+    Argon2Damaged,
+    /// argon2i or argon2d.
+    #[error("argon2i and argon2d are not taken; argon2id is")]
+    Argon2Variant,
+    /// Argon2 costs that are out of bounds.
+    #[error("the argon2 hash costs more than 64 MiB of memory, 10 passes and 16 lanes")]
+    Argon2Cost,
+    /// A yescrypt text of the wrong shape.
+    #[error(
+        "the yescrypt hash is cut short or damaged ($y$, parameters, $, salt, $, then 43 characters of ./0-9A-Za-z)"
+    )]
+    YescryptDamaged,
+    /// Yescrypt costs that are out of bounds.
+    #[error(
+        "the yescrypt hash costs more than 64 MiB of memory, or has parameters that crypt(3) does not make"
+    )]
+    YescryptCost,
     /// A `{SHA}` text that does not hold 20 bytes of base64.
     #[error("the {{SHA}} hash is not the base64 of 20 bytes")]
     Sha1Damaged,
     /// An `{SSHA}` text that does not hold 20 bytes and a salt of base64.
     #[error("the {{SSHA}} hash is not the base64 of 20 bytes and a salt")]
     SaltedSha1Damaged,
-    /// A known format that this version can't check.
-    #[error("{0} hashes can't be checked by this version")]
+    /// `{PLAIN}`, which no setting allows.
+    #[error("{{PLAIN}} keeps the password in the clear and is refused unless htpasswd_allow has \"plain\"")]
+    PlainNotAllowed,
+    /// A known format that is not taken.
+    #[error("{0} is not taken")]
     Unsupported(&'static str),
     /// Thirteen characters of the DES alphabet.
     #[error("DES crypt, which reads eight characters of a password and is broken in hours, is refused")]
@@ -64,17 +119,31 @@ pub enum FormatFault {
     Unknown,
 }
 
+/// Formats that are taken only where a setting names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// `{PLAIN}`.
+    pub plain: bool,
+}
+
 impl Format {
     /// Recognises the hash `text` and checks its shape and cost, so that [`Format::verify`] can't
     /// fail on it later.
-    pub fn recognise(text: &[u8]) -> Result<Self, FormatFault> {
+    pub fn recognise(text: &[u8], allowed: Allowed) -> Result<Self, FormatFault> {
         match text {
             [] => Err(FormatFault::Empty),
             [b'$', b'2', b'x', b'$', ..] => Err(FormatFault::BcryptBroken),
             [b'$', b'2', b'a' | b'b' | b'y', b'$', ..] => bcrypt::cost(text).map(Self::Bcrypt),
+            [b'$', b'5', b'$', ..] => sha_crypt::rounds(text, Variant::Sha256).map(Self::Sha256Crypt),
+            [b'$', b'6', b'$', ..] => sha_crypt::rounds(text, Variant::Sha512).map(Self::Sha512Crypt),
+            [b'$', b'y', b'$', ..] => yescrypt::cost(text).map(Self::Yescrypt),
+            _ if text.starts_with(b"$argon2") => argon2::cost(text).map(Self::Argon2id),
             _ if text.starts_with(md5_crypt::APR1) => md5_crypt::check(text).map(|()| Self::Apr1),
+            _ if text.starts_with(md5_crypt::MD5) => md5_crypt::check(text).map(|()| Self::Md5Crypt),
             _ if text.starts_with(sha1::PLAIN) => sha1::check(text).map(|()| Self::Sha1),
             _ if text.starts_with(sha1::SALTED) => sha1::check_salted(text).map(|()| Self::SaltedSha1),
+            _ if text.starts_with(plain::PLAIN) && allowed.plain => Ok(Self::Plain),
+            _ if text.starts_with(plain::PLAIN) => Err(FormatFault::PlainNotAllowed),
             _ => Err(unsupported(text)),
         }
     }
@@ -84,9 +153,13 @@ impl Format {
     pub fn verify(self, text: &[u8], password: &[u8]) -> bool {
         match self {
             Self::Bcrypt(_) => bcrypt::verify(text, password),
-            Self::Apr1 => md5_crypt::verify(text, password),
+            Self::Apr1 | Self::Md5Crypt => md5_crypt::verify(text, password),
+            Self::Sha256Crypt(_) | Self::Sha512Crypt(_) => sha_crypt::verify(text, password),
+            Self::Argon2id(_) => argon2::verify(text, password),
+            Self::Yescrypt(_) => yescrypt::verify(text, password),
             Self::Sha1 => sha1::verify(text, password),
             Self::SaltedSha1 => sha1::verify_salted(text, password),
+            Self::Plain => plain::verify(text, password),
         }
     }
 
@@ -94,8 +167,12 @@ impl Format {
     pub fn waste(self, password: &[u8]) {
         match self {
             Self::Bcrypt(cost) => bcrypt::waste(cost, password),
-            Self::Apr1 => md5_crypt::waste(password),
-            Self::Sha1 | Self::SaltedSha1 => sha1::waste(password),
+            Self::Apr1 | Self::Md5Crypt => md5_crypt::waste(password),
+            Self::Sha256Crypt(rounds) => sha_crypt::waste(Variant::Sha256, rounds, password),
+            Self::Sha512Crypt(rounds) => sha_crypt::waste(Variant::Sha512, rounds, password),
+            Self::Argon2id(cost) => argon2::waste(cost, password),
+            Self::Yescrypt(cost) => yescrypt::waste(cost, password),
+            Self::Sha1 | Self::SaltedSha1 | Self::Plain => sha1::waste(password),
         }
     }
 
@@ -104,161 +181,37 @@ impl Format {
         match self {
             Self::Bcrypt(_) => "bcrypt",
             Self::Apr1 => "apr1",
+            Self::Md5Crypt => "md5-crypt",
+            Self::Sha256Crypt(_) => "sha256-crypt",
+            Self::Sha512Crypt(_) => "sha512-crypt",
+            Self::Argon2id(_) => "argon2id",
+            Self::Yescrypt(_) => "yescrypt",
             Self::Sha1 => "sha",
             Self::SaltedSha1 => "ssha",
+            Self::Plain => "plain",
         }
     }
 }
 
 fn unsupported(text: &[u8]) -> FormatFault {
-    const KNOWN: [(&[u8], &str); 7] = [
-        (b"$1$", "MD5 crypt ($1$)"),
-        (b"$5$", "SHA-256 crypt ($5$)"),
-        (b"$6$", "SHA-512 crypt ($6$)"),
-        (b"$y$", "yescrypt ($y$)"),
-        (b"$argon2", "argon2"),
-        (b"{PLAIN}", "{PLAIN}"),
-        (b"$", "$-style"),
+    const KNOWN: [(&[u8], &str); 8] = [
+        (b"$7$", "scrypt ($7$)"),
+        (b"$scrypt$", "scrypt ($scrypt$)"),
+        (b"$gy$", "gost-yescrypt ($gy$)"),
+        (b"$sha1$", "SHA-1 crypt ($sha1$)"),
+        (b"$pbkdf2", "PBKDF2 ($pbkdf2…$)"),
+        (b"$3$", "the NT hash ($3$)"),
+        (b"{SSHA", "SHA-2 in braces ({SSHA256}, {SSHA512})"),
+        (b"_", "BSDi DES crypt (_)"),
     ];
-    if let Some((_, name)) = KNOWN.iter().find(|(prefix, _)| text.starts_with(prefix)) {
-        return FormatFault::Unsupported(name);
-    }
     let des = text.len() == 13 && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'));
-    if des { FormatFault::Des } else { FormatFault::Unknown }
-}
-
-/// The costliest hash of each family that a file holds. A refusal does the work of all of them, so
-/// that the time of a "no" tells neither whether the user exists nor how the password is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Costliest {
-    bcrypt: Option<u8>,
-    apr1: bool,
-    sha1: bool,
-}
-
-impl Costliest {
-    /// Takes one more line of the file into account.
-    pub fn include(&mut self, format: Format) {
-        match format {
-            Format::Bcrypt(cost) => self.bcrypt = self.bcrypt.max(Some(cost)),
-            Format::Apr1 => self.apr1 = true,
-            Format::Sha1 | Format::SaltedSha1 => self.sha1 = true,
-        }
+    if des {
+        return FormatFault::Des;
     }
-
-    /// The checks for nobody that are left of a refusal's work after `done` was checked in vain:
-    /// all of it where there was nothing to check.
-    pub fn rest_of_refusal(&self, done: Option<Format>) -> Vec<Format> {
-        let mut rest = Vec::new();
-        match (self.bcrypt, done) {
-            // Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c.
-            (Some(highest), Some(Format::Bcrypt(cost))) => rest.extend((cost..highest).map(Format::Bcrypt)),
-            (highest, _) => rest.extend(highest.map(Format::Bcrypt)),
-        }
-        if self.apr1 && done != Some(Format::Apr1) {
-            rest.push(Format::Apr1);
-        }
-        if self.sha1 && !matches!(done, Some(Format::Sha1 | Format::SaltedSha1)) {
-            rest.push(Format::Sha1);
-        }
-        rest
-    }
+    let known = KNOWN.iter().find(|(prefix, _)| text.starts_with(prefix));
+    known.map_or(FormatFault::Unknown, |(_, name)| FormatFault::Unsupported(name))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Made with `htpasswd -nbB -C 4`, `openssl passwd -apr1`, `htpasswd -nbs`, and slappasswd's rule.
-    const VECTORS: [(&str, Format); 5] = [
-        ("$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK", Format::Bcrypt(4)),
-        ("$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1", Format::Apr1),
-        ("$apr1$x$JzZzpGvcyRmaRIUjVzP42/", Format::Apr1),
-        ("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", Format::Sha1),
-        ("{SSHA}yI6cZwQadOA1e+/f+T+H3eCQQhRzYWx0", Format::SaltedSha1),
-    ];
-
-    #[test]
-    fn every_format_takes_its_password_and_no_other() {
-        for (text, format) in VECTORS {
-            assert_eq!(Format::recognise(text.as_bytes()), Ok(format), "{text}");
-            assert!(format.verify(text.as_bytes(), b"password"), "{text}");
-            assert!(!format.verify(text.as_bytes(), b"passwore"), "{text}");
-            assert!(!format.verify(text.as_bytes(), b""), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_hash_is_refused_by_name() {
-        let cases: [(&str, FormatFault); 16] = [
-            ("", FormatFault::Empty),
-            ("$2y$", FormatFault::BcryptDamaged),
-            ("$2y$99$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK", FormatFault::BcryptCost(99)),
-            ("$2y$15$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK", FormatFault::BcryptCost(15)),
-            ("$2y$03$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK", FormatFault::BcryptCost(3)),
-            ("$2y$xx$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK", FormatFault::BcryptDamaged),
-            ("$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmB", FormatFault::BcryptDamaged),
-            ("$2x$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK", FormatFault::BcryptBroken),
-            ("$apr1$", FormatFault::Apr1Damaged),
-            ("$apr1$abc$x", FormatFault::Apr1Damaged),
-            ("$apr1$123456789$FBwExRW4dCc8aL.OvjpIE1", FormatFault::Apr1Damaged),
-            ("{SHA}", FormatFault::Sha1Damaged),
-            ("{SHA}!!!", FormatFault::Sha1Damaged),
-            ("{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", FormatFault::SaltedSha1Damaged),
-            ("rl0uE0e2WKB0.", FormatFault::Des),
-            ("hunter2", FormatFault::Unknown),
-        ];
-        for (text, fault) in cases {
-            assert_eq!(Format::recognise(text.as_bytes()), Err(fault), "{text}");
-        }
-        assert!(matches!(Format::recognise(b"$6$salt$x"), Err(FormatFault::Unsupported(_))));
-    }
-
-    #[test]
-    fn recognising_never_panics_on_a_mutated_hash() {
-        for (text, _) in VECTORS {
-            for at in 0..text.len() {
-                for byte in [0u8, b'$', b'9', 0xff, b' '] {
-                    let mut mutated = text.as_bytes().to_vec();
-                    mutated[at] = byte;
-                    if let Ok(format) = Format::recognise(&mutated)
-                        && !matches!(format, Format::Bcrypt(5..))
-                    {
-                        format.verify(&mutated, b"x");
-                    }
-                    let _ = Format::recognise(&text.as_bytes()[..at]);
-                }
-            }
-        }
-    }
-
-    /// The work of a check, in units of one bcrypt round; a cheap format has a name instead.
-    fn work(formats: &[Format]) -> (u32, usize, usize) {
-        let bcrypt = formats.iter().map(|f| if let Format::Bcrypt(cost) = f { 1 << cost } else { 0 }).sum();
-        let count = |name: &str| formats.iter().filter(|f| f.name().trim_start_matches('s') == name).count();
-        (bcrypt, count("apr1"), count("ha"))
-    }
-
-    #[test]
-    fn every_refusal_does_the_same_work() {
-        // Traefik CVE-2026-41263, tinyauth CVE-2026-77582: the time of a "no" told who exists.
-        let mut costliest = Costliest::default();
-        let held = [
-            Format::Bcrypt(5),
-            Format::Bcrypt(10),
-            Format::Bcrypt(8),
-            Format::Apr1,
-            Format::Sha1,
-            Format::SaltedSha1,
-        ];
-        held.into_iter().for_each(|format| costliest.include(format));
-        let of_nobody = work(&costliest.rest_of_refusal(None));
-        assert_eq!(of_nobody, (1 << 10, 1, 1));
-        for format in held {
-            let mut all = costliest.rest_of_refusal(Some(format));
-            all.push(format);
-            assert_eq!(work(&all), of_nobody, "{format:?}");
-        }
-        assert_eq!(Costliest::default().rest_of_refusal(None), []);
-    }
-}
+#[path = "hash_tests.rs"]
+mod tests;

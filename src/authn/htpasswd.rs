@@ -96,11 +96,11 @@ impl Lookup {
 
 #[cfg(test)]
 mod tests {
-    use super::file::parse;
+    use super::file::{Rules, parse};
     use super::*;
 
     fn htpasswd(text: &str) -> Htpasswd {
-        Htpasswd::new(parse(text.as_bytes().to_vec(), &[7; 32]).users)
+        Htpasswd::new(parse(text.as_bytes().to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users)
     }
 
     const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"; // "password"
@@ -124,7 +124,13 @@ mod tests {
     fn a_look_up_keeps_the_line_that_it_found() {
         let users = htpasswd(ALICE);
         let before = users.look_up(b"alice");
-        users.replace(parse(b"alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec(), &[7; 32]).users);
+        users.replace(
+            parse(
+                b"alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec(),
+                &Rules { key: [7; 32], ..Rules::default() },
+            )
+            .users,
+        );
         let after = users.look_up(b"alice");
         assert_ne!(before.fingerprint(), after.fingerprint());
         assert_eq!(before.check(b"password"), Some(true));
@@ -135,7 +141,10 @@ mod tests {
     fn another_users_line_leaves_the_fingerprint_alone() {
         let users = htpasswd(ALICE);
         let before = users.look_up(b"alice").fingerprint();
-        users.replace(parse(format!("# new\nbob:x\n{ALICE}").into_bytes(), &[7; 32]).users);
+        users.replace(
+            parse(format!("# new\nbob:x\n{ALICE}").into_bytes(), &Rules { key: [7; 32], ..Rules::default() })
+                .users,
+        );
         assert_eq!(users.look_up(b"alice").fingerprint(), before);
         assert_ne!(users.look_up(b"bob").fingerprint(), users.look_up(b"carol").fingerprint());
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{complain, say};
-use crate::authn::htpasswd::file::{FAULTS_MAX, UserFile};
+use crate::authn::hash::Allowed;
+use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{FileFault, Source};
 use crate::server::StartError;
 use crate::settings::Settings;
@@ -19,7 +20,7 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let source = Source { path: path.clone(), max_bytes: settings.htpasswd_max_bytes };
-    match check(&source, &path) {
+    match check(&source, &path, settings.htpasswd_allow) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
@@ -30,10 +31,11 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
 }
 
 /// Says whether every line can be used.
-fn check(source: &Source, path: &Path) -> Result<bool, FileFault> {
-    let text = source.read()?;
+fn check(source: &Source, path: &Path, allowed: Allowed) -> Result<bool, FileFault> {
     // The fingerprints' key does not matter here: they are not looked at.
-    let parsed = crate::authn::htpasswd::file::parse(text.clone(), &[0; 32]);
+    let rules = Rules { allowed, ..Rules::default() };
+    let text = source.read()?;
+    let parsed = parse(text.clone(), &rules);
     let name = path.display();
     for fault in &parsed.faults {
         let kind = if fault.costs_the_line { "" } else { "note: " };
@@ -42,7 +44,7 @@ fn check(source: &Source, path: &Path) -> Result<bool, FileFault> {
     if parsed.faults.len() >= FAULTS_MAX {
         say(&format!("{name}: there may be more; only the first {FAULTS_MAX} are listed"));
     }
-    source.parse(text, &[0; 32])?;
+    source.parse(text, &rules)?;
     notes(&parsed.users, path);
     let bad = parsed.faults.iter().filter(|fault| fault.costs_the_line).count();
     let users = parsed.users.len() - parsed.users.bad_lines();

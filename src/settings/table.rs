@@ -89,6 +89,19 @@ pub const SETTINGS: &[Setting] = &[
     setting!("htpasswd_max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
         value::bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
     }),
+    setting!(
+        many "htpasswd_allow",
+        "FORMAT",
+        "",
+        "formats that are taken only by name: plain",
+        |s, t| match t {
+            "plain" => {
+                s.htpasswd_allow.plain = true;
+                Ok(())
+            }
+            _ => Err(format!("\"{t}\" is not a format that has to be allowed by name; plain is the only one")),
+        }
+    ),
     setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
         value::number(t, 1, 10_000_000).map(|v| s.cache.accepted_max = v)
     }),

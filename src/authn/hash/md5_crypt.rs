@@ -1,4 +1,5 @@
-//! Apache's `$apr1$`: Poul-Henning Kamp's MD5 crypt under another magic (apr's `apr_md5.c`).
+//! `$1$`, Poul-Henning Kamp's MD5 crypt, and Apache's `$apr1$`, the same under another magic (apr's
+//! `apr_md5.c`).
 
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
@@ -8,6 +9,9 @@ use super::FormatFault;
 /// The magic of Apache's variant.
 pub(super) const APR1: &[u8] = b"$apr1$";
 
+/// The magic of the original.
+pub(super) const MD5: &[u8] = b"$1$";
+
 /// More characters of salt are not looked at by the algorithm; a text that has them is damaged.
 const SALT_MAX: usize = 8;
 
@@ -16,35 +20,37 @@ const DIGEST_LENGTH: usize = 22;
 
 const ITOA64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The salt and the encoded digest of a text with this magic.
-fn parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let rest = text.strip_prefix(APR1)?;
+/// The magic, the salt and the encoded digest of a text.
+fn parts(text: &[u8]) -> Option<(&'static [u8], &[u8], &[u8])> {
+    let magic = [APR1, MD5].into_iter().find(|magic| text.starts_with(magic))?;
+    let rest = text.strip_prefix(magic)?;
     let dollar = rest.iter().position(|b| *b == b'$')?;
     let (salt, digest) = rest.split_at_checked(dollar)?;
     let digest = digest.strip_prefix(b"$")?;
-    let fits = (1..=SALT_MAX).contains(&salt.len()) && digest.len() == DIGEST_LENGTH;
-    (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((salt, digest))
+    let fits = salt.len() <= SALT_MAX && digest.len() == DIGEST_LENGTH;
+    (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((magic, salt, digest))
 }
 
-/// Says whether the text has the shape of an apr1 hash.
+/// Says whether the text has the shape of such a hash.
 pub(super) fn check(text: &[u8]) -> Result<(), FormatFault> {
-    parts(text).map(|_| ()).ok_or(FormatFault::Apr1Damaged)
+    parts(text).map(|_| ()).ok_or(FormatFault::Md5CryptDamaged)
 }
 
 /// Checks a password against the text.
 pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    parts(text).is_some_and(|(salt, digest)| encode(&crypt(salt, password)).ct_eq(digest).into())
+    parts(text)
+        .is_some_and(|(magic, salt, digest)| encode(&crypt(magic, salt, password)).ct_eq(digest).into())
 }
 
 /// Does the work of one check, for nobody.
 pub(super) fn waste(password: &[u8]) {
-    std::hint::black_box(encode(&crypt(b"nobodyNo", password)));
+    std::hint::black_box(encode(&crypt(APR1, b"nobodyNo", password)));
 }
 
 /// The algorithm, step for step as `apr_md5_encode` has it.
-fn crypt(salt: &[u8], password: &[u8]) -> [u8; 16] {
+fn crypt(magic: &[u8], salt: &[u8], password: &[u8]) -> [u8; 16] {
     let inner = Md5::new().chain_update(password).chain_update(salt).chain_update(password).finalize();
-    let mut outer = Md5::new().chain_update(password).chain_update(APR1).chain_update(salt);
+    let mut outer = Md5::new().chain_update(password).chain_update(magic).chain_update(salt);
     for block in password.chunks(16) {
         outer.update(inner.get(..block.len()).unwrap_or_default());
     }

@@ -16,7 +16,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::Fingerprint;
-use super::super::hash::{Costliest, Format};
+use super::super::hash::{Allowed, Costliest, Format};
 use crate::identity::{Username, UsernameFault};
 
 /// The longest line, in bytes. The longest hash in use has about 130; nginx gives up at 4,096 for
@@ -75,9 +75,18 @@ pub struct Parsed {
     pub faults: Vec<Fault>,
 }
 
-/// Reads the text of an htpasswd file. `key` makes the fingerprints: another for each process.
-pub fn parse(text: Vec<u8>, key: &[u8; 32]) -> Parsed {
-    let mut reader = Reader { key, users: UserFile::empty(), faults: Vec::new() };
+/// How a file is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// Makes the fingerprints: another for each process.
+    pub key: [u8; 32],
+    /// Formats that a setting names.
+    pub allowed: Allowed,
+}
+
+/// Reads the text of an htpasswd file.
+pub fn parse(text: Vec<u8>, rules: &Rules) -> Parsed {
+    let mut reader = Reader { rules, users: UserFile::empty(), faults: Vec::new() };
     let mut start = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut number = 0;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
@@ -90,8 +99,8 @@ pub fn parse(text: Vec<u8>, key: &[u8; 32]) -> Parsed {
     Parsed { users: reader.users, faults: reader.faults }
 }
 
-struct Reader<'k> {
-    key: &'k [u8; 32],
+struct Reader<'r> {
+    rules: &'r Rules,
     users: UserFile,
     faults: Vec<Fault>,
 }
@@ -124,7 +133,7 @@ impl Reader<'_> {
         };
         let recognised = match hash {
             _ if line.len() > LINE_MAX => Err(format!("the line is longer than {LINE_MAX} bytes")),
-            Ok(hash) => Format::recognise(hash).map_err(|fault| fault.to_string()),
+            Ok(hash) => Format::recognise(hash, self.rules.allowed).map_err(|fault| fault.to_string()),
             Err(missing) => Err(missing.to_owned()),
         };
         let format = recognised.as_ref().ok().copied();
@@ -165,7 +174,7 @@ impl Reader<'_> {
             name: place(name),
             hash: place(hash),
             format,
-            fingerprint: fingerprint(self.key, name.1, hash.1),
+            fingerprint: fingerprint(&self.rules.key, name.1, hash.1),
         };
         match format {
             Some(format) => users.costliest.include(format),
@@ -217,8 +226,8 @@ impl UserFile {
     }
 
     /// What a refusal has to cost.
-    pub fn costliest(&self) -> Costliest {
-        self.costliest
+    pub fn costliest(&self) -> &Costliest {
+        &self.costliest
     }
 
     /// Users in the file, those with a bad line included.

@@ -5,7 +5,7 @@ use super::*;
 const SHA: &str = "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=";
 
 fn read(text: impl AsRef<[u8]>) -> Parsed {
-    parse(text.as_ref().to_vec(), &[5; 32])
+    parse(text.as_ref().to_vec(), &Rules { key: [5; 32], ..Rules::default() })
 }
 
 fn faults(text: impl AsRef<[u8]>) -> Vec<String> {

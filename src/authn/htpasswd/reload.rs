@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::Htpasswd;
-use super::file::{Fault, Parsed, parse};
+use super::file::{Fault, Parsed, Rules, parse};
 use super::source::{FileFault, Source, Stamp};
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
@@ -64,7 +64,7 @@ pub struct Reloader {
     htpasswd: Arc<Htpasswd>,
     freshness: Arc<Freshness>,
     metrics: Arc<Metrics>,
-    key: [u8; 32],
+    rules: Rules,
     stamp: Option<Stamp>,
     in_force: blake3::Hash,
     compared: Moment,
@@ -76,14 +76,14 @@ impl Reloader {
     /// Reads the file for the first time. There is no last good one yet, so a fault is an error.
     pub fn start(
         source: Source,
-        key: [u8; 32],
+        rules: Rules,
         metrics: Arc<Metrics>,
         now: Moment,
     ) -> Result<Self, FileFault> {
         let stamp = source.stamp();
         let text = source.read()?;
         let in_force = blake3::hash(&text);
-        let parsed = source.parse(text, &key)?;
+        let parsed = source.parse(text, &rules)?;
         log_faults(&source.path, &parsed.faults);
         metrics.htpasswd_users.set(parsed.users.len() as i64);
         metrics.htpasswd_bad_lines.set(parsed.users.bad_lines() as i64);
@@ -92,7 +92,7 @@ impl Reloader {
             htpasswd: Arc::new(Htpasswd::new(parsed.users)),
             freshness: Arc::default(),
             metrics,
-            key,
+            rules,
             stamp,
             in_force,
             compared: now,
@@ -157,10 +157,10 @@ impl Reloader {
                 return;
             }
         };
-        let parsed = match self.source.parse(text, &self.key) {
+        let parsed = match self.source.parse(text, &self.rules) {
             Ok(parsed) => parsed,
             Err(FileFault::NoUsers(_)) if now.since(since) < EMPTY_FOR => return,
-            Err(FileFault::NoUsers(_)) => parse(Vec::new(), &self.key),
+            Err(FileFault::NoUsers(_)) => parse(Vec::new(), &self.rules),
             Err(fault) => {
                 self.candidate = None;
                 self.stamp = stamp;

@@ -24,7 +24,7 @@ fn desk(text: &str) -> Desk {
     let path = folder.path().join("htpasswd");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
-    let reloader = Reloader::start(source(&path), [1; 32], Arc::default(), clock.now()).unwrap();
+    let reloader = Reloader::start(source(&path), Rules::default(), Arc::default(), clock.now()).unwrap();
     Desk { _folder: folder, path, reloader, clock }
 }
 
@@ -127,8 +127,12 @@ fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
 fn at_the_start_there_is_no_last_good_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
-    let start = |path: &Path| match Reloader::start(source(path), [1; 32], Arc::default(), Moment::default())
-    {
+    let start = |path: &Path| match Reloader::start(
+        source(path),
+        Rules::default(),
+        Arc::default(),
+        Moment::default(),
+    ) {
         Ok(_) => panic!("it started"),
         Err(fault) => fault.to_string().replace(&path.display().to_string(), "FILE"),
     };

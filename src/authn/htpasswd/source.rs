@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::file::{Fault, Parsed, parse};
+use super::file::{Fault, Parsed, Rules, parse};
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -101,8 +101,8 @@ impl Source {
     }
 
     /// Parses what was read; a file without a single usable line is a fault.
-    pub fn parse(&self, text: Vec<u8>, key: &[u8; 32]) -> Result<Parsed, FileFault> {
-        let parsed = parse(text, key);
+    pub fn parse(&self, text: Vec<u8>, rules: &Rules) -> Result<Parsed, FileFault> {
+        let parsed = parse(text, rules);
         let users = &parsed.users;
         match parsed.faults.iter().find(|fault| fault.costs_the_line) {
             Some(first) if users.len() == users.bad_lines() => {

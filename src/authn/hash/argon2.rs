@@ -1,0 +1,65 @@
+//! `$argon2id$`, by the crate of that name (RFC 9106).
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
+
+use super::{FormatFault, MEMORY_MAX_KIB};
+
+/// The most passes over the memory.
+const PASSES_MAX: u32 = 10;
+
+/// The most lanes; they are worked one after the other.
+const LANES_MAX: u32 = 16;
+
+/// The shortest digest: a shorter one is guessed before the password is.
+const DIGEST_MIN: usize = 16;
+
+/// What a check costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Cost {
+    fn params(self) -> Option<Params> {
+        Params::new(self.memory_kib, self.passes, self.lanes, None).ok()
+    }
+}
+
+/// The cost of a well-formed text.
+pub(super) fn cost(text: &[u8]) -> Result<Cost, FormatFault> {
+    let text = std::str::from_utf8(text).map_err(|_| FormatFault::Argon2Damaged)?;
+    let hash = PasswordHash::new(text).map_err(|_| FormatFault::Argon2Damaged)?;
+    if hash.algorithm.as_str() != "argon2id" {
+        return Err(FormatFault::Argon2Variant);
+    }
+    let params = Params::try_from(&hash).map_err(|_| FormatFault::Argon2Damaged)?;
+    let digest = hash.hash.as_ref().map_or(0, |digest| digest.as_bytes().len());
+    if digest < DIGEST_MIN || hash.salt.is_none() {
+        return Err(FormatFault::Argon2Damaged);
+    }
+    let cost = Cost { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
+    if cost.memory_kib > MEMORY_MAX_KIB || cost.passes > PASSES_MAX || cost.lanes > LANES_MAX {
+        return Err(FormatFault::Argon2Cost);
+    }
+    Ok(cost)
+}
+
+/// Checks a password; an error of the crate's is a "no".
+pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| Argon2::default().verify_password(password, text).is_ok())
+}
+
+/// Does the work of one check, for nobody.
+pub(super) fn waste(cost: Cost, password: &[u8]) {
+    let Some(params) = cost.params() else { return };
+    let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let done = argon2.hash_password_into(password, b"nobodynobodynobo", &mut digest);
+    std::hint::black_box((done.is_ok(), digest));
+}

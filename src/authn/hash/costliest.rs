@@ -1,0 +1,70 @@
+//! The work of a refusal: that of the costliest hash of each family in the file, whoever is refused,
+//! so that the time of a "no" tells neither whether the user exists nor how his password is kept.
+
+use super::Format;
+
+/// The classes of one family that a refusal does the work of. A file whose lines have more than so
+/// many different parameters can't be equalised without making every refusal as slow as all of them
+/// together; the costliest are kept, and `doorward check` says so.
+const CLASSES_MAX: usize = 4;
+
+/// See the top of this file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Costliest {
+    bcrypt: Option<u8>,
+    /// Each once, besides bcrypt.
+    others: Vec<Format>,
+}
+
+/// Formats whose checks take the same time are one class.
+fn class(format: Format) -> Format {
+    match format {
+        Format::Md5Crypt => Format::Apr1,
+        Format::SaltedSha1 | Format::Plain => Format::Sha1,
+        other => other,
+    }
+}
+
+/// What a check costs, to compare within a family.
+fn weight(format: Format) -> u64 {
+    match format {
+        Format::Sha256Crypt(rounds) | Format::Sha512Crypt(rounds) => u64::from(rounds),
+        Format::Argon2id(cost) => u64::from(cost.memory_kib) * u64::from(cost.passes),
+        Format::Yescrypt(cost) => cost.memory_kib(),
+        _ => 0,
+    }
+}
+
+impl Costliest {
+    /// Takes one more line of the file into account.
+    pub fn include(&mut self, format: Format) {
+        if let Format::Bcrypt(cost) = format {
+            self.bcrypt = self.bcrypt.max(Some(cost));
+            return;
+        }
+        let class = class(format);
+        if self.others.contains(&class) {
+            return;
+        }
+        self.others.push(class);
+        let of_family = |other: &Format| other.name() == class.name();
+        if self.others.iter().filter(|other| of_family(other)).count() > CLASSES_MAX {
+            let cheapest = self.others.iter().copied().filter(of_family).min_by_key(|other| weight(*other));
+            self.others.retain(|other| Some(*other) != cheapest);
+        }
+    }
+
+    /// The checks for nobody that are left of a refusal's work after `done` was checked in vain:
+    /// all of it where there was nothing to check.
+    pub fn rest_of_refusal(&self, done: Option<Format>) -> Vec<Format> {
+        let done = done.map(class);
+        let mut rest: Vec<Format> =
+            self.others.iter().copied().filter(|other| Some(*other) != done).collect();
+        match (self.bcrypt, done) {
+            // Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c.
+            (Some(highest), Some(Format::Bcrypt(cost))) => rest.extend((cost..highest).map(Format::Bcrypt)),
+            (highest, _) => rest.extend(highest.map(Format::Bcrypt)),
+        }
+        rest
+    }
+}

@@ -1,0 +1,68 @@
+//! `$5$` and `$6$`: Ulrich Drepper's SHA crypt, by the crate of that name.
+
+use sha_crypt::{Params, PasswordVerifier, ShaCrypt, sha256_crypt, sha512_crypt};
+
+use super::FormatFault;
+
+/// Rounds where the text names none.
+const ROUNDS_DEFAULT: u32 = 5000;
+
+/// The most rounds that are taken: half a second of one core.
+pub(super) const ROUNDS_MAX: u32 = 1_000_000;
+
+/// More characters of salt are not looked at by the algorithm.
+const SALT_MAX: usize = 16;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// `$5$`, with 43 characters of digest.
+    Sha256,
+    /// `$6$`, with 86.
+    Sha512,
+}
+
+impl Variant {
+    fn digest_length(self) -> usize {
+        match self {
+            Self::Sha256 => 43,
+            Self::Sha512 => 86,
+        }
+    }
+}
+
+/// The rounds of a well-formed text, whose first three characters were recognised.
+pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> {
+    let text = std::str::from_utf8(text).map_err(|_| FormatFault::ShaCryptDamaged)?;
+    let mut fields = text.split('$').skip(2);
+    let mut next = || fields.next().ok_or(FormatFault::ShaCryptDamaged);
+    let first = next()?;
+    let (rounds, salt) = match first.strip_prefix("rounds=") {
+        None => (ROUNDS_DEFAULT, first),
+        Some(rounds) => (rounds.parse().map_err(|_| FormatFault::ShaCryptDamaged)?, next()?),
+    };
+    let digest = next()?;
+    let crypt64 = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'));
+    let salt_fits = (1..=SALT_MAX).contains(&salt.len()) && crypt64(salt);
+    if !salt_fits || digest.len() != variant.digest_length() || !crypt64(digest) || fields.next().is_some() {
+        return Err(FormatFault::ShaCryptDamaged);
+    }
+    if !(Params::ROUNDS_MIN..=ROUNDS_MAX).contains(&rounds) {
+        return Err(FormatFault::ShaCryptRounds(rounds));
+    }
+    Ok(rounds)
+}
+
+/// Checks a password; an error of the crate's is a "no".
+pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| ShaCrypt::SHA512.verify_password(password, text).is_ok())
+}
+
+/// Does the work of one check, for nobody.
+pub(super) fn waste(variant: Variant, rounds: u32, password: &[u8]) {
+    let Ok(params) = Params::new(rounds) else { return };
+    match variant {
+        Variant::Sha256 => drop(std::hint::black_box(sha256_crypt(password, b"nobodynobodynobo", params))),
+        Variant::Sha512 => drop(std::hint::black_box(sha512_crypt(password, b"nobodynobodynobo", params))),
+    }
+}
