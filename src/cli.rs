@@ -3,6 +3,7 @@
 pub mod check;
 pub mod health;
 pub mod serve;
+pub mod user;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
 use crate::settings::layers::{Given, Layer, Layers};
-use crate::settings::table::SETTINGS;
+use crate::settings::table::{SETTINGS, Setting};
 use crate::settings::{Fault, Origin, Settings};
 
 /// What was asked for can't be understood (BSD's and clap's own).
@@ -44,17 +45,28 @@ pub fn command() -> Command {
             )
             .arg(url),
         )
+        .subcommand(user::command(with_htpasswd_settings))
         .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
 }
 
+/// All settings.
 fn with_settings(command: Command) -> Command {
+    with(command, |_| true)
+}
+
+/// Those that say where the htpasswd file is and how it is read.
+fn with_htpasswd_settings(command: Command) -> Command {
+    with(command, |setting| setting.key.starts_with("htpasswd"))
+}
+
+fn with(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
     let config = Arg::new("config")
         .long("config")
         .short('c')
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .help("the settings file, in TOML [env: DOORWARD_CONFIG]");
-    let settings = SETTINGS.iter().map(|setting| {
+    let settings = SETTINGS.iter().filter(|setting| wanted(setting)).map(|setting| {
         let default = match setting.default {
             "" => String::new(),
             text => format!(" [default: {text}]"),
@@ -72,7 +84,8 @@ fn with_settings(command: Command) -> Command {
 fn flags(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::new();
     for setting in SETTINGS {
-        let Some(values) = matches.get_many::<String>(setting.key) else { continue };
+        // A command has only some of the flags.
+        let Ok(Some(values)) = matches.try_get_many::<String>(setting.key) else { continue };
         let origin = Origin::Flag(setting.flag());
         // A list may also be given as in the environment, with commas.
         let texts = values.flat_map(|value| match setting.many {
@@ -108,6 +121,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     match matches.subcommand() {
         Some(("completions", matches)) => completions(matches),
+        Some(("user", matches)) => match matches.subcommand() {
+            Some((what, matches)) => match settings(matches) {
+                Ok(settings) => user::run(what, matches, &settings),
+                Err(faults) => report(&faults),
+            },
+            None => ExitCode::from(USAGE),
+        },
         Some((name, matches)) => match settings(matches) {
             Ok(settings) if name == "serve" => serve::run(settings),
             Ok(settings) if name == "check" => check::run(&settings),

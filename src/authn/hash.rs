@@ -119,6 +119,29 @@ pub enum FormatFault {
     Unknown,
 }
 
+/// A new bcrypt hash (`$2y$`) of `password`, under a salt that nobody else has.
+///
+/// # Errors
+/// A password that bcrypt would not look at the whole of (more than 72 bytes), or a cost that is
+/// not within 4 to [`BCRYPT_COST_MAX`].
+pub fn make(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeFault> {
+    bcrypt::make(password, cost, salt)
+}
+
+/// Why there is no new hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MakeFault {
+    /// Nothing, or a NUL in it: what reads credentials refuses both.
+    #[error("a password can't be empty or have a NUL in it")]
+    Unusable,
+    /// More than 72 bytes.
+    #[error("bcrypt looks at the first 72 bytes of a password only; this one is longer")]
+    Long,
+    /// A cost that is out of bounds.
+    #[error("the cost is not within 4 to 14")]
+    Cost,
+}
+
 /// Formats that are taken only where a setting names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {

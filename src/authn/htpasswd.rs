@@ -1,8 +1,10 @@
 //! The htpasswd file as an authenticator: the file in force, and the look-up of one user's line.
 
+pub mod edit;
 pub mod file;
 pub mod reload;
 pub mod source;
+pub mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

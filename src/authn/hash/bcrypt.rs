@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
-use super::{BCRYPT_COST_MAX, FormatFault};
+use super::{BCRYPT_COST_MAX, FormatFault, MakeFault};
 
 /// The lowest cost that bcrypt defines.
 const COST_MIN: u8 = 4;
@@ -44,6 +44,24 @@ pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
         Ok(text) => ::bcrypt::verify(password, text).unwrap_or(false),
         Err(_) => false,
     }
+}
+
+/// What bcrypt looks at of a password, in bytes.
+const PASSWORD_MAX: usize = 72;
+
+/// Makes a new text, of the variant that the htpasswd tool writes.
+pub(super) fn make(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeFault> {
+    if password.is_empty() || password.contains(&0) {
+        return Err(MakeFault::Unusable);
+    }
+    if password.len() > PASSWORD_MAX {
+        return Err(MakeFault::Long);
+    }
+    if !(COST_MIN..=BCRYPT_COST_MAX).contains(&cost) {
+        return Err(MakeFault::Cost);
+    }
+    let parts = ::bcrypt::hash_with_salt(password, u32::from(cost), salt).map_err(|_| MakeFault::Cost)?;
+    Ok(parts.format_for_version(::bcrypt::Version::TwoY))
 }
 
 /// Does the work of one check of the given cost, for nobody.

@@ -254,6 +254,14 @@ impl UserFile {
         counts
     }
 
+    /// Every user with the format of his hash, by name.
+    pub fn list(&self) -> Vec<(Vec<u8>, Option<Format>)> {
+        let named = |entry: &Entry| (span(&self.text, entry.name).to_vec(), entry.format);
+        let mut all: Vec<_> = self.index.iter().map(named).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
     /// The lowest and the highest bcrypt cost, where they differ.
     pub fn bcrypt_spread(&self) -> Option<(u8, u8)> {
         let costs = || {

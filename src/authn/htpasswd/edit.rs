@@ -1,0 +1,146 @@
+//! Changing an htpasswd file's text: one user's line, and nothing else. Comments, order, line ends
+//! and what stands behind the hash stay as they are.
+
+use crate::identity::{Username, UsernameFault};
+
+/// Why a text can't be changed as wished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditFault {
+    /// A name that no client could send.
+    #[error("{0}")]
+    Name(#[from] UsernameFault),
+    /// A name that the file's own readers would take for something else.
+    #[error("a name that begins with # or has spaces at its ends would not be read back as it is")]
+    Unreadable,
+    /// There is such a user already.
+    #[error("there is such a user already; change the password with: doorward user set")]
+    Exists,
+    /// There is no such user.
+    #[error("there is no such user; doorward user list shows them all")]
+    Absent,
+}
+
+/// What is to become of the user's line.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit<'h> {
+    /// A new line, for a user who is not there.
+    Add(&'h str),
+    /// Another hash, for a user who is.
+    Set(&'h str),
+    /// No line at all, for a user who is.
+    Remove,
+}
+
+/// Whether a name can be written so that it is read back.
+pub fn check_name(name: &[u8]) -> Result<(), EditFault> {
+    Username::check(name)?;
+    let readable = name.trim_ascii() == name && !name.starts_with(b"#");
+    readable.then_some(()).ok_or(EditFault::Unreadable)
+}
+
+/// The text with `edit` done to the line of `name`.
+///
+/// Of several lines for one user the first counts, so that is the one that is set; all are removed,
+/// or the second would come into force.
+pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFault> {
+    check_name(name)?;
+    let found = lines(text).any(|line| is_of(line, name));
+    match (edit, found) {
+        (Edit::Add(_), true) => return Err(EditFault::Exists),
+        (Edit::Set(_) | Edit::Remove, false) => return Err(EditFault::Absent),
+        _ => {}
+    }
+    let mut changed = Vec::with_capacity(text.len() + name.len() + 128);
+    let mut set = false;
+    for line in lines(text) {
+        match edit {
+            Edit::Set(hash) if !set && is_of(line, name) => {
+                set = true;
+                push_with_hash(&mut changed, line, hash);
+            }
+            Edit::Remove if is_of(line, name) => {}
+            _ => changed.extend_from_slice(line),
+        }
+    }
+    if let Edit::Add(hash) = edit {
+        let crlf = text.ends_with(b"\r\n");
+        if !changed.is_empty() && !changed.ends_with(b"\n") {
+            changed.push(b'\n');
+        }
+        changed.extend_from_slice(name);
+        changed.push(b':');
+        changed.extend_from_slice(hash.as_bytes());
+        changed.extend_from_slice(if crlf { b"\r\n" } else { b"\n" });
+    }
+    Ok(changed)
+}
+
+/// The lines of a text, each with its end.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// Whether a line is the user's, as the reader (`file.rs`) sees it.
+fn is_of(line: &[u8], name: &[u8]) -> bool {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+    !line.starts_with(b"#") && line.split(|byte| *byte == b':').next() == Some(name)
+}
+
+/// Writes a line with another hash in the place of its own.
+fn push_with_hash(changed: &mut Vec<u8>, line: &[u8], hash: &str) {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    let (content, line_end) = line.split_at_checked(end).unwrap_or((line, b""));
+    let mut fields = content.splitn(3, |byte| *byte == b':');
+    changed.extend_from_slice(fields.next().unwrap_or_default());
+    changed.push(b':');
+    changed.extend_from_slice(hash.as_bytes());
+    // Skips the old hash, and keeps what stands behind it.
+    if let Some(rest) = fields.nth(1) {
+        changed.push(b':');
+        changed.extend_from_slice(rest);
+    }
+    changed.extend_from_slice(line_end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(text: &str, name: &str, edit: Edit<'_>) -> Result<String, EditFault> {
+        apply(text.as_bytes(), name.as_bytes(), edit).map(|text| String::from_utf8(text).unwrap())
+    }
+
+    const TEXT: &str = "# team\nalice:old:Alice\r\n\nbob:x\nalice:second\n  carol:y";
+
+    #[test]
+    fn the_first_line_is_set_and_all_else_stays() {
+        let set = edited(TEXT, "alice", Edit::Set("new"));
+        assert_eq!(set.unwrap(), "# team\nalice:new:Alice\r\n\nbob:x\nalice:second\n  carol:y");
+        assert_eq!(edited(TEXT, "carol", Edit::Set("new")).unwrap(), TEXT.replace("carol:y", "carol:new"));
+        assert_eq!(edited("alice", "alice", Edit::Set("new")).unwrap(), "alice:new");
+        assert_eq!(edited(TEXT, "dave", Edit::Set("new")), Err(EditFault::Absent));
+    }
+
+    #[test]
+    fn all_lines_of_a_user_are_removed() {
+        assert_eq!(edited(TEXT, "alice", Edit::Remove).unwrap(), "# team\n\nbob:x\n  carol:y");
+        assert_eq!(edited(TEXT, "ali", Edit::Remove), Err(EditFault::Absent));
+        assert_eq!(edited("#alice:x\n", "alice", Edit::Remove), Err(EditFault::Absent));
+    }
+
+    #[test]
+    fn a_new_line_is_added_at_the_end() {
+        assert_eq!(edited(TEXT, "dave", Edit::Add("z")).unwrap(), format!("{TEXT}\ndave:z\n"));
+        assert_eq!(edited("", "dave", Edit::Add("z")).unwrap(), "dave:z\n");
+        assert_eq!(edited("a:b\r\n", "dave", Edit::Add("z")).unwrap(), "a:b\r\ndave:z\r\n");
+        assert_eq!(edited(TEXT, "alice", Edit::Add("z")), Err(EditFault::Exists));
+    }
+
+    #[test]
+    fn a_name_that_would_not_be_read_back_is_refused() {
+        for name in ["", "a:b", "a\nb", "#a", " a", "a ", "a\0"] {
+            assert!(edited(TEXT, name, Edit::Add("z")).is_err(), "{name:?}");
+        }
+        assert!(edited(TEXT, "zoë", Edit::Add("z")).is_ok());
+    }
+}

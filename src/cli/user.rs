@@ -1,0 +1,176 @@
+//! `doorward user`: keeps an htpasswd file that the service may be reading.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use zeroize::Zeroizing;
+
+use super::{complain, say};
+use crate::authn::hash::{self, Format};
+use crate::authn::htpasswd::Htpasswd;
+use crate::authn::htpasswd::edit::{self, Edit};
+use crate::authn::htpasswd::file::{Rules, parse};
+use crate::authn::htpasswd::source::Source;
+use crate::authn::htpasswd::write::Writer;
+use crate::server::StartError;
+use crate::settings::Settings;
+
+/// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
+/// some 70 ms, once for each user and restart.
+const COST_DEFAULT: &str = "10";
+
+/// The longest password that is read, in bytes. bcrypt takes 72.
+const PASSWORD_MAX: u64 = 1024;
+
+/// Of a generated password: 20 characters out of 32, 100 bits.
+const GENERATED_LENGTH: usize = 20;
+
+/// Without those that are mistaken for others when read aloud or copied by hand.
+const GENERATED_ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// The subcommands; `with_settings` adds what names the file.
+pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
+    let name = || Arg::new("name").value_name("NAME").required(true).help("the user name");
+    let stdin = || flag("stdin", "read the password from the first line of stdin");
+    let generate = flag("generate", "make a password and print it, once").conflicts_with("stdin");
+    let cost = Arg::new("cost")
+        .long("cost")
+        .value_name("N")
+        .default_value(COST_DEFAULT)
+        .value_parser(value_parser!(u8).range(4..=i64::from(hash::BCRYPT_COST_MAX)))
+        .help("bcrypt's cost, 4 to 14; each step doubles the time of a check");
+    let writing = |name_of: &'static str, about: &'static str| {
+        with_settings(Command::new(name_of).about(about)).args([
+            name(),
+            stdin(),
+            generate.clone(),
+            cost.clone(),
+        ])
+    };
+    Command::new("user")
+        .about("Keep an htpasswd file that doorward may be reading")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(writing("add", "Add a user").arg(flag("create", "make the file if there is none")))
+        .subcommand(writing("set", "Set a user's password"))
+        .subcommand(with_settings(Command::new("remove").about("Remove a user")).arg(name()))
+        .subcommand(with_settings(Command::new("list").about("List the users and their hashes' formats")))
+        .subcommand(
+            with_settings(Command::new("verify").about("Check a user's password: exit 0 if it is right"))
+                .args([name(), stdin()]),
+        )
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// Runs one of them.
+pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> ExitCode {
+    let Some(path) = &settings.htpasswd else {
+        complain(&StartError::NoAuthenticator.to_string());
+        return ExitCode::FAILURE;
+    };
+    let name = matches.try_get_one::<String>("name").ok().flatten().map_or("", String::as_str);
+    let done = match what {
+        "list" => list(settings, path),
+        "verify" => verify(settings, path, name, matches),
+        "remove" => change(path, name, false, Edit::Remove),
+        _ => write(what == "add", path, name, matches),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn change(path: &Path, name: &str, create: bool, edit: Edit<'_>) -> Result<(), String> {
+    let writer = Writer::open(path, create).map_err(text)?;
+    let changed =
+        edit::apply(writer.text(), name.as_bytes(), edit).map_err(|fault| format!("{name}: {fault}"))?;
+    writer.replace(&changed).map_err(text)
+}
+
+fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
+    edit::check_name(name.as_bytes()).map_err(|fault| format!("{name}: {fault}"))?;
+    let generate = matches.get_flag("generate");
+    let password = if generate { generated()? } else { asked(matches, true)? };
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(text)?;
+    let cost = matches.get_one::<u8>("cost").copied().unwrap_or_default();
+    let hash = hash::make(&password, cost, salt).map_err(text)?;
+    let create = add && matches.get_flag("create");
+    change(path, name, create, if add { Edit::Add(&hash) } else { Edit::Set(&hash) })?;
+    if generate {
+        say(&String::from_utf8_lossy(&password));
+    }
+    Ok(())
+}
+
+fn verify(settings: &Settings, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
+    let users = Htpasswd::new(read(settings, path)?);
+    let password = asked(matches, false)?;
+    match users.look_up(name.as_bytes()).check(&password) {
+        Some(true) => Ok(()),
+        Some(false) => Err(format!("{name}: the password is another")),
+        None => Err(format!("{name}: {}", edit::EditFault::Absent)),
+    }
+}
+
+fn read(settings: &Settings, path: &Path) -> Result<crate::authn::htpasswd::file::UserFile, String> {
+    let source = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    let rules = Rules { allowed: settings.htpasswd_allow, ..Rules::default() };
+    Ok(parse(source.read().map_err(text)?, &rules).users)
+}
+
+fn list(settings: &Settings, path: &Path) -> Result<(), String> {
+    for (name, format) in read(settings, path)?.list() {
+        let format = match format {
+            Some(Format::Bcrypt(cost)) => format!("bcrypt, cost {cost}"),
+            Some(format) => format.name().to_owned(),
+            None => "can't log in; doorward check says why".to_owned(),
+        };
+        say(&format!("{}\t{format}", String::from_utf8_lossy(&name)));
+    }
+    Ok(())
+}
+
+/// The password, from stdin or from the terminal; a new one twice.
+fn asked(matches: &ArgMatches, new: bool) -> Result<Zeroizing<Vec<u8>>, String> {
+    if matches.get_flag("stdin") {
+        let mut line = Zeroizing::new(Vec::new());
+        let mut stdin = io::Read::take(io::stdin().lock(), PASSWORD_MAX);
+        stdin.read_until(b'\n', &mut line).map_err(text)?;
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        line.truncate(end);
+        return Ok(line);
+    }
+    if !io::stdin().is_terminal() {
+        return Err("there is no terminal to ask for the password; use --stdin or --generate".into());
+    }
+    let ask = |prompt: &str| {
+        rpassword::prompt_password(prompt).map(|p| Zeroizing::new(p.into_bytes())).map_err(text)
+    };
+    let password = ask("Password: ")?;
+    if new && ask("Again: ")? != password {
+        return Err("the two are not the same; nothing was changed".into());
+    }
+    Ok(password)
+}
+
+fn generated() -> Result<Zeroizing<Vec<u8>>, String> {
+    let mut random = Zeroizing::new([0_u8; GENERATED_LENGTH]);
+    getrandom::fill(&mut *random).map_err(text)?;
+    // 256 is a multiple of 32, so each character is as likely as the others.
+    let character = |byte: &u8| GENERATED_ALPHABET.get(usize::from(byte % 32)).copied().unwrap_or(b'a');
+    Ok(Zeroizing::new(random.iter().map(character).collect()))
+}
