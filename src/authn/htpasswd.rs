@@ -1,5 +1,6 @@
 //! The htpasswd file as an authenticator: the file in force, and the look-up of one user's line.
 
+pub mod difference;
 pub mod edit;
 pub mod file;
 pub mod reload;

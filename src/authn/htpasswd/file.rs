@@ -254,10 +254,14 @@ impl UserFile {
         counts
     }
 
+    /// Every user's name and line, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
+        self.index.iter().map(|entry| (span(&self.text, entry.name), entry))
+    }
+
     /// Every user with the format of his hash, by name.
     pub fn list(&self) -> Vec<(Vec<u8>, Option<Format>)> {
-        let named = |entry: &Entry| (span(&self.text, entry.name).to_vec(), entry.format);
-        let mut all: Vec<_> = self.index.iter().map(named).collect();
+        let mut all: Vec<_> = self.entries().map(|(name, entry)| (name.to_vec(), entry.format)).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
     }

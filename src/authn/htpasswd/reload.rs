@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::Htpasswd;
+use super::difference::Difference;
 use super::file::{Fault, Parsed, Rules, parse};
 use super::source::{FileFault, Source, Stamp};
 use crate::clock::{Clock, Moment};
@@ -175,12 +176,23 @@ impl Reloader {
 
     fn take(&mut self, parsed: Parsed) {
         let (users, bad_lines) = (parsed.users.len(), parsed.users.bad_lines());
+        let difference = Difference::between(&self.htpasswd.users(), &parsed.users);
         self.htpasswd.replace(parsed.users);
         self.metrics.htpasswd_users.set(users as i64);
         self.metrics.htpasswd_bad_lines.set(bad_lines as i64);
         self.metrics.htpasswd_reloads.inc();
         self.fresh();
-        tracing::info!(file = %self.source.path.display(), users, bad_lines, "htpasswd file reloaded");
+        let Difference { added, removed, changed } = difference;
+        tracing::info!(
+            file = %self.source.path.display(),
+            users,
+            added = added.count,
+            removed = removed.count,
+            changed = changed.count,
+            bad_lines,
+            "htpasswd file reloaded"
+        );
+        tracing::debug!(added = ?added.names, removed = ?removed.names, changed = ?changed.names, "users that changed");
         log_faults(&self.source.path, &parsed.faults);
     }
 
