@@ -27,7 +27,8 @@ pub(super) fn cost(text: &[u8]) -> Result<u8, FormatFault> {
         (b'0'..=b'9', b'0'..=b'9') => (tens - b'0') * 10 + (ones - b'0'),
         _ => return Err(FormatFault::BcryptDamaged),
     };
-    let decodes = ALPHABET.decode(salt).is_ok() && ALPHABET.decode(hash).is_ok();
+    let decodes = ALPHABET.decode_slice(salt, &mut [0; 16]).is_ok()
+        && ALPHABET.decode_slice(hash, &mut [0; 23]).is_ok();
     if text.len() != LENGTH || !decodes {
         return Err(FormatFault::BcryptDamaged);
     }

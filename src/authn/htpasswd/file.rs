@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher;
 
+use hashbrown::hash_table::Entry as TableEntry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::Fingerprint;
@@ -22,6 +23,9 @@ use crate::identity::{Username, UsernameFault};
 /// The longest line, in bytes. The longest hash in use has about 130; nginx gives up at 4,096 for
 /// a user's line.
 const LINE_MAX: usize = 4096;
+
+/// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.
+const SHORT_LINE: usize = 32;
 
 /// Bad lines that are described one by one; a file with more is not an htpasswd file.
 pub const FAULTS_MAX: usize = 1000;
@@ -87,6 +91,9 @@ pub struct Rules {
 /// Reads the text of an htpasswd file.
 pub fn parse(text: Vec<u8>, rules: &Rules) -> Parsed {
     let mut reader = Reader { rules, users: UserFile::empty(), faults: Vec::new() };
+    // Growing the index would hash every name again, several times over.
+    let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
+    reader.users.index.reserve(lines.min(text.len() / SHORT_LINE), |_| 0);
     let mut start = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut number = 0;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
@@ -162,9 +169,11 @@ impl Reader<'_> {
         let users = &mut self.users;
         let (hasher, name_of) = (&users.hasher, |e: &Entry| span(text, e.name));
         let hashed = hasher.hash_one(name.1);
-        if users.index.find(hashed, |entry| name_of(entry) == name.1).is_some() {
+        let same = |entry: &Entry| name_of(entry) == name.1;
+        let TableEntry::Vacant(vacant) = users.index.entry(hashed, same, |e| hasher.hash_one(name_of(e)))
+        else {
             return false;
-        }
+        };
         // Files are bounded far below 4 GiB and names and hashes to a line; what does not fit even
         // so becomes an empty span, which matches nobody.
         let place = |(at, bytes): (usize, &[u8])| {
@@ -174,13 +183,16 @@ impl Reader<'_> {
             name: place(name),
             hash: place(hash),
             format,
-            fingerprint: fingerprint(&self.rules.key, name.1, hash.1),
+            fingerprint: fingerprint(
+                &self.rules.key,
+                text.get(name.0..hash.0 + hash.1.len()).unwrap_or_default(),
+            ),
         };
         match format {
             Some(format) => users.costliest.include(format),
             None => users.bad_lines += 1,
         }
-        users.index.insert_unique(hashed, entry, |entry| hasher.hash_one(name_of(entry)));
+        vacant.insert(entry);
         true
     }
 
@@ -195,12 +207,10 @@ fn span(text: &[u8], (at, length): (u32, u16)) -> &[u8] {
     text.get(at as usize..).and_then(|rest| rest.get(..usize::from(length))).unwrap_or_default()
 }
 
-fn fingerprint(key: &[u8; 32], name: &[u8], hash: &[u8]) -> Fingerprint {
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(&(name.len() as u64).to_le_bytes()).update(name).update(hash);
-    let mut short = Fingerprint::default();
-    hasher.finalize_xof().fill(&mut short);
-    short
+/// Of a name, the colon that it can't have, and a hash.
+fn fingerprint(key: &[u8; 32], line: &[u8]) -> Fingerprint {
+    let hash = blake3::keyed_hash(key, line);
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 impl UserFile {
