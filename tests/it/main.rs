@@ -1,1 +1,20 @@
-fn main() {}
+//! The tests of doorward as a whole: the real binary, asked over the wire; nginx with the
+//! configuration that ships, docker-registry and skopeo where they have a say. Nothing leaves
+//! loopback, and every test starts what it needs on free ports.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
+mod support;
+
+mod limits;
+mod nginx;
+mod reload;
+mod start;
+mod tidy;
+mod wire;

@@ -1,0 +1,188 @@
+//! What goes wrong between nginx and doorward: nobody is admitted who should not be, clients get JSON,
+//! and it recovers by itself.
+
+use rustix::process::Signal;
+
+use super::{Guarded, alice, assert_challenge, assert_json, tcp};
+use crate::support::client::{Request, unix};
+use crate::support::doorward::Doorward;
+use crate::support::nginx::{Nginx, Template};
+use crate::support::registry::Registry;
+use crate::support::upstream::{Upstream, empty};
+use crate::support::{eventually, free_port, users};
+
+/// What nginx makes of an answer that stands in for doorward's.
+fn behind(auth: &str) -> (Nginx, Upstream, Upstream) {
+    let auth = Upstream::start(auth);
+    let backend = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecret\n");
+    let nginx = Nginx::start(Template::Registry, auth.address, backend.address);
+    (nginx, auth, backend)
+}
+
+#[test]
+fn doorward_away_is_a_503_in_json_and_never_a_success_pitfalls_p4_and_p6() {
+    let port = free_port();
+    let (registry, listen) = (Registry::start(), format!("127.0.0.1:{port}"));
+    let mut doorward = Doorward::start(&users::two(), &["--listen", &listen]);
+    let nginx = Nginx::start(Template::Registry, &listen, registry.address);
+    let mut kept = nginx.client();
+    assert_eq!(kept.ask(&alice(Request::get("/v2/"))).status, 200);
+    for how in [Signal::TERM, Signal::KILL] {
+        doorward.signal(how);
+        doorward.wait();
+        for request in [
+            alice(Request::get("/v2/")),
+            Request::get("/v2/"),
+            alice(Request::new("PUT", "/v2/a/manifests/b")).body("x"),
+        ] {
+            let answer = nginx.ask(&request);
+            assert_json(&answer, 503, "UNAVAILABLE");
+            assert_eq!(answer.header("retry-after"), Some("5"), "{answer:?}");
+            assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
+        }
+        doorward.start_again();
+        // It comes back where it was, and nginx finds it: pitfall P43.
+        eventually("alice is admitted again", || {
+            let answer = nginx.ask(&alice(Request::get("/v2/")));
+            assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+            (answer.status == 200).then_some(())
+        });
+        assert_challenge(&nginx.ask(&Request::get("/v2/")));
+        assert_challenge(&nginx.ask(&Request::get("/v2/").basic("alice", "x")));
+    }
+}
+
+#[test]
+fn a_restart_over_a_unix_socket_is_found_too_pitfall_p43() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = unix(&dir.path().join("doorward.sock"));
+    let registry = Registry::start();
+    let mut doorward = Doorward::start(&users::two(), &["--listen", &socket]);
+    let nginx = Nginx::start(Template::Registry, &socket, registry.address);
+    for how in [Signal::TERM, Signal::KILL] {
+        assert_eq!(nginx.ask(&alice(Request::get("/v2/"))).status, 200);
+        assert_challenge(&nginx.ask(&Request::get("/v2/")));
+        doorward.signal(how);
+        doorward.wait();
+        assert_json(&nginx.ask(&alice(Request::get("/v2/"))), 503, "UNAVAILABLE");
+        doorward.start_again();
+        eventually("alice is admitted again", || {
+            (nginx.ask(&alice(Request::get("/v2/"))).status == 200).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_stopped_doorward_admits_nobody_and_goes_on_when_it_goes_on() {
+    let guarded = Guarded::start();
+    assert_eq!(guarded.ask(&alice(Request::get("/v2/"))).status, 200);
+    guarded.doorward.freeze();
+    let answer = guarded.ask(&alice(Request::get("/v2/")));
+    guarded.doorward.signal(Signal::CONT);
+    assert_json(&answer, 503, "UNAVAILABLE");
+    eventually("alice is admitted again", || {
+        (guarded.ask(&alice(Request::get("/v2/"))).status == 200).then_some(())
+    });
+}
+
+#[test]
+fn whatever_stands_in_doorwards_place_only_a_success_admits_pitfall_p4() {
+    let (nginx, auth, backend) = behind(&empty("200 OK"));
+    assert_eq!(nginx.ask(&Request::get("/v2/")).text(), "secret\n", "the other side of it");
+    let passed = backend.received();
+    for code in [
+        300, 301, 302, 304, 307, 400, 402, 404, 405, 407, 409, 413, 416, 418, 429, 431, 500, 501, 502, 503,
+        504, 599,
+    ] {
+        auth.say(&empty(&format!("{code} Answer")));
+        let answer = nginx.ask(&Request::get("/v2/"));
+        assert_json(&answer, 503, "UNAVAILABLE");
+    }
+    auth.say("HTTP/1.1 302 Found\r\nLocation: http://evil.test/\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(nginx.ask(&Request::get("/v2/")).header("location"), None);
+    auth.say(&empty("401 No"));
+    assert_json(&nginx.ask(&Request::get("/v2/")), 401, "UNAUTHORIZED");
+    auth.say(&empty("403 No"));
+    assert_json(&nginx.ask(&Request::get("/v2/")), 403, "DENIED");
+    assert_eq!(backend.received(), passed, "nothing reached what is protected");
+}
+
+#[test]
+fn an_answer_that_is_no_http_admits_nobody() {
+    let (nginx, auth, backend) = behind("");
+    for rubbish in
+        ["no HTTP at all\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "<html>200 OK</html>\r\n\r\n", "200 OK\r\n\r\n"]
+    {
+        auth.say(rubbish);
+        let answer = nginx.ask(&alice(Request::get("/v2/")));
+        assert_json(&answer, 503, "UNAVAILABLE");
+    }
+    assert_eq!(backend.received(), "");
+}
+
+#[test]
+fn a_long_header_of_doorwards_goes_through_pitfall_p10() {
+    let long = "x".repeat(12_000);
+    let (nginx, _auth, _backend) =
+        behind(&format!("HTTP/1.1 200 OK\r\nX-Upstream-Authorization: {long}\r\nContent-Length: 0\r\n\r\n"));
+    assert_eq!(nginx.ask(&Request::get("/v2/")).text(), "secret\n");
+}
+
+#[test]
+fn a_servers_own_error_pages_make_no_success_of_a_refusal_as_in_cve_2026_24513_pitfall_p6() {
+    let registry = Registry::start();
+    let doorward = Doorward::start(&users::two(), &[]);
+    // What people have in http{}, for another site's sake.
+    let lines = "    proxy_intercept_errors on;\n    error_page 401 403 404 500 502 503 504 =200 /oops;\n    satisfy any;\n";
+    let nginx = Nginx::start_with(Template::Registry, tcp(&doorward.address), registry.address, lines);
+    assert_eq!(nginx.ask(&alice(Request::get("/v2/"))).status, 200);
+    assert_challenge(&nginx.ask(&Request::get("/v2/")));
+    assert_challenge(&nginx.ask(&Request::get("/v2/").basic("alice", "x")));
+    drop(doorward);
+    assert_json(&nginx.ask(&alice(Request::get("/v2/"))), 503, "UNAVAILABLE");
+}
+
+#[test]
+fn an_inherited_cache_of_answers_is_not_used_as_in_nginx_ldap_auth_103_pitfall_p5() {
+    let registry = Registry::start();
+    let doorward = Doorward::start(&users::two(), &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let lines = format!(
+        "    proxy_cache_path \"{}\" keys_zone=z:1m;\n    proxy_cache z;\n    proxy_cache_valid any 1h;\n    proxy_ignore_headers Cache-Control;\n",
+        dir.path().display()
+    );
+    let nginx = Nginx::start_with(Template::Registry, tcp(&doorward.address), registry.address, &lines);
+    assert_eq!(nginx.ask(&alice(Request::get("/v2/_catalog"))).status, 200);
+    assert_challenge(&nginx.ask(&Request::get("/v2/_catalog")));
+    assert_challenge(&nginx.ask(&Request::get("/v2/_catalog").basic("bob", "x")));
+}
+
+#[test]
+fn a_throttled_client_gets_a_true_429_pitfall_p4() {
+    let guarded = Guarded::start_with(&users::two(), &["--throttle-user-failures", "2"]);
+    let guess = |source, password: &str| {
+        guarded.nginx.ask_from(source, &Request::get("/v2/").basic("alice", password))
+    };
+    let (attacker, home) = ([127, 0, 66, 1], [127, 0, 0, 10]);
+    assert_eq!(guess(home, "wonderland").status, 200);
+    assert_challenge(&guess(attacker, "a"));
+    assert_challenge(&guess(attacker, "b"));
+    let wrong = guess(attacker, "c");
+    assert_json(&wrong, 429, "TOOMANYREQUESTS");
+    let wait: u64 = wrong.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=300).contains(&wait), "{wait}");
+    assert_eq!(wrong.header("www-authenticate"), None);
+    // The right one looks the same, and she herself goes on elsewhere.
+    assert_eq!(guess(attacker, "wonderland").face(), wrong.face());
+    assert_eq!(guess(home, "wonderland").status, 200);
+    assert_challenge(&guess(home, "a"));
+}
+
+#[test]
+fn the_registry_away_is_a_502_in_json() {
+    let doorward = Doorward::start(&users::two(), &[]);
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), nowhere);
+    assert_json(&nginx.ask(&alice(Request::get("/v2/"))), 502, "UNAVAILABLE");
+    assert_challenge(&nginx.ask(&Request::get("/v2/")));
+}

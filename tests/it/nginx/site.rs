@@ -1,0 +1,80 @@
+//! The template for any site: a page behind it that tells what it was sent.
+
+use super::{alice, tcp};
+use crate::support::client::{Request, basic};
+use crate::support::doorward::Doorward;
+use crate::support::nginx::{Nginx, Template};
+use crate::support::upstream::Upstream;
+use crate::support::{eventually, users};
+
+/// nginx before a site whose every page says `welcome`.
+fn site() -> (Nginx, Doorward, Upstream) {
+    let doorward = Doorward::start(&users::two(), &["--throttle-user-failures", "2"]);
+    let upstream =
+        Upstream::start("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nwelcome");
+    let nginx = Nginx::start(Template::Site, tcp(&doorward.address), upstream.address);
+    (nginx, doorward, upstream)
+}
+
+#[test]
+fn a_site_is_seen_by_its_users_and_by_nobody_else() {
+    let (nginx, doorward, upstream) = site();
+    let forged = Request::get("/page").header("X-Auth-User", "root").header("X_Auth_User", "root");
+    let answer = nginx.ask(&forged);
+    assert_eq!((answer.status, &answer.text()[..]), (401, "Authentication is required.\n"));
+    assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Registry\", charset=\"UTF-8\""));
+    assert_eq!(upstream.received(), "", "nothing was asked of the site");
+    let answer = nginx.ask(&alice(forged));
+    assert_eq!((answer.status, &answer.text()[..]), (200, "welcome"));
+    let received = upstream.received();
+    assert!(received.starts_with("GET /page HTTP/1.1\r\n"), "{received}");
+    assert!(
+        received.contains("X-Auth-User: alice\r\n") && received.contains("X-Auth-By: htpasswd\r\n"),
+        "{received}"
+    );
+    assert!(!received.contains("root"), "GHSA-7r4p-vjf4-gxv4: {received}");
+    assert!(
+        !received.contains("Authorization") && !received.contains(&basic("alice:wonderland")[6..]),
+        "P27: {received}"
+    );
+    assert_eq!(doorward.hashes(), 1.0);
+}
+
+#[test]
+fn a_site_gets_the_uri_as_the_client_sent_it() {
+    let (nginx, _doorward, upstream) = site();
+    for uri in ["/a%2Fb", "/a?b=%20&c=/../", "/%c3%a9", "/a/../b", "//x"] {
+        assert_eq!(nginx.ask(&alice(Request::get(uri))).status, 200, "{uri}");
+        assert!(upstream.received().contains(&format!("GET {uri} HTTP/1.1\r\n")), "{uri}");
+    }
+}
+
+#[test]
+fn a_sites_refusals_are_its_own_and_the_question_is_not_reachable_pitfall_p50() {
+    let (nginx, doorward, upstream) = site();
+    let answer = nginx.ask(&alice(Request::get("/_doorward")));
+    assert_eq!(answer.status, 404, "{answer:?}");
+    for (password, status, text) in [
+        ("a", 401, "Authentication is required.\n"),
+        ("b", 401, "Authentication is required.\n"),
+        ("c", 429, "Too many requests. Try again later.\n"),
+    ] {
+        let answer = nginx.ask(&Request::get("/").basic("bob", password));
+        assert_eq!((answer.status, &answer.text()[..]), (status, text));
+        assert_eq!(answer.header("retry-after").is_some(), status == 429);
+    }
+    drop(doorward);
+    let answer = nginx.ask(&alice(Request::get("/")));
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.text().starts_with("Try again later: "), "{answer:?}");
+    assert!(!upstream.received().contains("_doorward"));
+}
+
+#[test]
+fn a_large_upload_with_a_length_goes_through_pitfall_p1() {
+    let (nginx, _doorward, upstream) = site();
+    let answer = nginx.ask(&alice(Request::new("POST", "/upload")).body(vec![b'x'; 2 << 20]));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // The answer may come before the last of it has arrived.
+    eventually("the site has all of it", || (upstream.received().len() > 2 << 20).then_some(()));
+}

@@ -1,0 +1,210 @@
+//! The htpasswd file changes while doorward runs: what is good is taken, what is not leaves the last
+//! good one in force.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::doorward::Doorward;
+use crate::support::{eventually, users};
+
+const HERE: &str = "192.0.2.1";
+
+/// Looks often, so that the tests are quick.
+const POLL: [&str; 2] = ["--htpasswd-poll", "100ms"];
+
+/// Looks only when it is told to.
+const NEVER: [&str; 2] = ["--htpasswd-poll", "1h"];
+
+/// Waits until a log-in has this status. Each try is a failure of the same kind, which counts once.
+fn await_log_in(doorward: &Doorward, user: &str, password: &str, status: u16) {
+    let what = format!("{user} with {password} gets {status}");
+    eventually(&what, || (doorward.log_in(user, password, HERE) == status).then_some(()));
+}
+
+/// Waits until `/readyz`, which stays 200, has this body.
+fn await_ready(doorward: &Doorward, body: &str) {
+    eventually(&format!("/readyz says {body:?}"), || {
+        let answer = doorward.ready();
+        assert_eq!(answer.status, 200, "503 would take every replica out at once");
+        (answer.text() == body).then_some(())
+    });
+}
+
+/// Waits for a figure: it is set a moment after the users are.
+fn await_figure(doorward: &Doorward, name: &str, value: f64) {
+    eventually(&format!("{name} is {value}"), || (doorward.metric(name) == value).then_some(()));
+}
+
+const READY: &str = "ready\n";
+
+#[test]
+fn a_file_that_is_renamed_over_the_old_one_is_taken() {
+    let doorward = Doorward::start(&users::alice(), &POLL);
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
+    users::put(&doorward.htpasswd(), users::two());
+    await_log_in(&doorward, "bob", "builder", 200);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    await_figure(&doorward, "doorward_htpasswd_users", 2.0);
+    await_figure(&doorward, "doorward_htpasswd_reloads_total", 1.0);
+}
+
+#[test]
+fn a_file_that_is_edited_in_place_is_taken() {
+    let doorward = Doorward::start(&users::alice(), &POLL);
+    fs::write(doorward.htpasswd(), users::two()).unwrap();
+    await_log_in(&doorward, "bob", "builder", 200);
+    // Apache's tool edits in place too.
+    users::htpasswd(&doorward.htpasswd(), &["-B", "-C", "4"], "carol", "sings");
+    await_log_in(&doorward, "carol", "sings", 200);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+}
+
+#[test]
+fn sighup_has_the_file_looked_at_at_once() {
+    let doorward = Doorward::start(&users::alice(), &NEVER);
+    users::put(&doorward.htpasswd(), users::two());
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
+    doorward.signal(Signal::HUP);
+    await_log_in(&doorward, "bob", "builder", 200);
+}
+
+#[test]
+fn sighup_with_nothing_new_changes_nothing() {
+    let doorward = Doorward::start(&users::alice(), &NEVER);
+    for _ in 0..20 {
+        doorward.signal(Signal::HUP);
+        assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    }
+    assert_eq!(doorward.hashes(), 1.0);
+    assert_eq!(doorward.metric("doorward_htpasswd_reloads_total"), 0.0);
+}
+
+#[test]
+fn a_user_who_was_removed_is_refused_though_cached_as_in_ghsa_c9p4_xwr9_rfhx() {
+    let doorward = Doorward::start(&users::two(), &POLL);
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    users::put(&doorward.htpasswd(), users::alice());
+    await_log_in(&doorward, "bob", "builder", 401);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+}
+
+#[test]
+fn a_password_that_was_changed_ends_the_old_one_and_leaves_other_users_answers() {
+    let doorward = Doorward::start(&users::two(), &POLL);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
+    let bob = users::line("bob", "builder", users::QUICK);
+    users::put(&doorward.htpasswd(), users::line("alice", "looking-glass", users::QUICK) + &bob);
+    await_log_in(&doorward, "alice", "wonderland", 401);
+    assert_eq!(doorward.log_in("alice", "looking-glass", HERE), 200);
+    let hashes = doorward.hashes();
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
+    assert_eq!(doorward.hashes(), hashes, "bob's line is the same, so his answer is");
+}
+
+#[test]
+fn a_refusal_that_is_kept_ends_when_the_user_is_added() {
+    let doorward = Doorward::start(&users::alice(), &[&POLL[..], &["--cache-rejected", "1h"]].concat());
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
+    users::put(&doorward.htpasswd(), users::two());
+    await_log_in(&doorward, "bob", "builder", 200);
+}
+
+/// Puts something in the file's place that can't be used, and then a good file.
+fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
+    let doorward = Doorward::start(&users::two(), &POLL);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    spoil(&doorward);
+    await_ready(&doorward, &format!("ready, degraded: {reason}; the last good one is in force\n"));
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200, "from the cache");
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 200, "from the last good file");
+    assert_eq!(doorward.log_in("bob", "wonderland", HERE), 401);
+    await_figure(&doorward, "doorward_htpasswd_stale", 1.0);
+    await_figure(&doorward, "doorward_htpasswd_reload_failures_total", 1.0);
+    assert!(doorward.log().contains("htpasswd file not reloaded, the last good one stays in force"));
+    if doorward.htpasswd().is_dir() {
+        fs::remove_dir(doorward.htpasswd()).unwrap();
+    }
+    users::put(&doorward.htpasswd(), users::alice());
+    await_log_in(&doorward, "bob", "builder", 401);
+    await_ready(&doorward, READY);
+    await_figure(&doorward, "doorward_htpasswd_stale", 0.0);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    let body = doorward.ready().text();
+    assert!(!body.contains('/'), "where the file is is nobody's business: {body}");
+}
+
+#[test]
+fn a_file_that_is_gone_leaves_the_last_good_one() {
+    assert_survives(|doorward| fs::remove_file(doorward.htpasswd()).unwrap(), "the htpasswd file is gone");
+}
+
+#[test]
+fn a_file_of_rubbish_leaves_the_last_good_one() {
+    let rubbish = [0x7f, b'E', b'L', b'F', 0, 1, 2, 0xff, b'\n', 0, 0xfe].repeat(100);
+    assert_survives(|doorward| users::put(&doorward.htpasswd(), &rubbish), "the htpasswd file can't be used");
+}
+
+#[test]
+fn a_file_without_a_usable_line_leaves_the_last_good_one() {
+    let line = "alice:$2y$99$cut\nbob:\n";
+    assert_survives(|doorward| users::put(&doorward.htpasswd(), line), "the htpasswd file can't be used");
+}
+
+#[test]
+fn a_directory_in_its_place_leaves_the_last_good_one() {
+    let spoil = |doorward: &Doorward| {
+        fs::remove_file(doorward.htpasswd()).unwrap();
+        fs::create_dir(doorward.htpasswd()).unwrap();
+    };
+    // Between the two it may be seen gone, which is a failure of its own: so in one step.
+    let swap = |doorward: &Doorward| {
+        let aside = doorward.folder().join("aside");
+        fs::create_dir(&aside).unwrap();
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        let renamed =
+            rustix::fs::renameat_with(rustix::fs::CWD, &aside, rustix::fs::CWD, doorward.htpasswd(), flags);
+        if renamed.is_err() {
+            spoil(doorward);
+        }
+    };
+    assert_survives(swap, "the htpasswd file can't be read");
+}
+
+#[test]
+fn a_file_that_has_grown_too_large_leaves_the_last_good_one() {
+    let grow = |doorward: &Doorward| {
+        let file = fs::OpenOptions::new().write(true).open(doorward.htpasswd()).unwrap();
+        file.set_len(1 << 30).unwrap();
+    };
+    assert_survives(grow, "the htpasswd file is too large");
+}
+
+#[test]
+fn a_bad_line_in_a_new_file_costs_its_user_alone() {
+    let doorward = Doorward::start(&users::two(), &POLL);
+    assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
+    users::put(&doorward.htpasswd(), users::alice() + "bob:$apr1$\n");
+    await_log_in(&doorward, "bob", "builder", 401);
+    assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+    await_figure(&doorward, "doorward_htpasswd_bad_lines", 1.0);
+    await_ready(&doorward, READY);
+    let said = "htpasswd:2:5: the $apr1$ hash is cut short or damaged";
+    eventually("the log names the line", || doorward.log().contains(said).then_some(()));
+}
+
+#[test]
+fn an_empty_file_counts_only_once_it_has_been_empty_for_a_while() {
+    let doorward = Doorward::start(&users::alice(), &POLL);
+    let emptied = Instant::now();
+    fs::write(doorward.htpasswd(), "").unwrap();
+    await_log_in(&doorward, "alice", "wonderland", 401);
+    let after = emptied.elapsed();
+    assert!(after >= Duration::from_secs(5), "a tool may be between truncating and writing: {after:?}");
+    await_figure(&doorward, "doorward_htpasswd_users", 0.0);
+    fs::write(doorward.htpasswd(), users::alice()).unwrap();
+    await_log_in(&doorward, "alice", "wonderland", 200);
+}

@@ -1,0 +1,131 @@
+//! `health` and `completions`, and the words around them.
+
+use crate::support::client::{Address, unix};
+use crate::support::doorward::{Doorward, doorward};
+use crate::support::process::Output;
+use crate::support::{eventually, free_port, users};
+
+fn url(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        Address::Unix(path) => unix(path),
+    }
+}
+
+fn health(url: &str) -> Output {
+    doorward(&["health", "--url", url])
+}
+
+#[test]
+fn health_is_0_when_ready_and_says_so() {
+    let doorward_ = Doorward::start(&users::alice(), &[]);
+    for url in [url(&doorward_.address), url(&doorward_.address) + "/", url(&doorward_.address) + "/readyz"] {
+        let output = health(&url);
+        assert_eq!((output.code, &output.stdout[..]), (Some(0), "ready\n"), "{output:?}");
+    }
+    let Address::Tcp(address) = doorward_.address else { panic!("not TCP") };
+    let output = doorward(&["health", "--listen", &address.to_string()]);
+    assert_eq!((output.code, &output.stdout[..]), (Some(0), "ready\n"), "by its listener: {output:?}");
+}
+
+#[test]
+fn health_asks_a_unix_socket_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = unix(&dir.path().join("doorward.sock"));
+    let running = Doorward::start(&users::alice(), &["--listen", &socket]);
+    assert_eq!(health(&socket).code, Some(0));
+    assert_eq!(doorward(&["health", "--listen", &socket]).code, Some(0));
+    drop(running);
+    let output = health(&socket);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.starts_with(&format!("doorward: not ready: {socket}: ")), "{output:?}");
+}
+
+#[test]
+fn health_is_1_when_nobody_answers_and_when_the_answer_is_another() {
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let output = health(&nobody);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.starts_with("doorward: not ready: 127.0.0.1:"), "{output:?}");
+    let other =
+        crate::support::upstream::Upstream::start("HTTP/1.0 500 No\r\nContent-Length: 5\r\n\r\nnope\n");
+    assert_eq!(health(&format!("http://{}", other.address)).code, Some(1));
+    for rubbish in ["127.0.0.1:8000", "https://127.0.0.1:1", "http://", "ftp://x", "unix:"] {
+        let output = health(rubbish);
+        assert_eq!(output.code, Some(1), "{rubbish}: {output:?}");
+        assert!(output.stderr.starts_with("doorward: not ready: "), "{output:?}");
+    }
+}
+
+#[test]
+fn health_is_1_while_draining_and_0_while_degraded() {
+    let doorward = Doorward::start(&users::alice(), &["--limits-drain", "1h", "--htpasswd-poll", "100ms"]);
+    let url = url(&doorward.address);
+    std::fs::remove_file(doorward.htpasswd()).unwrap();
+    let output = eventually("it is degraded", || {
+        let output = health(&url);
+        output.stdout.contains("degraded").then_some(output)
+    });
+    assert_eq!(output.code, Some(0));
+    doorward.signal(rustix::process::Signal::TERM);
+    let output = eventually("it drains", || {
+        let output = health(&url);
+        output.stderr.contains("draining").then_some(output)
+    });
+    assert_eq!((output.code, &output.stderr[..]), (Some(1), "doorward: not ready: draining\n"));
+}
+
+#[test]
+fn health_needs_no_htpasswd_file() {
+    let output = doorward(&["health", "--listen", &format!("127.0.0.1:{}", free_port())]);
+    assert!(output.stderr.contains("not ready"), "{output:?}");
+}
+
+#[test]
+fn completions_for_bash_know_the_commands_and_the_flags() {
+    let output = doorward(&["completions", "bash"]);
+    assert_eq!(output.code, Some(0));
+    for word in ["_doorward()", "serve", "check", "health", "--htpasswd", "--trusted-peers", "--admin-listen"]
+    {
+        assert!(output.stdout.contains(word), "{word} is not completed");
+    }
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn what_bash_gets_is_bash() {
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), doorward(&["completions", "bash"]).stdout).unwrap();
+    let mut command = std::process::Command::new(crate::support::process::program("bash", "bash"));
+    command.arg("-n").arg(script.path());
+    let output = crate::support::process::run(command);
+    assert_eq!((output.code, &output.stderr[..]), (Some(0), ""));
+}
+
+#[test]
+fn completions_for_a_shell_that_is_not_known_are_a_matter_of_usage() {
+    for arguments in [&["completions", "cmd"][..], &["completions"], &["nonsense"], &["serve", "extra"]] {
+        assert_eq!(doorward(arguments).code, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"]] {
+        let output = doorward(arguments);
+        assert_eq!(output.code, Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    }
+    let help = doorward(&["serve", "--help"]).stdout;
+    for word in ["--htpasswd", "[env: DOORWARD_HTPASSWD]", "[default: 127.0.0.1:8000]"] {
+        assert!(help.contains(word), "{word} is not in the help");
+    }
+}
+
+#[test]
+fn a_running_doorward_is_not_readable_by_a_core_dump() {
+    let doorward = Doorward::start(&users::alice(), &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", doorward.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(line.split_whitespace().nth(4), Some("0"), "{line}");
+}

@@ -1,0 +1,140 @@
+//! Programs that a test starts: found or asked for by name, watched, and stopped by their own id.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, eventually};
+
+/// How many lines of a log a failure shows.
+const TAIL: usize = 25;
+
+/// How long a program that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Where `name` is. A test that needs it and does not find it fails, and says what to install.
+pub(crate) fn program(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let beyond = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = std::env::split_paths(&path).chain(beyond).map(|dir| dir.join(name)).find(|at| at.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not installed: apt-get install {package} (Debian's package)"))
+}
+
+/// What a program that ran to its end left behind.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a program that ends by itself, and fails if it does not.
+pub(crate) fn run(mut command: Command) -> Output {
+    let dir = tempfile::tempdir().expect("a folder for the output");
+    let (out, err) = (dir.path().join("out"), dir.path().join("err"));
+    command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let mut process =
+        Process { child: command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")), log: err };
+    let code = process.wait().code();
+    let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+    Output { code, stdout: read(&out), stderr: read(&process.log) }
+}
+
+/// A program that runs until it is stopped; it is, when this goes.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it, its output going to a file at `log`.
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
+        let file = File::create(log).unwrap();
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, log: log.to_owned() }
+    }
+
+    /// All it wrote so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The end of it, for a message.
+    pub(crate) fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+
+    /// Waits for `probe` to have an answer, and fails with the log when it has none or the program
+    /// has ended.
+    pub(crate) fn ready<T>(&mut self, what: &str, mut probe: impl FnMut(&str) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = probe(&self.log()) {
+                return found;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{what}: it ended with {ended:?}; its log:\n{}", self.tail());
+            assert!(Instant::now() < end, "{what}: not after {PATIENCE:?}; its log:\n{}", self.tail());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Its id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let what = format!("the end of process {}", self.child.id());
+        let Self { child, .. } = self;
+        eventually(&what, || child.try_wait().unwrap())
+    }
+
+    /// Asks it to end, and kills it if it does not within a while.
+    pub(crate) fn stop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
+        self.signal(Signal::TERM);
+        let end = Instant::now() + GRACE;
+        while Instant::now() < end {
+            if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended just now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+#[should_panic(expected = "no-such-program is not installed: apt-get install its-package")]
+fn a_program_that_is_missing_fails_its_test_and_is_named_with_its_package() {
+    program("no-such-program", "its-package");
+}

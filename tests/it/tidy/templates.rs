@@ -1,0 +1,214 @@
+//! What must and must not stand in the nginx configuration that ships.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{assert_none, files};
+use crate::support::nginx::shipped;
+
+/// A directive of a file: where it is, and its words.
+struct Directive {
+    place: String,
+    text: String,
+}
+
+/// A file's directives, without comments, each on a line of its own as the files are written.
+fn directives(path: &PathBuf) -> Vec<Directive> {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let text = fs::read_to_string(path).unwrap();
+    parse(&name, &text)
+}
+
+fn parse(name: &str, text: &str) -> Vec<Directive> {
+    let code = |line: &str| {
+        let comment = line.find(" #").or_else(|| line.starts_with('#').then_some(0)).unwrap_or(line.len());
+        line[..comment].split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, code(line)));
+    lines
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(line, text)| Directive { place: format!("{name}:{line}"), text })
+        .collect()
+}
+
+fn all() -> Vec<Directive> {
+    let snippets = files(&shipped().join("snippets"), ".conf");
+    let templates = files(&shipped().join("templates"), ".conf.template");
+    assert!(snippets.len() >= 5 && templates.len() >= 2, "{} and {}", snippets.len(), templates.len());
+    let all: Vec<Directive> = snippets.iter().chain(&templates).flat_map(directives).collect();
+    assert!(all.len() > 100, "only {} directives were found", all.len());
+    all
+}
+
+fn snippet(name: &str) -> Vec<Directive> {
+    directives(&shipped().join("snippets").join(name))
+}
+
+/// Directives that break a rule.
+fn broken(directives: &[Directive], breaks: impl Fn(&str) -> bool) -> Vec<String> {
+    directives.iter().filter(|d| breaks(&d.text)).map(|d| format!("{}: {}", d.place, d.text)).collect()
+}
+
+fn has(directives: &[Directive], wanted: &str) -> bool {
+    directives.iter().any(|directive| directive.text == wanted)
+}
+
+/// Whether an error page makes a success or a redirect of a refusal.
+fn turns_into_success(text: &str) -> bool {
+    text.starts_with("error_page ") && (text.contains("=2") || text.contains("= 2") || text.contains("=3"))
+}
+
+#[test]
+fn no_error_page_makes_a_success_of_a_refusal_pitfall_p6() {
+    let bad = parse("x", "    error_page 401 =200 /ok;\nerror_page 404 @x; # =200\n");
+    assert_eq!(broken(&bad, turns_into_success).len(), 1);
+    assert_none("error_page … =2xx", &broken(&all(), turns_into_success));
+}
+
+#[test]
+fn no_answer_of_doorwards_is_cached_by_nginx_pitfall_p5() {
+    let caches = |text: &str| text.starts_with("proxy_cache") && text != "proxy_cache off;";
+    assert_eq!(broken(&parse("x", "proxy_cache z;\nproxy_cache_valid 200 10m;"), caches).len(), 2);
+    assert_none("proxy_cache", &broken(&all(), caches));
+    assert!(has(&snippet("doorward-auth.conf"), "proxy_cache off;"), "an inherited one must end here");
+}
+
+#[test]
+fn nothing_weakens_or_delays_the_question_pitfalls_p28_and_p48() {
+    let weakens = |text: &str| {
+        text.starts_with("satisfy any")
+            || text.starts_with("auth_delay")
+            || text.starts_with("proxy_intercept_errors on")
+    };
+    assert_none("satisfy any, auth_delay, proxy_intercept_errors on", &broken(&all(), weakens));
+    let auth = snippet("doorward-auth.conf");
+    for wanted in [
+        "internal;",
+        "proxy_intercept_errors off;",
+        "proxy_pass_request_headers off;",
+        "client_max_body_size 0;",
+        "proxy_pass_request_body off;",
+        "proxy_set_header Content-Length \"\";",
+        "proxy_http_version 1.1;",
+        "proxy_set_header Connection \"\";",
+    ] {
+        assert!(has(&auth, wanted), "the auth location lacks {wanted}");
+    }
+}
+
+#[test]
+fn nothing_in_the_auth_location_leaks_into_the_request_pitfall_p8() {
+    let auth = snippet("doorward-auth.conf");
+    let sets =
+        |text: &str| text.starts_with("set ") || text.starts_with("rewrite ") || text.starts_with("if ");
+    assert_eq!(broken(&parse("x", "set $a 1;"), sets).len(), 1);
+    assert_none("set, rewrite or if in the auth location", &broken(&auth, sets));
+    // A map of what differs between the two requests would be computed in one and used in the other.
+    let differs = |text: &str| {
+        text.starts_with("map ")
+            && ["$uri", "$document_uri", "$args", "$query_string", "$upstream_"]
+                .iter()
+                .any(|v| text.contains(v))
+    };
+    assert_eq!(broken(&parse("x", "map $uri $x {"), differs).len(), 1);
+    assert_none("a map of $uri, $args or $upstream_*", &broken(&all(), differs));
+}
+
+/// The directives of each location that has a proxy_pass.
+fn proxying(directives: &[Directive]) -> Vec<Vec<&Directive>> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, Vec<&Directive>)> = None;
+    for directive in directives {
+        let depth = |text: &str| text.matches('{').count() as isize - text.matches('}').count() as isize;
+        match &mut open {
+            None if directive.text.starts_with("location ") && !directive.text.ends_with('}') => {
+                open = Some((1, vec![directive]));
+            }
+            Some((level, inside)) => {
+                inside.push(directive);
+                *level = level.saturating_add_signed(depth(&directive.text));
+                if *level == 0 {
+                    found.extend(open.take().map(|(_, inside)| inside));
+                }
+            }
+            None => {}
+        }
+    }
+    found.retain(|location| location.iter().any(|d| d.text.starts_with("proxy_pass ")));
+    found
+}
+
+#[test]
+fn a_guarded_location_only_proxies_pitfall_p7() {
+    let bad = parse("x", "location / {\n    return 200;\n    proxy_pass http://x;\n}\n");
+    let runs_before =
+        |text: &str| ["return ", "rewrite ", "set ", "if ", "try_files "].iter().any(|w| text.starts_with(w));
+    assert_eq!(proxying(&bad).len(), 1);
+    assert!(proxying(&bad)[0].iter().any(|d| runs_before(&d.text)));
+    let mut count = 0;
+    for name in ["doorward-registry.conf", "doorward-site.conf", "doorward-auth.conf"] {
+        for location in proxying(&snippet(name)) {
+            count += 1;
+            for directive in location {
+                assert!(!runs_before(&directive.text), "{}: {}", directive.place, directive.text);
+            }
+        }
+    }
+    assert_eq!(count, 3, "a registry, a site and the question");
+}
+
+#[test]
+fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and_p46() {
+    for name in ["doorward-registry.conf", "doorward-site.conf"] {
+        for location in proxying(&snippet(name)) {
+            let wanted = "include doorward/doorward-headers.conf;";
+            assert!(location.iter().any(|d| d.text == wanted), "{name}: {wanted} is missing");
+        }
+    }
+    let headers = snippet("doorward-headers.conf");
+    for wanted in [
+        "proxy_set_header Authorization \"\";",
+        "proxy_set_header Forwarded \"\";",
+        "proxy_set_header X-Forwarded-Host \"\";",
+        "proxy_set_header X-Auth-User $doorward_user;",
+        "proxy_set_header X-Auth-Groups $doorward_groups;",
+        "proxy_set_header X-Auth-By $doorward_by;",
+    ] {
+        assert!(has(&headers, wanted), "{wanted} is missing");
+    }
+}
+
+#[test]
+fn layers_are_not_buffered_and_not_counted_pitfalls_p25_and_p47() {
+    let registry = snippet("doorward-registry.conf");
+    for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
+        assert!(has(&registry, wanted), "{wanted} is missing");
+    }
+    assert_none("limit_req", &broken(&all(), |text| text.starts_with("limit_req")));
+}
+
+#[test]
+fn no_log_format_holds_the_password_pitfall_p27() {
+    let logs = |text: &str| {
+        text.contains("$http_authorization") && !text.starts_with("proxy_set_header Authorization ")
+    };
+    assert_eq!(broken(&parse("x", "log_format x '$http_authorization';"), logs).len(), 1);
+    assert_none("$http_authorization", &broken(&all(), logs));
+}
+
+#[test]
+fn variables_of_a_template_have_a_prefix_that_nobody_else_uses_pitfall_p45() {
+    let mut count = 0;
+    for directive in all() {
+        for (at, _) in directive.text.match_indices("${") {
+            count += 1;
+            assert!(
+                directive.text[at..].starts_with("${NGX_DOORWARD_"),
+                "{}: {}",
+                directive.place,
+                directive.text
+            );
+        }
+    }
+    assert!(count >= 8, "four variables in each of two templates, not {count}");
+}

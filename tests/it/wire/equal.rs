@@ -1,0 +1,101 @@
+//! What a client can't tell apart, and what an attacker can't tell from the time.
+
+use super::{assert_allow, assert_challenge};
+use crate::support::client::{Request, basic};
+use crate::support::doorward::Doorward;
+use crate::support::users;
+
+/// Far below what one costs, and far above what none costs.
+const AT_LEAST: f64 = 0.25;
+
+#[test]
+fn an_unknown_user_a_wrong_password_and_a_damaged_line_look_the_same() {
+    let doorward = Doorward::start(&(users::alice() + "mallory:$2y$10$cut\n"), &[]);
+    let face = |request: &Request| doorward.ask(request).face();
+    let wrong = face(&Request::auth().basic("alice", "x"));
+    assert_eq!(wrong.status, 401);
+    assert_eq!(face(&Request::auth().basic("nobody", "x")), wrong);
+    assert_eq!(face(&Request::auth().basic("mallory", "x")), wrong);
+    assert_eq!(face(&Request::auth().header("Authorization", "Basic !")), wrong);
+    assert_eq!(face(&Request::auth().header("Authorization", "Bearer x")), wrong);
+    assert_eq!(face(&Request::auth()), wrong);
+    // And the second time, when the refusal comes from the cache.
+    assert_eq!(face(&Request::auth().basic("alice", "x")), wrong);
+    assert_eq!(face(&Request::auth().basic("nobody", "x")), wrong);
+}
+
+/// A cost at which one check takes many ticks.
+const COSTLY: u32 = users::USUAL + 1;
+
+/// Ticks of processor time that one refusal takes.
+fn cost_of_refusal(doorward: &Doorward, user: &str) -> f64 {
+    let before = doorward.ticks();
+    assert_challenge(&doorward.ask(&Request::auth().basic(user, "looking-glass")));
+    (doorward.ticks() - before) as f64
+}
+
+#[test]
+fn an_unknown_user_costs_what_a_known_one_costs_as_in_cve_2026_41263_and_cve_2026_77582() {
+    let doorward = Doorward::start(&users::line("alice", "wonderland", COSTLY), &[]);
+    let known = cost_of_refusal(&doorward, "alice");
+    let unknown = cost_of_refusal(&doorward, "nobody");
+    assert!(known >= 4.0, "{known} ticks are too few to compare");
+    assert!(unknown > known * AT_LEAST, "{unknown} ticks for an unknown user, {known} for a known one");
+    assert!(known > unknown * AT_LEAST, "{known} ticks for a known user, {unknown} for an unknown one");
+}
+
+#[test]
+fn a_cheap_hash_beside_a_costly_one_is_not_told_by_its_speed() {
+    let text = users::line("alice", "wonderland", COSTLY)
+        + &users::line("bob", "builder", users::QUICK)
+        + "carol:$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1\ndave:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nmallory:cut\n";
+    let doorward = Doorward::start(&text, &[]);
+    let costliest = cost_of_refusal(&doorward, "alice");
+    for user in ["bob", "carol", "dave", "mallory", "nobody"] {
+        let cost = cost_of_refusal(&doorward, user);
+        assert!(cost > costliest * AT_LEAST, "{cost} ticks for {user}, {costliest} for alice");
+    }
+}
+
+#[test]
+fn equal_questions_about_an_unknown_user_cost_what_those_about_a_known_one_do_as_in_cve_2026_88010() {
+    let doorward = Doorward::start(&users::alice(), &[]);
+    for (user, sum) in [("alice", 1.0), ("nobody", 2.0), ("nobody else", 3.0)] {
+        for _ in 0..3 {
+            assert_challenge(&doorward.ask(&Request::auth().basic(user, "x")));
+        }
+        assert_eq!(doorward.hashes(), sum, "one hash for {user}, and unknown users are not one user");
+    }
+    assert_eq!(doorward.metric("doorward_cache_rejected_hits_total"), 6.0);
+}
+
+#[test]
+fn one_mans_name_and_password_never_run_into_anothers_as_in_ghsa_6765_c87h_8mrf() {
+    let doorward = Doorward::start(
+        &(users::line("ab", "cd", users::QUICK) + &users::line("abc", "x", users::QUICK)),
+        &[],
+    );
+    assert_allow(&doorward.ask(&Request::auth().basic("ab", "cd")), b"ab");
+    assert_challenge(&doorward.ask(&Request::auth().basic("abc", "d")));
+    assert_challenge(&doorward.ask(&Request::auth().basic("a", "bcd")));
+    assert_challenge(&doorward.ask(&Request::auth().basic("ab", "cd:")));
+    assert_challenge(&doorward.ask(&Request::auth().header("Authorization", basic("ab:c:d"))));
+    assert_allow(&doorward.ask(&Request::auth().basic("ab", "cd")), b"ab");
+}
+
+#[test]
+fn one_credential_in_different_spellings_is_one_failure_as_in_ghsa_hjj4_hfjm_fmrj() {
+    let doorward = Doorward::start(&users::alice(), &[]);
+    let wrong = basic("alice:looking-glass!");
+    let spellings = [
+        wrong.clone(),
+        wrong.replace("Basic", "BASIC"),
+        wrong.replace("Basic ", "basic    "),
+        wrong.trim_end_matches('=').to_owned(),
+    ];
+    for value in spellings {
+        assert_challenge(&doorward.ask(&Request::auth().header("Authorization", value)));
+    }
+    assert_eq!(doorward.metric("doorward_throttle_failures_total"), 1.0);
+    assert_eq!(doorward.hashes(), 1.0);
+}

@@ -1,0 +1,118 @@
+//! Who may ask, over what, and which of the headers that arrive are read.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::{assert_allow, assert_challenge, assert_forbid, assert_nobody};
+use crate::support::client::{Address, Request, unix};
+use crate::support::doorward::Doorward;
+use crate::support::users;
+
+#[test]
+fn a_peer_that_is_not_listed_is_refused_whatever_it_says_as_in_cve_2026_40575() {
+    let doorward = Doorward::start(&users::alice(), &["--trusted-peers", "192.0.2.1"]);
+    let right = Request::auth().basic("alice", "wonderland");
+    assert_forbid(&doorward.ask(&right), "untrusted");
+    assert_forbid(&doorward.ask(&Request::auth()), "untrusted");
+    // It can't make itself another by a header.
+    for name in ["X-Real-IP", "X-Forwarded-For", "Forwarded", "X-Client-IP", "True-Client-IP", "Via"] {
+        assert_forbid(&doorward.ask(&right.clone().header(name, "192.0.2.1")), "untrusted");
+    }
+    assert_eq!(doorward.hashes(), 0.0, "who may not ask costs nothing");
+}
+
+#[test]
+fn a_peer_that_is_listed_may_ask() {
+    let doorward = Doorward::start(&users::alice(), &["--trusted-peers", "192.0.2.1,127.0.0.0/8"]);
+    assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
+    assert_challenge(&doorward.ask(&Request::auth()));
+}
+
+#[test]
+fn the_private_listener_has_peers_of_its_own() {
+    let doorward = Doorward::start(&users::alice(), &["--admin-peers", "192.0.2.1"]);
+    for request in [Request::get("/metrics"), Request::new("POST", "/flush"), Request::get("/flush")] {
+        let answer = doorward.admin(&request);
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert_eq!(answer.body, b"");
+    }
+    assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
+}
+
+#[test]
+fn the_private_listener_does_not_answer_nginx() {
+    let doorward = Doorward::start(&users::alice(), &[]);
+    let answer = doorward.admin(&Request::auth().basic("alice", "wonderland"));
+    assert_eq!(answer.status, 404);
+    assert_nobody(&answer);
+}
+
+#[test]
+fn a_unix_socket_has_the_mode_that_was_set_and_its_peers_are_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flags, mode) in
+        [(vec![], 0o660), (vec!["--socket-mode", "0600"], 0o600), (vec!["--socket-mode", "0666"], 0o666)]
+    {
+        let path = dir.path().join("doorward.sock");
+        let socket = unix(&path);
+        let flags: Vec<&str> =
+            flags.into_iter().chain(["--listen", &socket[..], "--trusted-peers", "192.0.2.1"]).collect();
+        let doorward = Doorward::start(&users::alice(), &flags);
+        assert!(matches!(doorward.address, Address::Unix(_)));
+        let permissions = std::fs::symlink_metadata(&path).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, mode);
+        assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
+        assert_challenge(&doorward.ask(&Request::auth().basic("alice", "x")));
+    }
+}
+
+#[test]
+fn several_listeners_ask_one_gate() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("doorward.sock");
+    let doorward = Doorward::start(&users::alice(), &["--listen", "127.0.0.1:0", "--listen", &unix(&path)]);
+    let right = Request::auth().basic("alice", "wonderland");
+    assert_allow(&doorward.ask(&right), b"alice");
+    let other =
+        crate::support::client::ask(&Address::Unix(path), crate::support::client::OF_DOORWARD, &right);
+    assert_allow(&other, b"alice");
+    assert_eq!(doorward.hashes(), 1.0);
+}
+
+#[test]
+fn a_clients_own_identity_headers_are_never_taken_for_ours_as_in_cve_2025_64484() {
+    let doorward = Doorward::start(&users::two(), &[]);
+    let spellings = [
+        "X-Auth-User",
+        "x-auth-user",
+        "X_Auth_User",
+        "X-Auth_User",
+        "X.Auth.User",
+        "X-AUTH-USER",
+        "X-Auth-Groups",
+        "Remote-User",
+        "X-Remote-User",
+        "X-Forwarded-User",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Prefix",
+        "X-Auth-Reason",
+    ];
+    for name in spellings {
+        let forged = Request::auth().header(name, "root");
+        assert_challenge(&doorward.ask(&forged));
+        assert_allow(&doorward.ask(&forged.basic("bob", "builder")), b"bob");
+    }
+}
+
+#[test]
+fn headers_beyond_the_closed_list_change_nothing_as_in_cve_2026_35051() {
+    let doorward = Doorward::start(&users::alice(), &["--throttle-user-failures", "2"]);
+    // None of these is the client's address: the failures are all counted against the one that is.
+    for (number, name) in
+        ["X-Forwarded-For", "X-Client-IP", "CF-Connecting-IP", "X_Real_IP"].into_iter().enumerate()
+    {
+        let request = Request::auth().from("192.0.2.1").header(name, format!("198.51.100.{number}"));
+        let answer = doorward.ask(&request.basic("alice", &format!("guess {number}")));
+        assert_eq!(answer.status, if number < 2 { 401 } else { 403 }, "{name}: {answer:?}");
+    }
+    assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland").from("198.51.100.1")), b"alice");
+}
