@@ -50,12 +50,15 @@ impl Credentials {
     }
 
     /// All that an answer depends on, in one piece: the kind of credential, the fingerprint of the
-    /// records, the length of the user name, and `user:password`. No two questions look alike.
-    pub fn frame(&mut self, kind: u8, records: &Fingerprint) -> &[u8] {
+    /// records, the length of the user name, and `user:password`. No two questions look alike, but
+    /// for passwords that differ only behind the first `password_max` bytes, which no check looks
+    /// at: otherwise whoever has a long password could have a hash done for each of its endings.
+    pub fn frame(&mut self, kind: u8, records: &Fingerprint, password_max: usize) -> &[u8] {
         let length = u32::try_from(self.user_length).unwrap_or(u32::MAX).to_le_bytes();
         let frame = std::iter::once(kind).chain(*records).chain(length);
         self.framed.iter_mut().zip(frame).for_each(|(place, byte)| *place = byte);
-        &self.framed
+        let end = (Self::FRAME + self.user_length + 1).saturating_add(password_max);
+        self.framed.get(..end).unwrap_or(&self.framed)
     }
 }
 
@@ -124,6 +127,11 @@ impl Records {
     /// The fingerprints of all of them, in the order of the authenticators.
     pub fn fingerprint(&self) -> Fingerprint {
         self.htpasswd.fingerprint()
+    }
+
+    /// How many bytes of a password the check looks at.
+    pub fn password_max(&self) -> usize {
+        self.htpasswd.password_max()
     }
 
     /// Checks the password: work for a thread of the hash pool.

@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
 use crate::settings::layers::{Given, Layer, Layers};
 use crate::settings::table::{SETTINGS, Setting};
-use crate::settings::{Fault, Origin, Settings};
+use crate::settings::{Fault, Origin};
 
 /// What was asked for can't be understood (BSD's and clap's own).
 const USAGE: u8 = 2;
@@ -97,8 +97,8 @@ fn flags(matches: &ArgMatches) -> Layer {
     layer
 }
 
-/// The settings of all layers, or every fault in them.
-fn settings(matches: &ArgMatches) -> Result<Settings, Vec<Fault>> {
+/// The settings of all layers.
+fn layers(matches: &ArgMatches) -> Layers {
     let layers = Layers::with_flags(flags(matches)).with_environment(std::env::vars_os());
     let config = matches.get_one::<String>("config").cloned();
     let config = config.or_else(|| std::env::var("DOORWARD_CONFIG").ok().filter(|path| !path.is_empty()));
@@ -106,7 +106,6 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Vec<Fault>> {
         Some(path) => layers.with_file(&path),
         None => layers,
     }
-    .settle()
 }
 
 /// Runs the command that `arguments` ask for.
@@ -122,15 +121,20 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match matches.subcommand() {
         Some(("completions", matches)) => completions(matches),
         Some(("user", matches)) => match matches.subcommand() {
-            Some((what, matches)) => match settings(matches) {
+            Some((what, matches)) => match layers(matches).settle() {
                 Ok(settings) => user::run(what, matches, &settings),
                 Err(faults) => report(&faults),
             },
             None => ExitCode::from(USAGE),
         },
-        Some((name, matches)) => match settings(matches) {
+        Some(("check", matches)) => {
+            // Every fault at once: those of the settings do not hide those of the htpasswd file.
+            let (settings, faults) = layers(matches).read();
+            let checked = check::run(&settings);
+            if faults.is_empty() { checked } else { report(&faults) }
+        }
+        Some((name, matches)) => match layers(matches).settle() {
             Ok(settings) if name == "serve" => serve::run(settings),
-            Ok(settings) if name == "check" => check::run(&settings),
             Ok(settings) => health::run(&settings, matches.get_one::<String>("url").map(String::as_str)),
             Err(faults) => report(&faults),
         },

@@ -195,13 +195,11 @@ impl Gate {
         let client = request.client().map_err(Verdict::Forbid)?;
         let mut credentials = credentials::read(request.authorization).map_err(Verdict::Challenge)?;
         let records = self.authenticators.look_up(credentials.user());
-        let key = self.keys.key(&mut credentials, &records.fingerprint());
+        let key = self.keys.key(&mut credentials, &records);
         let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
 
         if let Some(limited) = self.limit(asker) {
-            let familiar = self.cache.get_familiar(&key, asker.network, self.clock.now());
-            self.metrics.cache_hits.inc_by(u64::from(familiar.is_some()));
-            return familiar.map(Found::Familiar).ok_or(Verdict::Limited(limited));
+            return self.familiar(&key, asker).map(Found::Familiar).ok_or(Verdict::Limited(limited));
         }
         let ticket = self.throttle.admit(asker, key.short());
         if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
@@ -226,6 +224,19 @@ impl Gate {
             return Some(Limited::Busy(BUSY_WAIT));
         }
         None
+    }
+
+    /// What is left to who is limited: an answer that his own network has had before.
+    fn familiar(&self, key: &CacheKey, asker: Asker) -> Option<Arc<Accepted>> {
+        if !self.throttle.may_probe(asker) {
+            return None;
+        }
+        let familiar = self.cache.get_familiar(key, asker.network, self.clock.now());
+        match &familiar {
+            Some(_) => drop(self.metrics.cache_hits.inc()),
+            None => self.throttle.probed(asker, key.short()),
+        }
+        familiar
     }
 
     fn settle_known(&self, ticket: Ticket, known: Known) -> Result<Arc<Accepted>, Verdict> {

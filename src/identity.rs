@@ -24,6 +24,9 @@ pub enum UsernameFault {
     /// A control character, which RFC 7617 forbids and a header can't carry.
     #[error("the user name has a control character")]
     Control,
+    /// A space at either end, which headers lose on their way: it would be another's name.
+    #[error("the user name has a space at one end")]
+    Space,
     /// A colon, which ends the name in Basic (RFC 7617) and in an htpasswd line.
     #[error("the user name has a colon")]
     Colon,
@@ -37,6 +40,10 @@ impl Username {
         }
         if bytes.len() > USERNAME_MAX {
             return Err(UsernameFault::Long);
+        }
+        if bytes.trim_ascii() != bytes {
+            let control = bytes.iter().any(u8::is_ascii_control);
+            return Err(if control { UsernameFault::Control } else { UsernameFault::Space });
         }
         match bytes.iter().find(|b| b.is_ascii_control() || **b == b':') {
             None => Ok(()),
@@ -90,6 +97,8 @@ mod tests {
         assert_eq!(Username::parse(b"a\0"), Err(UsernameFault::Control));
         assert_eq!(Username::parse(b"a\x7f"), Err(UsernameFault::Control));
         assert_eq!(Username::parse(b"a:b"), Err(UsernameFault::Colon));
+        assert_eq!(Username::parse(b"alice "), Err(UsernameFault::Space));
+        assert_eq!(Username::parse(b" alice"), Err(UsernameFault::Space));
         assert_eq!(Username::parse(&[b'a'; 256]), Err(UsernameFault::Long));
     }
 

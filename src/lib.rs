@@ -1,6 +1,6 @@
 //! doorward answers nginx's `auth_request`: may this request pass?
 //!
-//! Begin with [`gate`], whose `Gate::judge` is the path of a request in one screen:
+//! Begin with [`gate`], whose `Gate::open` is the path of a request in one screen:
 //! subrequest → credentials → throttle → cache → hash pool and authenticators → policy → verdict.
 //! [`http`] turns nginx's headers into a subrequest and the verdict into an answer; [`server`] puts
 //! everything together. ARCHITECTURE.md says who may import whom, and why.

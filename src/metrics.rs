@@ -72,7 +72,33 @@ pub struct Metrics {
     pub log_suppressed: Counter,
 }
 
+/// Every verdict with its reasons, so that a rate can be told from the first one on.
+const VERDICTS: [(&str, &str); 10] = [
+    ("allow", ""),
+    ("challenge", "missing"),
+    ("challenge", "malformed"),
+    ("challenge", "scheme"),
+    ("challenge", "wrong"),
+    ("forbid", "incomplete"),
+    ("forbid", "untrusted"),
+    ("limited", "throttled"),
+    ("limited", "busy"),
+    ("unavailable", "unavailable"),
+];
+
 impl Metrics {
+    /// All at zero, and all there.
+    pub fn started() -> Self {
+        let metrics = Self::default();
+        for (verdict, reason) in VERDICTS {
+            drop(metrics.verdicts.get_or_create(&VerdictLabel { verdict, reason }));
+        }
+        for result in ["accepted", "refused"] {
+            drop(metrics.hashes.get_or_create(&ResultLabel { result }));
+        }
+        metrics
+    }
+
     /// The text that Prometheus reads (OpenMetrics 1.0).
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("doorward");

@@ -51,6 +51,22 @@ impl ClientNetwork {
     }
 }
 
+/// The bits of an address, written as IPv6, that those of one block have in common: an IPv4 /24, an
+/// IPv6 /48, which is what is commonly given to one customer.
+const BLOCK_V4: u128 = u128::MAX << 8;
+const BLOCK_V6: u128 = u128::MAX << 80;
+
+impl ClientNetwork {
+    /// A number of the wider block that the network is in.
+    pub fn block(self) -> u128 {
+        match self {
+            Self::Block(IpNet::V4(_)) => self.number() & BLOCK_V4,
+            Self::Block(IpNet::V6(_)) => self.number() & BLOCK_V6,
+            Self::Local => 0,
+        }
+    }
+}
+
 impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -72,6 +88,17 @@ mod tests {
     fn an_address_is_cut_to_its_network() {
         assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn a_block_is_wider_than_a_network_and_no_two_families_share_one() {
+        let block =
+            |address: &str| ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 }).block();
+        assert_eq!(block("192.0.2.1"), block("192.0.2.254"));
+        assert_ne!(block("192.0.2.1"), block("192.0.3.1"));
+        assert_eq!(block("2001:db8:1:2::1"), block("2001:db8:1:ffff::1"));
+        assert_ne!(block("2001:db8:1::1"), block("2001:db8:2::1"));
+        assert_ne!(block("192.0.2.1"), block("::1"));
     }
 
     #[test]

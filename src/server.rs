@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpServer;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use self::listen::{BindFault, Listener, SocketPath};
@@ -29,9 +29,10 @@ use crate::http::{Front, peer};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
-/// How much nicer than the rest a hash thread is (nice(2)): an answer at hand never waits for a
-/// core that is hashing, and hashing still gets all that is left.
-const HASH_NICENESS: i32 = 10;
+/// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
+/// core that is hashing. A third of a core's weight, so that a log-in still gets through beside
+/// other programs that use all cores.
+const HASH_NICENESS: i32 = 5;
 
 /// Threads for the private listener, which a monitor asks now and then.
 const ADMIN_WORKERS: usize = 1;
@@ -89,12 +90,13 @@ impl Server {
     /// Binds the listeners, loads the users and puts the gate together. Nobody is answered yet.
     pub fn bind(settings: Settings) -> Result<Self, StartError> {
         let path = settings.htpasswd.clone().ok_or(StartError::NoAuthenticator)?;
-        let bind = |listen: &Vec<_>| -> Result<Vec<Listener>, BindFault> {
-            listen.iter().map(|one| Listener::bind(one, settings.socket_mode)).collect()
+        let bind = |listen: &Vec<_>, mode| -> Result<Vec<Listener>, BindFault> {
+            listen.iter().map(|one| Listener::bind(one, mode)).collect()
         };
-        let (public, admin) = (bind(&settings.listen)?, bind(&settings.admin_listen)?);
+        let public = bind(&settings.listen, settings.socket_mode)?;
+        let admin = bind(&settings.admin_listen, settings.admin_socket_mode)?;
         let clock = Clock::system();
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::started());
         let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
         let reloader = Reloader::start(
             source,
@@ -131,7 +133,7 @@ impl Server {
 
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
     /// SIGHUP has the htpasswd file looked at.
-    pub async fn run(self, started: Instant) -> Result<(), StartError> {
+    pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
         let hashers = spawn_hashers(&self.pool, self.settings.hash_threads)?;
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let (reloader, clock, poll) = (self.reloader, self.clock, self.settings.htpasswd_poll);
@@ -156,14 +158,25 @@ impl Server {
         tracing::info!(listen = ?addresses, admin = ?private, users, start_millis, "doorward is ready");
 
         tokio::select! {
-            told = wait_for_end(&look) => told?,
+            () = signals.wait_for_end(&look) => {}
             Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
         }
         self.readiness.drain();
         tracing::info!("shutting down");
-        tokio::time::sleep(self.settings.drain).await;
-        for handle in handles {
-            handle.stop(true).await;
+        let graceful = async {
+            tokio::time::sleep(self.settings.drain).await;
+            for handle in &handles {
+                handle.stop(true).await;
+            }
+        };
+        tokio::select! {
+            () = graceful => {}
+            // Told twice, it means at once.
+            () = signals.wait_for_end(&look) => {
+                for handle in &handles {
+                    handle.stop(false).await;
+                }
+            }
         }
         while let Some(ended) = servers.join_next().await {
             ended.map_err(io::Error::other)??;
@@ -171,7 +184,7 @@ impl Server {
         self.pool.close();
         drop(look);
         for hasher in hashers {
-            // A hash takes a second at most; its thread has nothing to say.
+            // The check that it is at takes a second at most; its thread has nothing to say.
             let _ = hasher.join();
         }
         tracing::info!("doorward has ended");
@@ -226,23 +239,37 @@ fn spawn_hashers(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread:
     (0..threads).map(spawn).collect()
 }
 
-/// Returns when the process is told to end; passes SIGHUP on in the meantime.
-async fn wait_for_end(look: &SyncSender<LookNow>) -> io::Result<()> {
-    let [mut term, mut int, mut quit, mut hup] = [
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::quit())?,
-        signal(SignalKind::hangup())?,
-    ];
-    let signal = loop {
-        tokio::select! {
-            Some(()) = term.recv() => break "SIGTERM",
-            Some(()) = int.recv() => break "SIGINT",
-            Some(()) = quit.recv() => break "SIGQUIT",
-            // A look that waits already will do.
-            Some(()) = hup.recv() => drop(look.try_send(LookNow)),
-        }
-    };
-    tracing::info!(signal, "told to end");
-    Ok(())
+/// The signals that the process obeys.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// From now on they do not end the process by themselves. To be called before anything that
+    /// takes time, on the runtime that the server will run on.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when the process is told to end; passes SIGHUP on in the meantime.
+    async fn wait_for_end(&mut self, look: &SyncSender<LookNow>) {
+        let signal = loop {
+            tokio::select! {
+                Some(()) = self.term.recv() => break "SIGTERM",
+                Some(()) = self.int.recv() => break "SIGINT",
+                Some(()) = self.quit.recv() => break "SIGQUIT",
+                // A look that waits already will do.
+                Some(()) = self.hup.recv() => drop(look.try_send(LookNow)),
+            }
+        };
+        tracing::info!(signal, "told to end");
+    }
 }

@@ -9,6 +9,7 @@
 
 pub mod file;
 pub mod layers;
+pub mod names;
 pub mod table;
 pub mod value;
 
@@ -79,6 +80,7 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     pub admin_listen: Vec<Listen>,
     pub admin_peers: Vec<IpNet>,
+    pub admin_socket_mode: u32,
     pub log_format: LogFormat,
     pub log_level: tracing::level_filters::LevelFilter,
     pub log_allowed: bool,
@@ -107,7 +109,13 @@ impl Default for Settings {
             hash: pool::Limits { queue: 0, network_share: 0, user_share: 0 },
             hash_threads: 0,
             hash_wait: none,
-            throttle: throttle::Limits { user_failures: 0, network_failures: 0, window: none, entries: 0 },
+            throttle: throttle::Limits {
+                user_failures: 0,
+                network_failures: 0,
+                familiar_failures: 0,
+                window: none,
+                entries: 0,
+            },
             prefixes: Prefixes { ipv4: 0, ipv6: 0 },
             workers: 0,
             connections: 0,
@@ -118,6 +126,7 @@ impl Default for Settings {
             shutdown_timeout: none,
             admin_listen: Vec::new(),
             admin_peers: Vec::new(),
+            admin_socket_mode: 0,
             log_format: LogFormat::Text,
             log_level: tracing::level_filters::LevelFilter::INFO,
             log_allowed: false,
@@ -202,6 +211,15 @@ impl Settings {
         }
         if deaf {
             fault("listen", "there is nothing to listen on; leave it out for 127.0.0.1:8000".into());
+        }
+        let over_tcp = |listen: &[Listen]| listen.iter().any(|l| matches!(l, Listen::Tcp(_)));
+        for (key, listen, peers) in [
+            ("trusted_peers", &self.listen, &self.trusted_peers),
+            ("admin.peers", &self.admin_listen, &self.admin_peers),
+        ] {
+            if over_tcp(listen) && peers.is_empty() && !matches!(origin_of(key), Origin::Nowhere) {
+                fault(key, "it names nobody, so nobody could ask".into());
+            }
         }
         if self.hash.user_share > self.hash.network_share {
             fault("hash.user_share", "it is more than hash.network_share, of which it is a part".into());

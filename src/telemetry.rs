@@ -1,8 +1,10 @@
-//! Where log lines go: to stderr, as text or as JSON.
+//! Where log lines go: to stderr, as text or as JSON, by way of a bounded queue with a writer of its
+//! own. Whoever reads stderr may stall; what does not fit then is dropped, and no request waits.
 
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -11,20 +13,29 @@ use tracing_subscriber::{Layer, fmt};
 use crate::settings::LogFormat;
 
 /// What actix says of its workers is of no use to an administrator, unless it is a warning.
-const QUIET: [&str; 3] = ["actix_server", "actix_http", "mio"];
+const QUIET: [&str; 2] = ["actix_server", "mio"];
 
-/// Starts logging for the whole process. A second call changes nothing.
-pub fn start(format: LogFormat, level: LevelFilter) {
+/// actix-http writes a line for each request that it can't parse, and a client can send as many of
+/// those as it likes.
+const SILENT: &str = "actix_http";
+
+/// Lines that may wait to be written.
+const LINES_WAITING: usize = 1024;
+
+/// Starts logging for the whole process, until the guard is dropped. A second call changes nothing.
+#[must_use = "dropping the guard writes what waits and ends the log"]
+pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
+    let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
     let quiet = QUIET.map(|target| (target, level.min(LevelFilter::WARN)));
-    let filter = Targets::new().with_default(level).with_targets(quiet);
-    let layer = fmt::layer()
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let filter = Targets::new().with_default(level).with_targets(quiet).with_target(SILENT, LevelFilter::OFF);
+    let layer =
+        fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(writer);
     let layer = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     // The error is that there is a subscriber already, as in a test that starts two servers.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    guard
 }

@@ -67,9 +67,9 @@ pub enum FormatFault {
     BcryptBroken,
     /// An apr1 or MD5 crypt text of the wrong shape.
     #[error(
-        "the MD5 crypt hash is cut short or damaged ($apr1$ or $1$, a salt of at most 8 characters, $, then 22 characters of ./0-9A-Za-z)"
+        "the {0} hash is cut short or damaged ({0}, a salt of at most 8 characters, $, then 22 characters of ./0-9A-Za-z)"
     )]
-    Md5CryptDamaged,
+    Md5CryptDamaged(&'static str),
     /// A SHA crypt text of the wrong shape.
     #[error(
         "the SHA crypt hash is cut short or damaged ($5$ or $6$, perhaps rounds=N$, a salt of 1 to 16 characters, $, then 43 or 86 characters of ./0-9A-Za-z)"
@@ -161,8 +161,8 @@ impl Format {
             [b'$', b'6', b'$', ..] => sha_crypt::rounds(text, Variant::Sha512).map(Self::Sha512Crypt),
             [b'$', b'y', b'$', ..] => yescrypt::cost(text).map(Self::Yescrypt),
             _ if text.starts_with(b"$argon2") => argon2::cost(text).map(Self::Argon2id),
-            _ if text.starts_with(md5_crypt::APR1) => md5_crypt::check(text).map(|()| Self::Apr1),
-            _ if text.starts_with(md5_crypt::MD5) => md5_crypt::check(text).map(|()| Self::Md5Crypt),
+            _ if text.starts_with(md5_crypt::APR1) => md5_crypt::check(text, "$apr1$").map(|()| Self::Apr1),
+            _ if text.starts_with(md5_crypt::MD5) => md5_crypt::check(text, "$1$").map(|()| Self::Md5Crypt),
             _ if text.starts_with(sha1::PLAIN) => sha1::check(text).map(|()| Self::Sha1),
             _ if text.starts_with(sha1::SALTED) => sha1::check_salted(text).map(|()| Self::SaltedSha1),
             _ if text.starts_with(plain::PLAIN) && allowed.plain => Ok(Self::Plain),
@@ -197,6 +197,11 @@ impl Format {
             Self::Yescrypt(cost) => yescrypt::waste(cost, password),
             Self::Sha1 | Self::SaltedSha1 | Self::Plain => sha1::waste(password),
         }
+    }
+
+    /// How many bytes of a password the format looks at.
+    pub fn password_max(self) -> usize {
+        if matches!(self, Self::Bcrypt(_)) { bcrypt::PASSWORD_MAX } else { usize::MAX }
     }
 
     /// The format's name, as `check` counts it.

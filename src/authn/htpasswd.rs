@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 
 use self::file::{Entry, UserFile};
 use super::Fingerprint;
+use super::hash::Format;
 
 /// The fingerprint of a line that is not there.
 const ABSENT: Fingerprint = [0; 16];
@@ -74,6 +75,11 @@ impl Lookup {
     /// Changes whenever the line does.
     pub fn fingerprint(&self) -> Fingerprint {
         self.entry.as_ref().map_or(ABSENT, |entry| entry.fingerprint)
+    }
+
+    /// How many bytes of a password this line's check looks at.
+    pub fn password_max(&self) -> usize {
+        self.entry.as_ref().and_then(|entry| entry.format).map_or(usize::MAX, Format::password_max)
     }
 
     /// The authenticator's name.

@@ -1,9 +1,10 @@
 //! The hash pool: password checks on a few threads of their own, behind a bounded queue.
 //!
 //! The threads run at a lower priority than those that answer requests, so a cached answer never
-//! waits for a core that is busy hashing. The queue is fair: networks take turns, and when it is
-//! full, a network with many checks in it gives a place to one with few. So one guessing network
-//! delays another's log-in by no more than its own turn.
+//! waits for a core that is busy hashing. The queue is fair: blocks of networks take turns, and when
+//! it is full, a block with many checks in it gives a place to one with few. So somebody who guesses
+//! delays a log-in from elsewhere by no more than his own turn. Only who commands as many blocks as
+//! the queue has places can keep newcomers out; those whose answers are cached don't notice.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,9 @@ pub struct Limits {
 /// Who a check is done for: tags that the throttle makes, equal for equal networks and users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
+    /// The tag of the wider block that the client network is in, by which networks take turns: one
+    /// who owns a block must not have a turn for each network in it.
+    pub block: u64,
     /// The client network's tag.
     pub network: u64,
     /// The tag of the user within the network.
@@ -90,18 +94,17 @@ pub struct HashPool {
 #[derive(Default)]
 struct Queue {
     lanes: HashMap<u64, Lane>,
-    /// The networks that have a check queued, the next one first.
+    /// The blocks that have a check queued, the next one first.
     turns: VecDeque<u64>,
     queued: usize,
     closed: bool,
 }
 
-/// The checks of one client network.
+/// The checks of one block of networks.
 #[derive(Default)]
 struct Lane {
     queued: VecDeque<Job>,
-    /// The user tags of the checks that are running.
-    running: Vec<u64>,
+    running: Vec<Asker>,
 }
 
 impl Lane {
@@ -109,9 +112,8 @@ impl Lane {
         self.queued.len() + self.running.len()
     }
 
-    fn of_user(&self, user: u64) -> usize {
-        self.queued.iter().filter(|job| job.asker.user == user).count()
-            + self.running.iter().filter(|running| **running == user).count()
+    fn count(&self, wanted: impl Fn(&Asker) -> bool) -> usize {
+        self.queued.iter().map(|job| &job.asker).chain(&self.running).filter(|asker| wanted(asker)).count()
     }
 }
 
@@ -141,11 +143,11 @@ impl HashPool {
         self.place(&self.lock(), asker).is_err()
     }
 
-    /// Finds out whether there is a place: `Ok(Some(network))` if that network has to give one up.
+    /// Finds out whether there is a place: `Ok(Some(block))` if that block has to give one up.
     fn place(&self, queue: &Queue, asker: Asker) -> Result<Option<u64>, Shed> {
-        let own = queue.lanes.get(&asker.network);
-        let of_network = own.map_or(0, Lane::outstanding);
-        let of_user = own.map_or(0, |lane| lane.of_user(asker.user));
+        let own = queue.lanes.get(&asker.block);
+        let of_network = own.map_or(0, |lane| lane.count(|other| other.network == asker.network));
+        let of_user = own.map_or(0, |lane| lane.count(|other| other.user == asker.user));
         let share_taken = of_network >= self.limits.network_share || of_user >= self.limits.user_share;
         if share_taken || queue.closed {
             return Err(Shed);
@@ -155,7 +157,9 @@ impl HashPool {
         }
         let longest = queue.lanes.iter().max_by_key(|(_, lane)| lane.queued.len());
         match longest {
-            Some((network, lane)) if lane.queued.len() > of_network + 1 => Ok(Some(*network)),
+            Some((block, lane)) if lane.queued.len() > own.map_or(0, Lane::outstanding) + 1 => {
+                Ok(Some(*block))
+            }
             _ => Err(Shed),
         }
     }
@@ -166,7 +170,7 @@ impl HashPool {
         let mut queue = self.lock();
         let displaced = match self.place(&queue, job.asker)? {
             None => None,
-            Some(network) => queue.lanes.get_mut(&network).and_then(|lane| lane.queued.pop_back()),
+            Some(block) => queue.lanes.get_mut(&block).and_then(|lane| lane.queued.pop_back()),
         };
         match &displaced {
             Some(_) => queue.queued -= 1,
@@ -175,13 +179,13 @@ impl HashPool {
                 self.metrics.hash_queue.inc();
             }
         }
-        let network = job.asker.network;
-        let lane = queue.lanes.entry(network).or_default();
+        let block = job.asker.block;
+        let lane = queue.lanes.entry(block).or_default();
         let first = lane.queued.is_empty();
         lane.queued.push_back(job);
         queue.queued += 1;
         if first {
-            queue.turns.push_back(network);
+            queue.turns.push_back(block);
         }
         drop(queue);
         self.ready.notify_one();
@@ -214,20 +218,30 @@ impl HashPool {
         job.map(|job| self.perform(job)).is_some()
     }
 
-    /// Takes no more checks, and lets the threads go once the queue is empty.
+    /// Takes no more checks, drops those that wait, and lets the threads go when they have done what
+    /// they are doing.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.turns.clear();
+        let waiting: Vec<Job> = queue.lanes.values_mut().flat_map(|lane| lane.queued.drain(..)).collect();
+        queue.queued = 0;
+        drop(queue);
         self.ready.notify_all();
+        for job in waiting {
+            self.outstanding.fetch_sub(1, Ordering::AcqRel);
+            self.metrics.hash_queue.dec();
+            (job.end)(End::Dropped);
+        }
     }
 
     fn take(queue: &mut Queue) -> Option<Job> {
-        while let Some(network) = queue.turns.pop_front() {
-            let Some(lane) = queue.lanes.get_mut(&network) else { continue };
-            // A lane whose last check was displaced has a turn, and nothing to do with it.
+        while let Some(block) = queue.turns.pop_front() {
+            let Some(lane) = queue.lanes.get_mut(&block) else { continue };
             let Some(job) = lane.queued.pop_front() else { continue };
-            lane.running.push(job.asker.user);
+            lane.running.push(job.asker);
             if !lane.queued.is_empty() {
-                queue.turns.push_back(network);
+                queue.turns.push_back(block);
             }
             queue.queued -= 1;
             return Some(job);
@@ -260,12 +274,12 @@ impl HashPool {
 
     fn settle(&self, asker: Asker) {
         let mut queue = self.lock();
-        if let Some(lane) = queue.lanes.get_mut(&asker.network) {
-            if let Some(at) = lane.running.iter().position(|user| *user == asker.user) {
+        if let Some(lane) = queue.lanes.get_mut(&asker.block) {
+            if let Some(at) = lane.running.iter().position(|running| *running == asker) {
                 lane.running.swap_remove(at);
             }
             if lane.outstanding() == 0 {
-                queue.lanes.remove(&asker.network);
+                queue.lanes.remove(&asker.block);
             }
         }
         drop(queue);

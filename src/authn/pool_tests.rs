@@ -17,7 +17,7 @@ fn pool() -> (HashPool, Clock, Ended) {
 fn job(name: &'static str, network: u64, user: u64, ended: &Ended) -> Job {
     let ended = Arc::clone(ended);
     Job {
-        asker: Asker { network, user },
+        asker: Asker { block: network, network, user },
         deadline: Arc::new(AtomicU64::new(1000)),
         check: Box::new(|| Ok(Outcome::Rejected)),
         end: Box::new(move |end| ended.lock().unwrap().push((name, matches!(end, End::Done(_))))),
@@ -43,14 +43,14 @@ fn a_share_that_is_taken_is_full_for_its_owner_alone() {
     let (pool, _, ended) = pool();
     pool.submit(job("a1", 1, 1, &ended)).unwrap().tell();
     pool.submit(job("a2", 1, 1, &ended)).unwrap().tell();
-    assert!(pool.is_full_for(Asker { network: 1, user: 1 }));
+    assert!(pool.is_full_for(Asker { block: 1, network: 1, user: 1 }));
     assert!(pool.submit(job("a3", 1, 1, &ended)).is_err());
-    assert!(!pool.is_full_for(Asker { network: 1, user: 2 }));
+    assert!(!pool.is_full_for(Asker { block: 1, network: 1, user: 2 }));
     pool.submit(job("a4", 1, 2, &ended)).unwrap().tell();
-    assert!(pool.is_full_for(Asker { network: 1, user: 3 }));
-    assert!(!pool.is_full_for(Asker { network: 2, user: 1 }));
+    assert!(pool.is_full_for(Asker { block: 1, network: 1, user: 3 }));
+    assert!(!pool.is_full_for(Asker { block: 2, network: 2, user: 1 }));
     while pool.run_next() {}
-    assert!(!pool.is_full_for(Asker { network: 1, user: 1 }));
+    assert!(!pool.is_full_for(Asker { block: 1, network: 1, user: 1 }));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn when_the_queue_is_full_the_network_with_most_gives_its_latest_to_one_with_few
     assert_eq!(*ended.lock().unwrap(), [("a3", false)]);
     pool.submit(job("d1", 4, 1, &ended)).unwrap().tell();
     // Now every network has one, and the queue is full for all.
-    assert!(pool.is_full_for(Asker { network: 5, user: 1 }));
+    assert!(pool.is_full_for(Asker { block: 5, network: 5, user: 1 }));
     assert!(pool.submit(job("e1", 5, 1, &ended)).is_err());
     while pool.run_next() {}
     assert_eq!(order(&ended), ["a1", "b1", "c1", "d1"]);
@@ -98,11 +98,27 @@ fn a_check_that_panics_is_trouble_and_the_thread_goes_on() {
 }
 
 #[test]
-fn a_closed_pool_takes_nothing_and_lets_its_threads_go() {
+fn a_closed_pool_takes_nothing_drops_what_waits_and_lets_its_threads_go() {
     let (pool, _, ended) = pool();
     pool.submit(job("last", 1, 1, &ended)).unwrap().tell();
     pool.close();
+    assert_eq!(*ended.lock().unwrap(), [("last", false)]);
     assert!(pool.submit(job("after", 2, 1, &ended)).is_err());
     pool.run();
-    assert_eq!(order(&ended), ["last"]);
+    assert!(!pool.run_next());
+}
+
+#[test]
+fn the_networks_of_one_block_have_one_turn_among_them() {
+    let (pool, _, ended) = pool();
+    for (name, network) in [("a1", 1), ("a2", 2), ("a3", 3)] {
+        let mut of_block = job(name, network, network, &ended);
+        of_block.asker.block = 9;
+        pool.submit(of_block).unwrap().tell();
+    }
+    pool.submit(job("b1", 4, 1, &ended)).unwrap().tell();
+    // Full, and yet a newcomer finds a place.
+    pool.submit(job("c1", 5, 1, &ended)).unwrap().tell();
+    while pool.run_next() {}
+    assert_eq!(order(&ended), ["a1", "b1", "c1", "a2"]);
 }

@@ -3,19 +3,22 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 use super::complain;
-use crate::server::{Server, StartError};
+use crate::server::{Server, Signals, StartError};
 use crate::settings::Settings;
 use crate::telemetry;
 
 /// Serves until it is told to end.
 pub(super) fn run(settings: Settings) -> ExitCode {
     let started = Instant::now();
-    telemetry::start(settings.log_format, settings.log_level);
+    let log = telemetry::start(settings.log_format, settings.log_level);
     forbid_core_dumps();
+    raise_open_files();
     let served = actix_web::rt::System::new().block_on(serve(settings, started));
+    // What waits to be written comes before the error that ended it.
+    drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -26,13 +29,27 @@ pub(super) fn run(settings: Settings) -> ExitCode {
 }
 
 async fn serve(settings: Settings, started: Instant) -> Result<(), StartError> {
-    Server::bind(settings)?.run(started).await
+    let signals = Signals::catch()?;
+    Server::bind(settings)?.run(signals, started).await
 }
 
-/// A core dump would hold the cache's key and the passwords of requests in flight.
+/// A core dump would hold the cache's key and the passwords of requests in flight. The limit alone
+/// does not stop a kernel that hands dumps to a program (core(5)).
 fn forbid_core_dumps() {
     let maximum = getrlimit(Resource::Core).maximum;
-    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum }) {
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    let undumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = limited.and(undumpable) {
         tracing::warn!(%error, "core dumps can't be forbidden; one would hold secrets");
+    }
+}
+
+/// The customary limit of 1024 open files is less than the connections that are allowed by default.
+fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, "the limit of open files can't be raised");
     }
 }

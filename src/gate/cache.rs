@@ -9,7 +9,7 @@
 //! Deadlines stand in the values and are compared with the gate's clock; moka's own are not used.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -57,11 +57,16 @@ pub struct Accepted {
     used: AtomicU64,
     /// Tags of the networks that were given this answer, the latest last.
     familiar: ArcSwap<Vec<u64>>,
+    /// It was forgotten, and is not to be given even by who knows where it lies.
+    gone: AtomicBool,
 }
 
 #[derive(Clone)]
 struct Rejected {
     until: Moment,
+    /// The network that asked. Another gets a check of its own: it must not learn from the speed of
+    /// an answer what was tried elsewhere.
+    network: u64,
     user: Arc<[u8]>,
 }
 
@@ -88,7 +93,8 @@ impl AnswerCache {
             accepted.remember(network);
             return Some(Known::Accepted(accepted));
         }
-        self.rejected.get(key).filter(|rejected| now < rejected.until).map(|_| Known::Rejected)
+        let rejected = self.rejected.get(key)?;
+        (now < rejected.until && rejected.network == network).then_some(Known::Rejected)
     }
 
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
@@ -120,6 +126,9 @@ impl AnswerCache {
     /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
     /// again, so that the cache knows that it is in use, and whether it is still there is known too.
     pub fn is_live(&self, key: &CacheKey, accepted: &Arc<Accepted>, now: Moment) -> bool {
+        if accepted.gone.load(Ordering::SeqCst) {
+            return false;
+        }
         if accepted.idle(now) < IDLE_STEP {
             return true;
         }
@@ -127,26 +136,29 @@ impl AnswerCache {
     }
 
     /// Keeps an answer. One that is unknown to every authenticator counts as rejected.
-    pub fn put(&self, key: CacheKey, user: &[u8], outcome: &Outcome, now: Moment) {
+    pub fn put(&self, key: CacheKey, user: &[u8], network: u64, outcome: &Outcome, now: Moment) {
         match outcome {
             Outcome::Accepted(identity) => {
                 let answer = Accepted {
                     identity: Arc::clone(identity),
                     used: AtomicU64::new(now.as_millis()),
                     familiar: ArcSwap::default(),
+                    gone: AtomicBool::new(false),
                 };
                 self.accepted.insert(key, Arc::new(answer));
             }
             Outcome::Rejected | Outcome::Unknown => {
                 let until = now.plus(self.limits.rejected_for);
-                self.rejected.insert(key, Rejected { until, user: user.into() });
+                self.rejected.insert(key, Rejected { until, network, user: user.into() });
             }
         }
     }
 
     /// Forgets what is kept under `key`.
     pub fn forget(&self, key: &CacheKey) {
-        self.accepted.invalidate(key);
+        if let Some(accepted) = self.accepted.remove(key) {
+            accepted.gone.store(true, Ordering::SeqCst);
+        }
         self.rejected.invalidate(key);
     }
 
@@ -185,14 +197,13 @@ impl Accepted {
     }
 
     fn remember(&self, network: u64) {
-        if self.familiar.load().contains(&network) {
+        let place = self.familiar.load().iter().position(|known| *known == network);
+        // In the younger half it is safe for long; to move it at each use would be a write at each.
+        if place.is_some_and(|place| place + FAMILIAR_MAX / 2 >= self.familiar.load().len()) {
             return;
         }
         self.familiar.rcu(|known| {
-            let mut known = Vec::clone(known);
-            if known.contains(&network) {
-                return known;
-            }
+            let mut known: Vec<u64> = known.iter().copied().filter(|known| *known != network).collect();
             if known.len() >= FAMILIAR_MAX {
                 known.remove(0);
             }

@@ -72,3 +72,7 @@ impl Check {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -111,7 +111,7 @@ impl Flights {
             check: Box::new(move || records.check(&credentials)),
             end: Box::new(move |end| {
                 if let End::Done(Ok(outcome)) = &end {
-                    keep(&cache, key, &flight_of_job, outcome, clock.now());
+                    keep(&cache, key, asker.network, &flight_of_job, outcome, clock.now());
                 }
                 under_way.remove(&key);
                 // Nobody may be waiting any more, and that is fine.
@@ -131,12 +131,13 @@ impl Flights {
     }
 }
 
-fn keep(cache: &AnswerCache, key: CacheKey, flight: &Flight, outcome: &Outcome, now: Moment) {
+fn keep(cache: &AnswerCache, key: CacheKey, network: u64, flight: &Flight, outcome: &Outcome, now: Moment) {
     if flight.flushed.load(Ordering::SeqCst) {
         return;
     }
-    cache.put(key, &flight.user, outcome, now);
+    cache.put(key, &flight.user, network, outcome, now);
     if flight.flushed.load(Ordering::SeqCst) {
+        // Between the two lines somebody may have been given it, and noted where it lies.
         cache.forget(&key);
     }
 }

@@ -16,7 +16,7 @@ use super::cache::Accepted;
 use super::key::CacheKey;
 use crate::authn::pool::Asker;
 
-/// Notes of one worker; about 30 KiB. A note that is overwritten costs the long way once.
+/// Notes of one worker; about 45 KiB. A note that is overwritten costs the long way once.
 const SLOTS: usize = 256;
 
 /// The longest text of a client's address: an IPv4 address written as IPv6.

@@ -6,6 +6,10 @@
 //! must not lock its team out. A success clears nothing, or an attacker with an account of his own
 //! could start anew whenever he liked.
 //!
+//! Who is throttled may still ask for answers that his own network has had before. So that a guest
+//! there can't try a million passwords against them, what he tries is counted too, generously; past
+//! that count the user gets no answer from that network, until some of it has leaked.
+//!
 //! Nothing here is shared between networks, so nobody can lock out people elsewhere. The tables
 //! have a fixed number of places; where one is needed, the record with the fewest failures goes.
 
@@ -28,9 +32,12 @@ pub struct Limits {
     pub user_failures: u32,
     /// Different failures from one client network within the window, whoever the user.
     pub network_failures: u32,
+    /// Different wrong passwords of one user that a throttled client network may try against the
+    /// answers it has had before.
+    pub familiar_failures: u32,
     /// The time in which a full count leaks away.
     pub window: Duration,
-    /// Records in each of the two tables.
+    /// Records in each of the three tables.
     pub entries: usize,
 }
 
@@ -38,6 +45,8 @@ pub struct Limits {
 pub struct Throttle {
     users: Table,
     networks: Table,
+    /// What was tried while throttled, by user and network.
+    probes: Table,
     hasher: RandomState,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -49,6 +58,7 @@ impl Throttle {
         Self {
             users: Table::new(limits.entries, Rate::new(limits.user_failures, limits.window)),
             networks: Table::new(limits.entries, Rate::new(limits.network_failures, limits.window)),
+            probes: Table::new(limits.entries, Rate::new(limits.familiar_failures, limits.window)),
             hasher: RandomState::new(),
             clock,
             metrics,
@@ -58,12 +68,13 @@ impl Throttle {
     /// The tags under which `user` from `network` is counted, here and in the hash queue: equal for
     /// equal ones, and beyond a client's power to collide.
     pub fn asker(&self, network: ClientNetwork, user: &[u8]) -> Asker {
+        let block = self.hasher.hash_one(network.block());
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(network.number());
         let network = hasher.finish();
         // The network's number has a fixed length, so the user name needs no frame.
         hasher.write(user);
-        Asker { network, user: hasher.finish() }
+        Asker { block, network, user: hasher.finish() }
     }
 
     /// How long `asker` has to wait until he may try again; `None` if he may now.
@@ -82,6 +93,27 @@ impl Throttle {
         Ticket { throttle: Arc::clone(self), asker, question, succeeded: false }
     }
 
+    /// Whether `asker`, who is throttled or finds no place, may ask for an answer that his network
+    /// has had before. Each try that is none is counted by [`Throttle::probed`]: his own network's
+    /// answers can be guessed at too, if by nobody else, and no hash slows him down.
+    pub fn may_probe(&self, asker: Asker) -> bool {
+        self.probes.is_empty() || self.probes.wait(asker.user, self.clock.now()).is_none()
+    }
+
+    /// Counts a question that was no answer which the network has had before.
+    pub fn probed(&self, asker: Asker, question: u64) {
+        self.probes.count(asker.user, Some(question), self.clock.now());
+    }
+
+    /// Takes the failure of a question back that turned out to be right: its check had been dropped,
+    /// or its asker had hung up.
+    fn forgive(&self, asker: Asker, question: u64) {
+        let now = self.clock.now();
+        if !self.users.is_empty() && self.users.forgive(asker.user, Some(question), now) {
+            self.networks.forgive(asker.network, None, now);
+        }
+    }
+
     fn fail(&self, asker: Asker, question: u64, now: Moment) {
         if self.users.count(asker.user, Some(question), now) {
             self.networks.count(asker.network, None, now);
@@ -89,9 +121,9 @@ impl Throttle {
         }
     }
 
-    /// Records in both tables.
+    /// Records in all tables.
     pub fn len(&self) -> usize {
-        self.users.len() + self.networks.len()
+        self.users.len() + self.networks.len() + self.probes.len()
     }
 
     /// Whether nobody has failed yet.
@@ -113,6 +145,7 @@ impl Ticket {
     /// The answer was good.
     pub fn succeed(mut self) {
         self.succeeded = true;
+        self.throttle.forgive(self.asker, self.question);
     }
 }
 

@@ -8,7 +8,8 @@ use crate::network::Prefixes;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn throttle(entries: usize) -> (Arc<Throttle>, Clock) {
-    let limits = Limits { user_failures: 3, network_failures: 6, window: 6 * MINUTE, entries };
+    let limits =
+        Limits { user_failures: 3, network_failures: 6, familiar_failures: 9, window: 6 * MINUTE, entries };
     let clock = Clock::manual();
     (Arc::new(Throttle::new(limits, clock.clone(), Arc::default())), clock)
 }

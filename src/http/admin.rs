@@ -49,6 +49,10 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
     let Ok(query) = web::Query::<Flush>::from_query(request.query_string()) else {
         return reply::fault(Fault::BadRequest);
     };
+    // What was no UTF-8 can't be told any more: nobody's answers would be flushed, and 204 the answer.
+    if query.user.as_deref().is_some_and(|user| user.contains('\u{fffd}')) {
+        return reply::fault(Fault::BadRequest);
+    }
     front.gate.flush(query.user.as_deref().map(str::as_bytes));
     match &query.user {
         Some(user) => tracing::info!(user = %user.escape_debug(), "cached answers of one user flushed"),

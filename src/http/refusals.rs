@@ -18,14 +18,14 @@ use super::subrequest::{
 };
 use crate::clock::{Clock, Moment};
 use crate::gate::credentials::{self, Header};
-use crate::gate::verdict::{Refusal, Verdict};
+use crate::gate::verdict::{Denied, Refusal, Verdict};
 use crate::network::ClientNetwork;
 
 /// How many seconds' worth of lines may come at once.
 const BURST: f64 = 10.0;
 
-/// Characters of a client's value that a line shows.
-const SHOWN_MAX: usize = 200;
+/// Characters of a client's value that a line shows; escaped, each may become ten bytes.
+const SHOWN_MAX: usize = 100;
 
 /// See the top of this file.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl RefusalLog {
                 }
             },
         }
-        self.warn_of_nameless(Headers::of(front, request));
+        self.warn_of_nameless(Headers::of(front, request), verdict);
         let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
         front.metrics.verdicts.get_or_create(&label).inc();
     }
@@ -95,7 +95,10 @@ impl RefusalLog {
 impl RefusalLog {
     /// Says once that nginx asks without naming the client: all clients are then one network, and
     /// the first who guesses throttles them all.
-    fn warn_of_nameless(&self, headers: Headers<'_>) {
+    fn warn_of_nameless(&self, headers: Headers<'_>, verdict: &Verdict) {
+        if matches!(verdict, Verdict::Forbid(Denied::Untrusted)) {
+            return;
+        }
         let named = headers.one(&X_REAL_IP) != Header::Absent;
         let of_nginx = headers.one(&X_ORIGINAL_URI) != Header::Absent;
         if !named && of_nginx && !self.nameless.swap(true, Ordering::Relaxed) {
@@ -106,7 +109,7 @@ impl RefusalLog {
     }
 }
 
-/// What a line says. Values of the client's are cut, and escaped where they are written.
+/// What a line says. Values of the client's are cut here, and escaped once, where they are written.
 struct Line {
     user: String,
     client: String,
@@ -118,7 +121,7 @@ struct Line {
 }
 
 fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
+    String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).collect()
 }
 
 impl Line {
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_line_shows_no_line_break_of_the_clients() {
-        assert_eq!(shown(b"a\nb\x1b[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(format!("{:?}", shown(b"a\nb\x1b[31m")), r#""a\nb\u{1b}[31m""#);
         assert!(shown(&[b'x'; 10_000]).len() <= SHOWN_MAX);
     }
 }

@@ -10,13 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use actix_http::Request;
+use actix_http::{ConnectionType, Request};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::{App, Error};
 
 use super::auth::{self, Answer};
+use super::peer::Peer;
 use super::{Front, admin_routes, public_routes};
 use crate::gate::memo::Memo;
 
@@ -51,7 +52,13 @@ pub fn service(
         Kind::Public => app.configure(public_routes),
         Kind::Admin => app.configure(admin_routes),
     };
-    AuthFirst { front, kind, memo: RefCell::default(), rest: app.into_factory() }
+    Factory { front, kind, rest: app.into_factory() }
+}
+
+struct Factory<R> {
+    front: Arc<Front>,
+    kind: Kind,
+    rest: R,
 }
 
 struct AuthFirst<R> {
@@ -62,7 +69,7 @@ struct AuthFirst<R> {
     rest: R,
 }
 
-impl<R> ServiceFactory<Request> for AuthFirst<R>
+impl<R> ServiceFactory<Request> for Factory<R>
 where
     R: ServiceFactory<
             Request,
@@ -102,17 +109,28 @@ where
 
     fn call(&self, request: Request) -> Answering {
         if self.kind == Kind::Public && request.path() == AUTH {
+            let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
             return match auth::open(&self.front, &mut self.memo.borrow_mut(), request) {
-                Answer::Ready(response) => Answering::Ready(Some(response)),
+                Answer::Ready(response) => Answering::Ready(Some(brief(response, trusted))),
                 Answer::Later(check, request) => {
                     let answer = auth::wait(Arc::clone(&self.front), check, request);
                     Answering::Later(Box::pin(async move { Ok(answer.await) }))
                 }
             };
         }
+        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
         let answer = self.rest.call(request);
-        Answering::Later(Box::pin(async move { Ok(answer.await?.into()) }))
+        Answering::Later(Box::pin(async move { Ok(brief(answer.await?.into(), trusted)) }))
     }
+}
+
+/// Closes the connection behind an answer to a peer that is not trusted: the connections are
+/// counted, and whoever reaches the port could keep all of them.
+fn brief(mut response: Response<BoxBody>, trusted: bool) -> Response<BoxBody> {
+    if !trusted {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 /// An answer that is there or that is waited for. Only the latter needs a box.

@@ -118,8 +118,10 @@ pub struct SocketPath {
 
 impl Drop for SocketPath {
     fn drop(&mut self) {
+        // The next process may have its own socket there, even under the same number: a freed inode
+        // is soon used again. It answers; ours does not any more.
         let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode);
-        if ours {
+        if ours && UnixStream::connect(&self.path).is_err() {
             // There is nobody to tell, and the next start clears it away.
             let _ = std::fs::remove_file(&self.path);
         }

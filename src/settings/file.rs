@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::layers::Given;
+use super::names;
 use super::table::{self, SETTINGS};
 use super::{Fault, Origin};
 
@@ -52,7 +53,7 @@ impl Walk<'_> {
                     self.table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let what = format!("{key}: {}", table::unknown(&key, &|right| right.to_owned()));
+                    let what = format!("{key}: {}", names::unknown(&key, &|right| right.to_owned()));
                     self.fault(at, what);
                 }
             }

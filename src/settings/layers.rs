@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::table::{self, SETTINGS, Setting};
-use super::{Fault, Origin, Settings, file};
+use super::{Fault, Origin, Settings, file, names};
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
 const FILE_MAX: u64 = 1 << 20;
@@ -84,6 +84,12 @@ impl Layers {
 
     /// Reads every value, and returns the settings or every fault.
     pub fn settle(self) -> Result<Settings, Vec<Fault>> {
+        let (settings, faults) = self.read();
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+
+    /// Reads every value: the settings as far as they can be read, and every fault. Not to be served.
+    pub fn read(self) -> (Settings, Vec<Fault>) {
         let mut settings = Settings::default();
         let mut faults = self.faults;
         for setting in SETTINGS {
@@ -115,7 +121,12 @@ impl Layers {
             given.map_or(Origin::Nowhere, |given| given.origin.clone())
         };
         settings.cross_check(&origin_of, &mut faults);
-        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+        // In the order of the file; what was not given in it comes before.
+        faults.sort_by_key(|fault| match &fault.origin {
+            Origin::File { line, column, .. } => (*line, *column),
+            _ => (0, 0),
+        });
+        (settings, faults)
     }
 }
 
@@ -130,7 +141,7 @@ fn split(setting: &Setting, text: &str) -> impl Iterator<Item = String> {
 
 fn unknown_variable(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    table::unknown(&key, &|right| table::find(right).map_or_else(|| right.to_owned(), Setting::variable))
+    names::unknown(&key, &|right| table::find(right).map_or_else(|| right.to_owned(), Setting::variable))
 }
 
 /// Whether Kubernetes or Docker put a variable into every container because some service is called

@@ -155,6 +155,13 @@ pub const SETTINGS: &[Setting] = &[
         |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
     ),
     setting!(
+        "throttle.familiar_failures",
+        "N",
+        "1000",
+        "different wrong passwords of one user that a throttled network may try against answers it has had",
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.familiar_failures = v) }
+    ),
+    setting!(
         "throttle.window",
         "TIME",
         "10m",
@@ -165,7 +172,7 @@ pub const SETTINGS: &[Setting] = &[
         "throttle.entries",
         "N",
         "32768",
-        "records in each of the throttle's two tables; about 100 bytes each",
+        "records in each of the throttle's three tables; about 100 bytes each",
         |s, t| { value::number(t, 16, 10_000_000).map(|v| s.throttle.entries = v) }
     ),
     setting!(
@@ -229,6 +236,13 @@ pub const SETTINGS: &[Setting] = &[
         s.admin_peers.push(value::network(t)?);
         Ok(())
     }),
+    setting!(
+        "admin.socket_mode",
+        "MODE",
+        "0600",
+        "the mode of a unix socket of the private listener",
+        |s, t| { value::mode(t).map(|v| s.admin_socket_mode = v) }
+    ),
     setting!("log.level", "LEVEL", "info", "error, warn, info or debug", |s, t| value::log_level(t)
         .map(|v| s.log_level = v)),
     setting!("log.format", "FORMAT", "text", "text or json", |s, t| value::log_format(t)
@@ -258,24 +272,6 @@ pub const SETTINGS: &[Setting] = &[
     ),
 ];
 
-/// Keys that people bring along from other programs, or from their own guess, and the right ones.
-pub const RENAMED: &[(&str, &str)] = &[
-    ("addr", "listen"),
-    ("address", "listen"),
-    ("auth_basic_user_file", "htpasswd"),
-    ("bind", "listen"),
-    ("cache.size", "cache.max_entries"),
-    ("cache.ttl", "cache.idle"),
-    ("host", "listen"),
-    ("htpasswd_file", "htpasswd"),
-    ("log_level", "log.level"),
-    ("metrics_listen", "admin.listen"),
-    ("port", "listen"),
-    ("trusted_proxies", "trusted_peers"),
-    ("users_file", "htpasswd"),
-    ("workers", "limits.workers"),
-];
-
 fn threads(text: &str) -> Result<usize, String> {
     match text {
         "cores" => Ok(std::thread::available_parallelism().map_or(2, usize::from)),
@@ -286,18 +282,4 @@ fn threads(text: &str) -> Result<usize, String> {
 /// The setting with this key.
 pub fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
-}
-
-/// What to say of a key that there is not.
-pub fn unknown(key: &str, written: &dyn Fn(&str) -> String) -> String {
-    let bare = key.rsplit('.').next().unwrap_or(key);
-    let renamed = RENAMED.iter().find(|(old, _)| *old == key || *old == bare).map(|(_, new)| *new);
-    let near = || {
-        let alike = |s: &&Setting| (strsim::jaro_winkler(key, s.key) * 1000.0) as u32;
-        SETTINGS.iter().max_by_key(alike).filter(|s| alike(s) > 800).map(|s| s.key)
-    };
-    match renamed.or_else(near) {
-        Some(right) => format!("there is no such setting; you may mean {}", written(right)),
-        None => "there is no such setting; doorward serve --help lists them all".into(),
-    }
 }

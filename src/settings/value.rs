@@ -73,6 +73,9 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = parsed.map_err(|_| {
         format!("\"{text}\" is neither an IP address nor a network like 10.0.0.0/24; names are not looked up")
     })?;
+    if matches!(network, IpNet::V6(block) if block.addr().to_ipv4_mapped().is_some()) {
+        return Err(format!("\"{text}\" is an IPv4 address written as IPv6; write it as IPv4"));
+    }
     if network.prefix_len() == 0 {
         return Err(format!("{text} is everybody: name the addresses that nginx asks from"));
     }

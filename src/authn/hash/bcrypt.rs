@@ -48,7 +48,7 @@ pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
 }
 
 /// What bcrypt looks at of a password, in bytes.
-const PASSWORD_MAX: usize = 72;
+pub(super) const PASSWORD_MAX: usize = 72;
 
 /// Makes a new text, of the variant that the htpasswd tool writes.
 pub(super) fn make(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeFault> {

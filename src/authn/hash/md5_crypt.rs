@@ -31,9 +31,9 @@ fn parts(text: &[u8]) -> Option<(&'static [u8], &[u8], &[u8])> {
     (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((magic, salt, digest))
 }
 
-/// Says whether the text has the shape of such a hash.
-pub(super) fn check(text: &[u8]) -> Result<(), FormatFault> {
-    parts(text).map(|_| ()).ok_or(FormatFault::Md5CryptDamaged)
+/// Says whether the text has the shape of such a hash; `name` is what to call it.
+pub(super) fn check(text: &[u8], name: &'static str) -> Result<(), FormatFault> {
+    parts(text).map(|_| ()).ok_or(FormatFault::Md5CryptDamaged(name))
 }
 
 /// Checks a password against the text.

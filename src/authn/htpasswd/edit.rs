@@ -9,9 +9,9 @@ pub enum EditFault {
     /// A name that no client could send.
     #[error("{0}")]
     Name(#[from] UsernameFault),
-    /// A name that the file's own readers would take for something else.
-    #[error("a name that begins with # or has spaces at its ends would not be read back as it is")]
-    Unreadable,
+    /// A name that the file's own readers would take for a comment.
+    #[error("a line that begins with # is a comment")]
+    Comment,
     /// There is such a user already.
     #[error("there is such a user already; change the password with: doorward user set")]
     Exists,
@@ -34,8 +34,7 @@ pub enum Edit<'h> {
 /// Whether a name can be written so that it is read back.
 pub fn check_name(name: &[u8]) -> Result<(), EditFault> {
     Username::check(name)?;
-    let readable = name.trim_ascii() == name && !name.starts_with(b"#");
-    readable.then_some(()).ok_or(EditFault::Unreadable)
+    if name.starts_with(b"#") { Err(EditFault::Comment) } else { Ok(()) }
 }
 
 /// The text with `edit` done to the line of `name`.

@@ -138,7 +138,8 @@ impl Reloader {
             Ok(text) => self.consider(text, stamp, now),
             Err(fault) => {
                 self.candidate = None;
-                self.stamp = stamp;
+                // Nothing was read, so the next look must not take this state for a known one.
+                self.stamp = None;
                 self.refuse(&fault);
             }
         }
@@ -158,6 +159,9 @@ impl Reloader {
                 return;
             }
         };
+        if now.since(since) < SETTLE {
+            return;
+        }
         let parsed = match self.source.parse(text, &self.rules) {
             Ok(parsed) => parsed,
             Err(FileFault::NoUsers(_)) if now.since(since) < EMPTY_FOR => return,

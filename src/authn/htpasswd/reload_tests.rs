@@ -124,6 +124,38 @@ fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
 }
 
 #[test]
+fn a_look_that_comes_too_soon_does_not_take_half_a_file() {
+    let mut desk = desk(ALICE);
+    fs::write(&desk.path, BOB).unwrap();
+    desk.look();
+    // SIGHUP, in the middle of somebody's writing.
+    desk.clock.advance(Duration::from_millis(1));
+    desk.reloader.look(desk.clock.now(), true);
+    assert!(desk.knows("alice"));
+    desk.look();
+    assert!(desk.knows("bob"));
+}
+
+#[test]
+fn after_a_failed_read_the_same_file_is_read_again_at_the_next_look() {
+    let mut desk = desk(ALICE);
+    fs::write(&desk.path, BOB).unwrap();
+    let before = fs::metadata(&desk.path).unwrap();
+    // What a lack of file descriptors looks like: the stamp can be had, the content can't.
+    desk.reloader.stamp = desk.reloader.source.stamp();
+    let unread = desk.reloader.source.clone();
+    desk.reloader.source.max_bytes = 1;
+    desk.clock.advance(COMPARE_EVERY);
+    desk.look();
+    assert!(desk.degraded().is_some());
+    desk.reloader.source = unread;
+    desk.look();
+    desk.look();
+    assert!(desk.knows("bob"));
+    assert_eq!(before.len(), fs::metadata(&desk.path).unwrap().len());
+}
+
+#[test]
 fn at_the_start_there_is_no_last_good_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");

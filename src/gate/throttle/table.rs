@@ -124,8 +124,24 @@ impl Table {
         {
             return false;
         }
-        // One more than the limit at the most: who goes on failing does not wait the longer for it.
-        record.level = (self.rate.level(record, now) + 1.0).min(self.rate.limit);
+        // Not cut at the limit: checks that were under way when it was reached are paid for too. Who
+        // is throttled adds nothing, so they are all that there can be beyond it.
+        record.level = self.rate.level(record, now) + 1.0;
+        record.at = now;
+        true
+    }
+
+    /// Takes a failure back that turned out not to be one. Says whether it was counted.
+    pub fn forgive(&self, tag: u64, question: Option<u64>, now: Moment) -> bool {
+        let Some(mut bucket) = self.bucket(tag) else { return false };
+        let Some(record) = bucket.iter_mut().find(|record| record.tag == tag) else { return false };
+        if let Some(question) = question {
+            let Some(place) = record.remembered.iter_mut().find(|known| **known == question) else {
+                return false;
+            };
+            *place = 0;
+        }
+        record.level = (self.rate.level(record, now) - 1.0).max(0.0);
         record.at = now;
         true
     }

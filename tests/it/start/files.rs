@@ -134,7 +134,7 @@ fn cant(what: &str) -> String {
 #[test]
 fn each_damaged_hash_is_named_with_its_place_and_its_remedy() {
     let damaged = "the bcrypt hash is cut short or damaged ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)";
-    let apr1 = "the $apr1$ hash is cut short or damaged ($apr1$, a salt of 1 to 8 characters, $, then 22 characters of ./0-9A-Za-z)";
+    let apr1 = "the $apr1$ hash is cut short or damaged ($apr1$, a salt of at most 8 characters, $, then 22 characters of ./0-9A-Za-z)";
     let costly = users::alice().replace("$2y$04$", "$2y$99$");
     let whole = users::alice();
     let cases = [

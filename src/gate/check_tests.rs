@@ -1,0 +1,208 @@
+//! The gate's limits: the throttle, the shares of the hash queue, and what is left to who is limited.
+
+use std::time::Duration;
+
+use crate::gate::tests::{AWAY, HOME, house};
+
+#[tokio::test]
+async fn too_many_different_wrong_passwords_and_only_the_familiar_answer_is_given() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    for wrong in ["a", "b", "c"] {
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("alice", "d", HOME).await, "limited throttled");
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    // Other users there, and she elsewhere, go on.
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "wrong", AWAY).await, "challenge wrong");
+}
+
+#[tokio::test]
+async fn the_cache_is_no_guessing_machine_for_a_throttled_network() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    for wrong in ["a", "b", "c"] {
+        house.answer("alice", wrong, AWAY).await;
+    }
+    assert_eq!(house.answer("alice", "password", AWAY).await, "limited throttled");
+    assert_eq!(house.answer("alice", "passwore", AWAY).await, "limited throttled");
+    house.clock.advance(Duration::from_secs(61));
+    assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
+}
+
+#[tokio::test]
+async fn guessing_many_users_throttles_the_network() {
+    let house = house();
+    for user in ["u1", "u2", "u3", "u4", "u5"] {
+        assert_eq!(house.answer(user, "password", AWAY).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("bob", "password", AWAY).await, "limited throttled");
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+}
+
+#[tokio::test]
+async fn the_same_wrong_password_again_is_no_new_failure() {
+    let house = house();
+    for _ in 0..20 {
+        assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+        house.clock.advance(Duration::from_secs(11));
+    }
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.metrics.throttle_failures.get(), 1);
+}
+
+#[tokio::test]
+async fn a_success_gives_no_new_tries() {
+    let house = house();
+    for wrong in ["a", "b"] {
+        house.answer("alice", wrong, HOME).await;
+    }
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "d", HOME).await, "limited throttled");
+}
+
+#[tokio::test]
+async fn a_full_share_is_shed_at_once_and_gives_only_familiar_answers() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    let first = house.ask("alice", "a", AWAY).await;
+    let second = house.ask("alice", "b", AWAY).await;
+    assert_eq!(house.ask("alice", "c", AWAY).await.await.unwrap(), "limited busy");
+    assert_eq!(house.ask("alice", "password", AWAY).await.await.unwrap(), "limited busy");
+    assert_eq!(house.ask("alice", "password", HOME).await.await.unwrap(), "allow");
+    house.hash();
+    assert_eq!(first.await.unwrap(), "challenge wrong");
+    assert_eq!(second.await.unwrap(), "challenge wrong");
+}
+
+#[tokio::test]
+async fn one_callers_limit_never_becomes_anothers() {
+    let house = house();
+    // The crowd's network fills the queue; a network with one check displaces the last of them.
+    let mut crowd = Vec::new();
+    for user in ["u1", "u2", "u3", "u4"] {
+        crowd.push(house.ask(user, "x", AWAY).await);
+    }
+    let joined = house.ask("u4", "x", "203.0.113.9").await;
+    for n in 1..=2 {
+        crowd.push(house.ask(&format!("v{n}"), "x", &format!("203.0.{n}.1")).await);
+    }
+    let newcomer = house.ask("bob", "password", HOME).await;
+    tokio::task::yield_now().await;
+    house.hash();
+    tokio::task::yield_now().await;
+    house.hash();
+    assert_eq!(newcomer.await.unwrap(), "allow");
+    // The check of u4 was displaced: its leader is told, and who had joined got one of his own.
+    assert_eq!(crowd.remove(3).await.unwrap(), "limited busy");
+    assert_eq!(joined.await.unwrap(), "challenge wrong");
+}
+
+#[tokio::test]
+async fn displacing_a_check_never_waits_for_itself() {
+    // The map of flights is locked in a few parts; in 100 rounds the two checks meet in one.
+    let house = house();
+    for round in 0..100 {
+        let mut asked = Vec::new();
+        for network in ["10.1.0.0", "10.1.0.0", "10.1.0.0", "10.2.0.0", "10.2.0.0", "10.2.0.0", "10.3.0.0"] {
+            let from = network.replace("0.0", &format!("{round}.1"));
+            asked.push(house.ask(&format!("u{}", asked.len()), &format!("x{round}"), &from).await);
+        }
+        house.hash();
+        let mut answers = Vec::new();
+        for one in asked {
+            answers.push(one.await.unwrap());
+        }
+        assert_eq!(answers.iter().filter(|answer| *answer == "limited busy").count(), 1, "{answers:?}");
+        assert_eq!(answers.last().unwrap(), "challenge wrong");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_whose_askers_gave_up_is_not_done_and_counts_as_a_failure() {
+    let house = house();
+    let asked = house.ask("alice", "guess", HOME).await;
+    assert_eq!(asked.await.unwrap(), "limited busy");
+    house.clock.advance(Duration::from_secs(6));
+    house.hash();
+    assert_eq!(house.hashes(), 0);
+    assert_eq!(house.metrics.hash_dropped.get(), 1);
+    assert_eq!(house.metrics.throttle_failures.get(), 1);
+}
+
+#[tokio::test]
+async fn a_burst_is_paid_for_in_full() {
+    // Checks under way together pass the throttle together; all of them count against what follows.
+    let house = house();
+    for wrong in ["a", "b"] {
+        house.answer("alice", wrong, AWAY).await;
+    }
+    let mut burst = Vec::new();
+    for wrong in ["c", "d"] {
+        burst.push(house.ask("alice", wrong, AWAY).await);
+    }
+    house.hash();
+    for one in burst {
+        assert_eq!(one.await.unwrap(), "challenge wrong");
+    }
+    house.clock.advance(Duration::from_secs(61));
+    assert_eq!(house.answer("alice", "e", AWAY).await, "limited throttled");
+    house.clock.advance(Duration::from_secs(60));
+    assert_eq!(house.answer("alice", "e", AWAY).await, "challenge wrong");
+}
+
+#[tokio::test]
+async fn familiar_answers_cannot_be_guessed_at_without_end() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    for wrong in ["a", "b", "c", "d", "e", "f", "g"] {
+        house.answer("alice", wrong, HOME).await;
+    }
+    assert_eq!(house.answer("alice", "password", HOME).await, "limited throttled");
+    // That costs alice, in the guest's own network; nobody else.
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
+    house.clock.advance(Duration::from_secs(46));
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_password_takes_its_own_failure_back() {
+    let house = house();
+    let asked = house.ask("alice", "password", HOME).await;
+    assert_eq!(asked.await.unwrap(), "limited busy");
+    house.clock.advance(Duration::from_secs(6));
+    house.hash();
+    for wrong in ["a", "b"] {
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+    }
+    house.clock.advance(Duration::from_secs(61));
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    // Counted: a and b, of which one has leaked. Room for two, as if the first had not been.
+    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "d", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "e", HOME).await, "limited throttled");
+}
+
+#[tokio::test]
+async fn one_network_does_not_learn_what_another_was_refused() {
+    let house = house();
+    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.answer("alice", "stale", AWAY).await, "challenge wrong");
+    assert_eq!(house.hashes(), 2);
+}
+
+#[tokio::test]
+async fn endings_that_no_check_looks_at_are_one_question() {
+    let house = house();
+    let long = "x".repeat(72);
+    house.answer("alice", &format!("{long}a"), HOME).await;
+    house.answer("alice", &format!("{long}b"), HOME).await;
+    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.metrics.throttle_failures.get(), 1);
+}
