@@ -21,8 +21,8 @@ run:
 	@nginx/run.sh
 
 test:
-	@tests/need cc nginx docker-registry skopeo htpasswd curl openssl
-	@$(CARGO) test --all-targets
+	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2
+	@$(CARGO) test --lib --bins --tests
 
 lint:
 	@tests/need cc cargo-deny

@@ -14,15 +14,13 @@ use crate::authn::htpasswd::edit::{self, Edit};
 use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::htpasswd::source::Source;
 use crate::authn::htpasswd::write::Writer;
+use crate::gate::credentials::{PASSWORD_MAX, is_password};
 use crate::server::StartError;
 use crate::settings::Settings;
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
 /// some 70 ms, once for each user and restart.
 const COST_DEFAULT: &str = "10";
-
-/// The longest password that is read, in bytes. bcrypt takes 72.
-const PASSWORD_MAX: u64 = 1024;
 
 /// Of a generated password: 20 characters out of 32, 100 bits.
 const GENERATED_LENGTH: usize = 20;
@@ -119,6 +117,11 @@ fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(),
 fn verify(settings: &Settings, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
     let users = Htpasswd::new(read(settings, path)?);
     let password = asked(matches, false)?;
+    if !is_password(&password) {
+        return Err(format!(
+            "{name}: no service takes such a password: empty, too long, or with a NUL in it"
+        ));
+    }
     match users.look_up(name.as_bytes()).check(&password) {
         Some(true) => Ok(()),
         Some(false) => Err(format!("{name}: the password is another")),
@@ -148,7 +151,8 @@ fn list(settings: &Settings, path: &Path) -> Result<(), String> {
 fn asked(matches: &ArgMatches, new: bool) -> Result<Zeroizing<Vec<u8>>, String> {
     if matches.get_flag("stdin") {
         let mut line = Zeroizing::new(Vec::new());
-        let mut stdin = io::Read::take(io::stdin().lock(), PASSWORD_MAX);
+        // A line that is longer is read as longer, and refused as such.
+        let mut stdin = io::Read::take(io::stdin().lock(), PASSWORD_MAX as u64 + 2);
         stdin.read_until(b'\n', &mut line).map_err(text)?;
         let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
         line.truncate(end);

@@ -45,12 +45,13 @@ pub fn read(authorization: Header<'_>) -> Result<Credentials, Refusal> {
     }
     let credentials = decode(rest.trim_ascii_start()).ok_or(Refusal::Malformed)?;
     Username::check(credentials.user()).map_err(|_| Refusal::Malformed)?;
-    let password = credentials.password();
-    // A NUL ends the password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
-    if password.is_empty() || password.len() > PASSWORD_MAX || password.contains(&0) {
-        return Err(Refusal::Malformed);
-    }
-    Ok(credentials)
+    if is_password(credentials.password()) { Ok(credentials) } else { Err(Refusal::Malformed) }
+}
+
+/// Whether a password can be checked at all. A NUL ends it for C programs and repeats it for bcrypt:
+/// "ab\0ab" would match "ab".
+pub fn is_password(password: &[u8]) -> bool {
+    (1..=PASSWORD_MAX).contains(&password.len()) && !password.contains(&0)
 }
 
 fn decode(text: &[u8]) -> Option<Credentials> {

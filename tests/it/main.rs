@@ -12,9 +12,13 @@
 
 mod support;
 
+mod differential;
 mod limits;
 mod nginx;
+mod oracle;
+mod random;
 mod reload;
 mod start;
 mod tidy;
+mod user;
 mod wire;

@@ -39,7 +39,10 @@ pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> 
     let first = next()?;
     let (rounds, salt) = match first.strip_prefix("rounds=") {
         None => (ROUNDS_DEFAULT, first),
-        Some(rounds) => (rounds.parse().map_err(|_| FormatFault::ShaCryptDamaged)?, next()?),
+        Some(rounds) if rounds.starts_with(|c: char| matches!(c, '1'..='9')) => {
+            (rounds.parse().map_err(|_| FormatFault::ShaCryptDamaged)?, next()?)
+        }
+        Some(_) => return Err(FormatFault::ShaCryptDamaged),
     };
     let digest = next()?;
     let crypt64 = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'));

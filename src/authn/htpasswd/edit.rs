@@ -3,6 +3,9 @@
 
 use crate::identity::{Username, UsernameFault};
 
+/// What some editors put before the text; the reader passes it over.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a text can't be changed as wished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditFault {
@@ -43,13 +46,15 @@ pub fn check_name(name: &[u8]) -> Result<(), EditFault> {
 /// or the second would come into force.
 pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFault> {
     check_name(name)?;
+    let (bom, text) = text.split_at_checked(3).filter(|(start, _)| *start == BOM).unwrap_or((b"", text));
     let found = lines(text).any(|line| is_of(line, name));
     match (edit, found) {
         (Edit::Add(_), true) => return Err(EditFault::Exists),
         (Edit::Set(_) | Edit::Remove, false) => return Err(EditFault::Absent),
         _ => {}
     }
-    let mut changed = Vec::with_capacity(text.len() + name.len() + 128);
+    let mut changed = Vec::with_capacity(bom.len() + text.len() + name.len() + 128);
+    changed.extend_from_slice(bom);
     let mut set = false;
     for line in lines(text) {
         match edit {
@@ -63,7 +68,7 @@ pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFa
     }
     if let Edit::Add(hash) = edit {
         let crlf = text.ends_with(b"\r\n");
-        if !changed.is_empty() && !changed.ends_with(b"\n") {
+        if !text.is_empty() && !text.ends_with(b"\n") {
             changed.push(b'\n');
         }
         changed.extend_from_slice(name);
@@ -81,7 +86,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a line is the user's, as the reader (`file.rs`) sees it.
 fn is_of(line: &[u8], name: &[u8]) -> bool {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+    let line = line.trim_ascii();
     !line.starts_with(b"#") && line.split(|byte| *byte == b':').next() == Some(name)
 }
 
@@ -133,6 +138,13 @@ mod tests {
         assert_eq!(edited("", "dave", Edit::Add("z")).unwrap(), "dave:z\n");
         assert_eq!(edited("a:b\r\n", "dave", Edit::Add("z")).unwrap(), "a:b\r\ndave:z\r\n");
         assert_eq!(edited(TEXT, "alice", Edit::Add("z")), Err(EditFault::Exists));
+    }
+
+    #[test]
+    fn a_bom_is_one_only_before_the_first_line() {
+        let set = edited("\u{feff}alice:x\n\u{feff}bob:y\n", "alice", Edit::Set("new"));
+        assert_eq!(set.unwrap(), "\u{feff}alice:new\n\u{feff}bob:y\n");
+        assert_eq!(edited("a:b\n\u{feff}bob:y\n", "bob", Edit::Remove), Err(EditFault::Absent));
     }
 
     #[test]

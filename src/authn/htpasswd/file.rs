@@ -20,9 +20,8 @@ use super::super::Fingerprint;
 use super::super::hash::{Allowed, Costliest, Format};
 use crate::identity::{Username, UsernameFault};
 
-/// The longest line, in bytes. The longest hash in use has about 130; nginx gives up at 4,096 for
-/// a user's line.
-const LINE_MAX: usize = 4096;
+/// The longest hash, in bytes. The longest in use has about 130; nginx gives up at 4,096.
+const HASH_MAX: usize = 4096;
 
 /// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.
 const SHORT_LINE: usize = 32;
@@ -139,13 +138,13 @@ impl Reader<'_> {
             }
         };
         let recognised = match hash {
-            _ if line.len() > LINE_MAX => Err(format!("the line is longer than {LINE_MAX} bytes")),
+            Ok(hash) if hash.len() > HASH_MAX => Err(format!("the hash is longer than {HASH_MAX} bytes")),
             Ok(hash) => Format::recognise(hash, self.rules.allowed).map_err(|fault| fault.to_string()),
             Err(missing) => Err(missing.to_owned()),
         };
         let format = recognised.as_ref().ok().copied();
         let hash = hash.unwrap_or_default();
-        let cut = hash.get(..LINE_MAX).unwrap_or(hash);
+        let cut = hash.get(..HASH_MAX).unwrap_or(hash);
         let user = String::from_utf8_lossy(name);
         if !self.insert(text, (name_at, name), (hash_at, cut), format) {
             let what = format!("{user} stands in an earlier line, which counts; remove one");
