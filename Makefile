@@ -31,11 +31,13 @@ lint:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 
+BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py
+
 bench:
-	@tests/need cc nginx htpasswd curl wrk valgrind
+	@tests/need cc nginx htpasswd curl wrk valgrind python3
 	@$(CARGO) build --release
-	@for bench in benches/*.sh; do echo; echo "== $$bench"; "$$bench" || exit 1; done
 	@$(CARGO) bench --bench storm
+	@for bench in $(BENCHES); do echo; echo "== $$bench"; "benches/$$bench" || exit 1; done
 
 audit:
 	@tests/need cc cargo-deny

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Requests a second through nginx, with wrk, in turn and in one run:
+#
+#   doorward      auth_request to doorward, with the snippets of nginx/; a user with a bcrypt hash of cost 10, cached
+#   return 204    the same, but the question goes to another server of the same nginx, which answers without looking
+#   auth_basic    nginx's own, with the same htpasswd file
+#
+# All three serve the same static file of a few bytes, so the check is as large a part of the work as it can be. nginx
+# has as many workers as there are cores, so has doorward by itself, and wrk has one thread: all together they keep the
+# machine busy, and requests a second compare the work that a request is, wherever it is done. With one nginx worker
+# doorward would look better than `return 204`, since it brings a core of its own. `reuseport` and many connections give
+# both workers the same share, else one of them may have most of the work and the other core be idle; still fewer for
+# each worker than the 64 connections that the upstream keeps.
+#
+# A round in which other programs used the machine, too, is shown and not counted, since three processes get a larger
+# share of it than two. The processor time of the servers (nginx and doorward, not wrk) for each request is shown too.
+#
+#   OVER=unix     how nginx asks doorward: unix, by a socket, or tcp
+#   ROUNDS=7 SECONDS_EACH=2 CONNECTIONS=96
+#   OTHERS=10     the most that other programs may use in a round that counts, in percent of one core
+
+set -uo pipefail
+# shellcheck source=benches/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+need_doorward
+need_nginx
+need wrk "install it: apt-get install wrk"
+
+rounds=${ROUNDS:-7} each=${SECONDS_EACH:-2} connections=${CONNECTIONS:-96} others_max=${OTHERS:-10} workers=$(nproc)
+
+free_port; doorward_port=$port          # doorward itself
+free_port; nothing_port=$port           # return 204
+free_port; ours_port=$port              # the three servers that are compared
+free_port; empty_port=$port
+free_port; basic_port=$port
+
+# The `return 204` is asked over TCP either way: the socket is what somebody has who runs both on one machine.
+over=${OVER:-unix}
+case $over in
+    unix) doorward_at=unix:$dir/doorward.sock ;;
+    tcp) doorward_at=127.0.0.1:$doorward_port ;;
+    *) fail "OVER is unix or tcp" ;;
+esac
+
+nginx_files
+cat >"$dir/http.conf" <<EOF
+include doorward/doorward-http.conf;
+upstream doorward { server $doorward_at; keepalive 64; keepalive_requests 100000; keepalive_timeout 60s; }
+upstream nothing { server 127.0.0.1:$nothing_port; keepalive 64; keepalive_requests 100000; keepalive_timeout 60s; }
+root $dir/html;
+server {
+    listen 127.0.0.1:$ours_port reuseport;
+    include doorward/doorward-server.conf;
+    location = /file { }
+}
+server {
+    listen 127.0.0.1:$empty_port reuseport;
+    include doorward/nothing-server.conf;
+    location = /file { }
+}
+server {
+    listen 127.0.0.1:$basic_port reuseport;
+    auth_basic Registry;
+    auth_basic_user_file $dir/htpasswd;
+    location = /file { }
+}
+server {
+    listen 127.0.0.1:$nothing_port reuseport;
+    location / { return 204; }
+}
+EOF
+# Nothing but the upstream's name differs between the first two servers.
+sed "s#//doorward/auth#//nothing/auth#" "$dir/doorward/doorward-auth.conf" >"$dir/doorward/nothing-auth.conf"
+sed "s#doorward-auth.conf#nothing-auth.conf#" "$dir/doorward/doorward-server.conf" >"$dir/doorward/nothing-server.conf"
+grep -q nothing "$dir/doorward/nothing-auth.conf" && grep -q nothing "$dir/doorward/nothing-server.conf" ||
+    fail "the snippets have changed: the upstream's name was not found"
+cp "$htpasswd" "$dir/htpasswd" && chmod 644 "$dir/htpasswd"
+say ok >"$dir/html/file"
+
+start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --listen "unix:$dir/doorward.sock" --socket-mode 0666 \
+    --htpasswd "$htpasswd"
+servers=$pid
+wait_for doorward "$doorward_port" /readyz
+start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
+for port in "$ours_port" "$empty_port" "$basic_port"; do wait_for nginx "$port" /file; done
+
+servers+=" $pid $(cat "/proc/$pid/task/$pid/children")"
+
+cpu_ticks() { # of all servers so far
+    local each sum=0 fields
+    for each in $servers; do
+        read -ra fields <"/proc/$each/stat" || fail "process $each has ended"
+        sum=$((sum + fields[13] + fields[14]))
+    done
+    say "$sum"
+}
+
+# nginx goes on computing hashes for connections that are closed already, and answers nobody else meanwhile.
+settle() {
+    local before after=0
+    until [[ ${before-} == "$after" ]]; do
+        before=$after
+        sleep 0.3
+        after=$(cpu_ticks) || exit 1
+    done
+}
+
+busy_ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat; }     # of the whole machine
+
+# Prints requests a second, all of them answered with 200; microseconds of the servers for each of them; and what
+# programs other than these and wrk used meanwhile, in percent of one core.
+measure() { # port seconds
+    local out cpu busy TIMEFORMAT='%U %S'
+    cpu=$(cpu_ticks) busy=$(busy_ticks) || exit 1
+    out=$({ time wrk -t 1 -c "$connections" -d "$2s" --timeout 10s -H "Authorization: $basic" "http://127.0.0.1:$1/file"; } 2>&1) ||
+        fail "wrk failed: $out"
+    busy=$(($(busy_ticks) - busy)) cpu=$(($(cpu_ticks) - cpu)) || exit 1
+    [[ $out != *Non-2xx* ]] || fail "not every answer was 200: $out"
+    awk -v cpu="$cpu" -v busy="$busy" -v hertz="$(getconf CLK_TCK)" -v seconds="$2" '
+        /requests in/ { n = $1 }
+        /^Requests\/sec/ { rate = $2 }
+        END {
+            others = (busy - cpu) / hertz - $1 - $2
+            if (others < 0) others = 0
+            printf "%.1f %.1f %.0f\n", rate, (n ? cpu / hertz * 1e6 / n : 0), others / seconds * 100
+        }' <<<"$out"
+}
+
+measure "$ours_port" 1 >/dev/null || exit 1     # the answer is cached, the connections are open
+measure "$empty_port" 1 >/dev/null || exit 1
+ours=() empty=() basics=() ours_cpu=() empty_cpu=() basics_cpu=() noisy=0
+line() { printf '%-8s %12s %12s %12s %14s %10s\n' "$@"; }
+line round doorward "return 204" auth_basic doorward/204 others
+for ((round = 1; round <= 3 * rounds && ${#ours[@]} < rounds; round++)); do
+    a=$(measure "$ours_port" "$each") && b=$(measure "$empty_port" "$each") && c=$(measure "$basic_port" "$each") || exit 1
+    settle
+    read -r a a_cpu a_others <<<"$a"
+    read -r b b_cpu b_others <<<"$b"
+    read -r c c_cpu c_others <<<"$c"
+    others=$(printf '%s\n' "$a_others" "$b_others" | sort -g | tail -n 1)
+    line "$round" "$a" "$b" "$c" "$(ratio "$a" "$b")" "$others%"
+    # If the machine is never quiet, the last rounds have to do.
+    ((others <= others_max)) || noisy=$((noisy + (round > 2 * rounds)))
+    if ((others <= others_max || round > 2 * rounds)); then
+        ours+=("$a") empty+=("$b") basics+=("$c") ours_cpu+=("$a_cpu") empty_cpu+=("$b_cpu") basics_cpu+=("$c_cpu")
+    fi
+done
+a=$(median "${ours[@]}") b=$(median "${empty[@]}") c=$(median "${basics[@]}")
+line median "$a" "$b" "$c" "$(ratio "$a" "$b")" ""
+a_cpu=$(median "${ours_cpu[@]}") b_cpu=$(median "${empty_cpu[@]}")
+line "cpu, us" "$a_cpu" "$b_cpu" "$(median "${basics_cpu[@]}")" "$(ratio "$a_cpu" "$b_cpu")" ""
+
+say
+say "requests a second, doorward over $over; nginx $workers workers, wrk 1 thread, $connections connections, ${#ours[@]} rounds of $each s counted"
+((noisy == 0)) || say "in $noisy of them OTHER PROGRAMS USED THE MACHINE: run it again when it is quiet"
+say "doorward to return 204 (target: 0.95 or more)   $(ratio "$a" "$b")"
+say "doorward to auth_basic (target: 300 or more)    $(ratio "$a" "$c" %.0f)"
