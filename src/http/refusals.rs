@@ -131,8 +131,12 @@ impl Line {
             Header::Once(value) => value,
             Header::Absent | Header::Unclear => b"",
         };
-        let subrequest = headers.subrequest(request.conn_data::<Peer>());
-        let client = subrequest.and_then(|subrequest| subrequest.client()).ok().flatten();
+        let peer = request.conn_data::<Peer>();
+        // Of an untrusted peer's headers none is believed; the address is its own.
+        let client = match headers.subrequest(peer) {
+            Ok(subrequest) => subrequest.client().ok().flatten(),
+            Err(_) => peer.and_then(|peer| peer.address),
+        };
         let credentials = credentials::read(headers.one(&AUTHORIZATION)).ok();
         let uri = value(&X_ORIGINAL_URI);
         Self {
