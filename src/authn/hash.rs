@@ -174,16 +174,21 @@ impl Format {
     /// Says whether `password` is the one that the hash `text`, which has this format, was made of.
     /// Compares in constant time.
     pub fn verify(self, text: &[u8], password: &[u8]) -> bool {
-        match self {
-            Self::Bcrypt(_) => bcrypt::verify(text, password),
-            Self::Apr1 | Self::Md5Crypt => md5_crypt::verify(text, password),
+        let checked = match self {
+            Self::Bcrypt(_) => Some(bcrypt::verify(text, password)),
+            Self::Apr1 | Self::Md5Crypt => Some(md5_crypt::verify(text, password)),
             Self::Sha256Crypt(_) | Self::Sha512Crypt(_) => sha_crypt::verify(text, password),
             Self::Argon2id(_) => argon2::verify(text, password),
             Self::Yescrypt(_) => yescrypt::verify(text, password),
-            Self::Sha1 => sha1::verify(text, password),
-            Self::SaltedSha1 => sha1::verify_salted(text, password),
-            Self::Plain => plain::verify(text, password),
-        }
+            Self::Sha1 => Some(sha1::verify(text, password)),
+            Self::SaltedSha1 => Some(sha1::verify_salted(text, password)),
+            Self::Plain => Some(plain::verify(text, password)),
+        };
+        checked.unwrap_or_else(|| {
+            // Or a damaged hash would be told by the speed of its refusal.
+            self.waste(password);
+            false
+        })
     }
 
     /// Does the work of one check in this format, for nobody.

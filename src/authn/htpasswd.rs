@@ -39,9 +39,13 @@ impl Htpasswd {
 
     /// Puts another file in force, for every look-up from now on.
     pub fn replace(&self, users: UserFile) {
-        self.users.store(Arc::new(users));
-        // After the file: who sees the new number sees the new file too.
+        // Before, so that no note of the old file counts once anybody can see the new one; and after,
+        // so that none counts which was written in between.
         self.replaced.fetch_add(1, Ordering::SeqCst);
+        let old = self.users.swap(Arc::new(users));
+        self.replaced.fetch_add(1, Ordering::SeqCst);
+        // To free a million users takes a while.
+        drop(old);
     }
 
     /// How often the file was replaced. Read before a look-up, it is a promise: while the number

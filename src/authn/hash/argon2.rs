@@ -1,5 +1,6 @@
 //! `$argon2id$`, by the crate of that name (RFC 9106).
 
+use argon2::password_hash::Error;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
 
@@ -50,9 +51,14 @@ pub(super) fn cost(text: &[u8]) -> Result<Cost, FormatFault> {
     Ok(cost)
 }
 
-/// Checks a password; an error of the crate's is a "no".
-pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| Argon2::default().verify_password(password, text).is_ok())
+/// Checks a password. `None` if the crate finds fault with a text that looked well: then it has done
+/// no work, and somebody else has to.
+pub(super) fn verify(text: &[u8], password: &[u8]) -> Option<bool> {
+    match Argon2::default().verify_password(password, std::str::from_utf8(text).ok()?) {
+        Ok(()) => Some(true),
+        Err(Error::PasswordInvalid) => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// Does the work of one check, for nobody.

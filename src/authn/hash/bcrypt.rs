@@ -41,10 +41,7 @@ pub(super) fn cost(text: &[u8]) -> Result<u8, FormatFault> {
 /// Checks a password. What is beyond 72 bytes is not looked at, as the htpasswd tool, Apache and
 /// nginx have it; an error of the crate's is a "no".
 pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    match std::str::from_utf8(text) {
-        Ok(text) => ::bcrypt::verify(password, text).unwrap_or(false),
-        Err(_) => false,
-    }
+    std::str::from_utf8(text).is_ok_and(|text| ::bcrypt::verify(password, text).unwrap_or(false))
 }
 
 /// What bcrypt looks at of a password, in bytes.

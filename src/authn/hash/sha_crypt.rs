@@ -1,5 +1,6 @@
 //! `$5$` and `$6$`: Ulrich Drepper's SHA crypt, by the crate of that name.
 
+use sha_crypt::password_hash::Error;
 use sha_crypt::{Params, PasswordVerifier, ShaCrypt, sha256_crypt, sha512_crypt};
 
 use super::FormatFault;
@@ -56,9 +57,14 @@ pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> 
     Ok(rounds)
 }
 
-/// Checks a password; an error of the crate's is a "no".
-pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| ShaCrypt::SHA512.verify_password(password, text).is_ok())
+/// Checks a password. `None` if the crate finds fault with a text that looked well: then it has done
+/// no work, and somebody else has to.
+pub(super) fn verify(text: &[u8], password: &[u8]) -> Option<bool> {
+    match ShaCrypt::SHA512.verify_password(password, std::str::from_utf8(text).ok()?) {
+        Ok(()) => Some(true),
+        Err(Error::PasswordInvalid) => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// Does the work of one check, for nobody.
