@@ -2,12 +2,13 @@
 # make test    every test, against the real nginx, registry and skopeo
 # make lint    format, clippy, documentation, licences and bans
 # make bench   the figures that the README quotes
+# make fuzz    every parser and verifier, a minute each
 # make audit   known advisories; needs the network
 #
 # Each installs what it lacks on a bare Debian machine, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench audit
+.PHONY: help run test lint bench fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -38,6 +39,10 @@ bench:
 	@$(CARGO) build --release
 	@$(CARGO) bench --bench storm
 	@for bench in $(BENCHES); do echo; echo "== $$bench"; "benches/$$bench" || exit 1; done
+
+fuzz:
+	@tests/need cc cargo-fuzz
+	@fuzz/run.sh 60
 
 audit:
 	@tests/need cc cargo-deny

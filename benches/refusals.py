@@ -35,8 +35,8 @@ def digest64(length):
 # Hashes of nobody's password, with low costs, so that there is time for many of them. In bcrypt's base64 the last
 # character of salt and digest holds its bits at the other end.
 LINES = {
-    "bcrypt-4": lambda: "$2y$04$" + crypt64(21) + "." + crypt64(30) + ".",
-    "bcrypt-5": lambda: "$2y$05$" + crypt64(21) + "." + crypt64(30) + ".",
+    "bcrypt-7": lambda: "$2y$07$" + crypt64(21) + "." + crypt64(30) + ".",
+    "bcrypt-8": lambda: "$2y$08$" + crypt64(21) + "." + crypt64(30) + ".",
     "apr1": lambda: "$apr1$" + crypt64(8) + "$" + digest64(22),
     "md5-crypt": lambda: "$1$" + crypt64(8) + "$" + digest64(22),
     "sha256-crypt": lambda: "$5$rounds=1000$" + crypt64(16) + "$" + digest64(43),
@@ -45,7 +45,7 @@ LINES = {
     "argon2id": lambda: "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$" + "A" * 43,
     "sha": lambda: "{SHA}" + "A" * 27 + "=",
     "ssha": lambda: "{SSHA}" + "A" * 32,
-    "damaged": lambda: "$2y$05$cut",
+    "damaged": lambda: "$2y$08$cut",
     # Of the right length and alphabet, but no bytes have this digest.
     "damaged-sha256": lambda: "$5$rounds=1000$" + crypt64(16) + "$" + crypt64(42) + "z",
     "damaged-yescrypt": lambda: "$y$j75$" + digest64(22) + "$" + crypt64(42) + "z",

@@ -1,0 +1,61 @@
+//! The reader of the `Authorization` header: a letter says whether the rest is the header's value (v),
+//! or `user:password`, which is encoded here with the padding (p) or without it (n).
+
+#![no_main]
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+use doorward::authn::Credentials;
+use doorward::gate::credentials::{Header, PASSWORD_MAX, read};
+use doorward::identity::Username;
+use libfuzzer_sys::fuzz_target;
+
+fn header(pair: &[u8], padded: bool) -> String {
+    let engine = if padded { &BASE64_STANDARD } else { &BASE64_STANDARD_NO_PAD };
+    format!("Basic {}", engine.encode(pair))
+}
+
+/// Whether `user:password` is one that may be let in, as the README has it.
+fn is_fit(user: &[u8], password: &[u8]) -> bool {
+    let password_fits = (1..=PASSWORD_MAX).contains(&password.len()) && !password.contains(&0);
+    Username::check(user).is_ok() && password_fits
+}
+
+fn check(credentials: &Credentials) {
+    let (user, password) = (credentials.user(), credentials.password());
+    assert!(is_fit(user, password));
+    assert!(!user.contains(&b':'));
+    // The same pair, written anew, is the same credentials.
+    let anew = header(&[user, b":", password].concat(), true);
+    let Ok(anew) = read(Header::Once(anew.as_bytes())) else { panic!("what was read is not read again") };
+    assert_eq!((anew.user(), anew.password()), (user, password));
+    // What is shown of them is the same whatever the password.
+    let other = header(&[user, b":another"].concat(), true);
+    let Ok(other) = read(Header::Once(other.as_bytes())) else { panic!("the user name is a good one") };
+    assert_eq!(format!("{credentials:?}"), format!("{other:?}"));
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((letter, rest)) = input.split_first() else { return };
+    let padded = match letter {
+        b'v' => {
+            if let Ok(credentials) = read(Header::Once(rest)) {
+                check(&credentials);
+            }
+            return;
+        }
+        b'p' => true,
+        b'n' => false,
+        _ => return,
+    };
+    let value = header(rest, padded);
+    let colon = rest.iter().position(|byte| *byte == b':');
+    let (user, password) = colon.map_or((rest, &b""[..]), |colon| (&rest[..colon], &rest[colon + 1..]));
+    match read(Header::Once(value.as_bytes())) {
+        Ok(credentials) => {
+            assert_eq!((credentials.user(), credentials.password()), (user, password));
+            check(&credentials);
+        }
+        Err(_) => assert!(colon.is_none() || !is_fit(user, password)),
+    }
+});

@@ -1,0 +1,76 @@
+//! Edits of htpasswd files: a letter (a, s or r for add, set or remove), a name, a line's end, and the
+//! file. Afterwards the user's line is as wished, every other line is byte for byte what it was, and
+//! the reader finds the same other users with the same hashes.
+
+#![no_main]
+
+use doorward::authn::htpasswd::edit::{Edit, EditFault, apply, check_name};
+use doorward::authn::htpasswd::file::{Rules, UserFile, parse};
+use libfuzzer_sys::fuzz_target;
+
+/// Of the right shape; nobody's.
+const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ0123.";
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+fn read(text: &[u8]) -> UserFile {
+    parse(text.to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users
+}
+
+/// The lines of a text, each with its end, except those that the reader takes for lines of `name`.
+fn lines_of_others<'t>(text: &'t [u8], name: &[u8]) -> Vec<&'t [u8]> {
+    let lines = text.strip_prefix(BOM).unwrap_or(text).split_inclusive(|byte| *byte == b'\n');
+    // A byte order mark is one only at the very start, and that was passed over.
+    lines.filter(|line| read(&[b"\n", *line].concat()).find(name).is_none()).collect()
+}
+
+/// Whether every other user is there as before.
+fn check_others(before: &UserFile, after: &UserFile, name: &[u8]) {
+    for (other, entry) in before.entries().filter(|(other, _)| *other != name) {
+        let now = after.find(other).expect("the others are still there");
+        assert_eq!(now.fingerprint, entry.fingerprint);
+        assert_eq!(after.hash_text(&now), before.hash_text(entry));
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((letter, rest)) = input.split_first() else { return };
+    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return };
+    let (given, text) = (&rest[..end], &rest[end + 1..]);
+    let before = read(text);
+    // A name of the file's own more often than chance would have it.
+    let names = before.list();
+    let name = match given {
+        [b'0'..=b'9'] => names.get(usize::from(given[0] - b'0')).map_or(given, |(name, _)| name),
+        _ => given,
+    };
+    let edit = match letter {
+        b'a' => Edit::Add(HASH),
+        b's' => Edit::Set(HASH),
+        b'r' => Edit::Remove,
+        _ => return,
+    };
+    let known = before.find(name);
+    let changed = match apply(text, name, edit) {
+        Ok(changed) => changed,
+        Err(EditFault::Exists) => return assert!(known.is_some()),
+        Err(EditFault::Absent) => return assert!(known.is_none()),
+        Err(_) => return assert!(check_name(name).is_err()),
+    };
+    let after = read(&changed);
+    let written = after.find(name).map(|entry| after.hash_text(&entry).to_vec());
+    match edit {
+        Edit::Remove => assert_eq!(written, None),
+        Edit::Add(_) | Edit::Set(_) => assert_eq!(written.as_deref(), Some(HASH.as_bytes())),
+    }
+    let (added, removed) = (matches!(edit, Edit::Add(_)), matches!(edit, Edit::Remove));
+    assert_eq!(known.is_some(), !added);
+    assert_eq!(after.len() + usize::from(removed), before.len() + usize::from(added));
+    check_others(&before, &after, name);
+    if added {
+        assert!(changed.starts_with(text));
+    }
+    // Of several lines of the user, the second and later ones may stay where they are.
+    let (was, is) = (lines_of_others(text, name), lines_of_others(&changed, name));
+    assert_eq!(was.concat(), is.concat().get(..was.concat().len()).unwrap_or_default());
+});

@@ -1,0 +1,78 @@
+//! The reader of htpasswd files, held against the rules in their shortest form: of the lines that are
+//! no comments, the name before the first colon and the hash up to the second; the first line counts.
+
+#![no_main]
+
+use std::collections::HashMap;
+
+use doorward::authn::hash::{Allowed, Format};
+use doorward::authn::htpasswd::difference::Difference;
+use doorward::authn::htpasswd::file::{FAULTS_MAX, Parsed, Rules, parse};
+use doorward::identity::Username;
+use libfuzzer_sys::fuzz_target;
+
+/// As the reader has it: a longer hash is refused.
+const HASH_MAX: usize = 4096;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The hash of each user; `None` where the line can't be used.
+fn model(text: &[u8], allowed: Allowed) -> HashMap<&[u8], Option<&[u8]>> {
+    let mut users = HashMap::new();
+    for line in text.strip_prefix(BOM).unwrap_or(text).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        let mut fields = line.split(|byte| *byte == b':');
+        let name = fields.next().unwrap_or_default();
+        if line.starts_with(b"#") || Username::check(name).is_err() {
+            continue;
+        }
+        let usable = |hash: &&[u8]| hash.len() <= HASH_MAX && Format::recognise(hash, allowed).is_ok();
+        users.entry(name).or_insert_with(|| fields.next().filter(usable));
+    }
+    users
+}
+
+fn check_faults(text: &[u8], parsed: &Parsed) {
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    assert!(parsed.faults.len() <= FAULTS_MAX);
+    assert!(parsed.faults.is_sorted_by_key(|fault| fault.line));
+    for fault in &parsed.faults {
+        let line = lines.get(fault.line - 1).expect("a fault is in a line of the file");
+        assert!((1..=line.len() + 1).contains(&fault.column), "{fault}: the line has {} bytes", line.len());
+        let ascii_control = |c: char| c.is_ascii_control();
+        assert!(!fault.what.contains(ascii_control), "{fault:?} is one line in a log");
+    }
+}
+
+fuzz_target!(|text: &[u8]| {
+    let allowed = Allowed { plain: text.len().is_multiple_of(2) };
+    let rules = Rules { key: [7; 32], allowed };
+    let (parsed, again) = (parse(text.to_vec(), &rules), parse(text.to_vec(), &rules));
+    check_faults(text, &parsed);
+    assert_eq!(parsed.faults, again.faults);
+
+    let (users, model) = (&parsed.users, model(text, allowed));
+    assert_eq!(users.len(), model.len());
+    assert_eq!(users.bad_lines(), model.values().filter(|hash| hash.is_none()).count());
+    assert_eq!(users.formats().values().sum::<usize>(), users.len() - users.bad_lines());
+    assert_eq!(users.list().len(), users.len());
+    assert_eq!(users.entries().count(), users.len());
+    assert_eq!(Difference::between(users, &again.users), Difference::default());
+    for (name, hash) in &model {
+        let entry = users.find(name).expect("every user of the file is found");
+        match hash {
+            None => assert_eq!(entry.format, None),
+            Some(hash) => {
+                assert_eq!(users.hash_text(&entry), *hash);
+                assert_eq!(entry.format, Format::recognise(hash, allowed).ok());
+            }
+        }
+    }
+    assert!(users.find(b"").is_none());
+    let everybody: Vec<_> = model.keys().filter_map(|name| users.find(name)).collect();
+    let mut prints: Vec<_> = everybody.iter().map(|entry| entry.fingerprint).collect();
+    prints.sort_unstable();
+    prints.dedup();
+    assert_eq!(prints.len(), everybody.len(), "no two lines have one fingerprint");
+    let _ = users.bcrypt_spread();
+    let _ = users.costliest().rest_of_refusal(None);
+});
