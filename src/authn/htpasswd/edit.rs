@@ -76,6 +76,10 @@ pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFa
         changed.extend_from_slice(hash.as_bytes());
         changed.extend_from_slice(if crlf { b"\r\n" } else { b"\n" });
     }
+    if bom.is_empty() && changed.starts_with(BOM) {
+        // The line before is gone, and these bytes of a name must not become the file's mark.
+        changed.splice(..0, BOM.iter().copied());
+    }
     Ok(changed)
 }
 
@@ -145,6 +149,9 @@ mod tests {
         let set = edited("\u{feff}alice:x\n\u{feff}bob:y\n", "alice", Edit::Set("new"));
         assert_eq!(set.unwrap(), "\u{feff}alice:new\n\u{feff}bob:y\n");
         assert_eq!(edited("a:b\n\u{feff}bob:y\n", "bob", Edit::Remove), Err(EditFault::Absent));
+        // Found by the fuzzer: it would have made bob of somebody else.
+        let removed = edited("a:b\n\u{feff}bob:y\n", "a", Edit::Remove);
+        assert_eq!(removed.unwrap(), "\u{feff}\u{feff}bob:y\n");
     }
 
     #[test]
