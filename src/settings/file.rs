@@ -43,7 +43,9 @@ impl Walk<'_> {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
             let at = name.span().start;
-            match (table::find(&key), value.get_ref()) {
+            // A quoted name with a dot in it would be a second way to write a setting of a table.
+            let found = if name.get_ref().contains('.') { None } else { table::find(&key) };
+            match (found, value.get_ref()) {
                 (Some(setting), value_at) => {
                     if let Some(texts) = self.values(value_at, value.span().start, setting.many) {
                         self.given.push((setting.key, texts));

@@ -82,6 +82,13 @@ fn a_file_that_is_no_toml_is_told_with_its_place() {
 }
 
 #[test]
+fn a_setting_that_is_given_twice_is_a_fault_however_it_is_written() {
+    assert_eq!(faults("[cache]\nidle = \"1h\"\nidle = \"2h\"\n").len(), 1);
+    // Found by the fuzzer: the later of the two counted, in silence.
+    assert_eq!(faults("\"cache.idle\" = \"1h\"\n[cache]\nidle = \"2h\"\n").len(), 1);
+}
+
+#[test]
 fn a_name_brought_along_from_elsewhere_is_told_the_right_one() {
     assert!(faults("users_file = \"x\"\n")[0].ends_with("you may mean htpasswd"));
     assert!(faults("trusted_proxies = \"x\"\n")[0].ends_with("you may mean trusted_peers"));
