@@ -99,7 +99,9 @@ fn push_with_hash(changed: &mut Vec<u8>, line: &[u8], hash: &str) {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
     let (content, line_end) = line.split_at_checked(end).unwrap_or((line, b""));
     let mut fields = content.splitn(3, |byte| *byte == b':');
-    changed.extend_from_slice(fields.next().unwrap_or_default());
+    let named = fields.next().unwrap_or_default();
+    // Without a colon behind it, the name ended before the spaces at the line's end.
+    changed.extend_from_slice(if content.contains(&b':') { named } else { named.trim_ascii_end() });
     changed.push(b':');
     changed.extend_from_slice(hash.as_bytes());
     // Skips the old hash, and keeps what stands behind it.
@@ -126,6 +128,8 @@ mod tests {
         assert_eq!(set.unwrap(), "# team\nalice:new:Alice\r\n\nbob:x\nalice:second\n  carol:y");
         assert_eq!(edited(TEXT, "carol", Edit::Set("new")).unwrap(), TEXT.replace("carol:y", "carol:new"));
         assert_eq!(edited("alice", "alice", Edit::Set("new")).unwrap(), "alice:new");
+        // Found by the fuzzer: a line without a colon, and with a space at its end.
+        assert_eq!(edited(" alice \n", "alice", Edit::Set("new")).unwrap(), " alice:new\n");
         assert_eq!(edited(TEXT, "dave", Edit::Set("new")), Err(EditFault::Absent));
     }
 
