@@ -64,10 +64,15 @@ impl Username {
     }
 }
 
+/// A name for messages: what is not UTF-8, or is one of its control characters (U+0080 to U+009F among
+/// them, which some terminals obey), shows as U+FFFD.
+pub fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace(char::is_control, "\u{fffd}")
+}
+
 impl fmt::Display for Username {
-    /// For logs and messages: what is not UTF-8 shows as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&shown(&self.0))
     }
 }
 
@@ -106,5 +111,7 @@ mod tests {
     fn utf_8_and_latin_1_names_are_names() {
         assert!(Username::parse("zoë".as_bytes()).is_ok());
         assert_eq!(Username::parse(b"zo\xeb").map(|n| n.to_string()), Ok("zo\u{fffd}".to_owned()));
+        // U+0085 is a new line to some, and no ASCII control character.
+        assert_eq!(Username::parse(b"zo\xc2\x85").map(|n| n.to_string()), Ok("zo\u{fffd}".to_owned()));
     }
 }

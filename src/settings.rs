@@ -13,7 +13,7 @@ pub mod names;
 pub mod table;
 pub mod value;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -177,7 +177,12 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.origin, self.what)
+        let line = format!("{}: {}", self.origin, self.what);
+        // What a fault quotes comes from files and variables: it must not make two lines of this one, nor
+        // move a terminal's cursor.
+        line.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+        })
     }
 }
 

@@ -118,9 +118,11 @@ fn no_mutated_hash_makes_a_check_panic_or_take_long() {
     }
 }
 
-/// The work of some checks: rounds of bcrypt, and the names of the others.
-fn work(formats: &[Format]) -> (u32, Vec<String>) {
-    let bcrypt = formats.iter().map(|f| if let Format::Bcrypt(cost) = f { 1 << cost } else { 0 }).sum();
+/// The work of some checks: rounds of bcrypt and their set-ups, and the names of the others.
+fn work(formats: &[Format]) -> ((u32, usize), Vec<String>) {
+    let costs =
+        || formats.iter().filter_map(|f| if let Format::Bcrypt(cost) = f { Some(*cost) } else { None });
+    let bcrypt = (costs().map(|cost| 1 << cost).sum(), costs().count());
     let name = |format: &Format| match format {
         Format::Md5Crypt => "Apr1".to_owned(),
         Format::SaltedSha1 | Format::Plain => "Sha1".to_owned(),
@@ -140,13 +142,22 @@ fn every_refusal_does_the_same_work() {
     let mut costliest = Costliest::default();
     held.iter().for_each(|format| costliest.include(*format));
     let of_nobody = work(&costliest.rest_of_refusal(None));
-    assert_eq!(of_nobody.0, 1 << 10);
+    // Each step from the lowest cost, 4 here, adds two of the least cost.
+    assert_eq!(of_nobody.0, ((1 << 10) + 6 * 2 * (1 << 4), 1 + 6 * 2));
     for format in held {
         let mut all = costliest.rest_of_refusal(Some(format));
         all.push(format);
         assert_eq!(work(&all), of_nobody, "{format:?}");
     }
     assert_eq!(Costliest::default().rest_of_refusal(None), []);
+}
+
+#[test]
+fn a_file_of_one_bcrypt_cost_pays_for_no_equalising() {
+    let mut costliest = Costliest::default();
+    (0..2).for_each(|_| costliest.include(Format::Bcrypt(10)));
+    assert_eq!(costliest.rest_of_refusal(None), [Format::Bcrypt(10)]);
+    assert_eq!(costliest.rest_of_refusal(Some(Format::Bcrypt(10))), []);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::htpasswd::source::Source;
 use crate::authn::htpasswd::write::Writer;
 use crate::gate::credentials::{PASSWORD_MAX, is_password};
+use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;
 
@@ -142,7 +143,7 @@ fn list(settings: &Settings, path: &Path) -> Result<(), String> {
             Some(format) => format.name().to_owned(),
             None => "can't log in; doorward check says why".to_owned(),
         };
-        say(&format!("{}\t{format}", String::from_utf8_lossy(&name)));
+        say(&format!("{}\t{format}", shown(&name)));
     }
     Ok(())
 }

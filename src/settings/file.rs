@@ -43,9 +43,15 @@ impl Walk<'_> {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
             let at = name.span().start;
-            // A quoted name with a dot in it would be a second way to write a setting of a table.
-            let found = if name.get_ref().contains('.') { None } else { table::find(&key) };
-            match (found, value.get_ref()) {
+            if name.get_ref().contains('.') {
+                // It would be a second way to write a setting of a table.
+                let what = format!(
+                    "\"{key}\": there is no such setting; names of settings are written without quotes"
+                );
+                self.fault(at, what);
+                continue;
+            }
+            match (table::find(&key), value.get_ref()) {
                 (Some(setting), value_at) => {
                     if let Some(texts) = self.values(value_at, value.span().start, setting.many) {
                         self.given.push((setting.key, texts));

@@ -160,3 +160,11 @@ fn the_readme_has_every_setting_with_its_default() {
         assert!(readme.contains(&row), "README.md lacks: {row}");
     }
 }
+
+#[test]
+fn a_fault_is_one_line_whatever_it_quotes() {
+    let told = faults("[cache]\nidle = \"1\\n2\\u001b[2J\\u0085\"\n\"a\\nb\" = 1\n");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
+    assert!(told.iter().any(|line| line.contains(r"1\n2\u{1b}[2J\u{85}")), "{told:?}");
+}

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use super::{BCRYPT_COST_MAX, FormatFault, MakeFault};
 
 /// The lowest cost that bcrypt defines.
-const COST_MIN: u8 = 4;
+pub(super) const COST_MIN: u8 = 4;
 
 /// `$2y$10$`, 22 characters of salt and 31 of hash.
 const LENGTH: usize = 60;

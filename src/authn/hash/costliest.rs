@@ -1,7 +1,9 @@
 //! The work of a refusal: that of the costliest hash of each family in the file, whoever is refused,
 //! so that the time of a "no" tells neither whether the user exists nor how his password is kept.
 
-use super::Format;
+use std::iter;
+
+use super::{Format, bcrypt};
 
 /// The classes of one family that a refusal does the work of. A file whose lines have more than so
 /// many different parameters can't be equalised without making every refusal as slow as all of them
@@ -11,9 +13,37 @@ const CLASSES_MAX: usize = 4;
 /// See the top of this file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Costliest {
-    bcrypt: Option<u8>,
+    bcrypt: Option<Range>,
     /// Each once, besides bcrypt.
     others: Vec<Format>,
+}
+
+/// The lowest and the highest cost of the file's bcrypt lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    lowest: u8,
+    highest: u8,
+}
+
+impl Range {
+    /// The bcrypt checks that are left of a refusal's work after one of cost `done` (or none) was made.
+    ///
+    /// Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c. But each check also has a
+    /// set-up of its own, 55 us or so, and a sum of C - c checks has as many more. So that the number of
+    /// checks tells nothing either, everybody also makes two of the least cost there is for each step
+    /// between the lowest and the highest; and for each check more in his sum, one of them is as good as
+    /// two. Where all lines have one cost, as in most files, there are no steps and no such checks.
+    fn rest(self, done: Option<u8>) -> impl Iterator<Item = Format> {
+        let done = done.map(|cost| cost.clamp(self.lowest, self.highest));
+        let steps = usize::from(self.highest - self.lowest);
+        let more = usize::from(self.highest - done.unwrap_or(self.highest));
+        let sum = match done {
+            Some(cost) => cost..self.highest,
+            None => self.highest..self.highest + 1,
+        };
+        let singles = iter::repeat_n(bcrypt::COST_MIN, 2 * (steps - more));
+        sum.chain(singles).chain(iter::repeat_n(bcrypt::COST_MIN + 1, more)).map(Format::Bcrypt)
+    }
 }
 
 /// Formats whose checks take the same time are one class.
@@ -39,7 +69,8 @@ impl Costliest {
     /// Takes one more line of the file into account.
     pub fn include(&mut self, format: Format) {
         if let Format::Bcrypt(cost) = format {
-            self.bcrypt = self.bcrypt.max(Some(cost));
+            let Range { lowest, highest } = self.bcrypt.unwrap_or(Range { lowest: cost, highest: cost });
+            self.bcrypt = Some(Range { lowest: lowest.min(cost), highest: highest.max(cost) });
             return;
         }
         let class = class(format);
@@ -60,10 +91,9 @@ impl Costliest {
         let done = done.map(class);
         let mut rest: Vec<Format> =
             self.others.iter().copied().filter(|other| Some(*other) != done).collect();
-        match (self.bcrypt, done) {
-            // Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c.
-            (Some(highest), Some(Format::Bcrypt(cost))) => rest.extend((cost..highest).map(Format::Bcrypt)),
-            (highest, _) => rest.extend(highest.map(Format::Bcrypt)),
+        if let Some(range) = self.bcrypt {
+            let done = if let Some(Format::Bcrypt(cost)) = done { Some(cost) } else { None };
+            rest.extend(range.rest(done));
         }
         rest
     }

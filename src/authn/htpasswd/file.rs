@@ -18,7 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::Fingerprint;
 use super::super::hash::{Allowed, Costliest, Format};
-use crate::identity::{Username, UsernameFault};
+use crate::identity::{Username, UsernameFault, shown};
 
 /// The longest hash, in bytes. The longest in use has about 130; nginx gives up at 4,096.
 const HASH_MAX: usize = 4096;
@@ -145,7 +145,7 @@ impl Reader<'_> {
         let format = recognised.as_ref().ok().copied();
         let hash = hash.unwrap_or_default();
         let cut = hash.get(..HASH_MAX).unwrap_or(hash);
-        let user = String::from_utf8_lossy(name);
+        let user = shown(name);
         if !self.insert(text, (name_at, name), (hash_at, cut), format) {
             let what = format!("{user} stands in an earlier line, which counts; remove one");
             return self.fault(number, indent + 1, what, false);

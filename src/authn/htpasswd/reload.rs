@@ -180,8 +180,11 @@ impl Reloader {
 
     fn take(&mut self, parsed: Parsed) {
         let (users, bad_lines) = (parsed.users.len(), parsed.users.bad_lines());
-        let difference = Difference::between(&self.htpasswd.users(), &parsed.users);
+        // In force first, compared then: a million users take a while to compare.
+        let before = self.htpasswd.users();
         self.htpasswd.replace(parsed.users);
+        let difference = Difference::between(&before, &self.htpasswd.users());
+        drop(before);
         self.metrics.htpasswd_users.set(users as i64);
         self.metrics.htpasswd_bad_lines.set(bad_lines as i64);
         self.metrics.htpasswd_reloads.inc();
