@@ -1,6 +1,7 @@
 //! The composition root: from settings to listeners that answer. The one place that knows every
 //! concrete type.
 
+pub mod inherited;
 pub mod listen;
 
 use std::io;
@@ -10,9 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpServer;
+use ipnet::IpNet;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
+use self::inherited::Inherited;
 use self::listen::{BindFault, Listener, SocketPath};
 use crate::authn::Authenticators;
 use crate::authn::htpasswd::file::Rules;
@@ -27,7 +31,7 @@ use crate::http::reply::Challenge;
 use crate::http::service::{Kind, service};
 use crate::http::{Front, peer};
 use crate::metrics::Metrics;
-use crate::settings::Settings;
+use crate::settings::{Listen, Settings};
 
 /// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
 /// core that is hashing. A third of a core's weight, so that a log-in still gets through beside
@@ -90,11 +94,18 @@ impl Server {
     /// Binds the listeners, loads the users and puts the gate together. Nobody is answered yet.
     pub fn bind(settings: Settings) -> Result<Self, StartError> {
         let path = settings.htpasswd.clone().ok_or(StartError::NoAuthenticator)?;
-        let bind = |listen: &Vec<_>, mode| -> Result<Vec<Listener>, BindFault> {
-            listen.iter().map(|one| Listener::bind(one, mode)).collect()
+        let mut inherited = Inherited::from_environment();
+        let mut bind = |listen: &[Listen], mode, trusted: &[IpNet]| {
+            let mut bound = Vec::new();
+            for one in listen {
+                let listeners = Listener::bind(one, mode, &mut inherited)?;
+                listeners.iter().try_for_each(|listener| listener.check_reach(one, trusted))?;
+                bound.extend(listeners);
+            }
+            Ok::<_, BindFault>(bound)
         };
-        let public = bind(&settings.listen, settings.socket_mode)?;
-        let admin = bind(&settings.admin_listen, settings.admin_socket_mode)?;
+        let public = bind(&settings.listen, settings.socket_mode, &settings.trusted_peers)?;
+        let admin = bind(&settings.admin_listen, settings.admin_socket_mode, &settings.admin_peers)?;
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::started());
         let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
@@ -156,12 +167,14 @@ impl Server {
         let mut servers: JoinSet<io::Result<()>> = servers.into_iter().collect();
         let start_millis = started.elapsed().as_millis() as u64;
         tracing::info!(listen = ?addresses, admin = ?private, users, start_millis, "doorward is ready");
+        notify(NotifyState::Ready);
 
         tokio::select! {
             () = signals.wait_for_end(&look) => {}
             Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
         }
         self.readiness.drain();
+        notify(NotifyState::Stopping);
         tracing::info!("shutting down");
         let graceful = async {
             tokio::time::sleep(self.settings.drain).await;
@@ -189,6 +202,13 @@ impl Server {
         }
         tracing::info!("doorward has ended");
         Ok(())
+    }
+}
+
+/// Tells systemd, where it waits for that (`Type=notify`, sd_notify(3)).
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd can't be told");
     }
 }
 
@@ -220,6 +240,7 @@ fn http_server(
                 sockets.push(path);
                 server.listen_uds(listener)?
             }
+            Listener::InheritedUnix(listener) => server.listen_uds(listener)?,
         };
     }
     Ok(server.run())

@@ -32,6 +32,8 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A unix socket at this path.
     Unix(PathBuf),
+    /// The sockets of this name that systemd passes (`FileDescriptorName=`).
+    Systemd(String),
 }
 
 impl fmt::Display for Listen {
@@ -39,6 +41,7 @@ impl fmt::Display for Listen {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }

@@ -81,6 +81,7 @@ fn ask(listen: &Listen) -> io::Result<String> {
             stream.set_write_timeout(Some(PATIENCE))?;
             exchange(stream).map_err(at)
         }
+        Listen::Systemd(_) => Err(at(io::Error::other("only systemd knows where that is; use --url"))),
     }
 }
 

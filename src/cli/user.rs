@@ -52,7 +52,10 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         .about("Keep an htpasswd file that doorward may be reading")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(writing("add", "Add a user").arg(flag("create", "make the file if there is none")))
+        .subcommand(writing("add", "Add a user").args([
+            flag("create", "make the file if there is none"),
+            flag("first", "only if the file has no user yet; otherwise do nothing"),
+        ]))
         .subcommand(writing("set", "Set a user's password"))
         .subcommand(with_settings(Command::new("remove").about("Remove a user")).arg(name()))
         .subcommand(with_settings(Command::new("list").about("List the users and their hashes' formats")))
@@ -76,7 +79,9 @@ pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> Exit
     let done = match what {
         "list" => list(settings, path),
         "verify" => verify(settings, path, name, matches),
-        "remove" => change(path, name, false, Edit::Remove),
+        "remove" => {
+            Writer::open(path, false).map_err(text).and_then(|writer| change(writer, name, Edit::Remove))
+        }
         _ => write(what == "add", path, name, matches),
     };
     match done {
@@ -92,8 +97,7 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-fn change(path: &Path, name: &str, create: bool, edit: Edit<'_>) -> Result<(), String> {
-    let writer = Writer::open(path, create).map_err(text)?;
+fn change(writer: Writer, name: &str, edit: Edit<'_>) -> Result<(), String> {
     let changed =
         edit::apply(writer.text(), name.as_bytes(), edit).map_err(|fault| format!("{name}: {fault}"))?;
     writer.replace(&changed).map_err(text)
@@ -107,10 +111,18 @@ fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(),
     getrandom::fill(&mut salt).map_err(text)?;
     let cost = matches.get_one::<u8>("cost").copied().unwrap_or_default();
     let hash = hash::make(&password, cost, salt).map_err(text)?;
-    let create = add && matches.get_flag("create");
-    change(path, name, create, if add { Edit::Add(&hash) } else { Edit::Set(&hash) })?;
-    if generate {
-        say(&String::from_utf8_lossy(&password));
+    let writer = Writer::open(path, add && matches.get_flag("create")).map_err(text)?;
+    let first = add && matches.get_flag("first");
+    if first && edit::has_users(writer.text()) {
+        say(&format!("{}: there are users already, so none was added", path.display()));
+        return Ok(());
+    }
+    change(writer, name, if add { Edit::Add(&hash) } else { Edit::Set(&hash) })?;
+    match (generate, String::from_utf8_lossy(&password)) {
+        // In a log, among the lines of others.
+        (true, password) if first => say(&format!("the first user is {name}, with the password {password}")),
+        (true, password) => say(&password),
+        (false, _) => {}
     }
     Ok(())
 }

@@ -7,9 +7,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use rustix::fs::Mode;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::inherited::Inherited;
 use crate::settings::Listen;
 
 /// Connections that wait to be accepted. The kernel cuts it to its own limit.
@@ -27,6 +29,16 @@ pub enum BindFault {
     /// The path is taken by something that is not a socket.
     #[error("{0}: there is something that is not a socket; remove it, or choose another path")]
     NotASocket(String),
+    /// systemd passed no socket of that name.
+    #[error(
+        "systemd:{0}: no socket of this name was passed by systemd (passed: {1}); set FileDescriptorName={0} in the socket unit, and Sockets= in the service"
+    )]
+    NotInherited(String, String),
+    /// A socket that systemd opened to other machines, with nobody to be trusted there.
+    #[error(
+        "systemd:{0}: {1} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network"
+    )]
+    Untrusted(String, SocketAddr),
     /// Anything else.
     #[error("{0}: can't listen there: {1}")]
     System(String, io::Error),
@@ -38,11 +50,13 @@ pub enum Listener {
     Tcp(TcpListener, SocketAddr),
     /// On a unix socket, whose path is removed at the end.
     Unix(UnixListener, SocketPath),
+    /// On a unix socket whose path is systemd's to remove.
+    InheritedUnix(UnixListener),
 }
 
 impl Listener {
-    /// Binds; a unix socket gets `mode`.
-    pub fn bind(listen: &Listen, mode: u32) -> Result<Self, BindFault> {
+    /// Binds, or takes what systemd has bound; a unix socket of our own gets `mode`.
+    pub fn bind(listen: &Listen, mode: u32, inherited: &mut Inherited) -> Result<Vec<Self>, BindFault> {
         let fault = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => BindFault::InUse(listen.to_string()),
             _ => BindFault::System(listen.to_string(), error),
@@ -51,13 +65,28 @@ impl Listener {
             Listen::Tcp(address) => {
                 let listener = tcp(*address).map_err(fault)?;
                 let address = listener.local_addr().map_err(fault)?;
-                Ok(Self::Tcp(listener, address))
+                Ok(vec![Self::Tcp(listener, address)])
             }
             Listen::Unix(path) => {
                 clear(path)?;
                 let (listener, path) = unix(path, mode).map_err(fault)?;
-                Ok(Self::Unix(listener, path))
+                Ok(vec![Self::Unix(listener, path)])
             }
+            Listen::Systemd(name) => inherited.take(name),
+        }
+    }
+
+    /// That an address of systemd's choice is not open to other machines without a word about who may
+    /// ask there. What the settings themselves name was checked with them.
+    pub fn check_reach(&self, listen: &Listen, trusted: &[IpNet]) -> Result<(), BindFault> {
+        match (listen, self) {
+            (Listen::Systemd(name), Self::Tcp(_, address))
+                if !address.ip().to_canonical().is_loopback()
+                    && trusted.iter().all(|network| network.addr().is_loopback()) =>
+            {
+                Err(BindFault::Untrusted(name.clone(), *address))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -67,6 +96,10 @@ impl fmt::Display for Listener {
         match self {
             Self::Tcp(_, address) => write!(f, "{address}"),
             Self::Unix(_, path) => write!(f, "unix:{}", path.path.display()),
+            Self::InheritedUnix(listener) => match listener.local_addr().as_ref().map(|a| a.as_pathname()) {
+                Ok(Some(path)) => write!(f, "unix:{}", path.display()),
+                _ => f.write_str("a socket of systemd's"),
+            },
         }
     }
 }

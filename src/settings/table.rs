@@ -64,7 +64,7 @@ macro_rules! setting {
 
 /// All of them, in the order in which the README lists them.
 pub const SETTINGS: &[Setting] = &[
-    setting!(many "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT or unix:/path", |s, t| {
+    setting!(many "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT, unix:/path or systemd:NAME", |s, t| {
         s.listen.push(value::listen(t)?);
         Ok(())
     }),

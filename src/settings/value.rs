@@ -61,8 +61,20 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
             )),
         };
     }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        // FileDescriptorName= of systemd.socket(5).
+        let named =
+            !name.is_empty() && name.len() <= 255 && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+        return if named {
+            Ok(Listen::Systemd(name.to_owned()))
+        } else {
+            Err(format!(
+                "\"{text}\": write the FileDescriptorName of the socket unit, as in systemd:doorward"
+            ))
+        };
+    }
     text.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
-        format!("\"{text}\" is not an address to listen on; write IP:PORT like 127.0.0.1:8000 or [::1]:8000, or unix:/path")
+        format!("\"{text}\" is not an address to listen on; write IP:PORT like 127.0.0.1:8000 or [::1]:8000, unix:/path, or systemd:NAME")
     })
 }
 

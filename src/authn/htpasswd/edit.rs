@@ -40,6 +40,12 @@ pub fn check_name(name: &[u8]) -> Result<(), EditFault> {
     if name.starts_with(b"#") { Err(EditFault::Comment) } else { Ok(()) }
 }
 
+/// Whether somebody is in the file, be it in a line that can't be read.
+pub fn has_users(text: &[u8]) -> bool {
+    let text = text.strip_prefix(BOM).unwrap_or(text);
+    lines(text).map(<[u8]>::trim_ascii).any(|line| !line.is_empty() && !line.starts_with(b"#"))
+}
+
 /// The text with `edit` done to the line of `name`.
 ///
 /// Of several lines for one user the first counts, so that is the one that is set; all are removed,

@@ -112,6 +112,26 @@ fn a_missing_file_is_made_on_request_and_is_not_for_everybody() {
 }
 
 #[test]
+fn a_first_user_is_added_where_there_is_none_and_nowhere_else() {
+    // A container's first start: a password that nobody else has, and nothing at the second.
+    let first = ["admin", "--create", "--first", "--generate", QUICK[0], QUICK[1]];
+    for users in [Users::none(), Users::of(""), Users::of("# nobody yet\n\n")] {
+        let output = users.run("add", &first, b"");
+        let said = output.stdout.strip_prefix("the first user is admin, with the password ");
+        let password = said.unwrap_or_else(|| panic!("{output:?}")).trim_end();
+        users.quietly("verify", &["admin", "--stdin"], password);
+        let text = users.text();
+        let again = users.run("add", &["second", "--create", "--first", "--generate"], b"");
+        assert_eq!(again.code, Some(0));
+        assert!(again.stdout.contains("there are users already"), "{again:?}");
+        assert_eq!(users.text(), text);
+    }
+    let damaged = Users::of("bob\n");
+    assert_eq!(damaged.run("add", &first, b"").code, Some(0));
+    assert_eq!(damaged.text(), "bob\n", "a line that can't be read is somebody's");
+}
+
+#[test]
 fn users_are_listed_with_their_formats() {
     let text = users::line("bob", "builder", 5)
         + "# a comment\nalice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\ncarol:rl0uE0e2WKB0.\nalice:second\n";
