@@ -92,16 +92,20 @@ free_port() { # sets $port; below the range from which the kernel takes the port
     fail "no free port between 20000 and 32000"
 }
 
-# What the official image's envsubst does with a template: only names that are given are replaced.
-render() { # template NAME=VALUE...
-    local text pair
-    text=$(<"$1") || return
-    shift
-    for pair in "$@"; do
-        text=${text//"\${${pair%%=*}}"/"${pair#*=}"}
-    done
-    say "$text"
-}
+# What the official image's entrypoint does with our scripts: the first makes variables of the settings, envsubst puts
+# them into the template, and the last looks at what nginx makes of it.
+configure() ( # NAME=VALUE...
+    set +uo pipefail    # as they are there
+    for name in "${!NGX_DOORWARD_@}"; do unset "$name"; done
+    for pair in "$@"; do export "NGX_DOORWARD_$pair"; done
+    export NGINX_ENVSUBST_TEMPLATE_DIR=$here/templates NGINX_ENVSUBST_OUTPUT_DIR=$dir/etc/nginx/conf.d
+    export NGX_DOORWARD_ROOT=$dir NGINX_ENTRYPOINT_QUIET_LOGS=1 PATH=$dir/bin:$PATH
+    . "$here/entrypoint/18-doorward.envsh" || exit
+    text=$(<"$here/templates/default.conf.template") || exit
+    for name in "${!NGX_DOORWARD_CONF_@}"; do text=${text//"\${$name}"/"${!name}"}; done
+    say "$text" >"$dir/etc/nginx/conf.d/default.conf" || exit
+    "$here/entrypoint/99-doorward-check.sh"
+)
 
 # ---- what is needed
 
@@ -132,8 +136,8 @@ taken+=("$port")
 trap clean_up EXIT
 trap 'exit 0' INT TERM
 dir=$(mktemp -d "${TMPDIR:-/tmp}/doorward-run.XXXXXX") || fail "cannot make a temporary folder"
-mkdir -p "$dir/conf.d" "$dir/temp" "$dir/storage" || fail "cannot write to $dir"
-cp -R "$here/snippets" "$dir/doorward" || fail "cannot copy $here/snippets"
+mkdir -p "$dir"/{bin,logs,temp,storage,etc/nginx/conf.d,var/log/nginx} || fail "cannot write to $dir"
+cp -R "$here/snippets" "$dir/etc/nginx/doorward" || fail "cannot copy $here/snippets"
 
 user_line=
 if ((EUID == 0)); then
@@ -152,13 +156,7 @@ free_port; doorward_port=$port
 free_port; admin_port=$port
 free_port; registry_port=$port
 
-render "$here/templates/registry.conf.template" \
-    NGX_DOORWARD_LISTEN="127.0.0.1:$nginx_port" \
-    NGX_DOORWARD_SERVER_NAME=_ \
-    NGX_DOORWARD_AUTH="127.0.0.1:$doorward_port" \
-    NGX_DOORWARD_BACKEND="127.0.0.1:$registry_port" >"$dir/conf.d/registry.conf" || fail "cannot render the template"
-
-cat >"$dir/nginx.conf" <<EOF || fail "cannot write to $dir"
+cat >"$dir/etc/nginx/nginx.conf" <<EOF || fail "cannot write to $dir"
 $user_line
 daemon off;
 worker_processes auto;
@@ -169,10 +167,13 @@ http {
     client_body_temp_path "$dir/temp/body";
     proxy_temp_path "$dir/temp/proxy";
 $temp_lines
-    include "$dir/conf.d/*.conf";
-    access_log "$dir/access.log" doorward;
+    include conf.d/*.conf;
 }
 EOF
+printf '#!/bin/sh\nexec "%s" -p "%s/" -c "%s/etc/nginx/nginx.conf" "$@"\n' "$nginx" "$dir" "$dir" >"$dir/bin/nginx" &&
+    chmod 755 "$dir/bin/nginx" || fail "cannot write to $dir"
+configure KIND=registry LISTEN="127.0.0.1:$nginx_port" PLAIN_HTTP=on \
+    AUTH="127.0.0.1:$doorward_port" BACKEND="127.0.0.1:$registry_port" || fail "nginx cannot be configured, see above"
 
 cat >"$dir/registry.yml" <<EOF || fail "cannot write to $dir"
 version: 0.1
@@ -194,7 +195,7 @@ start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --htpasswd 
   --admin-listen "127.0.0.1:$admin_port"
 wait_for docker-registry "$registry_port" /v2/ 200
 wait_for doorward "$doorward_port" /readyz 200
-start nginx "$nginx" -p "$dir/" -c "$dir/nginx.conf"
+start nginx "$dir/bin/nginx"
 wait_for nginx "$nginx_port" /v2/ 401
 [[ -n ${HTPASSWD-} ]] || wait_for nginx "$nginx_port" /v2/ 200 alice:wonderland
 
@@ -206,7 +207,7 @@ cat <<EOF
 The registry is at $at: nginx, doorward (port $doorward_port) and docker-registry (port $registry_port) are running.
 Users, from $htpasswd: $users.
 Metrics: curl http://127.0.0.1:$admin_port/metrics
-Logs: $dir/{access,nginx,doorward,docker-registry}.log
+Logs: $dir/{nginx,doorward,docker-registry}.log and $dir/var/log/nginx/access.log
 
   curl     curl -u alice:wonderland http://$at/v2/_catalog
            curl -i http://$at/v2/                                  # refused: 401

@@ -1,11 +1,18 @@
 //! Through the real nginx, with the templates and snippets that ship: a real registry behind it, real
 //! clients before it, and for what goes wrong a stub in doorward's place.
 
+mod balancer;
+mod by_hand;
 mod clients;
+mod container;
 mod faults;
+mod foreign;
 mod headers;
+mod moving;
 mod registry;
 mod site;
+mod start;
+mod tls;
 
 use std::net::SocketAddr;
 

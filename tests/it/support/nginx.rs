@@ -1,22 +1,28 @@
-//! nginx with the templates and snippets that ship, rendered as the official image does it.
+//! nginx with the template and snippets that ship, its configuration written by the scripts that ship
+//! for the official image. The image itself is not needed: a folder stands in for its root.
 
-use std::fs;
+mod image;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
-
 use super::client::{self, Address, Answer, Client, OF_NGINX, Request};
+use super::free_port;
 use super::process::{Process, program};
-use super::{free_port, process};
+pub(crate) use image::{Image, busybox};
 
 /// The folder of the repository that holds what ships.
 pub(crate) fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx")
 }
 
-/// Which of the templates.
+/// The nginx to test: the one that `NGINX` names, or the machine's.
+pub(crate) fn nginx() -> PathBuf {
+    std::env::var_os("NGINX").map_or_else(|| program("nginx", "nginx"), PathBuf::from)
+}
+
+/// What is guarded.
 #[derive(Clone, Copy)]
 pub(crate) enum Template {
     Registry,
@@ -26,7 +32,7 @@ pub(crate) enum Template {
 pub(crate) struct Nginx {
     // In this order: the process goes before its folder does.
     process: Process,
-    _dir: TempDir,
+    image: Image,
     pub(crate) address: SocketAddr,
 }
 
@@ -43,32 +49,41 @@ impl Nginx {
         backend: SocketAddr,
         lines: &str,
     ) -> Self {
-        let dir = tempfile::tempdir().expect("a folder for nginx");
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let program = program("nginx", "nginx");
-        configure(dir.path(), &program, lines);
-        let variables = [
-            ("LISTEN", address.to_string()),
-            ("SERVER_NAME", "_".to_owned()),
-            ("AUTH", auth.to_string()),
-            ("BACKEND", backend.to_string()),
-        ];
-        let name = match template {
-            Template::Registry => "registry.conf.template",
-            Template::Site => "site.conf.template",
+        let kind = match template {
+            Template::Registry => "registry",
+            Template::Site => "site",
         };
-        let mut text = fs::read_to_string(shipped().join("templates").join(name)).unwrap();
-        for (variable, value) in variables {
-            text = text.replace(&format!("${{NGX_DOORWARD_{variable}}}"), &value);
-        }
-        fs::write(dir.path().join("conf.d/default.conf"), text).unwrap();
-        let mut command = Command::new(program);
-        command.arg("-p").arg(dir.path()).arg("-c").arg(dir.path().join("nginx.conf"));
-        let mut process = Process::spawn(command, &dir.path().join("log"));
-        process.ready("nginx accepts connections", |_| {
-            Client::connect(&Address::Tcp(address), OF_NGINX).ok().map(|_| ())
+        let image = Image::with(lines)
+            .set("KIND", kind)
+            .set("AUTH", auth.to_string())
+            .set("BACKEND", backend.to_string())
+            .set("PLAIN_HTTP", "on");
+        Self::of(image)
+    }
+
+    /// Starts it as the image's settings say, on a free port of 127.0.0.1.
+    pub(crate) fn of(image: Image) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let image = image.set("LISTEN", address.to_string());
+        let command = image.run(&["nginx"]);
+        Self::run(image, command, address)
+    }
+
+    /// Starts it without the entrypoint's scripts, by the nginx.conf that is there: by hand.
+    pub(crate) fn by_hand(image: Image, address: SocketAddr) -> Self {
+        let command = image.run(&["sh", "-c", "exec nginx"]);
+        Self::run(image, command, address)
+    }
+
+    fn run(image: Image, command: Command, address: SocketAddr) -> Self {
+        let mut process = Process::spawn(command, &image.path("log"));
+        // An answer, of any kind: the entrypoint's check opens the port too, and closes it again. Nothing
+        // is asked of doorward for this path.
+        process.ready("nginx answers", |_| {
+            let mut client = Client::connect(&Address::Tcp(address), OF_NGINX).ok()?;
+            client.try_ask(&Request::get("/_doorward")).ok().map(|_| ())
         });
-        Self { process, _dir: dir, address }
+        Self { process, image, address }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -88,41 +103,18 @@ impl Nginx {
             .ask(request)
     }
 
-    /// nginx's error log.
+    /// What the scripts said, and nginx's error log.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
-}
 
-/// Writes nginx.conf and puts the snippets beside it.
-fn configure(dir: &Path, program: &Path, lines: &str) {
-    fs::create_dir(dir.join("conf.d")).unwrap();
-    fs::create_dir(dir.join("temp")).unwrap();
-    copy_folder(&shipped().join("snippets"), &dir.join("doorward"));
-    // As root it would make its workers another user's, who can't read the folder; they keep ours.
-    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
-    let mut version = Command::new(program);
-    version.arg("-V");
-    let built = process::run(version).stderr;
-    assert!(built.contains("http_auth_request_module"), "nginx lacks ngx_http_auth_request_module: {built}");
-    let at = dir.display();
-    // The built-in places for temporary files belong to root.
-    let module = |name: &&str| !built.contains(&format!("--without-http_{name}_module"));
-    let temporary: String = ["fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .filter(|name| module(name))
-        .map(|name| format!("    {name}_temp_path \"{at}/temp/{name}\";\n"))
-        .collect();
-    let text = format!(
-        "{user}daemon off;\nworker_processes 1;\npid \"{at}/nginx.pid\";\nerror_log stderr warn;\nevents {{ worker_connections 512; }}\nhttp {{\n    access_log off;\n    client_body_temp_path \"{at}/temp/body\";\n    proxy_temp_path \"{at}/temp/proxy\";\n{temporary}{lines}\n    include \"{at}/conf.d/*.conf\";\n}}\n"
-    );
-    fs::write(dir.join("nginx.conf"), text).unwrap();
-}
+    /// Ends it.
+    pub(crate) fn stop(&mut self) {
+        self.process.stop();
+    }
 
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    /// The folder that stands in for the image's root.
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
     }
 }

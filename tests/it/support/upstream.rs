@@ -2,10 +2,13 @@
 //! what it was sent, and a tap on the way to a real one.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+/// A free port of 127.0.0.1.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What the two have in common.
 #[derive(Default)]
@@ -26,8 +29,12 @@ impl Shared {
 }
 
 /// Accepts until told to end; each connection gets a thread, which ends with it.
-fn accept(shared: Arc<Shared>, serve: impl Fn(TcpStream, &Shared) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+fn accept(
+    at: SocketAddr,
+    shared: Arc<Shared>,
+    serve: impl Fn(TcpStream, &Shared) + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind(at).expect("a port");
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);
     thread::spawn(move || {
@@ -59,10 +66,15 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// Starts it; `answer` is what it sends, as it stands.
     pub(crate) fn start(answer: &str) -> Self {
+        Self::start_at(ANY, answer)
+    }
+
+    /// The same at an address of the test's.
+    pub(crate) fn start_at(at: SocketAddr, answer: &str) -> Self {
         let shared = Arc::<Shared>::default();
         let answer = Arc::new(Mutex::new(answer.as_bytes().to_vec()));
         let said = Arc::clone(&answer);
-        let address = accept(Arc::clone(&shared), move |stream, shared| respond(stream, shared, &said));
+        let address = accept(at, Arc::clone(&shared), move |stream, shared| respond(stream, shared, &said));
         Self { shared, answer, address }
     }
 
@@ -74,6 +86,11 @@ impl Upstream {
     /// Every byte it was sent, in the order in which it came.
     pub(crate) fn received(&self) -> String {
         self.shared.text()
+    }
+
+    /// How many connections were opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
     }
 }
 
@@ -110,7 +127,7 @@ pub(crate) struct Tap {
 impl Tap {
     pub(crate) fn start(target: SocketAddr) -> Self {
         let shared = Arc::<Shared>::default();
-        let address = accept(Arc::clone(&shared), move |stream, shared| pass(&stream, target, shared));
+        let address = accept(ANY, Arc::clone(&shared), move |stream, shared| pass(&stream, target, shared));
         Self { shared, address }
     }
 

@@ -12,6 +12,12 @@ struct Directive {
     text: String,
 }
 
+impl AsRef<Self> for Directive {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// A file's directives, without comments, each on a line of its own as the files are written.
 fn directives(path: &PathBuf) -> Vec<Directive> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -34,7 +40,7 @@ fn parse(name: &str, text: &str) -> Vec<Directive> {
 fn all() -> Vec<Directive> {
     let snippets = files(&shipped().join("snippets"), ".conf");
     let templates = files(&shipped().join("templates"), ".conf.template");
-    assert!(snippets.len() >= 5 && templates.len() >= 2, "{} and {}", snippets.len(), templates.len());
+    assert!(snippets.len() >= 5 && !templates.is_empty(), "{} and {}", snippets.len(), templates.len());
     let all: Vec<Directive> = snippets.iter().chain(&templates).flat_map(directives).collect();
     assert!(all.len() > 100, "only {} directives were found", all.len());
     all
@@ -44,9 +50,21 @@ fn snippet(name: &str) -> Vec<Directive> {
     directives(&shipped().join("snippets").join(name))
 }
 
+/// The files that have a location with a proxy_pass.
+fn whole() -> Vec<Vec<Directive>> {
+    let names = ["doorward-registry.conf", "doorward-site.conf", "doorward-auth.conf"];
+    let template = directives(&shipped().join("templates/default.conf.template"));
+    names.iter().map(|name| snippet(name)).chain([template]).collect()
+}
+
 /// Directives that break a rule.
-fn broken(directives: &[Directive], breaks: impl Fn(&str) -> bool) -> Vec<String> {
-    directives.iter().filter(|d| breaks(&d.text)).map(|d| format!("{}: {}", d.place, d.text)).collect()
+fn broken(directives: &[impl AsRef<Directive>], breaks: impl Fn(&str) -> bool) -> Vec<String> {
+    directives
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|d| breaks(&d.text))
+        .map(|d| format!("{}: {}", d.place, d.text))
+        .collect()
 }
 
 fn has(directives: &[Directive], wanted: &str) -> bool {
@@ -70,7 +88,7 @@ fn no_answer_of_doorwards_is_cached_by_nginx_pitfall_p5() {
     let caches = |text: &str| text.starts_with("proxy_cache") && text != "proxy_cache off;";
     assert_eq!(broken(&parse("x", "proxy_cache z;\nproxy_cache_valid 200 10m;"), caches).len(), 2);
     assert_none("proxy_cache", &broken(&all(), caches));
-    assert!(has(&snippet("doorward-auth.conf"), "proxy_cache off;"), "an inherited one must end here");
+    assert!(has(&snippet("doorward-question.conf"), "proxy_cache off;"), "an inherited one must end here");
 }
 
 #[test]
@@ -81,7 +99,7 @@ fn nothing_weakens_or_delays_the_question_pitfalls_p28_and_p48() {
             || text.starts_with("proxy_intercept_errors on")
     };
     assert_none("satisfy any, auth_delay, proxy_intercept_errors on", &broken(&all(), weakens));
-    let auth = snippet("doorward-auth.conf");
+    let question = snippet("doorward-question.conf");
     for wanted in [
         "internal;",
         "proxy_intercept_errors off;",
@@ -92,13 +110,14 @@ fn nothing_weakens_or_delays_the_question_pitfalls_p28_and_p48() {
         "proxy_http_version 1.1;",
         "proxy_set_header Connection \"\";",
     ] {
-        assert!(has(&auth, wanted), "the auth location lacks {wanted}");
+        assert!(has(&question, wanted), "the auth location lacks {wanted}");
     }
 }
 
 #[test]
 fn nothing_in_the_auth_location_leaks_into_the_request_pitfall_p8() {
-    let auth = snippet("doorward-auth.conf");
+    let mut auth = snippet("doorward-auth.conf");
+    auth.extend(snippet("doorward-question.conf"));
     let sets =
         |text: &str| text.starts_with("set ") || text.starts_with("rewrite ") || text.starts_with("if ");
     assert_eq!(broken(&parse("x", "set $a 1;"), sets).len(), 1);
@@ -146,24 +165,33 @@ fn a_guarded_location_only_proxies_pitfall_p7() {
     assert_eq!(proxying(&bad).len(), 1);
     assert!(proxying(&bad)[0].iter().any(|d| runs_before(&d.text)));
     let mut count = 0;
-    for name in ["doorward-registry.conf", "doorward-site.conf", "doorward-auth.conf"] {
-        for location in proxying(&snippet(name)) {
-            count += 1;
-            for directive in location {
-                assert!(!runs_before(&directive.text), "{}: {}", directive.place, directive.text);
-            }
-        }
+    let mut inside = Vec::new();
+    for directives in whole() {
+        count += proxying(&directives).len();
+        inside.extend(broken(&proxying(&directives).concat(), runs_before));
     }
-    assert_eq!(count, 3, "a registry, a site and the question");
+    for name in ["doorward-registry-proxy.conf", "doorward-site-proxy.conf", "doorward-question.conf"] {
+        inside.extend(broken(&snippet(name).iter().collect::<Vec<_>>(), runs_before));
+    }
+    assert_none("return, rewrite, set, if or try_files in a guarded location", &inside);
+    assert_eq!(count, 5, "a registry, a site and the question; the template's two");
 }
 
 #[test]
 fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and_p46() {
-    for name in ["doorward-registry.conf", "doorward-site.conf"] {
-        for location in proxying(&snippet(name)) {
-            let wanted = "include doorward/doorward-headers.conf;";
-            assert!(location.iter().any(|d| d.text == wanted), "{name}: {wanted} is missing");
+    let parts = ["-registry-proxy.conf;", "-site-proxy.conf;", "-${NGX_DOORWARD_CONF_KIND}-proxy.conf;"];
+    for directives in whole() {
+        for location in proxying(&directives) {
+            let includes = |d: &&&Directive| {
+                parts.iter().any(|part| d.text == format!("include doorward/doorward{part}"))
+                    || d.text == "include doorward/doorward-question.conf;"
+            };
+            assert_eq!(location.iter().filter(includes).count(), 1, "{}", location[0].place);
         }
+    }
+    for kind in ["registry", "site"] {
+        let wanted = "include doorward/doorward-headers.conf;";
+        assert!(has(&snippet(&format!("doorward-{kind}-proxy.conf")), wanted), "{kind}: {wanted} is missing");
     }
     let headers = snippet("doorward-headers.conf");
     for wanted in [
@@ -180,7 +208,7 @@ fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and
 
 #[test]
 fn layers_are_not_buffered_and_not_counted_pitfalls_p25_and_p47() {
-    let registry = snippet("doorward-registry.conf");
+    let registry = snippet("doorward-registry-proxy.conf");
     for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
         assert!(has(&registry, wanted), "{wanted} is missing");
     }
@@ -206,12 +234,12 @@ fn variables_of_a_template_have_a_prefix_that_nobody_else_uses_pitfall_p45() {
         for (at, _) in directive.text.match_indices("${") {
             count += 1;
             assert!(
-                directive.text[at..].starts_with("${NGX_DOORWARD_"),
+                directive.text[at..].starts_with("${NGX_DOORWARD_CONF_"),
                 "{}: {}",
                 directive.place,
                 directive.text
             );
         }
     }
-    assert!(count >= 8, "four variables in each of two templates, not {count}");
+    assert!(count >= 12, "only {count} variables were found");
 }

@@ -1,0 +1,83 @@
+//! The snippets in an nginx.conf of one's own, as nginx/README.md shows them.
+
+use std::net::SocketAddr;
+
+use super::{alice, assert_challenge, tcp};
+use crate::support::client::Request;
+use crate::support::doorward::Doorward;
+use crate::support::nginx::{Image, Nginx};
+use crate::support::upstream::{Upstream, empty};
+use crate::support::{free_port, users};
+
+const UPSTREAM: &str = "keepalive 64; keepalive_requests 100000;";
+
+/// What goes into http{}: the two upstreams, and one server with these lines.
+fn lines(doorward: &Doorward, backend: &Upstream, http: &str, address: SocketAddr, server: &str) -> String {
+    let (auth, backend) = (tcp(&doorward.address), backend.address);
+    format!(
+        "{http}\nupstream doorward {{ server {auth}; {UPSTREAM} }}\nupstream doorward_backend {{ server {backend}; {UPSTREAM} }}\nserver {{ listen {address}; {server} }}\n"
+    )
+}
+
+fn start(http: &str, server: &str) -> (Nginx, Doorward, Upstream) {
+    let (doorward, backend) = (Doorward::start(&users::two(), &[]), Upstream::start(&empty("200 OK")));
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let image = Image::with(&lines(&doorward, &backend, http, address, server));
+    (Nginx::by_hand(image, address), doorward, backend)
+}
+
+const HTTP: &str = "include doorward/doorward-http.conf;";
+
+#[test]
+fn a_registry() {
+    let (nginx, _doorward, backend) = start(HTTP, "include doorward/doorward-registry.conf;");
+    assert_challenge(&nginx.ask(&Request::get("/v2/")));
+    assert_eq!(nginx.ask(&alice(Request::get("/v2/a%2Fb?c=%20"))).status, 200);
+    assert!(backend.received().starts_with("GET /v2/a%2Fb?c=%20 HTTP/1.1\r\n"), "{}", backend.received());
+    assert_eq!(nginx.ask(&alice(Request::get("/"))).status, 404);
+}
+
+#[test]
+fn a_site_with_a_location_that_is_open() {
+    let open = "location /open/ { auth_request off; proxy_pass http://doorward_backend; }";
+    let (nginx, _doorward, backend) = start(HTTP, &format!("include doorward/doorward-site.conf; {open}"));
+    assert_eq!(nginx.ask(&Request::get("/")).status, 401);
+    assert_eq!(backend.received(), "");
+    assert_eq!(nginx.ask(&Request::get("/open/")).status, 200);
+    assert_eq!(nginx.ask(&alice(Request::get("/a%2Fb"))).status, 200);
+    assert!(backend.received().contains("GET /a%2Fb HTTP/1.1\r\n"), "{}", backend.received());
+}
+
+#[test]
+fn one_location_of_a_site_that_is_open() {
+    let server = "include doorward/doorward-auth.conf; location / { return 200; } location /private/ { include doorward/doorward-guard.conf; include doorward/doorward-headers.conf; proxy_pass http://doorward_backend; }";
+    let (nginx, _doorward, backend) = start(HTTP, server);
+    assert_eq!(nginx.ask(&Request::get("/")).status, 200);
+    for path in ["/private/", "/private/../private/x", "/%70rivate/", "//private/"] {
+        assert_eq!(nginx.ask(&Request::get(path)).status, 401, "{path}");
+    }
+    assert_eq!(backend.received(), "");
+    assert_eq!(nginx.ask(&alice(Request::get("/private/"))).status, 200);
+    assert!(backend.received().contains("X-Auth-User: alice\r\n"), "{}", backend.received());
+}
+
+#[test]
+fn a_foreign_answerer_behind_a_balancer_in_ones_own_words() {
+    let foreign = Upstream::start(&empty("200 OK"));
+    let http = format!(
+        "include doorward/doorward-maps.conf;\nmap $scheme $doorward_proto {{ default https; }}\nupstream mine {{ server {}; {UPSTREAM} }}",
+        foreign.address
+    );
+    let server = "include doorward/doorward-limits.conf;\nlocation = /_doorward {\n    proxy_pass http://mine/check;\n    proxy_set_header Host auth.example.com;\n    include doorward/doorward-question.conf;\n}\ninclude doorward/doorward-guard.conf;\nlocation / {\n    proxy_pass http://doorward_backend;\n    include doorward/doorward-site-proxy.conf;\n}\ninclude doorward/doorward-site-answers.conf;";
+    let (nginx, _doorward, backend) = start(&http, server);
+    assert_eq!(nginx.ask(&Request::get("/page")).status, 200);
+    let asked = foreign.received();
+    assert!(
+        asked.starts_with("GET /check HTTP/1.1\r\n") && asked.contains("\r\nHost: auth.example.com\r\n"),
+        "{asked}"
+    );
+    assert!(backend.received().contains("\r\nX-Forwarded-Proto: https\r\n"), "{}", backend.received());
+    foreign.say(&empty("401 No"));
+    let answer = nginx.ask(&Request::get("/page"));
+    assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Registry\", charset=\"UTF-8\""));
+}

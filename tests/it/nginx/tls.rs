@@ -1,0 +1,182 @@
+//! TLS of the container: a pair or no start, the names that are served, and who gets HTTP/2.
+
+use std::fs;
+use std::process::Command;
+
+use super::tcp;
+use crate::support::doorward::Doorward;
+use crate::support::nginx::{Image, Nginx};
+use crate::support::process::{self, Output, program};
+use crate::support::upstream::{Upstream, empty};
+use crate::support::users;
+
+fn plain() -> Image {
+    Image::new()
+        .set("BACKEND", "127.0.0.1:5000")
+        .set("AUTH", "127.0.0.1:8000")
+        .set("LISTEN", "127.0.0.1:28085")
+}
+
+/// nginx with a pair for registry.test, and what must live as long.
+struct Guarded {
+    nginx: Nginx,
+    _doorward: Doorward,
+    backend: Upstream,
+}
+
+fn guarded(kind: &str, names: &str) -> Guarded {
+    let doorward = Doorward::start(&users::two(), &[]);
+    let backend = Upstream::start(&empty("200 OK"));
+    let image = Image::new()
+        .pair("DNS:registry.test,DNS:other.test")
+        .set("KIND", kind)
+        .set("SERVER_NAME", names)
+        .set("AUTH", tcp(&doorward.address).to_string())
+        .set("BACKEND", backend.address.to_string());
+    Guarded { nginx: Nginx::of(image), _doorward: doorward, backend }
+}
+
+impl Guarded {
+    /// GET /v2/ by curl, which takes no certificate but ours: its exit code, and status and version.
+    fn curl(&self, name: &str, flags: &[&str]) -> Output {
+        let port = self.nginx.address.port();
+        let mut command = Command::new(program("curl", "curl"));
+        command.env_clear().args(["-q", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{http_version}"]);
+        command.arg("--cacert").arg(self.nginx.image().path("etc/nginx/tls/tls.crt"));
+        command.args(["--resolve", &format!("{name}:{port}:127.0.0.1")]).args(flags);
+        command.arg(format!("https://{name}:{port}/v2/"));
+        process::run(command)
+    }
+
+    fn assert(&self, name: &str, flags: &[&str], said: &str) {
+        let output = self.curl(name, flags);
+        assert_eq!((output.code, &output.stdout[..]), (Some(0), said), "{name} {flags:?}: {output:?}");
+    }
+}
+
+const ALICE: [&str; 2] = ["-u", "alice:wonderland"];
+
+#[test]
+fn a_registry_over_tls_is_guarded_and_speaks_http_1() {
+    let guarded = guarded("registry", "_");
+    for name in ["registry.test", "other.test"] {
+        guarded.assert(name, &[], "401 1.1");
+        guarded.assert(name, &["-u", "alice:x"], "401 1.1");
+        guarded.assert(name, &ALICE, "200 1.1");
+    }
+    let received = guarded.backend.received();
+    assert_eq!(received.matches("GET /v2/ HTTP/1.1\r\n").count(), 2, "{received}");
+    assert!(received.contains("\r\nX-Forwarded-Proto: https\r\n"), "{received}");
+}
+
+#[test]
+fn a_site_speaks_http_2_with_who_asks_for_it() {
+    let guarded = guarded("site", "_");
+    guarded.assert("registry.test", &["--http2"], "401 2");
+    guarded.assert("registry.test", &[&ALICE[..], &["--http2"]].concat(), "200 2");
+    guarded.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
+    // The port is part of what the client wrote, in either.
+    let host = format!("\r\nHost: registry.test:{}\r\n", guarded.nginx.address.port());
+    assert_eq!(guarded.backend.received().matches(&host).count(), 2, "{}", guarded.backend.received());
+}
+
+#[test]
+fn old_protocols_are_refused() {
+    let guarded = guarded("registry", "_");
+    for version in ["1.2", "1.3"] {
+        guarded.assert("registry.test", &[&ALICE[..], &["--tls-max", version]].concat(), "200 1.1");
+    }
+    for version in ["1.0", "1.1"] {
+        let output = guarded
+            .curl("registry.test", &["--ciphers", "ALL:@SECLEVEL=0", "--tlsv1.0", "--tls-max", version]);
+        assert_ne!(output.code, Some(0), "{output:?}");
+    }
+    let cipher = guarded.curl("registry.test", &["--tls-max", "1.2", "--ciphers", "AES128-SHA"]);
+    assert_ne!(cipher.code, Some(0), "no forward secrecy: {cipher:?}");
+}
+
+#[test]
+fn with_a_name_only_that_name_is_served() {
+    for kind in ["registry", "site"] {
+        let guarded = guarded(kind, "registry.test,*.dev.test");
+        guarded.assert("registry.test", &["--http1.1"], "401 1.1");
+        guarded.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
+        // Whoever asks for another name by its certificate gets no answer, or before nginx 1.19.4 this.
+        let other = guarded.curl("other.test", &[&ALICE[..], &["--http1.1"]].concat());
+        assert!(other.code != Some(0) || other.stdout == "421 1.1", "{other:?}");
+        guarded.assert(
+            "registry.test",
+            &[&ALICE[..], &["--http1.1", "-H", "Host: other.test"]].concat(),
+            "421 1.1",
+        );
+        guarded.assert("a.dev.test", &["-k", "--http1.1", "-u", "bob:builder"], "200 1.1");
+        assert_eq!(guarded.backend.received().matches("GET /v2/ HTTP/1.1\r\n").count(), 2);
+    }
+}
+
+#[test]
+fn without_a_pair_there_is_no_start_and_the_command_in_the_message_makes_one() {
+    let output = plain().set("SERVER_NAME", "a.test,b.test").try_out();
+    assert_ne!(output.code, Some(0));
+    assert!(output.stderr.contains("there is no /etc/nginx/tls/tls.crt"), "{}", output.stderr);
+    assert!(output.stderr.contains("NGX_DOORWARD_PLAIN_HTTP=on"), "{}", output.stderr);
+    let line = output.stderr.lines().find(|line| line.contains("openssl req")).expect("a command");
+    assert!(line.contains("DNS:a.test "), "{line}");
+    let image = plain();
+    let folder = image.path("etc/nginx/tls");
+    fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(line).current_dir(&folder);
+    let made = process::run(command);
+    assert_eq!(made.code, Some(0), "{line}: {}", made.stderr);
+    let output = image.try_out();
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(!output.stderr.contains("plain HTTP"), "{}", output.stderr);
+}
+
+#[test]
+fn half_a_pair_is_none() {
+    for (file, said) in [("tls.crt", "no /etc/nginx/tls/tls.crt"), ("tls.key", "no /etc/nginx/tls/tls.key")] {
+        let image = plain().pair("DNS:registry.test");
+        fs::remove_file(image.path("etc/nginx/tls").join(file)).unwrap();
+        let output = image.try_out();
+        assert_ne!(output.code, Some(0));
+        assert!(output.stderr.contains(said), "{}", output.stderr);
+        let output = image.file(&format!("etc/nginx/tls/{file}"), "").try_out();
+        assert_ne!(output.code, Some(0));
+        assert!(output.stderr.contains("is empty, or user"), "{}", output.stderr);
+    }
+    let strange = plain().pair("DNS:registry.test").file("etc/nginx/tls/tls.key", "no key\n").try_out();
+    assert_ne!(strange.code, Some(0));
+    assert!(strange.stderr.contains("99-doorward-check.sh: nginx does not take"), "{}", strange.stderr);
+}
+
+#[test]
+fn plain_http_is_only_what_was_asked_for_and_says_so() {
+    let image = plain().pair("DNS:registry.test").set("PLAIN_HTTP", "on");
+    let output = image.try_out();
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stderr.contains("plain HTTP: passwords can be read"), "{}", output.stderr);
+    let quiet = image.set("PROTO", "https").try_out();
+    assert_eq!(quiet.code, Some(0));
+    assert!(!quiet.stderr.contains("plain HTTP"), "{}", quiet.stderr);
+}
+
+#[test]
+fn a_site_sends_http_to_https_and_a_registry_does_not_listen_for_it() {
+    let written = |kind: &str, listen: &str| {
+        let image =
+            plain().pair("DNS:a.test").set("KIND", kind).set("LISTEN", listen).set("SERVER_NAME", "a.test");
+        // Whether these ports are free is another matter.
+        image.try_out();
+        fs::read_to_string(image.path("etc/nginx/conf.d/default.conf")).unwrap()
+    };
+    let site = written("site", "");
+    assert!(site.contains("listen 80;") && site.contains("return 301 https://$host$request_uri;"), "{site}");
+    assert!(site.contains("listen 443 ssl"), "{site}");
+    for (kind, listen) in [("registry", ""), ("site", "127.0.0.1:28086")] {
+        let text = written(kind, listen);
+        assert!(!text.contains("return 301") && !text.contains("listen 80"), "{text}");
+        assert!(text.contains(" ssl"), "{text}");
+    }
+}
