@@ -114,6 +114,10 @@ impl Writer {
             if (ours.uid(), ours.gid()) != (old.uid(), old.gid()) {
                 fchown(&file, Some(old.uid()), Some(old.gid()))?;
             }
+        } else if let Ok(folder) = fs::metadata(&self.folder) {
+            // Root in a container makes it for whoever's folder it is. Nobody else may give files away,
+            // and need not.
+            let _ = fchown(&file, Some(folder.uid()), None);
         }
         let mode = old.map_or(NEW_MODE, |old| old.permissions().mode() & 0o7777);
         file.set_permissions(fs::Permissions::from_mode(mode))?;
