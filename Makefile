@@ -1,5 +1,6 @@
 # make run     nginx, doorward and a registry on loopback, ready for docker login
 # make test    every test, against the real nginx, registry and skopeo
+# make image-test   the image, the compose files and nginx's image, with docker, podman and skopeo; as root
 # make lint    format, clippy, documentation, licences and bans
 # make bench   the figures that the README quotes
 # make fuzz    every parser and verifier, a minute each
@@ -8,7 +9,7 @@
 # Each installs what it lacks on a bare Debian machine, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench fuzz audit
+.PHONY: help run test image-test lint bench fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -24,6 +25,9 @@ run:
 test:
 	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2
 	@$(CARGO) test --lib --bins --tests
+
+image-test:
+	@tests/image/run $(SECTIONS)
 
 lint:
 	@tests/need cc cargo-deny

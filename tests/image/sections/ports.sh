@@ -1,0 +1,94 @@
+# What can be reached of it, and from where.
+
+section_ports() {
+    local service
+    free_port
+    export NGX_DOORWARD_PUBLISH=127.0.0.1:$port NGX_DOORWARD_SUBNET=${NGX_DOORWARD_SUBNET:-172.31.255.0/28}
+    # doorward over TCP, so that it has a port that could be open.
+    stack_up ports tcp && ready "https://$NGX_DOORWARD_PUBLISH/v2/" || return
+    for service in registry doorward; do
+        same "ports of $service that are published" "$(docker port "$(container "$service")")" ""
+    done
+    same "ports of nginx that are published" "$(docker port "$(container nginx)")" "443/tcp -> $NGX_DOORWARD_PUBLISH"
+    reach "registry, from nginx" nginx registry 5000 open
+    reach "doorward, from nginx" nginx doorward 8000 open
+    reach "doorward, from the registry" registry doorward 8000 closed
+    reach "nginx, from the registry" registry nginx 443 open
+    stranger "registry" 5000
+    stranger "doorward" 8000
+    machine nginx 443 open
+    machine registry 5000 closed
+    machine doorward 8000 closed
+    stack_down
+    ports_socket
+}
+
+# Whether a TCP connection can be made, in bash alone; 3 s are enough on one machine.
+connects='
+    for at; do timeout 3 bash -c ": <>/dev/tcp/${at%:*}/${at##*:}" 2>/dev/null && echo open && exit; done
+    echo closed'
+
+addresses() { # service port: by name, and by the address on each network
+    local address
+    for address in "$1" $(addresses_of "$(container "$1")"); do printf '%s:%s ' "$address" "$2"; done
+}
+
+# Of these, those to which this machine knows a way. To the others a packet would leave it, and reach who knows whom.
+addresses_near() { # service port
+    local at
+    for at in $(addresses "$1" "$2"); do
+        [[ $at != "$1:"* && $(ip route get "${at%:*}" 2>/dev/null) == *" dev br-"* ]] && printf '%s ' "$at"
+    done
+}
+
+reach() { # what from to port open|closed
+    # shellcheck disable=SC2046
+    same "$1" "$(docker exec "$(container "$2")" bash -c "$connects" - $(addresses "$3" "$4"))" "$5"
+}
+
+machine() { # service port open|closed: from this machine itself
+    # shellcheck disable=SC2046
+    same "$1, from this machine at its container's address" \
+        "$(bash -c "$connects" - $(addresses_near "$1" "$2"))" "$3"
+}
+
+stranger() { # service port: from a container of the default network
+    # shellcheck disable=SC2046
+    same "$1, from a container that is on none of its networks" \
+        "$(docker run --rm --entrypoint bash nginx:stable -c "$connects" - $(addresses_near "$1" "$2"))" closed
+}
+
+mounted() { # service path: yes or no
+    local mounts
+    mounts=$(docker inspect --format '{{range .Mounts}}{{.Destination}} {{end}}' "$(container "$1")")
+    [[ " $mounts" == *" $2 "* ]] && echo yes || echo no
+}
+
+asks() { # socket path: as nginx's workers would
+    docker exec --user 101 "$(container nginx)" curl --silent --output /dev/null --write-out '%{http_code}' \
+        --unix-socket "/run/doorward/$1" "http://localhost/$2"
+}
+
+capabilities() { sed -n 's/^CapEff:\t//p' "/proc/$1/status"; }       # pid
+
+ports_socket() {
+    local service id
+    stack_up socket && ready "https://$NGX_DOORWARD_PUBLISH/v2/" || return
+    for service in nginx:yes doorward:yes registry:no; do
+        same "the socket is in ${service%:*}" "$(mounted "${service%:*}" /run/doorward)" "${service#*:}"
+    done
+    for service in nginx:yes doorward:no registry:no; do
+        same "the private key is in ${service%:*}" "$(mounted "${service%:*}" /etc/nginx/tls)" "${service#*:}"
+    done
+    for service in nginx:no doorward:yes registry:no; do
+        same "the users are in ${service%:*}" "$(mounted "${service%:*}" /etc/doorward)" "${service#*:}"
+    done
+    id=$(container nginx)
+    check "the metrics, for root in nginx's container" docker exec "$id" \
+        curl --silent --fail --unix-socket /run/doorward/admin.sock http://localhost/metrics
+    same "the metrics, for nginx's workers" "$(asks admin.sock metrics)" 000
+    same "the question, for nginx's workers" "$(asks doorward.sock auth)" 401
+    same "capabilities of doorward" "$(capabilities "$(status_of "$(container doorward)" Pid)")" 0000000000000000
+    same "capabilities of nginx's workers" \
+        "$(capabilities "$(pgrep -P "$(status_of "$id" Pid)" | head -n 1)")" 0000000000000000
+}
