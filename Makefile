@@ -23,7 +23,8 @@ run:
 	@nginx/run.sh
 
 test:
-	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2
+	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2 \
+	  systemd-socket-activate busybox
 	@$(CARGO) test --lib --bins --tests
 
 image-test:

@@ -112,6 +112,18 @@ fn a_missing_file_is_made_on_request_and_is_not_for_everybody() {
 }
 
 #[test]
+fn a_new_file_belongs_to_whom_its_folder_does() {
+    let users = Users::none();
+    // Root alone can give a file away, as in a container that makes the first user.
+    let owner =
+        if rustix::process::geteuid().is_root() { NOBODY } else { rustix::process::geteuid().as_raw() };
+    chown(users.dir.path(), Some(owner), None).unwrap();
+    users.quietly("add", &["alice", "--create", "--stdin", QUICK[0], QUICK[1]], "wonderland");
+    assert_eq!(fs::metadata(&users.path).unwrap().uid(), owner);
+    assert_eq!(users.mode(), 0o640);
+}
+
+#[test]
 fn a_first_user_is_added_where_there_is_none_and_nowhere_else() {
     // A container's first start: a password that nobody else has, and nothing at the second.
     let first = ["admin", "--create", "--first", "--generate", QUICK[0], QUICK[1]];
