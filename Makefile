@@ -37,10 +37,10 @@ lint:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 
-BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py
+BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh
 
 bench:
-	@tests/need cc nginx htpasswd curl wrk valgrind python3
+	@tests/need cc nginx docker-registry skopeo htpasswd curl wrk valgrind python3
 	@$(CARGO) build --release
 	@$(CARGO) bench --bench storm
 	@for bench in $(BENCHES); do echo; echo "== $$bench"; "benches/$$bench" || exit 1; done

@@ -5,8 +5,8 @@
 //! they cost is actix's.
 //!
 //! ```text
-//! handlers serve auth|empty|headers HTPASSWD    prints its port and serves until SIGTERM
-//! handlers drive PORT /PATH N [differing]       N requests, one after the other, over one connection
+//! handlers serve auth|empty|headers HTPASSWD [POLICY]    prints its port and serves until SIGTERM
+//! handlers drive PORT /PATH N [differing]               N requests, one after the other, over one connection
 //! ```
 //!
 //! Requests that differ do so in how `Basic` is written alone: the user, the password and the answer are
@@ -17,6 +17,7 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -25,20 +26,10 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use doorward::authn::Authenticators;
-use doorward::authn::htpasswd::file::Rules;
-use doorward::authn::htpasswd::reload::Reloader;
-use doorward::authn::htpasswd::source::Source;
-use doorward::authn::pool::HashPool;
 use doorward::clock::Clock;
-use doorward::gate::{Gate, Parts};
-use doorward::http::probe::Readiness;
-use doorward::http::refusals::RefusalLog;
-use doorward::http::reply::Challenge;
+use doorward::http::peer;
 use doorward::http::service::{Kind, service};
-use doorward::http::{Front, peer};
-use doorward::metrics::Metrics;
-use doorward::settings::Settings;
+use doorward::server::house::House;
 use doorward::settings::layers::Layers;
 
 /// alice, with the password of `htpasswd.example`.
@@ -51,7 +42,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["serve", first @ ("auth" | "empty" | "headers"), htpasswd] => serve(first, htpasswd),
+        ["serve", first @ ("auth" | "empty" | "headers"), htpasswd] => serve(first, htpasswd, None),
+        ["serve", "auth", htpasswd, policy] => serve("auth", htpasswd, Some(policy)),
         ["drive", port, path, n] => drive(port, path, n, false),
         ["drive", port, path, n, "differing"] => drive(port, path, n, true),
         _ => {
@@ -66,38 +58,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What `server.rs` makes, without the thread that watches the file: its looks would be counted too.
-fn front(settings: &Settings, htpasswd: &str) -> Result<(Front, Arc<HashPool>), Box<dyn Error>> {
-    let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
-    let source = Source { path: htpasswd.into(), max_bytes: settings.htpasswd_max_bytes };
-    let reloader = Reloader::start(source, Rules::default(), Arc::clone(&metrics), clock.now())?;
-    let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
-    let gate = Gate::new(Parts {
-        authenticators: Authenticators::new(reloader.htpasswd()),
-        pool: Arc::clone(&pool),
-        cache: settings.cache,
-        throttle: settings.throttle,
-        prefixes: settings.prefixes,
-        // Under callgrind a hash takes many times as long.
-        wait: Duration::from_secs(60),
-        random: [2; 32],
-        clock: clock.clone(),
-        metrics: Arc::clone(&metrics),
-    });
-    let front = Front {
-        gate: Arc::new(gate),
-        challenge: Challenge::basic(&settings.realm)?,
-        refusals: RefusalLog::new(settings.log_refusals, clock),
-        readiness: Arc::new(Readiness::new(reloader.freshness())),
-        allowed: Front::allowed_counter(&metrics),
-        metrics,
-        prefixes: settings.prefixes,
-        header_bytes: settings.header_bytes,
-        log_allowed: settings.log_allowed,
-    };
-    Ok((front, pool))
 }
 
 async fn empty() -> HttpResponse {
@@ -120,10 +80,14 @@ async fn headers(request: HttpRequest) -> HttpResponse {
 }
 
 /// Serves one of the three: what doorward serves, or an actix application of one route to compare with.
-fn serve(what: &str, htpasswd: &str) -> Result<(), Box<dyn Error>> {
-    let settings = Layers::default().settle().map_err(|faults| format!("{faults:?}"))?;
-    let (front, pool) = front(&settings, htpasswd)?;
-    let front = Arc::new(front);
+fn serve(what: &str, htpasswd: &str, policy: Option<&str>) -> Result<(), Box<dyn Error>> {
+    let mut settings = Layers::default().settle().map_err(|faults| format!("{faults:?}"))?;
+    settings.htpasswd = Some(htpasswd.into());
+    settings.policy = policy.map(PathBuf::from);
+    // Under callgrind a hash takes many times as long.
+    settings.hash_wait = Duration::from_secs(60);
+    // Without the thread that watches the files: its looks would be counted too.
+    let House { front, pool, .. } = House::build(&settings, Clock::system(), Arc::default())?;
     let hasher = thread::spawn({
         let pool = Arc::clone(&pool);
         move || pool.run()

@@ -1,6 +1,8 @@
 //! The command line: its words, made from the table of settings, and what each command does.
 
 pub mod check;
+mod expect;
+mod explain;
 pub mod health;
 pub mod serve;
 pub mod user;
@@ -24,6 +26,11 @@ pub fn command() -> Command {
         .long("url")
         .value_name("URL")
         .help("http://HOST:PORT or unix:/path, instead of the first listener");
+    let expect = Arg::new("expect")
+        .long("expect")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .help("what the policy should say, one a line: WHO pull|push|delete REPOSITORY allow|deny");
     let shell = Arg::new("shell")
         .value_name("SHELL")
         .required(true)
@@ -36,9 +43,11 @@ pub fn command() -> Command {
         .subcommand(with_settings(Command::new("serve").about("Answer nginx")))
         .subcommand(with_settings(
             Command::new("check").about(
-                "Check the settings and the htpasswd file: every fault at once, exit 1 if there is one",
+                "Check the settings and the files that they name: every fault at once, exit 1 if there is one",
             ),
-        ))
+        )
+        .arg(expect))
+        .subcommand(explain::command(with_policy_settings))
         .subcommand(
             with_settings(
                 Command::new("health").about("Ask a running doorward whether it is ready: exit 0 if so"),
@@ -57,6 +66,11 @@ fn with_settings(command: Command) -> Command {
 /// Those that say where the htpasswd file is and how it is read.
 fn with_htpasswd_settings(command: Command) -> Command {
     with(command, |setting| setting.key.starts_with("htpasswd"))
+}
+
+/// Those that say where the policy is.
+fn with_policy_settings(command: Command) -> Command {
+    with(command, |setting| matches!(setting.key, "policy" | "groups"))
 }
 
 fn with(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
@@ -130,11 +144,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Some(("check", matches)) => {
             // Every fault at once: those of the settings do not hide those of the htpasswd file.
             let (settings, faults) = layers(matches).read();
-            let checked = check::run(&settings);
+            let expect = matches.get_one::<String>("expect").map(String::as_str);
+            let checked = check::run(&settings, expect);
             if faults.is_empty() { checked } else { report(&faults) }
         }
         Some((name, matches)) => match layers(matches).settle() {
             Ok(settings) if name == "serve" => serve::run(settings),
+            Ok(settings) if name == "explain" => explain::run(&settings, matches),
             Ok(settings) => health::run(&settings, matches.get_one::<String>("url").map(String::as_str)),
             Err(faults) => report(&faults),
         },

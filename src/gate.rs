@@ -28,10 +28,10 @@ pub mod flight;
 pub mod key;
 pub mod memo;
 pub mod policy;
+pub mod subrequest;
 pub mod throttle;
 pub mod verdict;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,6 +43,7 @@ use self::flight::{Flights, Question};
 use self::key::{CacheKey, KeyMaker};
 use self::memo::{Memo, Sight, State};
 use self::policy::Policy;
+pub use self::subrequest::Subrequest;
 use self::throttle::{Throttle, Ticket};
 use self::verdict::{Denied, Limited, Refusal, Verdict};
 use crate::authn::Authenticators;
@@ -55,43 +56,14 @@ use crate::network::{ClientNetwork, Prefixes};
 /// What a client that finds the queue full is told to wait: about what a full share takes.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
-/// What nginx tells of the client's request.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Subrequest<'a> {
-    /// The client's `Authorization`.
-    pub authorization: Header<'a>,
-    /// `X-Real-IP`: the client's address, as nginx writes it.
-    pub real_ip: Header<'a>,
-    /// The address of the peer itself; `None` for a unix socket.
-    pub peer: Option<IpAddr>,
-}
-
-impl Subrequest<'_> {
-    /// The client's address as nginx gives it, or the peer's own where it gives none; `None` where
-    /// there is none to be had.
-    ///
-    /// An `X-Real-IP` that can't be read is a refusal: to pass it over would be to count somebody's
-    /// failures against somebody else.
-    pub fn client(&self) -> Result<Option<IpAddr>, Denied> {
-        match self.real_ip {
-            Header::Absent => Ok(self.peer),
-            Header::Unclear => Err(Denied::Incomplete),
-            // What nginx sends for a client that came over a unix socket.
-            Header::Once(b"unix:") => Ok(None),
-            Header::Once(text) => match std::str::from_utf8(text).map(str::parse) {
-                Ok(Ok(address)) => Ok(Some(address)),
-                Ok(Err(_)) | Err(_) => Err(Denied::Incomplete),
-            },
-        }
-    }
-}
-
 /// What the gate is made of, besides what it makes itself.
 pub struct Parts {
     /// Who is asked.
     pub authenticators: Authenticators,
     /// Where passwords are checked.
     pub pool: Arc<HashPool>,
+    /// What each may do.
+    pub policy: Arc<Policy>,
     /// How much of the answers is kept.
     pub cache: cache::Limits,
     /// How many failures are borne.
@@ -116,7 +88,7 @@ pub struct Gate {
     pool: Arc<HashPool>,
     cache: Arc<AnswerCache>,
     flights: Flights,
-    policy: Policy,
+    policy: Arc<Policy>,
     prefixes: Prefixes,
     wait: Duration,
     clock: Clock,
@@ -140,7 +112,7 @@ impl Gate {
             flights: Flights::new(Arc::clone(&cache), Arc::clone(&parts.pool), parts.clock.clone()),
             pool: parts.pool,
             cache,
-            policy: Policy,
+            policy: parts.policy,
             prefixes: parts.prefixes,
             wait: parts.wait,
             clock: parts.clock,
@@ -153,7 +125,7 @@ impl Gate {
     pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut Memo) -> Opened {
         let sight = self.sight(request);
         if let Some(identity) = sight.as_ref().and_then(|sight| self.recall(sight, memo)) {
-            return Opened::Settled(self.admit(identity));
+            return Opened::Settled(self.admit(identity, request));
         }
         match self.identify(request) {
             Ok(Found::Answer { asker, key, answer }) => {
@@ -161,10 +133,11 @@ impl Gate {
                 if let Some(sight) = sight {
                     memo.write(&sight, asker, key, answer);
                 }
-                Opened::Settled(self.admit(identity))
+                Opened::Settled(self.admit(identity, request))
             }
-            Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity())),
+            Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity(), request)),
             Ok(Found::Check(check)) => Opened::Checking(check),
+            Err(Verdict::Challenge(Refusal::Missing)) => Opened::Settled(self.admit_anyone(request)),
             Err(refusal) => Opened::Settled(refusal),
         }
     }
@@ -199,7 +172,7 @@ impl Gate {
         let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
 
         if let Some(limited) = self.limit(asker) {
-            return self.familiar(&key, asker).map(Found::Familiar).ok_or(Verdict::Limited(limited));
+            return self.familiar(&key, asker).map(Found::Familiar).ok_or_else(|| self.turn_away(limited));
         }
         let ticket = self.throttle.admit(asker, key.short());
         if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
@@ -210,8 +183,21 @@ impl Gate {
         Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, asker, question))))
     }
 
-    fn admit(&self, identity: Arc<Identity>) -> Verdict {
-        Verdict::Allow(self.policy.authorize(identity))
+    fn admit(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
+        match self.policy.authorize(Some(identity), request) {
+            Ok(grant) => Verdict::Allow(grant),
+            Err(denied) => Verdict::Forbid(denied),
+        }
+    }
+
+    /// Who has shown no credentials may do what the policy grants to anyone. For all else he is
+    /// challenged; wrong credentials never come here.
+    fn admit_anyone(&self, request: &Subrequest<'_>) -> Verdict {
+        match self.policy.authorize(None, request) {
+            Ok(grant) => Verdict::Allow(grant),
+            Err(Denied::Incomplete) => Verdict::Forbid(Denied::Incomplete),
+            Err(_) => Verdict::Challenge(Refusal::Missing),
+        }
     }
 
     /// Whether `asker` is kept from the cache and the hash queue, and for how long.
@@ -219,11 +205,14 @@ impl Gate {
         if let Some(wait) = self.throttle.wait(asker) {
             return Some(Limited::Throttled(wait));
         }
-        if self.pool.is_full_for(asker) {
+        self.pool.is_full_for(asker).then_some(Limited::Busy(BUSY_WAIT))
+    }
+
+    fn turn_away(&self, limited: Limited) -> Verdict {
+        if matches!(limited, Limited::Busy(_)) {
             self.metrics.hash_shed.inc();
-            return Some(Limited::Busy(BUSY_WAIT));
         }
-        None
+        Verdict::Limited(limited)
     }
 
     /// What is left to who is limited: an answer that his own network has had before.

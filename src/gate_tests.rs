@@ -44,6 +44,7 @@ pub(super) fn house() -> House {
     let gate = Arc::new(Gate::new(Parts {
         authenticators: Authenticators::new(Arc::clone(&htpasswd)),
         pool: Arc::clone(&pool),
+        policy: Arc::default(),
         cache: cache::Limits {
             accepted_max: 100,
             accepted_idle: 10 * minute,
@@ -76,12 +77,12 @@ impl House {
             let subrequest = Subrequest {
                 authorization: Header::Once(header.as_bytes()),
                 real_ip: Header::Once(from.as_bytes()),
-                peer: None,
+                ..Subrequest::default()
             };
             let opened = gate.open(&subrequest, &mut memo.lock().unwrap());
             let verdict = match opened {
                 Opened::Settled(verdict) => verdict,
-                Opened::Checking(check) => check.verdict().await,
+                Opened::Checking(check) => check.verdict(&subrequest).await,
             };
             format!("{} {}", verdict.name(), verdict.reason()).trim().to_owned()
         });
@@ -217,7 +218,7 @@ fn is_noted(house: &House, password: &str, from: &str) -> bool {
     let subrequest = Subrequest {
         authorization: Header::Once(header.as_bytes()),
         real_ip: Header::Once(from.as_bytes()),
-        peer: None,
+        ..Subrequest::default()
     };
     let sight = house.gate.sight(&subrequest).unwrap();
     house.gate.recall(&sight, &house.memo.lock().unwrap()).is_some()

@@ -42,6 +42,9 @@ pub struct Front {
     pub header_bytes: usize,
     /// Whether allowed requests are logged.
     pub log_allowed: bool,
+    /// Whether there is a policy, which has to know what the client asks for. It may change, but not
+    /// come and go.
+    pub has_policy: bool,
 }
 
 impl Front {

@@ -68,6 +68,12 @@ pub struct Metrics {
     pub htpasswd_reload_failures: Counter,
     /// 1 while the file on disk can't be used and the last good one is in force.
     pub htpasswd_stale: Gauge,
+    /// Changes of the policy and group files that were taken.
+    pub policy_reloads: Counter,
+    /// Changes of them that could not be taken.
+    pub policy_reload_failures: Counter,
+    /// How many of the two are in force as they were last good.
+    pub policy_stale: Gauge,
     /// Refusals that were not logged, to spare the disk.
     pub log_suppressed: Counter,
 }
@@ -126,6 +132,17 @@ impl Metrics {
             self.htpasswd_reload_failures.clone(),
         );
         r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_stale.clone());
+        r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
+        r.register(
+            "policy_reload_failures",
+            "Policy and group files that could not be taken",
+            self.policy_reload_failures.clone(),
+        );
+        r.register(
+            "policy_stale",
+            "Policy and group files not in force as they are",
+            self.policy_stale.clone(),
+        );
         r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;

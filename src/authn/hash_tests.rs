@@ -51,7 +51,8 @@ fn every_format_takes_its_password_and_no_other() {
 fn a_damaged_hash_is_refused_by_name() {
     let bcrypt = |cost: &str| format!("$2y${cost}$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK");
     let argon2 = |rest: &str| format!("$argon2id$v=19${rest}");
-    let long = "09//TONOU3oZUKsqyfMaojRq9pLVmRmlz2sFoHfCgcM";
+    // As long as argon2's digest, and as those of $5$ and $y$, whose last character has four bits.
+    let long = "09//TONOU3oZUKsqyfMaojRq9pLVmRmlz2sFoHfCgcA";
     let cases: Vec<(String, FormatFault)> = vec![
         (String::new(), FormatFault::Empty),
         ("$2y$".into(), FormatFault::BcryptDamaged),
@@ -64,7 +65,11 @@ fn a_damaged_hash_is_refused_by_name() {
         ("$apr1$".into(), FormatFault::Md5CryptDamaged("$apr1$")),
         ("$apr1$abc$x".into(), FormatFault::Md5CryptDamaged("$apr1$")),
         ("$1$123456789$FBwExRW4dCc8aL.OvjpIE1".into(), FormatFault::Md5CryptDamaged("$1$")),
+        ("$1$12345678$FBwExRW4dCc8aL.OvjpIEz".into(), FormatFault::Md5CryptDamaged("$1$")),
         ("$5$".into(), FormatFault::ShaCryptDamaged),
+        (format!("$5$salt${}z", "a".repeat(42)), FormatFault::ShaCryptDamaged),
+        (format!("$6$salt${}2", "a".repeat(85)), FormatFault::ShaCryptDamaged),
+        (format!("$y$j75$WjM61OBMG1PVFjpKnAQ9j0${}z", "a".repeat(42)), FormatFault::YescryptDamaged),
         ("$6$salt$short".into(), FormatFault::ShaCryptDamaged),
         (format!("$5$rounds=999$salt${long}"), FormatFault::ShaCryptRounds(999)),
         (format!("$5$rounds=999999999$salt${long}"), FormatFault::ShaCryptRounds(999_999_999)),

@@ -3,29 +3,85 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{complain, say};
+use super::{complain, expect, explain, say};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
-use crate::authn::htpasswd::source::{FileFault, Source};
+use crate::authn::htpasswd::source::{FileFault, usable};
+use crate::gate::policy::reload::FILE_MAX;
+use crate::gate::policy::rules::Registries;
+use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;
+use crate::watch::Source;
+
+/// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
+/// ever after if that is not refused).
+const ANYONE: &str = "a grant to anyone is for curl, skopeo --no-creds and browsers; docker and podman ask /v2/ first, are challenged there, and give up without a log-in. For anonymous docker pulls the registry's token protocol is needed";
 
 /// From which difference of bcrypt costs on `check` speaks of it: eight times the work.
 const SPREAD: u8 = 3;
 
-/// Checks, tells, and returns 1 where something is wrong.
-pub(super) fn run(settings: &Settings) -> ExitCode {
+/// Checks, tells, and returns 1 where something is wrong. `expectations` is a file of what the policy
+/// should say.
+pub(super) fn run(settings: &Settings, expectations: Option<&str>) -> ExitCode {
+    // All of it, so that every fault is told at once.
+    let users = if settings.htpasswd.is_some() || expectations.is_none() { users(settings) } else { true };
+    let policy = policy(settings, expectations);
+    if users && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
+    let policy = match explain::policy(settings) {
+        Ok(policy) => policy,
+        Err(faults) => {
+            faults.iter().for_each(|fault| say(fault));
+            return false;
+        }
+    };
+    if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy) {
+        say(&format!(
+            "{}: rules: {}; users in groups: {}",
+            path.display(),
+            rules.all().len(),
+            policy.groups().users()
+        ));
+        for group in rules.groups().into_iter().filter(|group| !policy.groups().has(group)) {
+            say(&format!(
+                "{}: note: nobody is in the group {}, which a rule names",
+                path.display(),
+                shown(group)
+            ));
+        }
+        if rules.grants_to_anyone() && *rules.registries() != Registries::All(false) {
+            say(&format!("{}: note: {ANYONE}", path.display()));
+        }
+    }
+    let Some(path) = expectations else { return true };
+    let source = Source { path: path.into(), max_bytes: FILE_MAX };
+    let text = match source.read() {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(fault) => {
+            complain(&fault.to_string());
+            return false;
+        }
+    };
+    let (met, faults) = expect::check(&policy, settings.policy.as_deref(), path, &text);
+    faults.iter().for_each(|fault| say(fault));
+    say(&format!("{path}: as expected: {met}; otherwise: {}", faults.len()));
+    faults.is_empty()
+}
+
+fn users(settings: &Settings) -> bool {
     let Some(path) = settings.htpasswd.clone() else {
         complain(&StartError::NoAuthenticator.to_string());
-        return ExitCode::FAILURE;
+        return false;
     };
     let source = Source { path: path.clone(), max_bytes: settings.htpasswd_max_bytes };
     match check(&source, &path, settings.htpasswd_allow) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(whole) => whole,
         Err(fault) => {
             complain(&fault.to_string());
-            ExitCode::FAILURE
+            false
         }
     }
 }
@@ -44,7 +100,7 @@ fn check(source: &Source, path: &Path, allowed: Allowed) -> Result<bool, FileFau
     if parsed.faults.len() >= FAULTS_MAX {
         say(&format!("{name}: there may be more; only the first {FAULTS_MAX} are listed"));
     }
-    source.parse(text, &rules)?;
+    usable(source, text, &rules)?;
     notes(&parsed.users, path);
     let bad = parsed.faults.iter().filter(|fault| fault.costs_the_line).count();
     let users = parsed.users.len() - parsed.users.bad_lines();

@@ -6,7 +6,8 @@ use std::time::Instant;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 use super::complain;
-use crate::server::{Server, Signals, StartError};
+use crate::server::signals::Signals;
+use crate::server::{Server, StartError};
 use crate::settings::Settings;
 use crate::telemetry;
 

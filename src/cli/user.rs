@@ -12,12 +12,12 @@ use crate::authn::hash::{self, Format};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
 use crate::authn::htpasswd::file::{Rules, parse};
-use crate::authn::htpasswd::source::Source;
 use crate::authn::htpasswd::write::Writer;
 use crate::gate::credentials::{PASSWORD_MAX, is_password};
 use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;
+use crate::watch::Source;
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
 /// some 70 ms, once for each user and restart.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::flight::{Boarding, Question, land};
 use super::throttle::Ticket;
 use super::verdict::{Limited, Refusal, Verdict};
-use super::{BUSY_WAIT, Gate};
+use super::{BUSY_WAIT, Gate, Subrequest};
 use crate::authn::Outcome;
 use crate::authn::pool::Asker;
 use crate::identity::Identity;
@@ -25,11 +25,11 @@ impl Check {
         Self { gate, ticket, asker, question }
     }
 
-    /// Has the password checked, and judges.
-    pub async fn verdict(self) -> Verdict {
+    /// Has the password checked, and judges the request that it came with.
+    pub async fn verdict(self, request: &Subrequest<'_>) -> Verdict {
         let gate = Arc::clone(&self.gate);
         match self.identity().await {
-            Ok(identity) => gate.admit(identity),
+            Ok(identity) => gate.admit(identity, request),
             Err(refusal) => refusal,
         }
     }

@@ -1,32 +1,136 @@
 //! What an identity may do. A [`Grant`] is made here and nowhere else, and an allowed request can
 //! be answered only from one.
 //!
-//! So far no rule can be written down, and without any every identity is admitted.
+//! Without a policy every identity is admitted. With one, nothing is that no `[[grant]]` names;
+//! grants add up, in any order, and a `[[deny]]` wins over all of them. The policy is judged on
+//! every request, after the cache: a change of it, or of a group, is in force with the next one.
+//!
+//! What is judged is what the client asked for and what the backend will do. A request that two
+//! readers could take for two things is refused ([`registry`], [`site`]).
+
+pub mod explain;
+pub mod glob;
+pub mod grammar;
+pub mod groups;
+pub mod index;
+pub mod query;
+pub mod read;
+pub mod registry;
+pub mod reload;
+pub mod rule;
+pub mod rules;
+pub mod site;
+mod value;
 
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use self::groups::Groups;
+use self::reload::Content;
+use self::rule::Subject;
+use self::rules::{Asking, Judgement, Rules};
+use super::Subrequest;
+use super::verdict::Denied;
+use crate::gate::credentials::Header;
 use crate::identity::Identity;
 
 /// The proof that the policy permits a request, and whose it is.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    identity: Arc<Identity>,
+    identity: Option<Arc<Identity>>,
+    groups: Box<[u8]>,
+    uri: Option<String>,
 }
 
 impl Grant {
-    /// Who is admitted.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    /// Who is admitted; `None` where the policy permits it to anyone, and nobody said who he is.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
+    /// The identity's groups, with commas between them.
+    pub fn groups(&self) -> &[u8] {
+        &self.groups
+    }
+
+    /// What the backend must be asked for instead, where that is not what the client asked for.
+    pub fn uri(&self) -> Option<&str> {
+        self.uri.as_deref()
     }
 }
 
-/// The rules.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Policy;
+/// The rules and the groups in force.
+#[derive(Debug, Default)]
+pub struct Policy {
+    rules: ArcSwapOption<Rules>,
+    groups: ArcSwap<Groups>,
+}
 
 impl Policy {
-    /// Judges one request of `identity`'s.
-    pub fn authorize(self, identity: Arc<Identity>) -> Grant {
-        Grant { identity }
+    /// Puts other rules or groups in force. Each request is judged by the old ones or by the new ones.
+    pub fn replace(&self, content: Content) {
+        match content {
+            Content::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
+            Content::Groups(groups) => self.groups.store(Arc::new(groups)),
+        }
     }
+
+    /// The rules in force, if there are any.
+    pub fn rules(&self) -> Option<Arc<Rules>> {
+        self.rules.load_full()
+    }
+
+    /// The groups in force.
+    pub fn groups(&self) -> Arc<Groups> {
+        self.groups.load_full()
+    }
+
+    /// Judges one request of `identity`'s, or of nobody's.
+    pub fn authorize(
+        &self,
+        identity: Option<Arc<Identity>>,
+        request: &Subrequest<'_>,
+    ) -> Result<Grant, Denied> {
+        let user = identity.as_ref().map(|identity| identity.user.as_bytes());
+        let groups = self.groups.load();
+        let membership = user.map(|user| groups.of(user));
+        let rules = self.rules.load();
+        let uri = match &*rules {
+            None if identity.is_some() => None,
+            None => return Err(Denied::NotPermitted(Box::default())),
+            Some(rules) => {
+                let of: Vec<&[u8]> =
+                    membership.into_iter().flat_map(|m| m.groups.iter().map(|group| &**group)).collect();
+                // nginx's own address is not the client's: who is not named is in no network.
+                let client = match request.real_ip {
+                    Header::Absent => None,
+                    _ => request.client()?,
+                };
+                let subject = Subject { user, groups: &of, client };
+                match rules.judge(&subject, &asking(request)?) {
+                    Judgement::Allowed { uri } => uri,
+                    Judgement::Refused(refused) => return Err(Denied::NotPermitted(refused)),
+                }
+            }
+        };
+        let groups = membership.map(|membership| membership.joined.clone()).unwrap_or_default();
+        Ok(Grant { identity, groups, uri })
+    }
+}
+
+/// What the proxy said of the request. With a policy, all of it has to be there, once.
+fn asking<'r>(request: &Subrequest<'r>) -> Result<Asking<'r>, Denied> {
+    let text = |header: Header<'r>| match header {
+        Header::Once(bytes) => std::str::from_utf8(bytes).map_err(|_| Denied::Incomplete),
+        Header::Absent | Header::Unclear => Err(Denied::Incomplete),
+    };
+    let content_type = text(request.content_type)?.strip_prefix("ct:").ok_or(Denied::Incomplete)?;
+    Ok(Asking {
+        method: text(request.method)?,
+        uri: text(request.uri)?,
+        host: text(request.host)?,
+        content_type,
+        rewrites: request.rewrites,
+    })
 }

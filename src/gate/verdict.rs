@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use super::policy::Grant;
+use super::policy::registry::Actions;
+use super::policy::rules::Refused;
 use crate::authn::Trouble;
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
@@ -35,12 +37,37 @@ pub enum Refusal {
 }
 
 /// Why a request is forbidden.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
+    /// The policy does not permit it.
+    NotPermitted(Box<Refused>),
     /// A header of the proxy's is missing, doubled or can't be read.
     Incomplete,
     /// The peer is not one that may ask.
     Untrusted,
+}
+
+impl Denied {
+    /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
+    pub fn detail(&self) -> String {
+        let Self::NotPermitted(refused) = self else { return String::new() };
+        match refused.unreadable {
+            Some(why) => why.to_owned(),
+            None => self.scope().unwrap_or_default(),
+        }
+    }
+
+    /// What was not permitted in a registry, as its token protocol writes it (distribution's
+    /// token/scope.md): `repository:team/app:pull,push`.
+    pub fn scope(&self) -> Option<String> {
+        let Self::NotPermitted(refused) = self else { return None };
+        let actions: Vec<&str> = refused.actions.names().collect();
+        match &refused.repository {
+            Some(name) => Some(format!("repository:{name}:{}", actions.join(","))),
+            None if refused.actions == Actions::CATALOG => Some("registry:catalog:*".to_owned()),
+            None => None,
+        }
+    }
 }
 
 /// Why there is no answer now, and when to ask again.
@@ -72,6 +99,7 @@ impl Verdict {
             Self::Challenge(Refusal::Malformed) => "malformed",
             Self::Challenge(Refusal::Scheme) => "scheme",
             Self::Challenge(Refusal::Wrong) => "wrong",
+            Self::Forbid(Denied::NotPermitted(_)) => "denied",
             Self::Forbid(Denied::Incomplete) => "incomplete",
             Self::Forbid(Denied::Untrusted) => "untrusted",
             Self::Limited(Limited::Throttled(_)) => "throttled",

@@ -9,10 +9,10 @@ use actix_web::dev::Response;
 use super::peer::Peer;
 use super::subrequest::Headers;
 use super::{Front, reply};
-use crate::gate::Opened;
 use crate::gate::check::Check;
 use crate::gate::memo::Memo;
-use crate::gate::verdict::Verdict;
+use crate::gate::verdict::{Denied, Verdict};
+use crate::gate::{Opened, Subrequest};
 
 /// The answer, or the check that has to be waited for.
 pub(super) enum Answer {
@@ -24,7 +24,7 @@ pub(super) enum Answer {
 
 /// Answers one subrequest as far as that can be done without waiting.
 pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
-    let subrequest = Headers::of(front, &request).subrequest(request.conn_data::<Peer>());
+    let subrequest = read(front, &request);
     let verdict = match subrequest.map(|subrequest| front.gate.open(&subrequest, memo)) {
         Ok(Opened::Checking(check)) => return Answer::Later(check, request),
         Ok(Opened::Settled(verdict)) => verdict,
@@ -35,8 +35,15 @@ pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
 
 /// Waits for a check, and answers.
 pub(super) async fn wait(front: Arc<Front>, check: Box<Check>, request: Request) -> Response<BoxBody> {
-    let verdict = check.verdict().await;
+    let verdict = match read(&front, &request) {
+        Ok(subrequest) => check.verdict(&subrequest).await,
+        Err(denied) => Verdict::Forbid(denied),
+    };
     close(&front, &request, &verdict)
+}
+
+fn read<'r>(front: &Front, request: &'r Request) -> Result<Subrequest<'r>, Denied> {
+    Headers::of(front, request).subrequest(request.conn_data::<Peer>(), front.has_policy)
 }
 
 fn close(front: &Front, request: &Request, verdict: &Verdict) -> Response<BoxBody> {

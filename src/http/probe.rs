@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::reply;
-use crate::authn::htpasswd::reload::Freshness;
+use crate::watch::Freshness;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -14,13 +14,14 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 #[derive(Debug)]
 pub struct Readiness {
     draining: AtomicBool,
-    htpasswd: Arc<Freshness>,
+    /// Of each file that is reloaded.
+    files: Vec<Arc<Freshness>>,
 }
 
 impl Readiness {
     /// Ready: there is no listener before the first load.
-    pub fn new(htpasswd: Arc<Freshness>) -> Self {
-        Self { draining: AtomicBool::new(false), htpasswd }
+    pub fn new(files: Vec<Arc<Freshness>>) -> Self {
+        Self { draining: AtomicBool::new(false), files }
     }
 
     /// From now on, 503.
@@ -43,7 +44,7 @@ pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     if readiness.draining.load(Ordering::Acquire) {
         return reply::text(false, PLAIN, "draining\n".into());
     }
-    match readiness.htpasswd.degraded() {
+    match readiness.files.iter().find_map(|file| file.degraded()) {
         None => reply::text(true, PLAIN, "ready\n".into()),
         Some(why) => {
             reply::text(true, PLAIN, format!("ready, degraded: {why}; the last good one is in force\n"))

@@ -133,7 +133,7 @@ impl Line {
         };
         let peer = request.conn_data::<Peer>();
         // Of an untrusted peer's headers none is believed; the address is its own.
-        let client = match headers.subrequest(peer) {
+        let client = match headers.subrequest(peer, false) {
             Ok(subrequest) => subrequest.client().ok().flatten(),
             Err(_) => peer.and_then(|peer| peer.address),
         };
@@ -153,12 +153,16 @@ impl Line {
 
     fn write(&self, verdict: &Verdict, suppressed: u64) {
         let (name, reason) = (verdict.name(), verdict.reason());
+        let detail = if let Verdict::Forbid(denied) = verdict { denied.detail() } else { String::new() };
+        // Left out of the line where there is none.
+        let detail = Some(&*detail).filter(|detail| !detail.is_empty());
         let Self { user, client, network, method, host, path, request_id } = self;
         macro_rules! line {
             ($level:ident, $text:literal) => {
                 tracing::$level!(
                     verdict = name,
                     reason,
+                    detail,
                     user,
                     client,
                     network,

@@ -24,6 +24,10 @@ const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
 const X_AUTH_BY: HeaderName = HeaderName::from_static("x-auth-by");
 const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+/// What the policy does not permit, as the registry's token protocol writes it.
+const X_AUTH_SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
+/// What the backend must be asked for instead.
+const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
@@ -50,7 +54,13 @@ pub(super) fn reply(verdict: &Verdict, challenge: &Challenge, id: Option<&Header
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge.0.clone());
             response
         }
-        Verdict::Forbid(_) => refuse(StatusCode::FORBIDDEN, verdict.reason()),
+        Verdict::Forbid(denied) => {
+            let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
+            if let Some(scope) = denied.scope().and_then(|scope| HeaderValue::try_from(scope).ok()) {
+                response.headers_mut().insert(X_AUTH_SCOPE, scope);
+            }
+            response
+        }
         Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)) => {
             let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
             response.headers_mut().insert(RETRY_AFTER, seconds(*wait));
@@ -68,14 +78,19 @@ pub(super) fn reply(verdict: &Verdict, challenge: &Challenge, id: Option<&Header
 /// Admits. Every identity header is there, empty where there is nothing to say: a client's own
 /// copy must find its place taken.
 fn allow(grant: &Grant) -> Result<Response<BoxBody>, InvalidHeaderValue> {
-    let identity = grant.identity();
-    let user = HeaderValue::from_bytes(identity.user.as_bytes())?;
-    let by = HeaderValue::from_str(&identity.by)?;
+    let (user, by) =
+        grant.identity().map_or((&b""[..], ""), |identity| (identity.user.as_bytes(), &identity.by));
+    let (user, by) = (HeaderValue::from_bytes(user)?, HeaderValue::from_str(by)?);
+    let groups = HeaderValue::from_bytes(grant.groups())?;
+    let uri = grant.uri().map(HeaderValue::from_str).transpose()?;
     let mut response = Response::new(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(X_AUTH_USER, user);
-    headers.insert(X_AUTH_GROUPS, HeaderValue::from_static(""));
+    headers.insert(X_AUTH_GROUPS, groups);
     headers.insert(X_AUTH_BY, by);
+    if let Some(uri) = uri {
+        headers.insert(X_UPSTREAM_URI, uri);
+    }
     Ok(response)
 }
 

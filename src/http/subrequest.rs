@@ -21,6 +21,11 @@ pub(super) const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-orig
 /// `$host`.
 pub(super) const X_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-original-host");
 
+/// `ct:$content_type`, so that an empty one and a missing header differ.
+const X_ORIGINAL_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-original-content-type");
+/// `yes` from a template that asks the backend for what `X-Upstream-URI` says.
+const X_AUTH_REWRITE: HeaderName = HeaderName::from_static("x-auth-rewrite");
+
 /// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
 const REQUEST_ID_MAX: usize = 128;
 
@@ -49,11 +54,23 @@ impl<'r> Headers<'r> {
         }
     }
 
-    /// Reads what the gate needs to know, from a peer that may say it.
-    pub(super) fn subrequest(self, peer: Option<&Peer>) -> Result<Subrequest<'r>, Denied> {
+    /// Reads what the gate needs to know, from a peer that may say it. What only a policy asks for is
+    /// read only `for_policy`: it costs as much as all the rest.
+    pub(super) fn subrequest(self, peer: Option<&Peer>, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
         let peer = peer.filter(|peer| peer.trusted).ok_or(Denied::Untrusted)?;
         let (authorization, real_ip) = (self.one(&AUTHORIZATION), self.one(&X_REAL_IP));
-        Ok(Subrequest { authorization, real_ip, peer: peer.address })
+        let subrequest = Subrequest { authorization, real_ip, peer: peer.address, ..Subrequest::default() };
+        if !for_policy {
+            return Ok(subrequest);
+        }
+        Ok(Subrequest {
+            method: self.one(&X_ORIGINAL_METHOD),
+            uri: self.one(&X_ORIGINAL_URI),
+            host: self.one(&X_ORIGINAL_HOST),
+            content_type: self.one(&X_ORIGINAL_CONTENT_TYPE),
+            rewrites: self.one(&X_AUTH_REWRITE) == Header::Once(b"yes"),
+            ..subrequest
+        })
     }
 
     /// What is echoed as `X-Request-ID`.

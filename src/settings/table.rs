@@ -70,6 +70,13 @@ pub const SETTINGS: &[Setting] = &[
     }),
     setting!("htpasswd", "FILE", "", "the htpasswd file", |s, t| value::path(t)
         .map(|v| s.htpasswd = Some(v))),
+    setting!("policy", "FILE", "", "who may do what; without it every user may do everything", |s, t| {
+        value::path(t).map(|v| s.policy = Some(v))
+    }),
+    setting!("groups", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| value::path(
+        t
+    )
+    .map(|v| s.groups = Some(v))),
     setting!(many "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
         s.trusted_peers.push(value::network(t)?);
         Ok(())

@@ -16,6 +16,7 @@ mod differential;
 mod limits;
 mod nginx;
 mod oracle;
+mod policy;
 mod random;
 mod reload;
 mod start;

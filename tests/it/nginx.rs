@@ -8,10 +8,12 @@ mod container;
 mod faults;
 mod foreign;
 mod headers;
+mod judged;
 mod moving;
 mod registry;
 mod site;
 mod start;
+mod team;
 mod tls;
 
 use std::net::SocketAddr;

@@ -20,6 +20,12 @@ const DIGEST_LENGTH: usize = 22;
 
 const ITOA64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/// Whether the last character of a crypt(3) digest can be its last: it holds `bits` bits. No password has a
+/// digest that ends otherwise.
+pub(super) fn can_end(digest: &[u8], bits: u32) -> bool {
+    digest.last().is_some_and(|last| ITOA64.iter().take(1 << bits).any(|known| known == last))
+}
+
 /// The magic, the salt and the encoded digest of a text.
 fn parts(text: &[u8]) -> Option<(&'static [u8], &[u8], &[u8])> {
     let magic = [APR1, MD5].into_iter().find(|magic| text.starts_with(magic))?;
@@ -27,7 +33,7 @@ fn parts(text: &[u8]) -> Option<(&'static [u8], &[u8], &[u8])> {
     let dollar = rest.iter().position(|b| *b == b'$')?;
     let (salt, digest) = rest.split_at_checked(dollar)?;
     let digest = digest.strip_prefix(b"$")?;
-    let fits = salt.len() <= SALT_MAX && digest.len() == DIGEST_LENGTH;
+    let fits = salt.len() <= SALT_MAX && digest.len() == DIGEST_LENGTH && can_end(digest, 2);
     (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((magic, salt, digest))
 }
 

@@ -4,6 +4,7 @@ use sha_crypt::password_hash::Error;
 use sha_crypt::{Params, PasswordVerifier, ShaCrypt, sha256_crypt, sha512_crypt};
 
 use super::FormatFault;
+use super::md5_crypt::can_end;
 
 /// Rounds where the text names none.
 const ROUNDS_DEFAULT: u32 = 5000;
@@ -30,6 +31,14 @@ impl Variant {
             Self::Sha512 => 86,
         }
     }
+
+    /// Of the digest, in its last character.
+    fn last_bits(self) -> u32 {
+        match self {
+            Self::Sha256 => 4,
+            Self::Sha512 => 2,
+        }
+    }
 }
 
 /// The rounds of a well-formed text, whose first three characters were recognised.
@@ -48,7 +57,10 @@ pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> 
     let digest = next()?;
     let crypt64 = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'));
     let salt_fits = (1..=SALT_MAX).contains(&salt.len()) && crypt64(salt);
-    if !salt_fits || digest.len() != variant.digest_length() || !crypt64(digest) || fields.next().is_some() {
+    let digest_fits = digest.len() == variant.digest_length()
+        && crypt64(digest)
+        && can_end(digest.as_bytes(), variant.last_bits());
+    if !salt_fits || !digest_fits || fields.next().is_some() {
         return Err(FormatFault::ShaCryptDamaged);
     }
     if !(Params::ROUNDS_MIN..=ROUNDS_MAX).contains(&rounds) {

@@ -3,6 +3,7 @@
 use yescrypt::password_hash::Error;
 use yescrypt::{Mode, Params, PasswordVerifier, Yescrypt, yescrypt};
 
+use super::md5_crypt::can_end;
 use super::{FormatFault, MEMORY_MAX_KIB};
 
 /// The characters of the digest. The crate would compare however few there are.
@@ -46,6 +47,7 @@ pub(super) fn cost(text: &[u8]) -> Result<Cost, FormatFault> {
         || digest.len() != DIGEST_LENGTH
         || !crypt64(salt)
         || !crypt64(digest)
+        || !can_end(digest.as_bytes(), 4)
     {
         return Err(damaged);
     }

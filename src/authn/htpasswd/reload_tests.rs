@@ -4,6 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::clock::Clock;
+use crate::watch::COMPARE_EVERY;
 
 const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
@@ -114,7 +116,7 @@ fn an_empty_file_counts_once_it_has_been_empty_for_five_seconds() {
 fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
     let mut desk = desk(ALICE);
     fs::write(&desk.path, BOB).unwrap();
-    desk.reloader.stamp = desk.reloader.source.stamp();
+    desk.reloader.watch.believe();
     desk.look();
     assert!(desk.knows("alice"));
     desk.clock.advance(COMPARE_EVERY);
@@ -142,13 +144,13 @@ fn after_a_failed_read_the_same_file_is_read_again_at_the_next_look() {
     fs::write(&desk.path, BOB).unwrap();
     let before = fs::metadata(&desk.path).unwrap();
     // What a lack of file descriptors looks like: the stamp can be had, the content can't.
-    desk.reloader.stamp = desk.reloader.source.stamp();
-    let unread = desk.reloader.source.clone();
-    desk.reloader.source.max_bytes = 1;
+    desk.reloader.watch.believe();
+    let whole = desk.reloader.watch.source().max_bytes;
+    desk.reloader.watch.source_mut().max_bytes = 1;
     desk.clock.advance(COMPARE_EVERY);
     desk.look();
     assert!(desk.degraded().is_some());
-    desk.reloader.source = unread;
+    desk.reloader.watch.source_mut().max_bytes = whole;
     desk.look();
     desk.look();
     assert!(desk.knows("bob"));

@@ -81,3 +81,31 @@ fn a_foreign_answerer_behind_a_balancer_in_ones_own_words() {
     let answer = nginx.ask(&Request::get("/page"));
     assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Registry\", charset=\"UTF-8\""));
 }
+
+#[test]
+fn a_location_that_does_not_use_what_doorward_permits_is_refused_the_mount() {
+    let rules = "[[grant]]\nusers = [\"alice\"]\nrepositories = [\"a/**\"]\nactions = [\"pull\", \"push\"]\n";
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
+    std::fs::write(dir.path().join("policy.toml"), rules).unwrap();
+    let policy = dir.path().join("policy.toml").display().to_string();
+    let doorward = Doorward::start_in(dir, &["--policy", &policy]);
+    let backend = Upstream::start(&empty("202 Accepted"));
+    let raw = "location ^~ /v2/a/raw/ { proxy_pass http://doorward_backend; include doorward/doorward-registry-proxy.conf; }";
+    let mine = "location ^~ /v2/a/mine/ { auth_request_set $mine $upstream_status; set $doorward_rewrites yes; proxy_pass http://doorward_backend$doorward_uri; include doorward/doorward-registry-proxy.conf; }";
+    let server = format!("include doorward/doorward-registry.conf; {raw} {mine}");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let nginx = Nginx::by_hand(Image::with(&lines(&doorward, &backend, HTTP, address, &server)), address);
+    let mount = |name: &str| {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let uri = format!("/v2/a/{name}/blobs/uploads/?mount={digest}&from=secret/app");
+        nginx.ask(&alice(Request::new("POST", &uri).body(""))).status
+    };
+    assert_eq!(mount("raw"), 403, "it would have made the mount");
+    for name in ["x", "mine"] {
+        assert_eq!(mount(name), 202, "{name}");
+        let received = backend.received();
+        assert!(received.contains(&format!("POST /v2/a/{name}/blobs/uploads/ HTTP/1.1\r\n")), "{received}");
+    }
+    assert!(!backend.received().contains("from="), "{}", backend.received());
+}

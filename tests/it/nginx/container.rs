@@ -112,7 +112,7 @@ fn an_unknown_setting_is_an_error_and_those_of_kubernetes_are_passed_over() {
 }
 
 #[test]
-fn a_value_that_would_be_more_than_a_value_does_not_reach_the_configuration() {
+fn ingress_nginx_cve_2025_24514_and_cve_2026_1580_a_value_that_would_be_more_than_a_value_does_not_get_in() {
     let harmful =
         ["a;b:80", "a{b:80", "a}:80", "a b:80", "a\nb:80", "a\"b:80", "a'b:80", "$host:80", "a\\b:80"];
     for name in ["BACKEND", "AUTH", "SERVER_NAME", "LISTEN", "REAL_IP_FROM", "RESOLVER", "KIND", "PROTO"] {

@@ -46,6 +46,7 @@ fn doorward_is_told_what_the_client_asked_for_and_nothing_that_the_client_says_o
         .header("X-Forwarded-Prefix", "/public")
         .header("X-Request-ID", "forged")
         .header("X-Auth-User", "root")
+        .header("X-Auth-Rewrite", "no")
         .header("X_Real_IP", "192.0.2.66")
         .header("X.Real.IP", "192.0.2.66")
         .header("Cookie", "session=1")
@@ -61,6 +62,7 @@ fn doorward_is_told_what_the_client_asked_for_and_nothing_that_the_client_says_o
         ("x-original-method", "PUT"),
         ("x-original-host", "registry.test"),
         ("x-original-content-type", "ct:text/plain"),
+        ("x-auth-rewrite", "yes"),
         ("x-real-ip", "127.0.0.1"),
         ("x-forwarded-proto", "http"),
     ];

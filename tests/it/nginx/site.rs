@@ -78,3 +78,33 @@ fn a_large_upload_with_a_length_goes_through_pitfall_p1() {
     // The answer may come before the last of it has arrived.
     eventually("the site has all of it", || (upstream.received().len() > 2 << 20).then_some(()));
 }
+
+#[test]
+fn a_refusal_is_written_as_accept_wants_it() {
+    let (guarded, _doorward, _upstream) = site();
+    for (accept, content_type, part) in [
+        ("*/*", "text/plain", "Authentication is required.\n"),
+        (
+            "application/json, text/plain, */*",
+            "application/json",
+            "{\"status\":401,\"message\":\"Authentication is required.\"}",
+        ),
+        (
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/html",
+            "<h1>Authentication required</h1>",
+        ),
+        ("_html", "text/plain", "Authentication is required.\n"),
+        ("text/html\r\nAccept: application/json", "text/html", "<h1>Authentication required</h1>"),
+    ] {
+        let answer = guarded.ask(&Request::get("/").header("Accept", accept));
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (401, Some(content_type)),
+            "{accept}: {answer:?}"
+        );
+        assert!(answer.text().contains(part), "{accept}: {answer:?}");
+        assert!(answer.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Basic ")));
+        assert_eq!(guarded.ask(&alice(Request::get("/").header("Accept", accept))).status, 200);
+    }
+}

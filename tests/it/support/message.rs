@@ -15,6 +15,8 @@ pub(crate) const OF_DOORWARD: &[&str] = &[
     "x-auth-by",
     "x-auth-groups",
     "x-auth-reason",
+    "x-auth-scope",
+    "x-upstream-uri",
     "x-auth-user",
     "x-request-id",
 ];

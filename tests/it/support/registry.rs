@@ -1,46 +1,75 @@
-//! docker-registry with its storage in a temporary folder.
+//! docker-registry with its storage in a temporary folder, or in its memory.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::client::{Address, Client, OF_NGINX, Request};
+use super::client::{self, Address, Answer, Client, OF_NGINX, Request};
 use super::free_port;
 use super::process::{Process, program};
 
+/// The registry to test with: the one that `REGISTRY` names, or the machine's.
+fn registry() -> PathBuf {
+    let named = std::env::var_os("REGISTRY");
+    named.map_or_else(|| program("docker-registry", "docker-registry"), PathBuf::from)
+}
+
 pub(crate) struct Registry {
     // In this order: the process goes before its folder does.
-    _process: Process,
+    process: Process,
     _dir: TempDir,
     pub(crate) address: SocketAddr,
 }
 
 impl Registry {
     pub(crate) fn start() -> Self {
+        Self::start_as("warn", "filesystem: {rootdirectory: DIR/storage}")
+    }
+
+    /// One that tells in [`Registry::log`], as JSON, of each request what it does with it, down to
+    /// each file; 2.8 does, later ones tell no files. Its storage is its memory, since thousands of
+    /// uploads would wait for a disk.
+    pub(crate) fn start_telling() -> Self {
+        Self::start_as("debug", "inmemory: {}")
+    }
+
+    fn start_as(level: &str, storage: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the registry");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let config = dir.path().join("registry.yml");
-        let storage = dir.path().join("storage");
+        let storage = storage.replace("DIR", &dir.path().display().to_string());
         let text = format!(
-            "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: {{rootdirectory: \"{}\"}}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n  secret: of-a-test\n",
-            storage.display()
+            "version: 0.1\nlog: {{level: {level}, formatter: json, accesslog: {{disabled: true}}}}\nstorage:\n  {storage}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n  secret: of-a-test\n"
         );
         fs::write(&config, text).unwrap();
-        let mut command = Command::new(program("docker-registry", "docker-registry"));
+        let mut command = Command::new(registry());
         command.arg("serve").arg(&config);
         // It reads its settings from these too.
         for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REGISTRY_"))
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REGISTRY"))
         {
             command.env_remove(name);
         }
+        // Version 3 would send traces to a collector.
+        command.env("OTEL_TRACES_EXPORTER", "none");
         let mut process = Process::spawn(command, &dir.path().join("log"));
         process.ready("docker-registry is ready", |_| {
             let mut client = Client::connect(&Address::Tcp(address), OF_NGINX).ok()?;
             (client.try_ask(&Request::get("/v2/")).ok()?.status == 200).then_some(())
         });
-        Self { _process: process, _dir: dir, address }
+        Self { process, _dir: dir, address }
+    }
+
+    /// One request past nginx.
+    pub(crate) fn ask(&self, request: &Request) -> Answer {
+        client::ask(&Address::Tcp(self.address), OF_NGINX, request)
+    }
+
+    /// All it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
     }
 }

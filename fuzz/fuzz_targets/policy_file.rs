@@ -1,0 +1,62 @@
+//! The reader of policy files: whatever the text, there are rules or faults with their places; and what the
+//! index finds is what a look at every rule finds.
+
+#![no_main]
+
+use doorward::gate::policy::read::read;
+use doorward::gate::policy::registry::Actions;
+use doorward::gate::policy::rule::{Effect, Object, Subject};
+use doorward::gate::policy::rules::{Asking, Judgement, Rules};
+use libfuzzer_sys::fuzz_target;
+
+const NAMES: [&str; 4] = ["a", "a/b", "team/app", "ann/x/y"];
+
+/// Looks at all rules, one after the other.
+fn is_granted(rules: &Rules, subject: &Subject<'_>, host: &str, object: &Object<'_>) -> bool {
+    let mut granted = false;
+    for rule in rules.all() {
+        let applies = rule.applies(subject, host, object).unwrap_or_default();
+        if applies.common(Actions::PULL).is_empty() {
+            continue;
+        }
+        match rule.effect {
+            Effect::Grant => granted = true,
+            Effect::Deny => return false,
+        }
+    }
+    granted
+}
+
+fn check(rules: &Rules) {
+    let client = Some([10, 0, 0, 1].into());
+    for (user, groups) in [(None, &[][..]), (Some(&b"ann"[..]), &[&b"devs"[..]][..])] {
+        let subject = Subject { user, groups, client };
+        for host in ["registry.example.com", "www.example.com"] {
+            for name in NAMES {
+                let parts: Vec<&str> = name.split('/').collect();
+                let is_registry = rules.is_registry(host, true);
+                let (uri, object) = if is_registry {
+                    (format!("/v2/{name}/tags/list"), Object::Repository(&parts))
+                } else {
+                    (format!("/{name}"), Object::Path(&parts, "GET"))
+                };
+                let asking = Asking { method: "GET", uri: &uri, host, content_type: "", rewrites: is_registry };
+                let judged = matches!(rules.judge(&subject, &asking), Judgement::Allowed { .. });
+                assert_eq!(judged, is_granted(rules, &subject, host, &object), "{subject:?} {host} {uri}");
+                let explained = rules.explain(&subject, &asking);
+                assert_eq!(matches!(explained.judgement, Judgement::Allowed { .. }), judged);
+            }
+        }
+    }
+}
+
+fuzz_target!(|text: &str| {
+    match read(text) {
+        Ok(rules) => check(&rules),
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            let lines = text.split('\n').count();
+            assert!(faults.iter().all(|fault| (1..=lines).contains(&fault.line) && fault.column >= 1));
+        }
+    }
+});

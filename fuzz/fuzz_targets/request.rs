@@ -1,0 +1,103 @@
+//! The reader of a registry's requests, beside a model of what a registry makes of the same line: what is
+//! let through is about the repository that the registry acts on, and mounts from where it says.
+//!
+//! The input's lines: method, URI, content type.
+
+#![no_main]
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use doorward::gate::policy::registry::{Asked, Target, read};
+use doorward::gate::policy::site;
+use libfuzzer_sys::fuzz_target;
+use regex::Regex;
+
+/// The routes of the reference implementation, with its own, wider idea of a name. The first that fits
+/// counts; a name takes as much as it can.
+static ROUTES: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
+    const PART: &str = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+    const HOST: &str = "[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]+)?";
+    let name = format!("(?P<name>(?:{HOST}/)?{PART}(?:/{PART})*)");
+    let digest = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
+    let route = |kind, tail: &str| (kind, Regex::new(&format!("^/v2/{name}/{tail}$")).expect("a pattern"));
+    vec![
+        route("tags", "tags/list"),
+        route("manifests", &format!("manifests/(?:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}|{digest})")),
+        route("referrers", &format!("referrers/(?:{digest})")),
+        route("blobs", &format!("blobs/(?:{digest})")),
+        route("uploads", "blobs/uploads/"),
+        route("upload", "blobs/uploads/[a-zA-Z0-9_.=-]+"),
+    ]
+});
+
+/// Go's `url.ParseQuery` and `FormValue`: of several the first, what can't be decoded is passed over.
+fn form_value<'q>(query: &'q str, key: &str) -> Option<Cow<'q, str>> {
+    let decode = |text: &'q str| {
+        let whole = text.split('%').skip(1).all(|rest| {
+            rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        });
+        whole.then(|| form_urlencoded::parse(text.as_bytes()).next().map(|(key, _)| key).unwrap_or_default())
+    };
+    for pair in query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if let (Some(name), Some(value)) = (decode(name), decode(&value)) {
+            if name == key {
+                return Some(value);
+            }
+        }
+    }
+    None
+}
+
+fn query(uri: &str) -> &str {
+    uri.split_once('?').map_or("", |(_, query)| query)
+}
+
+fn check(asked: &Asked<'_>, method: &str, uri: &str) {
+    let path = uri.split('?').next().unwrap_or_default();
+    assert!(!path.contains('%') && !path.contains("//"), "the path is the one that is routed");
+    assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")));
+    let found = ROUTES.iter().find_map(|(kind, route)| Some((*kind, route.captures(path)?.name("name")?.as_str())));
+    match asked.target {
+        Target::Ping => assert_eq!((path, found), ("/v2/", None)),
+        Target::Catalog => assert_eq!((path, found), ("/v2/_catalog", None)),
+        Target::Repository(name) => assert_eq!(found.map(|(_, name)| name), Some(name), "{path}"),
+    }
+    // What the registry would mount, of this URI and of each that it may be asked for instead.
+    let mounts = |uri: &str| {
+        let starts = found.is_some_and(|(kind, _)| kind == "uploads") && method == "POST";
+        let query = query(uri);
+        let both = form_value(query, "mount").filter(|m| !m.is_empty()).and(form_value(query, "from"));
+        both.filter(|from| starts && !from.is_empty()).map(Cow::into_owned)
+    };
+    assert_eq!(mounts(uri), asked.source);
+    assert_eq!(mounts(&asked.stripped()), asked.source);
+    assert_eq!(mounts(&asked.without_mount()), None);
+    for uri in [asked.stripped(), asked.without_mount()] {
+        assert_eq!(form_value(query(&uri), "ns"), None);
+        assert_eq!(uri.split('?').next(), Some(path));
+    }
+    if asked.source.is_none() {
+        assert_eq!(form_value(query(&asked.stripped()), "mount"), None, "some mount without a source");
+    }
+}
+
+fuzz_target!(|input: &str| {
+    let mut lines = input.splitn(3, '\n');
+    let (Some(method), Some(uri)) = (lines.next(), lines.next()) else { return };
+    let content_type = lines.next().unwrap_or_default();
+    if let Ok(asked) = read(method, uri, content_type) {
+        check(&asked, method, uri);
+    }
+    if let Ok(segments) = site::segments(uri) {
+        // Nothing that a site could take for a way up, or for another way to write a slash.
+        assert!(segments.iter().all(|segment| !matches!(&**segment, "." | "..")));
+        assert!(segments.iter().all(|segment| !segment.contains(['/', '\\', ';', '\0'])));
+        assert!(segments.iter().rev().skip(1).all(|segment| !segment.is_empty()));
+        assert_eq!(segments.len(), uri.split('?').next().unwrap_or_default().matches('/').count());
+    }
+    if let Ok(host) = site::host(uri) {
+        assert_eq!(site::host(&host), Ok(Cow::Borrowed(&*host)), "what is canonical stays so");
+    }
+});

@@ -1,0 +1,153 @@
+//! `doorward check --expect FILE`: a policy's own tests, one a line.
+//!
+//! ```text
+//! # who   what                                                     allow or deny
+//! alice   push team/app                                            allow
+//! bob     push team/app                                            deny
+//! -       pull public/base                                         allow
+//! bob     catalog                                                  deny
+//! bob     GET /admin/ host=www.example.com from=10.0.0.7           deny
+//! ```
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::explain::{Asker, NOBODY, Told, asks_where, explain, rewrites};
+use crate::gate::policy::Policy;
+use crate::gate::policy::rules::{Asking, Judgement, Registries};
+use crate::gate::policy::site;
+
+/// A digest for requests that need one.
+const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Where a rule asks for none.
+const ANY_HOST: &str = "localhost";
+
+/// One line.
+struct Expectation {
+    asker: Asker,
+    what: String,
+    /// All of these, method and URI.
+    requests: Vec<(String, String)>,
+    /// Whether it is written as what is done in a registry.
+    in_registry: bool,
+    /// None given: any that will do.
+    host: Option<String>,
+    allowed: bool,
+}
+
+/// What there is to complain about, as `path:line: what`; and how many lines were as expected.
+pub(super) fn check(policy: &Policy, rules: Option<&Path>, path: &str, text: &str) -> (usize, Vec<String>) {
+    let (mut met, mut faults) = (0, Vec::new());
+    for (number, line) in (1..).zip(text.lines()) {
+        let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
+        if words.is_empty() {
+            continue;
+        }
+        match read(&words).and_then(|expectation| ask(policy, rules, &expectation)) {
+            Ok(()) => met += 1,
+            Err(what) => faults.push(format!("{path}:{number}: {what}")),
+        }
+    }
+    (met, faults)
+}
+
+fn read(words: &[&str]) -> Result<Expectation, String> {
+    let shape =
+        || "write WHO pull|push|delete REPOSITORY allow|deny, or WHO METHOD URI allow|deny".to_owned();
+    let [user, verb, rest @ .., expected] = words else { return Err(shape()) };
+    let allowed = match *expected {
+        "allow" => true,
+        "deny" => false,
+        _ => return Err(shape()),
+    };
+    let (options, objects): (Vec<&str>, Vec<&str>) =
+        rest.iter().partition(|word| word.starts_with("host=") || word.starts_with("from="));
+    let requests = match (*verb, objects.as_slice()) {
+        ("catalog", []) => vec![("GET", "/v2/_catalog".to_owned())],
+        ("pull", [name]) => {
+            vec![("GET", format!("/v2/{name}/manifests/x")), ("GET", format!("/v2/{name}/blobs/{DIGEST}"))]
+        }
+        ("push", [name]) => {
+            vec![("POST", format!("/v2/{name}/blobs/uploads/")), ("PUT", format!("/v2/{name}/manifests/x"))]
+        }
+        ("delete", [name]) => vec![("DELETE", format!("/v2/{name}/manifests/x"))],
+        (method, [uri]) if method.bytes().all(|b| b.is_ascii_uppercase()) => {
+            vec![(method, (*uri).to_owned())]
+        }
+        _ => return Err(shape()),
+    };
+    let mut host = None;
+    let mut from = None;
+    for option in options {
+        match option.split_once('=') {
+            Some(("host", name)) => host = Some(name.to_owned()),
+            Some((_, address)) => {
+                from =
+                    Some(address.parse::<IpAddr>().map_err(|_| format!("\"{address}\" is no IP address"))?);
+            }
+            None => return Err(shape()),
+        }
+    }
+    let requests = requests.into_iter().map(|(method, uri)| (method.to_owned(), uri)).collect();
+    let in_registry = verb.bytes().all(|b| b.is_ascii_lowercase());
+    let asker = Asker { user: (*user).to_owned(), from };
+    asker.check().map_err(|fault| format!("{user}: {fault}"))?;
+    let what = words.get(1..words.len() - 1).unwrap_or_default().join(" ");
+    Ok(Expectation { asker, what, requests, in_registry, host, allowed })
+}
+
+fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Result<(), String> {
+    let host = host(policy, expectation)?;
+    for (method, uri) in &expectation.requests {
+        let rewrites = rewrites(policy, &host, uri);
+        let asking = Asking { method, uri, host: &host, content_type: "", rewrites };
+        let explanation = explain(policy, &expectation.asker, &asking);
+        let unreadable = match explanation.as_ref().map(|explanation| &explanation.judgement) {
+            Some(Judgement::Refused(refused)) => refused.unreadable,
+            _ => None,
+        };
+        if let Some(why) = unreadable.filter(|_| expectation.in_registry) {
+            return Err(format!("{}: {why}", expectation.what));
+        }
+        let allowed = match &explanation {
+            Some(explanation) => matches!(explanation.judgement, Judgement::Allowed { .. }),
+            None => expectation.asker.user != NOBODY,
+        };
+        if allowed != expectation.allowed {
+            let told = Told::of(explanation.as_ref(), &expectation.asker, rules);
+            let rule =
+                if told.rules.is_empty() { String::new() } else { format!(" ({})", told.rules.join(", ")) };
+            let may = if allowed { "may, and should not" } else { "may not, and should" };
+            return Err(format!(
+                "{} {may}: {}; {}{rule}",
+                expectation.asker.user, expectation.what, told.why
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The host that is meant. An expectation that is met at one host or from one network, and not at another,
+/// has to say at which.
+fn host(policy: &Policy, expectation: &Expectation) -> Result<String, String> {
+    let Some(rules) = policy.rules() else { return Ok(ANY_HOST.to_owned()) };
+    if expectation.asker.from.is_none() && asks_where(policy, &expectation.asker) {
+        return Err(format!(
+            "{}: rules about {} ask where he is; add from=IP",
+            expectation.what, expectation.asker.user
+        ));
+    }
+    let host = match (&expectation.host, rules.registries()) {
+        (Some(host), _) => host.clone(),
+        (None, Registries::Hosts(hosts)) if expectation.in_registry => {
+            hosts.first().map(ToString::to_string).unwrap_or_default()
+        }
+        (None, _) => ANY_HOST.to_owned(),
+    };
+    let bare = site::host(&host).map_err(|why| format!("{host}: {why}"))?;
+    if expectation.in_registry && !rules.is_registry(&bare, true) {
+        return Err(format!("{host} is no registry to this policy"));
+    }
+    Ok(host)
+}

@@ -1,0 +1,172 @@
+//! Why a request is permitted or not: what [`Rules::judge`] says, and which rule would have had to
+//! say otherwise.
+
+use std::borrow::Cow;
+
+use super::registry::{self, Actions, Target};
+use super::rule::{Effect, Everybody, HostPattern, Object, Rule, Subject};
+use super::rules::{Asking, Judgement, Refused, Rules};
+use super::site;
+
+/// What there is to say of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The judgement, as `/auth` comes to it.
+    pub judgement: Judgement,
+    /// What the request takes, in words.
+    pub needs: String,
+    /// The lines of the rules that decided: all grants that permit a part of it, or the denial.
+    pub lines: Vec<usize>,
+    /// For a refusal for want of a grant: the line of the grant that was nearest, and all that it lacked.
+    pub nearest: Option<(usize, Vec<String>)>,
+}
+
+impl Rules {
+    /// Judges a request as `/auth` does, and says why.
+    pub fn explain(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Explanation {
+        let judgement = self.judge(subject, asking);
+        let (mut lines, mut nearest) = (Vec::new(), None);
+        match &judgement {
+            Judgement::Allowed { .. } => lines = self.granting(subject, asking),
+            Judgement::Refused(refused) => {
+                let denied =
+                    refused.denied_by.and_then(|number| self.all().get(usize::try_from(number).ok()?));
+                lines.extend(denied.map(|rule| rule.line));
+                if refused.denied_by.is_none() && refused.unreadable.is_none() {
+                    nearest = self.nearest(subject, asking, refused);
+                }
+            }
+        }
+        Explanation { needs: self.needs(asking), judgement, lines, nearest }
+    }
+
+    fn needs(&self, asking: &Asking<'_>) -> String {
+        let is_registry = site::host(asking.host).is_ok_and(|host| self.is_registry(&host, asking.rewrites));
+        if !is_registry {
+            return format!("{} of {} at {}", asking.method, asking.uri, asking.host);
+        }
+        match registry::read(asking.method, asking.uri, asking.content_type) {
+            Err(why) => format!("it can't be told: {why}"),
+            Ok(asked) => {
+                let mut needs = match asked.target {
+                    Target::Ping => "a user".to_owned(),
+                    Target::Catalog => "catalog".to_owned(),
+                    Target::Repository(name) => format!("{} in {name}", listed(asked.actions)),
+                };
+                if let Some(source) = &asked.source {
+                    needs.push_str(&format!(", and pull in {source} for the mount"));
+                }
+                needs
+            }
+        }
+    }
+
+    /// Every grant that permits a part of what is asked.
+    fn granting(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Vec<usize> {
+        let found = with_object(self, asking, None, |host, object, wanted| {
+            let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
+            let permits = |rule: &&Rule| {
+                rule.applies(subject, host, object).is_ok_and(|actions| !actions.common(wanted).is_empty())
+            };
+            grants.filter(permits).map(|rule| rule.line).collect()
+        });
+        found.unwrap_or_default()
+    }
+
+    /// The grant that lacks least.
+    fn nearest(
+        &self,
+        subject: &Subject<'_>,
+        asking: &Asking<'_>,
+        refused: &Refused,
+    ) -> Option<(usize, Vec<String>)> {
+        with_object(self, asking, refused.repository.as_deref(), |host, object, _| {
+            let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
+            let lacks = grants.map(|rule| (rule.line, lacks(rule, subject, host, object, refused.actions)));
+            // Of several the first.
+            lacks.min_by_key(|(_, lacks)| lacks.len())
+        })?
+    }
+}
+
+/// Calls `with` with the host, what is asked for there, and the actions that it takes. `repository` is the
+/// one that matters, where it is not the request's own: the source of a mount.
+fn with_object<T>(
+    rules: &Rules,
+    asking: &Asking<'_>,
+    repository: Option<&str>,
+    with: impl FnOnce(&str, &Object<'_>, Actions) -> T,
+) -> Option<T> {
+    let host = site::host(asking.host).ok()?;
+    if !rules.is_registry(&host, asking.rewrites) {
+        let segments = site::segments(asking.uri).ok()?;
+        let parts: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+        return Some(with(&host, &Object::Path(&parts, asking.method), Actions::PULL));
+    }
+    let asked = registry::read(asking.method, asking.uri, asking.content_type).ok()?;
+    Some(match (repository, asked.target) {
+        (Some(name), _) | (None, Target::Repository(name)) => {
+            let parts: Vec<&str> = name.split('/').collect();
+            with(&host, &Object::Repository(&parts), asked.actions)
+        }
+        (None, Target::Catalog) => with(&host, &Object::Catalog, asked.actions),
+        // No grant is needed, and none would help.
+        (None, Target::Ping) => return None,
+    })
+}
+
+fn lacks(
+    rule: &Rule,
+    subject: &Subject<'_>,
+    host: &str,
+    object: &Object<'_>,
+    missing: Actions,
+) -> Vec<String> {
+    let mut lacks = Vec::new();
+    if !rule.is_about(subject) {
+        lacks.push(format!("it is for {}", whom(rule)));
+    }
+    if !rule.is_for(subject.client) {
+        let networks: Vec<String> = rule.networks.iter().map(ToString::to_string).collect();
+        lacks.push(format!("it is for clients from {}", networks.join(", ")));
+    }
+    if !rule.is_at(host) {
+        let hosts: Vec<String> = rule.hosts.iter().map(shown_host).collect();
+        lacks.push(format!("it is for the hosts {}", hosts.join(", ")));
+    }
+    match rule.on(subject, object) {
+        None => lacks.push("it is on something else".to_owned()),
+        Some(actions) => {
+            let missing = missing.without(actions);
+            if !missing.is_empty() {
+                lacks.push(format!("it does not grant {}", listed(missing)));
+            }
+        }
+    }
+    lacks
+}
+
+fn shown_host(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Literal(name) => name.to_string(),
+        HostPattern::Below(end) => format!("*{end}"),
+    }
+}
+
+fn whom(rule: &Rule) -> String {
+    let shown = |kind: &str, names: &[Box<[u8]>]| {
+        let names: Vec<String> = names.iter().map(|name| crate::identity::shown(name)).collect();
+        (!names.is_empty()).then(|| format!("{kind} {}", names.join(", ")))
+    };
+    let everybody = match rule.everybody {
+        Everybody::No => None,
+        Everybody::Authenticated => Some("whoever is authenticated".to_owned()),
+        Everybody::Anyone => Some("anyone".to_owned()),
+    };
+    let all = [shown("users", &rule.users), shown("groups", &rule.groups), everybody];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn listed(actions: Actions) -> String {
+    actions.names().collect::<Vec<_>>().join(" and ")
+}

@@ -1,0 +1,174 @@
+//! The group file, as Apache reads it (mod_authz_groupfile): `group: user user …`, one a line.
+//!
+//! It is joined after the cache, on every request: who is taken out of a group has lost its rights
+//! at the next request, and no password is checked anew for it.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use crate::identity::{Username, shown};
+
+/// The most groups that one user may be in; each is looked up on each of his requests, and all of
+/// them go into one header.
+pub const GROUPS_OF_USER_MAX: usize = 64;
+
+/// The longest name, in bytes. All of a user's together fit into a header that nginx takes.
+const NAME_MAX: usize = 64;
+
+/// The most faults that are told of one file.
+const FAULTS_MAX: usize = 100;
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// From 1.
+    pub line: usize,
+    /// What, and what to do.
+    pub what: String,
+}
+
+/// One user's groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Sorted.
+    pub groups: Box<[Box<[u8]>]>,
+    /// As `X-Auth-Groups` has them: `a,b`.
+    pub joined: Box<[u8]>,
+}
+
+/// All users' groups.
+#[derive(Debug, Default)]
+pub struct Groups {
+    of: HashMap<Box<[u8]>, Membership>,
+    none: Membership,
+}
+
+impl Groups {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// Every fault. A file with one is not taken at all: half of a group would be worse than the
+    /// groups of a minute ago.
+    pub fn parse(text: &[u8]) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut found: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+        for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            if faults.len() >= FAULTS_MAX {
+                break;
+            }
+            let mut fault = |what: String| faults.push(Fault { line: at + 1, what });
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                fault("there is no colon; write GROUP: USER USER".into());
+                continue;
+            };
+            let (group, users) = line.split_at(colon);
+            if let Err(what) = check_name(group.trim_ascii_end()) {
+                fault(what);
+                continue;
+            }
+            for user in users.split(u8::is_ascii_whitespace).map(|u| u.strip_prefix(b":").unwrap_or(u)) {
+                if user.is_empty() {
+                    continue;
+                }
+                if let Err(why) = check_user(user) {
+                    fault(format!("{}: {why}", shown(user)));
+                    continue;
+                }
+                let groups = found.entry(user).or_default();
+                let group = group.trim_ascii_end();
+                if groups.contains(&group) {
+                    continue;
+                }
+                groups.push(group);
+                if groups.len() > GROUPS_OF_USER_MAX {
+                    fault(format!("{} is in more than {GROUPS_OF_USER_MAX} groups", shown(user)));
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let of = found.into_iter().map(|(user, groups)| (user.into(), membership(groups))).collect();
+        Ok(Self { of, none: Membership::default() })
+    }
+
+    /// The groups of a user.
+    pub fn of(&self, user: &[u8]) -> &Membership {
+        self.of.get(user).unwrap_or(&self.none)
+    }
+
+    /// Whether anybody is in this group.
+    pub fn has(&self, group: &[u8]) -> bool {
+        self.of.values().any(|of| of.groups.iter().any(|known| **known == *group))
+    }
+
+    /// How many users are in any group.
+    pub fn users(&self) -> usize {
+        self.of.len()
+    }
+}
+
+fn membership(mut groups: Vec<&[u8]>) -> Membership {
+    groups.sort_unstable();
+    groups.dedup();
+    Membership { joined: groups.join(&b","[..]).into(), groups: groups.into_iter().map(Box::from).collect() }
+}
+
+/// Apache takes quotes around names with spaces; what is quoted here would be a denial that never applies.
+fn check_user(user: &[u8]) -> Result<(), String> {
+    if user.iter().any(|b| matches!(b, b'"' | b'\'' | b'\\')) {
+        return Err("quotes and backslashes are not taken; each word is a user".into());
+    }
+    Username::check(user).map_err(|fault| fault.to_string())
+}
+
+/// Whether a group may be called so.
+pub(super) fn check_name(group: &[u8]) -> Result<(), String> {
+    let well = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
+    if (1..=NAME_MAX).contains(&group.len()) && group.iter().all(well) {
+        return Ok(());
+    }
+    Err(format!(
+        "\"{}\" is no name of a group: 1 to {NAME_MAX} bytes, without spaces and commas",
+        shown(group)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(text: &str, user: &str) -> String {
+        let groups = Groups::parse(text.as_bytes()).unwrap();
+        String::from_utf8(groups.of(user.as_bytes()).joined.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn apaches_group_file_is_read() {
+        let text = "# teams\r\ndevs: ann bob\r\n\r\n  ops:bob\t carl\ndevs : dan ann\nempty:\n";
+        assert_eq!(groups(text, "ann"), "devs");
+        assert_eq!(groups(text, "bob"), "devs,ops");
+        assert_eq!(groups(text, "dan"), "devs");
+        assert_eq!(groups(text, "eve"), "");
+        assert_eq!(groups("", "ann"), "");
+    }
+
+    #[test]
+    fn a_file_with_a_fault_is_not_taken_and_each_fault_has_its_line() {
+        let faults =
+            Groups::parse(b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n")
+                .unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 7]);
+        assert!(faults[0].what.contains("GROUP: USER"), "{faults:?}");
+        assert!(faults[4].what.contains("colon"), "{faults:?}");
+        let many: String = (0..=GROUPS_OF_USER_MAX).map(|n| format!("g{n}: ann\n")).collect();
+        assert_eq!(Groups::parse(many.as_bytes()).unwrap_err().len(), 1);
+        assert!(Groups::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());
+        assert_eq!(Groups::parse("x\n".repeat(10 * FAULTS_MAX).as_bytes()).unwrap_err().len(), FAULTS_MAX);
+    }
+}

@@ -1,0 +1,248 @@
+//! The compiled policy: from who asks for what to yes or no, and to the rule that said so.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::index::Index;
+use super::registry::{self, Actions, Asked, Target};
+use super::rule::{Effect, Object, Rule, Subject};
+use super::site;
+
+/// What the proxy said of a request, each thing once.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'r> {
+    /// `$request_method`.
+    pub method: &'r str,
+    /// `$request_uri`.
+    pub uri: &'r str,
+    /// `$host`.
+    pub host: &'r str,
+    /// `$content_type`.
+    pub content_type: &'r str,
+    /// Whether the proxy asks the backend for what `X-Upstream-URI` says.
+    pub rewrites: bool,
+}
+
+/// Which hosts are registries; the others are sites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registries {
+    /// All of them, or none.
+    All(bool),
+    /// Nothing tells: those of which the proxy says so.
+    Unsaid,
+    /// These, in lower case.
+    Hosts(Box<[Box<str>]>),
+}
+
+/// What the rules say of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is permitted.
+    Allowed {
+        /// What the backend must be asked for instead.
+        uri: Option<String>,
+    },
+    /// It is not.
+    Refused(Box<Refused>),
+}
+
+/// Why a request is not permitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong with the request itself.
+    pub unreadable: Option<&'static str>,
+    /// The rule that forbids it.
+    pub denied_by: Option<u32>,
+    /// The repository that it is about, the source of a mount included.
+    pub repository: Option<String>,
+    /// What was asked for there and no grant permits, or what is denied.
+    pub actions: Actions,
+}
+
+/// Rules that were read without a fault.
+#[derive(Debug)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    index: Index,
+    registries: Registries,
+}
+
+struct Sum {
+    granted: Actions,
+    denied: Option<(u32, Actions)>,
+}
+
+impl Rules {
+    /// Compiles them.
+    ///
+    /// # Errors
+    /// The line of the rule with which there are too many, see [`super::index::PLACES_MAX`].
+    pub fn new(rules: Vec<Rule>, registries: Registries) -> Result<Self, usize> {
+        Ok(Self { index: Index::build(&rules)?, rules, registries })
+    }
+
+    /// In the order of the file.
+    pub fn all(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Which hosts are registries.
+    pub fn registries(&self) -> &Registries {
+        &self.registries
+    }
+
+    /// Whether a host is a registry; `said` is what the proxy says.
+    pub fn is_registry(&self, host: &str, said: bool) -> bool {
+        match &self.registries {
+            Registries::All(all) => *all,
+            Registries::Unsaid => said,
+            Registries::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
+        }
+    }
+
+    /// Judges one request.
+    pub fn judge(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Judgement {
+        let judged = site::host(asking.host).and_then(|host| {
+            if self.is_registry(&host, asking.rewrites) {
+                let asked = registry::read(asking.method, asking.uri, asking.content_type)?;
+                return Ok(self.judge_registry(subject, &host, &asked, asking.rewrites));
+            }
+            if asking.rewrites {
+                // The client chooses the host, where nginx answers to any.
+                return Err(
+                    "nginx guards a registry here, and the policy does not count this host among them",
+                );
+            }
+            let segments = site::segments(asking.uri)?;
+            let segments: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+            Ok(self.judge_path(subject, &host, &segments, asking.method).map(|()| None))
+        });
+        match judged {
+            Ok(Ok(uri)) => Judgement::Allowed { uri },
+            Ok(Err(refused)) => Judgement::Refused(refused),
+            Err(unreadable) => {
+                Judgement::Refused(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
+            }
+        }
+    }
+
+    /// Both readings of an encoded slash have to be permitted.
+    fn judge_path(&self, subject: &Subject<'_>, host: &str, segments: &[&str], method: &str) -> Decided {
+        let judge =
+            |segments| self.judge_actions(subject, host, &Object::Path(segments, method), Actions::PULL);
+        judge(segments)?;
+        if !segments.iter().any(|segment| segment.contains(site::SLASH)) {
+            return Ok(());
+        }
+        let parted: Vec<&str> = segments.iter().flat_map(|segment| segment.split(site::SLASH)).collect();
+        judge(&parted)
+    }
+
+    /// The URI to ask for instead, if it has to be another.
+    fn judge_registry(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        asked: &Asked<'_>,
+        rewrites: bool,
+    ) -> Result<Option<String>, Box<Refused>> {
+        match asked.target {
+            Target::Ping => self.judge_ping(subject, host)?,
+            Target::Catalog => self.judge_actions(subject, host, &Object::Catalog, asked.actions)?,
+            Target::Repository(name) => self.judge_repository(subject, host, name, asked.actions)?,
+        }
+        let unmounted = match &asked.source {
+            Some(source) => self.judge_repository(subject, host, source, Actions::PULL).err(),
+            None => None,
+        };
+        match (unmounted, asked.strip, rewrites) {
+            (None, false, _) => Ok(None),
+            (None, true, true) => Ok(Some(asked.stripped())),
+            // The spec has a registry begin an ordinary upload where it can't mount.
+            (Some(_), _, true) => Ok(Some(asked.without_mount())),
+            (Some(refused), _, false) => Err(refused),
+            (None, true, false) => {
+                let unreadable =
+                    "a parameter must not reach the registry, and the proxy does not take it away";
+                Err(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
+            }
+        }
+    }
+
+    fn judge_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> Decided {
+        let segments: Vec<&str> = name.split('/').collect();
+        self.judge_actions(subject, host, &Object::Repository(&segments), actions).map_err(|mut refused| {
+            refused.repository = Some(name.to_owned());
+            refused
+        })
+    }
+
+    /// Whether the credentials are good is told to all who have any, but for those to whom all is
+    /// denied.
+    fn judge_ping(&self, subject: &Subject<'_>, host: &str) -> Decided {
+        let sum = self.sum(subject, host, &Object::Ping, Actions::PULL);
+        match sum.denied {
+            Some((rule, _)) => Err(Box::new(Refused { denied_by: Some(rule), ..Refused::default() })),
+            None if subject.user.is_none() => Err(Box::default()),
+            None => Ok(()),
+        }
+    }
+
+    fn judge_actions(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        object: &Object<'_>,
+        wanted: Actions,
+    ) -> Decided {
+        let sum = self.sum(subject, host, object, wanted);
+        if let Some((rule, actions)) = sum.denied {
+            return Err(Box::new(Refused { denied_by: Some(rule), actions, ..Refused::default() }));
+        }
+        let missing = wanted.without(sum.granted);
+        // Without an action there is nothing that could have been granted.
+        if wanted.is_empty() || !missing.is_empty() {
+            return Err(Box::new(Refused { actions: missing, ..Refused::default() }));
+        }
+        Ok(())
+    }
+
+    fn sum(&self, subject: &Subject<'_>, host: &str, object: &Object<'_>, wanted: Actions) -> Sum {
+        let mut sum = Sum { granted: Actions::default(), denied: None };
+        self.index.candidates(subject, host, object, |number| {
+            let Some(rule) = usize::try_from(number).ok().and_then(|at| self.rules.get(at)) else { return };
+            let Ok(actions) = rule.applies(subject, host, object) else { return };
+            let actions = actions.common(wanted);
+            match rule.effect {
+                _ if actions.is_empty() => {}
+                Effect::Grant => sum.granted = sum.granted.and(actions),
+                Effect::Deny => sum.denied = sum.denied.or(Some((number, actions))),
+            }
+        });
+        sum
+    }
+
+    /// Whether anything is granted to who has not proved to be anybody.
+    pub fn grants_to_anyone(&self) -> bool {
+        let open =
+            |rule: &Rule| rule.effect == Effect::Grant && rule.everybody == super::rule::Everybody::Anyone;
+        self.rules.iter().any(open)
+    }
+
+    /// Every group that a rule names, once.
+    pub fn groups(&self) -> BTreeSet<&[u8]> {
+        self.rules.iter().flat_map(|rule| rule.groups.iter().map(|group| &**group)).collect()
+    }
+
+    /// Whether a rule about this subject asks where he is.
+    pub fn asks_where(&self, subject: &Subject<'_>) -> bool {
+        self.rules.iter().any(|rule| !rule.networks.is_empty() && rule.is_about(subject))
+    }
+}
+
+/// Permitted, or not.
+type Decided = Result<(), Box<Refused>>;
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

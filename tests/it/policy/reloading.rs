@@ -1,0 +1,89 @@
+//! Changes of the policy and of the groups: in force soon, whole, and never without a good file.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::{GROUPS, House, RULES};
+use crate::support::eventually;
+use crate::support::users::put;
+
+const PUSH: (&str, &str) = ("PUT", "/v2/team/app/manifests/v1");
+
+fn await_push(house: &House, user: &str, status: u16) {
+    eventually(&format!("{user} gets {status}"), || {
+        (house.status(user, PUSH.0, PUSH.1) == status).then_some(())
+    });
+}
+
+#[test]
+fn zot_ghsa_c9p4_xwr9_rfhx_who_is_taken_out_of_a_group_is_refused_without_a_new_hash() {
+    let house = House::of(RULES, GROUPS);
+    assert_eq!(house.status("bob", PUSH.0, PUSH.1), 200);
+    assert_eq!(house.status("ann", PUSH.0, PUSH.1), 200);
+    let hashes = house.doorward.hashes();
+    put(&house.path("groups"), "devs: ann\n");
+    await_push(&house, "bob", 403);
+    assert_eq!(house.status("ann", PUSH.0, PUSH.1), 200);
+    put(&house.path("groups"), GROUPS);
+    await_push(&house, "bob", 200);
+    assert_eq!(house.doorward.hashes(), hashes);
+}
+
+#[test]
+fn a_bad_policy_leaves_the_last_good_one_in_force_and_says_so() {
+    let house = House::of(RULES, GROUPS);
+    for bad in ["", "[[grant", "grant = 1", "[[grant]]\nuser = [\"carl\"]\nactions = [\"push\"]\n"] {
+        put(&house.path("policy.toml"), bad);
+        eventually("it says so", || house.doorward.ready().text().contains("policy file").then_some(()));
+        assert_eq!(house.status("ann", PUSH.0, PUSH.1), 200, "{bad}");
+        assert_eq!(house.status("carl", PUSH.0, PUSH.1), 403, "{bad}");
+        put(&house.path("policy.toml"), RULES);
+        eventually("it is well again", || (house.doorward.ready().text() == "ready\n").then_some(()));
+    }
+    fs::remove_file(house.path("policy.toml")).unwrap();
+    eventually("it says so", || house.doorward.ready().text().contains("degraded").then_some(()));
+    assert_eq!(house.status("carl", PUSH.0, PUSH.1), 403);
+    put(&house.path("groups"), "devs ann\n");
+    eventually("it is told", || house.doorward.log().contains("there is no colon").then_some(()));
+    assert_eq!(house.status("bob", PUSH.0, PUSH.1), 200);
+    assert!(house.doorward.log().contains("policy.toml:2:1: user: there is no such key"));
+    assert!(house.doorward.metric("doorward_policy_reload_failures_total") >= 5.0);
+}
+
+#[test]
+fn no_request_is_judged_by_half_of_a_policy() {
+    // In each, ann may do exactly one of two things; half of one and half of the other would be
+    // both, or none.
+    let rules = |name: &str| {
+        format!("[[grant]]\nusers = [\"ann\"]\nrepositories = [\"{name}\"]\nactions = [\"pull\"]\n")
+    };
+    let house = House::of(&rules("one"), "");
+    let done = AtomicBool::new(false);
+    let asked = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = house.doorward.client();
+            let mut asked = 0;
+            while !done.load(Ordering::Acquire) {
+                let [one, two] = ["one", "two"].map(|name| {
+                    let uri = format!("/v2/{name}/tags/list");
+                    client.ask(&House::question("ann", "GET", &uri)).status
+                });
+                assert!([one, two].iter().all(|status| matches!(status, 200 | 403)), "{one} {two}");
+                asked += 2;
+            }
+            asked
+        });
+        for name in ["two", "one", "two", "one"] {
+            put(&house.path("policy.toml"), rules(name));
+            let other = if name == "one" { "two" } else { "one" };
+            eventually("it is in force", || {
+                (house.status("ann", "GET", &format!("/v2/{name}/tags/list")) == 200).then_some(())
+            });
+            assert_eq!(house.status("ann", "GET", &format!("/v2/{other}/tags/list")), 403);
+        }
+        done.store(true, Ordering::Release);
+        asking.join().unwrap()
+    });
+    assert!(asked > 100, "it was asked all the time: {asked}");
+}

@@ -1,0 +1,158 @@
+//! `doorward explain` and `doorward check --expect`: the same answers as over the wire.
+
+use std::fs;
+
+use super::{GROUPS, House, RULES};
+use crate::support::doorward::doorward;
+use crate::support::process::Output;
+
+fn run(house: &House, command: &[&str]) -> Output {
+    let path = |name: &str| house.path(name).display().to_string();
+    let (policy, groups) = (path("policy.toml"), path("groups"));
+    doorward(&[&command[..1], &["--policy", &policy, "--groups", &groups], &command[1..]].concat())
+}
+
+#[test]
+fn explain_says_what_auth_says_of_every_request() {
+    let house = House::of(RULES, GROUPS);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let blob = format!("/v2/team/app/blobs/{digest}");
+    let mount = format!("/v2/team/app/blobs/uploads/?mount={digest}&from=public/x");
+    for (method, uri) in [
+        ("GET", "/v2/"),
+        ("GET", "/v2/_catalog"),
+        ("GET", "/v2/team/app/manifests/v1"),
+        ("PUT", "/v2/team/app/manifests/v1"),
+        ("DELETE", &blob),
+        ("POST", &mount),
+        ("GET", "/v2/team/secret/tags/list"),
+        ("GET", "/v2/public/base/tags/list"),
+        ("GET", "/v2/public/../team/app/manifests/v1"),
+        ("BREW", "/v2/"),
+        ("GET", "/"),
+    ] {
+        for user in ["ann", "bob", "carl", "-"] {
+            let verdict = match house.status(user, method, uri) {
+                200 => "allow",
+                401 => "challenge",
+                403 => "forbid",
+                other => panic!("{other}"),
+            };
+            let output = run(&house, &["explain", "--host", "registry.example.com", "--", user, method, uri]);
+            assert_eq!(output.stdout.lines().next(), Some(verdict), "{user} {method} {uri}: {output:?}");
+            assert_eq!(output.code, Some(i32::from(verdict != "allow")), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn explain_names_the_rule_and_what_the_nearest_one_lacks() {
+    let house = House::of(RULES, GROUPS);
+    let told =
+        |user: &str, method: &str, uri: &str| run(&house, &["explain", "--", user, method, uri]).stdout;
+    let file = house.path("policy.toml").display().to_string();
+    assert!(told("bob", "GET", "/v2/team/secret/tags/list").contains(&format!("{file}:21")), "the denial");
+    let lacking = told("carl", "DELETE", "/v2/team/app/manifests/v1");
+    assert!(lacking.contains(&format!("the nearest is {file}:2: it does not grant delete")), "{lacking}");
+    // Pull and push by two grants.
+    let both = told("ann", "PUT", "/v2/team/app/manifests/v1");
+    assert!(
+        both.contains(&format!("{file}:2, {file}:7")) && both.contains("these grants permit it"),
+        "{both}"
+    );
+    let json = run(&house, &["explain", "--json", "--", "ann", "GET", "/v2/team/app/manifests/v1"]).stdout;
+    assert!(json.starts_with("{\"verdict\":\"allow\",\"needs\":\"pull in team/app\""), "{json}");
+}
+
+#[test]
+fn a_policy_has_tests_of_its_own() {
+    let house = House::of(RULES, GROUPS);
+    let file = house.path("expect");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        run(&house, &["check", "--expect", file.to_str().unwrap()])
+    };
+    let well = check(
+        "# what we agreed on\n\nann push team/app allow # always\ncarl push team/app deny\n- pull public/x allow\n- pull team/app deny\nann catalog allow\nbob GET /v2/team/secret/tags/list host=h from=10.0.0.1 deny\n",
+    );
+    assert_eq!(well.code, Some(0), "{well:?}");
+    assert!(well.stdout.contains("as expected: 6; otherwise: 0"), "{well:?}");
+    let ill = check("carl push team/app allow\nann push team/app deny\nann push\nann pull team/app maybe\n");
+    assert_eq!(ill.code, Some(1), "{ill:?}");
+    let name = file.display();
+    for line in [
+        format!("{name}:1: carl may not, and should: push team/app; no grant permits it"),
+        format!("{name}:2: ann may, and should not: push team/app"),
+        format!("{name}:3: write WHO"),
+        format!("{name}:4: write WHO"),
+    ] {
+        assert!(ill.stdout.contains(&line), "{line}: {ill:?}");
+    }
+    assert!(ill.stdout.contains("docker and podman ask /v2/ first"), "the note on anyone: {ill:?}");
+}
+
+#[test]
+fn a_faulty_file_is_told_whole_and_nothing_starts() {
+    let house = House::of(RULES, GROUPS);
+    fs::write(
+        house.path("policy.toml"),
+        "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"A\"]\nactions = [\"x\"]\n",
+    )
+    .unwrap();
+    fs::write(house.path("groups"), "devs\n").unwrap();
+    let (policy, groups) = (house.path("policy.toml"), house.path("groups"));
+    let output = run(&house, &["check", "--htpasswd", house.path("htpasswd").to_str().unwrap()]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    for part in [
+        format!("{}:3:17: \"A\": no repository has the character 'A'", policy.display()),
+        format!("{}:4:12: \"x\": there are pull, push, delete and catalog", policy.display()),
+        format!("{}:1: there is no colon", groups.display()),
+    ] {
+        assert!(output.stdout.contains(&part), "{part}: {output:?}");
+    }
+    let serve = run(
+        &house,
+        &["serve", "--listen", "127.0.0.1:0", "--htpasswd", house.path("htpasswd").to_str().unwrap()],
+    );
+    assert_eq!(serve.code, Some(1), "{serve:?}");
+    assert!(serve.stderr.contains("policy.toml:3:17"), "{serve:?}");
+}
+
+#[test]
+fn an_expectation_that_is_met_for_another_reason_is_none() {
+    let rules = concat!(
+        "registries = [\"registry.example.com\"]\n",
+        "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\"]\n",
+        "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
+        "[[deny]]\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\"]\n",
+    );
+    let house = House::of(rules, GROUPS);
+    let file = house.path("expect");
+    let check = |line: &str| {
+        fs::write(&file, line).unwrap();
+        run(&house, &["check", "--expect", file.to_str().unwrap()]).stdout
+    };
+    assert!(check("carl pull secret/app deny\n").contains("otherwise: 0"), "it is asked of the registry");
+    assert!(
+        check("carl GET /v2/secret/app/tags/list allow\n").contains("otherwise: 0"),
+        "elsewhere it is a path"
+    );
+    assert!(check("ann pull Secret deny\n").contains("the path is none of the registry protocol's"));
+    assert!(check("ann pull a host=www.example.com allow\n").contains("is no registry to this policy"));
+    assert!(check("bob pull a deny\n").contains("add from=IP"));
+    assert!(check("bob pull a from=10.0.0.1 deny\n").contains("otherwise: 0"));
+    assert!(check("a:b pull a deny\n").contains("the user name has a colon"));
+}
+
+#[test]
+fn a_rule_on_groups_wants_a_group_file_with_somebody_in_the_group() {
+    let house = House::of(RULES, "ops: ann\n");
+    assert!(run(&house, &["check", "--expect", "/dev/null"]).stdout.contains("nobody is in the group devs"));
+    let policy = house.path("policy.toml").display().to_string();
+    let alone = doorward(&["explain", "--policy", &policy, "--", "ann", "GET", "/v2/"]);
+    assert_eq!(alone.code, Some(1), "{alone:?}");
+    assert!(alone.stderr.contains("it names groups, and there is no group file"), "{alone:?}");
+    for nobody in ["", "a:b", " x"] {
+        assert_eq!(run(&house, &["explain", "--", nobody, "GET", "/v2/"]).code, Some(1), "{nobody:?}");
+    }
+}
