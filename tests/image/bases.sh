@@ -6,9 +6,13 @@ bases=(debian:bookworm-slim "rust:$rust-slim-bookworm" nginx:stable registry:3)
 
 bases_make() {
     title "base images"
-    local image
+    local image other
     for image in "${bases[@]}"; do
-        if docker image inspect "$image" >/dev/null 2>&1; then
+        other=${image%%:*}_BASE
+        other=${other^^}
+        if [[ -n ${!other-} ]]; then
+            base_instead "$image" "${!other}"
+        elif docker image inspect "$image" >/dev/null 2>&1; then
             note "$image is there"
         elif docker pull --quiet "$image" >/dev/null 2>&1; then
             note "$image was pulled"
@@ -19,6 +23,16 @@ bases_make() {
             [[ -n ${KEEP-} ]] || at_end "docker rmi $image"
         fi
     done
+}
+
+# Under the name of the official one, as compose.yaml has it; at the end the name is again what it was before.
+base_instead() { # image other
+    local before
+    before=$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null)
+    docker image inspect "$2" >/dev/null 2>&1 || quietly docker pull "$2" || fail "$2 can't be pulled"
+    docker tag "$2" "$1" || fail "$2 can't be tagged as $1"
+    if [[ -n $before ]]; then at_end "docker tag $before $1"; else at_end "docker rmi $1"; fi
+    note "$1 is $2"
 }
 
 # It trusts whom this machine trusts, so that what is installed in it later comes from where this machine has it from.
