@@ -5,7 +5,7 @@
 //! they cost is actix's.
 //!
 //! ```text
-//! handlers serve auth|empty|headers HTPASSWD [POLICY]    prints its port and serves until SIGTERM
+//! handlers serve auth|empty|headers HTPASSWD [POLICY GROUPS]    prints its port and serves until SIGTERM
 //! handlers drive PORT /PATH N [differing]               N requests, one after the other, over one connection
 //! ```
 //!
@@ -17,7 +17,6 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
         ["serve", first @ ("auth" | "empty" | "headers"), htpasswd] => serve(first, htpasswd, None),
-        ["serve", "auth", htpasswd, policy] => serve("auth", htpasswd, Some(policy)),
+        ["serve", "auth", htpasswd, policy, groups] => serve("auth", htpasswd, Some((policy, groups))),
         ["drive", port, path, n] => drive(port, path, n, false),
         ["drive", port, path, n, "differing"] => drive(port, path, n, true),
         _ => {
@@ -80,10 +79,12 @@ async fn headers(request: HttpRequest) -> HttpResponse {
 }
 
 /// Serves one of the three: what doorward serves, or an actix application of one route to compare with.
-fn serve(what: &str, htpasswd: &str, policy: Option<&str>) -> Result<(), Box<dyn Error>> {
+fn serve(what: &str, htpasswd: &str, policy: Option<(&str, &str)>) -> Result<(), Box<dyn Error>> {
     let mut settings = Layers::default().settle().map_err(|faults| format!("{faults:?}"))?;
     settings.htpasswd = Some(htpasswd.into());
-    settings.policy = policy.map(PathBuf::from);
+    if let Some((policy, groups)) = policy {
+        (settings.policy, settings.groups) = (Some(policy.into()), Some(groups.into()));
+    }
     // Under callgrind a hash takes many times as long.
     settings.hash_wait = Duration::from_secs(60);
     // Without the thread that watches the files: its looks would be counted too.

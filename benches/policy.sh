@@ -30,7 +30,7 @@ policy() { # grants: a file of so many
 
 run() { # grants requests
     local out=$dir/$1.$2 port= arguments=()
-    [[ $1 == none ]] || arguments=("$dir/policy.$1")
+    [[ $1 == none ]] || arguments=("$dir/policy.$1" "$dir/groups")
     start "$1.$2" valgrind --tool=callgrind --callgrind-out-file="$out" "$binary" serve auth "$htpasswd" "${arguments[@]}"
     for _ in {1..1200}; do
         port=$(grep -Ex '[0-9]+' "$dir/$1.$2.log") && break
@@ -42,6 +42,9 @@ run() { # grants requests
     stop "$pid"
     [[ -s $out ]] || { tail -n 20 "$dir/$1.$2.log" >&2; fail "callgrind wrote nothing"; }
 }
+
+# alice is in two of the groups.
+printf 'group1: alice\ngroup4: alice\n' >"$dir/groups"
 
 declare -A cost
 for grants in none "${counts[@]}"; do

@@ -39,6 +39,9 @@ const HASH_NICENESS: i32 = 5;
 /// Threads for the private listener, which a monitor asks now and then.
 const ADMIN_WORKERS: usize = 1;
 
+/// How long a shutdown lets the workers begin with what was accepted.
+const LAST_ACCEPTED: Duration = Duration::from_millis(100);
+
 /// How long a connection that is being closed may take over it.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -112,6 +115,12 @@ impl Server {
         tracing::info!("shutting down");
         let graceful = async {
             tokio::time::sleep(self.settings.drain).await;
+            // A stop drops what was accepted and not begun. So nothing more is accepted first: who comes now
+            // waits at the socket, for the next process where it is systemd's.
+            for handle in &handles {
+                handle.pause().await;
+            }
+            tokio::time::sleep(LAST_ACCEPTED).await;
             for handle in &handles {
                 handle.stop(true).await;
             }
