@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! handlers serve auth|empty|headers HTPASSWD [POLICY GROUPS]    prints its port and serves until SIGTERM
-//! handlers drive PORT /PATH N [differing]               N requests, one after the other, over one connection
+//! handlers drive PORT /PATH N [differing]                      N requests, one after the other, over one connection
 //! ```
 //!
 //! Requests that differ do so in how `Basic` is written alone: the user, the password and the answer are

@@ -6,7 +6,7 @@ machine_image=doorward-image-test-machine
 on() { docker exec "$machine" "$@"; }
 in_shell() { on bash -c "$1"; }
 
-machine_start() { # the repository is /root/doorward in it
+machine_start() { # the repository is /srv/doorward in it
     docker build --tag "$machine_image" --build-arg RUST_VERSION="$rust" "$here/machine" >"$dir/build.log" 2>&1 ||
         { failed "the machine can't be built"; indent <"$dir/build.log"; return 1; }
     at_end "docker rm -f -v $machine"
@@ -16,7 +16,7 @@ machine_start() { # the repository is /root/doorward in it
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined ||
         { failed "the machine does not start"; docker logs "$machine" 2>&1 | indent; return 1; }
     fresh
-    docker cp "$copy/." "$machine:/root/doorward" && on chown -R root:root /root/doorward
+    docker cp "$copy/." "$machine:/srv/doorward" && on chown -R root:root /srv/doorward
 }
 
 machine_run() { # docker's options...
@@ -31,9 +31,9 @@ machine_runs() { [[ $(on systemctl is-system-running 2>/dev/null) == @(running|d
 # enough for a program that was started with & to listen.
 machine_types() { # block [prompt answer]...
     followed+=" $1"
-    { echo 'set -ex; cd /root/doorward'; block "$1" | sed '/&$/a until (: </dev/tcp/127.0.0.1/8000); do :; done 2>&-'
-    } | docker exec -i "$machine" tee /root/block >/dev/null
-    timed quietly "$here/person.py" "${@:2}" -- docker exec -it "$machine" bash /root/block
+    { echo 'set -ex; cd /srv/doorward'; block "$1" | sed '/&$/a until (: </dev/tcp/127.0.0.1/8000); do :; done 2>&-'
+    } | docker exec -i "$machine" tee /srv/block >/dev/null
+    timed quietly "$here/person.py" "${@:2}" -- docker exec -it "$machine" bash /srv/block
 }
 
 machine_follows() { # block [prompt answer]...

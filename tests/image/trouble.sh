@@ -114,13 +114,13 @@ trouble_mount() {
 
 # On the machine.
 trouble_machine() {
-    in_shell 'cp -p /etc/doorward/htpasswd /root/good && head -c 100 /dev/zero >/etc/doorward/htpasswd'
+    in_shell 'cp -p /etc/doorward/htpasswd /srv/good && head -c 100 /dev/zero >/etc/doorward/htpasswd'
     turns "trouble: doorward_htpasswd_stale 1" 4 in_shell \
         'curl -s http://127.0.0.1:8001/metrics | grep -qx "doorward_htpasswd_stale 1"'
     check "trouble: degraded" in_shell \
         'curl -s --unix-socket /run/doorward/doorward.sock http://doorward/readyz | grep degraded'
     same "trouble: the last good one is in force" "$(registry_says "$user")" 200
-    in_shell 'doorward check --htpasswd /etc/doorward/htpasswd 2>&1; cp /root/good /etc/doorward/htpasswd' | indent 1
+    in_shell 'doorward check --htpasswd /etc/doorward/htpasswd 2>&1; cp /srv/good /etc/doorward/htpasswd' | indent 1
 
     in_shell "sed -i.good 's#unix:/run/doorward/doorward.sock#127.0.0.1:5001#' /etc/nginx/conf.d/registry.conf
         systemctl reload nginx"

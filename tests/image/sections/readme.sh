@@ -139,7 +139,7 @@ readme_alone() {
     local secret=Secret-$RANDOM
     machine_follows alone '([Pp]assword).*: *$' "$secret" || return
     check "alone: alice is admitted" grep -q '^HTTP/1.1 200' "$dir/out"
-    in_shell 'pkill -x doorward; rm -f /root/doorward/users'
+    in_shell 'pkill -x doorward; rm -f /srv/doorward/users'
 }
 
 readme_beside() {
@@ -187,7 +187,7 @@ readme_sandbox() {
         "ipc mnt net user"
     same "sandbox: interfaces" "$(in_shell "grep -c : /proc/$pid/net/dev; grep -o '[a-z0-9]*:' /proc/$pid/net/dev" |
         xargs)" "1 lo:"
-    refuses "sandbox: it can write nowhere" 'read-only' on touch "/proc/$pid/root/etc/doorward/x"
+    refuses "sandbox: it can write nowhere" 'read-only' on touch "/proc/$pid/root"/etc/doorward/x
     refuses "sandbox: it can start no other program" 'permission denied' on nsenter -t "$pid" -m sh -c :
     at_most "sandbox: systemd-analyze security" "$(on systemd-analyze security --no-pager doorward 2>/dev/null |
         sed -n 's/.*exposure level.*: \([0-9.]*\).*/\1/p')" 2 ""
@@ -219,9 +219,9 @@ readme_service() {
     turns "an edit: erin is gone" 2 registry_is 401 erin:erins
 
     # It goes on trying: the file back, so is the service.
-    in_shell 'mv /etc/doorward/htpasswd /root/away; systemctl restart doorward' 2>/dev/null
+    in_shell 'mv /etc/doorward/htpasswd /srv/away; systemctl restart doorward' 2>/dev/null
     wait_until 30 in_shell '(($(systemctl show -P NRestarts doorward) > 5))' || failed "it gave up"
-    in_shell 'mv /root/away /etc/doorward/htpasswd'
+    in_shell 'mv /srv/away /etc/doorward/htpasswd'
     turns "the file gone at the start, and back: admitted" 10 registry_is 200 "$user"
     trouble_machine
 }
