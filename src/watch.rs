@@ -20,6 +20,9 @@ use crate::clock::{Clock, Moment};
 /// two writes, and too short for the author to notice.
 pub const SETTLE: Duration = Duration::from_millis(200);
 
+/// How often a file that changes all the time is waited for at the start; then it is taken as it is.
+const SETTLE_TRIES: usize = 10;
+
 /// How often the content is compared even though the stamp is the same.
 pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(60);
 
@@ -74,6 +77,12 @@ impl Source {
             modified: (m.mtime(), m.mtime_nsec()),
             changed: (m.ctime(), m.ctime_nsec()),
         })
+    }
+
+    /// Whether it was written less than [`SETTLE`] ago, or at a time to come.
+    fn is_fresh(&self) -> bool {
+        let modified = fs::metadata(&self.path).and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < SETTLE))
     }
 
     /// Reads the whole file. It is looked at before it is opened, since opening a pipe would wait.
@@ -138,6 +147,30 @@ impl Watch {
         let text = source.read()?;
         let in_force = blake3::hash(&text);
         Ok((Self { source, stamp, in_force, compared: now, candidate: None }, text))
+    }
+
+    /// The same for a file that must not be taken by half even at the start, when there is nothing to go
+    /// on with: what was written a moment ago has to be the same a moment later. `pause` lets [`SETTLE`]
+    /// go by.
+    pub fn start_settled(
+        source: Source,
+        now: Moment,
+        mut pause: impl FnMut(),
+    ) -> Result<(Self, Vec<u8>), ReadFault> {
+        let mut started = Self::start(source, now)?;
+        for _ in 0..SETTLE_TRIES {
+            if !started.0.source.is_fresh() {
+                break;
+            }
+            pause();
+            let again = Self::start(started.0.source.clone(), now)?;
+            let same = again.0.in_force == started.0.in_force;
+            started = again;
+            if same {
+                break;
+            }
+        }
+        Ok(started)
     }
 
     /// The file.
@@ -261,3 +294,7 @@ pub fn run(mut reloaders: Vec<Box<dyn Reload>>, poll: Duration, clock: &Clock, w
         reloaders.iter_mut().for_each(|reloader| reloader.look(clock.now(), forced));
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use super::groups::Groups;
 use super::read;
 use crate::clock::Moment;
 use crate::metrics::Metrics;
-use crate::watch::{Freshness, ReadFault, Reload, Seen, Source, Watch};
+use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_MAX: u64 = 16 << 20;
@@ -114,7 +114,7 @@ impl Reloader {
         metrics: Arc<Metrics>,
         now: Moment,
     ) -> Result<Self, PolicyFault> {
-        let (watch, text) = Watch::start(source, now)?;
+        let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
         let content = file.parse(&watch.source().name(), &text, has_groups).map_err(PolicyFault::Faulty)?;
         policy.replace(content);
         Ok(Self { file, watch, has_groups, policy, freshness: Arc::default(), metrics, told: None })
