@@ -88,7 +88,9 @@ impl Reader<'_> {
             );
             return None;
         }
-        if !rules.iter().any(|rule: &Rule| rule.effect == Effect::Grant) {
+        // One that was left out for its own faults is told of by them.
+        let granted = rules.iter().any(|rule: &Rule| rule.effect == Effect::Grant);
+        if !granted && self.faults.is_empty() {
             self.fault(
                 0,
                 "there is no [[grant]], so nobody could do anything; to admit everybody set no policy",

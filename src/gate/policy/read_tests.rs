@@ -212,6 +212,9 @@ methods = ["get"]
     for text in ["", "[[deny]]\nusers = [\"ann\"]\n", "[[grant]", "grant = 1", "[grant]\nusers=[\"ann\"]"] {
         assert!(read(text).is_err(), "{text}");
     }
+    let misspelt = read("[[grant]]\nuser = [\"ann\"]\nactions = [\"pull\"]\n").unwrap_err();
+    assert!(misspelt.iter().all(|fault| !fault.what.contains("there is no [[grant]]")), "{misspelt:?}");
+    assert!(read("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].what.contains("there is no [[grant]]"));
     let mixed = "[[grant]]\nusers=[\"a\"]\nactions=[\"pull\"]\n[[grant]]\nusers=[\"a\"]\npaths=[\"/\"]\n";
     assert!(read(mixed).unwrap_err()[0].what.contains("registries ="));
 }
