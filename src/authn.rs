@@ -2,22 +2,26 @@
 //!
 //! [`Records`] come of one look at every local record that the answer depends on, so that
 //! the key under which an answer is kept, and the check itself, speak of the same record whatever
-//! happens to the file in between.
+//! happens to the file in between. [`chain`] asks one after the other.
 //!
-//! To add an authenticator: a file beside `htpasswd.rs` that can look a record up without waiting,
-//! give its fingerprint, and check; then its place in [`Authenticators`]. An answer that has to
-//! be waited for must not hold a thread of the hash pool.
+//! To add an authenticator: a file beside `htpasswd.rs`, and a [`chain::Kind`]. What it looks up without
+//! waiting goes into [`Records`]; what has to be waited for gets a [`queue`] of its own, and holds
+//! neither a thread of the hash pool nor one that answers requests.
 
+pub mod chain;
 pub mod hash;
 pub mod htpasswd;
+pub mod http;
 pub mod pool;
+pub mod queue;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::identity::{Identity, Username};
-use htpasswd::{Htpasswd, Lookup};
+use htpasswd::Lookup;
 
 /// What the client presented: a user name and a password (RFC 7617).
 #[derive(Clone)]
@@ -47,6 +51,11 @@ impl Credentials {
     /// The bytes behind the first colon, which may hold colons.
     pub fn password(&self) -> &[u8] {
         self.framed.get(Self::FRAME + self.user_length + 1..).unwrap_or_default()
+    }
+
+    /// `user:password`, as it was decoded (RFC 7617 section 2).
+    pub fn pair(&self) -> &[u8] {
+        self.framed.get(Self::FRAME..).unwrap_or_default()
     }
 
     /// All that an answer depends on, in one piece: the kind of credential, the fingerprint of the
@@ -85,6 +94,14 @@ pub enum Trouble {
     /// The check ended without an answer; a fault of ours.
     #[error("the password check failed to run")]
     CheckFailed,
+    /// A service gave no answer, or none that can be understood.
+    #[error("authenticator {authenticator}: {what}")]
+    Http {
+        /// Its name.
+        authenticator: Arc<str>,
+        /// What went wrong; nothing of the request is in it.
+        what: Arc<str>,
+    },
 }
 
 /// What comes of asking: an outcome, or the reason why there is none.
@@ -94,51 +111,63 @@ pub type Answer = Result<Outcome, Trouble>;
 /// record is edited, so that what was answered from the old one can't be reached any more.
 pub type Fingerprint = [u8; 16];
 
-/// The authenticators, in the order in which they are asked. So far there is one.
-#[derive(Debug)]
-pub struct Authenticators {
-    htpasswd: Arc<Htpasswd>,
+/// How long an answer is good for, besides what its key says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// For how long it is given without asking anew; `None` while the records are as they are.
+    pub fresh: Option<Duration>,
+    /// For how long, from when it was given, it is given while nobody can be asked.
+    pub stale: Option<Duration>,
 }
 
-impl Authenticators {
-    /// The htpasswd file alone.
-    pub fn new(htpasswd: Arc<Htpasswd>) -> Self {
-        Self { htpasswd }
-    }
+impl Trust {
+    /// Of an answer that follows from the local records alone.
+    pub const WHOLE: Self = Self { fresh: None, stale: None };
 
-    /// How often any local record may have changed; see [`Htpasswd::replaced`].
-    pub fn replaced(&self) -> u64 {
-        self.htpasswd.replaced()
-    }
-
-    /// Looks up every local record that the answer for `user` depends on. Does not wait.
-    pub fn look_up(&self, user: &[u8]) -> Records {
-        Records { htpasswd: self.htpasswd.look_up(user) }
+    /// Of an answer that depends on both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let less = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, None) | (None, one) => one,
+        };
+        Self { fresh: less(self.fresh, other.fresh), stale: less(self.stale, other.stale) }
     }
 }
 
 /// The local records that were looked up for one question.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Records {
-    htpasswd: Lookup,
+    htpasswd: Option<Lookup>,
+    /// Whether somebody is asked before the record, and so looks at the whole password.
+    whole_password: bool,
 }
 
 impl Records {
     /// The fingerprints of all of them, in the order of the authenticators.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.htpasswd.fingerprint()
+        self.htpasswd.as_ref().map_or(htpasswd::ABSENT, Lookup::fingerprint)
     }
 
-    /// How many bytes of a password the check looks at.
+    /// How many bytes of a password are looked at.
     pub fn password_max(&self) -> usize {
-        self.htpasswd.password_max()
+        match &self.htpasswd {
+            Some(lookup) if !self.whole_password => lookup.password_max(),
+            _ => usize::MAX,
+        }
     }
 
-    /// Checks the password: work for a thread of the hash pool.
-    pub fn check(&self, credentials: &Credentials) -> Answer {
-        match self.htpasswd.check(credentials.password()) {
+    /// Whether the htpasswd file has a line of this user's.
+    fn has_line(&self) -> bool {
+        self.htpasswd.as_ref().is_some_and(Lookup::has_line)
+    }
+
+    /// Checks the password against the htpasswd line: work for a thread of the hash pool. `by` is the
+    /// authenticator's name.
+    fn check(&self, credentials: &Credentials, by: &Arc<str>) -> Answer {
+        match self.htpasswd.as_ref().and_then(|lookup| lookup.check(credentials.password())) {
             Some(true) => match Username::parse(credentials.user()) {
-                Ok(user) => Ok(Outcome::Accepted(Arc::new(Identity { user, by: self.htpasswd.by() }))),
+                Ok(user) => Ok(Outcome::Accepted(Arc::new(Identity::plain(user, Arc::clone(by))))),
                 Err(_) => Ok(Outcome::Rejected),
             },
             Some(false) => Ok(Outcome::Rejected),

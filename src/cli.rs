@@ -4,6 +4,7 @@ pub mod check;
 mod expect;
 mod explain;
 pub mod health;
+mod probe;
 pub mod serve;
 pub mod user;
 
@@ -31,13 +32,17 @@ pub fn command() -> Command {
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .help("what the policy should say, one a line: WHO pull|push|delete REPOSITORY allow|deny");
+    let probe = Arg::new("probe")
+        .long("probe")
+        .action(ArgAction::SetTrue)
+        .help("ask each HTTP authenticator about a user and a password that are made up");
     let shell = Arg::new("shell")
         .value_name("SHELL")
         .required(true)
         .value_parser(value_parser!(clap_complete::Shell));
     Command::new("doorward")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Answers nginx's auth_request from an htpasswd file")
+        .about("Answers nginx's auth_request from an htpasswd file, or by asking a service of yours")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_settings(Command::new("serve").about("Answer nginx")))
@@ -46,7 +51,8 @@ pub fn command() -> Command {
                 "Check the settings and the files that they name: every fault at once, exit 1 if there is one",
             ),
         )
-        .arg(expect))
+        .arg(expect)
+        .arg(probe))
         .subcommand(explain::command(with_policy_settings))
         .subcommand(
             with_settings(
@@ -145,7 +151,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             // Every fault at once: those of the settings do not hide those of the htpasswd file.
             let (settings, faults) = layers(matches).read();
             let expect = matches.get_one::<String>("expect").map(String::as_str);
-            let checked = check::run(&settings, expect);
+            let ask = matches.get_flag("probe") && faults.is_empty();
+            let checked = check::run(&settings, expect, ask);
             if faults.is_empty() { checked } else { report(&faults) }
         }
         Some((name, matches)) => match layers(matches).settle() {

@@ -2,14 +2,14 @@
 //!
 //! The steps, in the order in which a request meets them:
 //! 1. [`credentials`]: what the client presented. Unreadable: challenge.
-//! 2. [`Authenticators::look_up`](crate::authn::Authenticators::look_up): one look at the local
+//! 2. [`Authenticators::look_up`]: one look at the local
 //!    records that the answer depends on; [`key`] names the question after them.
-//! 3. [`throttle`] and the share of the hash queue: who has failed too often, or would find no
+//! 3. [`throttle`] and the share of the first queue: who has failed too often, or would find no
 //!    place in the queue, gets an answer only if his own network has had this very answer before.
 //!    Otherwise the cache would be a guessing machine: wrong guesses turned away for nothing, the
 //!    right one answered at once.
 //! 4. [`cache`]: an answer at hand ends it here.
-//! 5. [`flight`] and [`crate::authn::pool`]: the check, one for all who ask the same.
+//! 5. [`flight`] and [`crate::authn::chain`]: the check, one for all who ask the same.
 //! 6. [`policy`]: what this identity may do. Judged on every request.
 //!
 //! A request that is the same as one before takes the short way of the worker's [`memo`] to the
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::cache::{Accepted, AnswerCache, Known};
+use self::cache::{Accepted, AnswerCache, Familiar, Known};
 use self::check::Check;
 use self::credentials::Header;
 use self::flight::{Flights, Question};
@@ -44,10 +44,11 @@ use self::key::{CacheKey, KeyMaker};
 use self::memo::{Memo, Sight, State};
 use self::policy::Policy;
 pub use self::subrequest::Subrequest;
-use self::throttle::{Throttle, Ticket};
+use self::throttle::Throttle;
 use self::verdict::{Denied, Limited, Refusal, Verdict};
-use crate::authn::Authenticators;
-use crate::authn::pool::{Asker, HashPool};
+use crate::authn::Records;
+use crate::authn::chain::Authenticators;
+use crate::authn::queue::Asker;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -60,8 +61,6 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 pub struct Parts {
     /// Who is asked.
     pub authenticators: Authenticators,
-    /// Where passwords are checked.
-    pub pool: Arc<HashPool>,
     /// What each may do.
     pub policy: Arc<Policy>,
     /// How much of the answers is kept.
@@ -70,7 +69,7 @@ pub struct Parts {
     pub throttle: throttle::Limits,
     /// What makes a client network.
     pub prefixes: Prefixes,
-    /// How long a request waits for its check.
+    /// How long a request waits for its check, by all authenticators together.
     pub wait: Duration,
     /// 32 random bytes of this process.
     pub random: [u8; 32],
@@ -85,7 +84,6 @@ pub struct Gate {
     authenticators: Authenticators,
     keys: KeyMaker,
     throttle: Arc<Throttle>,
-    pool: Arc<HashPool>,
     cache: Arc<AnswerCache>,
     flights: Flights,
     policy: Arc<Policy>,
@@ -102,6 +100,7 @@ impl Gate {
     pub fn new(parts: Parts) -> Self {
         let cache = Arc::new(AnswerCache::new(parts.cache));
         Self {
+            flights: Flights::new(Arc::clone(&cache), parts.authenticators.clone(), parts.clock.clone()),
             authenticators: parts.authenticators,
             keys: KeyMaker::new(parts.random),
             throttle: Arc::new(Throttle::new(
@@ -109,8 +108,6 @@ impl Gate {
                 parts.clock.clone(),
                 Arc::clone(&parts.metrics),
             )),
-            flights: Flights::new(Arc::clone(&cache), Arc::clone(&parts.pool), parts.clock.clone()),
-            pool: parts.pool,
             cache,
             policy: parts.policy,
             prefixes: parts.prefixes,
@@ -128,10 +125,10 @@ impl Gate {
             return Opened::Settled(self.admit(identity, request));
         }
         match self.identify(request) {
-            Ok(Found::Answer { asker, key, answer }) => {
+            Ok(Found::Answer { entrance, asker, key, answer }) => {
                 let identity = answer.identity();
                 if let Some(sight) = sight {
-                    memo.write(&sight, asker, key, answer);
+                    memo.write(&sight, entrance, asker, key, answer);
                 }
                 Opened::Settled(self.admit(identity, request))
             }
@@ -155,7 +152,7 @@ impl Gate {
     /// The short way: the answer that an identical request was given.
     fn recall(&self, sight: &Sight<'_>, memo: &Memo) -> Option<Arc<Identity>> {
         let note = memo.find(sight)?;
-        let open = self.throttle.wait(note.asker).is_none() && !self.pool.is_full_for(note.asker);
+        let open = self.limit(note.entrance, note.asker).is_none();
         if !open || !self.cache.is_live(&note.key, &note.answer, self.clock.now()) {
             return None;
         }
@@ -171,15 +168,23 @@ impl Gate {
         let key = self.keys.key(&mut credentials, &records);
         let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
 
-        if let Some(limited) = self.limit(asker) {
-            return self.familiar(&key, asker).map(Found::Familiar).ok_or_else(|| self.turn_away(limited));
+        let entrance = self.authenticators.entrance(&records);
+        if let Some(limited) = self.limit(entrance, asker) {
+            match self.familiar(&key, asker) {
+                Some(Familiar::Answer(answer)) => return Ok(Found::Familiar(answer)),
+                // He proved it from there a while ago; to ask for it anew is no guess.
+                Some(Familiar::Expired) => {}
+                None => return Err(self.turn_away(limited, &records)),
+            }
         }
         let ticket = self.throttle.admit(asker, key.short());
         if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
-            return self.settle_known(ticket, known).map(|answer| Found::Answer { asker, key, answer });
+            let answer = self.known(known)?;
+            ticket.succeed();
+            return Ok(Found::Answer { entrance, asker, key, answer });
         }
         self.metrics.cache_misses.inc();
-        let question = Question { key, credentials, records };
+        let question = Question { key, credentials: Arc::new(credentials), records };
         Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, asker, question))))
     }
 
@@ -200,38 +205,48 @@ impl Gate {
         }
     }
 
-    /// Whether `asker` is kept from the cache and the hash queue, and for how long.
-    fn limit(&self, asker: Asker) -> Option<Limited> {
+    /// Whether `asker` is kept from the cache and the queue that he would come to, and for how long.
+    fn limit(&self, entrance: usize, asker: Asker) -> Option<Limited> {
         if let Some(wait) = self.throttle.wait(asker) {
             return Some(Limited::Throttled(wait));
         }
-        self.pool.is_full_for(asker).then_some(Limited::Busy(BUSY_WAIT))
+        self.authenticators.is_full_for(entrance, asker).then_some(Limited::Busy(BUSY_WAIT))
     }
 
-    fn turn_away(&self, limited: Limited) -> Verdict {
+    fn turn_away(&self, limited: Limited, records: &Records) -> Verdict {
         if matches!(limited, Limited::Busy(_)) {
-            self.metrics.hash_shed.inc();
+            self.shed(records);
         }
         Verdict::Limited(limited)
     }
 
+    fn shed(&self, records: &Records) {
+        let entrance = self.authenticators.entrance(records);
+        let shed = if self.authenticators.hashes(entrance) {
+            &self.metrics.hash_shed
+        } else {
+            &self.metrics.http_shed
+        };
+        shed.inc();
+    }
+
     /// What is left to who is limited: an answer that his own network has had before.
-    fn familiar(&self, key: &CacheKey, asker: Asker) -> Option<Arc<Accepted>> {
+    fn familiar(&self, key: &CacheKey, asker: Asker) -> Option<Familiar> {
         if !self.throttle.may_probe(asker) {
             return None;
         }
         let familiar = self.cache.get_familiar(key, asker.network, self.clock.now());
         match &familiar {
-            Some(_) => drop(self.metrics.cache_hits.inc()),
+            Some(Familiar::Answer(_)) => drop(self.metrics.cache_hits.inc()),
+            Some(Familiar::Expired) => {}
             None => self.throttle.probed(asker, key.short()),
         }
         familiar
     }
 
-    fn settle_known(&self, ticket: Ticket, known: Known) -> Result<Arc<Accepted>, Verdict> {
+    fn known(&self, known: Known) -> Result<Arc<Accepted>, Verdict> {
         match known {
             Known::Accepted(answer) => {
-                ticket.succeed();
                 self.metrics.cache_hits.inc();
                 Ok(answer)
             }
@@ -268,6 +283,7 @@ pub enum Opened {
 enum Found {
     /// In the cache.
     Answer {
+        entrance: usize,
         asker: Asker,
         key: CacheKey,
         answer: Arc<Accepted>,

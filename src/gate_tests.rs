@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::{Rules, parse};
-use crate::authn::pool;
+use crate::authn::pool::HashPool;
+use crate::authn::queue;
 use crate::metrics::ResultLabel;
 
 /// alice: "password", bob: "password"; bcrypt at its lowest cost.
@@ -38,12 +39,11 @@ fn users(text: &str) -> crate::authn::htpasswd::file::UserFile {
 pub(super) fn house() -> House {
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
     let htpasswd = Arc::new(Htpasswd::new(users(USERS)));
-    let limits = pool::Limits { queue: 6, network_share: 4, user_share: 2 };
+    let limits = queue::Limits { queue: 6, network_share: 4, user_share: 2 };
     let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
     let minute = Duration::from_secs(60);
     let gate = Arc::new(Gate::new(Parts {
-        authenticators: Authenticators::new(Arc::clone(&htpasswd)),
-        pool: Arc::clone(&pool),
+        authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)),
         policy: Arc::default(),
         cache: cache::Limits {
             accepted_max: 100,

@@ -20,7 +20,7 @@ use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
 use probe::Readiness;
 use refusals::RefusalLog;
-use reply::Challenge;
+use reply::{Challenge, FactHeaders};
 
 /// What the handlers share, made once for all workers.
 pub struct Front {
@@ -28,6 +28,8 @@ pub struct Front {
     pub gate: Arc<Gate>,
     /// The `WWW-Authenticate` of a challenge.
     pub challenge: Challenge,
+    /// In which headers facts go.
+    pub facts: FactHeaders,
     /// Where refusals are logged.
     pub refusals: RefusalLog,
     /// What `/readyz` says.

@@ -82,6 +82,69 @@ impl fmt::Debug for Username {
     }
 }
 
+/// The longest name of a group, in bytes. All of a user's together fit into a header that nginx takes.
+const GROUP_NAME_MAX: usize = 64;
+
+/// The most groups that one user may have from one source; each is looked up on each of his requests,
+/// and all of them go into one header.
+pub const GROUPS_OF_USER_MAX: usize = 64;
+
+/// Whether a group may be called so.
+///
+/// # Errors
+/// What is wrong with the name, for people.
+pub fn check_group(name: &[u8]) -> Result<(), String> {
+    let well = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
+    if (1..=GROUP_NAME_MAX).contains(&name.len()) && name.iter().all(well) {
+        return Ok(());
+    }
+    Err(format!(
+        "\"{}\" is no name of a group: 1 to {GROUP_NAME_MAX} bytes, without spaces and commas",
+        shown(name)
+    ))
+}
+
+/// The groups that one source says a user is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    groups: Box<[Box<[u8]>]>,
+    joined: Box<[u8]>,
+}
+
+impl Membership {
+    /// Of names that [`check_group`] found good, in any order.
+    pub fn new(mut groups: Vec<&[u8]>) -> Self {
+        groups.sort_unstable();
+        groups.dedup();
+        let joined = groups.join(&b","[..]).into();
+        Self { joined, groups: groups.into_iter().map(Box::from).collect() }
+    }
+
+    /// Sorted, each once.
+    pub fn groups(&self) -> &[Box<[u8]>] {
+        &self.groups
+    }
+
+    /// As `X-Auth-Groups` has them: `a,b`.
+    pub fn joined(&self) -> &[u8] {
+        &self.joined
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+}
+
+/// Something that an authenticator says of a user besides his groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// As the settings call it: lower-case letters, digits and hyphens.
+    pub name: Arc<str>,
+    /// Bytes that a header can carry.
+    pub value: Box<[u8]>,
+}
+
 /// Who was vouched for, by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -89,6 +152,17 @@ pub struct Identity {
     pub user: Username,
     /// The name of the authenticator that vouched.
     pub by: Arc<str>,
+    /// The groups that the authenticator named; those of the group file are joined later.
+    pub membership: Membership,
+    /// What else it said.
+    pub facts: Box<[Fact]>,
+}
+
+impl Identity {
+    /// Somebody of whom nothing else is known.
+    pub fn plain(user: Username, by: Arc<str>) -> Self {
+        Self { user, by, membership: Membership::default(), facts: Box::default() }
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,22 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
+/// The label of [`Metrics::http_calls`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// The authenticator's name, of the settings.
+    pub authenticator: String,
+    /// `accepted`, `rejected`, `unknown` or `trouble`.
+    pub result: &'static str,
+}
+
+/// The label of figures that each authenticator has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NameLabel {
+    /// The authenticator's name, of the settings.
+    pub authenticator: String,
+}
+
 /// The counters and gauges. Cloning one of them shares it.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -54,6 +70,20 @@ pub struct Metrics {
     pub hash_shed: Counter,
     /// Checks dropped unhashed: the asker's time was up, or a network with fewer of them came.
     pub hash_dropped: Counter,
+    /// Calls of services that authenticate.
+    pub http_calls: Family<OutcomeLabel, Counter>,
+    /// Seconds that they took.
+    pub http_seconds: Family<NameLabel, Counter<f64, AtomicU64>>,
+    /// 1 while a service is asked, 0 while it counts as down.
+    pub http_up: Family<NameLabel, Gauge>,
+    /// Questions waiting for a service now.
+    pub http_queue: Gauge,
+    /// Questions turned away because a share of a service's queue, or all of it, was full.
+    pub http_shed: Counter,
+    /// Questions dropped unasked: the asker's time was up, or a network with fewer of them came.
+    pub http_dropped: Counter,
+    /// Acceptances given although nobody could be asked.
+    pub stale: Counter,
     /// Distinct failures that the throttle counted.
     pub throttle_failures: Counter,
     /// Records in the throttle's tables now.
@@ -121,6 +151,13 @@ impl Metrics {
         r.register("hash_queue", "Password checks waiting", self.hash_queue.clone());
         r.register("hash_shed", "Questions turned away, the hash queue being full", self.hash_shed.clone());
         r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_dropped.clone());
+        r.register("http_calls", "Calls of authenticators over HTTP", self.http_calls.clone());
+        r.register("http_seconds", "Seconds spent on such calls", self.http_seconds.clone());
+        r.register("http_up", "0 while an authenticator counts as down", self.http_up.clone());
+        r.register("http_queue", "Questions waiting for an authenticator", self.http_queue.clone());
+        r.register("http_shed", "Questions turned away, a queue being full", self.http_shed.clone());
+        r.register("http_dropped", "Queued questions dropped unasked", self.http_dropped.clone());
+        r.register("stale", "Acceptances given while nobody could be asked", self.stale.clone());
         r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
         r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());
         r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());

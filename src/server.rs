@@ -23,6 +23,7 @@ pub use self::house::StartError;
 use self::inherited::Inherited;
 use self::listen::{BindFault, Listener, SocketPath};
 use self::signals::Signals;
+use crate::authn::http::Service;
 use crate::authn::pool::HashPool;
 use crate::clock::Clock;
 use crate::http::service::{Kind, service};
@@ -45,6 +46,9 @@ const LAST_ACCEPTED: Duration = Duration::from_millis(100);
 /// How long a connection that is being closed may take over it.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Names of services that are looked up at one time; the system's way to do it holds a thread.
+const RESOLVER_THREADS: usize = 8;
+
 /// Requests to look at the file that wait; more say nothing new.
 const LOOKS_WAITING: usize = 1;
 
@@ -59,7 +63,7 @@ pub struct Server {
 impl Server {
     /// Binds the listeners, loads the users and puts the gate together. Nobody is answered yet.
     pub fn bind(settings: Settings) -> Result<Self, StartError> {
-        if settings.htpasswd.is_none() {
+        if settings.authenticators.is_empty() {
             return Err(StartError::NoAuthenticator);
         }
         let mut inherited = Inherited::from_environment();
@@ -81,8 +85,10 @@ impl Server {
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
     /// SIGHUP has the htpasswd file looked at.
     pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
-        let House { front, readiness, pool, reloaders, clock } = self.house;
-        let hashers = spawn_hashers(&pool, self.settings.hash_threads)?;
+        let House { front, readiness, pool, services, reloaders, clock } = self.house;
+        let hashes = self.settings.htpasswd.is_some();
+        let hashers = spawn_hashers(&pool, if hashes { self.settings.hash_threads } else { 0 })?;
+        let callers = spawn_callers(&services)?;
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
         thread::Builder::new()
@@ -138,10 +144,11 @@ impl Server {
             ended.map_err(io::Error::other)??;
         }
         pool.close();
+        services.iter().for_each(|service| service.close());
         drop(look);
-        for hasher in hashers {
-            // The check that it is at takes a second at most; its thread has nothing to say.
-            let _ = hasher.join();
+        for thread in hashers.into_iter().chain(callers) {
+            // What it is at takes a second, or a call's time-out at most; its thread has nothing to say.
+            let _ = thread.join();
         }
         tracing::info!("doorward has ended");
         Ok(())
@@ -187,6 +194,27 @@ fn http_server(
         };
     }
     Ok(server.run())
+}
+
+/// One thread for all calls of services: they wait far more than they work.
+fn spawn_callers(services: &[Arc<Service>]) -> io::Result<Option<thread::JoinHandle<()>>> {
+    if services.is_empty() {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(RESOLVER_THREADS)
+        .build()?;
+    let mut calls: JoinSet<()> = JoinSet::new();
+    for service in services {
+        calls.spawn_on(Arc::clone(service).run(), runtime.handle());
+    }
+    let run = move || {
+        runtime.block_on(async { while calls.join_next().await.is_some() {} });
+        // A name that is still looked up is nobody's business any more.
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name("doorward-http".into()).spawn(run).map(Some)
 }
 
 fn spawn_hashers(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {

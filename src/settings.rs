@@ -7,6 +7,8 @@
 //!
 //! To add a setting: a field of [`Settings`], and a row of the table.
 
+pub mod authenticator;
+mod chain;
 pub mod file;
 pub mod layers;
 pub mod names;
@@ -20,8 +22,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::authenticator::Authenticator;
 use crate::authn::hash::Allowed;
-use crate::authn::pool;
+use crate::authn::queue;
 use crate::gate::{cache, throttle};
 use crate::network::Prefixes;
 
@@ -65,13 +68,15 @@ pub struct Settings {
     pub trusted_peers: Vec<IpNet>,
     pub realm: String,
     pub htpasswd: Option<PathBuf>,
+    pub authenticators: Vec<Authenticator>,
+    pub proxy_read_timeout: Duration,
     pub policy: Option<PathBuf>,
     pub groups: Option<PathBuf>,
     pub htpasswd_poll: Duration,
     pub htpasswd_max_bytes: u64,
     pub htpasswd_allow: Allowed,
     pub cache: cache::Limits,
-    pub hash: pool::Limits,
+    pub hash: queue::Limits,
     pub hash_threads: usize,
     pub hash_wait: Duration,
     pub throttle: throttle::Limits,
@@ -102,6 +107,8 @@ impl Default for Settings {
             trusted_peers: Vec::new(),
             realm: String::new(),
             htpasswd: None,
+            authenticators: Vec::new(),
+            proxy_read_timeout: none,
             policy: None,
             groups: None,
             htpasswd_poll: none,
@@ -113,7 +120,7 @@ impl Default for Settings {
                 rejected_max: 0,
                 rejected_for: none,
             },
-            hash: pool::Limits { queue: 0, network_share: 0, user_share: 0 },
+            hash: queue::Limits { queue: 0, network_share: 0, user_share: 0 },
             hash_threads: 0,
             hash_wait: none,
             throttle: throttle::Limits {

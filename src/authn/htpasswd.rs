@@ -17,15 +17,11 @@ use super::Fingerprint;
 use super::hash::Format;
 
 /// The fingerprint of a line that is not there.
-const ABSENT: Fingerprint = [0; 16];
-
-/// The name under which this authenticator vouches, in `X-Auth-By`.
-const NAME: &str = "htpasswd";
+pub const ABSENT: Fingerprint = [0; 16];
 
 /// The users of the htpasswd file that is in force.
 #[derive(Debug)]
 pub struct Htpasswd {
-    name: Arc<str>,
     users: ArcSwap<UserFile>,
     /// How often the file was replaced.
     replaced: AtomicU64,
@@ -34,7 +30,7 @@ pub struct Htpasswd {
 impl Htpasswd {
     /// Starts from a file that was read and found good.
     pub fn new(users: UserFile) -> Self {
-        Self { name: NAME.into(), users: ArcSwap::from_pointee(users), replaced: AtomicU64::new(0) }
+        Self { users: ArcSwap::from_pointee(users), replaced: AtomicU64::new(0) }
     }
 
     /// Puts another file in force, for every look-up from now on.
@@ -63,7 +59,7 @@ impl Htpasswd {
     pub fn look_up(&self, user: &[u8]) -> Lookup {
         let users = self.users.load_full();
         let entry = users.find(user);
-        Lookup { users, entry, by: Arc::clone(&self.name) }
+        Lookup { users, entry }
     }
 }
 
@@ -72,7 +68,6 @@ impl Htpasswd {
 pub struct Lookup {
     users: Arc<UserFile>,
     entry: Option<Entry>,
-    by: Arc<str>,
 }
 
 impl Lookup {
@@ -86,9 +81,9 @@ impl Lookup {
         self.entry.as_ref().and_then(|entry| entry.format).map_or(usize::MAX, Format::password_max)
     }
 
-    /// The authenticator's name.
-    pub fn by(&self) -> Arc<str> {
-        Arc::clone(&self.by)
+    /// Whether there is such a line, well or damaged.
+    pub fn has_line(&self) -> bool {
+        self.entry.is_some()
     }
 
     /// Checks `password`: `None` where there is no such user. Every "no" takes the same time,

@@ -1,9 +1,10 @@
-//! `doorward check`: every fault of the settings and of the htpasswd file, before anything starts.
+//! `doorward check`: every fault of the settings and of the files that they name, before anything
+//! starts; and with `--probe`, whether the services are there.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{complain, expect, explain, say};
+use super::{complain, expect, explain, probe, say};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{FileFault, usable};
@@ -23,11 +24,13 @@ const SPREAD: u8 = 3;
 
 /// Checks, tells, and returns 1 where something is wrong. `expectations` is a file of what the policy
 /// should say.
-pub(super) fn run(settings: &Settings, expectations: Option<&str>) -> ExitCode {
+pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool) -> ExitCode {
     // All of it, so that every fault is told at once.
-    let users = if settings.htpasswd.is_some() || expectations.is_none() { users(settings) } else { true };
+    let nobody = settings.authenticators.is_empty() && expectations.is_none();
+    let users = if settings.htpasswd.is_some() || nobody { users(settings) } else { true };
+    let services = probe::run(settings, ask);
     let policy = policy(settings, expectations);
-    if users && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if users && services && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn policy(settings: &Settings, expectations: Option<&str>) -> bool {

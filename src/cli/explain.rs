@@ -96,7 +96,7 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
     let user = (asker.user != NOBODY).then_some(asker.user.as_bytes());
     let groups = policy.groups();
     let of: Vec<&[u8]> = match user {
-        Some(user) => groups.of(user).groups.iter().map(|group| &**group).collect(),
+        Some(user) => groups.of(user).groups().iter().map(|group| &**group).collect(),
         None => Vec::new(),
     };
     with(&Subject { user, groups: &of, client: asker.from })

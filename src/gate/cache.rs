@@ -3,8 +3,10 @@
 //! Accepted and rejected answers live apart, so that no flood of refusals washes out a good answer.
 //! An accepted htpasswd answer is a pure function of its key, which holds the fingerprint of the
 //! user's line, so it needs no short time to live: it goes when it was idle for long, when there is
-//! no room, or when the line was edited and nobody can make its key any more. Both evict the least
-//! recently used, since a policy that weighs frequency would not let a newcomer in.
+//! no room, or when the line was edited and nobody can make its key any more. One that a service gave
+//! has a time after which the service is asked anew, and perhaps a longer one in which it is given while
+//! the service can't be asked; a rejection or a flush ends both. Both caches evict the least recently
+//! used, since a policy that weighs frequency would not let a newcomer in.
 //!
 //! Deadlines stand in the values and are compared with the gate's clock; moka's own are not used.
 
@@ -17,7 +19,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::key::{CacheKey, Uniform};
-use crate::authn::Outcome;
+use crate::authn::{Outcome, Trust};
 use crate::clock::Moment;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -50,9 +52,23 @@ pub enum Known {
     Rejected,
 }
 
+/// What a network that was given an answer before may have of it.
+pub enum Familiar {
+    /// The answer.
+    Answer(Arc<Accepted>),
+    /// That it is asked for anew.
+    Expired,
+}
+
 /// An accepted answer.
 pub struct Accepted {
     identity: Arc<Identity>,
+    /// The name that the client gave, by which it may be flushed.
+    user: Box<[u8]>,
+    /// When it has to be asked for anew.
+    fresh_until: Moment,
+    /// Until when it is given where nobody can be asked.
+    stale_until: Moment,
     /// In milliseconds of the gate's clock.
     used: AtomicU64,
     /// Tags of the networks that were given this answer, the latest last.
@@ -68,6 +84,17 @@ struct Rejected {
     /// an answer what was tried elsewhere.
     network: u64,
     user: Arc<[u8]>,
+}
+
+/// Whose answer is kept, and under which name.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'q> {
+    /// The question's name.
+    pub key: CacheKey,
+    /// The name that the client gave.
+    pub user: &'q [u8],
+    /// The tag of the network that asked.
+    pub network: u64,
 }
 
 /// See the top of this file.
@@ -89,7 +116,7 @@ impl AnswerCache {
 
     /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
     pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Known> {
-        if let Some(accepted) = self.live(key, now) {
+        if let Some(accepted) = self.live(key, now).filter(|accepted| accepted.is_fresh(now)) {
             accepted.remember(network);
             return Some(Known::Accepted(accepted));
         }
@@ -99,8 +126,16 @@ impl AnswerCache {
 
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
     /// throttled client gets, or it could try passwords against the cache for nothing.
-    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Accepted>> {
-        self.live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))
+    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Familiar> {
+        let accepted = self.live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))?;
+        Some(if accepted.is_fresh(now) { Familiar::Answer(accepted) } else { Familiar::Expired })
+    }
+
+    /// The last acceptance, which may be given since nobody can be asked.
+    pub fn stale(&self, key: &CacheKey, now: Moment) -> Option<Arc<Identity>> {
+        let accepted = self.accepted.get(key)?;
+        let well = now < accepted.stale_until && !accepted.gone.load(Ordering::SeqCst);
+        well.then(|| accepted.identity())
     }
 
     /// Tells an accepted answer that the network tagged `network` was given it.
@@ -126,7 +161,7 @@ impl AnswerCache {
     /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
     /// again, so that the cache knows that it is in use, and whether it is still there is known too.
     pub fn is_live(&self, key: &CacheKey, accepted: &Arc<Accepted>, now: Moment) -> bool {
-        if accepted.gone.load(Ordering::SeqCst) {
+        if accepted.gone.load(Ordering::SeqCst) || !accepted.is_fresh(now) {
             return false;
         }
         if accepted.idle(now) < IDLE_STEP {
@@ -135,19 +170,28 @@ impl AnswerCache {
         self.live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
     }
 
-    /// Keeps an answer. One that is unknown to every authenticator counts as rejected.
-    pub fn put(&self, key: CacheKey, user: &[u8], network: u64, outcome: &Outcome, now: Moment) {
+    /// Keeps an answer to `question`, for as long as `trust` says. One that is unknown to every
+    /// authenticator counts as rejected.
+    pub fn put(&self, question: &Asked<'_>, outcome: &Outcome, trust: Trust, now: Moment) {
+        let Asked { key, user, network } = *question;
         match outcome {
             Outcome::Accepted(identity) => {
+                let until = |span: Option<Duration>| now.plus(span.unwrap_or(Duration::MAX));
+                // Who was given the answer before it ran out is given it hereafter.
+                let before = self.accepted.get(&key);
                 let answer = Accepted {
                     identity: Arc::clone(identity),
+                    user: user.into(),
+                    fresh_until: until(trust.fresh),
+                    stale_until: until(trust.stale),
                     used: AtomicU64::new(now.as_millis()),
-                    familiar: ArcSwap::default(),
+                    familiar: before.map(|before| before.familiar.load_full()).unwrap_or_default().into(),
                     gone: AtomicBool::new(false),
                 };
                 self.accepted.insert(key, Arc::new(answer));
             }
             Outcome::Rejected | Outcome::Unknown => {
+                self.forget(&key);
                 let until = now.plus(self.limits.rejected_for);
                 self.rejected.insert(key, Rejected { until, network, user: user.into() });
             }
@@ -169,7 +213,7 @@ impl AnswerCache {
             self.rejected.invalidate_all();
             return;
         };
-        for (key, _) in self.accepted.iter().filter(|(_, answer)| answer.identity.user.as_bytes() == user) {
+        for (key, _) in self.accepted.iter().filter(|(_, answer)| answer.is_about(user)) {
             self.accepted.invalidate(&*key);
         }
         for (key, _) in self.rejected.iter().filter(|(_, answer)| *answer.user == *user) {
@@ -190,6 +234,15 @@ impl Accepted {
     /// Who was vouched for.
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity)
+    }
+
+    /// Whether it is about this user, by the name that he gave or by the one that he has.
+    fn is_about(&self, user: &[u8]) -> bool {
+        *self.user == *user || self.identity.user.as_bytes() == user
+    }
+
+    fn is_fresh(&self, now: Moment) -> bool {
+        now < self.fresh_until
     }
 
     fn idle(&self, now: Moment) -> Duration {

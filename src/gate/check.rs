@@ -1,5 +1,5 @@
-//! What is left of the path when the cache has no answer: a place in the hash queue, or in the
-//! flight of an equal question, and the wait.
+//! What is left of the path when the cache has no answer: a place in a queue, or in the flight of an
+//! equal question, and the wait. Where nobody can be asked, the last acceptance may still do.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,8 +9,15 @@ use super::throttle::Ticket;
 use super::verdict::{Limited, Refusal, Verdict};
 use super::{BUSY_WAIT, Gate, Subrequest};
 use crate::authn::Outcome;
-use crate::authn::pool::Asker;
+use crate::authn::queue::Asker;
 use crate::identity::Identity;
+
+/// Who was vouched for.
+struct Vouched {
+    identity: Arc<Identity>,
+    /// Nobody could be asked now.
+    stale: bool,
+}
 
 /// A question that has to be checked. Dropping it counts as a failure, as its ticket does.
 pub struct Check {
@@ -25,50 +32,70 @@ impl Check {
         Self { gate, ticket, asker, question }
     }
 
-    /// Has the password checked, and judges the request that it came with.
+    /// Has the credentials checked, and judges the request that they came with.
     pub async fn verdict(self, request: &Subrequest<'_>) -> Verdict {
         let gate = Arc::clone(&self.gate);
         match self.identity().await {
-            Ok(identity) => gate.admit(identity, request),
+            Ok(Vouched { identity, stale: false }) => gate.admit(identity, request),
+            Ok(Vouched { identity, stale: true }) => match gate.admit(identity, request) {
+                Verdict::Allow(grant) => Verdict::Allow(grant.stale(true)),
+                refusal => refusal,
+            },
             Err(refusal) => refusal,
         }
     }
 
-    /// Has the question checked, once for all who ask it at this time.
-    async fn identity(self) -> Result<Arc<Identity>, Verdict> {
+    /// Who it is; the last acceptance counts where nobody could be asked.
+    async fn identity(self) -> Result<Vouched, Verdict> {
         let Self { gate, ticket, asker, question } = self;
-        let busy = || Verdict::Limited(Limited::Busy(BUSY_WAIT));
-        let until = Instant::now() + gate.wait;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let boarding = gate.flights.board(&question, asker, left).map_err(|_| {
-                gate.metrics.hash_shed.inc();
-                busy()
-            })?;
-            let (end, led) = match boarding {
-                Boarding::Known(known) => {
-                    return gate.settle_known(ticket, known).map(|answer| answer.identity());
-                }
-                Boarding::Led(end) => (end, true),
-                Boarding::Joined(end) => {
-                    gate.metrics.cache_coalesced.inc();
-                    (end, false)
-                }
-            };
-            match land(end, left).await {
-                Some(Ok(Outcome::Accepted(identity))) => {
-                    ticket.succeed();
-                    gate.cache.acquaint(&question.key, asker.network);
-                    return Ok(identity);
-                }
-                Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {
-                    return Err(Verdict::Challenge(Refusal::Wrong));
-                }
-                Some(Err(trouble)) => return Err(Verdict::Unavailable(trouble)),
-                // The check was dropped: who had joined it asks for a place of his own.
-                None if !led && Instant::now() < until => {}
-                None => return Err(busy()),
+        match asked(&gate, asker, &question).await {
+            Ok(identity) => {
+                ticket.succeed();
+                Ok(Vouched { identity, stale: false })
             }
+            Err(Verdict::Challenge(refusal)) => Err(Verdict::Challenge(refusal)),
+            Err(couldnt) => match gate.cache.stale(&question.key, gate.clock.now()) {
+                Some(identity) => {
+                    ticket.succeed();
+                    gate.metrics.stale.inc();
+                    Ok(Vouched { identity, stale: true })
+                }
+                None => Err(couldnt),
+            },
+        }
+    }
+}
+
+/// Has the question checked, once for all who ask it at this time.
+async fn asked(gate: &Gate, asker: Asker, question: &Question) -> Result<Arc<Identity>, Verdict> {
+    let busy = || Verdict::Limited(Limited::Busy(BUSY_WAIT));
+    let until = Instant::now() + gate.wait;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let boarding = gate.flights.board(question, asker, left).map_err(|_| {
+            gate.shed(&question.records);
+            busy()
+        })?;
+        let (end, led) = match boarding {
+            Boarding::Known(known) => return gate.known(known).map(|answer| answer.identity()),
+            Boarding::Led(end) => (end, true),
+            Boarding::Joined(end) => {
+                gate.metrics.cache_coalesced.inc();
+                (end, false)
+            }
+        };
+        match land(end, left).await {
+            Some(Ok(Outcome::Accepted(identity))) => {
+                gate.cache.acquaint(&question.key, asker.network);
+                return Ok(identity);
+            }
+            Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {
+                return Err(Verdict::Challenge(Refusal::Wrong));
+            }
+            Some(Err(trouble)) => return Err(Verdict::Unavailable(trouble)),
+            // The check was dropped: who had joined it asks for a place of his own.
+            None if !led && Instant::now() < until => {}
+            None => return Err(busy()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks under way: any number of equal questions asked at one time cost one check.
 //!
 //! Who asks first leads and has the check queued; the others wait for the same flight. The check
-//! belongs to the hash pool, not to the leader's connection, so a leader who hangs up takes nobody
+//! belongs to the chain of authenticators, not to the leader's connection, so a leader who hangs up takes nobody
 //! with him. A leader who finds no place is told so before there is a flight to join, and a flight
 //! whose check was dropped sends each of the others to ask for a place of his own: nobody's refusal
 //! becomes another's.
@@ -13,10 +13,11 @@ use std::time::Duration;
 use dashmap::{DashMap, Entry};
 use tokio::sync::watch;
 
-use super::cache::{AnswerCache, Known};
+use super::cache::{AnswerCache, Asked, Known};
 use super::key::{CacheKey, Uniform};
-use crate::authn::pool::{Asker, End, HashPool, Job, Shed};
-use crate::authn::{Answer, Credentials, Outcome, Records};
+use crate::authn::chain::{Authenticators, Course};
+use crate::authn::queue::{Asker, End, Shed};
+use crate::authn::{Answer, Credentials, Outcome, Records, Trust};
 use crate::clock::{Clock, Moment};
 
 /// A question that the cache could not answer.
@@ -24,7 +25,7 @@ pub struct Question {
     /// Its name.
     pub key: CacheKey,
     /// What was presented.
-    pub credentials: Credentials,
+    pub credentials: Arc<Credentials>,
     /// The records that the key speaks of.
     pub records: Records,
 }
@@ -51,14 +52,14 @@ pub enum Boarding {
 pub struct Flights {
     under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
     cache: Arc<AnswerCache>,
-    pool: Arc<HashPool>,
+    chain: Authenticators,
     clock: Clock,
 }
 
 impl Flights {
     /// None under way.
-    pub fn new(cache: Arc<AnswerCache>, pool: Arc<HashPool>, clock: Clock) -> Self {
-        Self { under_way: Arc::new(DashMap::with_hasher(Uniform::default())), cache, pool, clock }
+    pub fn new(cache: Arc<AnswerCache>, chain: Authenticators, clock: Clock) -> Self {
+        Self { under_way: Arc::new(DashMap::with_hasher(Uniform::default())), cache, chain, clock }
     }
 
     /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
@@ -85,7 +86,7 @@ impl Flights {
                     user: question.credentials.user().into(),
                     flushed: AtomicBool::new(false),
                 });
-                let displaced = self.pool.submit(self.job(question, asker, &flight, tell))?;
+                let displaced = self.course(question, asker, &flight, tell).start()?;
                 drop(entry.insert(flight));
                 // Its end takes its flight out of the map, which must not be locked by then.
                 displaced.tell();
@@ -94,24 +95,26 @@ impl Flights {
         }
     }
 
-    fn job(
+    fn course(
         &self,
         question: &Question,
         asker: Asker,
         flight: &Arc<Flight>,
         tell: watch::Sender<Option<End>>,
-    ) -> Job {
-        let (credentials, records) = (question.credentials.clone(), question.records.clone());
+    ) -> Course {
         let (under_way, cache, clock) =
             (Arc::clone(&self.under_way), Arc::clone(&self.cache), self.clock.clone());
-        let (key, flight_of_job) = (question.key, Arc::clone(flight));
-        Job {
+        let (key, flown) = (question.key, Arc::clone(flight));
+        Course {
+            chain: self.chain.clone(),
+            credentials: Arc::clone(&question.credentials),
+            records: question.records.clone(),
             asker,
             deadline: Arc::clone(&flight.deadline),
-            check: Box::new(move || records.check(&credentials)),
-            end: Box::new(move |end| {
+            told: Box::new(move |end, trust| {
                 if let End::Done(Ok(outcome)) = &end {
-                    keep(&cache, key, asker.network, &flight_of_job, outcome, clock.now());
+                    let asked = Asked { key, user: &flown.user, network: asker.network };
+                    keep(&cache, &asked, &flown, outcome, trust, clock.now());
                 }
                 under_way.remove(&key);
                 // Nobody may be waiting any more, and that is fine.
@@ -131,14 +134,21 @@ impl Flights {
     }
 }
 
-fn keep(cache: &AnswerCache, key: CacheKey, network: u64, flight: &Flight, outcome: &Outcome, now: Moment) {
+fn keep(
+    cache: &AnswerCache,
+    asked: &Asked<'_>,
+    flight: &Flight,
+    outcome: &Outcome,
+    trust: Trust,
+    now: Moment,
+) {
     if flight.flushed.load(Ordering::SeqCst) {
         return;
     }
-    cache.put(key, &flight.user, network, outcome, now);
+    cache.put(asked, outcome, trust, now);
     if flight.flushed.load(Ordering::SeqCst) {
         // Between the two lines somebody may have been given it, and noted where it lies.
-        cache.forget(&key);
+        cache.forget(&asked.key);
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::cache::Accepted;
 use super::key::CacheKey;
-use crate::authn::pool::Asker;
+use crate::authn::queue::Asker;
 
 /// Notes of one worker; about 45 KiB. A note that is overwritten costs the long way once.
 const SLOTS: usize = 256;
@@ -36,7 +36,9 @@ pub struct Note {
     header: [u8; 32],
     client: ClientText,
     state: State,
-    /// Whom the throttle and the hash queue count it by.
+    /// Who would be asked first.
+    pub entrance: usize,
+    /// Whom the throttle and the queues count it by.
     pub asker: Asker,
     /// The question's name.
     pub key: CacheKey,
@@ -90,12 +92,20 @@ impl Memo {
     }
 
     /// Notes what a request led to, over the note that has its place.
-    pub fn write(&mut self, sight: &Sight<'_>, asker: Asker, key: CacheKey, answer: Arc<Accepted>) {
+    pub fn write(
+        &mut self,
+        sight: &Sight<'_>,
+        entrance: usize,
+        asker: Asker,
+        key: CacheKey,
+        answer: Arc<Accepted>,
+    ) {
         let mut client = ClientText { text: [0; CLIENT_MAX], length: sight.client.len() };
         let Some(text) = client.text.get_mut(..sight.client.len()) else { return };
         text.copy_from_slice(sight.client);
         if let Some(place) = self.0.get_mut(Self::slot(&sight.header, sight.client)) {
-            *place = Some(Note { header: sight.header, client, state: sight.state, asker, key, answer });
+            *place =
+                Some(Note { header: sight.header, client, state: sight.state, entrance, asker, key, answer });
         }
     }
 }

@@ -33,7 +33,7 @@ use self::rules::{Asking, Judgement, Rules};
 use super::Subrequest;
 use super::verdict::Denied;
 use crate::gate::credentials::Header;
-use crate::identity::Identity;
+use crate::identity::{Identity, Membership};
 
 /// The proof that the policy permits a request, and whose it is.
 #[derive(Clone, Debug)]
@@ -41,6 +41,7 @@ pub struct Grant {
     identity: Option<Arc<Identity>>,
     groups: Box<[u8]>,
     uri: Option<String>,
+    stale: bool,
 }
 
 impl Grant {
@@ -52,6 +53,17 @@ impl Grant {
     /// The identity's groups, with commas between them.
     pub fn groups(&self) -> &[u8] {
         &self.groups
+    }
+
+    /// Whether the authenticator could not be asked, and this is what it said last.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The same, of an identity that could not be confirmed anew.
+    #[must_use]
+    pub fn stale(self, stale: bool) -> Self {
+        Self { stale, ..self }
     }
 
     /// What the backend must be asked for instead, where that is not what the client asked for.
@@ -93,15 +105,16 @@ impl Policy {
         request: &Subrequest<'_>,
     ) -> Result<Grant, Denied> {
         let user = identity.as_ref().map(|identity| identity.user.as_bytes());
-        let groups = self.groups.load();
-        let membership = user.map(|user| groups.of(user));
+        let file = self.groups.load();
+        let sources =
+            [user.map(|user| file.of(user)), identity.as_ref().map(|identity| &identity.membership)];
         let rules = self.rules.load();
         let uri = match &*rules {
             None if identity.is_some() => None,
             None => return Err(Denied::NotPermitted(Box::default())),
             Some(rules) => {
                 let of: Vec<&[u8]> =
-                    membership.into_iter().flat_map(|m| m.groups.iter().map(|group| &**group)).collect();
+                    sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|g| &**g)).collect();
                 // nginx's own address is not the client's: who is not named is in no network.
                 let client = match request.real_ip {
                     Header::Absent => None,
@@ -114,8 +127,20 @@ impl Policy {
                 }
             }
         };
-        let groups = membership.map(|membership| membership.joined.clone()).unwrap_or_default();
-        Ok(Grant { identity, groups, uri })
+        let groups = joined(sources);
+        Ok(Grant { identity, groups, uri, stale: false })
+    }
+}
+
+/// The groups of the group file and those that the authenticator named, each once.
+fn joined(sources: [Option<&Membership>; 2]) -> Box<[u8]> {
+    match sources.map(|source| source.filter(|of| !of.is_empty())) {
+        [None, None] => Box::default(),
+        [Some(of), None] | [None, Some(of)] => of.joined().into(),
+        [Some(file), Some(own)] => {
+            let both = [file, own].into_iter().flat_map(|of| of.groups().iter().map(|group| &**group));
+            Membership::new(both.collect()).joined().into()
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::table::{Rate, Table};
-use crate::authn::pool::Asker;
+use crate::authn::queue::Asker;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
 use crate::network::ClientNetwork;

@@ -49,7 +49,7 @@ pub enum Denied {
 
 impl Denied {
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
-    pub fn detail(&self) -> String {
+    fn detail(&self) -> String {
         let Self::NotPermitted(refused) = self else { return String::new() };
         match refused.unreadable {
             Some(why) => why.to_owned(),
@@ -80,6 +80,15 @@ pub enum Limited {
 }
 
 impl Verdict {
+    /// What the log says besides the reason; empty where there is nothing to add.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Forbid(denied) => denied.detail(),
+            Self::Unavailable(trouble) => trouble.to_string(),
+            Self::Allow(_) | Self::Challenge(_) | Self::Limited(_) => String::new(),
+        }
+    }
+
     /// The verdict's stable name.
     pub fn name(&self) -> &'static str {
         match self {

@@ -48,5 +48,5 @@ fn read<'r>(front: &Front, request: &'r Request) -> Result<Subrequest<'r>, Denie
 
 fn close(front: &Front, request: &Request, verdict: &Verdict) -> Response<BoxBody> {
     front.refusals.note(front, request, verdict);
-    reply::reply(verdict, &front.challenge, Headers::of(front, request).request_id())
+    reply::reply(verdict, &front.challenge, &front.facts, Headers::of(front, request).request_id())
 }

@@ -71,20 +71,17 @@ impl RefusalLog {
     /// Counts the verdict, and logs it if it is to be logged.
     pub(super) fn note(&self, front: &Front, request: &Request, verdict: &Verdict) {
         match verdict {
-            Verdict::Allow(_) => {
+            Verdict::Allow(grant) => {
                 front.allowed.inc();
                 if front.log_allowed {
                     Line::of(front, request).write(verdict, 0);
+                } else if grant.is_stale() {
+                    self.write(front, request, verdict);
                 }
                 return;
             }
             Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {}
-            _ => match self.take() {
-                Some(suppressed) => Line::of(front, request).write(verdict, suppressed),
-                None => {
-                    front.metrics.log_suppressed.inc();
-                }
-            },
+            _ => self.write(front, request, verdict),
         }
         self.warn_of_nameless(Headers::of(front, request), verdict);
         let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
@@ -93,6 +90,13 @@ impl RefusalLog {
 }
 
 impl RefusalLog {
+    fn write(&self, front: &Front, request: &Request, verdict: &Verdict) {
+        match self.take() {
+            Some(suppressed) => Line::of(front, request).write(verdict, suppressed),
+            None => drop(front.metrics.log_suppressed.inc()),
+        }
+    }
+
     /// Says once that nginx asks without naming the client: all clients are then one network, and
     /// the first who guesses throttles them all.
     fn warn_of_nameless(&self, headers: Headers<'_>, verdict: &Verdict) {
@@ -153,7 +157,7 @@ impl Line {
 
     fn write(&self, verdict: &Verdict, suppressed: u64) {
         let (name, reason) = (verdict.name(), verdict.reason());
-        let detail = if let Verdict::Forbid(denied) = verdict { denied.detail() } else { String::new() };
+        let detail = verdict.detail();
         // Left out of the line where there is none.
         let detail = Some(&*detail).filter(|detail| !detail.is_empty());
         let Self { user, client, network, method, host, path, request_id } = self;
@@ -176,6 +180,9 @@ impl Line {
             };
         }
         match verdict {
+            Verdict::Allow(grant) if grant.is_stale() => {
+                line!(warn, "allowed by its last answer, stale=true")
+            }
             Verdict::Allow(_) => line!(info, "allowed"),
             Verdict::Challenge(Refusal::Missing) => line!(debug, "refused"),
             Verdict::Unavailable(_) => line!(error, "refused"),

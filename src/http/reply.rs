@@ -5,6 +5,7 @@
 //! `ngx_http_auth_request_module.c`). So "limited" is a 403 with a reason, of which the template
 //! makes a true 429. There is never a body: nginx would have to give up the kept-alive connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -12,7 +13,8 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 
 use super::subrequest::X_REQUEST_ID;
@@ -24,6 +26,8 @@ const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
 const X_AUTH_BY: HeaderName = HeaderName::from_static("x-auth-by");
 const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+/// That the authenticator could not be asked, and this is its last answer.
+const X_AUTH_STALE: HeaderName = HeaderName::from_static("x-auth-stale");
 /// What the policy does not permit, as the registry's token protocol writes it.
 const X_AUTH_SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// What the backend must be asked for instead.
@@ -42,10 +46,30 @@ impl Challenge {
     }
 }
 
+/// The headers in which an authenticator's facts are passed on.
+#[derive(Clone, Debug, Default)]
+pub struct FactHeaders(Box<[(Arc<str>, HeaderName)]>);
+
+impl FactHeaders {
+    /// For facts of these names, each of which the settings found good.
+    pub fn new(names: impl Iterator<Item = Arc<str>>) -> Result<Self, InvalidHeaderName> {
+        let header = |name: Arc<str>| {
+            let header = HeaderName::from_bytes(format!("x-auth-fact-{name}").as_bytes())?;
+            Ok((name, header))
+        };
+        names.map(header).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// The answer to nginx.
-pub(super) fn reply(verdict: &Verdict, challenge: &Challenge, id: Option<&HeaderValue>) -> Response<BoxBody> {
+pub(super) fn reply(
+    verdict: &Verdict,
+    challenge: &Challenge,
+    facts: &FactHeaders,
+    id: Option<&HeaderValue>,
+) -> Response<BoxBody> {
     let mut response = match verdict {
-        Verdict::Allow(grant) => match allow(grant) {
+        Verdict::Allow(grant) => match allow(grant, facts) {
             Ok(response) => response,
             Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
@@ -77,7 +101,7 @@ pub(super) fn reply(verdict: &Verdict, challenge: &Challenge, id: Option<&Header
 
 /// Admits. Every identity header is there, empty where there is nothing to say: a client's own
 /// copy must find its place taken.
-fn allow(grant: &Grant) -> Result<Response<BoxBody>, InvalidHeaderValue> {
+fn allow(grant: &Grant, facts: &FactHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     let (user, by) =
         grant.identity().map_or((&b""[..], ""), |identity| (identity.user.as_bytes(), &identity.by));
     let (user, by) = (HeaderValue::from_bytes(user)?, HeaderValue::from_str(by)?);
@@ -88,6 +112,14 @@ fn allow(grant: &Grant) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     headers.insert(X_AUTH_USER, user);
     headers.insert(X_AUTH_GROUPS, groups);
     headers.insert(X_AUTH_BY, by);
+    for (name, header) in &facts.0 {
+        let known =
+            grant.identity().and_then(|identity| identity.facts.iter().find(|fact| fact.name == *name));
+        headers.insert(header.clone(), HeaderValue::from_bytes(known.map_or(b"", |fact| &fact.value))?);
+    }
+    if grant.is_stale() {
+        headers.insert(X_AUTH_STALE, HeaderValue::from_static("true"));
+    }
     if let Some(uri) = uri {
         headers.insert(X_UPSTREAM_URI, uri);
     }

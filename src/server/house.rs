@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::listen::BindFault;
-use crate::authn::Authenticators;
+use crate::authn::chain::{self, Authenticators};
+use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::Rules;
 use crate::authn::htpasswd::reload::Reloader;
 use crate::authn::htpasswd::source::FileFault;
+use crate::authn::http::Service;
+use crate::authn::http::client::ClientFault;
 use crate::authn::pool::HashPool;
 use crate::clock::{Clock, Moment};
 use crate::gate::policy::Policy;
@@ -17,9 +20,10 @@ use crate::gate::{Gate, Parts};
 use crate::http::Front;
 use crate::http::probe::Readiness;
 use crate::http::refusals::RefusalLog;
-use crate::http::reply::Challenge;
+use crate::http::reply::{Challenge, FactHeaders};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::settings::authenticator::Kind;
 use crate::watch::{Reload, Source};
 
 /// Why there is no server.
@@ -27,12 +31,15 @@ use crate::watch::{Reload, Source};
 pub enum StartError {
     /// Nothing says who may enter.
     #[error(
-        "no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings"
+        "no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there"
     )]
     NoAuthenticator,
     /// The htpasswd file can't be used.
     #[error(transparent)]
     Htpasswd(#[from] FileFault),
+    /// A service can't be asked with what is set.
+    #[error(transparent)]
+    Client(#[from] ClientFault),
     /// The policy or the group file can't be used.
     #[error(transparent)]
     Policy(#[from] PolicyFault),
@@ -58,6 +65,8 @@ pub struct House {
     pub readiness: Arc<Readiness>,
     /// Wants threads to run it.
     pub pool: Arc<HashPool>,
+    /// Want a thread that runs them.
+    pub services: Vec<Arc<Service>>,
     /// Want a thread that has them look.
     pub reloaders: Vec<Box<dyn Reload>>,
     /// The time for all of them.
@@ -67,22 +76,28 @@ pub struct House {
 impl House {
     /// Loads the files that the settings name, and puts the gate together. No thread is started.
     pub fn build(settings: &Settings, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let path = settings.htpasswd.clone().ok_or(StartError::NoAuthenticator)?;
-        let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
-        let rules = Rules { key: random()?, allowed: settings.htpasswd_allow };
-        let users = Reloader::start(source, rules, Arc::clone(&metrics), clock.now())?;
+        if settings.authenticators.is_empty() {
+            return Err(StartError::NoAuthenticator);
+        }
+        let users = users(settings, &metrics, clock.now())?;
+        let services = services(settings, &clock, &metrics)?;
         let (policy, files) = policy(settings, &metrics, clock.now())?;
-        let freshness = files.iter().map(policy_reload::Reloader::freshness).chain([users.freshness()]);
-        let readiness = Arc::new(Readiness::new(freshness.collect()));
+        let freshness = files.iter().map(policy_reload::Reloader::freshness);
+        let freshness = freshness.chain(users.iter().map(Reloader::freshness)).collect();
+        let readiness = Arc::new(Readiness::new(freshness, services.clone()));
         let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
         let gate = Gate::new(Parts {
-            authenticators: Authenticators::new(users.htpasswd()),
-            pool: Arc::clone(&pool),
+            authenticators: authenticators(
+                settings,
+                users.as_ref().map(Reloader::htpasswd),
+                &pool,
+                &services,
+            ),
             policy,
             cache: settings.cache,
             throttle: settings.throttle,
             prefixes: settings.prefixes,
-            wait: settings.hash_wait,
+            wait: settings.longest_wait(),
             random: random()?,
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
@@ -90,6 +105,7 @@ impl House {
         let front = Arc::new(Front {
             gate: Arc::new(gate),
             challenge: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
+            facts: facts(settings)?,
             refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
             readiness: Arc::clone(&readiness),
             allowed: Front::allowed_counter(&metrics),
@@ -99,10 +115,60 @@ impl House {
             log_allowed: settings.log_allowed,
             has_policy: settings.policy.is_some(),
         });
-        let mut reloaders: Vec<Box<dyn Reload>> = vec![Box::new(users)];
+        let mut reloaders: Vec<Box<dyn Reload>> = Vec::new();
+        reloaders.extend(users.map(|users| Box::new(users) as Box<dyn Reload>));
         reloaders.extend(files.into_iter().map(|file| Box::new(file) as Box<dyn Reload>));
-        Ok(Self { front, readiness, pool, reloaders, clock })
+        Ok(Self { front, readiness, pool, services, reloaders, clock })
     }
+}
+
+/// The htpasswd file, where it is asked.
+fn users(settings: &Settings, metrics: &Arc<Metrics>, now: Moment) -> Result<Option<Reloader>, StartError> {
+    let Some(path) = settings.htpasswd.clone() else { return Ok(None) };
+    let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
+    let rules = Rules { key: random()?, allowed: settings.htpasswd_allow };
+    Ok(Some(Reloader::start(source, rules, Arc::clone(metrics), now)?))
+}
+
+/// The services, in the order of the chain.
+pub fn services(
+    settings: &Settings,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Vec<Arc<Service>>, ClientFault> {
+    let specs = settings.authenticators.iter().filter_map(|one| match &one.kind {
+        Kind::Http(spec) => Some((**spec).clone()),
+        Kind::Htpasswd => None,
+    });
+    specs.map(|spec| Service::build(spec, clock.clone(), Arc::clone(metrics)).map(Arc::new)).collect()
+}
+
+fn authenticators(
+    settings: &Settings,
+    users: Option<Arc<Htpasswd>>,
+    pool: &Arc<HashPool>,
+    services: &[Arc<Service>],
+) -> Authenticators {
+    let mut services = services.iter();
+    let chain = settings.authenticators.iter().filter_map(|one| {
+        let kind = match &one.kind {
+            Kind::Htpasswd => chain::Kind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool)),
+            Kind::Http(_) => chain::Kind::Http(Arc::clone(services.next()?)),
+        };
+        Some(chain::Authenticator { name: Arc::clone(&one.name), kind, covers: one.covers })
+    });
+    Authenticators::new(chain.collect())
+}
+
+/// The headers of all facts that any service may give.
+fn facts(settings: &Settings) -> Result<FactHeaders, StartError> {
+    let of = |kind: &Kind| match kind {
+        Kind::Http(spec) => spec.reading.facts.iter().map(|(name, _)| Arc::clone(name)).collect(),
+        Kind::Htpasswd => Vec::new(),
+    };
+    let names: std::collections::BTreeSet<Arc<str>> =
+        settings.authenticators.iter().flat_map(|one| of(&one.kind)).collect();
+    FactHeaders::new(names.into_iter()).map_err(|_| StartError::Realm)
 }
 
 fn random() -> Result<[u8; 32], StartError> {

@@ -2,14 +2,27 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::authenticator::{self, Authenticator};
 use super::layers::Given;
 use super::names;
 use super::table::{self, SETTINGS};
 use super::{Fault, Origin};
 
+/// The tables that are no settings of the table.
+const CHAIN: &str = "authenticator";
+
+/// What stands in a file.
+#[derive(Debug, Default)]
+pub struct Content {
+    /// The values of the table of settings.
+    pub given: Vec<(&'static str, Vec<Given>)>,
+    /// The `[[authenticator]]` tables, and where they begin.
+    pub chain: Option<(Origin, Vec<Authenticator>)>,
+}
+
 /// Reads the text of the file at `path`. Faults of form and unknown keys are noted; what is well
 /// is returned.
-pub fn read(path: &str, text: &str, faults: &mut Vec<Fault>) -> Vec<(&'static str, Vec<Given>)> {
+pub fn read(path: &str, text: &str, faults: &mut Vec<Fault>) -> Content {
     let origin = |at: usize| {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -24,18 +37,18 @@ pub fn read(path: &str, text: &str, faults: &mut Vec<Fault>) -> Vec<(&'static st
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
             faults.push(Fault { origin: origin(at), what: error.message().to_owned() });
-            return Vec::new();
+            return Content::default();
         }
     };
-    let mut walk = Walk { origin: &origin, faults, given: Vec::new() };
+    let mut walk = Walk { origin: &origin, faults, content: Content::default() };
     walk.table("", document.get_ref());
-    walk.given
+    walk.content
 }
 
 struct Walk<'w> {
     origin: &'w dyn Fn(usize) -> Origin,
     faults: &'w mut Vec<Fault>,
-    given: Vec<(&'static str, Vec<Given>)>,
+    content: Content,
 }
 
 impl Walk<'_> {
@@ -54,9 +67,10 @@ impl Walk<'_> {
             match (table::find(&key), value.get_ref()) {
                 (Some(setting), value_at) => {
                     if let Some(texts) = self.values(value_at, value.span().start, setting.many) {
-                        self.given.push((setting.key, texts));
+                        self.content.given.push((setting.key, texts));
                     }
                 }
+                (None, value) if key == CHAIN => self.chain(value, at),
                 (None, DeValue::Table(inner)) if prefix.is_empty() && is_table(&key) => {
                     self.table(&format!("{key}."), inner);
                 }
@@ -66,6 +80,13 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    fn chain(&mut self, value: &DeValue<'_>, at: usize) {
+        let mut faults = authenticator::Faults::new();
+        let chain = authenticator::read(value, at, &mut faults);
+        faults.into_iter().for_each(|(at, what)| self.fault(at, format!("{CHAIN}: {what}")));
+        self.content.chain = Some(((self.origin)(at), chain));
     }
 
     fn values(&mut self, value: &DeValue<'_>, at: usize, many: bool) -> Option<Vec<Given>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use super::authenticator::Authenticator;
 use super::table::{self, SETTINGS, Setting};
 use super::{Fault, Origin, Settings, file, names};
 
@@ -30,6 +31,8 @@ pub struct Layers {
     pub variables: Layer,
     /// The file.
     pub file: Layer,
+    /// The file's `[[authenticator]]` tables, and where they begin.
+    pub chain: Option<(Origin, Vec<Authenticator>)>,
     /// What was wrong so far.
     pub faults: Vec<Fault>,
 }
@@ -74,7 +77,11 @@ impl Layers {
             _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
         });
         match read {
-            Ok(text) => self.file = file::read(path, &text, &mut self.faults).into_iter().collect(),
+            Ok(text) => {
+                let content = file::read(path, &text, &mut self.faults);
+                self.file = content.given.into_iter().collect();
+                self.chain = content.chain;
+            }
             Err(error) => {
                 self.faults.push(Fault { origin, what: format!("the settings can't be read: {error}") })
             }
@@ -120,6 +127,7 @@ impl Layers {
             let given = layers.into_iter().find_map(|layer| layer.get(key)).and_then(|given| given.first());
             given.map_or(Origin::Nowhere, |given| given.origin.clone())
         };
+        settings.settle_chain(self.chain, &mut faults);
         settings.cross_check(&origin_of, &mut faults);
         // In the order of the file; what was not given in it comes before.
         faults.sort_by_key(|fault| match &fault.origin {

@@ -148,6 +148,13 @@ pub const SETTINGS: &[Setting] = &[
         |s, t| { value::span(t, Duration::from_millis(100), WAIT_MAX).map(|v| s.hash_wait = v) }
     ),
     setting!(
+        "proxy_read_timeout",
+        "TIME",
+        "10s",
+        "nginx's own, in the auth location; the waits of a chain with services have to fit in",
+        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.proxy_read_timeout = v) }
+    ),
+    setting!(
         "throttle.user_failures",
         "N",
         "10",

@@ -154,11 +154,11 @@ fn a_realm_that_would_mislead_clients_is_refused_pitfall_p36() {
 }
 
 #[test]
-fn without_an_htpasswd_file_it_says_three_ways_to_name_one() {
+fn without_anybody_to_ask_it_says_how_to_name_one() {
     for command in ["serve", "check"] {
         assert_fault(
             &doorward(&[command]),
-            "doorward: no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings",
+            "doorward: no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there",
         );
     }
 }

@@ -7,14 +7,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::identity::{Username, shown};
-
-/// The most groups that one user may be in; each is looked up on each of his requests, and all of
-/// them go into one header.
-pub const GROUPS_OF_USER_MAX: usize = 64;
-
-/// The longest name, in bytes. All of a user's together fit into a header that nginx takes.
-const NAME_MAX: usize = 64;
+use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group, shown};
 
 /// The most faults that are told of one file.
 const FAULTS_MAX: usize = 100;
@@ -26,15 +19,6 @@ pub struct Fault {
     pub line: usize,
     /// What, and what to do.
     pub what: String,
-}
-
-/// One user's groups.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership {
-    /// Sorted.
-    pub groups: Box<[Box<[u8]>]>,
-    /// As `X-Auth-Groups` has them: `a,b`.
-    pub joined: Box<[u8]>,
 }
 
 /// All users' groups.
@@ -67,7 +51,7 @@ impl Groups {
                 continue;
             };
             let (group, users) = line.split_at(colon);
-            if let Err(what) = check_name(group.trim_ascii_end()) {
+            if let Err(what) = check_group(group.trim_ascii_end()) {
                 fault(what);
                 continue;
             }
@@ -93,7 +77,7 @@ impl Groups {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let of = found.into_iter().map(|(user, groups)| (user.into(), membership(groups))).collect();
+        let of = found.into_iter().map(|(user, groups)| (user.into(), Membership::new(groups))).collect();
         Ok(Self { of, none: Membership::default() })
     }
 
@@ -104,19 +88,13 @@ impl Groups {
 
     /// Whether anybody is in this group.
     pub fn has(&self, group: &[u8]) -> bool {
-        self.of.values().any(|of| of.groups.iter().any(|known| **known == *group))
+        self.of.values().any(|of| of.groups().iter().any(|known| **known == *group))
     }
 
     /// How many users are in any group.
     pub fn users(&self) -> usize {
         self.of.len()
     }
-}
-
-fn membership(mut groups: Vec<&[u8]>) -> Membership {
-    groups.sort_unstable();
-    groups.dedup();
-    Membership { joined: groups.join(&b","[..]).into(), groups: groups.into_iter().map(Box::from).collect() }
 }
 
 /// Apache takes quotes around names with spaces; what is quoted here would be a denial that never applies.
@@ -127,25 +105,13 @@ fn check_user(user: &[u8]) -> Result<(), String> {
     Username::check(user).map_err(|fault| fault.to_string())
 }
 
-/// Whether a group may be called so.
-pub(super) fn check_name(group: &[u8]) -> Result<(), String> {
-    let well = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
-    if (1..=NAME_MAX).contains(&group.len()) && group.iter().all(well) {
-        return Ok(());
-    }
-    Err(format!(
-        "\"{}\" is no name of a group: 1 to {NAME_MAX} bytes, without spaces and commas",
-        shown(group)
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn groups(text: &str, user: &str) -> String {
         let groups = Groups::parse(text.as_bytes()).unwrap();
-        String::from_utf8(groups.of(user.as_bytes()).joined.to_vec()).unwrap()
+        String::from_utf8(groups.of(user.as_bytes()).joined().to_vec()).unwrap()
     }
 
     #[test]

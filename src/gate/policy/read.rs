@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::groups;
 use super::registry::Actions;
 use super::rule::{Effect, Everybody, On, Rule};
 use super::rules::{Registries, Rules};
 use super::site;
 pub use super::value::{FAULTS_MAX, Fault};
 use super::value::{action, host_pattern, method, network, path, repository};
-use crate::identity::Username;
+use crate::identity::{Username, check_group};
 
 /// The most rules; more would be data, for which groups and `{user}` are there.
 const RULES_MAX: usize = 100_000;
@@ -171,7 +170,7 @@ impl Reader<'_> {
             effect,
             users: self
                 .names(&given, "users", |name| Username::check(name).map_err(|fault| fault.to_string())),
-            groups: self.names(&given, "groups", groups::check_name),
+            groups: self.names(&given, "groups", check_group),
             everybody: self.everybody(&given, effect, at),
             networks: self.each(&given, "networks", network),
             hosts: self.each(&given, "hosts", host_pattern),

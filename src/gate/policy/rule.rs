@@ -83,7 +83,7 @@ pub struct Rule {
 pub struct Subject<'s> {
     /// `None` for who has not proved to be anybody.
     pub user: Option<&'s [u8]>,
-    /// The user's groups, sorted.
+    /// The user's groups.
     pub groups: &'s [&'s [u8]],
     /// `None` where the proxy could not say.
     pub client: Option<IpAddr>,

@@ -1,0 +1,189 @@
+//! What an answer means.
+
+use super::*;
+use zeroize::Zeroizing;
+
+fn pointer(text: &str) -> Pointer {
+    Pointer::parse(text).unwrap()
+}
+
+fn wants(at: &str, value: impl Into<Value>) -> Condition {
+    Condition { pointer: pointer(at), wanted: Wanted::Value(value.into()) }
+}
+
+fn plain() -> Reading {
+    Reading {
+        accepted: [200].into(),
+        rejected: [401].into(),
+        unknown: [404].into(),
+        conditions: Box::default(),
+        username: None,
+        groups: Box::default(),
+        facts: Box::default(),
+        html: false,
+    }
+}
+
+fn groups(at: &str) -> Groups {
+    Groups {
+        spot: Spot::Pointer(pointer(at)),
+        member: None,
+        conditions: Box::default(),
+        separator: None,
+        prefix: "".into(),
+        optional: false,
+    }
+}
+
+fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Reply {
+    let pairs = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+    let status = StatusCode::from_u16(status).unwrap();
+    Reply { status, headers: pairs.collect(), body: body.as_bytes().to_vec() }
+}
+
+/// The outcome in a word: the user and his groups where he is accepted.
+fn read(reading: &Reading, reply: &Reply) -> String {
+    let framed = format!("{}ann:secret", "\0".repeat(Credentials::FRAME)).into_bytes();
+    let credentials = Credentials::new(Zeroizing::new(framed)).unwrap();
+    match reading.outcome(reply, &credentials, &"api".into()) {
+        Ok(Outcome::Accepted(who)) => {
+            format!("{} {}", who.user, String::from_utf8_lossy(who.membership.joined())).trim().to_owned()
+        }
+        Ok(Outcome::Rejected) => "rejected".into(),
+        Ok(Outcome::Unknown) => "unknown".into(),
+        Err(fault) => format!("trouble: {fault}"),
+    }
+}
+
+fn of_json(reading: &Reading, json: &str) -> String {
+    read(reading, &reply(200, &[], json))
+}
+
+#[test]
+fn a_status_that_nobody_spoke_of_is_trouble() {
+    let of = |status| read(&plain(), &reply(status, &[], ""));
+    assert_eq!([of(200), of(401), of(404)], ["ann", "rejected", "unknown"]);
+    for status in [204, 301, 302, 400, 403, 418, 429, 500, 503] {
+        assert!(of(status).starts_with(&format!("trouble: answered {status}")), "{}", of(status));
+    }
+}
+
+#[test]
+fn a_page_for_people_is_no_answer() {
+    let page = reply(200, &[("content-type", "Text/HTML; charset=utf-8")], "<html>");
+    assert!(read(&plain(), &page).starts_with("trouble: answered with a web page"));
+    assert_eq!(read(&Reading { html: true, ..plain() }, &page), "ann");
+    assert_eq!(read(&plain(), &reply(401, &[("content-type", "text/html")], "")), "rejected");
+}
+
+#[test]
+fn every_condition_has_to_hold() {
+    let email = Condition { pointer: pointer("/email"), wanted: Wanted::Username };
+    let conditions = [wants("/active", true), wants("/level", 2), wants("/kind", "staff"), email];
+    let reading = Reading { conditions: conditions.into(), ..plain() };
+    let good = r#"{"active":true,"level":2.0,"kind":"staff","email":"ann"}"#;
+    assert_eq!(of_json(&reading, good), "ann");
+    for (part, other) in [
+        ("true", "false"),
+        ("true", "null"),
+        ("2.0", "3"),
+        ("staff", "guest"),
+        ("ann", "bob"),
+        ("\"active\":true,", ""),
+    ] {
+        assert_eq!(of_json(&reading, &good.replace(part, other)), "rejected", "{other}");
+    }
+    for (part, other) in [("true", "\"true\""), ("true", "1"), ("2.0", "\"2\""), ("\"ann\"", "[]")] {
+        assert!(of_json(&reading, &good.replace(part, other)).starts_with("trouble"), "{other}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_trouble() {
+    let reading = Reading { conditions: [wants("/active", true)].into(), ..plain() };
+    for body in ["", "{", "{\"active\":true} x", "<html>", "\u{feff}{\"active\":true}", &"[".repeat(1000)] {
+        assert!(of_json(&reading, body).starts_with("trouble: the answer is not JSON"), "{body}");
+    }
+    assert_eq!(read(&reading, &reply(401, &[], "<html>")), "rejected");
+}
+
+#[test]
+fn groups_are_a_list_of_names_or_of_objects_or_a_text() {
+    let with = |groups: Groups| Reading { groups: [groups].into(), ..plain() };
+    assert_eq!(of_json(&with(groups("/g")), r#"{"g":["ops","devs","ops"]}"#), "ann devs,ops");
+    assert_eq!(of_json(&with(groups("/g")), r#"{"g":[]}"#), "ann");
+    let separated = Groups { separator: Some(';'), prefix: "t-".into(), ..groups("/g") };
+    assert_eq!(of_json(&with(separated), r#"{"g":"ops; devs;"}"#), "ann t-devs,t-ops");
+    let licences = || Groups {
+        member: Some(pointer("/product/id")),
+        conditions: [wants("/valid", true)].into(),
+        ..groups("/licences")
+    };
+    let json = r#"{"licences":[{"product":{"id":"a"},"valid":true},{"product":{"id":"b"},"valid":false},{"product":{"id":"c"}}]}"#;
+    assert_eq!(of_json(&with(licences()), json), "ann a");
+    let shape = json.replace("\"product\":{\"id\":\"a\"}", "\"product\":1");
+    assert!(of_json(&with(licences()), &shape).starts_with("trouble: /licences"));
+}
+
+#[test]
+fn groups_that_are_missing_or_of_another_shape_are_trouble() {
+    let with = |groups: Groups| Reading { groups: [groups].into(), ..plain() };
+    for json in [
+        r#"{}"#,
+        r#"{"g":null}"#,
+        r#"{"g":1}"#,
+        r#"{"g":{}}"#,
+        r#"{"g":[1]}"#,
+        r#"{"g":["a b"]}"#,
+        r#"{"g":["a,b"]}"#,
+        r#"{"g":["a\n"]}"#,
+        r#"{"g":[""]}"#,
+    ] {
+        assert!(of_json(&with(groups("/g")), json).starts_with("trouble"), "{json}");
+    }
+    let optional = Groups { optional: true, ..groups("/g") };
+    assert_eq!(of_json(&with(optional), "{}"), "ann");
+    let many: Vec<String> = (0..=GROUPS_OF_USER_MAX).map(|n| format!("\"g{n}\"")).collect();
+    assert!(
+        of_json(&with(groups("/g")), &format!("{{\"g\":[{}]}}", many.join(","))).contains("more than 64")
+    );
+}
+
+#[test]
+fn groups_and_facts_may_stand_in_headers() {
+    let spot = |name| Spot::Header(HeaderName::from_static(name));
+    let groups = Groups { spot: spot("x-groups"), separator: Some(','), ..groups("") };
+    let reading =
+        Reading { groups: [groups].into(), facts: [("plan".into(), spot("x-plan"))].into(), ..plain() };
+    assert_eq!(
+        read(&reading, &reply(200, &[("x-groups", "ops, devs"), ("x-plan", "gold")], "")),
+        "ann devs,ops"
+    );
+    assert!(read(&reading, &reply(200, &[], "")).contains("x-groups"));
+}
+
+#[test]
+fn the_name_may_be_the_services() {
+    let reading = Reading { username: Some(pointer("/login")), ..plain() };
+    assert_eq!(of_json(&reading, r#"{"login":"Ann"}"#), "Ann");
+    for json in ["{}", r#"{"login":""}"#, r#"{"login":7}"#, r#"{"login":"a\r\nb"}"#] {
+        assert!(of_json(&reading, json).starts_with("trouble: /login"), "{json}");
+    }
+}
+
+#[test]
+fn a_fact_is_something_that_a_header_can_carry() {
+    let reading = Reading { facts: [("n".into(), Spot::Pointer(pointer("/n")))].into(), ..plain() };
+    for json in [r#"{"n":"x"}"#, r#"{"n":7}"#, r#"{"n":true}"#, r#"{}"#] {
+        assert_eq!(of_json(&reading, json), "ann", "{json}");
+    }
+    for json in [r#"{"n":[]}"#, r#"{"n":"a\nb"}"#, &format!("{{\"n\":\"{}\"}}", "x".repeat(257))] {
+        assert!(of_json(&reading, json).starts_with("trouble"), "{json}");
+    }
+}
+
+#[test]
+fn a_pointer_is_rfc_6901s() {
+    assert!(Pointer::parse("").is_ok() && Pointer::parse("/a~1b/~0/0").is_ok());
+    assert!(Pointer::parse("a").is_err() && Pointer::parse("/a~2").is_err());
+}

@@ -1,0 +1,131 @@
+//! What may go wrong with a call, and what that says of the service.
+//!
+//! No text of a fault holds anything of the request, nor of the answer's content beyond its form.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+/// How much of a cause is told.
+const CAUSE_MAX: usize = 200;
+
+/// Why a call has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// No connection: refused, unreachable, or no address for the name.
+    #[error("can't connect: {0}")]
+    Connect(String),
+    /// The connection took too long.
+    #[error("no connection within {}", humantime::format_duration(*.0))]
+    ConnectTime(Duration),
+    /// The answer took too long.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Time(Duration),
+    /// The other side is not who it should be, or TLS failed otherwise.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The connection ended, or what came is not HTTP.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// A status that nobody spoke of.
+    #[error("answered {}", status(*.0))]
+    Status(StatusCode),
+    /// Status 429 or 503: it wants to be left alone for so long, if it says how long.
+    #[error("answered {}, which is to come again later", .0.as_u16())]
+    Later(StatusCode, Option<Duration>),
+    /// A page for people.
+    #[error(
+        "answered with a web page (text/html), which may be anybody's log-in or maintenance page; say html = true if that is its answer"
+    )]
+    Page,
+    /// Not JSON, from this line and column on.
+    #[error("the answer is not JSON: line {0}, column {1}")]
+    NotJson(usize, usize),
+    /// More than may be read.
+    #[error("the answer is larger than {0} bytes")]
+    Large(u64),
+    /// JSON that is not as the settings say.
+    #[error("{0}")]
+    Content(String),
+    /// It is not asked, since it was down a moment ago.
+    #[error("it is down: not asked until {} from now", humantime::format_duration(*.0))]
+    Down(Duration),
+    /// It is not asked about this user, by its own wish.
+    #[error("it wants to be left alone with this user: not asked until {} from now", humantime::format_duration(*.0))]
+    Held(Duration),
+    /// The call ended without a result; a fault of ours.
+    #[error("the call failed to run")]
+    Ours,
+}
+
+fn status(status: StatusCode) -> String {
+    let code = status.as_u16();
+    if status.is_redirection() {
+        return format!("{code}, a redirect, which is not followed");
+    }
+    format!("{code}, which is neither accepted, rejected nor unknown")
+}
+
+impl Fault {
+    /// Whether it says that the service is down, rather than that it answers strangely.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Status(status) => status.is_server_error(),
+            Self::Connect(_)
+            | Self::ConnectTime(_)
+            | Self::Time(_)
+            | Self::Tls(_)
+            | Self::Broken(_)
+            | Self::Later(..) => true,
+            Self::Page
+            | Self::NotJson(..)
+            | Self::Large(_)
+            | Self::Content(_)
+            | Self::Down(_)
+            | Self::Held(_)
+            | Self::Ours => false,
+        }
+    }
+
+    /// What reqwest could not do, without the URL.
+    pub fn of(error: &reqwest::Error, connect: Duration, total: Duration) -> Self {
+        let cause = cause(error);
+        if error.is_connect() {
+            return match () {
+                () if error.is_timeout() => Self::ConnectTime(connect),
+                () if is_tls(error) => Self::Tls(cause),
+                () => Self::Connect(cause),
+            };
+        }
+        if error.is_timeout() { Self::Time(total) } else { Self::Broken(cause) }
+    }
+}
+
+/// The innermost cause and the one around it: the rest only says that a request failed.
+fn cause(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    let inner = causes.split_off(causes.len().saturating_sub(2)).join(": ");
+    let text = if inner.is_empty() { "no reason is given".to_owned() } else { inner };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CAUSE_MAX).collect()
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}

@@ -1,0 +1,218 @@
+//! A text with places for the user name and the password, and the escaping that each place needs.
+//!
+//! What can't be placed so that the other side reads exactly this value, and nothing more, is refused:
+//! a value must never become another path, another header or another field.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
+
+use crate::authn::Credentials;
+
+/// One part of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(Box<str>),
+    Username,
+    Password,
+    /// Both, as in Basic (RFC 7617 section 2).
+    Basic,
+}
+
+/// Where a value goes, and so how it is escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A path or a query: percent-encoded but for RFC 3986's unreserved characters.
+    Url,
+    /// The end of a header's value: visible ASCII, and spaces within (RFC 9110 section 5.5).
+    Header,
+    /// A form's value or a JSON string, which are escaped by who writes them.
+    Body,
+}
+
+/// The value can't be placed safely: the authenticator can't know such a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unplaceable;
+
+/// See the top of this file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Box<[Piece]>);
+
+impl Template {
+    /// Reads a template for `place`. A brace is written twice.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would do.
+    pub fn parse(text: &str, place: Place) -> Result<Self, String> {
+        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")) {
+                literal.extend(from.chars().next());
+                rest = after;
+                continue;
+            }
+            let named = from.strip_prefix('{').and_then(|from| from.split_once('}'));
+            let Some((name, after)) = named else {
+                return Err(format!("\"{text}\" has a single brace; write {{{{ or }}}} for a brace"));
+            };
+            let piece = Self::placeholder(name, place)?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
+            }
+            pieces.push(piece);
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal.into()));
+        }
+        let template = Self(pieces.into());
+        if place == Place::Header { template.fit_for_header(text) } else { Ok(template) }
+    }
+
+    fn placeholder(name: &str, place: Place) -> Result<Piece, String> {
+        match (name, place) {
+            ("username", _) => Ok(Piece::Username),
+            ("password", Place::Url) => {
+                Err("a password in a URL ends up in logs; send it in a header, as a form or as JSON".into())
+            }
+            ("password", _) => Ok(Piece::Password),
+            ("basic", Place::Header) => Ok(Piece::Basic),
+            ("basic", _) => Err("{basic} is for a header, as in Authorization = \"Basic {basic}\"".into()),
+            _ => Err(format!("{{{name}}} is not known; there are {{username}}, {{password}} and {{basic}}")),
+        }
+    }
+
+    /// Behind a value nothing may follow: a comma or a semicolon in it would else begin a part of ours.
+    fn fit_for_header(self, text: &str) -> Result<Self, String> {
+        let values = self.0.iter().filter(|piece| !matches!(piece, Piece::Text(_))).count();
+        let last = matches!(self.0.last(), Some(Piece::Text(_)) | None);
+        if values > 1 || (values == 1 && last) {
+            return Err(format!("\"{text}\": in a header one value may stand, at the end"));
+        }
+        let visible = |c: char| c.is_ascii_graphic() || c == ' ';
+        let well = self.0.iter().all(|piece| match piece {
+            Piece::Text(text) => text.chars().all(visible),
+            _ => true,
+        });
+        if well { Ok(self) } else { Err(format!("\"{text}\" can't be sent in a header")) }
+    }
+
+    /// The text before the first value, which is all of it where there is none.
+    pub fn beginning(&self) -> &str {
+        match self.0.first() {
+            Some(Piece::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether it is a user name and nothing else.
+    pub fn is_username(&self) -> bool {
+        matches!(&*self.0, [Piece::Username])
+    }
+
+    /// The text, if there is no value in it.
+    pub fn fixed(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the password is in it.
+    pub fn has_password(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Password | Piece::Basic))
+    }
+
+    /// The text with the values in their places.
+    pub fn render(&self, credentials: &Credentials, place: Place) -> Result<Zeroizing<Vec<u8>>, Unplaceable> {
+        // Nothing makes more than three bytes of one; and growing would leave a copy behind.
+        let values = 3 * (credentials.user().len() + credentials.password().len() + 4);
+        let room = self.0.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { values });
+        let mut out = Zeroizing::new(Vec::with_capacity(room.sum()));
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Username => put(&mut out, credentials.user(), place)?,
+                Piece::Password => put(&mut out, credentials.password(), place)?,
+                Piece::Basic => {
+                    let mut text = Zeroizing::new(vec![0; values]);
+                    let length = BASE64_STANDARD.encode_slice(credentials.pair(), &mut text);
+                    out.extend(text.iter().take(length.map_err(|_| Unplaceable)?));
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn put(out: &mut Zeroizing<Vec<u8>>, value: &[u8], place: Place) -> Result<(), Unplaceable> {
+    match place {
+        Place::Url => {
+            for byte in value {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(*byte),
+                    _ => out.extend(format!("%{byte:02X}").bytes()),
+                }
+            }
+        }
+        Place::Header => {
+            // Who reads a header takes the spaces at its ends away, and it would be another value.
+            let visible = value.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+            if !visible || value.trim_ascii() != value {
+                return Err(Unplaceable);
+            }
+            out.extend_from_slice(value);
+        }
+        Place::Body => out.extend_from_slice(value),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(user: &str, password: &str) -> Credentials {
+        let frame = "\0".repeat(Credentials::FRAME);
+        Credentials::new(Zeroizing::new(format!("{frame}{user}:{password}").into_bytes())).unwrap()
+    }
+
+    fn rendered(text: &str, place: Place, user: &str, password: &str) -> Result<String, Unplaceable> {
+        let bytes = Template::parse(text, place).unwrap().render(&credentials(user, password), place)?;
+        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn each_place_has_its_own_escaping() {
+        let both = |place, user| rendered("<{username}", place, user, "x");
+        assert_eq!(both(Place::Url, "a/b c%&=é"), Ok("<a%2Fb%20c%25%26%3D%C3%A9".into()));
+        assert_eq!(both(Place::Header, "a/b c%&=\""), Ok("<a/b c%&=\"".into()));
+        assert_eq!(both(Place::Body, " é\"\\"), Ok("< é\"\\".into()));
+        assert_eq!(rendered("Basic {basic}", Place::Header, "é", "a:b\n"), Ok("Basic w6k6YTpiCg==".into()));
+        assert_eq!(rendered("{{{username}}}", Place::Body, "ann", "x"), Ok("{ann}".into()));
+    }
+
+    #[test]
+    fn a_value_that_a_header_would_change_is_refused() {
+        for password in [" a", "a ", "a\r\nX: y", "a\tb", "\u{e9}", "a\u{7f}"] {
+            assert_eq!(rendered("Key {password}", Place::Header, "ann", password), Err(Unplaceable));
+        }
+    }
+
+    #[test]
+    fn a_bad_template_is_told_with_what_would_do() {
+        let told = |text, place| Template::parse(text, place).unwrap_err();
+        assert!(told("{user}", Place::Body).contains("{username}"));
+        assert!(told("a{b", Place::Body).contains("single brace"));
+        assert!(told("a}b", Place::Body).contains("single brace"));
+        assert!(told("/{password}", Place::Url).contains("logs"));
+        assert!(told("{basic}", Place::Body).contains("Authorization"));
+        assert!(told("{username}, {password}", Place::Header).contains("at the end"));
+        assert!(told("{password}; x", Place::Header).contains("at the end"));
+        assert!(told("a\nb", Place::Header).contains("header"));
+    }
+}

@@ -1,0 +1,164 @@
+//! The `[[authenticator]]` tables: who is asked who somebody is, and in which order.
+//!
+//! Each is read by serde into plain texts and numbers with their places ([`raw`]), and then checked
+//! ([`http`]), so that every fault of a table is told with its line.
+
+mod http;
+mod raw;
+mod reading;
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::authn::chain::{AUTHENTICATORS_MAX, Covers};
+use crate::authn::http::Spec;
+
+/// One authenticator, as it is set.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    /// Its name.
+    pub name: Arc<str>,
+    /// For which earlier ones it is asked when they are in trouble.
+    pub covers: Covers,
+    /// How it finds out.
+    pub kind: Kind,
+}
+
+/// How an authenticator finds out.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// By the htpasswd file, which is a setting of its own.
+    Htpasswd,
+    /// By asking a service.
+    Http(Box<Spec>),
+}
+
+/// What is wrong, and where in the text.
+pub(super) type Faults = Vec<(usize, String)>;
+
+/// A value and its place.
+fn at<T>(spanned: &Spanned<T>) -> usize {
+    spanned.span().start
+}
+
+/// Reads the value of the key `authenticator`.
+pub(super) fn read(value: &DeValue<'_>, place: usize, faults: &mut Faults) -> Vec<Authenticator> {
+    let DeValue::Array(tables) = value else {
+        faults.push((place, "write a list of tables: [[authenticator]]".into()));
+        return Vec::new();
+    };
+    let mut chain: Vec<Authenticator> = Vec::new();
+    let before = faults.len();
+    for table in tables {
+        let place = table.span().start;
+        let DeValue::Table(fields) = table.get_ref() else {
+            faults.push((place, "write a table: [[authenticator]]".into()));
+            continue;
+        };
+        let Some(one) = one(fields, place, &chain, faults) else { continue };
+        if chain.iter().any(|other| other.name == one.name) {
+            faults
+                .push((place, format!("there are two authenticators called {}; give each a name", one.name)));
+        }
+        if matches!(one.kind, Kind::Htpasswd)
+            && chain.iter().any(|other| matches!(other.kind, Kind::Htpasswd))
+        {
+            faults.push((place, "there are two of type htpasswd; there is one htpasswd file".into()));
+        }
+        chain.push(one);
+    }
+    if chain.len() > AUTHENTICATORS_MAX {
+        faults.push((place, format!("there are more than {AUTHENTICATORS_MAX} authenticators")));
+    }
+    if chain.is_empty() && faults.len() == before {
+        faults.push((
+            place,
+            "there is no authenticator in it; leave it out for the htpasswd file alone".into(),
+        ));
+    }
+    chain
+}
+
+fn one(
+    fields: &DeTable<'_>,
+    place: usize,
+    earlier: &[Authenticator],
+    faults: &mut Faults,
+) -> Option<Authenticator> {
+    let mut fields = fields.clone();
+    let kind = match fields.remove("type") {
+        Some(kind) => kind,
+        None => {
+            faults.push((place, "type is missing; it is \"htpasswd\" or \"http\"".into()));
+            return None;
+        }
+    };
+    match kind.get_ref().as_str() {
+        Some("htpasswd") => {
+            let raw: raw::Htpasswd = deserialize(fields, place, faults)?;
+            let name = name(raw.name.as_ref(), "htpasswd", faults);
+            Some(Authenticator { name, covers: covers(&raw.covers, earlier, faults), kind: Kind::Htpasswd })
+        }
+        Some("http") => {
+            let raw: raw::Http = deserialize(fields, place, faults)?;
+            let name = name(raw.name.as_ref(), "http", faults);
+            let covers = covers(&raw.covers, earlier, faults);
+            let spec = http::spec(&raw, Arc::clone(&name), faults)?;
+            Some(Authenticator { name, covers, kind: Kind::Http(Box::new(spec)) })
+        }
+        _ => {
+            faults.push((kind.span().start, "the type is \"htpasswd\" or \"http\"".into()));
+            None
+        }
+    }
+}
+
+fn deserialize<'t, T: Deserialize<'t>>(table: DeTable<'t>, place: usize, faults: &mut Faults) -> Option<T> {
+    let spanned = Spanned::new(place..place, table);
+    match T::deserialize(toml::de::Deserializer::from(spanned)) {
+        Ok(raw) => Some(raw),
+        Err(error) => {
+            faults.push((error.span().map_or(place, |span| span.start), error.message().to_owned()));
+            None
+        }
+    }
+}
+
+/// A name that stands in headers, logs and metrics.
+fn name(given: Option<&Spanned<String>>, default: &str, faults: &mut Faults) -> Arc<str> {
+    let Some(given) = given else { return default.into() };
+    if !is_name(given.get_ref()) {
+        let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";
+        faults.push((
+            at(given),
+            format!("\"{}\": {what}, and begins with none of the latter two", given.get_ref()),
+        ));
+    }
+    given.get_ref().as_str().into()
+}
+
+fn is_name(text: &str) -> bool {
+    let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=32).contains(&text.len()) && text.bytes().all(well) && !text.starts_with(['-', '_'])
+}
+
+fn covers(given: &[Spanned<String>], earlier: &[Authenticator], faults: &mut Faults) -> Covers {
+    given.iter().fold(Covers::default(), |covers, one| {
+        match earlier.iter().position(|other| *other.name == **one.get_ref()) {
+            Some(place) => covers.with(place),
+            None => {
+                let what =
+                    format!("\"{}\": covers names authenticators that are asked before", one.get_ref());
+                faults.push((at(one), what));
+                covers
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+#[path = "authenticator_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! What is wrong with a chain is told with its place and its remedy.
+
+use super::*;
+
+/// The faults of a file with this chain, each as `line: what`.
+fn faults(text: &str) -> Vec<String> {
+    let mut faults = Faults::new();
+    let document = DeTable::parse(text).unwrap();
+    let value = document.get_ref().get("authenticator").unwrap();
+    read(value.get_ref(), 0, &mut faults);
+    faults.iter().map(|(at, what)| format!("{}: {what}", text[..*at].matches('\n').count() + 1)).collect()
+}
+
+const GOOD: &str = r#"[[authenticator]]
+type = "http"
+name = "api"
+url = "https://api.example.com/login"
+json = { login = "{username}", password = "{password}", device = { kinds = ["a", 1, true, 1.5] } }
+headers = { X-Client = "doorward" }
+accepted_if = { "/active" = true, "/login" = "{username}" }
+groups = [{ pointer = "/teams", member = "/id", where = { "/open" = true } }, { header = "X-Groups" }]
+facts = { plan = "/plan", customer-id = { header = "X-Customer" } }
+connect_timeout = "500ms"
+timeout = "2s"
+trusted_for = "1m"
+stale_if_unavailable = "1h"
+"#;
+
+/// The one fault that there is when `from` of the good table is `to`.
+fn fault(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    let found = faults(&GOOD.replace(from, to));
+    assert_eq!(found.len(), 1, "{to}: {found:?}");
+    found.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_good_table_is_read() {
+    assert_eq!(faults(GOOD), Vec::<String>::new());
+}
+
+#[test]
+fn each_fault_of_a_table_is_told() {
+    for (from, to, line, what) in [
+        ("type = \"http\"", "type = \"ldap\"", 2, "\"htpasswd\" or \"http\""),
+        ("name = \"api\"", "name = \"Api\"", 3, "lower-case"),
+        ("https://api", "https://{username}", 4, "always the same"),
+        ("/login\"", "/{password}\"", 4, "logs"),
+        ("url = ", "uri = ", 4, "unknown field `uri`"),
+        ("\"{password}\"", "\"x\"", 4, "any password would do"),
+        ("\"{password}\"", "\"{pasword}\"", 5, "there are {username}"),
+        ("\"doorward\"", "\"{username}, x\"", 6, "at the end"),
+        ("X-Client", "Host", 6, "leave it out"),
+        ("\"/active\"", "\"active\"", 7, "JSON pointer"),
+        ("= true, \"/login\"", "= [], \"/login\"", 7, "a text, a number, true or false"),
+        ("\"{username}\" }\ngroups", "\"x{username}\" }\ngroups", 7, "alone"),
+        ("pointer = \"/teams\", ", "", 8, "pointer"),
+        ("member = \"/id\", ", "", 8, "say member"),
+        ("plan =", "Plan =", 9, "lower-case"),
+        ("{ header = \"X-Customer\" }", "{ heder = \"X\" }", 9, "header"),
+        ("500ms", "500", 10, "span of time"),
+        ("500ms", "3s", 10, "longer than timeout"),
+        ("2s", "2h", 11, "not within"),
+        ("1h", "30s", 13, "longer than trusted_for"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"GET\"", 12, "POST or a PUT"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"TRACE\"", 12, "not one of"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nform = {}", 5, "one body"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted = [302]", 12, "from 200 to 299"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected = [500]", 12, "can't tell"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected = [200]", 4, "two of"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\ncovers = [\"x\"]", 12, "asked before"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nclient_cert_file = \"x\"", 12, "go together"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nheader_files = { x-client = \"x\" }", 12, "in headers too"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nconnections = 0", 12, "from 1 to 1024"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nqueue = 2\nuser_share = 3", 13, "from 1 to 2"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmax_body = \"1GiB\"", 12, "number of bytes"),
+    ] {
+        let told = fault(from, to);
+        assert!(told.starts_with(&format!("{line}: ")) && told.contains(what), "{to}: {told}");
+    }
+}
+
+#[test]
+fn the_chain_has_names_of_its_own_and_one_file() {
+    let file = "[[authenticator]]\ntype = \"htpasswd\"\n";
+    assert!(faults(&format!("{GOOD}{GOOD}"))[0].contains("two authenticators called api"));
+    assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("one htpasswd file"));
+    assert_eq!(faults(&format!("{GOOD}{file}covers = [\"api\"]\n")), Vec::<String>::new());
+    assert!(faults("authenticator = 1\n")[0].contains("[[authenticator]]"));
+    assert!(faults("authenticator = [1]\n")[0].contains("[[authenticator]]"));
+    assert!(faults("authenticator = []\n")[0].contains("leave it out"));
+    assert!(faults("[[authenticator]]\nname = \"x\"\n")[0].contains("type is missing"));
+}
+
+#[test]
+fn every_table_is_told_of() {
+    let text = format!("{}{}", GOOD.replace("2s", "2h"), GOOD.replace("api", "b").replace("500ms", "x"));
+    assert_eq!(faults(&text).len(), 2);
+}
+
+#[test]
+fn the_readme_has_every_key_of_a_service() {
+    let error = toml::from_str::<raw::Http>("no_such_key = 1").unwrap_err();
+    let (_, keys) = error.message().split_once("expected one of ").unwrap();
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## Asking a service of yours").nth(1).unwrap().split("\n## ").next().unwrap();
+    assert!(keys.matches(", ").count() > 20, "{keys}");
+    for key in keys.split(", ") {
+        assert!(section.contains(key), "README.md lacks {key}");
+    }
+}
