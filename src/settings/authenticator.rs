@@ -1,7 +1,7 @@
 //! The `[[authenticator]]` tables: who is asked who somebody is, and in which order.
 //!
-//! Each is read by serde into plain texts and numbers with their places ([`raw`]), and then checked
-//! ([`http`]), so that every fault of a table is told with its line.
+//! Each is read by serde into plain texts and numbers with their places (`raw.rs`), and then checked
+//! (`http.rs`, `reading.rs`), so that every fault of a table is told with its line.
 
 mod http;
 mod raw;

@@ -92,7 +92,7 @@ fn a_form_and_json_hold_the_values_and_nothing_more() {
 
 #[test]
 fn what_is_not_utf_8_is_no_json() {
-    let frame = vec![0; Credentials::FRAME];
+    let frame = [0; Credentials::FRAME];
     let latin = Credentials::new(Zeroizing::new([&frame[..], b"zo\xeb:x"].concat())).unwrap();
     let mut out = Zeroizing::new(Vec::new());
     assert_eq!(Json::Text(text("{username}")).write(&mut out, &latin), Err(Unplaceable));
