@@ -80,8 +80,9 @@ async fn headers(request: HttpRequest) -> HttpResponse {
 
 /// Serves one of the three: what doorward serves, or an actix application of one route to compare with.
 fn serve(what: &str, htpasswd: &str, policy: Option<(&str, &str)>) -> Result<(), Box<dyn Error>> {
-    let mut settings = Layers::default().settle().map_err(|faults| format!("{faults:?}"))?;
-    settings.htpasswd = Some(htpasswd.into());
+    let variables = [("DOORWARD_HTPASSWD".into(), htpasswd.into())];
+    let layers = Layers::default().with_environment(variables.into_iter());
+    let mut settings = layers.settle().map_err(|faults| format!("{faults:?}"))?;
     if let Some((policy, groups)) = policy {
         (settings.policy, settings.groups) = (Some(policy.into()), Some(groups.into()));
     }

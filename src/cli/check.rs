@@ -34,7 +34,7 @@ pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool) ->
 }
 
 fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
-    let policy = match explain::policy(settings) {
+    let policy = match explain::policy(settings, false) {
         Ok(policy) => policy,
         Err(faults) => {
             faults.iter().for_each(|fault| say(fault));
@@ -48,7 +48,8 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
             rules.all().len(),
             policy.groups().users()
         ));
-        for group in rules.groups().into_iter().filter(|group| !policy.groups().has(group)) {
+        let of_file = !settings.services_name_groups();
+        for group in rules.groups().into_iter().filter(|group| of_file && !policy.groups().has(group)) {
             say(&format!(
                 "{}: note: nobody is in the group {}, which a rule names",
                 path.display(),

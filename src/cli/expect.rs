@@ -7,6 +7,7 @@
 //! -       pull public/base                                         allow
 //! bob     catalog                                                  deny
 //! bob     GET /admin/ host=www.example.com from=10.0.0.7           deny
+//! eve     pull releases/r1 groups=r1,r2                            allow
 //! ```
 
 use std::net::IpAddr;
@@ -62,7 +63,7 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
         _ => return Err(shape()),
     };
     let (options, objects): (Vec<&str>, Vec<&str>) =
-        rest.iter().partition(|word| word.starts_with("host=") || word.starts_with("from="));
+        rest.iter().partition(|word| ["host=", "from=", "groups="].iter().any(|name| word.starts_with(name)));
     let requests = match (*verb, objects.as_slice()) {
         ("catalog", []) => vec![("GET", "/v2/_catalog".to_owned())],
         ("pull", [name]) => {
@@ -77,11 +78,11 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
         }
         _ => return Err(shape()),
     };
-    let mut host = None;
-    let mut from = None;
+    let (mut host, mut from, mut groups) = (None, None, Vec::new());
     for option in options {
         match option.split_once('=') {
             Some(("host", name)) => host = Some(name.to_owned()),
+            Some(("groups", names)) => groups.extend(names.split(',').map(str::to_owned)),
             Some((_, address)) => {
                 from =
                     Some(address.parse::<IpAddr>().map_err(|_| format!("\"{address}\" is no IP address"))?);
@@ -91,8 +92,8 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
     }
     let requests = requests.into_iter().map(|(method, uri)| (method.to_owned(), uri)).collect();
     let in_registry = verb.bytes().all(|b| b.is_ascii_lowercase());
-    let asker = Asker { user: (*user).to_owned(), from };
-    asker.check().map_err(|fault| format!("{user}: {fault}"))?;
+    let asker = Asker { user: (*user).to_owned(), groups, from };
+    asker.check()?;
     let what = words.get(1..words.len() - 1).unwrap_or_default().join(" ");
     Ok(Expectation { asker, what, requests, in_registry, host, allowed })
 }

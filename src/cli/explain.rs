@@ -14,7 +14,7 @@ use crate::gate::policy::reload::{FILE_MAX, File};
 use crate::gate::policy::rule::Subject;
 use crate::gate::policy::rules::{Asking, Judgement};
 use crate::gate::policy::site;
-use crate::identity::{Username, UsernameFault};
+use crate::identity::{Username, check_group};
 use crate::settings::Settings;
 use crate::watch::Source;
 
@@ -38,20 +38,23 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         needed("uri", "URI", "the request's path, and its query if it has one"),
         option("host", "HOST", "the host that is asked").default_value("localhost"),
         option("from", "IP", "the client's address").value_parser(value_parser!(IpAddr)),
+        option("group", "NAME", "a group that a service would name, besides those of the group file")
+            .action(ArgAction::Append),
         option("content-type", "TYPE", "the request's Content-Type").default_value(""),
         Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON"),
     ])
 }
 
-/// The policy of the settings, read once; every fault is told.
-pub(super) fn policy(settings: &Settings) -> Result<Policy, Vec<String>> {
+/// The policy of the settings, read once; every fault is told. `named`: whether somebody else than the
+/// settings says who is in a group.
+pub(super) fn policy(settings: &Settings, named: bool) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
     let mut faults = Vec::new();
     for (file, path) in [(File::Rules, &settings.policy), (File::Groups, &settings.groups)] {
         let Some(path) = path else { continue };
         let source = Source { path: path.clone(), max_bytes: FILE_MAX };
         let read = source.read().map_err(|fault| vec![fault.to_string()]);
-        match read.and_then(|text| file.parse(&source.name(), &text, settings.groups.is_some())) {
+        match read.and_then(|text| file.parse(&source.name(), &text, named || settings.knows_groups())) {
             Ok(content) => policy.replace(content),
             Err(found) => faults.extend(found),
         }
@@ -64,13 +67,19 @@ pub(super) fn policy(settings: &Settings) -> Result<Policy, Vec<String>> {
 pub(super) struct Asker {
     /// [`NOBODY`] for nobody.
     pub(super) user: String,
+    /// Groups that a service would name.
+    pub(super) groups: Vec<String>,
     pub(super) from: Option<IpAddr>,
 }
 
 impl Asker {
     /// That it is nobody, or somebody whom a client could name.
-    pub(super) fn check(&self) -> Result<(), UsernameFault> {
-        if self.user == NOBODY { Ok(()) } else { Username::check(self.user.as_bytes()) }
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.groups.iter().try_for_each(|group| check_group(group.as_bytes()))?;
+        if self.user == NOBODY {
+            return if self.groups.is_empty() { Ok(()) } else { Err("nobody is in no group".into()) };
+        }
+        Username::check(self.user.as_bytes()).map_err(|fault| format!("{}: {fault}", self.user))
     }
 }
 
@@ -96,7 +105,10 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
     let user = (asker.user != NOBODY).then_some(asker.user.as_bytes());
     let groups = policy.groups();
     let of: Vec<&[u8]> = match user {
-        Some(user) => groups.of(user).groups().iter().map(|group| &**group).collect(),
+        Some(user) => {
+            let of_file = groups.of(user).groups().iter().map(|group| &**group);
+            of_file.chain(asker.groups.iter().map(String::as_bytes)).collect()
+        }
         None => Vec::new(),
     };
     with(&Subject { user, groups: &of, client: asker.from })
@@ -105,16 +117,20 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
 /// Explains, and exits with 0 if the request is allowed.
 pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
     let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
-    let policy = match policy(settings) {
+    let policy = match policy(settings, matches.contains_id("group")) {
         Ok(policy) => policy,
         Err(faults) => {
             faults.iter().for_each(|fault| complain(fault));
             return ExitCode::FAILURE;
         }
     };
-    let asker = Asker { user: text("user").to_owned(), from: matches.get_one::<IpAddr>("from").copied() };
+    let asker = Asker {
+        user: text("user").to_owned(),
+        groups: matches.get_many::<String>("group").unwrap_or_default().cloned().collect(),
+        from: matches.get_one::<IpAddr>("from").copied(),
+    };
     if let Err(fault) = asker.check() {
-        complain(&format!("{}: {fault}", asker.user));
+        complain(&fault);
         return ExitCode::FAILURE;
     }
     let (uri, host) = (text("uri"), text("host"));

@@ -190,7 +190,7 @@ fn policy(
         Some(policy_reload::Reloader::start(
             file,
             source,
-            settings.groups.is_some(),
+            settings.knows_groups(),
             Arc::clone(&policy),
             Arc::clone(metrics),
             now,

@@ -46,6 +46,20 @@ impl Settings {
         }
     }
 
+    /// Whether anybody says who is in which group.
+    pub fn knows_groups(&self) -> bool {
+        self.groups.is_some() || self.services_name_groups()
+    }
+
+    /// Whether a service does.
+    pub fn services_name_groups(&self) -> bool {
+        let names = |one: &Authenticator| match &one.kind {
+            Kind::Htpasswd => false,
+            Kind::Http(spec) => !spec.reading.groups.is_empty(),
+        };
+        self.authenticators.iter().any(names)
+    }
+
     /// The longest that a request may wait for the whole chain: whoever has a line in the htpasswd file
     /// gets no further than that, and others are not looked for there but at the end.
     pub fn longest_wait(&self) -> Duration {

@@ -156,3 +156,20 @@ fn a_rule_on_groups_wants_a_group_file_with_somebody_in_the_group() {
         assert_eq!(run(&house, &["explain", "--", nobody, "GET", "/v2/"]).code, Some(1), "{nobody:?}");
     }
 }
+
+#[test]
+fn groups_that_only_a_service_knows_can_be_given() {
+    let house = House::of(RULES, "ops: ann\n");
+    let push = |more: &[&str]| {
+        let asked = ["explain", "--", "eve", "POST", "/v2/team/app/blobs/uploads/"];
+        run(&house, &[&asked[..1], more, &asked[1..]].concat())
+    };
+    assert_eq!(push(&[]).code, Some(1));
+    assert_eq!(push(&["--group", "devs"]).code, Some(0));
+    assert_eq!(push(&["--group", "ops"]).code, Some(1));
+    assert!(push(&["--group", "a b"]).stderr.contains("no name of a group"));
+    let file = house.path("expect");
+    fs::write(&file, "eve push team/app groups=x,devs allow\neve push team/app groups=x deny\n").unwrap();
+    let checked = run(&house, &["check", "--expect", file.to_str().unwrap()]);
+    assert!(checked.stdout.contains("as expected: 2; otherwise: 0"), "{checked:?}");
+}

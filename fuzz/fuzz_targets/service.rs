@@ -1,0 +1,112 @@
+//! Services that authenticate: whatever a client presents, what is sent holds exactly that, each value
+//! in its place; and whatever is answered, nobody is accepted but by what the settings say.
+
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use doorward::authn::http::Spec;
+use doorward::authn::http::answer::Reply;
+use doorward::authn::{Credentials, Outcome};
+use doorward::gate::credentials::is_password;
+use doorward::identity::{Username, check_group};
+use doorward::settings::authenticator::Kind;
+use doorward::settings::file::read;
+use libfuzzer_sys::fuzz_target;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Request, StatusCode};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+const SETTINGS: &str = r#"
+[[authenticator]]
+type = "http"
+name = "json"
+url = "https://localhost/u/{username}/me?q={username}&z=1"
+headers = { X-Key = "Key {password}" }
+json = { login = "{username}", list = ["{password}", { a = "<{username}>" }] }
+accepted_if = { "/active" = true, "/email" = "{username}" }
+username = "/login"
+groups = [{ pointer = "/licences", member = "/id", where = { "/valid" = true } }]
+facts = { plan = "/plan" }
+
+[[authenticator]]
+type = "http"
+name = "form"
+url = "http://localhost/"
+headers = { Authorization = "Basic {basic}" }
+form = { user = "{username}", password = "-{password}" }
+"#;
+
+static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {
+    let mut faults = Vec::new();
+    let (_, chain) = read("x", SETTINGS, &mut faults).chain.expect("a chain");
+    assert!(faults.is_empty(), "{faults:?}");
+    let spec = |kind| if let Kind::Http(spec) = kind { Some(*spec) } else { None };
+    chain.into_iter().filter_map(|one| spec(one.kind)).collect()
+});
+
+fn credentials(user: &[u8], password: &[u8]) -> Credentials {
+    let frame = vec![0; Credentials::FRAME];
+    Credentials::new(Zeroizing::new([&frame[..], user, b":", password].concat())).expect("a colon")
+}
+
+fn body(request: &Request) -> &[u8] {
+    request.body().and_then(|body| body.as_bytes()).unwrap_or_default()
+}
+
+fn sent_json(request: &Request, user: &str, password: &str) {
+    let url = request.url();
+    let segments: Vec<&str> = url.path_segments().expect("a path").collect();
+    assert!(matches!(segments[..], ["u", _, "me"]), "{segments:?}");
+    let pairs: Vec<_> = url.query_pairs().collect();
+    assert!(pairs.len() == 2 && pairs[0].1 == user && pairs[1].1 == "1", "{pairs:?}");
+    assert_eq!(url.host_str(), Some("localhost"));
+    let json: Value = serde_json::from_slice(body(request)).expect("JSON");
+    assert_eq!(json["login"], user);
+    assert_eq!(json["list"][0], password);
+    assert_eq!(json["list"][1]["a"], format!("<{user}>"));
+    assert_eq!(request.headers()["x-key"].as_bytes(), format!("Key {password}").as_bytes());
+}
+
+fn accepted(body: &[u8], status: u16, user: &str, outcome: &Outcome) {
+    let Outcome::Accepted(who) = outcome else { return };
+    let json: Value = serde_json::from_slice(body).expect("JSON");
+    assert!(status == 200 && json["active"] == true && json["email"] == user);
+    assert_eq!(json["login"].as_str().map(str::as_bytes), Some(who.user.as_bytes()));
+    let licensed = |group: &[u8]| {
+        json["licences"].as_array().is_some_and(|list| {
+            list.iter().any(|one| one["valid"] == true && one["id"].as_str().map(str::as_bytes) == Some(group))
+        })
+    };
+    assert!(who.membership.groups().iter().all(|group| licensed(group) && check_group(group).is_ok()));
+    assert!(who.facts.iter().all(|fact| HeaderValue::from_bytes(&fact.value).is_ok()));
+}
+
+fuzz_target!(|input: (&[u8], &[u8], u16, bool, &[u8])| {
+    let (user, password, status, html, answer) = input;
+    if Username::check(user).is_err() || !is_password(password) {
+        return;
+    }
+    let asked = credentials(user, password);
+    let [json, form] = &SPECS[..] else { panic!("two services") };
+    let texts = std::str::from_utf8(user).ok().zip(std::str::from_utf8(password).ok());
+    if let Ok(request) = json.question.render(&asked, &HeaderMap::new()) {
+        let (user, password) = texts.expect("only text is JSON");
+        sent_json(&request, user, password);
+    }
+    if let Ok(request) = form.question.render(&asked, &HeaderMap::new()) {
+        let text = std::str::from_utf8(body(&request)).expect("a form is ASCII");
+        assert!(text.is_ascii() && text.matches('&').count() == 1 && text.matches('=').count() == 2, "{text}");
+    }
+    let Ok(status) = StatusCode::from_u16(status) else { return };
+    let mut headers = HeaderMap::new();
+    let kind = if html { "text/html" } else { "application/json" };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let reply = Reply { status, headers, body: answer.to_vec() };
+    let by: Arc<str> = "json".into();
+    if let (Ok(outcome), Some((user, _))) = (json.reading.outcome(&reply, &asked, &by), texts) {
+        assert!(!html || !matches!(outcome, Outcome::Accepted(_)));
+        accepted(answer, status.as_u16(), user, &outcome);
+    }
+});
