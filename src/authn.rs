@@ -101,7 +101,16 @@ pub enum Trouble {
         authenticator: Arc<str>,
         /// What went wrong; nothing of the request is in it.
         what: Arc<str>,
+        /// Whether it could not be asked at all, so that its last answer may do.
+        unavailable: bool,
     },
+}
+
+impl Trouble {
+    /// Whether the last acceptance may be given in place of an answer.
+    pub fn permits_stale(&self) -> bool {
+        matches!(self, Self::Http { unavailable: true, .. })
+    }
 }
 
 /// What comes of asking: an outcome, or the reason why there is none.

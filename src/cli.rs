@@ -151,8 +151,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             // Every fault at once: those of the settings do not hide those of the htpasswd file.
             let (settings, faults) = layers(matches).read();
             let expect = matches.get_one::<String>("expect").map(String::as_str);
-            let ask = matches.get_flag("probe") && faults.is_empty();
-            let checked = check::run(&settings, expect, ask);
+            let checked = check::run(&settings, expect, matches.get_flag("probe"), faults.is_empty());
             if faults.is_empty() { checked } else { report(&faults) }
         }
         Some((name, matches)) => match layers(matches).settle() {

@@ -259,7 +259,7 @@ impl Gate {
 
     /// Forgets the answers about one user, or all of them, those under way included.
     pub fn flush(&self, user: Option<&[u8]>) {
-        self.flights.flush(user);
+        self.flights.flush();
         self.cache.flush(user);
         // Last: what was noted in the meantime is worthless too.
         self.flushes.fetch_add(1, Ordering::SeqCst);

@@ -16,6 +16,7 @@ use actix_web::HttpServer;
 use ipnet::IpNet;
 use sd_notify::NotifyState;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::house::House;
@@ -46,8 +47,8 @@ const LAST_ACCEPTED: Duration = Duration::from_millis(100);
 /// How long a connection that is being closed may take over it.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Names of services that are looked up at one time; the system's way to do it holds a thread.
-const RESOLVER_THREADS: usize = 8;
+/// Look-ups of a service's name at one time; the system's way to do it holds a thread.
+const RESOLVER_THREADS: usize = 4;
 
 /// Requests to look at the file that wait; more say nothing new.
 const LOOKS_WAITING: usize = 1;
@@ -88,7 +89,7 @@ impl Server {
         let House { front, readiness, pool, services, reloaders, clock } = self.house;
         let hashes = self.settings.htpasswd.is_some();
         let hashers = spawn_hashers(&pool, if hashes { self.settings.hash_threads } else { 0 })?;
-        let callers = spawn_callers(&services)?;
+        let callers = services.iter().map(spawn_caller).collect::<io::Result<Vec<_>>>()?;
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
         thread::Builder::new()
@@ -144,11 +145,12 @@ impl Server {
             ended.map_err(io::Error::other)??;
         }
         pool.close();
-        services.iter().for_each(|service| service.close());
+        // Nobody waits for a call any more.
+        drop(callers);
         drop(look);
-        for thread in hashers.into_iter().chain(callers) {
-            // What it is at takes a second, or a call's time-out at most; its thread has nothing to say.
-            let _ = thread.join();
+        for hasher in hashers {
+            // The check that it is at takes a second at most; its thread has nothing to say.
+            let _ = hasher.join();
         }
         tracing::info!("doorward has ended");
         Ok(())
@@ -196,25 +198,27 @@ fn http_server(
     Ok(server.run())
 }
 
-/// One thread for all calls of services: they wait far more than they work.
-fn spawn_callers(services: &[Arc<Service>]) -> io::Result<Option<thread::JoinHandle<()>>> {
-    if services.is_empty() {
-        return Ok(None);
-    }
+/// A thread for the calls of a service. It ends, and the calls with it, when what is returned is dropped.
+fn spawn_caller(service: &Arc<Service>) -> io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
         .build()?;
-    let mut calls: JoinSet<()> = JoinSet::new();
-    for service in services {
-        calls.spawn_on(Arc::clone(service).run(), runtime.handle());
-    }
+    let (stop, stopped) = oneshot::channel();
+    let calls = Arc::clone(service).run();
     let run = move || {
-        runtime.block_on(async { while calls.join_next().await.is_some() {} });
+        runtime.block_on(async {
+            tokio::select! {
+                () = calls => {}
+                // Dropping the sender is the word.
+                _ = stopped => {}
+            }
+        });
         // A name that is still looked up is nobody's business any more.
         runtime.shutdown_background();
     };
-    thread::Builder::new().name("doorward-http".into()).spawn(run).map(Some)
+    thread::Builder::new().name(format!("doorward-http-{}", service.name())).spawn(run)?;
+    Ok(stop)
 }
 
 fn spawn_hashers(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {

@@ -91,11 +91,11 @@ fuzz_target!(|input: (&[u8], &[u8], u16, bool, &[u8])| {
     let asked = credentials(user, password);
     let [json, form] = &SPECS[..] else { panic!("two services") };
     let texts = std::str::from_utf8(user).ok().zip(std::str::from_utf8(password).ok());
-    if let Ok(request) = json.question.render(&asked, &HeaderMap::new()) {
+    if let Ok(request) = json.question.render(&asked) {
         let (user, password) = texts.expect("only text is JSON");
         sent_json(&request, user, password);
     }
-    if let Ok(request) = form.question.render(&asked, &HeaderMap::new()) {
+    if let Ok(request) = form.question.render(&asked) {
         let text = std::str::from_utf8(body(&request)).expect("a form is ASCII");
         assert!(text.is_ascii() && text.matches('&').count() == 1 && text.matches('=').count() == 2, "{text}");
     }

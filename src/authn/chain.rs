@@ -1,8 +1,8 @@
 //! The chain: authenticators that are asked one after the other.
 //!
 //! Accepted and rejected end it, unknown asks the next. One that is in trouble ends it too, with no
-//! answer, unless a later one was told to cover for it: somebody whom it would have rejected must not get
-//! in by being unknown to it for an hour.
+//! answer, unless a later one was told to cover for it, and for all in between: somebody whom one of them
+//! would have rejected must not get in because nobody asked.
 //!
 //! A question holds a place in one queue at a time, and moves on to the next by itself: whoever asked may
 //! have hung up long since.
@@ -14,8 +14,9 @@ use std::time::Duration;
 use super::htpasswd::Htpasswd;
 use super::http::Service;
 use super::pool::HashPool;
-use super::queue::{Asker, Displaced, End, Job, Shed};
+use super::queue::{Asker, Displaced, End, Job};
 use super::{Answer, Credentials, Outcome, Records, Trouble, Trust};
+use crate::identity::Identity;
 
 /// The most authenticators in a chain: a bit of [`Covers`] for each.
 pub const AUTHENTICATORS_MAX: usize = 32;
@@ -35,7 +36,8 @@ impl Covers {
         Self(self.0 | u32::try_from(place).ok().and_then(|place| 1_u32.checked_shl(place)).unwrap_or(0))
     }
 
-    fn holds(self, others: Self) -> bool {
+    /// Whether all of the others are in it.
+    pub fn holds(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 }
@@ -123,21 +125,47 @@ impl Authenticators {
         matches!(self.0.get(place).map(|one| &one.kind), Some(Kind::Htpasswd(..)))
     }
 
-    /// The next one, from `from` on, that may speak in place of all who are in trouble. Who has no line
-    /// in the file is not looked for there with a dummy's work if somebody behind it is asked anyway:
-    /// neither holds up the other.
-    fn next(&self, from: usize, trouble: Covers, records: &Records) -> Option<usize> {
-        let mut fit = self.0.iter().enumerate().skip(from).filter(|(_, one)| one.covers.holds(trouble));
-        let (first, one) = fit.next()?;
-        match &one.kind {
-            Kind::Htpasswd(..) if !records.has_line() => fit.next().map(|(place, _)| place).or(Some(first)),
-            _ => Some(first),
+    /// The next one, from `from` on, that may speak in place of all who could not be asked; whoever is
+    /// passed over for that could not either. Who has no line in the file is not looked for there with a
+    /// dummy's work if somebody behind it is asked anyway: neither holds up the other.
+    fn next(&self, from: usize, unasked: Covers, records: &Records) -> Option<usize> {
+        let (mut unasked, mut dummy) = (unasked, None);
+        for (place, one) in self.0.iter().enumerate().skip(from) {
+            let is_stranger = matches!(one.kind, Kind::Htpasswd(..)) && !records.has_line();
+            match one.covers.holds(unasked) {
+                true if is_stranger => dummy = dummy.or(Some(place)),
+                true => return Some(place),
+                false if is_stranger => {}
+                false => unasked = unasked.with(place),
+            }
         }
+        dummy
+    }
+
+    /// Whether a service at `place` vouches for a name that the file before it decides about.
+    fn is_taken(&self, place: usize, given: &[u8], identity: &Identity) -> bool {
+        let before = self.0.iter().take(place).find_map(|one| match &one.kind {
+            Kind::Htpasswd(users, _) => Some(users),
+            Kind::Http(_) => None,
+        });
+        let name = identity.user.as_bytes();
+        name != given && before.is_some_and(|users| users.look_up(name).has_line())
     }
 }
 
-/// Told at the end what came of a question, and for how long that is good.
-pub type Told = Box<dyn FnOnce(End, Trust) + Send>;
+/// What came of a question.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The end itself.
+    pub end: End,
+    /// For how long it is good.
+    pub trust: Trust,
+    /// The names of those who were asked and do not know the user: what they said before counts no more.
+    pub unknown_to: Vec<Arc<str>>,
+}
+
+/// Told what came of a question.
+pub type Told = Box<dyn FnOnce(Ended) + Send>;
 
 /// A question on its way along the chain.
 pub struct Course {
@@ -155,6 +183,11 @@ pub struct Course {
     pub told: Told,
 }
 
+/// A course for which there was no place.
+pub struct NotStarted(
+    #[expect(dead_code, reason = "what it holds is dropped with it")] Box<dyn FnOnce(End) + Send>,
+);
+
 struct Leg {
     course: Course,
     place: usize,
@@ -162,14 +195,23 @@ struct Leg {
     trouble: Covers,
     why: Option<Trouble>,
     trust: Trust,
+    unknown_to: Vec<Arc<str>>,
 }
 
 impl Course {
-    /// Sets out: takes a place in the first queue, or none at all; nobody is told then.
-    pub fn start(self) -> Result<Displaced, Shed> {
+    /// Sets out: takes a place in the first queue, or none at all. Then it is given back, to be dropped
+    /// where that does no harm; nobody is told.
+    pub fn start(self) -> Result<Displaced, NotStarted> {
         let place = self.chain.entrance(&self.records);
-        let leg = Leg { course: self, place, trouble: Covers::default(), why: None, trust: Trust::WHOLE };
-        leg.submit().map_err(|_| Shed)
+        let leg = Leg {
+            course: self,
+            place,
+            trouble: Covers::default(),
+            why: None,
+            trust: Trust::WHOLE,
+            unknown_to: Vec::new(),
+        };
+        leg.submit().map_err(NotStarted)
     }
 }
 
@@ -202,12 +244,23 @@ impl Leg {
             End::Dropped => return self.finish(End::Dropped),
             End::Done(answer) => answer,
         };
-        if let Some(Kind::Http(service)) = self.course.chain.0.get(self.place).map(|one| &one.kind) {
+        let Some(one) = self.course.chain.0.get(self.place).cloned() else {
+            return self.finish(End::Dropped);
+        };
+        if let Kind::Http(service) = &one.kind {
             self.trust = self.trust.and(service.trust());
         }
         match answer {
+            Ok(Outcome::Accepted(identity))
+                if self.course.chain.is_taken(self.place, self.course.credentials.user(), &identity) =>
+            {
+                self.finish(End::Done(Ok(Outcome::Rejected)));
+            }
             Ok(Outcome::Accepted(_) | Outcome::Rejected) => self.finish(End::Done(answer)),
-            Ok(Outcome::Unknown) => self.go_on(Ok(Outcome::Unknown)),
+            Ok(Outcome::Unknown) => {
+                self.unknown_to.push(one.name);
+                self.go_on(Ok(Outcome::Unknown));
+            }
             Err(trouble) => {
                 self.trouble = self.trouble.with(self.place);
                 self.trust = self.trust.and(COVERED);
@@ -233,7 +286,7 @@ impl Leg {
     }
 
     fn finish(self, end: End) {
-        (self.course.told)(end, self.trust);
+        (self.course.told)(Ended { end, trust: self.trust, unknown_to: self.unknown_to });
     }
 }
 

@@ -58,9 +58,9 @@ impl House {
             records: self.chain.look_up(user.as_bytes()),
             asker: Asker { block: 1, network: 1, user: 1 },
             deadline: Arc::new(AtomicU64::new(1000)),
-            told: Box::new(move |end, trust| *tell.lock().unwrap() = Some((end, trust))),
+            told: Box::new(move |ended| *tell.lock().unwrap() = Some(ended)),
         };
-        course.start().unwrap().tell();
+        course.start().ok().unwrap().tell();
         let (mut asked, mut answers) = (String::new(), answers.iter());
         while told.lock().unwrap().is_none() {
             if self.pool.run_next() {
@@ -72,13 +72,14 @@ impl House {
             asked.push_str(service.name());
             (job.end)(End::Done(answer(answers.next().expect("one more answer"), user)));
         }
-        let (end, trust) = told.lock().unwrap().take().unwrap();
+        let Ended { end, trust, unknown_to } = told.lock().unwrap().take().unwrap();
         let end = match end {
             End::Done(Ok(Outcome::Accepted(who))) => format!("accepted by {}", who.by),
             End::Done(Ok(outcome)) => format!("{outcome:?}").to_lowercase(),
             End::Done(Err(trouble)) => format!("{trouble}"),
             End::Dropped => "dropped".into(),
         };
+        assert!(unknown_to.iter().all(|name| asked.contains(&**name)));
         let fresh = trust.fresh.map_or(String::new(), |fresh| format!(" for {}", fresh.as_secs()));
         (asked, format!("{end}{fresh}"))
     }
@@ -86,13 +87,14 @@ impl House {
 
 fn answer(word: &str, user: &str) -> Answer {
     match word {
-        "yes" => {
+        "yes" | "as alice" => {
+            let user = if word == "yes" { user } else { "alice" };
             let user = crate::identity::Username::parse(user.as_bytes()).unwrap();
             Ok(Outcome::Accepted(Arc::new(crate::identity::Identity::plain(user, "service".into()))))
         }
         "no" => Ok(Outcome::Rejected),
         "unknown" => Ok(Outcome::Unknown),
-        _ => Err(Trouble::Http { authenticator: word.into(), what: "is down".into() }),
+        _ => Err(Trouble::Http { authenticator: word.into(), what: "is down".into(), unavailable: true }),
     }
 }
 
@@ -143,6 +145,26 @@ fn only_who_covers_for_all_that_are_in_trouble_is_asked() {
 }
 
 #[test]
+fn who_covers_for_one_covers_for_all_in_between_or_is_not_asked() {
+    let file_between = house("afb", &[(2, 0)]);
+    assert_eq!(file_between.ask("alice", &["a"]), says("a", "authenticator a: is down for 30"));
+    assert_eq!(file_between.ask("broken", &["a"]), says("a", "authenticator a: is down for 30"));
+    // Who has no line is none of the file's.
+    assert_eq!(file_between.ask("carol", &["a", "yes"]), says("ab", "accepted by service for 30"));
+    let both = house("afb", &[(2, 0), (2, 1)]);
+    assert_eq!(both.ask("alice", &["a", "yes"]), says("ab", "accepted by service for 30"));
+    let service_between = house("abc", &[(2, 0)]);
+    assert_eq!(service_between.ask("carol", &["a"]), says("a", "authenticator a: is down for 30"));
+}
+
+#[test]
+fn a_service_does_not_vouch_for_a_name_that_the_file_before_it_decides_about() {
+    assert_eq!(house("fa", &[]).ask("carol", &["as alice"]), says("a", "rejected for 60"));
+    assert_eq!(house("af", &[]).ask("carol", &["as alice"]), says("a", "accepted by service for 60"));
+    assert_eq!(house("a", &[]).ask("carol", &["as alice"]), says("a", "accepted by service for 60"));
+}
+
+#[test]
 fn a_place_that_is_taken_on_the_way_drops_the_question() {
     let house = house("af", &[]);
     let full = || {
@@ -158,9 +180,9 @@ fn a_place_that_is_taken_on_the_way_drops_the_question() {
         records: house.chain.look_up(b"alice"),
         asker: Asker { block: 1, network: 1, user: 1 },
         deadline: Arc::new(AtomicU64::new(1000)),
-        told: Box::new(move |end, _| tell.lock().unwrap().push(end)),
+        told: Box::new(move |ended| tell.lock().unwrap().push(ended.end)),
     };
-    course.start().unwrap().tell();
+    course.start().ok().unwrap().tell();
     for _ in 0..2 {
         house.pool.submit(full()).ok().unwrap().tell();
     }

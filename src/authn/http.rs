@@ -1,9 +1,8 @@
 //! Any service that speaks HTTP as an authenticator: it is asked about a user name and a password, and
 //! its answer is read as the settings say.
 //!
-//! The calls run on one thread of their own, so that a slow service holds up neither the threads that
-//! answer requests nor those that hash, and each service has its own queue, connections and circuit, so
-//! that one holds up no other.
+//! Each service has a thread, a queue, connections and a circuit of its own: a slow one holds up neither
+//! the threads that answer requests, nor those that hash, nor another service.
 
 pub mod answer;
 pub mod call;
@@ -19,7 +18,6 @@ use std::time::{Duration, Instant, SystemTime};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use reqwest::Client;
-use reqwest::header::HeaderMap;
 use tokio::task::JoinSet;
 
 use self::answer::{Reading, Reply};
@@ -29,12 +27,16 @@ use self::client::{ClientFault, Trusted};
 use self::fault::Fault;
 use self::request::Question;
 use super::queue::{Asker, Displaced, End, Figures, Job, Limits, Queue};
-use super::{Answer, Credentials, Outcome, Trouble, Trust};
+use super::{Credentials, Outcome, Trouble, Trust};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, NameLabel, OutcomeLabel};
 
 /// What is taken off the time that somebody waits, so that he learns what happened before he gives up.
 const TO_TELL: Duration = Duration::from_millis(100);
+
+/// How long a question is waited for beyond its call's time-out: what it may take until its turn comes.
+/// Behind that the call gets less time than it should.
+pub const TURN: Duration = Duration::from_millis(500);
 
 /// A service, as the settings describe it.
 #[derive(Clone, Debug)]
@@ -61,7 +63,6 @@ pub struct Spec {
 pub struct Service {
     spec: Spec,
     client: Client,
-    headers: HeaderMap,
     queue: Queue<Arc<Credentials>>,
     circuit: Circuit,
     clock: Clock,
@@ -75,7 +76,9 @@ impl Service {
         // Whoever comes second finds that it is there, which is all that is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (connect, https) = (spec.bounds.connect_timeout, spec.question.target.is_https());
-        let (client, headers) = client::build(&spec.name, &spec.trusted, https, connect, spec.connections)?;
+        let client = client::build(&spec.trusted, https, connect, spec.connections)?;
+        let question = spec.question.resolve(&mut |path| client::secret(path))?;
+        let spec = Spec { question, ..spec };
         let figures = Figures { waiting: metrics.http_queue.clone(), dropped: metrics.http_dropped.clone() };
         let up = metrics.http_up.get_or_create(&NameLabel { authenticator: spec.name.to_string() }).clone();
         for result in ["accepted", "rejected", "unknown", "trouble"] {
@@ -87,7 +90,6 @@ impl Service {
             queue: Queue::new(spec.limits, figures),
             calls: metrics.http_calls.clone(),
             client,
-            headers,
             clock,
             metrics,
             spec,
@@ -147,20 +149,25 @@ impl Service {
         } else {
             // A task of its own: were there a panic in it, this one and those who wait would go on.
             let service = Arc::clone(self);
-            let asked = tokio::spawn(async move { service.ask(&work, left).await }).await;
-            End::Done(asked.unwrap_or_else(|_| Err(self.trouble(&Fault::Ours))))
+            let asked = tokio::spawn(async move { service.ask(&work, asker, left).await }).await;
+            match asked.unwrap_or(Err(Fault::Ours)) {
+                Ok(outcome) => End::Done(Ok(outcome)),
+                // It is the crowd before it that took its time.
+                Err(Fault::Short(_)) => End::Dropped,
+                Err(fault) => End::Done(Err(self.trouble(&fault))),
+            }
         };
         self.queue.settle(asker);
         end(ended);
     }
 
-    async fn ask(&self, credentials: &Credentials, left: Duration) -> Answer {
-        let Ok(request) = self.spec.question.render(credentials, &self.headers) else {
+    async fn ask(&self, credentials: &Credentials, asker: Asker, left: Duration) -> Result<Outcome, Fault> {
+        let Ok(request) = self.spec.question.render(credentials) else {
             // Such a user it can't have, as far as it can be told of one.
             self.count("rejected");
             return Ok(Outcome::Rejected);
         };
-        let pass = self.circuit.enter(credentials.user()).map_err(|fault| self.trouble(&fault))?;
+        let pass = self.circuit.enter(asker.user)?;
         let start = Instant::now();
         let reply = call(&self.client, request, self.spec.bounds, left).await;
         let asked = reply.and_then(|reply| self.read(&reply, credentials));
@@ -177,9 +184,9 @@ impl Service {
                 Ok(outcome)
             }
             Err(fault) => {
-                pass.fault(&fault, credentials.user());
+                pass.fault(&fault, asker.user);
                 self.count("trouble");
-                Err(self.trouble(&fault))
+                Err(fault)
             }
         }
     }
@@ -199,13 +206,17 @@ impl Service {
     }
 
     fn trouble(&self, fault: &Fault) -> Trouble {
-        Trouble::Http { authenticator: Arc::clone(&self.spec.name), what: fault.to_string().into() }
+        Trouble::Http {
+            authenticator: Arc::clone(&self.spec.name),
+            what: fault.to_string().into(),
+            unavailable: fault.is_unavailable(),
+        }
     }
 
     /// Asks once about `credentials`, which should be nobody's: what it answered, and what that means.
     pub async fn probe(&self, credentials: &Credentials) -> Result<(u16, Outcome), Trouble> {
-        let Ok(request) = self.spec.question.render(credentials, &self.headers) else {
-            return Err(self.trouble(&Fault::Ours));
+        let Ok(request) = self.spec.question.render(credentials) else {
+            return Err(self.trouble(&Fault::Content("nobody can be asked about with this URL".into())));
         };
         let reply = call(&self.client, request, self.spec.bounds, self.spec.bounds.timeout).await;
         let reply = reply.map_err(|fault| self.trouble(&fault))?;

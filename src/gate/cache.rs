@@ -149,7 +149,9 @@ impl AnswerCache {
         let accepted = self.accepted.get(key)?;
         match accepted.idle(now) {
             idle if idle >= self.limits.accepted_idle => {
-                self.accepted.invalidate(key);
+                if now >= accepted.stale_until || accepted.fresh_until.as_millis() == u64::MAX {
+                    self.accepted.invalidate(key);
+                }
                 return None;
             }
             idle if idle >= IDLE_STEP => accepted.used.store(now.as_millis(), Ordering::Relaxed),
@@ -195,6 +197,14 @@ impl AnswerCache {
                 let until = now.plus(self.limits.rejected_for);
                 self.rejected.insert(key, Rejected { until, network, user: user.into() });
             }
+        }
+    }
+
+    /// Forgets an acceptance by one of those who do not know the user any more.
+    pub fn disown(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
+        let kept = self.accepted.get(key).filter(|_| !unknown_to.is_empty());
+        if kept.is_some_and(|kept| unknown_to.contains(&kept.identity.by)) {
+            self.forget(key);
         }
     }
 

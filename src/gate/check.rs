@@ -53,15 +53,18 @@ impl Check {
                 ticket.succeed();
                 Ok(Vouched { identity, stale: false })
             }
-            Err(Verdict::Challenge(refusal)) => Err(Verdict::Challenge(refusal)),
-            Err(couldnt) => match gate.cache.stale(&question.key, gate.clock.now()) {
-                Some(identity) => {
+            Err(Verdict::Unavailable(trouble)) => {
+                let stale =
+                    trouble.permits_stale().then(|| gate.cache.stale(&question.key, gate.clock.now()));
+                if let Some(identity) = stale.flatten() {
                     ticket.succeed();
                     gate.metrics.stale.inc();
-                    Ok(Vouched { identity, stale: true })
+                    return Ok(Vouched { identity, stale: true });
                 }
-                None => Err(couldnt),
-            },
+                ticket.unasked();
+                Err(Verdict::Unavailable(trouble))
+            }
+            Err(refusal) => Err(refusal),
         }
     }
 }

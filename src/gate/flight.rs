@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::cache::{AnswerCache, Asked, Known};
 use super::key::{CacheKey, Uniform};
-use crate::authn::chain::{Authenticators, Course};
+use crate::authn::chain::{Authenticators, Course, Ended};
 use crate::authn::queue::{Asker, End, Shed};
 use crate::authn::{Answer, Credentials, Outcome, Records, Trust};
 use crate::clock::{Clock, Moment};
@@ -68,12 +68,13 @@ impl Flights {
         let deadline = now.plus(wait).as_millis();
         // The entry's lock is held until the flight is entered, so two leaders can't meet.
         match self.under_way.entry(question.key) {
-            Entry::Occupied(entry) => {
+            Entry::Occupied(entry) if !entry.get().flushed.load(Ordering::SeqCst) => {
                 let flight = entry.get();
                 flight.deadline.fetch_max(deadline, Ordering::AcqRel);
                 Ok(Boarding::Joined(flight.end.clone()))
             }
-            Entry::Vacant(entry) => {
+            // One that was flushed may have been asked before what the flush is about.
+            entry => {
                 // A flight keeps its answer before it leaves this map: one that ended since the
                 // cache was asked is seen here.
                 if let Some(known) = self.cache.get(&question.key, asker.network, now) {
@@ -86,7 +87,15 @@ impl Flights {
                     user: question.credentials.user().into(),
                     flushed: AtomicBool::new(false),
                 });
-                let displaced = self.course(question, asker, &flight, tell).start()?;
+                let displaced = match self.course(question, asker, &flight, tell).start() {
+                    Ok(displaced) => displaced,
+                    Err(not_started) => {
+                        // What it would take out of the map is not in it, and the map is locked here.
+                        drop(entry);
+                        drop(not_started);
+                        return Err(Shed);
+                    }
+                };
                 drop(entry.insert(flight));
                 // Its end takes its flight out of the map, which must not be locked by then.
                 displaced.tell();
@@ -102,35 +111,52 @@ impl Flights {
         flight: &Arc<Flight>,
         tell: watch::Sender<Option<End>>,
     ) -> Course {
-        let (under_way, cache, clock) =
-            (Arc::clone(&self.under_way), Arc::clone(&self.cache), self.clock.clone());
+        let (cache, clock) = (Arc::clone(&self.cache), self.clock.clone());
         let (key, flown) = (question.key, Arc::clone(flight));
+        let landing = Landing { under_way: Arc::clone(&self.under_way), key, flight: Arc::clone(flight) };
         Course {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
             records: question.records.clone(),
             asker,
             deadline: Arc::clone(&flight.deadline),
-            told: Box::new(move |end, trust| {
-                if let End::Done(Ok(outcome)) = &end {
-                    let asked = Asked { key, user: &flown.user, network: asker.network };
-                    keep(&cache, &asked, &flown, outcome, trust, clock.now());
+            told: Box::new(move |Ended { end, trust, unknown_to }| {
+                match &end {
+                    End::Done(Ok(outcome)) => {
+                        let asked = Asked { key, user: &flown.user, network: asker.network };
+                        keep(&cache, &asked, &flown, outcome, trust, clock.now());
+                    }
+                    End::Done(Err(_)) => cache.disown(&key, &unknown_to),
+                    End::Dropped => {}
                 }
-                under_way.remove(&key);
+                drop(landing);
                 // Nobody may be waiting any more, and that is fine.
                 let _ = tell.send(Some(end));
             }),
         }
     }
 
-    /// Keeps the answers under way, all or one user's, out of the cache. For a flush, which then
-    /// clears the cache: whichever of the two comes first, nothing of before it stays.
-    pub fn flush(&self, user: Option<&[u8]>) {
+    /// Keeps the answers under way out of the cache, and later askers from joining them. For a flush, which
+    /// then clears the cache: whichever of the two comes first, nothing of before it stays. All of them,
+    /// since a service may give a user another name than the one that he was asked about by.
+    pub fn flush(&self) {
         for flight in self.under_way.iter() {
-            if user.is_none_or(|user| *flight.user == *user) {
-                flight.flushed.store(true, Ordering::SeqCst);
-            }
+            flight.flushed.store(true, Ordering::SeqCst);
         }
+    }
+}
+
+/// Takes a flight out of the map when it has come to its end, whichever that is: those who joined would
+/// come back to it for ever.
+struct Landing {
+    under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
+    key: CacheKey,
+    flight: Arc<Flight>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.under_way.remove_if(&self.key, |_, flight| Arc::ptr_eq(flight, &self.flight));
     }
 }
 

@@ -10,6 +10,10 @@
 //! there can't try a million passwords against them, what he tries is counted too, generously; past
 //! that count the user gets no answer from that network, until some of it has leaked.
 //!
+//! A question that could not be asked counts for its user, but not for the network: whom a service's
+//! outage keeps out are all at once many, and the network would be shut for everybody else in it. There too
+//! a generous count keeps anybody from trying passwords against the cache meanwhile.
+//!
 //! Nothing here is shared between networks, so nobody can lock out people elsewhere. The tables
 //! have a fixed number of places; where one is needed, the record with the fewest failures goes.
 
@@ -24,6 +28,9 @@ use crate::authn::queue::Asker;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
 use crate::network::ClientNetwork;
+
+/// Tells the same question from itself where it could not be asked.
+const UNASKED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How many failures are borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,18 +86,19 @@ impl Throttle {
 
     /// How long `asker` has to wait until he may try again; `None` if he may now.
     pub fn wait(&self, asker: Asker) -> Option<Duration> {
-        if self.networks.is_empty() {
+        if self.users.is_empty() {
             return None;
         }
         let now = self.clock.now();
-        self.users.wait(asker.user, now).max(self.networks.wait(asker.network, now))
+        let network = self.networks.wait(asker.network, now).max(self.probes.wait(asker.network, now));
+        self.users.wait(asker.user, now).max(network)
     }
 
     /// Lets `asker` look for the answer named `question` (`CacheKey::short`). Whatever becomes of
     /// it counts as a failure, unless the ticket is told of a success: a question that was shed or
     /// given up has told the asker as much as a refusal, namely that no good answer was at hand.
     pub fn admit(self: &Arc<Self>, asker: Asker, question: u64) -> Ticket {
-        Ticket { throttle: Arc::clone(self), asker, question, succeeded: false }
+        Ticket { throttle: Arc::clone(self), asker, question, end: TicketEnd::Failed }
     }
 
     /// Whether `asker`, who is throttled or finds no place, may ask for an answer that his network
@@ -109,8 +117,19 @@ impl Throttle {
     /// or its asker had hung up.
     fn forgive(&self, asker: Asker, question: u64) {
         let now = self.clock.now();
-        if !self.users.is_empty() && self.users.forgive(asker.user, Some(question), now) {
+        if self.users.is_empty() {
+            return;
+        }
+        if self.users.forgive(asker.user, Some(question), now) {
             self.networks.forgive(asker.network, None, now);
+        }
+        self.users.forgive(asker.user, Some(question ^ UNASKED), now);
+    }
+
+    fn unasked(&self, asker: Asker, question: u64, now: Moment) {
+        if self.users.count(asker.user, Some(question ^ UNASKED), now) {
+            self.probes.count(asker.network, Some(question), now);
+            self.metrics.throttle_failures.inc();
         }
     }
 
@@ -138,21 +157,40 @@ pub struct Ticket {
     throttle: Arc<Throttle>,
     asker: Asker,
     question: u64,
-    succeeded: bool,
+    end: TicketEnd,
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TicketEnd {
+    /// Nothing good, as far as is known.
+    Failed,
+    /// A good answer.
+    Succeeded,
+    /// Nobody could be asked.
+    Unasked,
 }
 
 impl Ticket {
     /// The answer was good.
     pub fn succeed(mut self) {
-        self.succeeded = true;
+        self.end = TicketEnd::Succeeded;
         self.throttle.forgive(self.asker, self.question);
+    }
+
+    /// Nobody could be asked.
+    pub fn unasked(mut self) {
+        self.end = TicketEnd::Unasked;
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.succeeded {
-            self.throttle.fail(self.asker, self.question, self.throttle.clock.now());
+        let now = self.throttle.clock.now();
+        match self.end {
+            TicketEnd::Succeeded => {}
+            TicketEnd::Failed => self.throttle.fail(self.asker, self.question, now),
+            TicketEnd::Unasked => self.throttle.unasked(self.asker, self.question, now),
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::http::probe::Readiness;
 use crate::http::refusals::RefusalLog;
 use crate::http::reply::{Challenge, FactHeaders};
 use crate::metrics::Metrics;
-use crate::settings::Settings;
-use crate::settings::authenticator::Kind;
+use crate::settings::authenticator::{Authenticator, Kind};
+use crate::settings::{Origin, Settings};
 use crate::watch::{Reload, Source};
 
 /// Why there is no server.
@@ -37,9 +37,9 @@ pub enum StartError {
     /// The htpasswd file can't be used.
     #[error(transparent)]
     Htpasswd(#[from] FileFault),
-    /// A service can't be asked with what is set.
-    #[error(transparent)]
-    Client(#[from] ClientFault),
+    /// A service can't be asked with what is set there.
+    #[error("{0}: authenticator {1}: {2}")]
+    Client(Origin, Arc<str>, ClientFault),
     /// The policy or the group file can't be used.
     #[error(transparent)]
     Policy(#[from] PolicyFault),
@@ -135,12 +135,14 @@ pub fn services(
     settings: &Settings,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> Result<Vec<Arc<Service>>, ClientFault> {
-    let specs = settings.authenticators.iter().filter_map(|one| match &one.kind {
-        Kind::Http(spec) => Some((**spec).clone()),
-        Kind::Htpasswd => None,
-    });
-    specs.map(|spec| Service::build(spec, clock.clone(), Arc::clone(metrics)).map(Arc::new)).collect()
+) -> Result<Vec<Arc<Service>>, StartError> {
+    let service = |one: &Authenticator| {
+        let Kind::Http(spec) = &one.kind else { return None };
+        let built = Service::build((**spec).clone(), clock.clone(), Arc::clone(metrics));
+        let fault = |fault| StartError::Client(one.origin.clone(), Arc::clone(&one.name), fault);
+        Some(built.map(Arc::new).map_err(fault))
+    };
+    settings.authenticators.iter().filter_map(service).collect()
 }
 
 fn authenticators(

@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::authn::chain::{AUTHENTICATORS_MAX, Covers};
 use crate::authn::http::Spec;
+use crate::settings::Origin;
 
 /// One authenticator, as it is set.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Authenticator {
     pub covers: Covers,
     /// How it finds out.
     pub kind: Kind,
+    /// Where its table begins.
+    pub origin: Origin,
 }
 
 /// How an authenticator finds out.
@@ -45,7 +48,12 @@ fn at<T>(spanned: &Spanned<T>) -> usize {
 }
 
 /// Reads the value of the key `authenticator`.
-pub(super) fn read(value: &DeValue<'_>, place: usize, faults: &mut Faults) -> Vec<Authenticator> {
+pub(super) fn read(
+    value: &DeValue<'_>,
+    place: usize,
+    origin: &dyn Fn(usize) -> Origin,
+    faults: &mut Faults,
+) -> Vec<Authenticator> {
     let DeValue::Array(tables) = value else {
         faults.push((place, "write a list of tables: [[authenticator]]".into()));
         return Vec::new();
@@ -58,7 +66,8 @@ pub(super) fn read(value: &DeValue<'_>, place: usize, faults: &mut Faults) -> Ve
             faults.push((place, "write a table: [[authenticator]]".into()));
             continue;
         };
-        let Some(one) = one(fields, place, &chain, faults) else { continue };
+        let Some(mut one) = one(fields, place, &chain, faults) else { continue };
+        one.origin = origin(place);
         if chain.iter().any(|other| other.name == one.name) {
             faults
                 .push((place, format!("there are two authenticators called {}; give each a name", one.name)));
@@ -100,14 +109,15 @@ fn one(
         Some("htpasswd") => {
             let raw: raw::Htpasswd = deserialize(fields, place, faults)?;
             let name = name(raw.name.as_ref(), "htpasswd", faults);
-            Some(Authenticator { name, covers: covers(&raw.covers, earlier, faults), kind: Kind::Htpasswd })
+            let covers = covers(&raw.covers, earlier, faults);
+            Some(Authenticator { name, covers, kind: Kind::Htpasswd, origin: Origin::Nowhere })
         }
         Some("http") => {
             let raw: raw::Http = deserialize(fields, place, faults)?;
             let name = name(raw.name.as_ref(), "http", faults);
             let covers = covers(&raw.covers, earlier, faults);
             let spec = http::spec(&raw, Arc::clone(&name), faults)?;
-            Some(Authenticator { name, covers, kind: Kind::Http(Box::new(spec)) })
+            Some(Authenticator { name, covers, kind: Kind::Http(Box::new(spec)), origin: Origin::Nowhere })
         }
         _ => {
             faults.push((kind.span().start, "the type is \"htpasswd\" or \"http\"".into()));
@@ -121,7 +131,12 @@ fn deserialize<'t, T: Deserialize<'t>>(table: DeTable<'t>, place: usize, faults:
     match T::deserialize(toml::de::Deserializer::from(spanned)) {
         Ok(raw) => Some(raw),
         Err(error) => {
-            faults.push((error.span().map_or(place, |span| span.start), error.message().to_owned()));
+            // What was found there is not quoted: it may be a secret.
+            let what = match error.message().rsplit_once(", expected ") {
+                Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
+                _ => error.message().to_owned(),
+            };
+            faults.push((error.span().map_or(place, |span| span.start), what));
             None
         }
     }
@@ -146,6 +161,26 @@ fn is_name(text: &str) -> bool {
 }
 
 fn covers(given: &[Spanned<String>], earlier: &[Authenticator], faults: &mut Faults) -> Covers {
+    let covers = places(given, earlier, faults);
+    let covered = |one: &Authenticator| given.iter().any(|name| **name.get_ref() == *one.name);
+    for name in given {
+        let between = earlier.iter().skip_while(|one| *one.name != **name.get_ref()).skip(1);
+        let in_the_way = between.filter(|one| matches!(one.kind, Kind::Http(_)) && !covered(one));
+        let Some(place) = earlier.iter().position(|one| *one.name == **name.get_ref()) else { continue };
+        let itself = Covers::default().with(place);
+        if let Some(one) = in_the_way.into_iter().find(|one| !one.covers.holds(itself)) {
+            let what = format!(
+                "{} stands between, and could have said no: cover for it too, or have it cover for {}",
+                one.name,
+                name.get_ref()
+            );
+            faults.push((at(name), what));
+        }
+    }
+    covers
+}
+
+fn places(given: &[Spanned<String>], earlier: &[Authenticator], faults: &mut Faults) -> Covers {
     given.iter().fold(Covers::default(), |covers, one| {
         match earlier.iter().position(|other| *other.name == **one.get_ref()) {
             Some(place) => covers.with(place),

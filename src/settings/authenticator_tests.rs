@@ -7,7 +7,7 @@ fn faults(text: &str) -> Vec<String> {
     let mut faults = Faults::new();
     let document = DeTable::parse(text).unwrap();
     let value = document.get_ref().get("authenticator").unwrap();
-    read(value.get_ref(), 0, &mut faults);
+    read(value.get_ref(), 0, &|_| Origin::Nowhere, &mut faults);
     faults.iter().map(|(at, what)| format!("{}: {what}", text[..*at].matches('\n').count() + 1)).collect()
 }
 
@@ -70,7 +70,9 @@ fn each_fault_of_a_table_is_told() {
         ("timeout = \"2s\"", "timeout = \"2s\"\nrejected = [200]", 4, "two of"),
         ("timeout = \"2s\"", "timeout = \"2s\"\ncovers = [\"x\"]", 12, "asked before"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nclient_cert_file = \"x\"", 12, "go together"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nheader_files = { x-client = \"x\" }", 12, "in headers too"),
+        ("\"doorward\"", "[1]", 6, "it should be a string"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted = []", 12, "nobody would be"),
+        ("member = \"/id\"", "member = \"/id\", prefix = \"a b\"", 8, "prefix"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nconnections = 0", 12, "from 1 to 1024"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nqueue = 2\nuser_share = 3", 13, "from 1 to 2"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nmax_body = \"1GiB\"", 12, "number of bytes"),
@@ -90,6 +92,38 @@ fn the_chain_has_names_of_its_own_and_one_file() {
     assert!(faults("authenticator = [1]\n")[0].contains("[[authenticator]]"));
     assert!(faults("authenticator = []\n")[0].contains("leave it out"));
     assert!(faults("[[authenticator]]\nname = \"x\"\n")[0].contains("type is missing"));
+}
+
+#[test]
+fn a_service_that_is_not_told_the_name_and_does_not_tell_it_is_a_fault() {
+    let blind = "[[authenticator]]\ntype = \"http\"\nurl = \"https://a/me\"\nheaders = { Authorization = \"Bearer {password}\" }\n";
+    assert!(faults(blind)[0].contains("could take any name"), "{:?}", faults(blind));
+    for more in ["accepted_if = { \"/email\" = \"{username}\" }", "username = \"/login\""] {
+        assert_eq!(faults(&format!("{blind}{more}\n")), Vec::<String>::new());
+    }
+    let told = blind.replace("/me", "/me?user={username}");
+    assert_eq!(faults(&told), Vec::<String>::new());
+    let head = format!("{blind}username = \"/login\"\nmethod = \"HEAD\"\n");
+    assert!(faults(&head)[0].contains("no body"), "{:?}", faults(&head));
+}
+
+#[test]
+fn who_covers_for_one_covers_for_the_services_in_between() {
+    let service = |name: &str, covers: &str| {
+        format!("{}covers = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
+    };
+    let chain = |last: &str| [service("a", ""), service("b", ""), service("c", last)].concat();
+    assert!(faults(&chain("\"a\""))[0].contains("b stands between"));
+    assert_eq!(faults(&chain("\"a\", \"b\"")), Vec::<String>::new());
+    assert_eq!(faults(&chain("\"b\"")), Vec::<String>::new());
+    let covered = [service("a", ""), service("b", "\"a\""), service("c", "\"a\"")].concat();
+    assert_eq!(faults(&covered), Vec::<String>::new());
+}
+
+#[test]
+fn a_value_is_not_quoted_for_it_may_be_a_secret() {
+    let text = GOOD.replace("headers = { X-Client = \"doorward\" }", "headers = \"s3cret\"");
+    assert!(!faults(&text)[0].contains("s3cret"), "{:?}", faults(&text));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::authenticator::{Authenticator, Kind};
 use super::{Fault, Origin, Settings};
 use crate::authn::chain::Covers;
+use crate::authn::http::TURN;
 
 impl Settings {
     /// The chain: as the file has it, or the htpasswd file alone.
@@ -14,8 +15,12 @@ impl Settings {
         faults: &mut Vec<Fault>,
     ) {
         let Some((origin, chain)) = given else {
-            let alone =
-                Authenticator { name: "htpasswd".into(), covers: Covers::default(), kind: Kind::Htpasswd };
+            let alone = Authenticator {
+                name: "htpasswd".into(),
+                covers: Covers::default(),
+                kind: Kind::Htpasswd,
+                origin: Origin::Nowhere,
+            };
             self.authenticators = self.htpasswd.iter().map(|_| alone.clone()).collect();
             return;
         };
@@ -38,7 +43,7 @@ impl Settings {
         {
             let show = humantime::format_duration;
             let what = format!(
-                "authenticator: a request may wait for {} (the timeouts of the chain, and hash.wait), and nginx gives up after {}: make them shorter, or proxy_read_timeout longer, here and in nginx",
+                "authenticator: a request may wait for {} (each timeout of the chain and half a second, and hash.wait), and nginx gives up after {}: make them shorter, or proxy_read_timeout longer, here and in nginx",
                 show(longest),
                 show(self.proxy_read_timeout)
             );
@@ -65,7 +70,7 @@ impl Settings {
     pub fn longest_wait(&self) -> Duration {
         let call = |one: &Authenticator| match &one.kind {
             Kind::Htpasswd => Duration::ZERO,
-            Kind::Http(spec) => spec.bounds.timeout,
+            Kind::Http(spec) => spec.bounds.timeout + TURN,
         };
         let calls = |chain: &[Authenticator]| chain.iter().map(call).sum::<Duration>();
         let all = calls(&self.authenticators);

@@ -84,7 +84,7 @@ impl Walk<'_> {
 
     fn chain(&mut self, value: &DeValue<'_>, at: usize) {
         let mut faults = authenticator::Faults::new();
-        let chain = authenticator::read(value, at, &mut faults);
+        let chain = authenticator::read(value, at, self.origin, &mut faults);
         faults.into_iter().for_each(|(at, what)| self.fault(at, format!("{CHAIN}: {what}")));
         self.content.chain = Some(((self.origin)(at), chain));
     }

@@ -154,7 +154,8 @@ impl Reading {
             return Username::parse(credentials.user()).map_err(|fault| Fault::Content(fault.to_string()));
         };
         let name = pointer.find(json).and_then(Value::as_str).ok_or_else(|| pointer.fault("no text"))?;
-        Username::parse(name.as_bytes()).map_err(|fault| pointer.fault(&fault.to_string()))
+        Username::parse(name.as_bytes())
+            .map_err(|fault| pointer.fault(&format!("a text that is no user name: {fault}")))
     }
 
     fn membership(
@@ -209,7 +210,8 @@ impl Condition {
         match (&self.wanted, found) {
             (Wanted::Username, Value::String(text)) => Ok(text.as_bytes() == credentials.user()),
             (Wanted::Value(Value::Number(wanted)), Value::Number(found)) => {
-                Ok(wanted == found || wanted.as_f64() == found.as_f64())
+                Ok(wanted == found
+                    || (wanted.is_f64() || found.is_f64()) && wanted.as_f64() == found.as_f64())
             }
             (Wanted::Value(wanted @ Value::String(_)), Value::String(_))
             | (Wanted::Value(wanted @ Value::Bool(_)), Value::Bool(_)) => Ok(wanted == found),

@@ -99,6 +99,13 @@ fn every_condition_has_to_hold() {
 }
 
 #[test]
+fn numbers_that_only_look_alike_in_floating_point_are_two() {
+    let reading = Reading { conditions: [wants("/id", 9_007_199_254_740_993_u64)].into(), ..plain() };
+    assert_eq!(of_json(&reading, r#"{"id":9007199254740993}"#), "ann");
+    assert_eq!(of_json(&reading, r#"{"id":9007199254740992}"#), "rejected");
+}
+
+#[test]
 fn what_is_no_json_is_trouble() {
     let reading = Reading { conditions: [wants("/active", true)].into(), ..plain() };
     for body in ["", "{", "{\"active\":true} x", "<html>", "\u{feff}{\"active\":true}", &"[".repeat(1000)] {
@@ -123,6 +130,7 @@ fn groups_are_a_list_of_names_or_of_objects_or_a_text() {
     assert_eq!(of_json(&with(licences()), json), "ann a");
     let shape = json.replace("\"product\":{\"id\":\"a\"}", "\"product\":1");
     assert!(of_json(&with(licences()), &shape).starts_with("trouble: /licences"));
+    assert!(of_json(&with(licences()), r#"{"licences":["a"]}"#).starts_with("trouble: /licences"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use reqwest::{Client, Request, Response};
 use tokio::time::{sleep, timeout};
 
 use super::answer::Reply;
-use super::fault::Fault;
+use super::fault::{Fault, is_tls};
 
 /// Before a connection is tried for the second time: long enough for a service that is just being
 /// replaced to listen again.
@@ -34,7 +34,11 @@ pub async fn call(client: &Client, request: Request, bounds: Bounds, left: Durat
         let response = send(client, request).await.map_err(|error| of(&error, bounds, total))?;
         read(response, bounds, total).await
     };
-    timeout(total, asked).await.unwrap_or(Err(Fault::Time(total)))
+    match timeout(total, asked).await {
+        Ok(answered) => answered,
+        Err(_) if total < bounds.timeout => Err(Fault::Short(total)),
+        Err(_) => Err(Fault::Time(total)),
+    }
 }
 
 /// Sends, and once more if there was no connection: nothing had been sent then. After that nothing is
@@ -42,7 +46,7 @@ pub async fn call(client: &Client, request: Request, bounds: Bounds, left: Durat
 async fn send(client: &Client, request: Request) -> reqwest::Result<Response> {
     let again = request.try_clone();
     match client.execute(request).await {
-        Err(error) if error.is_connect() && !error.is_timeout() => match again {
+        Err(error) if error.is_connect() && !error.is_timeout() && !is_tls(&error) => match again {
             Some(request) => {
                 sleep(RETRY_AFTER_REFUSAL).await;
                 client.execute(request).await

@@ -22,8 +22,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// The longest that a `Retry-After` is believed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Users whom the service wants to be left alone with; with more, the others are asked about all the
-/// same.
+/// Askers whom the service wants to be left alone with; with more, the others are asked for all the same.
 const HELD_MAX: usize = 1024;
 
 /// See the top of this file.
@@ -42,7 +41,8 @@ struct State {
     /// Since when it is down, and from when on one question may try.
     down: Option<(Moment, Moment)>,
     probing: bool,
-    held: HashMap<Box<[u8]>, Moment>,
+    /// By the tag of a user from one network: nobody keeps a user out elsewhere.
+    held: HashMap<u64, Moment>,
 }
 
 /// The permission to ask once. Dropping it without a word leaves things as they are.
@@ -69,14 +69,14 @@ impl Circuit {
         self.lock().down.is_some()
     }
 
-    /// Lets a question about `user` pass.
+    /// Lets a question pass; `asker` is the tag of the user from his network.
     ///
     /// # Errors
     /// [`Fault::Down`] or [`Fault::Held`].
-    pub fn enter(&self, user: &[u8]) -> Result<Pass<'_>, Fault> {
+    pub fn enter(&self, asker: u64) -> Result<Pass<'_>, Fault> {
         let now = self.clock.now();
         let mut state = self.lock();
-        if let Some(until) = state.held.get(user).filter(|until| **until > now) {
+        if let Some(until) = state.held.get(&asker).filter(|until| **until > now) {
             return Err(Fault::Held(until.since(now)));
         }
         let Some((_, next)) = state.down else { return Ok(Pass { circuit: self, probe: false }) };
@@ -101,28 +101,26 @@ impl Pass<'_> {
         }
     }
 
-    /// The call failed like this; it was about `user`.
-    pub fn fault(self, fault: &Fault, user: &[u8]) {
-        if !fault.is_outage() {
-            return if matches!(fault, Fault::Ours) { drop(self) } else { self.well() };
-        }
+    /// The call failed like this; it was asked for `asker`.
+    pub fn fault(self, fault: &Fault, asker: u64) {
         let now = self.circuit.clock.now();
         let wait = match fault {
             Fault::Later(_, Some(wait)) => (*wait).clamp(PROBE_EVERY, RETRY_AFTER_MAX),
             _ => PROBE_EVERY,
         };
-        let mut state = self.circuit.lock();
-        if let Fault::Later(status, Some(_)) = fault {
-            let until = now.plus(wait);
-            if status.as_u16() == 429 {
-                // It may be about this user alone: his guesser must not hold up the others.
-                state.hold(user, until, now);
-            } else {
-                state.failures = FAILURES;
-            }
+        if let Fault::Later(_, Some(_)) = fault
+            && !fault.is_outage()
+        {
+            // One who guesses may have brought that about, and must not hold up the others.
+            self.circuit.lock().hold(asker, now.plus(wait), now);
         }
+        if !fault.is_outage() {
+            return if matches!(fault, Fault::Ours | Fault::Short(_)) { drop(self) } else { self.well() };
+        }
+        let mut state = self.circuit.lock();
         state.failures = state.failures.saturating_add(1);
-        if state.failures < FAILURES {
+        let said_so = matches!(fault, Fault::Later(_, Some(_)));
+        if state.failures < FAILURES && !said_so {
             return;
         }
         let since = state.down.map_or(now, |(since, _)| since);
@@ -142,12 +140,12 @@ impl Drop for Pass<'_> {
 }
 
 impl State {
-    fn hold(&mut self, user: &[u8], until: Moment, now: Moment) {
+    fn hold(&mut self, asker: u64, until: Moment, now: Moment) {
         if self.held.len() >= HELD_MAX {
             self.held.retain(|_, until| *until > now);
         }
         if self.held.len() < HELD_MAX {
-            self.held.insert(user.into(), until);
+            self.held.insert(asker, until);
         }
     }
 }

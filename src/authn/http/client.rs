@@ -3,10 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 use zeroize::Zeroizing;
 
@@ -17,40 +15,36 @@ const IDLE: Duration = Duration::from_secs(4);
 /// The most bytes of a file with a certificate, a key or a secret.
 const FILE_MAX: u64 = 1 << 20;
 
-/// Whom to trust, and with which secrets to speak.
+/// Whom to trust, and with which certificate to speak.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted {
     /// Certificates of authorities, in PEM, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Our own certificate, in PEM, and its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
-    /// Headers whose values are secrets of the service's own, each in a file.
-    pub header_files: Box<[(HeaderName, PathBuf)]>,
 }
 
 /// Why a client can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientFault {
-    /// A file can't be read.
-    #[error("authenticator {0}: {1}: {2}")]
-    File(Arc<str>, String, String),
+    /// A file can't be used: the key that names it, its path, and why.
+    #[error("{0} {1}: {2}")]
+    File(&'static str, String, String),
     /// TLS can't be set up.
-    #[error(
-        "authenticator {0}: TLS can't be set up: {1}; set ca_file to the certificates of the authorities that are trusted"
-    )]
-    Tls(Arc<str>, String),
+    #[error("TLS can't be set up: {0}; set ca_file to the certificates of the authorities that are trusted")]
+    Tls(String),
 }
 
-/// Makes the client, and the headers that it always sends.
+/// Makes the client.
 pub fn build(
-    name: &Arc<str>,
     trusted: &Trusted,
     https: bool,
     connect_timeout: Duration,
     connections: usize,
-) -> Result<(Client, HeaderMap), ClientFault> {
-    let fault =
-        |path: &Path, what: String| ClientFault::File(Arc::clone(name), path.display().to_string(), what);
+) -> Result<Client, ClientFault> {
+    let fault = |key: &'static str, path: &Path, what: String| {
+        ClientFault::File(key, path.display().to_string(), what)
+    };
     let mut builder = Client::builder()
         .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -62,10 +56,14 @@ pub fn build(
         .pool_max_idle_per_host(connections);
     match (&trusted.ca_file, https) {
         (Some(path), _) => {
-            let pem = read(path).map_err(|what| fault(path, what))?;
+            let pem = read(path).map_err(|what| fault("ca_file", path, what))?;
             let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
             if certificates.is_empty() {
-                return Err(fault(path, "there is no certificate in it; write them in PEM".into()));
+                return Err(fault(
+                    "ca_file",
+                    path,
+                    "there is no certificate in it; write them in PEM".into(),
+                ));
             }
             builder = builder.tls_certs_only(certificates);
         }
@@ -74,37 +72,43 @@ pub fn build(
         (None, false) => builder = builder.tls_certs_only([]),
     }
     if let Some((certificate, key)) = &trusted.client_cert {
-        let mut pem = read(certificate).map_err(|what| fault(certificate, what))?;
-        let key_pem = read(key).map_err(|what| fault(key, what))?;
+        let mut pem = read(certificate).map_err(|what| fault("client_cert_file", certificate, what))?;
+        let key_pem = read(key).map_err(|what| fault("client_key_file", key, what))?;
         pem.reserve_exact(key_pem.len() + 1);
         pem.push(b'\n');
         pem.extend_from_slice(&key_pem);
-        let identity = Identity::from_pem(&pem)
-            .map_err(|_| fault(certificate, "with its key it is no certificate in PEM".into()))?;
+        let identity = Identity::from_pem(&pem).map_err(|_| {
+            fault("client_cert_file", certificate, "with its key it is no certificate in PEM".into())
+        })?;
         builder = builder.identity(identity);
     }
-    let client = builder.build().map_err(|error| {
+    builder.build().map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        ClientFault::Tls(Arc::clone(name), cause)
-    })?;
-    let mut headers = HeaderMap::new();
-    for (header, path) in &trusted.header_files {
-        let text = read(path).map_err(|what| fault(path, what))?;
-        let mut value = HeaderValue::from_bytes(text.trim_ascii())
-            .map_err(|_| fault(path, "its content can't be sent in a header".into()))?;
-        if value.is_empty() {
-            return Err(fault(path, "it is empty".into()));
-        }
-        value.set_sensitive(true);
-        headers.insert(header.clone(), value);
+        ClientFault::Tls(cause)
+    })
+}
+
+/// A secret of a template: the file's content without the line's end; visible ASCII, since it may be sent in a
+/// header.
+pub fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientFault> {
+    let fault = |what: &str| ClientFault::File("the file", path.display().to_string(), what.into());
+    let text = read(path).map_err(|what| fault(&what))?;
+    let text = Zeroizing::new(text.trim_ascii().to_vec());
+    if text.is_empty() {
+        return Err(fault("it is empty"));
     }
-    Ok((client, headers))
+    if !text.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
+        return Err(fault("it has other characters than visible ASCII"));
+    }
+    Ok(text)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let metadata = fs::metadata(path).map_err(|error| format!("can't be read: {error}"))?;
+    let unreadable =
+        |error| format!("can't be read: {error}; the user that doorward runs as needs to read it");
+    let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > FILE_MAX {
         return Err("it is not a file of at most 1 MiB".into());
     }
-    fs::read(path).map(Zeroizing::new).map_err(|error| format!("can't be read: {error}"))
+    fs::read(path).map(Zeroizing::new).map_err(unreadable)
 }

@@ -3,6 +3,7 @@
 //! No text of a fault holds anything of the request, nor of the answer's content beyond its form.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -13,7 +14,10 @@ const CAUSE_MAX: usize = 200;
 /// Why a call has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// No connection: refused, unreachable, or no address for the name.
+    /// No address for the name.
+    #[error("the name can't be resolved: {0}")]
+    Name(String),
+    /// No connection: refused, or unreachable.
     #[error("can't connect: {0}")]
     Connect(String),
     /// The connection took too long.
@@ -22,6 +26,9 @@ pub enum Fault {
     /// The answer took too long.
     #[error("no answer within {}", humantime::format_duration(*.0))]
     Time(Duration),
+    /// The same, and it had less time than it should, having waited for its turn.
+    #[error("no answer within {}, all that was left", humantime::format_duration(*.0))]
+    Short(Duration),
     /// The other side is not who it should be, or TLS failed otherwise.
     #[error("TLS: {0}")]
     Tls(String),
@@ -43,16 +50,16 @@ pub enum Fault {
     #[error("the answer is not JSON: line {0}, column {1}")]
     NotJson(usize, usize),
     /// More than may be read.
-    #[error("the answer is larger than {0} bytes")]
+    #[error("the answer is larger than {}", bytes(*.0))]
     Large(u64),
     /// JSON that is not as the settings say.
     #[error("{0}")]
     Content(String),
     /// It is not asked, since it was down a moment ago.
-    #[error("it is down: not asked until {} from now", humantime::format_duration(*.0))]
+    #[error("is down: not asked for {}", humantime::format_duration(*.0))]
     Down(Duration),
-    /// It is not asked about this user, by its own wish.
-    #[error("it wants to be left alone with this user: not asked until {} from now", humantime::format_duration(*.0))]
+    /// It is not asked for this client, by its own wish.
+    #[error("wants to be left alone with this client: not asked for {}", humantime::format_duration(*.0))]
     Held(Duration),
     /// The call ended without a result; a fault of ours.
     #[error("the call failed to run")]
@@ -61,24 +68,30 @@ pub enum Fault {
 
 fn status(status: StatusCode) -> String {
     let code = status.as_u16();
-    if status.is_redirection() {
+    if matches!(code, 301 | 302 | 303 | 307 | 308) {
         return format!("{code}, a redirect, which is not followed");
     }
     format!("{code}, which is neither accepted, rejected nor unknown")
 }
 
+fn bytes(count: u64) -> String {
+    if count.is_multiple_of(1024) { format!("{}KiB", count / 1024) } else { format!("{count} bytes") }
+}
+
 impl Fault {
-    /// Whether it says that the service is down, rather than that it answers strangely.
+    /// Whether it says that the service is down, rather than that it answers strangely. A 500 or a 429 may be
+    /// about what this client sent, and he must not shut the service for others.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Status(status) => status.is_server_error(),
-            Self::Connect(_)
+            Self::Status(status) | Self::Later(status, _) => matches!(status.as_u16(), 502..=504),
+            Self::Name(_)
+            | Self::Connect(_)
             | Self::ConnectTime(_)
             | Self::Time(_)
             | Self::Tls(_)
-            | Self::Broken(_)
-            | Self::Later(..) => true,
-            Self::Page
+            | Self::Broken(_) => true,
+            Self::Short(_)
+            | Self::Page
             | Self::NotJson(..)
             | Self::Large(_)
             | Self::Content(_)
@@ -88,17 +101,27 @@ impl Fault {
         }
     }
 
+    /// Whether it could not be asked, so that its last answer may do. What it said of this user, or that
+    /// it wants to be left alone with him, is no reason: he may have lost his rights, or be guessing.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Down(_) => true,
+            Self::Status(status) | Self::Later(status, _) => status.is_server_error(),
+            other => other.is_outage(),
+        }
+    }
+
     /// What reqwest could not do, without the URL.
     pub fn of(error: &reqwest::Error, connect: Duration, total: Duration) -> Self {
         let cause = cause(error);
-        if error.is_connect() {
-            return match () {
-                () if error.is_timeout() => Self::ConnectTime(connect),
-                () if is_tls(error) => Self::Tls(cause),
-                () => Self::Connect(cause),
-            };
+        match () {
+            () if is_tls(error) => Self::Tls(cause),
+            () if error.is_dns() => Self::Name(cause),
+            () if error.is_connect() && error.is_timeout() => Self::ConnectTime(connect),
+            () if error.is_connect() => Self::Connect(cause),
+            () if error.is_timeout() => Self::Time(total),
+            () => Self::Broken(cause),
         }
-        if error.is_timeout() { Self::Time(total) } else { Self::Broken(cause) }
     }
 }
 
@@ -118,11 +141,19 @@ fn cause(error: &reqwest::Error) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CAUSE_MAX).collect()
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
+/// Whether TLS failed, also behind the handshake (a client's certificate is refused there); it is wrapped in
+/// errors of input and output, one in the other.
+pub fn is_tls(error: &reqwest::Error) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        let mut inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        while let Some(wrapped) = inner {
+            if wrapped.is::<rustls::Error>() {
+                return true;
+            }
+            inner = wrapped.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        }
+        if cause.is::<rustls::Error>() {
             return true;
         }
         next = cause.source();

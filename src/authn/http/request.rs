@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::template::{Place, Template, Unplaceable};
+use super::template::{Place, ReadSecret, Template, Unplaceable};
 use crate::authn::Credentials;
 
 /// What is sent besides the head.
@@ -37,12 +37,12 @@ pub enum Json {
 }
 
 impl Body {
-    /// Whether the password is in it.
-    pub fn has_password(&self) -> bool {
+    /// Whether one of its texts is so.
+    pub fn any(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::None => false,
-            Self::Form(fields) => fields.iter().any(|(_, template)| template.has_password()),
-            Self::Json(json) => json.has_password(),
+            Self::Form(fields) => fields.iter().any(|(_, template)| is(template)),
+            Self::Json(json) => json.any(is),
         }
     }
 }
@@ -53,6 +53,8 @@ pub struct Target {
     template: Template,
     /// With no value in it; for its scheme, host and port.
     base: Url,
+    /// Whether the user name stands in the path.
+    in_path: bool,
 }
 
 impl Target {
@@ -69,7 +71,8 @@ impl Target {
             ));
         }
         let plain = text.replace("{username}", "x");
-        let base = Url::parse(&plain).map_err(|error| format!("\"{text}\" is not a URL: {error}"))?;
+        // Not quoted: there may be a password in it.
+        let base = Url::parse(&plain).map_err(|error| format!("it is not a URL: {error}"))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(format!("\"{text}\": write http:// or https://"));
         }
@@ -80,7 +83,13 @@ impl Target {
         if base.fragment().is_some() || !matches!(path, "" | "/") && path != base.path() {
             return Err(format!("\"{text}\": write the path as it is sent, like {}", base.path()));
         }
-        Ok(Self { template, base })
+        let in_path = text.split('?').next().is_some_and(|path| path.contains("{username}"));
+        Ok(Self { template, base, in_path })
+    }
+
+    /// Whether the user name is in it.
+    pub fn has_username(&self) -> bool {
+        self.template.has_username()
     }
 
     /// Whether it is asked over TLS.
@@ -106,7 +115,7 @@ impl Target {
         let path = path_of(text);
         // A dot segment would be taken away, and many a server takes an encoded slash for a slash.
         let same = path == url.path() || matches!(path, "" | "/");
-        let slash = path.contains("%2F") || path.contains("%5C");
+        let slash = self.in_path && credentials.user().iter().any(|byte| matches!(byte, b'/' | b'\\'));
         if same && !slash && url.origin() == self.base.origin() { Ok(url) } else { Err(Unplaceable) }
     }
 }
@@ -125,7 +134,7 @@ pub struct Question {
     pub method: Method,
     /// Where.
     pub target: Target,
-    /// With which headers; those of the service's own secrets are added when it is built.
+    /// With which headers.
     pub headers: Box<[(HeaderName, Template)]>,
     /// With which body.
     pub body: Body,
@@ -134,8 +143,31 @@ pub struct Question {
 }
 
 impl Question {
-    /// The request about these credentials. `fixed` are the headers that are always the same.
-    pub fn render(&self, credentials: &Credentials, fixed: &HeaderMap) -> Result<Request, Unplaceable> {
+    /// The same with the contents of files in their places.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn resolve<E>(&self, read: &mut ReadSecret<'_, E>) -> Result<Self, E> {
+        let mut headers = Vec::new();
+        for (name, template) in &self.headers {
+            headers.push((name.clone(), template.resolve(read)?));
+        }
+        let body = match &self.body {
+            Body::None => Body::None,
+            Body::Json(json) => Body::Json(json.resolve(read)?),
+            Body::Form(fields) => {
+                let mut resolved = Vec::new();
+                for (name, template) in fields {
+                    resolved.push((name.clone(), template.resolve(read)?));
+                }
+                Body::Form(resolved.into())
+            }
+        };
+        Ok(Self { headers: headers.into(), body, ..self.clone() })
+    }
+
+    /// The request about these credentials.
+    pub fn render(&self, credentials: &Credentials) -> Result<Request, Unplaceable> {
         let mut request = Request::new(self.method.clone(), self.target.render(credentials)?);
         let headers = request.headers_mut();
         if self.wants_json {
@@ -154,7 +186,8 @@ impl Question {
                 Some(out)
             }
         };
-        headers.extend(fixed.clone());
+        // Of what is asked with a secret nobody on the way keeps the answer (RFC 9111 section 5.2.1.5).
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, template) in &self.headers {
             headers.insert(name.clone(), header(template, credentials)?);
         }
@@ -207,11 +240,32 @@ impl Json {
         }
     }
 
-    fn has_password(&self) -> bool {
+    fn resolve<E>(&self, read: &mut ReadSecret<'_, E>) -> Result<Self, E> {
+        Ok(match self {
+            Self::Text(template) => Self::Text(template.resolve(read)?),
+            Self::Array(items) => {
+                let mut resolved = Vec::new();
+                for item in items {
+                    resolved.push(item.resolve(read)?);
+                }
+                Self::Array(resolved.into())
+            }
+            Self::Object(fields) => {
+                let mut resolved = Vec::new();
+                for (name, value) in fields {
+                    resolved.push((name.clone(), value.resolve(read)?));
+                }
+                Self::Object(resolved.into())
+            }
+            Self::Fixed(value) => Self::Fixed(value.clone()),
+        })
+    }
+
+    fn any(&self, is: fn(&Template) -> bool) -> bool {
         match self {
-            Self::Text(template) => template.has_password(),
-            Self::Array(items) => items.iter().any(Self::has_password),
-            Self::Object(fields) => fields.iter().any(|(_, value)| value.has_password()),
+            Self::Text(template) => is(template),
+            Self::Array(items) => items.iter().any(|item| item.any(is)),
+            Self::Object(fields) => fields.iter().any(|(_, value)| value.any(is)),
             Self::Fixed(_) => false,
         }
     }

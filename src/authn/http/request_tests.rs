@@ -20,7 +20,7 @@ fn body(body: Body, user: &str, password: &str) -> Option<String> {
         body,
         wants_json: true,
     };
-    let request = question.render(&credentials(user, password), &HeaderMap::new()).ok()?;
+    let request = question.render(&credentials(user, password)).ok()?;
     Some(String::from_utf8(request.body()?.as_bytes()?.to_vec()).unwrap())
 }
 
@@ -38,6 +38,8 @@ fn a_user_name_stays_one_segment_of_a_path() {
         assert_eq!(asked(user), None, "{user}");
     }
     assert_eq!(url("https://api.example.com/u/x{username}", "..").unwrap(), "https://api.example.com/u/x..");
+    let fixed = url("https://api.example.com/a%2Fb/x?user={username}", "c/d").unwrap();
+    assert_eq!(fixed, "https://api.example.com/a%2Fb/x?user=c%2Fd");
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn a_url_that_could_lead_elsewhere_or_into_a_log_is_refused() {
         ("http://example.com/?p={password}", "logs"),
         ("http://example.com/#x", "as it is sent"),
         ("http://example.com/a/../b", "as it is sent"),
-        ("http://[::1/", "not a URL"),
+        ("http://[::1/", "not a URL: "),
     ] {
         let told = Target::parse(target).unwrap_err();
         assert!(told.contains(why), "{target}: {told}");
@@ -110,7 +112,7 @@ fn headers_that_hold_a_secret_are_marked() {
         body: Body::None,
         wants_json: false,
     };
-    let request = question.render(&credentials("ann", "secret"), &HeaderMap::new()).unwrap();
+    let request = question.render(&credentials("ann", "secret")).unwrap();
     assert_eq!(request.headers()["authorization"], "Basic YW5uOnNlY3JldA==");
     assert!(!format!("{request:?}").contains("YW5uOnNlY3JldA"));
 }

@@ -3,6 +3,9 @@
 //! What can't be placed so that the other side reads exactly this value, and nothing more, is refused:
 //! a value must never become another path, another header or another field.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
@@ -17,6 +20,19 @@ enum Piece {
     Password,
     /// Both, as in Basic (RFC 7617 section 2).
     Basic,
+    /// The content of a file, which is read when the service is made.
+    File(PathBuf),
+    Secret(Secret),
+}
+
+/// What was in a file.
+#[derive(Clone, PartialEq, Eq)]
+struct Secret(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Where a value goes, and so how it is escaped.
@@ -33,6 +49,9 @@ pub enum Place {
 /// The value can't be placed safely: the authenticator can't know such a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unplaceable;
+
+/// How the content of a file is had, when a service is made.
+pub type ReadSecret<'r, E> = dyn FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, E> + 'r;
 
 /// See the top of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +74,7 @@ impl Template {
             }
             let named = from.strip_prefix('{').and_then(|from| from.split_once('}'));
             let Some((name, after)) = named else {
-                return Err(format!("\"{text}\" has a single brace; write {{{{ or }}}} for a brace"));
+                return Err("there is a single brace; write {{ or }} for a brace".into());
             };
             let piece = Self::placeholder(name, place)?;
             if !literal.is_empty() {
@@ -69,7 +88,7 @@ impl Template {
             pieces.push(Piece::Text(literal.into()));
         }
         let template = Self(pieces.into());
-        if place == Place::Header { template.fit_for_header(text) } else { Ok(template) }
+        if place == Place::Header { template.fit_for_header() } else { Ok(template) }
     }
 
     fn placeholder(name: &str, place: Place) -> Result<Piece, String> {
@@ -80,24 +99,27 @@ impl Template {
             }
             ("password", _) => Ok(Piece::Password),
             ("basic", Place::Header) => Ok(Piece::Basic),
+            (_, Place::Header | Place::Body) if name.starts_with("file:/") => {
+                Ok(Piece::File(PathBuf::from(name.trim_start_matches("file:"))))
+            }
             ("basic", _) => Err("{basic} is for a header, as in Authorization = \"Basic {basic}\"".into()),
-            _ => Err(format!("{{{name}}} is not known; there are {{username}}, {{password}} and {{basic}}")),
+            _ => Err("such a brace is not known; there are {username}, {password}, {basic}, and {file:/path} outside of URLs".into()),
         }
     }
 
     /// Behind a value nothing may follow: a comma or a semicolon in it would else begin a part of ours.
-    fn fit_for_header(self, text: &str) -> Result<Self, String> {
+    fn fit_for_header(self) -> Result<Self, String> {
         let values = self.0.iter().filter(|piece| !matches!(piece, Piece::Text(_))).count();
         let last = matches!(self.0.last(), Some(Piece::Text(_)) | None);
         if values > 1 || (values == 1 && last) {
-            return Err(format!("\"{text}\": in a header one value may stand, at the end"));
+            return Err("in a header one value may stand, at the end".into());
         }
         let visible = |c: char| c.is_ascii_graphic() || c == ' ';
         let well = self.0.iter().all(|piece| match piece {
             Piece::Text(text) => text.chars().all(visible),
             _ => true,
         });
-        if well { Ok(self) } else { Err(format!("\"{text}\" can't be sent in a header")) }
+        if well { Ok(self) } else { Err("it can't be sent in a header".into()) }
     }
 
     /// The text before the first value, which is all of it where there is none.
@@ -122,6 +144,23 @@ impl Template {
         }
     }
 
+    /// Whether the user name is in it.
+    pub fn has_username(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Username | Piece::Basic))
+    }
+
+    /// The same with the contents of files in their places, as `read` reads them.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn resolve<E>(&self, read: &mut ReadSecret<'_, E>) -> Result<Self, E> {
+        let resolved = self.0.iter().map(|piece| match piece {
+            Piece::File(path) => read(path).map(|text| Piece::Secret(Secret(text))),
+            other => Ok(other.clone()),
+        });
+        resolved.collect::<Result<_, E>>().map(Self)
+    }
+
     /// Whether the password is in it.
     pub fn has_password(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::Password | Piece::Basic))
@@ -131,11 +170,18 @@ impl Template {
     pub fn render(&self, credentials: &Credentials, place: Place) -> Result<Zeroizing<Vec<u8>>, Unplaceable> {
         // Nothing makes more than three bytes of one; and growing would leave a copy behind.
         let values = 3 * (credentials.user().len() + credentials.password().len() + 4);
-        let room = self.0.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { values });
+        let room = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Secret(Secret(text)) => text.len(),
+            _ => values,
+        });
         let mut out = Zeroizing::new(Vec::with_capacity(room.sum()));
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Secret(Secret(text)) => out.extend_from_slice(text),
+                // It was never read, so there is nothing to send.
+                Piece::File(_) => return Err(Unplaceable),
                 Piece::Username => put(&mut out, credentials.user(), place)?,
                 Piece::Password => put(&mut out, credentials.password(), place)?,
                 Piece::Basic => {
@@ -197,6 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_comes_from_its_file_and_is_not_shown() {
+        let template = Template::parse("Key {file:/run/key}", Place::Header).unwrap();
+        assert_eq!(template.render(&credentials("ann", "x"), Place::Header), Err(Unplaceable));
+        let mut read = |path: &Path| {
+            assert_eq!(path, Path::new("/run/key"));
+            Ok::<_, ()>(Zeroizing::new(b"s3cret".to_vec()))
+        };
+        let template = template.resolve(&mut read).unwrap();
+        assert_eq!(&*template.render(&credentials("ann", "x"), Place::Header).unwrap(), b"Key s3cret");
+        assert!(!format!("{template:?}").contains("s3cret"));
+        assert!(template.resolve(&mut |_: &Path| Err(())).is_ok(), "it was read before");
+    }
+
+    #[test]
     fn a_value_that_a_header_would_change_is_refused() {
         for password in [" a", "a ", "a\r\nX: y", "a\tb", "\u{e9}", "a\u{7f}"] {
             assert_eq!(rendered("Key {password}", Place::Header, "ann", password), Err(Unplaceable));
@@ -207,6 +267,9 @@ mod tests {
     fn a_bad_template_is_told_with_what_would_do() {
         let told = |text, place| Template::parse(text, place).unwrap_err();
         assert!(told("{user}", Place::Body).contains("{username}"));
+        assert!(told("{file:/x}", Place::Url).contains("outside of URLs"));
+        assert!(told("{file:x}", Place::Body).contains("{file:/path}"));
+        assert!(told("{file:/x}, {password}", Place::Header).contains("at the end"));
         assert!(told("a{b", Place::Body).contains("single brace"));
         assert!(told("a}b", Place::Body).contains("single brace"));
         assert!(told("/{password}", Place::Url).contains("logs"));

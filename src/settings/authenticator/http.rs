@@ -14,6 +14,7 @@ use super::raw::Http;
 use super::{Faults, at};
 use crate::authn::Trust;
 use crate::authn::http::Spec;
+use crate::authn::http::answer::{Condition, Reading, Wanted};
 use crate::authn::http::call::Bounds;
 use crate::authn::http::client::Trusted;
 use crate::authn::http::request::{Body, Json, Question, Target};
@@ -36,7 +37,7 @@ pub(super) fn spec(raw: &Http, name: Arc<str>, faults: &mut Faults) -> Option<Sp
     let before = faults.len();
     let mut reader = Reader { faults };
     let reading = reader.reading(raw);
-    let question = reader.question(raw, reading.needs_json());
+    let question = reader.question(raw, &reading);
     let bounds = reader.bounds(raw);
     let trust = reader.trust(raw);
     let (connections, limits) = reader.limits(raw);
@@ -56,7 +57,10 @@ impl Reader<'_> {
         read.map_err(|what| self.fault(place, what)).ok()
     }
 
-    fn question(&mut self, raw: &Http, wants_json: bool) -> Option<Question> {
+    fn question(&mut self, raw: &Http, reading: &Reading) -> Option<Question> {
+        let wants_json = reading.needs_json();
+        let compared = |condition: &Condition| matches!(condition.wanted, Wanted::Username);
+        let names = reading.username.is_some() || reading.conditions.iter().any(compared);
         let before = self.faults.len();
         let target = self.take(at(&raw.url), Target::parse(raw.url.get_ref()));
         let body = match (&raw.json, &raw.form) {
@@ -72,18 +76,24 @@ impl Reader<'_> {
             (None, None) => Body::None,
         };
         let headers = self.headers(raw);
-        let method = self.method(raw, !matches!(body, Body::None));
-        let shown = headers.iter().any(|(_, template)| template.has_password()) || body.has_password();
+        let method = self.method(raw, !matches!(body, Body::None), wants_json);
+        let anywhere =
+            |is: fn(&Template) -> bool| headers.iter().any(|(_, template)| is(template)) || body.any(is);
+        let shown = anywhere(Template::has_password);
+        let named = anywhere(Template::has_username) || target.as_ref().is_some_and(Target::has_username);
         if !shown && self.faults.len() == before {
             self.fault(
                 at(&raw.url),
                 "nothing in the request holds {password} or {basic}, so any password would do",
             );
         }
+        if !named && !names && self.faults.len() == before {
+            self.fault(at(&raw.url), "the service is not told the user name, and nothing compares it: whoever has a password of his own could take any name. Add accepted_if = { \"/email\" = \"{username}\" }, or username, or send {username}");
+        }
         Some(Question { method, target: target?, headers: headers.into(), body, wants_json })
     }
 
-    fn method(&mut self, raw: &Http, has_body: bool) -> Method {
+    fn method(&mut self, raw: &Http, has_body: bool, wants_json: bool) -> Method {
         let Some(given) = &raw.method else { return if has_body { Method::POST } else { Method::GET } };
         let method = match &**given.get_ref() {
             "GET" => Method::GET,
@@ -97,6 +107,9 @@ impl Reader<'_> {
         };
         if has_body && matches!(method, Method::GET | Method::HEAD) {
             self.fault(at(given), "a request with a body is a POST or a PUT");
+        }
+        if wants_json && method == Method::HEAD {
+            self.fault(at(given), "the answer to HEAD has no body to look into");
         }
         method
     }
@@ -169,33 +182,28 @@ impl Reader<'_> {
         Trust { fresh: Some(fresh), stale: Some(stale) }
     }
 
-    fn number(&mut self, given: Option<&Spanned<usize>>, default: usize, high: usize) -> usize {
+    fn number(&mut self, key: &str, given: Option<&Spanned<usize>>, default: usize, high: usize) -> usize {
         let Some(given) = given else { return default };
         if !(1..=high).contains(given.get_ref()) {
-            self.fault(at(given), format!("{} is not a whole number from 1 to {high}", given.get_ref()));
+            self.fault(
+                at(given),
+                format!("{key}: {} is not a whole number from 1 to {high}", given.get_ref()),
+            );
         }
         *given.get_ref()
     }
 
     fn limits(&mut self, raw: &Http) -> (usize, Limits) {
-        let queue = self.number(raw.queue.as_ref(), 512, 100_000);
-        let network_share = self.number(raw.network_share.as_ref(), queue.min(256), queue);
-        let user_share = self.number(raw.user_share.as_ref(), network_share.min(4), network_share);
-        let connections = self.number(raw.connections.as_ref(), 16, 1024);
+        let queue = self.number("queue", raw.queue.as_ref(), 512, 100_000);
+        let network_share = self.number("network_share", raw.network_share.as_ref(), queue.min(256), queue);
+        let user_share =
+            self.number("user_share", raw.user_share.as_ref(), network_share.min(4), network_share);
+        let connections = self.number("connections", raw.connections.as_ref(), 16, 1024);
         (connections, Limits { queue, network_share, user_share })
     }
 
     fn trusted(&mut self, raw: &Http) -> Trusted {
         let path = |text: &Spanned<String>| value::path(text.get_ref());
-        let mut header_files = Vec::new();
-        for (name, text) in &raw.header_files {
-            let file = self.take(at(text), path(text));
-            let header = self.header_name(name);
-            if raw.headers.keys().any(|other| other.get_ref().eq_ignore_ascii_case(name.get_ref())) {
-                self.fault(at(name), format!("{} stands in headers too", name.get_ref()));
-            }
-            header_files.extend(header.zip(file));
-        }
         let client_cert = match (&raw.client_cert_file, &raw.client_key_file) {
             (Some(certificate), Some(key)) => {
                 self.take(at(certificate), path(certificate)).zip(self.take(at(key), path(key)))
@@ -207,7 +215,7 @@ impl Reader<'_> {
             }
         };
         let ca_file: Option<PathBuf> = raw.ca_file.as_ref().and_then(|text| self.take(at(text), path(text)));
-        Trusted { ca_file, client_cert, header_files: header_files.into() }
+        Trusted { ca_file, client_cert }
     }
 }
 

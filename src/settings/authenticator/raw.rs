@@ -27,8 +27,6 @@ pub(super) struct Http {
     pub(super) method: Option<Text>,
     #[serde(default)]
     pub(super) headers: BTreeMap<Text, Text>,
-    #[serde(default)]
-    pub(super) header_files: BTreeMap<Text, Text>,
     pub(super) json: Option<Spanned<toml::Value>>,
     pub(super) form: Option<Spanned<BTreeMap<String, Text>>>,
     pub(super) accepted: Option<Spanned<Vec<u16>>>,

@@ -11,6 +11,7 @@ use super::{at, is_name};
 use crate::authn::http::answer::groups::Groups;
 use crate::authn::http::answer::{Condition, Pointer, Reading, Spot, Wanted};
 use crate::authn::http::template::{Place, Template};
+use crate::identity::check_group;
 
 /// The most facts of one authenticator; each is a header on every answer.
 const FACTS_MAX: usize = 16;
@@ -19,6 +20,9 @@ impl Reader<'_> {
     /// All of it.
     pub(super) fn reading(&mut self, raw: &Http) -> Reading {
         let accepted = self.statuses(raw.accepted.as_ref(), &[200], |status| (200..300).contains(&status));
+        if let Some(given) = raw.accepted.as_ref().filter(|_| accepted.is_empty()) {
+            self.fault(at(given), "accepted is empty, so nobody would be; leave it out for 200");
+        }
         let no = |status: u16| (200..500).contains(&status) && status != 429;
         let rejected = self.statuses(raw.rejected.as_ref(), &[401, 403], no);
         let unknown = self.statuses(raw.unknown.as_ref(), &[], no);
@@ -132,6 +136,9 @@ impl Reader<'_> {
             self.take(at(text), one.ok_or_else(|| "a separator is one character".into()))
         });
         let separator = separator.or(matches!(spot, Spot::Header(_)).then_some(','));
+        if check_group(format!("{}x", raw.prefix).as_bytes()).is_err() {
+            self.fault(place, "the prefix has a character that no group's name has, or is too long");
+        }
         let conditions = self.conditions(&raw.conditions);
         let (prefix, optional) = (raw.prefix.as_str().into(), raw.optional);
         Some(Groups { spot, member, conditions, separator, prefix, optional })

@@ -79,6 +79,9 @@ impl Groups {
                 _ => Err(pointer.fault("a list of something else than texts; for objects say member")),
             }),
             (Value::Array(items), Some(member)) => items.iter().try_for_each(|item| {
+                if !item.is_object() {
+                    return Err(pointer.fault("something else than an object in the list"));
+                }
                 for condition in &self.conditions {
                     if !condition.holds(item, credentials)? {
                         return Ok(());
