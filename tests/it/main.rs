@@ -12,6 +12,7 @@
 
 mod support;
 
+mod backend;
 mod differential;
 mod limits;
 mod nginx;

@@ -160,7 +160,11 @@ fn a_refusal_is_logged_with_its_reason_and_without_the_password() {
     let sent = basic("alice:looking-glass");
     assert_challenge(&doorward.ask(&request.clone().header("Authorization", &sent)));
     assert_allow(&doorward.ask(&request.basic("alice", "wonderland")), b"alice");
-    let log = doorward.log();
+    // It is written by a thread of its own.
+    let log = crate::support::eventually("a line for the refusal", || {
+        let log = doorward.log();
+        log.contains("refused").then_some(log)
+    });
     let line = log.lines().find(|line| line.contains("refused")).expect("a line for the refusal");
     for part in ["verdict=\"challenge\"", "reason=\"wrong\"", "user=\"alice\"", "client=\"192.0.2.7\""] {
         assert!(line.contains(part), "{part} is not in {line}");

@@ -101,11 +101,12 @@ impl Fault {
         }
     }
 
-    /// Whether it could not be asked, so that its last answer may do. What it said of this user, or that
-    /// it wants to be left alone with him, is no reason: he may have lost his rights, or be guessing.
+    /// Whether it could not be asked, so that its last answer may do: it is down, fails, or something else
+    /// answers in its place. A status that nobody spoke of, or an answer of another shape, may be its way to
+    /// say that this user has lost his rights, and that it wants to be left alone may be a guesser's doing.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Down(_) => true,
+            Self::Down(_) | Self::Page | Self::NotJson(..) => true,
             Self::Status(status) | Self::Later(status, _) => status.is_server_error(),
             other => other.is_outage(),
         }

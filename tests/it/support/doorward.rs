@@ -12,7 +12,12 @@ use super::eventually;
 use super::process::{Output, Process, run};
 
 /// Figures with labels, which are not there before their first value.
-const LABELLED: [&str; 2] = ["doorward_hashes_total", "doorward_verdicts_total"];
+const LABELLED: [&str; 4] = [
+    "doorward_hashes_total",
+    "doorward_http_requests_total",
+    "doorward_http_seconds_total",
+    "doorward_verdicts_total",
+];
 
 /// What a test has unless it says otherwise: free ports, and time for a hash. Hash threads yield to
 /// everything else, so on a busy machine a check may take many times what it should.
@@ -54,7 +59,7 @@ impl Doorward {
         Self::start_in(dir, flags)
     }
 
-    /// The same where the folder, with a file `htpasswd` in it, is there already.
+    /// The same where the folder is there already, with a file `htpasswd` in it if it is to be read.
     pub(crate) fn start_in(dir: TempDir, flags: &[&str]) -> Self {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         for (flag, value) in DEFAULTS {
@@ -181,7 +186,11 @@ impl Drop for Doorward {
 /// Starts the process and waits until `/readyz` answers 200: the process, and its two addresses.
 fn launch(dir: &Path, flags: &[String]) -> (Process, Address, Address) {
     let mut command = command();
-    command.arg("serve").arg("--htpasswd").arg(dir.join("htpasswd")).args(flags);
+    command.arg("serve").args(flags);
+    // Where there is none, the settings name others to ask.
+    if dir.join("htpasswd").exists() {
+        command.arg("--htpasswd").arg(dir.join("htpasswd"));
+    }
     let mut process = Process::spawn(command, &dir.join("log"));
     // Port 0 was asked for: which one it is stands in the log.
     let listens = |log: &str, which: &str| {

@@ -1,0 +1,78 @@
+//! Through the real nginx, with its patience and doorward's as they are unless set: whatever becomes of
+//! the service, the client gets an answer of doorward's making, and what is protected gets no request.
+
+use std::time::{Duration, Instant};
+
+use super::{config, vendor};
+use crate::support::backend::{Backend, Reply};
+use crate::support::client::{Address, Answer, Request};
+use crate::support::doorward::Doorward;
+use crate::support::eventually;
+use crate::support::nginx::{Nginx, Template};
+use crate::support::upstream::Upstream;
+
+/// nginx's proxy_read_timeout.
+const NGINX: Duration = Duration::from_secs(10);
+
+struct Guarded {
+    nginx: Nginx,
+    doorward: Doorward,
+    protected: Upstream,
+}
+
+/// nginx and doorward, which asks the service with the times that there are unless set.
+fn guarded(backend: &Backend) -> Guarded {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = config(dir.path(), &vendor(backend.address, ""));
+    // The tests' own is beyond nginx's.
+    let flags = [&flags.each_ref().map(String::as_str)[..], &["--hash-wait", "5s"]].concat();
+    let doorward = Doorward::start_in(dir, &flags);
+    let Address::Tcp(address) = doorward.address else { panic!("not TCP") };
+    let protected = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecret\n");
+    let nginx = Nginx::start(Template::Registry, address, protected.address);
+    Guarded { nginx, doorward, protected }
+}
+
+fn ask(guarded: &Guarded, user: &str) -> Answer {
+    guarded.nginx.ask(&Request::get("/v2/").basic(user, "sings"))
+}
+
+#[test]
+fn a_yes_and_a_no_and_trouble_are_what_the_client_gets() {
+    let backend = super::carols();
+    let guarded = guarded(&backend);
+    let yes = ask(&guarded, "carol");
+    assert_eq!((yes.status, yes.text()), (200, "secret\n".into()));
+    let no = guarded.nginx.ask(&Request::get("/v2/").basic("carol", "x"));
+    assert_eq!(no.status, 401, "{no:?}");
+    let trouble = ask(&guarded, "nobody");
+    assert_eq!(trouble.status, 503, "{trouble:?}");
+    assert!(trouble.text().contains("\"UNAVAILABLE\""), "{trouble:?}");
+    let received = guarded.protected.received();
+    assert_eq!(received.matches("GET /v2/").count(), 1, "{received}");
+    assert!(!received.to_lowercase().contains("authorization:"), "{received}");
+}
+
+#[test]
+fn a_service_that_hangs_is_doorwards_503_before_nginx_loses_its_patience() {
+    let backend = Backend::saying(Reply::status(200).held());
+    let guarded = guarded(&backend);
+    let begin = Instant::now();
+    let answer = ask(&guarded, "carol");
+    let took = begin.elapsed();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(took < NGINX, "{took:?}");
+    // It was doorward that gave up, and not nginx.
+    let nginx = guarded.nginx.log();
+    assert!(!nginx.contains("upstream timed out"), "{nginx}");
+    // The log is written by a thread of its own.
+    let log = eventually("the log says what was refused", || {
+        let log = guarded.doorward.log();
+        log.contains(" refused").then_some(log)
+    });
+    assert!(log.contains("authenticator vendor: no answer within 4s"), "{log}");
+    assert_eq!(guarded.protected.received(), "");
+    // The other side of it.
+    backend.release();
+    assert_eq!(ask(&guarded, "dora").status, 200);
+}

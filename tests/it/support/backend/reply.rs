@@ -1,0 +1,87 @@
+//! What a backend answers, byte by byte, and how.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    bytes: Vec<u8>,
+    /// Before it begins.
+    delay: Duration,
+    /// Not before it is released.
+    held: bool,
+    /// Between two bytes of it.
+    pace: Option<Duration>,
+    closes: bool,
+}
+
+impl Reply {
+    /// These bytes as they stand.
+    pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), delay: Duration::ZERO, held: false, pace: None, closes: false }
+    }
+
+    /// An answer with these headers, each line with its end, and this body.
+    pub(crate) fn with(status: &str, headers: &str, body: &str) -> Self {
+        let length = body.len();
+        Self::raw(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"))
+    }
+
+    /// An answer without a body.
+    pub(crate) fn status(code: u16) -> Self {
+        Self::with(&format!("{code} Answer"), "", "")
+    }
+
+    /// Yes, with this document.
+    pub(crate) fn json(body: &str) -> Self {
+        Self::with("200 OK", "Content-Type: application/json\r\n", body)
+    }
+
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Only when the backend is told to release it.
+    pub(crate) fn held(mut self) -> Self {
+        self.held = true;
+        self
+    }
+
+    /// Byte by byte, with a pause behind each.
+    pub(crate) fn drip(mut self, pace: Duration) -> Self {
+        self.pace = Some(pace);
+        self
+    }
+
+    /// And then it hangs up.
+    pub(crate) fn close(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.closes
+    }
+
+    pub(super) fn write(&self, wire: &mut impl Write) -> io::Result<()> {
+        let Some(pace) = self.pace else {
+            wire.write_all(&self.bytes)?;
+            return wire.flush();
+        };
+        for byte in self.bytes.chunks(1) {
+            wire.write_all(byte)?;
+            wire.flush()?;
+            std::thread::sleep(pace);
+        }
+        Ok(())
+    }
+}
