@@ -120,18 +120,7 @@ impl Server {
         readiness.drain();
         notify(NotifyState::Stopping);
         tracing::info!("shutting down");
-        let graceful = async {
-            tokio::time::sleep(self.settings.drain).await;
-            // A stop drops what was accepted and not begun. So nothing more is accepted first: who comes now
-            // waits at the socket, for the next process where it is systemd's.
-            for handle in &handles {
-                handle.pause().await;
-            }
-            tokio::time::sleep(LAST_ACCEPTED).await;
-            for handle in &handles {
-                handle.stop(true).await;
-            }
-        };
+        let graceful = leave(&handles, self.settings.drain);
         tokio::select! {
             () = graceful => {}
             // Told twice, it means at once.
@@ -154,6 +143,20 @@ impl Server {
         }
         tracing::info!("doorward has ended");
         Ok(())
+    }
+}
+
+/// Answers what was accepted, and no more.
+async fn leave(handles: &[actix_web::dev::ServerHandle], drain: Duration) {
+    tokio::time::sleep(drain).await;
+    // A stop drops what was accepted and not begun. So nothing more is accepted first: who comes now
+    // waits at the socket, for the next process where it is systemd's.
+    for handle in handles {
+        handle.pause().await;
+    }
+    tokio::time::sleep(LAST_ACCEPTED).await;
+    for handle in handles {
+        handle.stop(true).await;
     }
 }
 

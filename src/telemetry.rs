@@ -12,8 +12,9 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::settings::LogFormat;
 
-/// What actix says of its workers is of no use to an administrator, unless it is a warning.
-const QUIET: [&str; 2] = ["actix_server", "mio"];
+/// What actix says of its workers, and the HTTP client of its connections, is of no use to an administrator,
+/// unless it is a warning.
+const QUIET: [&str; 5] = ["actix_server", "mio", "hyper_util", "reqwest", "rustls"];
 
 /// actix-http writes a line for each request that it can't parse, and a client can send as many of
 /// those as it likes.

@@ -1,10 +1,14 @@
 //! A doorward of our own: started, asked for its figures, and stopped when it goes.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use crate::Fallible;
 use crate::client::{Connection, basic};
@@ -12,9 +16,11 @@ use crate::client::{Connection, basic};
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(10);
 
-/// A running doorward with the users of `htpasswd.example` and the settings as they come.
+/// A running doorward, with the users of `htpasswd.example` unless its settings say whom to ask.
 pub(crate) struct Doorward {
     child: Child,
+    /// With the settings file, where it has one.
+    _dir: Option<TempDir>,
     pub(crate) port: u16,
     admin: u16,
 }
@@ -35,6 +41,30 @@ fn free_port() -> Fallible<u16> {
 impl Doorward {
     /// Starts `$DOORWARD`, or the release build, and waits until it is ready.
     pub(crate) fn start() -> Fallible<Self> {
+        let users = root().join("htpasswd.example");
+        Self::launch(&["--htpasswd".as_ref(), users.as_os_str()], None)
+    }
+
+    /// The same with a settings file.
+    pub(crate) fn start_with(settings: &str) -> Fallible<Self> {
+        Self::start_beside(&[], |_| settings.to_owned())
+    }
+
+    /// The same with other files in the folder of the settings file, which is told its name.
+    pub(crate) fn start_beside(
+        files: &[(&str, &str)],
+        settings: impl FnOnce(&str) -> String,
+    ) -> Fallible<Self> {
+        let dir = tempfile::tempdir()?;
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text)?;
+        }
+        let path = dir.path().join("doorward.toml");
+        fs::write(&path, settings(&dir.path().display().to_string()))?;
+        Self::launch(&["--config".as_ref(), path.as_os_str()], Some(dir))
+    }
+
+    fn launch(arguments: &[&OsStr], dir: Option<TempDir>) -> Fallible<Self> {
         let built = || root().join("target/release/doorward");
         let program = std::env::var_os("DOORWARD").map_or_else(built, PathBuf::from);
         let (port, admin) = (free_port()?, free_port()?);
@@ -42,15 +72,15 @@ impl Doorward {
             // Its settings would be read from it.
             .env_clear()
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}"), "--htpasswd"])
-            .arg(root().join("htpasswd.example"))
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| {
                 format!("{}: {error}; build it with `cargo build --release`", program.display())
             })?;
-        let mut started = Self { child, port, admin };
+        let mut started = Self { child, _dir: dir, port, admin };
         let end = Instant::now() + START_MAX;
         while started.get(port, "/readyz").is_err() || started.get(admin, "/readyz").is_err() {
             if let Some(status) = started.child.try_wait()? {
@@ -82,11 +112,25 @@ impl Doorward {
 
     /// Makes it forget every answer.
     pub(crate) fn flush(&self) -> Fallible<()> {
-        let request = b"POST /flush HTTP/1.1\r\nHost: doorward\r\nContent-Length: 0\r\n\r\n";
-        match Connection::open(self.admin)?.ask(request)?.status {
+        self.post("/flush")
+    }
+
+    /// Makes it forget those of one user.
+    pub(crate) fn flush_user(&self, user: &str) -> Fallible<()> {
+        self.post(&format!("/flush?user={user}"))
+    }
+
+    fn post(&self, path: &str) -> Fallible<()> {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: doorward\r\nContent-Length: 0\r\n\r\n");
+        match Connection::open(self.admin)?.ask(request.as_bytes())?.status {
             204 => Ok(()),
-            status => Err(format!("/flush answers {status}").into()),
+            status => Err(format!("{path} answers {status}").into()),
         }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Storms of log-ins against a doorward of its own, started from `target/release`, and what became of them.
 //!
 //! ```text
-//! storm                           everything below but the last
+//! storm                           the next three
 //! storm simultaneous              1,000 first requests of one user at once
 //! storm guesses                   wrong passwords, at once and continuously, and a cached user meanwhile
 //! storm machine                   10,000 guesses at the password of a user whose answer is cached
+//! storm outage                    the service that an http authenticator asks goes away under load; for outage.sh
+//! storm memory                    where passwords stay in doorward's memory, as root; for memory.sh
 //! storm load PORT PATH SECONDS    right and wrong credentials through nginx at PORT, for faults.sh
 //! ```
 //!
@@ -12,11 +14,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for the command line")]
 
+mod backend;
 mod client;
 mod doorward;
 mod guesses;
 mod load;
 mod machine;
+mod memory;
+mod outage;
 mod simultaneous;
 
 use std::error::Error;
@@ -37,6 +42,8 @@ fn main() -> ExitCode {
         ["simultaneous"] => simultaneous::run(),
         ["guesses"] => guesses::run(),
         ["machine"] => machine::run(),
+        ["outage"] => outage::run(),
+        ["memory"] => memory::run(),
         ["load", port, path, seconds] => load::run(port, path, seconds),
         _ => Err("unknown arguments; the top of benches/storm/main.rs lists them".into()),
     };

@@ -9,6 +9,7 @@ pub mod call;
 pub mod circuit;
 pub mod client;
 pub mod fault;
+pub mod json;
 pub mod request;
 pub mod template;
 

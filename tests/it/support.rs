@@ -1,5 +1,6 @@
 //! What the tests are made of: the programs that they start, and a client that is strict.
 
+pub(crate) mod api;
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod doorward;

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
-use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::json::Json;
 use super::template::{Place, ReadSecret, Template, Unplaceable};
 use crate::authn::Credentials;
 
@@ -21,19 +21,6 @@ pub enum Body {
     Form(Box<[(String, Template)]>),
     /// `application/json`.
     Json(Json),
-}
-
-/// A JSON value whose texts are templates.
-#[derive(Clone, Debug)]
-pub enum Json {
-    /// A text with values in it.
-    Text(Template),
-    /// `[…]`
-    Array(Box<[Json]>),
-    /// `{…}`
-    Object(Box<[(String, Json)]>),
-    /// A number, true or false.
-    Fixed(Value),
 }
 
 impl Body {
@@ -225,88 +212,6 @@ fn form(fields: &[(String, Template)], credentials: &Credentials) -> Result<Zero
         form_urlencoded::byte_serialize(&value).for_each(|part| out.extend_from_slice(part.as_bytes()));
     }
     Ok(out)
-}
-
-impl Json {
-    /// About how long it is, without the values.
-    fn length(&self) -> usize {
-        match self {
-            Self::Text(template) => template.beginning().len() + 16,
-            Self::Array(items) => 2 + items.iter().map(|item| item.length() + 1).sum::<usize>(),
-            Self::Object(fields) => {
-                2 + fields.iter().map(|(name, value)| 6 * name.len() + 4 + value.length()).sum::<usize>()
-            }
-            Self::Fixed(_) => 32,
-        }
-    }
-
-    fn resolve<E>(&self, read: &mut ReadSecret<'_, E>) -> Result<Self, E> {
-        Ok(match self {
-            Self::Text(template) => Self::Text(template.resolve(read)?),
-            Self::Array(items) => {
-                let mut resolved = Vec::new();
-                for item in items {
-                    resolved.push(item.resolve(read)?);
-                }
-                Self::Array(resolved.into())
-            }
-            Self::Object(fields) => {
-                let mut resolved = Vec::new();
-                for (name, value) in fields {
-                    resolved.push((name.clone(), value.resolve(read)?));
-                }
-                Self::Object(resolved.into())
-            }
-            Self::Fixed(value) => Self::Fixed(value.clone()),
-        })
-    }
-
-    fn any(&self, is: fn(&Template) -> bool) -> bool {
-        match self {
-            Self::Text(template) => is(template),
-            Self::Array(items) => items.iter().any(|item| item.any(is)),
-            Self::Object(fields) => fields.iter().any(|(_, value)| value.any(is)),
-            Self::Fixed(_) => false,
-        }
-    }
-
-    fn write(&self, out: &mut Zeroizing<Vec<u8>>, credentials: &Credentials) -> Result<(), Unplaceable> {
-        match self {
-            Self::Text(template) => {
-                let text = template.render(credentials, Place::Body)?;
-                write(out, std::str::from_utf8(&text).map_err(|_| Unplaceable)?)
-            }
-            Self::Fixed(value) => write(out, value),
-            Self::Array(items) => {
-                out.push(b'[');
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    item.write(out, credentials)?;
-                }
-                out.push(b']');
-                Ok(())
-            }
-            Self::Object(fields) => {
-                out.push(b'{');
-                for (at, (name, value)) in fields.iter().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    write(out, name)?;
-                    out.push(b':');
-                    value.write(out, credentials)?;
-                }
-                out.push(b'}');
-                Ok(())
-            }
-        }
-    }
-}
-
-fn write<T: serde::Serialize + ?Sized>(out: &mut Zeroizing<Vec<u8>>, value: &T) -> Result<(), Unplaceable> {
-    serde_json::to_writer(&mut **out, value).map_err(|_| Unplaceable)
 }
 
 #[cfg(test)]

@@ -192,10 +192,11 @@ fn launch(dir: &Path, flags: &[String]) -> (Process, Address, Address) {
         command.arg("--htpasswd").arg(dir.join("htpasswd"));
     }
     let mut process = Process::spawn(command, &dir.join("log"));
-    // Port 0 was asked for: which one it is stands in the log.
+    // Port 0 was asked for: which one it is stands in the log, in either format.
     let listens = |log: &str, which: &str| {
-        let line = log.lines().find(|line| line.contains("doorward is ready"))?;
-        let from = line.split_once(&format!("{which}=[\""))?.1;
+        let line = log.lines().find(|line| line.contains("doorward is ready"))?.replace('\\', "");
+        let json = || line.split_once(&format!("\"{}\":\"[\"", which.trim_start()));
+        let from = line.split_once(&format!("{which}=[\"")).or_else(json)?.1;
         Some(Address::parse(from.split_once('"')?.0))
     };
     let (address, admin) = process.ready("doorward says where it listens", |log| {

@@ -1,0 +1,151 @@
+//! `examples/vendor-api.toml` and its policy: a vendor's customers log in with their e-mail and an API
+//! token, and pull the releases that they have a licence for, and nothing else.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::{House, assert_done, assert_refused, examples};
+use crate::support::api::{Call, Reply};
+use crate::support::client::Request;
+
+const ANN: (&str, &str) = ("ann@example.org", "ann-3f786850");
+const BOB: (&str, &str) = ("bob@example.org", "bob-89e6c98d");
+/// Everything that the vendor sells.
+const RELEASES: [&str; 4] = ["suite-2023", "suite-2024", "suite-2025", "tools-7"];
+
+/// The licences of an account: the release, and whether it has expired.
+type Licences = Arc<Mutex<Vec<(&'static str, bool)>>>;
+
+/// As the vendor's API does: the token says whose account it is.
+fn account(call: &Call, of_ann: &Licences) -> Reply {
+    assert_eq!((&call.method[..], &call.target[..]), ("GET", "/v1/account"));
+    let (email, licences) = match call.header("authorization").strip_prefix("ApiKey ") {
+        Some(token) if token == ANN.1 => (ANN.0, of_ann.lock().unwrap().clone()),
+        Some(token) if token == BOB.1 => (BOB.0, vec![("suite-2024", false)]),
+        _ => return Reply::status(401),
+    };
+    let licence = |(release, expired): &(&str, bool)| {
+        let product = release.split('-').next();
+        json!({ "product": product, "release": release, "expired": expired })
+    };
+    let licences: Vec<_> = licences.iter().map(licence).collect();
+    Reply::json(json!({ "email": email, "customer": "C-17", "licences": licences }))
+}
+
+/// Ann has two releases, and had a third.
+fn start() -> (House, Licences) {
+    let licences: Licences =
+        Arc::new(Mutex::new(vec![("suite-2023", true), ("suite-2025", false), ("tools-7", false)]));
+    let policy = fs::read_to_string(examples().join("vendor-policy.toml")).unwrap();
+    let of_ann = Arc::clone(&licences);
+    let files = [("vendor-policy.toml", &policy[..])];
+    let house = House::start("vendor-api.toml", "https://api.example.com", &files, move |call| {
+        account(call, &of_ann)
+    });
+    RELEASES.iter().for_each(|release| house.publish(&format!("releases/{release}")));
+    (house, licences)
+}
+
+/// Refused by the policy, with what was lacking.
+fn assert_denied(house: &House, who: (&str, &str), name: &str) {
+    let said = format!("requested access to the resource is denied: repository:{name}:pull");
+    assert_refused(&house.pull(who.0, who.1, name), &said);
+}
+
+#[test]
+fn a_customer_pulls_exactly_the_licensed_releases() {
+    let (house, _) = start();
+    assert_done(&house.log_in(ANN.0, ANN.1));
+    for release in ["suite-2025", "tools-7"] {
+        assert_done(&house.pull(ANN.0, ANN.1, &format!("releases/{release}")));
+    }
+    // One whose licence has expired, one without, one that nobody sells, and none at all.
+    for name in ["releases/suite-2023", "releases/suite-2024", "releases/suite", "suite-2025"] {
+        assert_denied(&house, ANN, name);
+    }
+    assert_done(&house.pull(BOB.0, BOB.1, "releases/suite-2024"));
+    assert_denied(&house, BOB, "releases/suite-2025");
+    assert_eq!(house.backend.count(), 2, "one call for each customer");
+}
+
+#[test]
+fn nobody_pushes_deletes_or_lists_what_there_is() {
+    let (house, _) = start();
+    assert_done(&house.pull(ANN.0, ANN.1, "releases/suite-2025"));
+    for name in ["releases/suite-2025", "releases/suite-2024", "releases/new", "ann/own"] {
+        let refused = house.push(ANN.0, ANN.1, name);
+        // Where skopeo looks by HEAD first, the answer has no message.
+        let words = ["requested access to the resource is denied", "403 (Forbidden)"];
+        assert!(words.iter().any(|words| refused.stderr.contains(words)), "{name}: {refused:?}");
+        assert_ne!(refused.code, Some(0), "{name}: {refused:?}");
+    }
+    let ask = |request: Request| house.nginx.ask(&request.basic(ANN.0, ANN.1)).status;
+    assert_eq!(ask(Request::get("/v2/releases/suite-2025/tags/list")), 200);
+    assert_eq!(ask(Request::get("/v2/_catalog")), 403);
+    assert_eq!(ask(Request::new("DELETE", "/v2/releases/suite-2025/manifests/one")), 403);
+    let upload = |from: &str| {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        format!("/v2/releases/suite-2025/blobs/uploads/?mount={digest}&from=releases%2F{from}")
+    };
+    assert_eq!(ask(Request::new("POST", &upload("tools-7")).body("")), 403);
+    assert_eq!(ask(Request::new("POST", &upload("suite-2024")).body("")), 403);
+    let catalog = house.registry.ask(&Request::get("/v2/_catalog")).text();
+    assert!(!catalog.contains("new") && !catalog.contains("own"), "{catalog}");
+}
+
+#[test]
+fn a_wrong_token_and_anothers_name_are_refused() {
+    let (house, _) = start();
+    for (user, token) in [
+        (ANN.0, "ann-00000000"),
+        (ANN.0, BOB.1), // his own token, her name
+        (BOB.0, ANN.1),
+        ("ann@example.com", ANN.1), // her token, a name that is not quite hers
+        ("Ann@example.org", ANN.1),
+        ("C-17", ANN.1),
+    ] {
+        assert_refused(&house.log_in(user, token), "invalid username/password");
+        assert_ne!(house.pull(user, token, "releases/suite-2025").code, Some(0), "{user}");
+        assert_eq!(house.auth(user, token).status, 401, "{user}");
+    }
+    // What was tried with her token was not held against her.
+    assert_done(&house.log_in(ANN.0, ANN.1));
+    assert_done(&house.pull(ANN.0, ANN.1, "releases/suite-2025"));
+}
+
+#[test]
+fn nginx_is_told_the_releases_and_the_customer() {
+    let (house, _) = start();
+    let answer = house.auth(ANN.0, ANN.1);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("x-auth-user"), Some(ANN.0));
+    assert_eq!(answer.header("x-auth-groups"), Some("suite-2025,tools-7"));
+    assert_eq!(answer.header("x-auth-fact-customer"), Some("C-17"));
+    assert_eq!(answer.header("x-auth-by"), Some("vendor"));
+    let refused = house.auth(ANN.0, BOB.1);
+    assert_eq!((refused.status, refused.header("x-auth-groups")), (401, None));
+}
+
+#[test]
+fn a_licence_that_was_bought_or_withdrawn_counts_after_a_flush() {
+    let (house, licences) = start();
+    assert_denied(&house, ANN, "releases/suite-2024");
+    assert_done(&house.pull(ANN.0, ANN.1, "releases/tools-7"));
+    *licences.lock().unwrap() = vec![("suite-2024", false), ("tools-7", true)];
+    // Until trusted_for is over, what was said counts; nobody waits for that who doesn't want to.
+    assert_done(&house.pull(ANN.0, ANN.1, "releases/tools-7"));
+    let flush = Request::new("POST", "/flush?user=ann%40example.org").body("");
+    assert_eq!(house.doorward.admin(&flush).status, 204);
+    assert_done(&house.pull(ANN.0, ANN.1, "releases/suite-2024"));
+    assert_denied(&house, ANN, "releases/tools-7");
+}
+
+#[test]
+fn a_customer_without_any_licence_logs_in_and_pulls_nothing() {
+    let (house, licences) = start();
+    licences.lock().unwrap().clear();
+    assert_done(&house.log_in(ANN.0, ANN.1));
+    RELEASES.iter().for_each(|release| assert_denied(&house, ANN, &format!("releases/{release}")));
+}

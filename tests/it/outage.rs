@@ -1,0 +1,127 @@
+//! The last answer in place of a service that can't be asked: for as long as it can't, and never for who
+//! only sees to it that it isn't.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use crate::support::api::{Api, Reply};
+use crate::support::client::{Answer, Request};
+use crate::support::doorward::Doorward;
+use crate::support::eventually;
+
+/// Wrong passwords wait here until they are let go.
+#[derive(Default)]
+struct Held {
+    let_go: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Held {
+    fn wait(&self) {
+        let let_go = self.let_go.lock().unwrap();
+        drop(self.changed.wait_while(let_go, |let_go| !*let_go).unwrap());
+    }
+
+    fn let_go(&self) {
+        *self.let_go.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+}
+
+struct House {
+    backend: Api,
+    doorward: Doorward,
+    revoked: Arc<AtomicBool>,
+    held: Arc<Held>,
+}
+
+/// A service that takes ann's password until it is revoked, and is slow to say no; its answers are never
+/// fresh, and stay good for an hour where it can't be asked.
+fn start() -> House {
+    let (revoked, held) = (Arc::new(AtomicBool::new(false)), Arc::new(Held::default()));
+    let (no, slow) = (Arc::clone(&revoked), Arc::clone(&held));
+    let backend = Api::start(move |call| {
+        let (_, password) = call.basic().unwrap();
+        if password != "right" {
+            slow.wait();
+            return Reply::status(401);
+        }
+        Reply::status(if no.load(Ordering::SeqCst) { 401 } else { 200 })
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("doorward.toml");
+    let text = format!(
+        r#"
+[cache]
+rejected = "1s"
+
+[[authenticator]]
+type = "http"
+url = "{}/check"
+headers = {{ Authorization = "Basic {{basic}}" }}
+timeout = "50s"
+user_share = 4
+trusted_for = "0s"
+stale_if_unavailable = "1h"
+"#,
+        backend.url()
+    );
+    fs::write(&settings, text).unwrap();
+    let flags = ["--config", settings.to_str().unwrap(), "--proxy-read-timeout", "200s"];
+    let doorward = Doorward::start_in(dir, &flags);
+    House { backend, doorward, revoked, held }
+}
+
+impl House {
+    fn ask(&self, password: &str) -> Answer {
+        self.doorward.ask(&Request::auth().from("192.0.2.1").basic("ann", password))
+    }
+}
+
+#[test]
+fn the_last_answer_counts_while_the_service_is_away_and_until_it_has_said_no() {
+    let mut house = start();
+    assert_eq!(house.ask("right").status, 200);
+    house.backend.go();
+    let stale = house.ask("right");
+    assert_eq!((stale.status, stale.header("x-auth-stale")), (200, Some("true")));
+    assert_eq!(house.ask("wrong").status, 503, "of him nobody ever said yes");
+
+    house.revoked.store(true, Ordering::SeqCst);
+    house.backend.come();
+    eventually("the service says no", || (house.ask("right").status == 401).then_some(()));
+    house.backend.go();
+    // A rejection is kept for a second, and after that nobody can be asked.
+    let then = eventually("the refusal is forgotten", || {
+        Some(house.ask("right").status).filter(|status| *status != 401)
+    });
+    assert_eq!(then, 503);
+}
+
+#[test]
+fn who_fills_his_own_share_of_the_queue_is_not_admitted_by_his_last_answer() {
+    let house = start();
+    assert_eq!(house.ask("right").status, 200);
+    house.revoked.store(true, Ordering::SeqCst);
+    let before = house.backend.count();
+    thread::scope(|scope| {
+        let guesses: Vec<_> = (0..4)
+            .map(|n| {
+                let house = &house;
+                scope.spawn(move || house.ask(&format!("wrong-{n}")).status)
+            })
+            .collect();
+        eventually("his share is full", || (house.backend.count() == before + 4).then_some(()));
+        // The service is there, and would say no.
+        let answers: Vec<Answer> = (0..3).map(|_| house.ask("right")).collect();
+        house.held.let_go();
+        for answer in answers {
+            let reason = answer.header("x-auth-reason");
+            assert_eq!((answer.status, reason), (403, Some("busy")), "{answer:?}");
+        }
+        guesses.into_iter().for_each(|guess| assert_eq!(guess.join().unwrap(), 401));
+    });
+    assert_eq!(house.ask("right").status, 401);
+}

@@ -1,0 +1,124 @@
+//! A service that gives away whatever it was told, in every place of an answer.
+
+use crate::support::api::{Call, Reply};
+
+/// The ways in which an authenticator passes the password on, each with users of its own.
+pub(super) const VARIANTS: [&str; 5] = ["basic", "bearer", "form", "json", "query"];
+
+/// Where the answer is a plain no.
+pub(super) const NO: &str = "no";
+
+/// What the service does for a user whose name ends so, and what doorward's log says of it.
+pub(super) const KINDS: [(&str, &str); 26] = [
+    ("rejected", NO),
+    ("inactive", NO),
+    ("teapot", "answered 418, which is neither accepted, rejected nor unknown"),
+    ("moved", "answered 302"),
+    ("failed", "answered 500"),
+    ("later", "answered 503"),
+    ("slowly", "answered 429"),
+    ("text", "the answer is not JSON: "),
+    ("cut", "the answer is not JSON: "),
+    ("deep", "the answer is not JSON: "),
+    ("number", "/groups: "),
+    ("group", "/groups: "),
+    ("groups", ""),
+    ("control", ""),
+    ("name", "/name: "),
+    ("nameless", "/name: "),
+    ("active", "/active: "),
+    ("page", "answered with a web page (text/html)"),
+    ("kind", "answered with a web page (text/html)"),
+    ("large", "the answer is larger than "),
+    ("packed", "the answer is not JSON: "),
+    ("garbage", "the connection broke: "),
+    ("chunks", "the connection broke: "),
+    ("header", "the connection broke: "),
+    ("break", "the connection broke: "),
+    ("hang", "no answer within 1s"),
+];
+
+/// The secrets of a call, as it has them.
+fn secrets(call: &Call) -> String {
+    let body = String::from_utf8_lossy(&call.body);
+    let own = call.header("x-api-key");
+    format!("{} {} {} {own} {}", call.header("authorization"), call.header("x-token"), body, call.target)
+}
+
+/// The user, who is in the header `X-User` whatever else there is, and the password where one can
+/// say what it was.
+fn who(call: &Call) -> (String, String) {
+    let form = |text: &[u8], key: &str| {
+        let pair = form_urlencoded::parse(text).find(|(known, _)| known == key);
+        pair.map(|(_, value)| value.into_owned()).unwrap_or_default()
+    };
+    let password = match call.path() {
+        "/basic" => call.basic().unwrap_or_default().1,
+        "/bearer" => call.header("authorization").trim_start_matches("Bearer ").to_owned(),
+        "/form" => form(&call.body, "password"),
+        "/json" => call.json()["password"].as_str().unwrap_or_default().to_owned(),
+        "/query" => call.header("x-token").to_owned(),
+        other => panic!("{other} is not asked"),
+    };
+    (call.header("x-user").to_owned(), password)
+}
+
+/// Answers a call as the end of the user's name says; everything that is to be passed over, or is
+/// trouble, has the secrets in it.
+pub(super) fn answer(call: &Call) -> Reply {
+    let (user, password) = who(call);
+    let Some(kind) = user.strip_prefix(&call.path()[1..]).and_then(|rest| rest.strip_prefix('-')) else {
+        return say(404, &secrets(call)).with("X-Echo", secrets(call));
+    };
+    if password != super::secret(&call.path()[1..]) {
+        return say(401, &secrets(call)).with("WWW-Authenticate", format!("Basic realm=\"{password}\""));
+    }
+    let told = secrets(call);
+    let user = |fields: &str| format!("{{\"name\":\"ann\",\"active\":true,\"groups\":[\"a\"]{fields}}}");
+    let quoted = serde_json::to_string(&password).unwrap();
+    let groups = |groups: &str| user("").replace("[\"a\"]", groups);
+    match kind {
+        "rejected" => say(403, &told).with("X-Echo", &told),
+        "inactive" => json(user("").replace("true", "false")),
+        "teapot" => say(418, &told).with("X-Echo", &told),
+        "moved" => say(302, &told).with("Location", format!("http://127.0.0.1:1/?token={password}")),
+        "failed" => say(500, &told).with("X-Echo", &told),
+        "later" => say(503, &told).with("Retry-After", &password),
+        "slowly" => say(429, &told).with("Retry-After", &password),
+        "text" => json(format!("no JSON, but {told}")),
+        "cut" => json(format!("{{\"name\":{quoted},")),
+        "deep" => json(format!("{}{quoted}", "[".repeat(5000))),
+        "number" => json(groups(&format!("{{{quoted}:1}}"))),
+        "group" => json(groups(&format!("[{quoted},7]"))),
+        "groups" => {
+            json(groups(&format!("[\"{} with a space\"]", super::marks::secret("a").replace('"', ""))))
+        }
+        "control" => json(groups(&format!("[\"\\u0007\",{quoted}]"))),
+        "name" => json(user("").replace("\"ann\"", &quoted.replace("SECRET", ":SECRET"))),
+        "nameless" => json(user("").replace("\"ann\"", &format!("[{quoted}]"))),
+        "active" => json(user("").replace("true", &quoted)),
+        "page" => say(200, &told).with("Content-Type", "text/html"),
+        "kind" => say(200, &told).with("Content-Type", format!("text/html; charset={password}")),
+        "large" => json(told.repeat(2000)),
+        "packed" => json(told).with("Content-Encoding", "gzip"),
+        "garbage" => raw(&format!("{told}\r\n\r\n")),
+        "chunks" => raw(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{told}\r\n")),
+        "header" => raw(&format!("HTTP/1.1 200 OK\r\n{told}\u{0}\r\nContent-Length: x\r\n\r\n")),
+        "break" => Reply::Break,
+        "hang" => Reply::Hang,
+        // "good-1" and so on, to whom other answers tell their secrets as well.
+        _ => json(user(&format!(",\"token\":{quoted}"))).with("X-Echo", &told),
+    }
+}
+
+fn say(status: u16, body: &str) -> Reply {
+    Reply::Say(status, Vec::new(), body.as_bytes().to_vec())
+}
+
+fn json(body: impl ToString) -> Reply {
+    Reply::json(body)
+}
+
+fn raw(bytes: &str) -> Reply {
+    Reply::Raw(bytes.as_bytes().to_vec())
+}
