@@ -11,6 +11,9 @@ use reqwest::StatusCode;
 /// How much of a cause is told.
 const CAUSE_MAX: usize = 200;
 
+/// How webpki says that a certificate of an authority is used by a server, as `openssl req -x509` makes it.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+
 /// Why a call has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -136,6 +139,9 @@ fn cause(error: &reqwest::Error) -> String {
             causes.push(text);
         }
         next = cause.source();
+    }
+    if causes.iter().any(|cause| cause.contains(CA_AS_SERVER)) {
+        return "the server's certificate is an authority's: have one signed by it, or make the certificate with basicConstraints CA:FALSE".to_owned();
     }
     let inner = causes.split_off(causes.len().saturating_sub(2)).join(": ");
     let text = if inner.is_empty() { "no reason is given".to_owned() } else { inner };

@@ -35,7 +35,7 @@ service_files() {
     local pair kind
     mkdir "$copy/api"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=api \
-        -addext subjectAltName=DNS:api -keyout "$copy/api/api.key" -out "$copy/api/api.crt" 2>/dev/null
+        -addext subjectAltName=DNS:api -addext basicConstraints=critical,CA:FALSE -keyout "$copy/api/api.key" -out "$copy/api/api.crt" 2>/dev/null
     {
         printf 'events {}\nhttp {\n'
         for kind in client_body proxy fastcgi uwsgi scgi; do printf '    %s_temp_path /tmp/%s;\n' "$kind" "$kind"; done
