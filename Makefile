@@ -37,7 +37,7 @@ lint:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 
-BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh outage.sh memory.sh
+BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh outage.sh memory.sh keys.sh keys_many.sh key_times.py
 
 bench:
 	@tests/need cc nginx docker-registry skopeo htpasswd curl wrk valgrind python3

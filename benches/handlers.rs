@@ -6,7 +6,9 @@
 //!
 //! ```text
 //! handlers serve auth|empty|headers HTPASSWD [POLICY GROUPS]    prints its port and serves until SIGTERM
+//! handlers serve keys HTPASSWD KEYS                            the same of /auth with a file of keys
 //! handlers drive PORT /PATH N [differing]                      N requests, one after the other, over one connection
+//! handlers drive PORT /PATH N as AUTHORIZATION                 the same with these credentials, and not alice's
 //! ```
 //!
 //! Requests that differ do so in how `Basic` is written alone: the user, the password and the answer are
@@ -34,6 +36,9 @@ use doorward::settings::layers::Layers;
 /// alice, with the password of `htpasswd.example`.
 const ALICE: &str = "YWxpY2U6d29uZGVybGFuZA==";
 
+/// What the configuration for a registry says of itself, for the scope of a key to be judged by.
+const REGISTRY: &str = "X-Auth-Rewrite: yes\r\n";
+
 /// A head is shorter than this.
 const HEAD_MAX: usize = 4096;
 
@@ -41,10 +46,14 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["serve", first @ ("auth" | "empty" | "headers"), htpasswd] => serve(first, htpasswd, None),
-        ["serve", "auth", htpasswd, policy, groups] => serve("auth", htpasswd, Some((policy, groups))),
-        ["drive", port, path, n] => drive(port, path, n, false),
-        ["drive", port, path, n, "differing"] => drive(port, path, n, true),
+        ["serve", first @ ("auth" | "empty" | "headers"), htpasswd] => serve(first, htpasswd, None, None),
+        ["serve", "auth", htpasswd, policy, groups] => serve("auth", htpasswd, Some((policy, groups)), None),
+        ["serve", "keys", htpasswd, keys] => serve("auth", htpasswd, None, Some(keys)),
+        ["drive", port, path, n] => drive(port, n, |_| request(path, 0)),
+        ["drive", port, path, n, "differing"] => drive(port, n, |i| request(path, i)),
+        ["drive", port, path, n, "as", authorization] => {
+            drive(port, n, |_| question(path, authorization, REGISTRY))
+        }
         _ => {
             println!("handlers is run by benches/instructions.sh");
             Ok(())
@@ -79,9 +88,15 @@ async fn headers(request: HttpRequest) -> HttpResponse {
 }
 
 /// Serves one of the three: what doorward serves, or an actix application of one route to compare with.
-fn serve(what: &str, htpasswd: &str, policy: Option<(&str, &str)>) -> Result<(), Box<dyn Error>> {
-    let variables = [("DOORWARD_HTPASSWD".into(), htpasswd.into())];
-    let layers = Layers::default().with_environment(variables.into_iter());
+fn serve(
+    what: &str,
+    htpasswd: &str,
+    policy: Option<(&str, &str)>,
+    keys: Option<&str>,
+) -> Result<(), Box<dyn Error>> {
+    let variables = [("DOORWARD_HTPASSWD".into(), htpasswd.into())].into_iter();
+    let variables = variables.chain(keys.map(|keys| ("DOORWARD_KEYS".into(), keys.into())));
+    let layers = Layers::default().with_environment(variables);
     let mut settings = layers.settle().map_err(|faults| format!("{faults:?}"))?;
     if let Some((policy, groups)) = policy {
         (settings.policy, settings.groups) = (Some(policy.into()), Some(groups.into()));
@@ -125,14 +140,14 @@ fn serve(what: &str, htpasswd: &str, policy: Option<(&str, &str)>) -> Result<(),
 }
 
 /// Asks as nginx does with the snippet `doorward-auth.conf`. The answers must be 200 and without a body.
-fn drive(port: &str, path: &str, n: &str, differing: bool) -> Result<(), Box<dyn Error>> {
+fn drive(port: &str, n: &str, request: impl Fn(u32) -> String) -> Result<(), Box<dyn Error>> {
     let (port, n): (u16, u32) = (port.parse()?, n.parse()?);
     let mut connection = TcpStream::connect(("127.0.0.1", port))?;
     connection.set_nodelay(true)?;
     connection.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut buffer = [0; HEAD_MAX];
     for i in 0..n {
-        connection.write_all(request(path, if differing { i } else { 0 }).as_bytes())?;
+        connection.write_all(request(i).as_bytes())?;
         let mut used = 0;
         loop {
             let free = buffer.get_mut(used..).ok_or("a long head")?;
@@ -158,10 +173,15 @@ fn request(path: &str, way: u32) -> String {
         |(i, letter): (u32, char)| if way >> i & 1 == 0 { letter } else { letter.to_ascii_uppercase() };
     let basic: String = (0..).zip("basic".chars()).map(in_case).collect();
     let spaces = " ".repeat((way / 32 % 30) as usize + 1);
+    question(path, &format!("{basic}{spaces}{ALICE}"), "")
+}
+
+/// The same with these credentials, and one header more.
+fn question(path: &str, authorization: &str, more: &str) -> String {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: doorward\r\nAuthorization: {basic}{spaces}{ALICE}\r\n\
+        "GET {path} HTTP/1.1\r\nHost: doorward\r\nAuthorization: {authorization}\r\n\
          X-Original-URI: /v2/library/alpine/manifests/latest\r\nX-Original-Method: GET\r\n\
          X-Original-Host: registry.example\r\nX-Original-Content-Type: ct:\r\nX-Real-IP: 192.0.2.7\r\n\
-         X-Forwarded-Proto: https\r\nX-Request-ID: 0123456789abcdef0123456789abcdef\r\n\r\n"
+         X-Forwarded-Proto: https\r\nX-Request-ID: 0123456789abcdef0123456789abcdef\r\n{more}\r\n"
     )
 }

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod hash;
 pub mod htpasswd;
 pub mod http;
+pub mod keys;
 pub mod pool;
 pub mod queue;
 
@@ -20,10 +21,13 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::identity::{Identity, Username};
+use crate::identity::{Fact, Membership, Username};
+use crate::rights::scope::Scope;
 use htpasswd::Lookup;
+use keys::Key;
 
-/// What the client presented: a user name and a password (RFC 7617).
+/// What the client presented: a user name and a password (RFC 7617), or a key alone as a bearer, with an
+/// empty name then (RFC 6750).
 #[derive(Clone)]
 pub struct Credentials {
     /// Room for the frame, and then `user:password` as it was decoded: one piece of memory, which is
@@ -74,6 +78,38 @@ impl Credentials {
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Credentials({:?}, ***)", String::from_utf8_lossy(self.user()))
+    }
+}
+
+/// Who was vouched for, by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user name.
+    pub user: Username,
+    /// The name of the authenticator that vouched.
+    pub by: Arc<str>,
+    /// The groups that the authenticator named; those of the group file are joined later.
+    pub membership: Membership,
+    /// What else it said.
+    pub facts: Box<[Fact]>,
+    /// The key by which it was proved, if it was one.
+    pub key: Option<Arc<Key>>,
+}
+
+impl Identity {
+    /// Somebody of whom nothing else is known.
+    pub fn plain(user: Username, by: Arc<str>) -> Self {
+        Self { user, by, membership: Membership::default(), facts: Box::default(), key: None }
+    }
+
+    /// The key by which it was proved and whose it is, for the log.
+    pub fn key_of_whom(&self) -> Option<String> {
+        self.key.as_ref().map(|key| format!("key {} of {}", key.id, self.user))
+    }
+
+    /// What may be done at the most, where that is not all that the user may do.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.key.as_ref().and_then(|key| key.scope.as_deref())
     }
 }
 
@@ -164,6 +200,11 @@ impl Records {
             Some(lookup) if !self.whole_password => lookup.password_max(),
             _ => usize::MAX,
         }
+    }
+
+    /// Whether the htpasswd file has a line of this user's by which he could log in.
+    pub fn has_usable_line(&self) -> bool {
+        self.htpasswd.as_ref().is_some_and(Lookup::is_usable)
     }
 
     /// Whether the htpasswd file has a line of this user's.

@@ -4,6 +4,7 @@ pub mod check;
 mod expect;
 mod explain;
 pub mod health;
+mod key;
 mod probe;
 pub mod serve;
 pub mod user;
@@ -61,6 +62,7 @@ pub fn command() -> Command {
             .arg(url),
         )
         .subcommand(user::command(with_htpasswd_settings))
+        .subcommand(key::command(with_key_settings))
         .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
 }
 
@@ -69,14 +71,19 @@ fn with_settings(command: Command) -> Command {
     with(command, |_| true)
 }
 
-/// Those that say where the htpasswd file is and how it is read.
+/// Those that say where the htpasswd file is and how it is read, and where its users' keys are.
 fn with_htpasswd_settings(command: Command) -> Command {
-    with(command, |setting| setting.key.starts_with("htpasswd"))
+    with(command, |setting| setting.key.starts_with("htpasswd") || setting.key == "keys")
 }
 
-/// Those that say where the policy is.
+/// Those that say where the policy is, the users and the keys.
 fn with_policy_settings(command: Command) -> Command {
-    with(command, |setting| matches!(setting.key, "policy" | "groups"))
+    with(command, |setting| matches!(setting.key, "policy" | "groups" | "htpasswd" | "keys"))
+}
+
+/// Those that say where the keys are, and where they may be asked for.
+fn with_key_settings(command: Command) -> Command {
+    with(command, |setting| matches!(setting.key, "keys" | "admin.listen"))
 }
 
 fn with(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
@@ -140,8 +147,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     match matches.subcommand() {
         Some(("completions", matches)) => completions(matches),
-        Some(("user", matches)) => match matches.subcommand() {
+        Some((noun @ ("user" | "key"), matches)) => match matches.subcommand() {
             Some((what, matches)) => match layers(matches).settle() {
+                Ok(settings) if noun == "key" => key::run(what, matches, &settings),
                 Ok(settings) => user::run(what, matches, &settings),
                 Err(faults) => report(&faults),
             },

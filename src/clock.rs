@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The date at which a manual clock begins: 2023-11-14T22:13:20Z.
+pub const MANUAL_START: u64 = 1_700_000_000;
 
 /// A point in the process's own time: milliseconds since its [`Clock`] was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +60,20 @@ impl Clock {
         match &self.0 {
             Source::System(start) => Moment::default().plus(start.elapsed()),
             Source::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The date, in seconds since 1970, for what expires at a date; a manual clock begins at
+    /// [`MANUAL_START`].
+    pub fn unix(&self) -> u64 {
+        match &self.0 {
+            Source::System(_) => {
+                {
+                    // A clock that was never set must not make what has expired good again.
+                    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
+                }
+            }
+            Source::Manual(millis) => MANUAL_START + millis.load(Ordering::SeqCst) / 1000,
         }
     }
 

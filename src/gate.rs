@@ -1,7 +1,8 @@
 //! The gate: from a subrequest to a verdict.
 //!
 //! The steps, in the order in which a request meets them:
-//! 1. [`credentials`]: what the client presented. Unreadable: challenge.
+//! 1. [`credentials`]: what the client presented. Unreadable: challenge. A key
+//!    ([`crate::authn::keys`]) is checked here, and goes on at 6.
 //! 2. [`Authenticators::look_up`]: one look at the local
 //!    records that the answer depends on; [`key`] names the question after them.
 //! 3. [`throttle`] and the share of the first queue: who has failed too often, or would find no
@@ -25,6 +26,7 @@ pub mod cache;
 pub mod check;
 pub mod credentials;
 pub mod flight;
+mod identify;
 pub mod key;
 pub mod memo;
 pub mod policy;
@@ -36,23 +38,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::cache::{Accepted, AnswerCache, Familiar, Known};
+use self::cache::AnswerCache;
 use self::check::Check;
-use self::credentials::Header;
-use self::flight::{Flights, Question};
-use self::key::{CacheKey, KeyMaker};
-use self::memo::{Memo, Sight, State};
+use self::flight::Flights;
+use self::identify::Found;
+use self::key::KeyMaker;
+use self::memo::Memo;
 use self::policy::Policy;
 pub use self::subrequest::Subrequest;
 use self::throttle::Throttle;
-use self::verdict::{Denied, Limited, Refusal, Verdict};
-use crate::authn::Records;
+use self::verdict::{Denied, Refusal, Verdict};
+use crate::authn::Identity;
 use crate::authn::chain::Authenticators;
-use crate::authn::queue::Asker;
+use crate::authn::keys::file::KeyFile;
 use crate::clock::Clock;
-use crate::identity::Identity;
 use crate::metrics::Metrics;
-use crate::network::{ClientNetwork, Prefixes};
+use crate::network::Prefixes;
 
 /// What a client that finds the queue full is told to wait: about what a full share takes.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
@@ -132,6 +133,8 @@ impl Gate {
                 }
                 Opened::Settled(self.admit(identity, request))
             }
+            Ok(Found::Key(identity)) if identity.scope().is_some() => Opened::Scoped(identity),
+            Ok(Found::Key(identity)) => Opened::Settled(self.admit(identity, request)),
             Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity(), request)),
             Ok(Found::Check(check)) => Opened::Checking(check),
             Err(Verdict::Challenge(Refusal::Missing)) => Opened::Settled(self.admit_anyone(request)),
@@ -139,56 +142,8 @@ impl Gate {
         }
     }
 
-    /// How a request is known again, if it has what it takes.
-    fn sight<'r>(&self, request: &Subrequest<'r>) -> Option<Sight<'r>> {
-        let (Header::Once(header), Header::Once(client)) = (request.authorization, request.real_ip) else {
-            return None;
-        };
-        let flushes = self.flushes.load(Ordering::SeqCst);
-        let state = State { records: self.authenticators.replaced(), flushes };
-        Some(Sight { header: self.keys.header(header), client, state })
-    }
-
-    /// The short way: the answer that an identical request was given.
-    fn recall(&self, sight: &Sight<'_>, memo: &Memo) -> Option<Arc<Identity>> {
-        let note = memo.find(sight)?;
-        let open = self.limit(note.entrance, note.asker).is_none();
-        if !open || !self.cache.is_live(&note.key, &note.answer, self.clock.now()) {
-            return None;
-        }
-        self.metrics.cache_hits.inc();
-        Some(note.answer.identity())
-    }
-
-    /// Finds out who asks, or the check that it takes, or the verdict that there is instead.
-    fn identify(self: &Arc<Self>, request: &Subrequest<'_>) -> Result<Found, Verdict> {
-        let client = request.client().map_err(Verdict::Forbid)?;
-        let mut credentials = credentials::read(request.authorization).map_err(Verdict::Challenge)?;
-        let records = self.authenticators.look_up(credentials.user());
-        let key = self.keys.key(&mut credentials, &records);
-        let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
-
-        let entrance = self.authenticators.entrance(&records);
-        if let Some(limited) = self.limit(entrance, asker) {
-            match self.familiar(&key, asker) {
-                Some(Familiar::Answer(answer)) => return Ok(Found::Familiar(answer)),
-                // He proved it from there a while ago; to ask for it anew is no guess.
-                Some(Familiar::Expired) => {}
-                None => return Err(self.turn_away(limited, &records)),
-            }
-        }
-        let ticket = self.throttle.admit(asker, key.short());
-        if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
-            let answer = self.known(known)?;
-            ticket.succeed();
-            return Ok(Found::Answer { entrance, asker, key, answer });
-        }
-        self.metrics.cache_misses.inc();
-        let question = Question { key, credentials: Arc::new(credentials), records };
-        Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, asker, question))))
-    }
-
-    fn admit(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
+    /// What this identity may do.
+    pub fn admit(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(Some(identity), request) {
             Ok(grant) => Verdict::Allow(grant),
             Err(denied) => Verdict::Forbid(denied),
@@ -205,58 +160,6 @@ impl Gate {
         }
     }
 
-    /// Whether `asker` is kept from the cache and the queue that he would come to, and for how long.
-    fn limit(&self, entrance: usize, asker: Asker) -> Option<Limited> {
-        if let Some(wait) = self.throttle.wait(asker) {
-            return Some(Limited::Throttled(wait));
-        }
-        self.authenticators.is_full_for(entrance, asker).then_some(Limited::Busy(BUSY_WAIT))
-    }
-
-    fn turn_away(&self, limited: Limited, records: &Records) -> Verdict {
-        if matches!(limited, Limited::Busy(_)) {
-            self.shed(records);
-        }
-        Verdict::Limited(limited)
-    }
-
-    fn shed(&self, records: &Records) {
-        let entrance = self.authenticators.entrance(records);
-        let shed = if self.authenticators.hashes(entrance) {
-            &self.metrics.hash_shed
-        } else {
-            &self.metrics.http_shed
-        };
-        shed.inc();
-    }
-
-    /// What is left to who is limited: an answer that his own network has had before.
-    fn familiar(&self, key: &CacheKey, asker: Asker) -> Option<Familiar> {
-        if !self.throttle.may_probe(asker) {
-            return None;
-        }
-        let familiar = self.cache.get_familiar(key, asker.network, self.clock.now());
-        match &familiar {
-            Some(Familiar::Answer(_)) => drop(self.metrics.cache_hits.inc()),
-            Some(Familiar::Expired) => {}
-            None => self.throttle.probed(asker, key.short()),
-        }
-        familiar
-    }
-
-    fn known(&self, known: Known) -> Result<Arc<Accepted>, Verdict> {
-        match known {
-            Known::Accepted(answer) => {
-                self.metrics.cache_hits.inc();
-                Ok(answer)
-            }
-            Known::Rejected => {
-                self.metrics.cache_rejected_hits.inc();
-                Err(Verdict::Challenge(Refusal::Wrong))
-            }
-        }
-    }
-
     /// Forgets the answers about one user, or all of them, those under way included.
     pub fn flush(&self, user: Option<&[u8]>) {
         self.flights.flush();
@@ -265,9 +168,17 @@ impl Gate {
         self.flushes.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// The keys in force, where there are any.
+    pub fn keys(&self) -> Option<Arc<KeyFile>> {
+        self.authenticators.keys().map(|keys| keys.file())
+    }
+
     /// Brings the gauges up to date, for somebody who is about to read them.
     pub fn measure(&self) {
         self.cache.measure(&self.metrics);
+        if let Some(keys) = self.authenticators.keys() {
+            keys.measure(&self.metrics);
+        }
         self.metrics.throttle_entries.set(i64::try_from(self.throttle.len()).unwrap_or(i64::MAX));
     }
 }
@@ -278,19 +189,8 @@ pub enum Opened {
     Settled(Verdict),
     /// The cache has no answer: a password has to be checked.
     Checking(Box<Check>),
-}
-
-enum Found {
-    /// In the cache.
-    Answer {
-        entrance: usize,
-        asker: Asker,
-        key: CacheKey,
-        answer: Arc<Accepted>,
-    },
-    /// In the cache, and given only because this network has had it before.
-    Familiar(Arc<Accepted>),
-    Check(Box<Check>),
+    /// A key with a scope, which has to be judged by what the client asks for, policy or not.
+    Scoped(Arc<Identity>),
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tokio::task::JoinHandle;
 
+use super::credentials::Header;
 use super::*;
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::{Rules, parse};
@@ -37,13 +38,17 @@ fn users(text: &str) -> crate::authn::htpasswd::file::UserFile {
 }
 
 pub(super) fn house() -> House {
+    house_with(None)
+}
+
+fn house_with(keys: Option<Arc<crate::authn::keys::Keys>>) -> House {
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
     let htpasswd = Arc::new(Htpasswd::new(users(USERS)));
     let limits = queue::Limits { queue: 6, network_share: 4, user_share: 2 };
     let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
     let minute = Duration::from_secs(60);
     let gate = Arc::new(Gate::new(Parts {
-        authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)),
+        authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)).with_keys(keys),
         policy: Arc::default(),
         cache: cache::Limits {
             accepted_max: 100,
@@ -83,6 +88,7 @@ impl House {
             let verdict = match opened {
                 Opened::Settled(verdict) => verdict,
                 Opened::Checking(check) => check.verdict(&subrequest).await,
+                Opened::Scoped(identity) => gate.admit(identity, &subrequest),
             };
             format!("{} {}", verdict.name(), verdict.reason()).trim().to_owned()
         });
@@ -259,4 +265,30 @@ async fn the_short_way_ends_with_what_it_was_derived_from() {
     }
     assert!(!is_noted(&house, "password", HOME), "the throttle is asked on the short way too");
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+}
+
+#[tokio::test]
+async fn a_good_key_is_never_turned_away_and_bad_ones_are_counted() {
+    use crate::authn::keys::{self, Keys, secret::generate};
+    let (secret, id, digest) = generate().unwrap();
+    let line = format!(r#"{{"id":"{}","hash":"{digest}","owner":"alice","name":"ci"}}"#, id.as_str());
+    let rules = keys::Rules { username: "token".into(), owners_in_htpasswd: true };
+    let file = keys::file::parse(line.as_bytes(), &"keys".into(), None).file;
+    let house = house_with(Some(Arc::new(Keys::new(file, rules))));
+    assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
+    assert_eq!(house.answer("bob", &secret, HOME).await, "challenge key");
+    for _ in 0..3 {
+        assert_eq!(house.answer("alice", &generate().unwrap().0, HOME).await, "challenge key");
+    }
+    assert_eq!(house.answer("alice", &generate().unwrap().0, HOME).await, "limited throttled");
+    assert_eq!(house.answer("alice", "password", HOME).await, "limited throttled");
+    assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
+    assert_eq!(house.hashes(), 0);
+    // Whoever is taken out of the file has no keys any more, at once.
+    house.htpasswd.replace(users(&USERS.replace("alice:", "# alice:")));
+    assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");
+    house.htpasswd.replace(users(&USERS.replace("alice:", "alice:!")));
+    assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");
+    house.htpasswd.replace(users(USERS));
+    assert_eq!(house.answer("token", &secret, AWAY).await, "allow");
 }

@@ -68,6 +68,7 @@ fn public_routes(config: &mut ServiceConfig) {
 fn admin_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/metrics").to(admin::metrics))
+        .service(web::resource("/keys").to(admin::keys))
         .service(web::resource("/flush").to(admin::flush))
         .service(web::resource("/livez").to(probe::livez))
         .service(web::resource("/readyz").to(probe::readyz))

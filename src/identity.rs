@@ -145,26 +145,6 @@ pub struct Fact {
     pub value: Box<[u8]>,
 }
 
-/// Who was vouched for, by whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The user name.
-    pub user: Username,
-    /// The name of the authenticator that vouched.
-    pub by: Arc<str>,
-    /// The groups that the authenticator named; those of the group file are joined later.
-    pub membership: Membership,
-    /// What else it said.
-    pub facts: Box<[Fact]>,
-}
-
-impl Identity {
-    /// Somebody of whom nothing else is known.
-    pub fn plain(user: Username, by: Arc<str>) -> Self {
-        Self { user, by, membership: Membership::default(), facts: Box::default() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod identity;
 pub mod metrics;
 pub mod network;
+pub mod rights;
 pub mod watch;
 
 // Who says who you are, and what is made of it.

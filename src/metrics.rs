@@ -43,6 +43,13 @@ pub struct NameLabel {
     pub authenticator: String,
 }
 
+/// The label of figures that each key has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KeyLabel {
+    /// The key's public part.
+    pub id: String,
+}
+
 /// The counters and gauges. Cloning one of them shares it.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -98,6 +105,20 @@ pub struct Metrics {
     pub htpasswd_reload_failures: Counter,
     /// 1 while the file on disk can't be used and the last good one is in force.
     pub htpasswd_stale: Gauge,
+    /// Keys in force.
+    pub keys: Gauge,
+    /// Lines of the file of keys in force that can't be used.
+    pub keys_bad_lines: Gauge,
+    /// Changes of the file of keys that were taken.
+    pub keys_reloads: Counter,
+    /// Changes of it that could not be taken.
+    pub keys_reload_failures: Counter,
+    /// 1 while the file of keys can't be used and the last good one is in force.
+    pub keys_stale: Gauge,
+    /// How often each key was good; the most used ones only.
+    pub key_uses: Family<KeyLabel, Gauge>,
+    /// When each was good last, in seconds since 1970.
+    pub key_last_use: Family<KeyLabel, Gauge>,
     /// Changes of the policy and group files that were taken.
     pub policy_reloads: Counter,
     /// Changes of them that could not be taken.
@@ -109,12 +130,13 @@ pub struct Metrics {
 }
 
 /// Every verdict with its reasons, so that a rate can be told from the first one on.
-const VERDICTS: [(&str, &str); 10] = [
+const VERDICTS: [(&str, &str); 11] = [
     ("allow", ""),
     ("challenge", "missing"),
     ("challenge", "malformed"),
     ("challenge", "scheme"),
     ("challenge", "wrong"),
+    ("challenge", "key"),
     ("forbid", "incomplete"),
     ("forbid", "untrusted"),
     ("limited", "throttled"),
@@ -169,6 +191,13 @@ impl Metrics {
             self.htpasswd_reload_failures.clone(),
         );
         r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_stale.clone());
+        r.register("keys", "Keys in force", self.keys.clone());
+        r.register("keys_bad_lines", "Lines of keys that can't be used", self.keys_bad_lines.clone());
+        r.register("keys_reloads", "Files of keys taken", self.keys_reloads.clone());
+        r.register("keys_reload_failures", "Files of keys not taken", self.keys_reload_failures.clone());
+        r.register("keys_stale", "1 while the last good keys are in force", self.keys_stale.clone());
+        r.register("key_uses", "How often a key was good since the start", self.key_uses.clone());
+        r.register("key_last_use_seconds", "When it was good last", self.key_last_use.clone());
         r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
         r.register(
             "policy_reload_failures",

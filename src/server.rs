@@ -96,7 +96,7 @@ impl Server {
             .name("doorward-reload".into())
             .spawn(move || watch::run(reloaders, poll, &clock, &looks))?;
 
-        let users = front.metrics.htpasswd_users.get();
+        let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.keys.get());
         let addresses: Vec<String> = self.public.iter().map(ToString::to_string).collect();
         let private: Vec<String> = self.admin.iter().map(ToString::to_string).collect();
         // Their paths are removed when this goes, at the end.
@@ -110,7 +110,7 @@ impl Server {
         let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
         let mut servers: JoinSet<io::Result<()>> = servers.into_iter().collect();
         let start_millis = started.elapsed().as_millis() as u64;
-        tracing::info!(listen = ?addresses, admin = ?private, users, start_millis, "doorward is ready");
+        tracing::info!(listen = ?addresses, admin = ?private, users, keys, start_millis, "doorward is ready");
         notify(NotifyState::Ready);
 
         tokio::select! {

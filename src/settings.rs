@@ -12,6 +12,7 @@ mod chain;
 pub mod file;
 pub mod layers;
 pub mod names;
+pub mod setting;
 pub mod table;
 pub mod value;
 
@@ -49,6 +50,16 @@ impl fmt::Display for Listen {
     }
 }
 
+/// Whose keys count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyOwners {
+    /// Of who has a line in the htpasswd file, where one is asked.
+    #[default]
+    Htpasswd,
+    /// Anybody's.
+    Any,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -69,6 +80,10 @@ pub struct Settings {
     pub realm: String,
     pub htpasswd: Option<PathBuf>,
     pub authenticators: Vec<Authenticator>,
+    pub keys: Option<PathBuf>,
+    pub keys_username: String,
+    pub keys_owners: KeyOwners,
+    pub keys_max_bytes: u64,
     pub proxy_read_timeout: Duration,
     pub policy: Option<PathBuf>,
     pub groups: Option<PathBuf>,
@@ -108,6 +123,10 @@ impl Default for Settings {
             realm: String::new(),
             htpasswd: None,
             authenticators: Vec::new(),
+            keys: None,
+            keys_username: String::new(),
+            keys_owners: KeyOwners::default(),
+            keys_max_bytes: 0,
             proxy_read_timeout: none,
             policy: None,
             groups: None,

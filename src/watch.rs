@@ -5,16 +5,18 @@
 //! when two reads agree, so that a half-written file is not. Whoever gets it says what became of it;
 //! until then, and if it was no good, what was in force stays in force.
 
+mod run;
+pub mod standing;
+
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+pub use self::run::{LookNow, Reload, run};
+pub use self::standing::Freshness;
+use crate::clock::Moment;
 
 /// Between the two reads that have to agree: longer than a tool that writes in place needs between
 /// two writes, and too short for the author to notice.
@@ -131,6 +133,8 @@ pub struct Watch {
     in_force: blake3::Hash,
     compared: Moment,
     candidate: Option<Candidate>,
+    /// How many looks in a row found another file there, which somebody put in place whole.
+    replaced: usize,
 }
 
 #[derive(Debug)]
@@ -146,7 +150,8 @@ impl Watch {
         let stamp = source.stamp();
         let text = source.read()?;
         let in_force = blake3::hash(&text);
-        Ok((Self { source, stamp, in_force, compared: now, candidate: None }, text))
+        let watch = Self { source, stamp, in_force, compared: now, candidate: None, replaced: 0 };
+        Ok((watch, text))
     }
 
     /// The same for a file that must not be taken by half even at the start, when there is nothing to go
@@ -206,16 +211,24 @@ impl Watch {
         let hash = blake3::hash(&text);
         if hash == self.in_force {
             self.candidate = None;
+            self.replaced = 0;
             self.stamp = stamp;
             return Seen::InForce;
         }
         let since = match &self.candidate {
             Some(candidate) if candidate.hash == hash => candidate.since,
-            _ => now,
+            Some(candidate) => {
+                let inode = |stamp: Option<Stamp>| stamp.map(|stamp| (stamp.device, stamp.inode));
+                self.replaced = if inode(candidate.stamp) == inode(stamp) { 0 } else { self.replaced + 1 };
+                now
+            }
+            None => now,
         };
         self.candidate = Some(Candidate { hash, since, stamp });
         let age = now.since(since);
-        if age < SETTLE { Seen::Nothing } else { Seen::New(text, age) }
+        // Nothing would ever come into force of a file that is replaced all the time.
+        let restless = self.replaced >= SETTLE_TRIES;
+        if age < SETTLE && !restless { Seen::Nothing } else { Seen::New(text, age) }
     }
 
     /// Has the file's stamp taken for the one known, as where stamps lie.
@@ -235,6 +248,7 @@ impl Watch {
         if let Some(candidate) = self.candidate.take() {
             self.stamp = candidate.stamp;
             self.in_force = candidate.hash;
+            self.replaced = 0;
         }
     }
 
@@ -243,55 +257,6 @@ impl Watch {
         if let Some(candidate) = self.candidate.take() {
             self.stamp = candidate.stamp;
         }
-    }
-}
-
-/// Whether what is in force is what is on disk.
-#[derive(Debug, Default)]
-pub struct Freshness {
-    stale: AtomicBool,
-    why: arc_swap::ArcSwapOption<&'static str>,
-}
-
-impl Freshness {
-    /// Why the last good file is in force instead of the one on disk, if so.
-    pub fn degraded(&self) -> Option<&'static str> {
-        if !self.stale.load(Ordering::Acquire) {
-            return None;
-        }
-        self.why.load().as_deref().copied()
-    }
-
-    /// Says why, or that it is fresh.
-    pub fn set(&self, why: Option<&'static str>) {
-        self.why.store(why.map(Arc::new));
-        self.stale.store(why.is_some(), Ordering::Release);
-    }
-}
-
-/// Asks for a look at once.
-#[derive(Clone, Copy, Debug)]
-pub struct LookNow;
-
-/// What keeps something fresh.
-pub trait Reload: Send {
-    /// One look. `forced` reads the file even if nothing seems to have changed.
-    fn look(&mut self, now: Moment, forced: bool);
-    /// Whether another look is wanted soon.
-    fn is_settling(&self) -> bool;
-}
-
-/// Has each look every `poll`, and whenever it is told to, until the sender is dropped. Holds a
-/// thread: a large file takes a while to read.
-pub fn run(mut reloaders: Vec<Box<dyn Reload>>, poll: Duration, clock: &Clock, wake: &Receiver<LookNow>) {
-    loop {
-        let settling = reloaders.iter().any(|reloader| reloader.is_settling());
-        let forced = match wake.recv_timeout(if settling { SETTLE } else { poll }) {
-            Ok(LookNow) => true,
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        reloaders.iter_mut().for_each(|reloader| reloader.look(clock.now(), forced));
     }
 }
 

@@ -45,3 +45,33 @@ fn a_file_that_never_settles_is_taken_as_it_is() {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_eq!(start("", SystemTime::now() + HOUR, &texts).1, SETTLE_TRIES);
 }
+
+#[test]
+fn a_file_that_is_replaced_all_the_time_is_taken_in_the_end_and_one_that_is_being_written_is_not() {
+    for (replaced, taken) in [(true, true), (false, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("file"), folder.path().join("new"));
+        fs::write(&path, "first").unwrap();
+        let source = Source { path: path.clone(), max_bytes: 100 };
+        let (mut watch, _) = Watch::start(source, Moment::default()).unwrap();
+        let mut found = None;
+        for n in 0..3 * SETTLE_TRIES {
+            let text = format!("text {n}");
+            if replaced {
+                fs::write(&new, &text).unwrap();
+                fs::rename(&new, &path).unwrap();
+            } else {
+                fs::write(&path, &text).unwrap();
+            }
+            let now = Moment::default().plus(SETTLE * u32::try_from(n).unwrap());
+            if let Seen::New(seen, _) = watch.look(now, true) {
+                assert_eq!(seen, text.into_bytes());
+                watch.taken();
+                found = Some(n);
+                break;
+            }
+        }
+        assert_eq!(found.is_some(), taken, "{found:?}");
+        assert!(found.is_none_or(|n| n >= SETTLE_TRIES));
+    }
+}

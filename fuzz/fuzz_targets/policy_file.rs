@@ -4,8 +4,8 @@
 #![no_main]
 
 use doorward::gate::policy::read::read;
-use doorward::gate::policy::registry::Actions;
-use doorward::gate::policy::rule::{Effect, Object, Subject};
+use doorward::rights::{Actions, Object};
+use doorward::gate::policy::rule::{Effect, Subject};
 use doorward::gate::policy::rules::{Asking, Judgement, Rules};
 use libfuzzer_sys::fuzz_target;
 
@@ -30,7 +30,7 @@ fn is_granted(rules: &Rules, subject: &Subject<'_>, host: &str, object: &Object<
 fn check(rules: &Rules) {
     let client = Some([10, 0, 0, 1].into());
     for (user, groups) in [(None, &[][..]), (Some(&b"ann"[..]), &[&b"devs"[..]][..])] {
-        let subject = Subject { user, groups, client };
+        let subject = Subject { user, groups, client, scope: None };
         for host in ["registry.example.com", "www.example.com"] {
             for name in NAMES {
                 let parts: Vec<&str> = name.split('/').collect();

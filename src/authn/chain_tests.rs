@@ -1,12 +1,15 @@
 //! Who is asked, and what comes of it; the file's users are real, and the services play their part.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::queue::Limits;
+use crate::authn::queue::{End, Job};
+use crate::authn::{Answer, Credentials, Outcome, Trouble};
 use crate::clock::Clock;
 
 /// alice: "password", with bcrypt at its lowest cost; and a line that is damaged.
@@ -38,7 +41,7 @@ fn house(chain: &str, covers: &[(usize, usize)]) -> House {
         Authenticator { name: name.to_string().into(), kind, covers }
     };
     let authenticators = chain.chars().enumerate().map(authenticator).collect();
-    House { chain: Authenticators::new(authenticators), pool, services }
+    House { chain: Authenticators::new(authenticators, None), pool, services }
 }
 
 fn credentials(user: &str) -> Arc<Credentials> {
@@ -90,7 +93,7 @@ fn answer(word: &str, user: &str) -> Answer {
         "yes" | "as alice" => {
             let user = if word == "yes" { user } else { "alice" };
             let user = crate::identity::Username::parse(user.as_bytes()).unwrap();
-            Ok(Outcome::Accepted(Arc::new(crate::identity::Identity::plain(user, "service".into()))))
+            Ok(Outcome::Accepted(Arc::new(crate::authn::Identity::plain(user, "service".into()))))
         }
         "no" => Ok(Outcome::Rejected),
         "unknown" => Ok(Outcome::Unknown),

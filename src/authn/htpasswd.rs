@@ -81,6 +81,11 @@ impl Lookup {
         self.entry.as_ref().and_then(|entry| entry.format).map_or(usize::MAX, Format::password_max)
     }
 
+    /// Whether there is such a line, and it is well.
+    pub fn is_usable(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.format.is_some())
+    }
+
     /// Whether there is such a line, well or damaged.
     pub fn has_line(&self) -> bool {
         self.entry.is_some()

@@ -8,6 +8,7 @@ use super::{complain, expect, explain, probe, say};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{FileFault, usable};
+use crate::authn::keys;
 use crate::gate::policy::reload::FILE_MAX;
 use crate::gate::policy::rules::Registries;
 use crate::identity::shown;
@@ -30,8 +31,9 @@ pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool, wh
     let nobody = settings.authenticators.is_empty() && expectations.is_none() && whole;
     let users = if settings.htpasswd.is_some() || nobody { users(settings) } else { true };
     let services = probe::run(settings, ask && whole);
+    let keys = keys(settings);
     let policy = policy(settings, expectations);
-    if users && services && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if users && services && keys && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
@@ -74,6 +76,34 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
     faults.iter().for_each(|fault| say(fault));
     say(&format!("{path}: as expected: {met}; otherwise: {}", faults.len()));
     faults.is_empty()
+}
+
+/// Says whether every line of the file of keys can be used.
+fn keys(settings: &Settings) -> bool {
+    let Some(path) = settings.keys.clone() else { return true };
+    let source = Source { path, max_bytes: settings.keys_max_bytes };
+    let name = source.name();
+    let text = match source.read() {
+        Ok(text) => text,
+        Err(fault) => {
+            complain(&fault.to_string());
+            return false;
+        }
+    };
+    let parsed = keys::file::parse(&text, &"keys".into(), None);
+    for fault in &parsed.faults {
+        say(&format!("{name}:{}: {}", fault.line, fault.what));
+    }
+    let good = parsed.file.records().count();
+    say(&format!("{name}: keys: {good}; bad lines: {}", parsed.bad));
+    let well = parsed.bad == 0;
+    match keys::reload::usable(&source, parsed) {
+        Ok(_) => well,
+        Err(fault) => {
+            complain(&fault.to_string());
+            false
+        }
+    }
 }
 
 fn users(settings: &Settings) -> bool {

@@ -92,7 +92,7 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
     }
     let requests = requests.into_iter().map(|(method, uri)| (method.to_owned(), uri)).collect();
     let in_registry = verb.bytes().all(|b| b.is_ascii_lowercase());
-    let asker = Asker { user: (*user).to_owned(), groups, from };
+    let asker = Asker { user: (*user).to_owned(), groups, from, scope: None };
     asker.check()?;
     let what = words.get(1..words.len() - 1).unwrap_or_default().join(" ");
     Ok(Expectation { asker, what, requests, in_registry, host, allowed })

@@ -3,19 +3,23 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::Serialize;
 
 use super::{complain, say};
+use crate::authn::htpasswd::{self, Htpasswd};
 use crate::gate::policy::Policy;
 use crate::gate::policy::explain::Explanation;
-use crate::gate::policy::reload::{FILE_MAX, File};
+use crate::gate::policy::reload::{FILE_MAX, File, GroupsKnown};
 use crate::gate::policy::rule::Subject;
-use crate::gate::policy::rules::{Asking, Judgement};
+use crate::gate::policy::rules::{Asking, Judgement, Rules};
 use crate::gate::policy::site;
 use crate::identity::{Username, check_group};
+use crate::rights::scope::Scope;
 use crate::settings::Settings;
+use crate::settings::authenticator::{Authenticator, Kind};
 use crate::watch::Source;
 
 /// How nobody is written.
@@ -40,6 +44,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         option("from", "IP", "the client's address").value_parser(value_parser!(IpAddr)),
         option("group", "NAME", "a group that a service would name, besides those of the group file")
             .action(ArgAction::Append),
+        option("key", "KEY", "the id or the name of the key of his that is used"),
         option("content-type", "TYPE", "the request's Content-Type").default_value(""),
         Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON"),
     ])
@@ -49,12 +54,16 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 /// settings says who is in a group.
 pub(super) fn policy(settings: &Settings, named: bool) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
+    let known = match settings.groups_known() {
+        GroupsKnown::No if named => GroupsKnown::Yes,
+        known => known,
+    };
     let mut faults = Vec::new();
     for (file, path) in [(File::Rules, &settings.policy), (File::Groups, &settings.groups)] {
         let Some(path) = path else { continue };
         let source = Source { path: path.clone(), max_bytes: FILE_MAX };
         let read = source.read().map_err(|fault| vec![fault.to_string()]);
-        match read.and_then(|text| file.parse(&source.name(), &text, named || settings.knows_groups())) {
+        match read.and_then(|text| file.parse(&source.name(), &text, known)) {
             Ok(content) => policy.replace(content),
             Err(found) => faults.extend(found),
         }
@@ -70,6 +79,8 @@ pub(super) struct Asker {
     /// Groups that a service would name.
     pub(super) groups: Vec<String>,
     pub(super) from: Option<IpAddr>,
+    /// Of the key that is used.
+    pub(super) scope: Option<Arc<Scope>>,
 }
 
 impl Asker {
@@ -87,12 +98,14 @@ impl Asker {
 /// tell which of them a host is, the path does.
 pub(super) fn rewrites(policy: &Policy, host: &str, uri: &str) -> bool {
     let host = site::host(host).unwrap_or_default();
-    policy.rules().is_some_and(|rules| rules.is_registry(&host, uri.starts_with("/v2/")))
+    let said = uri.starts_with("/v2/");
+    policy.rules().map_or(said, |rules| rules.is_registry(&host, said))
 }
 
 /// What the policy says of a request; `None` where there are no rules.
 pub(super) fn explain(policy: &Policy, asker: &Asker, asking: &Asking<'_>) -> Option<Explanation> {
-    let rules = policy.rules()?;
+    let open = || asker.scope.as_ref().map(|_| Arc::new(Rules::open()));
+    let rules = policy.rules().or_else(open)?;
     with_subject(policy, asker, |subject| Some(rules.explain(subject, asking)))
 }
 
@@ -111,7 +124,7 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
         }
         None => Vec::new(),
     };
-    with(&Subject { user, groups: &of, client: asker.from })
+    with(&Subject { user, groups: &of, client: asker.from, scope: asker.scope.as_deref() })
 }
 
 /// Explains, and exits with 0 if the request is allowed.
@@ -128,7 +141,15 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         user: text("user").to_owned(),
         groups: matches.get_many::<String>("group").unwrap_or_default().cloned().collect(),
         from: matches.get_one::<IpAddr>("from").copied(),
+        scope: None,
     };
+    let key = matches.get_one::<String>("key").map(|key| super::key::scope(settings, &asker.user, key));
+    let (scope, no_key) = match key {
+        None => (None, None),
+        Some(Ok(scope)) => (scope, None),
+        Some(Err(fault)) => (None, Some(fault)),
+    };
+    let asker = Asker { scope, ..asker };
     if let Err(fault) = asker.check() {
         complain(&fault);
         return ExitCode::FAILURE;
@@ -137,7 +158,12 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
     let rewrites = rewrites(&policy, host, uri);
     let asking = Asking { method: text("method"), uri, host, content_type: text("content-type"), rewrites };
     let explanation = explain(&policy, &asker, &asking);
-    let told = Told::of(explanation.as_ref(), &asker, settings.policy.as_deref());
+    let mut told = Told::of(explanation.as_ref(), &asker, settings.policy.as_deref());
+    told.note = note(settings, &asker);
+    if let Some(fault) = no_key {
+        (told.verdict, told.why, told.note) = ("challenge", fault, None);
+        told.rules.clear();
+    }
     if !matches.get_flag("json") {
         told.lines().iter().for_each(|line| say(line));
     } else if let Ok(json) = serde_json::to_string(&told) {
@@ -158,6 +184,31 @@ pub(super) struct Told {
     pub(super) why: String,
     /// What the backend is asked for instead.
     pub(super) upstream_uri: Option<String>,
+    /// That he could not log in to begin with.
+    pub(super) note: Option<String>,
+}
+
+/// That the htpasswd file, where it is the only one to be asked, does not let him in, whatever he may do.
+fn note(settings: &Settings, asker: &Asker) -> Option<String> {
+    let alone = |one: &Authenticator| matches!(one.kind, Kind::Htpasswd | Kind::Keys);
+    if asker.user == NOBODY || !settings.authenticators.iter().all(alone) {
+        return None;
+    }
+    let path = settings.htpasswd.clone()?;
+    let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
+    let name = source.name();
+    let rules = htpasswd::file::Rules { allowed: settings.htpasswd_allow, ..Default::default() };
+    let text = match source.read() {
+        Ok(text) => text,
+        Err(fault) => return Some(fault.to_string()),
+    };
+    let users = Htpasswd::new(htpasswd::file::parse(text, &rules).users);
+    let found = users.look_up(asker.user.as_bytes());
+    match (found.has_line(), found.is_usable()) {
+        (_, true) => None,
+        (true, false) => Some(format!("{}'s line in {name} can't be used, so he can't log in", asker.user)),
+        (false, false) => Some(format!("{} has no line in {name}, so he can't log in", asker.user)),
+    }
 }
 
 impl Told {
@@ -168,16 +219,17 @@ impl Told {
         let Some(explanation) = explanation else {
             let verdict = if nobody { refusal } else { "allow" };
             let why = "there is no policy: every user may do everything, and nobody else anything".to_owned();
-            return Self { verdict, needs: None, rules: Vec::new(), why, upstream_uri: None };
+            return Self { verdict, needs: None, rules: Vec::new(), why, upstream_uri: None, note: None };
         };
         let file = path.map(|path| path.display().to_string()).unwrap_or_default();
         let place = |line: usize| format!("{file}:{line}");
         let mut told = Self {
             verdict: refusal,
             needs: Some(explanation.needs.clone()),
-            rules: explanation.lines.iter().copied().map(place).collect(),
+            rules: explanation.lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
             why: String::new(),
             upstream_uri: None,
+            note: None,
         };
         match &explanation.judgement {
             Judgement::Allowed { uri } => {
@@ -193,6 +245,10 @@ impl Told {
             Judgement::Refused(refused) => {
                 told.why = match (refused.unreadable, refused.denied_by, &explanation.nearest) {
                     (Some(why), ..) => why.to_owned(),
+                    _ if refused.for_want_of_scope => format!(
+                        "he may, and his key may not: its scope lacks {}",
+                        refused.actions.names().collect::<Vec<_>>().join(" and ")
+                    ),
                     (None, Some(_), _) => "this rule denies it".to_owned(),
                     (None, None, Some((line, lacks))) => {
                         format!("no grant permits it; the nearest is {}: {}", place(*line), lacks.join("; "))
@@ -213,6 +269,7 @@ impl Told {
         line("rule: ", &Some(self.rules.join(", ")).filter(|rules| !rules.is_empty()));
         line("why:  ", &Some(self.why.clone()));
         line("asked of the backend:", &self.upstream_uri);
+        line("note: ", &self.note);
         lines
     }
 }

@@ -15,16 +15,13 @@ use crate::settings::{Listen, Settings};
 /// How long each step may take. Health checks are asked every few seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The most of an answer that is read; a real one has a few hundred bytes.
-const ANSWER_MAX: u64 = 4096;
+/// The most of an answer that is read; that of `/readyz` has a few hundred bytes, and that of `/keys` some
+/// hundred for each key that was used.
+const ANSWER_MAX: u64 = 64 << 20;
 
 /// Asks `/readyz` at `url`, or else at the first listener of the settings.
 pub(super) fn run(settings: &Settings, url: Option<&str>) -> ExitCode {
-    let asked = match (url, settings.listen.first()) {
-        (Some(url), _) => ask_url(url),
-        (None, Some(listen)) => ask(&reachable(listen)),
-        (None, None) => Err(io::Error::other("there is no listener; use --url")),
-    };
+    let asked = get(url, settings.listen.first(), "/readyz");
     match asked {
         Ok(answer) => {
             let mut lines = answer.lines();
@@ -42,6 +39,15 @@ pub(super) fn run(settings: &Settings, url: Option<&str>) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The answer to a request for `path` at `url`, or else at a listener of the settings.
+pub(super) fn get(url: Option<&str>, listen: Option<&Listen>, path: &str) -> io::Result<String> {
+    match (url, listen) {
+        (Some(url), _) => ask_url(url, path),
+        (None, Some(listen)) => ask(&reachable(listen), path),
+        (None, None) => Err(io::Error::other("there is no listener; use --url")),
+    }
+}
+
 /// An address that is listened on may be "all of them", which can't be connected to everywhere.
 fn reachable(listen: &Listen) -> Listen {
     match listen {
@@ -56,37 +62,37 @@ fn reachable(listen: &Listen) -> Listen {
     }
 }
 
-fn ask_url(url: &str) -> io::Result<String> {
-    if let Some(path) = url.strip_prefix("unix:") {
-        return ask(&Listen::Unix(path.into()));
+fn ask_url(url: &str, path: &str) -> io::Result<String> {
+    if let Some(socket) = url.strip_prefix("unix:") {
+        return ask(&Listen::Unix(socket.into()), path);
     }
     let wrong = || io::Error::other(format!("{url}: write http://HOST:PORT or unix:/path"));
     let authority = url.strip_prefix("http://").ok_or_else(wrong)?.split('/').next().unwrap_or_default();
     let address = authority.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)?;
-    ask(&Listen::Tcp(address))
+    ask(&Listen::Tcp(address), path)
 }
 
-fn ask(listen: &Listen) -> io::Result<String> {
+fn ask(listen: &Listen, path: &str) -> io::Result<String> {
     let at = |error: io::Error| io::Error::other(format!("{listen}: {error}"));
     match listen {
         Listen::Tcp(address) => {
             let stream = TcpStream::connect_timeout(address, PATIENCE).map_err(at)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            exchange(stream).map_err(at)
+            exchange(stream, path).map_err(at)
         }
-        Listen::Unix(path) => {
-            let stream = UnixStream::connect(Path::new(path)).map_err(at)?;
+        Listen::Unix(socket) => {
+            let stream = UnixStream::connect(Path::new(socket)).map_err(at)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            exchange(stream).map_err(at)
+            exchange(stream, path).map_err(at)
         }
         Listen::Systemd(_) => Err(at(io::Error::other("only systemd knows where that is; use --url"))),
     }
 }
 
-fn exchange(mut stream: impl Read + Write) -> io::Result<String> {
-    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: doorward\r\n\r\n")?;
+fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: doorward\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
     Ok(answer)

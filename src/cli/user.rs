@@ -13,6 +13,7 @@ use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
 use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::htpasswd::write::Writer;
+use crate::authn::keys;
 use crate::gate::credentials::{PASSWORD_MAX, is_password};
 use crate::identity::shown;
 use crate::server::StartError;
@@ -80,7 +81,9 @@ pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> Exit
         "list" => list(settings, path),
         "verify" => verify(settings, path, name, matches),
         "remove" => {
-            Writer::open(path, false).map_err(text).and_then(|writer| change(writer, name, Edit::Remove))
+            let removed =
+                Writer::open(path, false).map_err(text).and_then(|writer| change(writer, name, Edit::Remove));
+            removed.inspect(|()| keys_left(settings, name))
         }
         _ => write(what == "add", path, name, matches),
     };
@@ -101,6 +104,20 @@ fn change(writer: Writer, name: &str, edit: Edit<'_>) -> Result<(), String> {
     let changed =
         edit::apply(writer.text(), name.as_bytes(), edit).map_err(|fault| format!("{name}: {fault}"))?;
     writer.replace(&changed).map_err(text)
+}
+
+/// Says that there are keys of somebody who is gone: they would be good again for another of that name.
+fn keys_left(settings: &Settings, name: &str) {
+    let Some(path) = settings.keys.clone() else { return };
+    let source = Source { path, max_bytes: settings.keys_max_bytes };
+    let Ok(content) = source.read() else { return };
+    let left = keys::edit::lines(&content).filter(|line| line.owner == name).count();
+    if left > 0 {
+        complain(&format!(
+            "{}: {left} keys of {name}'s are left, and would be good for another user of that name: doorward key revoke",
+            source.name()
+        ));
+    }
 }
 
 fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {

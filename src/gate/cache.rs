@@ -19,9 +19,9 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::key::{CacheKey, Uniform};
+use crate::authn::Identity;
 use crate::authn::{Outcome, Trust};
 use crate::clock::Moment;
-use crate::identity::Identity;
 use crate::metrics::Metrics;
 
 /// Client networks remembered for each accepted answer: those that may have it while throttled. A

@@ -8,9 +8,9 @@ use super::flight::{Boarding, Question, land};
 use super::throttle::Ticket;
 use super::verdict::{Limited, Refusal, Verdict};
 use super::{BUSY_WAIT, Gate, Subrequest};
+use crate::authn::Identity;
 use crate::authn::Outcome;
 use crate::authn::queue::Asker;
-use crate::identity::Identity;
 
 /// Who was vouched for.
 struct Vouched {

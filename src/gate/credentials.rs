@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::verdict::Refusal;
 use crate::authn::Credentials;
+use crate::authn::keys::secret::is_key;
 use crate::identity::Username;
 
 /// The longest password, in bytes. The htpasswd tool stops at 255; some formats take time that
@@ -31,8 +32,8 @@ pub enum Header<'a> {
     Unclear,
 }
 
-/// Reads what the client presented.
-pub fn read(authorization: Header<'_>) -> Result<Credentials, Refusal> {
+/// Reads what the client presented. A bearer is taken where there are keys, and if it is one.
+pub fn read(authorization: Header<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
     let value = match authorization {
         Header::Absent => return Err(Refusal::Missing),
         Header::Unclear => return Err(Refusal::Malformed),
@@ -40,12 +41,31 @@ pub fn read(authorization: Header<'_>) -> Result<Credentials, Refusal> {
     };
     let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(space).ok_or(Refusal::Malformed)?;
+    if has_keys && scheme.eq_ignore_ascii_case(b"bearer") {
+        return bearer(rest.trim_ascii_start()).ok_or(Refusal::Scheme);
+    }
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return Err(if scheme.is_empty() { Refusal::Missing } else { Refusal::Scheme });
     }
     let credentials = decode(rest.trim_ascii_start()).ok_or(Refusal::Malformed)?;
     Username::check(credentials.user()).map_err(|_| Refusal::Malformed)?;
+    // It would stand in logs, and be shown to others, as a name.
+    if has_keys && is_key(credentials.user()) {
+        return Err(Refusal::Malformed);
+    }
     if is_password(credentials.password()) { Ok(credentials) } else { Err(Refusal::Malformed) }
+}
+
+/// A key by itself (RFC 6750 section 2.1).
+fn bearer(token: &[u8]) -> Option<Credentials> {
+    if !is_key(token) || token.len() > PASSWORD_MAX || token.contains(&b' ') {
+        return None;
+    }
+    let mut framed = Zeroizing::new(Vec::with_capacity(Credentials::FRAME + 1 + token.len()));
+    framed.resize(Credentials::FRAME, 0);
+    framed.push(b':');
+    framed.extend_from_slice(token);
+    Credentials::new(framed)
 }
 
 /// Whether a password can be checked at all. A NUL ends it for C programs and repeats it for bcrypt:
@@ -72,7 +92,7 @@ mod tests {
     }
 
     fn read_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
-        let credentials = read(Header::Once(value.as_bytes()))?;
+        let credentials = read(Header::Once(value.as_bytes()), true)?;
         Ok((credentials.user().to_vec(), credentials.password().to_vec()))
     }
 
@@ -88,9 +108,20 @@ mod tests {
     }
 
     #[test]
+    fn a_bearer_is_a_key_and_nothing_else_and_only_where_there_are_keys() {
+        assert_eq!(read_text("bEARER dwk_abc"), Ok((Vec::new(), b"dwk_abc".to_vec())));
+        for other in ["Bearer abc", "Bearer", "Bearer ", "Bearer dwk_a b", "Bearer xdwk_a"] {
+            assert_eq!(read_text(other).err(), Some(Refusal::Scheme), "{other}");
+        }
+        assert_eq!(read_text(&basic(b"dwk_abc:x-oauth-basic")).err(), Some(Refusal::Malformed));
+        let alone = read(Header::Once(b"Bearer dwk_abc"), false);
+        assert_eq!(alone.err(), Some(Refusal::Scheme));
+    }
+
+    #[test]
     fn everything_else_is_refused() {
-        assert_eq!(read(Header::Absent).err(), Some(Refusal::Missing));
-        assert_eq!(read(Header::Unclear).err(), Some(Refusal::Malformed));
+        assert_eq!(read(Header::Absent, true).err(), Some(Refusal::Missing));
+        assert_eq!(read(Header::Unclear, true).err(), Some(Refusal::Malformed));
         let cases: [(String, Refusal); 15] = [
             (String::new(), Refusal::Missing),
             ("Bearer abc".into(), Refusal::Scheme),

@@ -9,7 +9,6 @@
 //! readers could take for two things is refused ([`registry`], [`site`]).
 
 pub mod explain;
-pub mod glob;
 pub mod grammar;
 pub mod groups;
 pub mod index;
@@ -22,7 +21,7 @@ pub mod rules;
 pub mod site;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -32,8 +31,9 @@ use self::rule::Subject;
 use self::rules::{Asking, Judgement, Rules};
 use super::Subrequest;
 use super::verdict::Denied;
+use crate::authn::Identity;
 use crate::gate::credentials::Header;
-use crate::identity::{Identity, Membership};
+use crate::identity::Membership;
 
 /// The proof that the policy permits a request, and whose it is.
 #[derive(Clone, Debug)]
@@ -72,6 +72,9 @@ impl Grant {
     }
 }
 
+/// What a scope narrows where there is no policy.
+static OPEN: LazyLock<Rules> = LazyLock::new(Rules::open);
+
 /// The rules and the groups in force.
 #[derive(Debug, Default)]
 pub struct Policy {
@@ -108,8 +111,9 @@ impl Policy {
         let file = self.groups.load();
         let sources =
             [user.map(|user| file.of(user)), identity.as_ref().map(|identity| &identity.membership)];
+        let scope = identity.as_ref().and_then(|identity| identity.scope());
         let rules = self.rules.load();
-        let uri = match &*rules {
+        let uri = match rules.as_deref().or(scope.map(|_| &*OPEN)) {
             None if identity.is_some() => None,
             None => return Err(Denied::NotPermitted(Box::default())),
             Some(rules) => {
@@ -120,10 +124,13 @@ impl Policy {
                     Header::Absent => None,
                     _ => request.client()?,
                 };
-                let subject = Subject { user, groups: &of, client };
+                let subject = Subject { user, groups: &of, client, scope };
                 match rules.judge(&subject, &asking(request)?) {
                     Judgement::Allowed { uri } => uri,
-                    Judgement::Refused(refused) => return Err(Denied::NotPermitted(refused)),
+                    Judgement::Refused(mut refused) => {
+                        refused.key = identity.as_deref().and_then(Identity::key_of_whom);
+                        return Err(Denied::NotPermitted(refused));
+                    }
                 }
             }
         };

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::policy::Grant;
-use super::policy::registry::Actions;
 use super::policy::rules::Refused;
-use crate::authn::Trouble;
+use crate::authn::keys::KeyFault;
+use crate::authn::{Identity, Trouble};
+use crate::rights::Actions;
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub enum Verdict {
 }
 
 /// Why a client is challenged. It is never told which of these it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No `Authorization`.
     Missing,
@@ -34,6 +35,8 @@ pub enum Refusal {
     Scheme,
     /// The user is unknown, or his password is another.
     Wrong,
+    /// A key that is no good.
+    Key(KeyFault),
 }
 
 /// Why a request is forbidden.
@@ -51,9 +54,16 @@ impl Denied {
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
     fn detail(&self) -> String {
         let Self::NotPermitted(refused) = self else { return String::new() };
-        match refused.unreadable {
+        let what = match refused.unreadable {
             Some(why) => why.to_owned(),
+            None if refused.for_want_of_scope => {
+                format!("{} is beyond the scope", self.scope().unwrap_or_default())
+            }
             None => self.scope().unwrap_or_default(),
+        };
+        match &refused.key {
+            Some(key) => format!("{what}; {key}"),
+            None => what,
         }
     }
 
@@ -85,7 +95,9 @@ impl Verdict {
         match self {
             Self::Forbid(denied) => denied.detail(),
             Self::Unavailable(trouble) => trouble.to_string(),
-            Self::Allow(_) | Self::Challenge(_) | Self::Limited(_) => String::new(),
+            Self::Challenge(Refusal::Key(fault)) => fault.to_string(),
+            Self::Allow(grant) => grant.identity().and_then(Identity::key_of_whom).unwrap_or_default(),
+            Self::Challenge(_) | Self::Limited(_) => String::new(),
         }
     }
 
@@ -108,6 +120,7 @@ impl Verdict {
             Self::Challenge(Refusal::Malformed) => "malformed",
             Self::Challenge(Refusal::Scheme) => "scheme",
             Self::Challenge(Refusal::Wrong) => "wrong",
+            Self::Challenge(Refusal::Key(_)) => "key",
             Self::Forbid(Denied::NotPermitted(_)) => "denied",
             Self::Forbid(Denied::Incomplete) => "incomplete",
             Self::Forbid(Denied::Untrusted) => "untrusted",

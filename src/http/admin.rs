@@ -1,16 +1,20 @@
-//! The private listener: `/metrics`, and `POST /flush`, which forgets cached answers.
+//! The private listener: `/metrics`, `/keys`, which tells how each was used, and `POST /flush`, which
+//! forgets cached answers.
 
 use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Front;
 use super::peer::Peer;
 use super::reply::{self, Fault};
+use crate::authn::keys::file::Record;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const JSON: &str = "application/json";
 
 /// `?user=`; anything else is an error, since a misspelt name must not flush everything.
 #[derive(Debug, Deserialize)]
@@ -33,6 +37,42 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     front.gate.measure();
     match front.metrics.encode() {
         Ok(text) => reply::text(true, OPEN_METRICS, text),
+        Err(_) => reply::fault(Fault::NotConfigured),
+    }
+}
+
+/// One key that was used since the start.
+#[derive(Debug, Serialize)]
+struct Used<'k> {
+    id: String,
+    owner: String,
+    name: &'k str,
+    uses: u64,
+    /// In seconds since 1970.
+    last_use: u64,
+}
+
+/// How each key was used, as JSON.
+pub(super) async fn keys(request: HttpRequest) -> HttpResponse {
+    let front = match front(&request) {
+        Ok(front) => front,
+        Err(fault) => return reply::fault(fault),
+    };
+    let Some(file) = front.gate.keys() else { return reply::fault(Fault::NotFound) };
+    let used = |record: &'_ Record| record.identity.key.as_ref().is_some_and(|key| key.uses.count() > 0);
+    let told = file.records().filter(|record| used(record)).filter_map(|record| {
+        let key = record.identity.key.as_ref()?;
+        let (uses, last_use) = (key.uses.count(), key.uses.last());
+        Some(Used {
+            id: key.id.to_string(),
+            owner: record.identity.user.to_string(),
+            name: &key.name,
+            uses,
+            last_use,
+        })
+    });
+    match serde_json::to_string(&told.collect::<Vec<_>>()) {
+        Ok(json) => reply::text(true, JSON, json),
         Err(_) => reply::fault(Fault::NotConfigured),
     }
 }

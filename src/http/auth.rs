@@ -24,10 +24,14 @@ pub(super) enum Answer {
 
 /// Answers one subrequest as far as that can be done without waiting.
 pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
-    let subrequest = read(front, &request);
+    let subrequest = read(front, &request, front.has_policy);
     let verdict = match subrequest.map(|subrequest| front.gate.open(&subrequest, memo)) {
         Ok(Opened::Checking(check)) => return Answer::Later(check, request),
         Ok(Opened::Settled(verdict)) => verdict,
+        Ok(Opened::Scoped(identity)) => match read(front, &request, true) {
+            Ok(subrequest) => front.gate.admit(identity, &subrequest),
+            Err(denied) => Verdict::Forbid(denied),
+        },
         Err(denied) => Verdict::Forbid(denied),
     };
     Answer::Ready(close(front, &request, &verdict))
@@ -35,15 +39,15 @@ pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
 
 /// Waits for a check, and answers.
 pub(super) async fn wait(front: Arc<Front>, check: Box<Check>, request: Request) -> Response<BoxBody> {
-    let verdict = match read(&front, &request) {
+    let verdict = match read(&front, &request, front.has_policy) {
         Ok(subrequest) => check.verdict(&subrequest).await,
         Err(denied) => Verdict::Forbid(denied),
     };
     close(&front, &request, &verdict)
 }
 
-fn read<'r>(front: &Front, request: &'r Request) -> Result<Subrequest<'r>, Denied> {
-    Headers::of(front, request).subrequest(request.conn_data::<Peer>(), front.has_policy)
+fn read<'r>(front: &Front, request: &'r Request, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
+    Headers::of(front, request).subrequest(request.conn_data::<Peer>(), for_policy)
 }
 
 fn close(front: &Front, request: &Request, verdict: &Verdict) -> Response<BoxBody> {

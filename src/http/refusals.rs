@@ -141,7 +141,7 @@ impl Line {
             Ok(subrequest) => subrequest.client().ok().flatten(),
             Err(_) => peer.and_then(|peer| peer.address),
         };
-        let credentials = credentials::read(headers.one(&AUTHORIZATION)).ok();
+        let credentials = credentials::read(headers.one(&AUTHORIZATION), true).ok();
         let uri = value(&X_ORIGINAL_URI);
         Self {
             user: credentials.map(|c| shown(c.user())).unwrap_or_default(),

@@ -12,6 +12,8 @@ use crate::authn::htpasswd::reload::Reloader;
 use crate::authn::htpasswd::source::FileFault;
 use crate::authn::http::Service;
 use crate::authn::http::client::ClientFault;
+use crate::authn::keys::reload::KeysFault;
+use crate::authn::keys::{self, Keys};
 use crate::authn::pool::HashPool;
 use crate::clock::{Clock, Moment};
 use crate::gate::policy::Policy;
@@ -23,7 +25,7 @@ use crate::http::refusals::RefusalLog;
 use crate::http::reply::{Challenge, FactHeaders};
 use crate::metrics::Metrics;
 use crate::settings::authenticator::{Authenticator, Kind};
-use crate::settings::{Origin, Settings};
+use crate::settings::{KeyOwners, Origin, Settings};
 use crate::watch::{Reload, Source};
 
 /// Why there is no server.
@@ -37,6 +39,9 @@ pub enum StartError {
     /// The htpasswd file can't be used.
     #[error(transparent)]
     Htpasswd(#[from] FileFault),
+    /// The file of keys can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeysFault),
     /// A service can't be asked with what is set there.
     #[error("{0}: authenticator {1}: {2}")]
     Client(Origin, Arc<str>, ClientFault),
@@ -81,9 +86,11 @@ impl House {
         }
         let users = users(settings, &metrics, clock.now())?;
         let services = services(settings, &clock, &metrics)?;
+        let keys = keys(settings, &metrics, clock.now())?;
         let (policy, files) = policy(settings, &metrics, clock.now())?;
         let freshness = files.iter().map(policy_reload::Reloader::freshness);
-        let freshness = freshness.chain(users.iter().map(Reloader::freshness)).collect();
+        let freshness = freshness.chain(users.iter().map(Reloader::freshness));
+        let freshness = freshness.chain(keys.iter().map(keys::reload::Reloader::freshness)).collect();
         let readiness = Arc::new(Readiness::new(freshness, services.clone()));
         let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
         let gate = Gate::new(Parts {
@@ -92,6 +99,7 @@ impl House {
                 users.as_ref().map(Reloader::htpasswd),
                 &pool,
                 &services,
+                keys.as_ref().map(keys::reload::Reloader::keys),
             ),
             policy,
             cache: settings.cache,
@@ -117,6 +125,7 @@ impl House {
         });
         let mut reloaders: Vec<Box<dyn Reload>> = Vec::new();
         reloaders.extend(users.map(|users| Box::new(users) as Box<dyn Reload>));
+        reloaders.extend(keys.map(|keys| Box::new(keys) as Box<dyn Reload>));
         reloaders.extend(files.into_iter().map(|file| Box::new(file) as Box<dyn Reload>));
         Ok(Self { front, readiness, pool, services, reloaders, clock })
     }
@@ -128,6 +137,23 @@ fn users(settings: &Settings, metrics: &Arc<Metrics>, now: Moment) -> Result<Opt
     let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
     let rules = Rules { key: random()?, allowed: settings.htpasswd_allow };
     Ok(Some(Reloader::start(source, rules, Arc::clone(metrics), now)?))
+}
+
+/// The file of keys, where there is one.
+fn keys(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    now: Moment,
+) -> Result<Option<keys::reload::Reloader>, StartError> {
+    let one = settings.authenticators.iter().find(|one| matches!(one.kind, Kind::Keys));
+    let (Some(one), Some(path)) = (one, settings.keys.clone()) else { return Ok(None) };
+    let source = Source { path, max_bytes: settings.keys_max_bytes };
+    let rules = keys::Rules {
+        username: settings.keys_username.as_str().into(),
+        owners_in_htpasswd: settings.htpasswd.is_some() && settings.keys_owners == KeyOwners::Htpasswd,
+    };
+    let by = Arc::clone(&one.name);
+    Ok(Some(keys::reload::Reloader::start(source, by, rules, Arc::clone(metrics), now)?))
 }
 
 /// The services, in the order of the chain.
@@ -150,23 +176,25 @@ fn authenticators(
     users: Option<Arc<Htpasswd>>,
     pool: &Arc<HashPool>,
     services: &[Arc<Service>],
+    keys: Option<Arc<Keys>>,
 ) -> Authenticators {
     let mut services = services.iter();
     let chain = settings.authenticators.iter().filter_map(|one| {
         let kind = match &one.kind {
             Kind::Htpasswd => chain::Kind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool)),
             Kind::Http(_) => chain::Kind::Http(Arc::clone(services.next()?)),
+            Kind::Keys => return None,
         };
         Some(chain::Authenticator { name: Arc::clone(&one.name), kind, covers: one.covers })
     });
-    Authenticators::new(chain.collect())
+    Authenticators::new(chain.collect(), keys)
 }
 
 /// The headers of all facts that any service may give.
 fn facts(settings: &Settings) -> Result<FactHeaders, StartError> {
     let of = |kind: &Kind| match kind {
         Kind::Http(spec) => spec.reading.facts.iter().map(|(name, _)| Arc::clone(name)).collect(),
-        Kind::Htpasswd => Vec::new(),
+        Kind::Htpasswd | Kind::Keys => Vec::new(),
     };
     let names: std::collections::BTreeSet<Arc<str>> =
         settings.authenticators.iter().flat_map(|one| of(&one.kind)).collect();
@@ -192,7 +220,7 @@ fn policy(
         Some(policy_reload::Reloader::start(
             file,
             source,
-            settings.knows_groups(),
+            settings.groups_known(),
             Arc::clone(&policy),
             Arc::clone(metrics),
             now,

@@ -37,6 +37,8 @@ pub enum Kind {
     Htpasswd,
     /// By asking a service.
     Http(Box<Spec>),
+    /// By the file of keys, which is a setting of its own; its place does not matter.
+    Keys,
 }
 
 /// What is wrong, and where in the text.
@@ -59,6 +61,8 @@ pub(super) fn read(
         return Vec::new();
     };
     let mut chain: Vec<Authenticator> = Vec::new();
+    // Asked alone, and so without a place among the others.
+    let mut keys: Option<Authenticator> = None;
     let before = faults.len();
     for table in tables {
         let place = table.span().start;
@@ -68,17 +72,18 @@ pub(super) fn read(
         };
         let Some(mut one) = one(fields, place, &chain, faults) else { continue };
         one.origin = origin(place);
-        if chain.iter().any(|other| other.name == one.name) {
+        if chain.iter().chain(&keys).any(|other| other.name == one.name) {
             faults
                 .push((place, format!("there are two authenticators called {}; give each a name", one.name)));
         }
-        if matches!(one.kind, Kind::Htpasswd)
-            && chain.iter().any(|other| matches!(other.kind, Kind::Htpasswd))
-        {
-            faults.push((place, "there are two of type htpasswd; there is one htpasswd file".into()));
+        let alike = |kind: &Kind| std::mem::discriminant(kind) == std::mem::discriminant(&one.kind);
+        if !matches!(one.kind, Kind::Http(_)) && chain.iter().chain(&keys).any(|other| alike(&other.kind)) {
+            let kind = if matches!(one.kind, Kind::Keys) { "keys" } else { "htpasswd" };
+            faults.push((place, format!("there are two of type {kind}, and it has one file")));
         }
-        chain.push(one);
+        if matches!(one.kind, Kind::Keys) { keys = Some(one) } else { chain.push(one) }
     }
+    chain.extend(keys);
     if chain.len() > AUTHENTICATORS_MAX {
         faults.push((place, format!("there are more than {AUTHENTICATORS_MAX} authenticators")));
     }
@@ -101,7 +106,7 @@ fn one(
     let kind = match fields.remove("type") {
         Some(kind) => kind,
         None => {
-            faults.push((place, "type is missing; it is \"htpasswd\" or \"http\"".into()));
+            faults.push((place, "type is missing; it is \"htpasswd\", \"http\" or \"keys\"".into()));
             return None;
         }
     };
@@ -112,6 +117,12 @@ fn one(
             let covers = covers(&raw.covers, earlier, faults);
             Some(Authenticator { name, covers, kind: Kind::Htpasswd, origin: Origin::Nowhere })
         }
+        Some("keys") => {
+            let raw: raw::Keys = deserialize(fields, place, faults)?;
+            let name = name(raw.name.as_ref(), "keys", faults);
+            let (covers, origin) = (Covers::default(), Origin::Nowhere);
+            Some(Authenticator { name, covers, kind: Kind::Keys, origin })
+        }
         Some("http") => {
             let raw: raw::Http = deserialize(fields, place, faults)?;
             let name = name(raw.name.as_ref(), "http", faults);
@@ -120,7 +131,7 @@ fn one(
             Some(Authenticator { name, covers, kind: Kind::Http(Box::new(spec)), origin: Origin::Nowhere })
         }
         _ => {
-            faults.push((kind.span().start, "the type is \"htpasswd\" or \"http\"".into()));
+            faults.push((kind.span().start, "the type is \"htpasswd\", \"http\" or \"keys\"".into()));
             None
         }
     }

@@ -42,7 +42,7 @@ fn a_good_table_is_read() {
 #[test]
 fn each_fault_of_a_table_is_told() {
     for (from, to, line, what) in [
-        ("type = \"http\"", "type = \"ldap\"", 2, "\"htpasswd\" or \"http\""),
+        ("type = \"http\"", "type = \"ldap\"", 2, "\"http\" or \"keys\""),
         ("name = \"api\"", "name = \"Api\"", 3, "lower-case"),
         ("https://api", "https://{username}", 4, "always the same"),
         ("/login\"", "/{password}\"", 4, "logs"),
@@ -86,7 +86,7 @@ fn each_fault_of_a_table_is_told() {
 fn the_chain_has_names_of_its_own_and_one_file() {
     let file = "[[authenticator]]\ntype = \"htpasswd\"\n";
     assert!(faults(&format!("{GOOD}{GOOD}"))[0].contains("two authenticators called api"));
-    assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("one htpasswd file"));
+    assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("and it has one file"));
     assert_eq!(faults(&format!("{GOOD}{file}covers = [\"api\"]\n")), Vec::<String>::new());
     assert!(faults("authenticator = 1\n")[0].contains("[[authenticator]]"));
     assert!(faults("authenticator = [1]\n")[0].contains("[[authenticator]]"));
@@ -118,6 +118,31 @@ fn who_covers_for_one_covers_for_the_services_in_between() {
     assert_eq!(faults(&chain("\"b\"")), Vec::<String>::new());
     let covered = [service("a", ""), service("b", "\"a\""), service("c", "\"a\"")].concat();
     assert_eq!(faults(&covered), Vec::<String>::new());
+}
+
+#[test]
+fn keys_have_no_place_in_the_chain_wherever_they_stand() {
+    let keys = "[[authenticator]]\ntype = \"keys\"\n".to_owned();
+    let service = |name: &str, covers: &str| {
+        format!("{}covers = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
+    };
+    let chain = |tables: &[String]| {
+        let text = tables.concat();
+        let document = DeTable::parse(&text).unwrap();
+        let mut faults = Faults::new();
+        let value = document.get_ref().get("authenticator").unwrap();
+        let chain = read(value.get_ref(), 0, &|_| Origin::Nowhere, &mut faults);
+        assert_eq!(faults, []);
+        let covers: Vec<_> = chain.iter().map(|one| (one.name.to_string(), one.covers)).collect();
+        covers
+    };
+    let (a, b) = (service("a", ""), service("b", "\"a\""));
+    let last = chain(&[a.clone(), b.clone(), keys.clone()]);
+    assert_eq!(last[1], ("b".to_owned(), Covers::default().with(0)));
+    assert_eq!(last[2].0, "keys");
+    assert_eq!(chain(&[keys.clone(), a.clone(), b.clone()]), last);
+    assert_eq!(chain(&[a.clone(), keys.clone(), b]), last);
+    assert!(faults(&[keys, a, service("c", "\"keys\"")].concat())[0].contains("asked before"));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::authenticator::{Authenticator, Kind};
-use super::{Fault, Origin, Settings};
+use super::{Fault, KeyOwners, Origin, Settings};
 use crate::authn::chain::Covers;
 use crate::authn::http::TURN;
+use crate::gate::policy::reload::GroupsKnown;
 
 impl Settings {
     /// The chain: as the file has it, or the htpasswd file alone.
@@ -15,25 +16,29 @@ impl Settings {
         faults: &mut Vec<Fault>,
     ) {
         let Some((origin, chain)) = given else {
-            let alone = Authenticator {
-                name: "htpasswd".into(),
-                covers: Covers::default(),
-                kind: Kind::Htpasswd,
-                origin: Origin::Nowhere,
+            let files = [(Kind::Htpasswd, self.htpasswd.is_some()), (Kind::Keys, self.keys.is_some())];
+            let alone = |(kind, _)| {
+                let name = if matches!(kind, Kind::Keys) { "keys" } else { "htpasswd" };
+                Authenticator { name: name.into(), covers: Covers::default(), kind, origin: Origin::Nowhere }
             };
-            self.authenticators = self.htpasswd.iter().map(|_| alone.clone()).collect();
+            self.authenticators = files.into_iter().filter(|(_, given)| *given).map(alone).collect();
             return;
         };
-        let asked = chain.iter().any(|one| matches!(one.kind, Kind::Htpasswd));
-        let what = match (asked, &self.htpasswd) {
-            (true, None) => "there is one of type htpasswd; set htpasswd = \"FILE\" too",
-            // A fault of a table may have cost the one that asks it.
-            (false, Some(_)) if faults.is_empty() => {
-                "htpasswd is set, and nobody asks it; add an [[authenticator]] with type = \"htpasswd\""
-            }
-            _ => "",
-        };
-        if !what.is_empty() {
+        for (key, kind, given) in
+            [("htpasswd", Kind::Htpasswd, self.htpasswd.is_some()), ("keys", Kind::Keys, self.keys.is_some())]
+        {
+            let asks =
+                |one: &Authenticator| std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind);
+            let what = match (chain.iter().any(asks), given) {
+                (true, false) => format!("there is one of type {key}; set {key} = \"FILE\" too"),
+                // A fault of a table may have cost the one that asks it.
+                (false, true) if faults.is_empty() => {
+                    format!(
+                        "{key} is set, and nobody asks it; add an [[authenticator]] with type = \"{key}\""
+                    )
+                }
+                _ => continue,
+            };
             faults.push(Fault { origin: origin.clone(), what: format!("authenticator: {what}") });
         }
         self.authenticators = chain;
@@ -52,14 +57,22 @@ impl Settings {
     }
 
     /// Whether anybody says who is in which group.
-    pub fn knows_groups(&self) -> bool {
-        self.groups.is_some() || self.services_name_groups()
+    pub fn groups_known(&self) -> GroupsKnown {
+        let named = self.services_name_groups();
+        // The owner is one whom the file lets in, and of whom no service would be asked.
+        let of_file = self.keys_owners == KeyOwners::Htpasswd
+            && matches!(self.authenticators.first(), Some(Authenticator { kind: Kind::Htpasswd, .. }));
+        match (self.groups.is_some() || named, named && self.keys.is_some() && !of_file) {
+            (_, true) => GroupsKnown::NotOfKeys,
+            (true, false) => GroupsKnown::Yes,
+            (false, false) => GroupsKnown::No,
+        }
     }
 
     /// Whether a service does.
     pub fn services_name_groups(&self) -> bool {
         let names = |one: &Authenticator| match &one.kind {
-            Kind::Htpasswd => false,
+            Kind::Htpasswd | Kind::Keys => false,
             Kind::Http(spec) => !spec.reading.groups.is_empty(),
         };
         self.authenticators.iter().any(names)
@@ -69,7 +82,7 @@ impl Settings {
     /// gets no further than that, and others are not looked for there but at the end.
     pub fn longest_wait(&self) -> Duration {
         let call = |one: &Authenticator| match &one.kind {
-            Kind::Htpasswd => Duration::ZERO,
+            Kind::Htpasswd | Kind::Keys => Duration::ZERO,
             Kind::Http(spec) => spec.bounds.timeout + TURN,
         };
         let calls = |chain: &[Authenticator]| chain.iter().map(call).sum::<Duration>();

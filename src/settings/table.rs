@@ -3,35 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Settings, value};
-
-/// One setting.
-pub struct Setting {
-    /// As it is written in the file, with the table's name before the dot.
-    pub key: &'static str,
-    /// What stands for the value in `--help`.
-    pub placeholder: &'static str,
-    /// The default as text; empty for none.
-    pub default: &'static str,
-    /// Whether it takes several values.
-    pub many: bool,
-    /// One line.
-    pub help: &'static str,
-    /// Reads one value into its place. A setting that takes several is called for each of them.
-    pub read: fn(&mut Settings, &str) -> Result<(), String>,
-}
-
-impl Setting {
-    /// The flag, without the dashes before it.
-    pub fn flag(&self) -> String {
-        self.key.replace(['.', '_'], "-")
-    }
-
-    /// The environment variable.
-    pub fn variable(&self) -> String {
-        format!("DOORWARD_{}", self.key.replace('.', "_").to_uppercase())
-    }
-}
+pub use super::setting::Setting;
+use super::value;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -109,6 +82,24 @@ pub const SETTINGS: &[Setting] = &[
             _ => Err(format!("\"{t}\" is not a format that has to be allowed by name; plain is the only one")),
         }
     ),
+    setting!("keys", "FILE", "", "the file of API keys", |s, t| value::path(t).map(|v| s.keys = Some(v))),
+    setting!(
+        "keys_username",
+        "NAME",
+        "token",
+        "the user name with which any key may be presented, by clients that insist on one",
+        |s, t| { value::username(t).map(|v| s.keys_username = v) }
+    ),
+    setting!(
+        "keys_owners",
+        "WHO",
+        "htpasswd",
+        "whose keys count: of who has a line in the htpasswd file, where one is asked; or any",
+        |s, t| { value::key_owners(t).map(|v| s.keys_owners = v) }
+    ),
+    setting!("keys_max_bytes", "BYTES", "64MiB", "the largest file of keys that is read", |s, t| {
+        value::bytes(t, 1 << 10, 1 << 31).map(|v| s.keys_max_bytes = v)
+    }),
     setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
         value::number(t, 1, 10_000_000).map(|v| s.cache.accepted_max = v)
     }),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Listen, LogFormat};
+use super::{KeyOwners, Listen, LogFormat};
+use crate::identity::Username;
 
 /// A whole number within bounds, both included.
 pub(super) fn number<T>(text: &str, low: T, high: T) -> Result<T, String>
@@ -152,4 +153,21 @@ pub(super) fn log_level(text: &str) -> Result<tracing::level_filters::LevelFilte
 /// A path; an empty one is a mistake.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("the path is empty".into()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A user name, or none.
+pub(super) fn username(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    Username::check(text.as_bytes()).map(|()| text.to_owned()).map_err(|fault| fault.to_string())
+}
+
+/// Whose keys count.
+pub(super) fn key_owners(text: &str) -> Result<KeyOwners, String> {
+    match text {
+        "htpasswd" => Ok(KeyOwners::Htpasswd),
+        "any" => Ok(KeyOwners::Any),
+        _ => Err(format!("\"{text}\" is neither htpasswd nor any")),
+    }
 }

@@ -14,6 +14,7 @@ mod support;
 
 mod backend;
 mod differential;
+mod keys;
 mod limits;
 mod nginx;
 mod oracle;

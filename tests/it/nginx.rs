@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod headers;
 mod judged;
+mod keys;
 mod moving;
 mod registry;
 mod site;

@@ -5,6 +5,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod doorward;
 pub(crate) mod image;
+pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod nginx;
 pub(crate) mod process;

@@ -12,23 +12,20 @@ use super::file::{Fault, Parsed, Rules, parse};
 use super::source::{FileFault, usable};
 use crate::clock::Moment;
 use crate::metrics::Metrics;
+use crate::watch::standing::{Standing, log_bad_lines};
 use crate::watch::{Freshness, Reload, Seen, Source, Watch};
 
 /// How long an empty file must have been empty before it counts as the wish to have no users,
 /// rather than as the moment between truncating and writing.
 const EMPTY_FOR: Duration = Duration::from_secs(5);
 
-/// Bad lines that are logged one by one at a reload; `doorward check` lists all.
-const LOGGED_FAULTS_MAX: usize = 20;
-
 /// Watches one file; see the top of this file.
 pub struct Reloader {
     watch: Watch,
     htpasswd: Arc<Htpasswd>,
-    freshness: Arc<Freshness>,
+    standing: Standing,
     metrics: Arc<Metrics>,
     rules: Rules,
-    told: Option<String>,
 }
 
 impl Reload for Reloader {
@@ -68,7 +65,7 @@ impl Reloader {
         metrics.htpasswd_users.set(parsed.users.len() as i64);
         metrics.htpasswd_bad_lines.set(parsed.users.bad_lines() as i64);
         let htpasswd = Arc::new(Htpasswd::new(parsed.users));
-        Ok(Self { watch, htpasswd, freshness: Arc::default(), metrics, rules, told: None })
+        Ok(Self { watch, htpasswd, standing: Standing::new("htpasswd file"), metrics, rules })
     }
 
     /// The authenticator that this keeps fresh.
@@ -78,7 +75,7 @@ impl Reloader {
 
     /// What `/readyz` asks.
     pub fn freshness(&self) -> Arc<Freshness> {
-        Arc::clone(&self.freshness)
+        self.standing.freshness()
     }
 
     fn take(&mut self, parsed: Parsed) {
@@ -108,34 +105,21 @@ impl Reloader {
     }
 
     fn fresh(&mut self) {
-        if self.told.take().is_some() {
-            tracing::info!(file = %self.watch.source().path.display(), "the htpasswd file can be used again");
-        }
-        self.freshness.set(None);
+        self.standing.fresh(&self.watch.source().path);
         self.metrics.htpasswd_stale.set(0);
     }
 
-    /// The file in force stays. Said once for each new reason.
     fn refuse(&mut self, fault: &FileFault) {
-        let text = fault.to_string();
-        if self.told.as_ref() != Some(&text) {
-            tracing::error!(fault = %text, "htpasswd file not reloaded, the last good one stays in force");
+        let (news, _) = self.standing.refuse(&[fault.to_string()], fault.phrase());
+        if news {
             self.metrics.htpasswd_reload_failures.inc();
-            self.told = Some(text);
         }
-        self.freshness.set(Some(fault.phrase()));
         self.metrics.htpasswd_stale.set(1);
     }
 }
 
 fn log_faults(path: &Path, faults: &[Fault]) {
-    for fault in faults.iter().take(LOGGED_FAULTS_MAX) {
-        tracing::warn!("{}:{fault}", path.display());
-    }
-    let more = faults.len().saturating_sub(LOGGED_FAULTS_MAX);
-    if more > 0 {
-        tracing::warn!(more, "there are more such lines; doorward check --htpasswd FILE lists them");
-    }
+    log_bad_lines(faults.iter().map(|fault| format!("{}:{fault}", path.display())), faults.len());
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use self::groups::Groups;
 use super::fault::Fault;
-use crate::authn::{Credentials, Outcome};
-use crate::identity::{Fact, GROUPS_OF_USER_MAX, Identity, Membership, Username};
+use crate::authn::{Credentials, Identity, Outcome};
+use crate::identity::{Fact, GROUPS_OF_USER_MAX, Membership, Username};
 
 /// The longest fact, in bytes; all of them go into headers that nginx has to take.
 const FACT_MAX: usize = 256;
@@ -145,6 +145,7 @@ impl Reading {
             by: Arc::clone(by),
             membership: self.membership(reply, &json, credentials)?,
             facts: self.facts(reply, &json)?,
+            key: None,
         };
         Ok(Outcome::Accepted(Arc::new(identity)))
     }

@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::registry::{self, Actions, Target};
-use super::rule::{Effect, Everybody, HostPattern, Object, Rule, Subject};
+use super::registry::{self, Target};
+use super::rule::{Effect, Everybody, HostPattern, Rule, Subject};
 use super::rules::{Asking, Judgement, Refused, Rules};
 use super::site;
+use crate::rights::{Actions, Object};
 
 /// What there is to say of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Rules {
                 let denied =
                     refused.denied_by.and_then(|number| self.all().get(usize::try_from(number).ok()?));
                 lines.extend(denied.map(|rule| rule.line));
-                if refused.denied_by.is_none() && refused.unreadable.is_none() {
+                if refused.denied_by.is_none() && refused.unreadable.is_none() && !refused.for_want_of_scope {
                     nearest = self.nearest(subject, asking, refused);
                 }
             }

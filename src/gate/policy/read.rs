@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::registry::Actions;
-use super::rule::{Effect, Everybody, On, Rule};
+use super::rule::{Effect, Everybody, Rule};
 use super::rules::{Registries, Rules};
 use super::site;
 pub use super::value::{FAULTS_MAX, Fault};
-use super::value::{action, host_pattern, method, network, path, repository};
+use super::value::{host_pattern, network};
 use crate::identity::{Username, check_group};
+use crate::rights::read::{action, method, path, repository};
+use crate::rights::{Actions, On};
 
 /// The most rules; more would be data, for which groups and `{user}` are there.
 const RULES_MAX: usize = 100_000;

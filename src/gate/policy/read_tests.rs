@@ -35,6 +35,7 @@ impl Team {
             user: (user != "-").then_some(user.as_bytes()),
             groups: groups(user),
             client: self.from,
+            scope: None,
         };
         self.rules.judge(&subject, &self.asking(method, uri))
     }
@@ -162,7 +163,7 @@ fn a_mount_takes_a_pull_of_its_source_and_is_an_upload_without_it_pitfall_p18() 
     assert!(!team.may("ann", "POST", &format!("/v2/b/x/blobs/uploads/?mount={digest}&from=a/y")));
 
     // A proxy that does not ask for what it is told gets no half of a yes.
-    let subject = Subject { user: Some(b"ann"), groups: &[], client: None };
+    let subject = Subject { user: Some(b"ann"), groups: &[], client: None, scope: None };
     let uri = format!("/v2/a/x/blobs/uploads/?mount={digest}&from=c/y");
     let asking = Asking { method: "POST", uri: &uri, host: "h", content_type: "", rewrites: false };
     let Judgement::Refused(refused) = team.rules.judge(&subject, &asking) else { panic!() };

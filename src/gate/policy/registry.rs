@@ -8,65 +8,7 @@
 
 use super::grammar::{is_digest, is_name, is_tag, is_upload};
 use super::query::{self, Pair};
-
-/// What may be done, as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Actions(u8);
-
-impl Actions {
-    /// To read manifests, blobs and tags.
-    pub const PULL: Self = Self(1);
-    /// To write them.
-    pub const PUSH: Self = Self(2);
-    /// To delete them.
-    pub const DELETE: Self = Self(4);
-    /// To list all repositories, whoever may pull them.
-    pub const CATALOG: Self = Self(8);
-    /// Every one with its name.
-    pub const NAMES: [(Self, &'static str); 4] =
-        [(Self::PULL, "pull"), (Self::PUSH, "push"), (Self::DELETE, "delete"), (Self::CATALOG, "catalog")];
-
-    /// All of both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// What is in both.
-    #[must_use]
-    pub const fn common(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// What is in this and not in the other.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Whether there is nothing in it.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether the catalogue is in it.
-    pub const fn has_catalog(self) -> bool {
-        !self.common(Self::CATALOG).is_empty()
-    }
-
-    /// The names of what is in it.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES
-            .into_iter()
-            .filter(move |(action, _)| !self.common(*action).is_empty())
-            .map(|(_, name)| name)
-    }
-
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES.into_iter().find(|(_, known)| *known == name).map(|(action, _)| action)
-    }
-}
+use crate::rights::Actions;
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use super::groups::Groups;
 use super::read;
 use crate::clock::Moment;
 use crate::metrics::Metrics;
+use crate::watch::standing::Standing;
 use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
@@ -18,9 +19,6 @@ pub const FILE_MAX: u64 = 16 << 20;
 /// How long a group file must have been empty before it counts as the wish to have no groups.
 const EMPTY_FOR: Duration = Duration::from_secs(5);
 
-/// Faults that are logged one by one at a reload; `doorward check` lists all.
-const LOGGED_FAULTS_MAX: usize = 20;
-
 /// Which of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum File {
@@ -28,6 +26,17 @@ pub enum File {
     Rules,
     /// The groups.
     Groups,
+}
+
+/// Whether somebody says who is in which group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupsKnown {
+    /// Nobody does.
+    No,
+    /// Somebody does.
+    Yes,
+    /// A service does, but not of an owner of whom there is only a key.
+    NotOfKeys,
 }
 
 /// Why a file can't be used.
@@ -52,8 +61,8 @@ pub enum Content {
 impl File {
     fn name(self) -> &'static str {
         match self {
-            Self::Rules => "policy",
-            Self::Groups => "groups",
+            Self::Rules => "policy file",
+            Self::Groups => "groups file",
         }
     }
 
@@ -64,21 +73,28 @@ impl File {
         }
     }
 
-    /// Reads what was read from the file at `path`. A rule on groups means nothing without a group file,
-    /// and a denial would then never apply: `has_groups` says whether there is one.
+    /// Reads what was read from the file at `path`. A rule on groups means nothing where nobody says who is
+    /// in one, and a denial would then never apply.
     ///
     /// # Errors
     /// Every fault, as `path:line:column: what`.
-    pub fn parse(self, path: &str, text: &[u8], has_groups: bool) -> Result<Content, Vec<String>> {
+    pub fn parse(self, path: &str, text: &[u8], known: GroupsKnown) -> Result<Content, Vec<String>> {
         match self {
             Self::Rules => {
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
                 let rules = read::read(text.strip_prefix('\u{feff}').unwrap_or(text));
                 let said = |f: read::Fault| format!("{path}:{}:{}: {}", f.line, f.column, f.what);
                 let rules = rules.map_err(|faults| faults.into_iter().map(said).collect::<Vec<_>>())?;
-                if !has_groups && !rules.groups().is_empty() {
+                if known == GroupsKnown::No && !rules.groups().is_empty() {
                     return Err(vec![format!(
                         "{path}: it names groups, and there is no group file: set groups = \"FILE\""
+                    )]);
+                }
+                if known == GroupsKnown::NotOfKeys
+                    && let Some(line) = rules.denies_groups()
+                {
+                    return Err(vec![format!(
+                        "{path}:{line}: it denies to a group that a service names, and of who comes with a key the service is not asked: deny by users, or put the htpasswd file before the service with keys_owners = \"htpasswd\""
                     )]);
                 }
                 Ok(Content::Rules(rules))
@@ -96,12 +112,10 @@ impl File {
 pub struct Reloader {
     file: File,
     watch: Watch,
-    has_groups: bool,
+    groups_known: GroupsKnown,
     policy: Arc<Policy>,
-    freshness: Arc<Freshness>,
+    standing: Standing,
     metrics: Arc<Metrics>,
-    /// What was told last, by its hash.
-    told: Option<blake3::Hash>,
 }
 
 impl Reloader {
@@ -109,43 +123,36 @@ impl Reloader {
     pub fn start(
         file: File,
         source: Source,
-        has_groups: bool,
+        groups_known: GroupsKnown,
         policy: Arc<Policy>,
         metrics: Arc<Metrics>,
         now: Moment,
     ) -> Result<Self, PolicyFault> {
         let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
-        let content = file.parse(&watch.source().name(), &text, has_groups).map_err(PolicyFault::Faulty)?;
+        let content = file.parse(&watch.source().name(), &text, groups_known).map_err(PolicyFault::Faulty)?;
         policy.replace(content);
-        Ok(Self { file, watch, has_groups, policy, freshness: Arc::default(), metrics, told: None })
+        Ok(Self { file, watch, groups_known, policy, standing: Standing::new(file.name()), metrics })
     }
 
     /// What `/readyz` asks.
     pub fn freshness(&self) -> Arc<Freshness> {
-        Arc::clone(&self.freshness)
+        self.standing.freshness()
     }
 
     fn fresh(&mut self) {
-        if self.told.take().is_some() {
-            tracing::info!(file = %self.watch.source().path.display(), "the {} file can be used again", self.file.name());
+        if self.standing.fresh(&self.watch.source().path) {
             self.metrics.policy_stale.dec();
         }
-        self.freshness.set(None);
     }
 
     fn refuse(&mut self, faults: &[String]) {
-        let told = blake3::hash(faults.join("\n").as_bytes());
-        if self.told != Some(told) {
-            for fault in faults.iter().take(LOGGED_FAULTS_MAX) {
-                tracing::error!(%fault, "{} file not reloaded, the last good one stays in force", self.file.name());
-            }
+        let (news, was_well) = self.standing.refuse(faults, self.file.phrase());
+        if news {
             self.metrics.policy_reload_failures.inc();
-            if self.told.is_none() {
-                self.metrics.policy_stale.inc();
-            }
-            self.told = Some(told);
         }
-        self.freshness.set(Some(self.file.phrase()));
+        if was_well {
+            self.metrics.policy_stale.inc();
+        }
     }
 }
 
@@ -159,12 +166,12 @@ impl Reload for Reloader {
                 if self.file == File::Groups && text.trim_ascii().is_empty() && age < EMPTY_FOR {
                     return;
                 }
-                match self.file.parse(&self.watch.source().name(), &text, self.has_groups) {
+                match self.file.parse(&self.watch.source().name(), &text, self.groups_known) {
                     Ok(content) => {
                         self.policy.replace(content);
                         self.watch.taken();
                         self.metrics.policy_reloads.inc();
-                        tracing::info!(file = %self.watch.source().path.display(), "{} file reloaded", self.file.name());
+                        tracing::info!(file = %self.watch.source().path.display(), "{} reloaded", self.file.name());
                         self.fresh();
                     }
                     Err(faults) => {

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::glob::{Glob, Names};
-use super::registry::Actions;
+use crate::rights::glob::{Glob, Names};
+use crate::rights::scope::Scope;
+use crate::rights::{Actions, Object, On};
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +35,6 @@ pub enum HostPattern {
     Literal(Box<str>),
     /// `*.example.com`: what ends with this text, its dot included.
     Below(Box<str>),
-}
-
-/// What a rule is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum On {
-    /// All there is, in registries and in sites.
-    Everything,
-    /// A registry.
-    Registry {
-        /// None of them means all.
-        repositories: Box<[Glob]>,
-        /// What may be done there, or not.
-        actions: Actions,
-    },
-    /// A site.
-    Site {
-        /// None of them means all. Without the slash at the start.
-        paths: Box<[Glob]>,
-        /// None of them means all.
-        methods: Box<[Box<str>]>,
-    },
 }
 
 /// One `[[grant]]` or `[[deny]]` of the file.
@@ -87,19 +67,8 @@ pub struct Subject<'s> {
     pub groups: &'s [&'s [u8]],
     /// `None` where the proxy could not say.
     pub client: Option<IpAddr>,
-}
-
-/// What is asked for, by its segments.
-#[derive(Clone, Copy, Debug)]
-pub enum Object<'o> {
-    /// Nothing but whether the credentials are good.
-    Ping,
-    /// The list of all repositories.
-    Catalog,
-    /// A repository.
-    Repository(&'o [&'o str]),
-    /// A path of a site, and the method.
-    Path(&'o [&'o str], &'o str),
+    /// All that may be permitted, whatever is granted; `None` is everything.
+    pub scope: Option<&'s Scope>,
 }
 
 /// What may be wrong between a rule and a request, in the order in which it is looked at.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::index::Index;
-use super::registry::{self, Actions, Asked, Target};
-use super::rule::{Effect, Object, Rule, Subject};
+use super::registry::{self, Asked, Target};
+use super::rule::{Effect, Everybody, Rule, Subject};
 use super::site;
+use crate::rights::{Actions, Object, On};
 
 /// What the proxy said of a request, each thing once.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,10 @@ pub struct Refused {
     pub unreadable: Option<&'static str>,
     /// The rule that forbids it.
     pub denied_by: Option<u32>,
+    /// It is granted, and the scope of the key does not go so far.
+    pub for_want_of_scope: bool,
+    /// The key that was used, and whose it is, for the log.
+    pub key: Option<String>,
     /// The repository that it is about, the source of a mount included.
     pub repository: Option<String>,
     /// What was asked for there and no grant permits, or what is denied.
@@ -79,6 +84,23 @@ impl Rules {
     /// The line of the rule with which there are too many, see [`super::index::PLACES_MAX`].
     pub fn new(rules: Vec<Rule>, registries: Registries) -> Result<Self, usize> {
         Ok(Self { index: Index::build(&rules)?, rules, registries })
+    }
+
+    /// What is in force without a policy: every user may do everything.
+    pub fn open() -> Self {
+        let rule = Rule {
+            line: 0,
+            effect: Effect::Grant,
+            users: Box::default(),
+            groups: Box::default(),
+            everybody: Everybody::Authenticated,
+            networks: Box::default(),
+            hosts: Box::default(),
+            on: On::Everything,
+        };
+        // One rule has two places.
+        let index = Index::build(std::slice::from_ref(&rule)).unwrap_or_default();
+        Self { rules: vec![rule], index, registries: Registries::Unsaid }
     }
 
     /// In the order of the file.
@@ -204,6 +226,10 @@ impl Rules {
         if wanted.is_empty() || !missing.is_empty() {
             return Err(Box::new(Refused { actions: missing, ..Refused::default() }));
         }
+        let beyond = subject.scope.map_or(Actions::default(), |scope| wanted.without(scope.actions(object)));
+        if !beyond.is_empty() {
+            return Err(Box::new(Refused { actions: beyond, for_want_of_scope: true, ..Refused::default() }));
+        }
         Ok(())
     }
 
@@ -227,6 +253,12 @@ impl Rules {
         let open =
             |rule: &Rule| rule.effect == Effect::Grant && rule.everybody == super::rule::Everybody::Anyone;
         self.rules.iter().any(open)
+    }
+
+    /// The line of a denial that names a group, if there is one.
+    pub fn denies_groups(&self) -> Option<usize> {
+        let denies = |rule: &&Rule| rule.effect == Effect::Deny && !rule.groups.is_empty();
+        self.rules.iter().find(denies).map(|rule| rule.line)
     }
 
     /// Every group that a rule names, once.

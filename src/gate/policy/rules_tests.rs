@@ -88,7 +88,7 @@ fn the_index_loses_no_grant_and_no_denial() {
             let devs: &[&[u8]] = &[b"devs"];
             let groups = [&[][..], devs, &[b"b", b"ops"]][if user.is_some() { dice.roll(3) } else { 0 }];
             let client = [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())][dice.roll(3)];
-            let subject = Subject { user, groups, client };
+            let subject = Subject { user, groups, client, scope: None };
             let host = dice.pick(&["h.test", "x.h.test", "other"]);
             let name = dice.pick(&["a", "a/b", "a/b/c", "a/x/b", "ann/x", "b/x", "a/a", "ax/b", "zz"]);
             let parts: Vec<&str> = name.split('/').collect();

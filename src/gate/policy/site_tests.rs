@@ -83,7 +83,7 @@ fn the_client_does_not_choose_whether_it_asks_a_registry() {
     );
     let team = Team::of(text);
     let judge = |host, rewrites| {
-        let subject = Subject { user: Some(b"carl"), groups: &[], client: None };
+        let subject = Subject { user: Some(b"carl"), groups: &[], client: None, scope: None };
         let asking = Asking { method: "GET", uri: "/v2/secret/tags/list", host, content_type: "", rewrites };
         matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
     };
@@ -97,7 +97,7 @@ fn the_client_does_not_choose_whether_it_asks_a_registry() {
 fn a_policy_that_does_not_tell_takes_the_proxys_word() {
     let team = Team::of("[[grant]]\nusers = [\"ann\"]\n");
     let may = |user: &'static str, uri, rewrites| {
-        let subject = Subject { user: Some(user.as_bytes()), groups: &[], client: None };
+        let subject = Subject { user: Some(user.as_bytes()), groups: &[], client: None, scope: None };
         let asking = Asking { method: "GET", uri, host: "h", content_type: "", rewrites };
         matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
     };

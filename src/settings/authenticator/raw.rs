@@ -16,6 +16,13 @@ pub(super) struct Htpasswd {
     pub(super) covers: Vec<Text>,
 }
 
+/// Of type `keys`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keys {
+    pub(super) name: Option<Text>,
+}
+
 /// Of type `http`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,7 +28,23 @@ section_policy() {
     turns "a policy that can't be read is told" 5 policy_told
     same "and leaves the last good one in force" \
         "$(status "${url}team/app/blobs/uploads/" --user alice:a-secret --request POST)" 403
-    unset DOORWARD_POLICY DOORWARD_GROUPS
+    policy_keys
+    unset DOORWARD_POLICY DOORWARD_GROUPS DOORWARD_KEYS
+}
+
+policy_keys() { # for who still may push
+    local key
+    printf "$grant"'[[grant]]\ngroups = ["devs"]\nrepositories = ["team/**"]\nactions = ["push"]\n' >"$copy/access/policy.toml"
+    turns "alice may push again" 5 policy_push alice 202
+    key=$(compose run --rm keys new --create --owner alice --name ci --scope 'pull:team/**' 2>/dev/null | tr -d '\r')
+    export DOORWARD_KEYS=/etc/doorward/keys
+    check "the keys are named in .env" compose up -d
+    turns "a key pulls" 20 answers "${url}team/app/tags/list" 404 --user "alice:$key"
+    same "as a bearer too" "$(status "${url}team/app/tags/list" --header "Authorization: Bearer $key")" 404
+    same "and does not push, though its owner may" \
+        "$(status "${url}team/app/blobs/uploads/" --user "alice:$key" --request POST)" 403
+    check "it is revoked" compose run --rm keys revoke ci --owner alice
+    turns "and pulls no more" 5 answers "${url}team/app/tags/list" 401 --user "alice:$key"
 }
 
 policy_push() { # user status: begins an upload

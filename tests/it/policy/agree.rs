@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use doorward::gate::policy::Policy;
-use doorward::gate::policy::reload::File;
+use doorward::gate::policy::reload::{File, GroupsKnown};
 use doorward::gate::policy::rule::Subject;
 use doorward::gate::policy::rules::{Asking, Judgement};
 use serde_json::Value;
@@ -62,7 +62,8 @@ fn explained(
     [method, uri, host, content_type]: &[String; 4],
 ) -> (&'static str, Option<String>) {
     let user = (user != "-").then_some(user.as_bytes());
-    let subject = Subject { user, groups: &[], client: Some([127, 0, 0, 1].into()) };
+    let client = Some([127, 0, 0, 1].into());
+    let subject = Subject { user, groups: &[], client, scope: None };
     let asking = Asking { method, uri, host, content_type, rewrites: true };
     match policy.rules().unwrap().explain(&subject, &asking).judgement {
         Judgement::Allowed { uri, .. } => ("allow", uri),
@@ -92,7 +93,9 @@ fn explain_and_auth_agree_on_the_whole_corpus() {
     let house = House::of(RULES, "");
     let policy = Policy::default();
     policy.replace(
-        File::Rules.parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), true).unwrap(),
+        File::Rules
+            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupsKnown::Yes)
+            .unwrap(),
     );
     let rules = house.path("policy.toml").display().to_string();
     let mut client = house.doorward.client();

@@ -173,3 +173,18 @@ fn groups_that_only_a_service_knows_can_be_given() {
     let checked = run(&house, &["check", "--expect", file.to_str().unwrap()]);
     assert!(checked.stdout.contains("as expected: 2; otherwise: 0"), "{checked:?}");
 }
+
+#[test]
+fn explain_says_that_a_user_could_not_log_in_to_begin_with() {
+    let house = House::of(RULES, "ops: ann\n");
+    let users = house.path("htpasswd");
+    fs::write(&users, "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nbob:$2y$\n").unwrap();
+    let told = |user: &str| {
+        let asked = ["explain", "--htpasswd", users.to_str().unwrap(), "--", user, "GET", "/v2/"];
+        run(&house, &asked).stdout
+    };
+    assert!(!told("ann").contains("note:"), "{}", told("ann"));
+    assert!(told("bob").contains("note:  bob's line in ") && told("bob").contains("can't be used"));
+    assert!(told("eve").contains("note:  eve has no line in "), "{}", told("eve"));
+    assert!(!told("-").contains("note:"));
+}

@@ -75,6 +75,11 @@ fn leaves_import_nothing_of_ours() {
 }
 
 #[test]
+fn rights_are_a_language_that_knows_nobody_who_speaks_it() {
+    assert_apart("rights", &["authn", "gate", "http", "server", "settings", "cli"]);
+}
+
+#[test]
 fn authn_knows_neither_the_gate_nor_the_front() {
     assert_apart("authn", &["gate", "http", "server", "settings", "cli"]);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use doorward::gate::policy::Policy;
-use doorward::gate::policy::reload::File;
+use doorward::gate::policy::reload::{File, GroupsKnown};
 use doorward::gate::policy::rule::Subject;
 use doorward::gate::policy::rules::{Asking, Judgement};
 
@@ -71,7 +71,9 @@ impl House {
         let nginx = Nginx::start(Template::Registry, tap.address, registry.address);
         let policy = Policy::default();
         policy.replace(
-            File::Rules.parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), true).unwrap(),
+            File::Rules
+                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupsKnown::Yes)
+                .unwrap(),
         );
         let mut house = Self {
             nginx,
@@ -157,7 +159,8 @@ impl House {
             rewrites: true,
         };
         let user = (user != "-").then_some(user.as_bytes());
-        let subject = Subject { user, groups: &[], client: Some([127, 0, 0, 1].into()) };
+        let client = Some([127, 0, 0, 1].into());
+        let subject = Subject { user, groups: &[], client, scope: None };
         question.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).judgement)
     }
 

@@ -1,0 +1,136 @@
+//! `doorward key list`: the keys of the file, and what a running doorward knows of their use.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use clap::ArgMatches;
+use serde::Serialize;
+
+use super::{given, print, text};
+use crate::authn::keys::edit;
+use crate::authn::keys::file::{Found, Line, Parsed, parse};
+use crate::authn::keys::secret::Id;
+use crate::cli::{complain, health, say};
+use crate::identity::shown;
+use crate::settings::Settings;
+use crate::watch::Source;
+
+/// What is told of a key.
+#[derive(Serialize)]
+pub(super) struct Told<'k> {
+    id: String,
+    owner: &'k str,
+    name: &'k str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'k [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<&'k str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<&'k str>,
+    expired: bool,
+    /// Its line can't be used.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unusable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uses: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used: Option<String>,
+}
+
+impl<'k> Told<'k> {
+    /// Of a line that was read.
+    pub(super) fn of(line: &'k Line) -> Self {
+        let expires = line.expires.as_deref();
+        let over = |text: &str| humantime::parse_rfc3339(text).map_or(true, |time| time <= SystemTime::now());
+        let id = Id::parse(&line.id).map_or_else(|| shown(line.id.as_bytes()), |id| id.to_string());
+        Self {
+            id,
+            owner: &line.owner,
+            name: &line.name,
+            scope: line.scope.as_deref(),
+            created: line.created.as_deref(),
+            expires,
+            expired: expires.is_some_and(over),
+            unusable: false,
+            uses: None,
+            last_used: None,
+        }
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let word = |text: &str| shown(text.as_bytes());
+        let scope = self.scope.map_or("everything".to_owned(), |scope| scope.join(" "));
+        let end = match (self.expires, self.expired) {
+            _ if self.unusable => "CAN'T BE USED; doorward check says why".to_owned(),
+            (None, _) => "never ends".to_owned(),
+            (Some(end), true) => format!("EXPIRED {end}"),
+            (Some(end), false) => format!("until {end}"),
+        };
+        let mut text = format!(
+            "{}\t{}\t{}\t{}\t{}",
+            self.id,
+            word(self.owner),
+            word(self.name),
+            word(&scope),
+            word(&end)
+        );
+        if let Some(uses) = self.uses {
+            let last = self.last_used.as_deref().unwrap_or("never");
+            text.push_str(&format!("\tused {uses} times, last {last}"));
+        }
+        text
+    }
+}
+
+/// Lists the keys; never their secrets.
+pub(super) fn list(settings: &Settings, path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let (lines, parsed) = read(settings, path)?;
+    let uses = match matches.get_flag("used") {
+        true => Some(uses(settings, given(matches, "url"))?),
+        false => None,
+    };
+    let owner = given(matches, "owner");
+    let mut told: Vec<Told<'_>> =
+        lines.iter().filter(|line| owner.is_none_or(|owner| owner == line.owner)).map(Told::of).collect();
+    for one in &mut told {
+        let known = Id::parse(&one.id).and_then(|id| parsed.file.find(&id));
+        one.unusable = !matches!(known, Some(Found::Key(_)));
+        let Some(uses) = &uses else { continue };
+        let known = uses.get(&one.id);
+        one.uses = Some(known.map_or(0, |used| used.uses));
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        one.last_used = known.map(|used| humantime::format_rfc3339_seconds(time(used.last_use)).to_string());
+    }
+    if matches.get_flag("json") {
+        return print(&told);
+    }
+    told.iter().for_each(|one| say(&one.text()));
+    if parsed.bad > 0 {
+        complain(&format!("{} lines can't be used; doorward check says why", parsed.bad));
+    }
+    Ok(())
+}
+
+fn read(settings: &Settings, path: &Path) -> Result<(Vec<Line>, Parsed), String> {
+    let source = Source { path: path.to_owned(), max_bytes: settings.keys_max_bytes };
+    let text = source.read().map_err(self::text)?;
+    Ok((edit::lines(&text).collect(), parse(&text, &"keys".into(), None)))
+}
+
+/// How a key was used, as the private listener tells it.
+#[derive(serde::Deserialize)]
+struct Used {
+    id: String,
+    uses: u64,
+    last_use: u64,
+}
+
+fn uses(settings: &Settings, url: Option<&str>) -> Result<HashMap<String, Used>, String> {
+    let answer = health::get(url, settings.admin_listen.first(), "/keys").map_err(text)?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let used: Vec<Used> = serde_json::from_str(body)
+        .map_err(|_| "the private listener gives no list of keys: is it doorward's, and are there keys?")?;
+    Ok(used.into_iter().map(|used| (used.id.clone(), used)).collect())
+}

@@ -1,0 +1,181 @@
+//! From a request to who asks: by the worker's memo, by a key, by the cache; or the check that it takes, or
+//! the verdict that there is instead.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cache::{Accepted, Familiar, Known};
+use super::check::Check;
+use super::credentials::{self, Header};
+use super::flight::Question;
+use super::key::CacheKey;
+use super::memo::{Memo, Sight, State};
+use super::subrequest::Subrequest;
+use super::verdict::{Limited, Refusal, Verdict};
+use super::{BUSY_WAIT, Gate};
+use crate::authn::keys::Keys;
+use crate::authn::keys::secret::is_key;
+use crate::authn::queue::Asker;
+use crate::authn::{Credentials, Identity, Records};
+use crate::network::ClientNetwork;
+
+/// Who asks.
+pub(super) enum Found {
+    /// In the cache.
+    Answer {
+        entrance: usize,
+        asker: Asker,
+        key: CacheKey,
+        answer: Arc<Accepted>,
+    },
+    /// By a key, which needs no cache.
+    Key(Arc<Identity>),
+    /// In the cache, and given only because this network has had it before.
+    Familiar(Arc<Accepted>),
+    Check(Box<Check>),
+}
+
+impl Gate {
+    /// How a request is known again, if it has what it takes.
+    pub(super) fn sight<'r>(&self, request: &Subrequest<'r>) -> Option<Sight<'r>> {
+        let (Header::Once(header), Header::Once(client)) = (request.authorization, request.real_ip) else {
+            return None;
+        };
+        let flushes = self.flushes.load(Ordering::SeqCst);
+        let state = State { records: self.authenticators.replaced(), flushes };
+        Some(Sight { header: self.keys.header(header), client, state })
+    }
+
+    /// The short way: the answer that an identical request was given.
+    pub(super) fn recall(&self, sight: &Sight<'_>, memo: &Memo) -> Option<Arc<Identity>> {
+        let note = memo.find(sight)?;
+        let open = self.limit(note.entrance, note.asker).is_none();
+        if !open || !self.cache.is_live(&note.key, &note.answer, self.clock.now()) {
+            return None;
+        }
+        self.metrics.cache_hits.inc();
+        Some(note.answer.identity())
+    }
+
+    /// Finds out who asks, or the check that it takes, or the verdict that there is instead.
+    pub(super) fn identify(self: &Arc<Self>, request: &Subrequest<'_>) -> Result<Found, Verdict> {
+        let client = request.client().map_err(Verdict::Forbid)?;
+        let keys = self.authenticators.keys();
+        let mut credentials =
+            credentials::read(request.authorization, keys.is_some()).map_err(Verdict::Challenge)?;
+        if let Some(keys) = keys.filter(|_| is_key(credentials.password())) {
+            return self.identify_by_key(keys, credentials, client).map(Found::Key);
+        }
+        let records = self.authenticators.look_up(credentials.user());
+        let key = self.keys.key(&mut credentials, &records);
+        let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
+
+        let Some(entrance) = self.authenticators.entrance(&records) else {
+            return Err(self.nobody_to_ask(asker, &key));
+        };
+        if let Some(limited) = self.limit(entrance, asker) {
+            match self.familiar(&key, asker) {
+                Some(Familiar::Answer(answer)) => return Ok(Found::Familiar(answer)),
+                // He proved it from there a while ago; to ask for it anew is no guess.
+                Some(Familiar::Expired) => {}
+                None => return Err(self.turn_away(limited, &records)),
+            }
+        }
+        let ticket = self.throttle.admit(asker, key.short());
+        if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
+            let answer = self.known(known)?;
+            ticket.succeed();
+            return Ok(Found::Answer { entrance, asker, key, answer });
+        }
+        self.metrics.cache_misses.inc();
+        let question = Question { key, credentials: Arc::new(credentials), records };
+        Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, asker, question))))
+    }
+
+    /// Where there are keys alone, anything else is wrong.
+    fn nobody_to_ask(&self, asker: Asker, key: &CacheKey) -> Verdict {
+        if let Some(wait) = self.throttle.wait(asker) {
+            return Verdict::Limited(Limited::Throttled(wait));
+        }
+        drop(self.throttle.admit(asker, key.short()));
+        Verdict::Challenge(Refusal::Wrong)
+    }
+
+    /// A key is checked at once. It can't be guessed, so a good one is never turned away; the throttle
+    /// sees to it that whoever keeps on with bad ones comes again later.
+    fn identify_by_key(
+        &self,
+        keys: &Keys,
+        mut credentials: Credentials,
+        client: Option<IpAddr>,
+    ) -> Result<Arc<Identity>, Verdict> {
+        let may_log_in = |owner: &[u8]| self.authenticators.look_up(owner).has_usable_line();
+        let user = Some(credentials.user()).filter(|user| !user.is_empty());
+        let fault = match keys.check(user, credentials.password(), self.clock.unix(), may_log_in) {
+            Ok(identity) => return Ok(identity),
+            Err(fault) => fault,
+        };
+        if fault.is_proved() {
+            // It was no guess: a fleet whose keys end on one day must not shut its network.
+            return Err(Verdict::Challenge(Refusal::Key(fault)));
+        }
+        let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
+        if let Some(wait) = self.throttle.wait(asker) {
+            return Err(Verdict::Limited(Limited::Throttled(wait)));
+        }
+        let question = self.keys.key(&mut credentials, &Records::default());
+        // Counted as it goes.
+        drop(self.throttle.admit(asker, question.short()));
+        Err(Verdict::Challenge(Refusal::Key(fault)))
+    }
+
+    /// Whether `asker` is kept from the cache and the queue that he would come to, and for how long.
+    fn limit(&self, entrance: usize, asker: Asker) -> Option<Limited> {
+        if let Some(wait) = self.throttle.wait(asker) {
+            return Some(Limited::Throttled(wait));
+        }
+        self.authenticators.is_full_for(entrance, asker).then_some(Limited::Busy(BUSY_WAIT))
+    }
+
+    fn turn_away(&self, limited: Limited, records: &Records) -> Verdict {
+        if matches!(limited, Limited::Busy(_)) {
+            self.shed(records);
+        }
+        Verdict::Limited(limited)
+    }
+
+    pub(super) fn shed(&self, records: &Records) {
+        let hashes =
+            self.authenticators.entrance(records).is_some_and(|place| self.authenticators.hashes(place));
+        let shed = if hashes { &self.metrics.hash_shed } else { &self.metrics.http_shed };
+        shed.inc();
+    }
+
+    /// What is left to who is limited: an answer that his own network has had before.
+    fn familiar(&self, key: &CacheKey, asker: Asker) -> Option<Familiar> {
+        if !self.throttle.may_probe(asker) {
+            return None;
+        }
+        let familiar = self.cache.get_familiar(key, asker.network, self.clock.now());
+        match &familiar {
+            Some(Familiar::Answer(_)) => drop(self.metrics.cache_hits.inc()),
+            Some(Familiar::Expired) => {}
+            None => self.throttle.probed(asker, key.short()),
+        }
+        familiar
+    }
+
+    pub(super) fn known(&self, known: Known) -> Result<Arc<Accepted>, Verdict> {
+        match known {
+            Known::Accepted(answer) => {
+                self.metrics.cache_hits.inc();
+                Ok(answer)
+            }
+            Known::Rejected => {
+                self.metrics.cache_rejected_hits.inc();
+                Err(Verdict::Challenge(Refusal::Wrong))
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What a setting is: the row of the table, and the names that follow from its key.
+
+use super::Settings;
+
+/// One setting.
+pub struct Setting {
+    /// As it is written in the file, with the table's name before the dot.
+    pub key: &'static str,
+    /// What stands for the value in `--help`.
+    pub placeholder: &'static str,
+    /// The default as text; empty for none.
+    pub default: &'static str,
+    /// Whether it takes several values.
+    pub many: bool,
+    /// One line.
+    pub help: &'static str,
+    /// Reads one value into its place. A setting that takes several is called for each of them.
+    pub read: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The flag, without the dashes before it.
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("DOORWARD_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}

@@ -1,0 +1,256 @@
+//! `doorward key`: what it makes of the file, what it tells, and what it refuses.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::api::{Api, Reply};
+use crate::support::doorward::doorward;
+use crate::support::keys::Way;
+use crate::support::process::Output;
+
+/// A folder with a file of keys, or a place for one.
+struct Place {
+    _dir: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new(text: Option<&str>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys");
+        if let Some(text) = text {
+            fs::write(&path, text).unwrap();
+        }
+        Self { _dir: dir, path }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.path).unwrap()
+    }
+
+    fn run(&self, what: &str, arguments: &[&str]) -> Output {
+        let path = self.path.display().to_string();
+        doorward(&[&["key", what, "--keys", &path], arguments].concat())
+    }
+
+    /// The same, which must succeed: what it said.
+    fn does(&self, what: &str, arguments: &[&str]) -> String {
+        let output = self.run(what, arguments);
+        assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
+        output.stdout
+    }
+
+    /// The same, which must fail, say why, and change nothing.
+    fn refuses(&self, what: &str, arguments: &[&str], why: &str) {
+        let before = fs::read(&self.path).ok();
+        let output = self.run(what, arguments);
+        assert_eq!((output.code, &output.stdout[..]), (Some(1), ""), "{what} {arguments:?}: {output:?}");
+        let says = output.stderr.starts_with("doorward: ") && output.stderr.contains(why);
+        assert!(says, "{what} {arguments:?} does not say {why:?}: {output:?}");
+        assert_eq!(fs::read(&self.path).ok(), before, "{what} {arguments:?} changed the file");
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+const CI: [&str; 4] = ["--owner", "ann", "--name", "ci"];
+
+#[test]
+fn the_secret_is_printed_once_and_is_nowhere_else() {
+    let place = Place::new(None);
+    let said = place.does("new", &[&CI[..], &["--create"]].concat());
+    let secret = said.strip_suffix('\n').expect("a line");
+    assert!(secret.len() == 51 && secret.starts_with("dwk_") && !secret.contains('\n'), "{said}");
+    assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    let mode = fs::metadata(&place.path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode, 0o640, "{mode:o}");
+    let told = [
+        place.text(),
+        place.does("list", &[]),
+        place.does("list", &["--json"]),
+        place.does("revoke", &[&secret[..14], "--json"]),
+    ];
+    for text in told {
+        assert!(text.contains(&secret[4..14]) && text.contains("ci"), "{text}");
+        assert!(!text.contains(&secret[15..45]) && !text.contains(&secret[15..]), "{text}");
+    }
+}
+
+#[test]
+fn a_new_key_is_told_as_json_with_all_that_its_line_has_and_the_secret() {
+    let place = Place::new(Some(""));
+    let more = ["--expires", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
+    let told = json(&place.does("new", &[&CI[..], &more].concat()));
+    let line = json(&place.text());
+    let secret = told["key"].as_str().unwrap();
+    assert_eq!(told["id"].as_str().unwrap(), &secret[..14]);
+    assert_eq!(line["id"].as_str().unwrap(), &secret[4..14]);
+    for field in ["owner", "name", "scope", "created", "expires"] {
+        assert_eq!(told[field], line[field], "{field}");
+    }
+    assert_eq!(line["scope"], serde_json::json!(["pull,push:team/**", "catalog"]));
+    let time = |field: &str| humantime::parse_rfc3339(line[field].as_str().unwrap()).unwrap();
+    assert_eq!(time("expires").duration_since(time("created")).unwrap().as_secs(), 90 * 24 * 3600);
+    assert_eq!(told["expired"], false);
+    let listed = json(&place.does("list", &["--json"]));
+    assert_eq!(listed[0]["id"], told["id"]);
+    assert_eq!(listed[0].get("key"), None);
+    let plain = json(&place.does("new", &["--owner", "ann", "--name", "plain", "--json"]));
+    assert_eq!((plain.get("expires"), plain.get("scope")), (None, None));
+}
+
+#[test]
+fn the_list_says_whose_for_what_and_until_when() {
+    let place = Place::new(Some(""));
+    place.does("new", &CI);
+    place.does("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires", "1h"]);
+    let over = crate::support::keys::Key::new("bob", "over").with("expires", "2020-01-01T00:00:00Z");
+    fs::write(&place.path, place.text() + &over.line()).unwrap();
+    let all = place.does("list", &[]);
+    assert_eq!(all.lines().count(), 3, "{all}");
+    assert!(all.contains("\tann\tci\teverything\tnever ends\n"), "{all}");
+    assert!(all.contains("\tbob\tci\tpull:**\tuntil 20"), "{all}");
+    assert!(all.contains("\tbob\tover\teverything\tEXPIRED 2020-01-01T00:00:00Z\n"), "{all}");
+    let bobs = json(&place.does("list", &["--owner", "bob", "--json"]));
+    let expired: Vec<&Value> = bobs.as_array().unwrap().iter().map(|one| &one["expired"]).collect();
+    assert_eq!(expired, [false, true]);
+    assert_eq!(place.does("list", &["--owner", "carl"]), "");
+    assert_eq!(json(&place.does("list", &["--owner", "carl", "--json"])), serde_json::json!([]));
+}
+
+#[test]
+fn the_list_says_how_each_key_was_used_where_doorward_tells_it() {
+    let house = super::House::open("");
+    let path = house.path("keys");
+    let [ci, _] = ["ci", "laptop"].map(|name| crate::support::keys::make(&path, "ann", name, &[]));
+    house.await_status(Way::Bearer, &ci, 200);
+    let uses = house.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", &ci[..14]));
+    let listening = house.doorward.log();
+    let admin = listening.split("admin=[\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let url = format!("http://{admin}");
+    let list = |more: &[&str]| {
+        doorward(&[&["key", "list", "--keys", &path.display().to_string(), "--used"], more].concat())
+    };
+    let told = list(&["--url", &url]);
+    assert!(told.stdout.contains("\tci\teverything\tnever ends\tused 1 times, last 20"), "{told:?}");
+    assert!(told.stdout.contains("\tlaptop\teverything\tnever ends\tused 0 times, last never\n"), "{told:?}");
+    assert_eq!(uses, 1.0);
+    let told = json(&list(&["--url", &url, "--json"]).stdout);
+    assert_eq!((&told[0]["uses"], told[1].get("last_used")), (&Value::from(1), None));
+    // Nobody is there, and somebody else is.
+    let free = format!("http://127.0.0.1:{}", crate::support::free_port());
+    for url in [&free[..], "", "unix:/nowhere"] {
+        assert_eq!(list(&["--url", url]).code, Some(1), "{url}");
+    }
+    let raw = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let other = Api::start(move |_| Reply::Raw(raw.clone()));
+    let told = list(&["--url", &other.url()]);
+    assert!(told.code == Some(1) && told.stderr.contains("gives no list of keys"), "{told:?}");
+}
+
+#[test]
+fn revoking_takes_the_keys_that_are_meant_and_no_other_line() {
+    let text = "# the team's keys\n\n{\"id\": \"damaged\n";
+    let place = Place::new(Some(text));
+    let keys: Vec<String> = [("ann", "ci"), ("ann", "laptop"), ("bob", "ci")]
+        .iter()
+        .map(|(owner, name)| place.does("new", &["--owner", owner, "--name", name])[..14].to_owned())
+        .collect();
+    let before = place.text();
+    assert!(before.starts_with(text) && before.lines().count() == 6, "{before}");
+    // Of a name there may be many; and another's is not ann's.
+    place.refuses("revoke", &["ci"], "there is no such key; by its name only with --owner");
+    place.refuses("revoke", &["laptop", "--owner", "bob"], "there is no such key");
+    place.refuses("revoke", &[&keys[2], "--owner", "ann"], "there is no such key");
+    place.refuses("revoke", &["dwk_0000000000"], "there is no such key");
+    let said = place.does("revoke", &["ci", "--owner", "ann"]);
+    assert!(said.starts_with(&format!("revoked: {}\tann\tci\t", keys[0])), "{said}");
+    let kept: Vec<String> =
+        before.lines().filter(|line| !line.contains(&keys[0][4..])).map(str::to_owned).collect();
+    assert_eq!(place.text(), kept.join("\n") + "\n");
+    let told = json(&place.does("revoke", &[&keys[1][4..], "--json"]));
+    assert_eq!((&told[0]["name"], &told[0]["id"]), (&Value::from("laptop"), &Value::from(&keys[1][..])));
+    place.does("revoke", &[&keys[2], "--owner", "bob"]);
+    // Without a word a running service would take this for a file that is none of keys, and keep bob's.
+    assert_eq!(place.text(), format!("{text}# no keys\n"));
+    place.refuses("revoke", &[&keys[2]], "there is no such key");
+}
+
+#[test]
+fn a_name_is_given_once_and_is_free_again_when_its_key_is_gone() {
+    let place = Place::new(Some(""));
+    let id = place.does("new", &CI)[..14].to_owned();
+    place.refuses("new", &CI, "ann has a key called ci already; revoke it, or choose another name");
+    place.does("new", &["--owner", "bob", "--name", "ci"]);
+    place.does("revoke", &[&id]);
+    place.does("new", &CI);
+}
+
+#[test]
+fn what_would_be_no_key_is_not_written() {
+    let place = Place::new(Some("# none\n"));
+    for (scope, why) in [
+        ("pul:team/**", "--scope: \"pul:team/**\": "),
+        ("pull", "--scope: \"pull\": write ACTIONS:REPOSITORY"),
+        ("", "--scope: \"\": "),
+        ("catalog:x", "by itself"),
+        ("get:/docs", "capitals"),
+        ("pull:{user}/**", "for the policy"),
+    ] {
+        place.refuses("new", &[&CI[..], &["--scope", scope]].concat(), why);
+        place.refuses("new", &[&CI[..], &["--scope", "pull:**", "--scope", scope]].concat(), why);
+    }
+    for (span, why) in [
+        ("soon", "--expires: \"soon\" is not a span of time"),
+        ("", "--expires: \"\" is not a span of time"),
+        ("90", "is not a span of time"),
+        ("2027-01-01T00:00:00Z", "is not a span of time"),
+        ("0s", "not within a second and ten years"),
+        ("11y", "not within a second and ten years"),
+    ] {
+        place.refuses("new", &[&CI[..], &["--expires", span]].concat(), why);
+    }
+    let long = "x".repeat(65);
+    for (owner, name, why) in [
+        ("", "ci", "doorward: "),
+        ("a:b", "ci", "a:b: "),
+        ("ann", "", "name: it has 1 to 64 characters"),
+        ("ann", "two words", "no spaces"),
+        ("ann", &long, "1 to 64"),
+    ] {
+        place.refuses("new", &["--owner", owner, "--name", name], why);
+    }
+    for argument in ["--owner", "--name"] {
+        let output = place.run("new", &[argument, "x"]);
+        assert_eq!(output.code, Some(2), "{output:?}");
+    }
+    place.does("new", &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires", "10y"]].concat());
+}
+
+#[test]
+fn a_missing_file_is_made_only_on_request_and_one_must_be_named() {
+    let place = Place::new(None);
+    place.refuses("new", &CI, "there is no such file; add --create to make it");
+    place.refuses("list", &[], "there is no such file");
+    place.refuses("revoke", &["dwk_0000000000"], "there is no such file");
+    place.does("new", &[&CI[..], &["--create"]].concat());
+    assert_eq!(place.text().lines().count(), 1);
+    let output = doorward(&["key", "list"]);
+    assert!(output.code == Some(1) && output.stderr.contains("no file of keys is set"), "{output:?}");
+}
+
+#[test]
+fn the_other_lines_stay_as_they_are_to_the_byte() {
+    let text = "\u{feff}# first\r\n\r\n  not a key\n{\"id\":\"0123456789\"}\n# no break at the end";
+    let place = Place::new(Some(text));
+    let id = place.does("new", &CI)[..14].to_owned();
+    assert!(place.text().starts_with(&format!("{text}\n{{\"id\":\"")), "{}", place.text());
+    place.does("revoke", &[&id]);
+    assert_eq!(place.text(), format!("{text}\n# no keys\n"));
+}

@@ -1,0 +1,157 @@
+//! Lines that can't be used cost their own key, and no other.
+
+use super::{House, assert_admitted};
+use crate::support::keys::{Key, Way, file, ways};
+
+/// A file with a damaged line between two good ones: the key that was meant is refused, the two are good,
+/// and the log says which line it was and what is wrong with it; at the start, and when it comes later.
+fn assert_costs_itself(damaged: &str, key: &Key, refusal: &str, what: &str) {
+    let (before, after) = (Key::new("ann", "before"), Key::new("bob", "after"));
+    let text = format!("# keys\n{}{}\n{}", before.line(), damaged.trim_end(), after.line());
+    let started = House::open(&text);
+    let later = House::of(&[key]);
+    assert_admitted(&later.show(Way::Bearer, &key.secret), "ann");
+    later.put(&text);
+    later.await_status(Way::Bearer, &key.secret, 401);
+    for house in [started, later] {
+        house.await_log(&format!("/keys:3: {what}"));
+        let refusal = refusal.replace("ID", &key.id());
+        ways("ann").into_iter().for_each(|way| house.assert_refused(way, &key.secret, &refusal));
+        assert_admitted(&house.show(Way::Bearer, &before.secret), "ann");
+        assert_admitted(&house.show(Way::Bearer, &after.secret), "bob");
+        assert_eq!(house.doorward.metric("doorward_keys"), 2.0);
+        assert_eq!(house.doorward.metric("doorward_keys_bad_lines"), 1.0);
+    }
+}
+
+const ITS_LINE: &str = "key ID: its line 3 can't be used; doorward check says why";
+const NOT_THERE: &str = "key ID is not in the file: it was revoked, or never there";
+
+#[test]
+fn a_malformed_scope_costs_its_key_and_is_not_passed_over() {
+    let key = Key::new("ann", "ci");
+    for (scope, what) in [
+        (&["pul:team/**"][..], "scope: \"pul:team/**\": "),
+        (&["pull:team/**", "push"], "scope: \"push\": write ACTIONS:REPOSITORY"),
+        (&["pull:{user}/**"], "scope: \"pull:{user}/**\": {user} and {group} are for the policy"),
+        (&[""], "scope: \"\": write ACTIONS:REPOSITORY"),
+    ] {
+        assert_costs_itself(&key.clone().scope(scope).line(), &key, ITS_LINE, what);
+    }
+}
+
+#[test]
+fn a_scope_that_is_no_list_costs_its_key() {
+    let key = Key::new("ann", "ci");
+    for scope in [serde_json::json!("pull:**"), serde_json::json!([1]), serde_json::json!({"pull": "**"})] {
+        assert_costs_itself(
+            &key.clone().with("scope", scope).line(),
+            &key,
+            ITS_LINE,
+            "it is no key: invalid type",
+        );
+    }
+}
+
+#[test]
+fn a_field_that_is_not_known_costs_its_key_since_it_may_have_meant_an_end() {
+    let key = Key::new("ann", "ci");
+    for field in ["expire", "Expires", "scopes", "x"] {
+        let line = key.clone().with(field, "2020-01-01T00:00:00Z").line();
+        assert_costs_itself(&line, &key, ITS_LINE, &format!("it is no key: unknown field `{field}`"));
+    }
+}
+
+#[test]
+fn a_field_that_is_wrong_missing_or_there_twice_costs_its_key() {
+    let key = Key::new("ann", "ci");
+    let whole = key.line();
+    for (field, value, what) in [
+        ("hash", "sha256:00", "hash: "),
+        ("hash", &"0".repeat(64), "hash: "),
+        ("owner", "", "owner: "),
+        ("owner", "a:b", "owner: "),
+        ("name", "", "name: "),
+        ("name", "two words", "name: "),
+        ("expires", "tomorrow", "expires: write it in UTC"),
+        ("expires", "", "expires: write it in UTC"),
+        ("expires", "2027-01-31", "expires: write it in UTC"),
+        ("expires", "2027-01-31T12:00:00+02:00", "expires: write it in UTC"),
+        ("expires", "1960-01-31T12:00:00Z", "expires: write it in UTC"),
+        ("created", "yesterday", "created: write it in UTC"),
+    ] {
+        assert_costs_itself(&key.clone().with(field, value).line(), &key, ITS_LINE, what);
+    }
+    let numbered = key.clone().with("expires", 1_900_000_000).line();
+    assert_costs_itself(&numbered, &key, ITS_LINE, "it is no key: invalid type");
+    let unowned = whole.replace("\"owner\":\"ann\"", "\"note\":\"x\"");
+    assert_costs_itself(&unowned, &key, ITS_LINE, "it is no key: missing field `owner`");
+    let twice = whole.replace("\"owner\":\"ann\"", "\"owner\":\"ann\",\"owner\":\"bob\"");
+    assert_costs_itself(&twice, &key, ITS_LINE, "it is no key: duplicate field `owner`");
+    // Whose it is can't be told.
+    let nobodys = key.clone().with("id", "short").line();
+    assert_costs_itself(&nobodys, &key, NOT_THERE, "id: it has 10 letters and digits");
+}
+
+#[test]
+fn a_line_that_is_cut_short_or_is_no_json_costs_its_key() {
+    let key = Key::new("ann", "ci");
+    let whole = key.line();
+    for cut in [whole.len() - 2, whole.len() / 2, 20, 1] {
+        assert_costs_itself(&whole[..cut], &key, NOT_THERE, "it is no key: EOF while parsing");
+    }
+    assert_costs_itself("not a key", &key, NOT_THERE, "it is no key: write one JSON object a line");
+    assert_costs_itself("\u{0}\u{1}\u{fffd}", &key, NOT_THERE, "it is no key: write one JSON object a line");
+    assert_costs_itself(
+        &format!("{},", whole.trim_end()),
+        &key,
+        NOT_THERE,
+        "it is no key: trailing characters",
+    );
+}
+
+#[test]
+fn two_lines_with_one_id_cost_both_and_no_other() {
+    let (first, other) = (Key::new("ann", "first"), Key::new("ann", "other"));
+    let second = Key::new("bob", "second").with("id", first.bare_id());
+    for text in [
+        file(&[&first, &other, &second]),
+        file(&[&second, &other, &first]),
+        file(&[&first, &other, &first]),
+        first.line() + &other.line() + &second.clone().with("expire", "x").line(),
+        second.clone().scope(&["x"]).line() + &other.line() + &first.line(),
+    ] {
+        let house = House::open(&text);
+        let why = format!("key {}: its line ", first.id());
+        for way in ways("ann") {
+            assert_eq!(house.show(way, &first.secret).status, 401, "{text}");
+            assert_admitted(&house.show(way, &other.secret), "ann");
+        }
+        house.await_log(&why);
+        assert_eq!(house.doorward.metric("doorward_keys"), 1.0, "{text}");
+    }
+    let house = House::of(&[&first, &other, &second]);
+    house.await_log(&format!(
+        "/keys:3: there is another line with the id {}; neither counts",
+        first.bare_id()
+    ));
+    house.put(file(&[&first, &other]));
+    house.await_status(Way::Bearer, &first.secret, 200);
+}
+
+#[test]
+fn comments_blank_lines_carriage_returns_and_a_mark_of_the_byte_order_count_for_nothing() {
+    let keys = ["a", "b", "c"].map(|name| Key::new("ann", name));
+    let [a, b, c] = keys.each_ref().map(|key| key.line().trim_end().to_owned());
+    let text =
+        format!("\u{feff}{a}\r\n\r\n  # {}\n\t{b}  \n\n#\n{c}", Key::new("ann", "no").line().trim_end());
+    let house = House::open(&text);
+    for key in &keys {
+        assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
+    }
+    assert_eq!(house.doorward.metric("doorward_keys_bad_lines"), 0.0);
+    // What stands in a comment is no key.
+    house.put(format!("#{a}\n{b}\n"));
+    house.await_status(Way::Bearer, &keys[0].secret, 401);
+    assert_admitted(&house.show(Way::Bearer, &keys[1].secret), "ann");
+}

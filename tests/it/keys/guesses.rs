@@ -1,0 +1,185 @@
+//! Keys that are no good, presented in each way: all are refused as any wrong password is, and the log
+//! alone says what was wrong.
+
+use super::{House, assert_admitted, assert_challenged};
+use crate::support::client::Request;
+use crate::support::eventually;
+use crate::support::keys::{Key, Way, from_now, make, revoke, ways};
+
+const MISTYPED: &str = "it is no whole key: its length, its characters or its checksum are wrong";
+
+#[test]
+fn a_mistyped_key_is_told_from_all_others_in_the_log() {
+    let key = Key::new("ann", "ci");
+    let house = House::of(&[&key]);
+    let secret = &key.secret;
+    let replaced = |at: usize| {
+        let mut other = secret.clone();
+        let letter = if &secret[at..=at] == "x" { "y" } else { "x" };
+        other.replace_range(at..=at, letter);
+        other
+    };
+    let mut wrong = vec![
+        replaced(5),
+        replaced(20),
+        replaced(secret.len() - 1),
+        secret[..secret.len() - 1].to_owned(),
+        format!("{secret}0"),
+        "dwk_".to_owned(),
+        key.id(),
+        format!("dwk_{secret}"),
+        secret.replacen('_', "-", 2).replacen('-', "_", 1),
+    ];
+    for way in ways("ann") {
+        wrong.iter().for_each(|wrong| house.assert_refused(way, wrong, MISTYPED));
+        assert_admitted(&house.show(way, secret), "ann");
+    }
+    // What no header of a bearer can hold.
+    wrong = ["dwk_zoë_\u{1f511}", "dwk_ 0123456789", "dwk_\u{1}"].map(str::to_owned).into();
+    wrong.iter().for_each(|wrong| house.assert_refused(Way::As("ann"), wrong, MISTYPED));
+}
+
+#[test]
+fn an_unknown_key_and_one_with_another_secret_are_refused() {
+    let (anns, strange) = (Key::new("ann", "ci"), Key::new("ann", "ci"));
+    // The id is known; the whole is another key, and well formed.
+    let same_id = Key::new("ann", "other").with("id", anns.bare_id());
+    let forged = forge(anns.bare_id());
+    let house = House::of(&[&anns]);
+    for way in ways("ann") {
+        let unknown = format!("key {} is not in the file: it was revoked, or never there", strange.id());
+        house.assert_refused(way, &strange.secret, &unknown);
+        house.assert_refused(way, &forged, &format!("key {} has another secret", anns.id()));
+        assert_admitted(&house.show(way, &anns.secret), "ann");
+    }
+    // The line of another secret under that id: the old secret is none any more.
+    house.put(same_id.line());
+    house.await_status(Way::Bearer, &anns.secret, 401);
+    house.assert_refused(Way::Bearer, &anns.secret, &format!("key {} has another secret", anns.id()));
+}
+
+/// A well-formed key with this id and a secret of nobody's.
+fn forge(id: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let text = format!("dwk_{id}_{}", "0".repeat(30));
+    let mut rest = usize::try_from(crc32fast::hash(text.as_bytes())).unwrap();
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[rest % 62];
+        rest /= 62;
+    }
+    text + std::str::from_utf8(&digits).unwrap()
+}
+
+#[test]
+fn a_key_ends_at_its_second_and_not_before() {
+    let [over, ahead, long_over] =
+        [-1, 3600, -3600].map(|at| Key::new("ann", "ci").with("expires", from_now(at)));
+    let house = House::of(&[&over, &ahead, &long_over]);
+    for way in ways("ann") {
+        for key in [&over, &long_over] {
+            house.assert_refused(way, &key.secret, &format!("key {} has expired", key.id()));
+        }
+        assert_admitted(&house.show(way, &ahead.secret), "ann");
+    }
+    // One ends while it is used: nothing of it is kept.
+    let soon = Key::new("ann", "soon").with("expires", from_now(3));
+    house.put(soon.line() + &ahead.line());
+    house.await_status(Way::Bearer, &soon.secret, 200);
+    house.await_status(Way::Bearer, &soon.secret, 401);
+    house.assert_refused(Way::Bearer, &soon.secret, &format!("key {} has expired", soon.id()));
+    assert_admitted(&house.show(Way::Bearer, &ahead.secret), "ann");
+}
+
+#[test]
+fn a_revoked_key_and_anothers_are_refused() {
+    let house = House::open("");
+    let file = house.path("keys");
+    let (ci, laptop) = (make(&file, "ann", "ci", &[]), make(&file, "ann", "laptop", &[]));
+    house.await_status(Way::Bearer, &ci, 200);
+    house.await_status(Way::Bearer, &laptop, 200);
+    let id = &ci[..14];
+    for user in ["bob", "nobody", "Token"] {
+        house.assert_refused(
+            Way::As(user),
+            &ci,
+            &format!("key {id} is ann's, and was used with another name"),
+        );
+    }
+    revoke(&file, id);
+    house.await_status(Way::Bearer, &ci, 401);
+    for way in ways("ann") {
+        house.assert_refused(
+            way,
+            &ci,
+            &format!("key {id} is not in the file: it was revoked, or never there"),
+        );
+        assert_admitted(&house.show(way, &laptop), "ann");
+    }
+}
+
+#[test]
+fn every_refusal_looks_the_same_to_the_client() {
+    let key = Key::new("ann", "ci");
+    let over = Key::new("ann", "over").with("expires", from_now(-1));
+    let strange = Key::new("ann", "x");
+    let house = House::of(&[&key, &over]);
+    let wrong = house.show(Way::As("ann"), "a wrong password").face();
+    for way in ways("ann") {
+        for secret in [&over.secret, &strange.secret, "dwk_", &forge(key.bare_id())] {
+            assert_eq!(house.show(way, secret).face(), wrong, "{way:?}");
+        }
+    }
+    assert_eq!(house.show(Way::As("bob"), &key.secret).face(), wrong);
+    assert_eq!(house.show(Way::Bearer, "no key").face(), wrong);
+}
+
+#[test]
+fn who_keeps_on_with_bad_keys_is_limited_and_a_good_key_is_not() {
+    let (key, file) = (Key::new("ann", "ci"), Key::new("ann", "x"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("htpasswd"), super::people()).unwrap();
+    let path = dir.path().join("keys").display().to_string();
+    std::fs::write(&path, key.line()).unwrap();
+    let flags = ["--keys", &path, "--throttle-user-failures", "3", "--throttle-network-failures", "6"];
+    let doorward = crate::support::doorward::Doorward::start_in(dir, &flags);
+    let show =
+        |way: Way<'_>, secret: &str| doorward.ask(&way.present(Request::auth().from(super::HOME), secret));
+    // The same one again is one failure.
+    for _ in 0..10 {
+        assert_challenged(&show(Way::As("ann"), &file.secret));
+    }
+    let limited = |way: Way<'_>| {
+        eventually("bad keys are limited", || {
+            let answer = show(way, &Key::new("ann", "y").secret);
+            (answer.status == 403).then(|| assert_eq!(answer.header("x-auth-reason"), Some("throttled")))
+        });
+        for way in ways("ann") {
+            assert_admitted(&show(way, &key.secret), "ann");
+        }
+    };
+    limited(Way::As("ann"));
+    assert_challenged(&show(Way::Bearer, &Key::new("ann", "z").secret));
+    limited(Way::Bearer);
+    assert!(doorward.metric("doorward_throttle_failures_total") >= 6.0);
+}
+
+#[test]
+fn a_bad_key_is_not_nobody_where_anyone_may() {
+    let rules = format!(
+        "{}\n[[grant]]\nwho = \"anyone\"\nrepositories = [\"public/**\"]\nactions = [\"pull\"]\n",
+        super::RULES
+    );
+    let (key, over) =
+        (Key::new("ann", "ci").scope(&["pull:team/**"]), Key::new("ann", "x").with("expires", from_now(-1)));
+    let house = House::with(&crate::support::keys::file(&[&key, &over]), Some(&rules), &[]);
+    let uri = "/v2/public/base/manifests/v1";
+    let nobody = house.doorward.ask(&super::question("yes", "GET", uri));
+    assert_eq!((nobody.status, nobody.header("x-auth-user")), (200, Some("")), "{nobody:?}");
+    for way in ways("ann") {
+        assert_challenged(&house.registry(way, &over.secret, "GET", uri));
+        // Nor is a good one, whose scope does not have it.
+        assert_eq!(house.registry(way, &key.secret, "GET", uri).status, 403);
+    }
+    assert_challenged(&house.registry(Way::Bearer, "x", "GET", uri));
+}

@@ -1,0 +1,153 @@
+//! The file of keys as a whole: missing, empty, garbage or cut short, at the start and while doorward runs.
+
+use std::fs;
+
+use super::{FLAGS, House, assert_admitted, assert_challenged};
+use crate::support::doorward::command;
+use crate::support::eventually;
+use crate::support::keys::{Key, Way, file};
+use crate::support::process::{Output, run};
+
+/// `doorward serve` where the file of keys holds this, or is not there: it must end.
+fn refuses_to_start(text: Option<&[u8]>) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("htpasswd"), super::people()).unwrap();
+    if let Some(text) = text {
+        fs::write(path("keys"), text).unwrap();
+    }
+    let mut command = command();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--htpasswd"]).arg(path("htpasswd"));
+    command.arg("--keys").arg(path("keys"));
+    let output = run(command);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    output
+}
+
+#[test]
+fn a_missing_file_and_one_of_garbage_are_faults_at_the_start() {
+    let output = refuses_to_start(None);
+    assert!(output.stderr.contains("keys: there is no such file"), "{output:?}");
+    let output = refuses_to_start(Some(b"\x7fELF\0\x01\x02\n\xff\xfe\nann:$2y$05$x\n"));
+    assert!(output.stderr.contains("keys: none of its 3 lines is about a key"), "{output:?}");
+    let cut = &Key::new("ann", "ci").line()[..50];
+    let output = refuses_to_start(Some(cut.as_bytes()));
+    assert!(output.stderr.contains("keys: none of its 1 lines is about a key"), "{output:?}");
+}
+
+#[test]
+fn a_file_without_keys_is_good_at_the_start_and_the_first_one_comes_later() {
+    for text in ["", "\n\n", "# none yet\n"] {
+        let house = House::open(text);
+        let key = Key::new("ann", "ci");
+        assert_challenged(&house.show(Way::Bearer, &key.secret));
+        assert_eq!(house.show(Way::As("ann"), "a1").status, 200);
+        house.put(key.line());
+        house.await_status(Way::Bearer, &key.secret, 200);
+        house.await_log("keys file reloaded");
+    }
+}
+
+/// Puts something in the file's place that can't be used: the last good keys stay in force, and no other
+/// comes with it; then a good file.
+fn assert_survives(spoil: impl Fn(&House), said: &str) {
+    let (key, later) = (Key::new("ann", "ci"), Key::new("ann", "later"));
+    let house = House::of(&[&key]);
+    spoil(&house);
+    eventually("the last good keys are in force", || {
+        let answer = house.doorward.ready();
+        assert_eq!(answer.status, 200, "503 would take every replica out at once");
+        let degraded = "ready, degraded: the file of keys can't be used; the last good one is in force\n";
+        (answer.text() == degraded).then_some(())
+    });
+    assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
+    assert_challenged(&house.show(Way::Bearer, &later.secret));
+    house.await_log("keys file not reloaded, the last good one stays in force");
+    house.await_log(said);
+    assert_eq!(house.doorward.metric("doorward_keys_stale"), 1.0);
+    assert_eq!(house.doorward.metric("doorward_keys_reload_failures_total"), 1.0);
+    house.put(later.line());
+    house.await_status(Way::Bearer, &later.secret, 200);
+    house.await_status(Way::Bearer, &key.secret, 401);
+    eventually("it is ready", || (house.doorward.ready().text() == "ready\n").then_some(()));
+    house.await_log("the keys file can be used again");
+    assert_eq!(house.doorward.metric("doorward_keys_stale"), 0.0);
+}
+
+#[test]
+fn a_file_that_is_gone_leaves_the_last_good_keys() {
+    assert_survives(|house| fs::remove_file(house.path("keys")).unwrap(), "keys: there is no such file");
+}
+
+#[test]
+fn a_file_of_garbage_leaves_the_last_good_keys() {
+    let garbage = [0x7f, b'E', b'L', b'F', 0, 0xff, b'\n', 0xfe].repeat(100);
+    assert_survives(|house| house.put(&garbage), "lines is about a key; is it another file?");
+}
+
+#[test]
+fn a_file_whose_only_line_is_cut_short_leaves_the_last_good_keys() {
+    let line = Key::new("ann", "other").line();
+    assert_survives(|house| house.put(&line[..line.len() / 2]), "none of its 1 lines is about a key");
+}
+
+#[test]
+fn a_file_that_has_grown_too_large_leaves_the_last_good_keys() {
+    let grow = |house: &House| {
+        let file = fs::OpenOptions::new().write(true).open(house.path("keys")).unwrap();
+        file.set_len((64 << 20) + 1).unwrap();
+    };
+    assert_survives(grow, "it has more than 67108864 bytes");
+}
+
+#[test]
+fn a_file_that_is_cut_in_its_last_line_costs_that_key_and_the_rest_stay() {
+    let (first, last) = (Key::new("ann", "first"), Key::new("bob", "last"));
+    let house = House::of(&[&first, &last]);
+    assert_admitted(&house.show(Way::Bearer, &last.secret), "bob");
+    let whole = file(&[&first, &last]);
+    house.put(&whole[..whole.len() - 40]);
+    house.await_status(Way::Bearer, &last.secret, 401);
+    assert_admitted(&house.show(Way::Bearer, &first.secret), "ann");
+    house.await_log("/keys:2: it is no key: EOF while parsing");
+    house.await_log("bad_lines=1");
+    assert_eq!(house.doorward.ready().text(), "ready\n");
+    // The end of a line is no part of it.
+    house.put(whole.trim_end());
+    house.await_status(Way::Bearer, &last.secret, 200);
+}
+
+#[test]
+fn an_empty_file_counts_only_once_it_has_been_empty_for_a_while() {
+    let key = Key::new("ann", "ci");
+    let house = House::of(&[&key]);
+    let emptied = std::time::Instant::now();
+    fs::write(house.path("keys"), "").unwrap();
+    house.await_status(Way::Bearer, &key.secret, 401);
+    let after = emptied.elapsed();
+    assert!(after.as_secs() >= 5, "a tool may be between truncating and writing: {after:?}");
+    assert_eq!(house.doorward.metric("doorward_keys"), 0.0);
+    assert_eq!(house.show(Way::As("ann"), "a1").status, 200);
+    house.put(key.line());
+    house.await_status(Way::Bearer, &key.secret, 200);
+}
+
+#[test]
+fn a_change_is_taken_at_once_on_sighup_and_the_uses_go_on_being_counted() {
+    let key = Key::new("ann", "ci");
+    let more = ["--htpasswd-poll", "1h"];
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("htpasswd"), super::people()).unwrap();
+    let path = dir.path().join("keys").display().to_string();
+    fs::write(&path, key.line()).unwrap();
+    let flags = [&FLAGS[2..], &more, &["--keys", &path]].concat();
+    let house = House { doorward: crate::support::doorward::Doorward::start_in(dir, &flags) };
+    assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
+    let other = Key::new("ann", "other");
+    house.put(other.line() + &key.clone().with("name", "renamed").line());
+    assert_challenged(&house.show(Way::Bearer, &other.secret));
+    house.doorward.signal(rustix::process::Signal::HUP);
+    house.await_status(Way::Bearer, &other.secret, 200);
+    assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
+    assert_eq!(house.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", key.id())), 2.0);
+}

@@ -1,0 +1,139 @@
+//! The three ways in which a key is presented: as its owner's password, with the fixed user name, and by
+//! itself; and what is refused beside each.
+
+use super::{House, assert_admitted, assert_challenged};
+use crate::support::client::{Request, basic};
+use crate::support::doorward::Doorward;
+use crate::support::keys::{FIXED, Key, Way, ways};
+use crate::support::users;
+
+#[test]
+fn a_key_is_good_as_its_owners_password_with_the_fixed_name_and_as_a_bearer() {
+    let (anns, bobs) = (Key::new("ann", "ci"), Key::new("bob", "ci"));
+    let house = House::of(&[&anns, &bobs]);
+    for (owner, other, key) in [("ann", "bob", &anns), ("bob", "ann", &bobs)] {
+        for way in ways(owner) {
+            assert_admitted(&house.show(way, &key.secret), owner);
+            assert_challenged(&house.show(way, &format!("{}x", key.secret)));
+        }
+        for wrong in [other, "carl", "nobody", "Token", "tokens", &owner.to_uppercase(), &key.id()] {
+            assert_challenged(&house.show(Way::As(wrong), &key.secret));
+        }
+    }
+    assert_eq!(house.doorward.hashes(), 0.0, "no key is hashed as a password is");
+    assert_eq!(house.doorward.metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"key\""), 18.0);
+    // With a key for a name it can't be read.
+    assert_eq!(
+        house.doorward.metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"malformed\""),
+        2.0
+    );
+}
+
+#[test]
+fn the_owners_password_goes_on_and_is_no_key() {
+    let key = Key::new("ann", "ci");
+    let house = House::of(&[&key]);
+    let answer = house.show(Way::As("ann"), "a1");
+    assert_eq!((answer.status, answer.header("x-auth-by")), (200, Some("htpasswd")), "{answer:?}");
+    assert_challenged(&house.show(Way::As(FIXED), "a1"));
+    assert_challenged(&house.show(Way::Bearer, "a1"));
+    assert_challenged(&house.show(Way::As("ann"), "a2"));
+    assert_admitted(&house.show(Way::As("ann"), &key.secret), "ann");
+}
+
+#[test]
+fn a_bearer_that_is_no_key_is_challenged_and_no_guess() {
+    let key = Key::new("ann", "ci");
+    let house = House::of(&[&key]);
+    let ask = |value: &str| house.doorward.ask(&Request::auth().header("Authorization", value));
+    for value in [
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x",
+        &format!("Bearer x{}", key.secret),
+        &format!("Bearer {} {}", key.secret, key.secret),
+        &format!("Bearer {},{}", key.secret, "x"),
+        &format!("Bearer {}", key.secret.to_uppercase()),
+        &format!("Token {}", key.secret),
+        &key.secret,
+        &basic(format!(":{}", key.secret)),
+        &basic(&key.secret),
+        &basic(format!("ann:{}:", key.secret)),
+        &basic(format!("ann:{} ", key.secret)),
+        &basic(format!("ann: {}", key.secret)),
+    ] {
+        assert_challenged(&ask(value));
+    }
+    for value in ["Bearer", "bearer", "BEARER", "Bearer  "] {
+        assert_admitted(&ask(&format!("{value} {}", key.secret)), "ann");
+    }
+    let twice = Request::auth().basic("ann", &key.secret);
+    assert_challenged(&house.doorward.ask(&Way::Bearer.present(twice, &key.secret)));
+}
+
+#[test]
+fn the_fixed_name_is_a_setting_and_its_own_user_keeps_his_password() {
+    let (anns, tokens) = (Key::new("ann", "ci"), Key::new(FIXED, "ci"));
+    let house = House::with(&crate::support::keys::file(&[&anns]), None, &["--keys-username", "robot"]);
+    assert_admitted(&house.show(Way::As("robot"), &anns.secret), "ann");
+    assert_challenged(&house.show(Way::As(FIXED), &anns.secret));
+
+    let house = House::of(&[&anns, &tokens]);
+    users::put(&house.path("htpasswd"), super::people() + &users::line(FIXED, "t4", users::QUICK));
+    house.await_status(Way::As(FIXED), "t4", 200);
+    assert_admitted(&house.show(Way::As(FIXED), &tokens.secret), FIXED);
+    assert_admitted(&house.show(Way::As(FIXED), &anns.secret), "ann");
+    assert_challenged(&house.show(Way::As("ann"), &tokens.secret));
+}
+
+#[test]
+fn without_the_setting_a_key_is_an_ordinary_password() {
+    let key = Key::new("ann", "ci");
+    let lines = users::line("ann", &key.secret, users::QUICK) + &users::line("bob", "b2", users::QUICK);
+    let doorward = Doorward::start(&lines, &super::FLAGS);
+    let ask = |way: Way<'_>, secret: &str| doorward.ask(&way.present(Request::auth(), secret));
+    let answer = ask(Way::As("ann"), &key.secret);
+    assert_eq!((answer.status, answer.header("x-auth-by")), (200, Some("htpasswd")), "{answer:?}");
+    for way in [Way::Bearer, Way::As("bob"), Way::As(FIXED)] {
+        assert_challenged(&ask(way, &key.secret));
+    }
+    assert_eq!(doorward.hashes(), 3.0, "all but the bearer were hashed");
+    assert_eq!(doorward.admin(&Request::get("/keys")).status, 404);
+    // Where there are keys, even the password that was hashed so is none any more.
+    let house = House::with("", None, &[]);
+    users::put(&house.path("htpasswd"), &lines);
+    house.await_status(Way::As("ann"), "a1", 401);
+    assert_challenged(&house.show(Way::As("ann"), &key.secret));
+    assert_eq!(house.show(Way::As("bob"), "b2").status, 200);
+}
+
+#[test]
+fn each_use_is_counted_by_its_key_and_a_refusal_is_none() {
+    let keys = ["ci", "laptop", "unused"].map(|name| Key::new("ann", name));
+    let house = House::of(&keys.each_ref());
+    for (key, count) in keys.iter().zip([3, 1, 0]) {
+        (0..count).for_each(|_| assert_admitted(&house.show(Way::Bearer, &key.secret), "ann"));
+        assert_challenged(&house.show(Way::As("bob"), &key.secret));
+    }
+    let answer = house.doorward.admin(&Request::get("/keys"));
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let told: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    let mut told: Vec<String> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["uses"]))
+        .collect();
+    told.sort();
+    assert_eq!(told, ["\"ann\" \"ci\" 3", "\"ann\" \"laptop\" 1"]);
+    let uses = |key: &Key| house.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", key.id()));
+    assert_eq!(keys.each_ref().map(uses), [3.0, 1.0, 0.0]);
+    assert_eq!(house.doorward.metric("doorward_keys"), 3.0);
+    let public = house.doorward.ask(&Request::get("/keys"));
+    assert_ne!(public.status, 200, "{public:?}");
+    for text in [answer.text(), house.doorward.log(), house.doorward.admin(&Request::get("/metrics")).text()]
+    {
+        keys.iter().for_each(|key| assert!(!text.contains(&key.secret[15..]), "a secret is told: {text}"));
+    }
+}
