@@ -115,7 +115,7 @@ pub struct Metrics {
     pub keys_reload_failures: Counter,
     /// 1 while the file of keys can't be used and the last good one is in force.
     pub keys_stale: Gauge,
-    /// How often each key was good; the most used ones only.
+    /// How often each key was good; of those that were used last.
     pub key_uses: Family<KeyLabel, Gauge>,
     /// When each was good last, in seconds since 1970.
     pub key_last_use: Family<KeyLabel, Gauge>,

@@ -16,8 +16,6 @@ pub mod template;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use reqwest::Client;
 use tokio::task::JoinSet;
 
@@ -67,7 +65,6 @@ pub struct Service {
     queue: Queue<Arc<Credentials>>,
     circuit: Circuit,
     clock: Clock,
-    calls: Family<OutcomeLabel, Counter>,
     metrics: Arc<Metrics>,
 }
 
@@ -89,7 +86,6 @@ impl Service {
         Ok(Self {
             circuit: Circuit::new(Arc::clone(&spec.name), clock.clone(), up),
             queue: Queue::new(spec.limits, figures),
-            calls: metrics.http_calls.clone(),
             client,
             clock,
             metrics,
@@ -203,7 +199,7 @@ impl Service {
 
     fn count(&self, result: &'static str) {
         let label = OutcomeLabel { authenticator: self.spec.name.to_string(), result };
-        self.calls.get_or_create(&label).inc();
+        self.metrics.http_calls.get_or_create(&label).inc();
     }
 
     fn trouble(&self, fault: &Fault) -> Trouble {

@@ -169,6 +169,10 @@ fn keep(
     now: Moment,
 ) {
     if flight.flushed.load(Ordering::SeqCst) {
+        // The flush may have been another user's, and a "no" ends what was accepted in any case.
+        if !matches!(outcome, Outcome::Accepted(_)) {
+            cache.forget(&asked.key);
+        }
         return;
     }
     cache.put(asked, outcome, trust, now);
@@ -187,3 +191,7 @@ pub async fn land(mut end: watch::Receiver<Option<End>>, wait: Duration) -> Opti
         End::Dropped => None,
     }
 }
+
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;
