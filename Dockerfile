@@ -2,6 +2,7 @@
 # read-only.
 #
 #     docker build -t doorward .
+#     docker build --build-arg FEATURES=ecr -t doorward-ecr .       with ECR's tokens
 #     docker buildx build --platform linux/amd64,linux/arm64 -t doorward .
 #
 # The second needs a builder that can run both (`docker run --privileged tonistiigi/binfmt --install arm64`): each
@@ -10,6 +11,8 @@
 # As the newest that the tests are run with; Cargo.toml says which is the oldest.
 ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
+# Cargo's, of doorward: ecr.
+ARG FEATURES=
 WORKDIR /src
 
 # Static, with Debian's C library rather than musl: 0.9 MB more, and 2.4 rather than 2.6 us of user time for a cached
@@ -25,13 +28,13 @@ RUN set -eu; \
     touch src/lib.rs tests/it/main.rs benches/handlers.rs benches/storm/main.rs; \
     echo 'fn main() {}' >src/main.rs; \
     target=$(rustc -vV | sed -n 's/^host: //p'); \
-    cargo build --locked --release --target "$target"; \
+    cargo build --locked --release --features "$FEATURES" --target "$target"; \
     cargo clean --locked --release --target "$target" --package doorward
 
 COPY src src
 RUN set -eu; \
     target=$(rustc -vV | sed -n 's/^host: //p'); \
-    cargo build --locked --release --bin doorward --target "$target"; \
+    cargo build --locked --release --features "$FEATURES" --bin doorward --target "$target"; \
     mkdir -p /image/etc/doorward /image/etc/ssl/certs /image/run/doorward /image/licenses; \
     cp "target/$target/release/doorward" /image/doorward; \
     # For whatever doorward will ask over https.

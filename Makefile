@@ -25,7 +25,7 @@ run:
 test:
 	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2 \
 	  systemd-socket-activate busybox
-	@$(CARGO) test --lib --bins --tests
+	@$(CARGO) test --all-features --lib --bins --tests
 
 image-test:
 	@tests/image/run $(SECTIONS)
@@ -33,14 +33,15 @@ image-test:
 lint:
 	@tests/need cc cargo-deny
 	@$(CARGO) fmt --check
-	@$(CARGO) clippy --all-targets -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	@$(CARGO) clippy --all-targets --all-features -- -D warnings
+	@$(CARGO) clippy -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --all-features --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 
-BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh outage.sh memory.sh keys.sh keys_many.sh key_times.py
+BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh ecr.sh outage.sh memory.sh keys.sh keys_many.sh key_times.py
 
 bench:
-	@tests/need cc nginx docker-registry skopeo htpasswd curl wrk valgrind python3
+	@tests/need cc nginx docker-registry skopeo htpasswd curl wrk valgrind python3 python3-ensurepip openssl
 	@$(CARGO) build --release
 	@$(CARGO) bench --bench storm
 	@for bench in $(BENCHES); do echo; echo "== $$bench"; "benches/$$bench" || exit 1; done

@@ -7,7 +7,8 @@ pub mod health;
 mod key;
 mod probe;
 pub mod serve;
-pub mod user;
+pub mod upstreams;
+mod user;
 
 use std::ffi::OsString;
 use std::io::Write;

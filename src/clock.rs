@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The date at which a manual clock begins: 2023-11-14T22:13:20Z.
 pub const MANUAL_START: u64 = 1_700_000_000;
@@ -40,14 +42,15 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System(Instant),
+    System(Duration),
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
-    /// The machine's monotonic clock: a change of the date does not move it.
+    /// The machine's clock since it was started: a change of the date does not move it, and the time that
+    /// the machine slept counts, in which what was trusted went on getting older.
     pub fn system() -> Self {
-        Self(Source::System(Instant::now()))
+        Self(Source::System(since_boot()))
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
@@ -58,7 +61,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System(start) => Moment::default().plus(start.elapsed()),
+            Source::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
             Source::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
         }
     }
@@ -84,4 +87,10 @@ impl Clock {
             millis.store(now.plus(span).as_millis(), Ordering::SeqCst);
         }
     }
+}
+
+/// clock_gettime(2), CLOCK_BOOTTIME. Both parts are never negative.
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

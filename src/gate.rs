@@ -12,6 +12,7 @@
 //! 4. [`cache`]: an answer at hand ends it here.
 //! 5. [`flight`] and [`crate::authn::chain`]: the check, one for all who ask the same.
 //! 6. [`policy`]: what this identity may do. Judged on every request.
+//! 7. [`onward`]: with which credentials the request goes on, where the settings give it some.
 //!
 //! A request that is the same as one before takes the short way of the worker's [`memo`] to the
 //! answer in step 4; the throttle and the policy are asked all the same.
@@ -29,6 +30,7 @@ pub mod flight;
 mod identify;
 pub mod key;
 pub mod memo;
+pub mod onward;
 pub mod policy;
 pub mod subrequest;
 pub mod throttle;
@@ -54,6 +56,7 @@ use crate::authn::keys::file::KeyFile;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::network::Prefixes;
+use crate::upstream::Upstreams;
 
 /// What a client that finds the queue full is told to wait: about what a full share takes.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
@@ -64,6 +67,8 @@ pub struct Parts {
     pub authenticators: Authenticators,
     /// What each may do.
     pub policy: Arc<Policy>,
+    /// With which credentials requests go on, where any are set.
+    pub upstreams: Option<Arc<Upstreams>>,
     /// How much of the answers is kept.
     pub cache: cache::Limits,
     /// How many failures are borne.
@@ -88,6 +93,7 @@ pub struct Gate {
     cache: Arc<AnswerCache>,
     flights: Flights,
     policy: Arc<Policy>,
+    upstreams: Option<Arc<Upstreams>>,
     prefixes: Prefixes,
     wait: Duration,
     clock: Clock,
@@ -111,6 +117,7 @@ impl Gate {
             )),
             cache,
             policy: parts.policy,
+            upstreams: parts.upstreams,
             prefixes: parts.prefixes,
             wait: parts.wait,
             clock: parts.clock,
@@ -145,7 +152,7 @@ impl Gate {
     /// What this identity may do.
     pub fn admit(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(Some(identity), request) {
-            Ok(grant) => Verdict::Allow(grant),
+            Ok(grant) => self.send_on(grant, request),
             Err(denied) => Verdict::Forbid(denied),
         }
     }
@@ -154,7 +161,7 @@ impl Gate {
     /// challenged; wrong credentials never come here.
     fn admit_anyone(&self, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(None, request) {
-            Ok(grant) => Verdict::Allow(grant),
+            Ok(grant) => self.send_on(grant, request),
             Err(Denied::Incomplete) => Verdict::Forbid(Denied::Incomplete),
             Err(_) => Verdict::Challenge(Refusal::Missing),
         }
@@ -176,6 +183,9 @@ impl Gate {
     /// Brings the gauges up to date, for somebody who is about to read them.
     pub fn measure(&self) {
         self.cache.measure(&self.metrics);
+        if let Some(upstreams) = &self.upstreams {
+            upstreams.measure();
+        }
         if let Some(keys) = self.authenticators.keys() {
             keys.measure(&self.metrics);
         }

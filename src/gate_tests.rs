@@ -50,6 +50,7 @@ fn house_with(keys: Option<Arc<crate::authn::keys::Keys>>) -> House {
     let gate = Arc::new(Gate::new(Parts {
         authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)).with_keys(keys),
         policy: Arc::default(),
+        upstreams: None,
         cache: cache::Limits {
             accepted_max: 100,
             accepted_idle: 10 * minute,

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod peer;
 pub mod probe;
 pub mod refusals;
+pub mod refused;
 pub mod reply;
 pub mod service;
 pub mod subrequest;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::gate::Gate;
 use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
+use peer::Entitlement;
 use probe::Readiness;
 use refusals::RefusalLog;
 use reply::{Challenge, FactHeaders};
@@ -32,6 +34,9 @@ pub struct Front {
     pub facts: FactHeaders,
     /// Where refusals are logged.
     pub refusals: RefusalLog,
+    /// Where it is logged that an upstream refused its credentials: apart, so that a flood of wrong passwords
+    /// does not hide it.
+    pub refused: RefusalLog,
     /// What `/readyz` says.
     pub readiness: Arc<Readiness>,
     /// The figures.
@@ -44,9 +49,10 @@ pub struct Front {
     pub header_bytes: usize,
     /// Whether allowed requests are logged.
     pub log_allowed: bool,
-    /// Whether there is a policy, which has to know what the client asks for. It may change, but not
-    /// come and go.
-    pub has_policy: bool,
+    /// Whether the answer depends on what the client asks for: there is a policy, or a choice of upstreams.
+    pub reads_request: bool,
+    /// Who may have the upstream's credentials, where there are any.
+    pub entitlement: Option<Entitlement>,
 }
 
 impl Front {
@@ -61,6 +67,7 @@ fn public_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/livez").to(probe::livez))
         .service(web::resource("/readyz").to(probe::readyz))
+        .service(web::resource("/refused").to(refused::refused))
         .default_service(web::to(reply::not_found));
 }
 

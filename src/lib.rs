@@ -28,6 +28,9 @@ pub mod watch;
 pub mod authn;
 pub mod gate;
 
+// What the protected service is shown instead.
+pub mod upstream;
+
 // The two sides to the outside.
 pub mod cli;
 pub mod http;

@@ -50,6 +50,22 @@ pub struct KeyLabel {
     pub id: String,
 }
 
+/// The label of figures that each upstream has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabel {
+    /// Its name, of the settings.
+    pub upstream: String,
+}
+
+/// The label of [`Metrics::upstream_fetches`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FetchLabel {
+    /// Its name, of the settings.
+    pub upstream: String,
+    /// `fetched` or `failed`.
+    pub result: &'static str,
+}
+
 /// The counters and gauges. Cloning one of them shares it.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -125,12 +141,20 @@ pub struct Metrics {
     pub policy_reload_failures: Counter,
     /// How many of the two are in force as they were last good.
     pub policy_stale: Gauge,
+    /// How old the token is that an upstream is shown, in seconds.
+    pub upstream_token_age: Family<UpstreamLabel, Gauge>,
+    /// For how long it is good still, in seconds; 0 where it is not.
+    pub upstream_token_life: Family<UpstreamLabel, Gauge>,
+    /// Tokens that were asked for.
+    pub upstream_fetches: Family<FetchLabel, Counter>,
+    /// Requests whose credentials an upstream refused.
+    pub upstream_refused: Family<UpstreamLabel, Counter>,
     /// Refusals that were not logged, to spare the disk.
     pub log_suppressed: Counter,
 }
 
 /// Every verdict with its reasons, so that a rate can be told from the first one on.
-const VERDICTS: [(&str, &str); 11] = [
+const VERDICTS: [(&str, &str); 12] = [
     ("allow", ""),
     ("challenge", "missing"),
     ("challenge", "malformed"),
@@ -142,6 +166,7 @@ const VERDICTS: [(&str, &str); 11] = [
     ("limited", "throttled"),
     ("limited", "busy"),
     ("unavailable", "unavailable"),
+    ("unavailable", "upstream"),
 ];
 
 impl Metrics {
@@ -209,6 +234,14 @@ impl Metrics {
             "Policy and group files not in force as they are",
             self.policy_stale.clone(),
         );
+        r.register("upstream_token_age_seconds", "Age of a token", self.upstream_token_age.clone());
+        r.register(
+            "upstream_token_life_seconds",
+            "For how long it is good",
+            self.upstream_token_life.clone(),
+        );
+        r.register("upstream_fetches", "Tokens asked for", self.upstream_fetches.clone());
+        r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
         r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;

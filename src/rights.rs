@@ -1,8 +1,9 @@
-//! The language of rights, which the policy and the scopes of keys share: actions, patterns, and what
-//! they are on.
+//! The language of rights, which the policy, the scopes of keys and the upstreams share: actions, patterns,
+//! hosts, and what they are on.
 
 mod actions;
 pub mod glob;
+pub mod host;
 mod on;
 pub mod read;
 pub mod scope;

@@ -5,6 +5,9 @@ pub mod house;
 pub mod inherited;
 pub mod listen;
 pub mod signals;
+#[cfg(feature = "ecr")]
+mod tokens;
+pub mod upstreams;
 
 use std::io;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ use crate::http::service::{Kind, service};
 use crate::http::{Front, peer};
 use crate::metrics::Metrics;
 use crate::settings::{Listen, Settings};
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::{Account, aws::Aws, lease::Lease};
 use crate::watch;
 
 /// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
@@ -86,9 +91,11 @@ impl Server {
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
     /// SIGHUP has the htpasswd file looked at.
     pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
-        let House { front, readiness, pool, services, reloaders, clock } = self.house;
+        let House { front, readiness, pool, services, reloaders, clock, .. } = self.house;
         let hashes = self.settings.htpasswd.is_some();
         let hashers = spawn_hashers(&pool, if hashes { self.settings.hash_threads } else { 0 })?;
+        #[cfg(feature = "ecr")]
+        let fetchers = fetch_tokens(self.house.leases).await?;
         let callers = services.iter().map(spawn_caller).collect::<io::Result<Vec<_>>>()?;
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
@@ -136,6 +143,8 @@ impl Server {
         pool.close();
         // Nobody waits for a call any more.
         drop(callers);
+        #[cfg(feature = "ecr")]
+        drop(fetchers);
         drop(look);
         for hasher in hashers {
             // The check that it is at takes a second at most; its thread has nothing to say.
@@ -199,6 +208,21 @@ fn http_server(
         };
     }
     Ok(server.run())
+}
+
+/// Has tokens fetched, and waits a moment for the first ones.
+#[cfg(feature = "ecr")]
+async fn fetch_tokens(
+    sources: Vec<(Account, Arc<Lease>)>,
+) -> Result<Option<oneshot::Sender<()>>, StartError> {
+    let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
+    let of = |(account, lease): (Account, Arc<Lease>)| match Aws::new(account) {
+        Ok(aws) => Ok((aws, lease)),
+        Err(fault) => Err(StartError::Token(Arc::clone(lease.name()), fault)),
+    };
+    let fetchers = tokens::spawn(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
+    tokens::first(&leases).await;
+    Ok(fetchers)
 }
 
 /// A thread for the calls of a service. It ends, and the calls with it, when what is returned is dropped.

@@ -14,6 +14,8 @@ pub mod layers;
 pub mod names;
 pub mod setting;
 pub mod table;
+mod tables;
+pub mod upstream;
 pub mod value;
 
 use std::fmt::{self, Write as _};
@@ -24,6 +26,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::authenticator::Authenticator;
+use self::upstream::Upstream;
 use crate::authn::hash::Allowed;
 use crate::authn::queue;
 use crate::gate::{cache, throttle};
@@ -84,6 +87,8 @@ pub struct Settings {
     pub keys_username: String,
     pub keys_owners: KeyOwners,
     pub keys_max_bytes: u64,
+    pub upstreams: Vec<Upstream>,
+    pub upstream_secret_file: Option<PathBuf>,
     pub proxy_read_timeout: Duration,
     pub policy: Option<PathBuf>,
     pub groups: Option<PathBuf>,
@@ -127,6 +132,8 @@ impl Default for Settings {
             keys_username: String::new(),
             keys_owners: KeyOwners::default(),
             keys_max_bytes: 0,
+            upstreams: Vec::new(),
+            upstream_secret_file: None,
             proxy_read_timeout: none,
             policy: None,
             groups: None,
@@ -246,6 +253,13 @@ impl Settings {
                 "{address} can be reached from other machines: set admin.peers to those that may read the metrics and flush the cache"
             );
             fault("admin.listen", what);
+        }
+        let gives = self.upstreams.iter().any(Upstream::has_credentials);
+        if let Some(address) = beyond(&self.listen).filter(|_| gives && self.upstream_secret_file.is_none()) {
+            let what = format!(
+                "{address} can be reached from other machines, and there are credentials of an [[upstream]] to be had: set upstream_secret_file, and nginx's NGX_DOORWARD_SECRET_FILE to the same content, so that nobody else gets them"
+            );
+            fault("listen", what);
         }
         if deaf {
             fault("listen", "there is nothing to listen on; leave it out for 127.0.0.1:8000".into());

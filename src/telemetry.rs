@@ -16,9 +16,10 @@ use crate::settings::LogFormat;
 /// unless it is a warning.
 const QUIET: [&str; 5] = ["actix_server", "mio", "hyper_util", "reqwest", "rustls"];
 
-/// actix-http writes a line for each request that it can't parse, and a client can send as many of
-/// those as it likes.
-const SILENT: &str = "actix_http";
+/// actix-http writes a line for each request that it can't parse, and a client can send as many of those as it
+/// likes. The AWS crates (all whose names begin so) name the key that they use, and aws-config writes a
+/// container's token that is malformed; what went wrong there is told by our own faults.
+const SILENT: [&str; 2] = ["actix_http", "aws_"];
 
 /// Lines that may wait to be written.
 const LINES_WAITING: usize = 1024;
@@ -29,7 +30,8 @@ pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
     let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
     let quiet = QUIET.map(|target| (target, level.min(LevelFilter::WARN)));
-    let filter = Targets::new().with_default(level).with_targets(quiet).with_target(SILENT, LevelFilter::OFF);
+    let silent = SILENT.map(|target| (target, LevelFilter::OFF));
+    let filter = Targets::new().with_default(level).with_targets(quiet).with_targets(silent);
     let layer =
         fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(writer);
     let layer = match format {

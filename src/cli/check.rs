@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{complain, expect, explain, probe, say};
+use super::{complain, expect, explain, probe, say, upstreams};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{FileFault, usable};
@@ -20,6 +20,9 @@ use crate::watch::Source;
 /// ever after if that is not refused).
 const ANYONE: &str = "a grant to anyone is for curl, skopeo --no-creds and browsers; docker and podman ask /v2/ first, are challenged there, and give up without a log-in. For anonymous docker pulls the registry's token protocol is needed";
 
+/// What a grant to anyone is where an upstream wants credentials.
+const NOBODY_GOES_ON: &str = "who has shown no credentials is challenged where an [[upstream]] has some, whatever a grant to anyone permits, unless it says anyone = true";
+
 /// From which difference of bcrypt costs on `check` speaks of it: eight times the work.
 const SPREAD: u8 = 3;
 
@@ -32,8 +35,9 @@ pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool, wh
     let users = if settings.htpasswd.is_some() || nobody { users(settings) } else { true };
     let services = probe::run(settings, ask && whole);
     let keys = keys(settings);
+    let upstreams = upstreams::run(settings, ask && whole);
     let policy = policy(settings, expectations);
-    if users && services && keys && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if users && services && keys && upstreams && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
@@ -58,6 +62,11 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
                 path.display(),
                 shown(group)
             ));
+        }
+        if rules.grants_to_anyone()
+            && settings.upstreams.iter().any(|one| one.has_credentials() && !one.anyone)
+        {
+            say(&format!("{}: note: {NOBODY_GOES_ON}", path.display()));
         }
         if rules.grants_to_anyone() && *rules.registries() != Registries::All(false) {
             say(&format!("{}: note: {ANYONE}", path.display()));

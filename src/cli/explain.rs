@@ -160,8 +160,12 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
     let explanation = explain(&policy, &asker, &asking);
     let mut told = Told::of(explanation.as_ref(), &asker, settings.policy.as_deref());
     told.note = note(settings, &asker);
+    if told.verdict == "allow" {
+        told.upstream = super::upstreams::explain(settings, &asking, asker.user != NOBODY);
+    }
     if let Some(fault) = no_key {
         (told.verdict, told.why, told.note) = ("challenge", fault, None);
+        told.upstream = None;
         told.rules.clear();
     }
     if !matches.get_flag("json") {
@@ -184,6 +188,8 @@ pub(super) struct Told {
     pub(super) why: String,
     /// What the backend is asked for instead.
     pub(super) upstream_uri: Option<String>,
+    /// With which credentials it would go on.
+    pub(super) upstream: Option<String>,
     /// That he could not log in to begin with.
     pub(super) note: Option<String>,
 }
@@ -219,7 +225,15 @@ impl Told {
         let Some(explanation) = explanation else {
             let verdict = if nobody { refusal } else { "allow" };
             let why = "there is no policy: every user may do everything, and nobody else anything".to_owned();
-            return Self { verdict, needs: None, rules: Vec::new(), why, upstream_uri: None, note: None };
+            return Self {
+                verdict,
+                needs: None,
+                rules: Vec::new(),
+                why,
+                upstream_uri: None,
+                upstream: None,
+                note: None,
+            };
         };
         let file = path.map(|path| path.display().to_string()).unwrap_or_default();
         let place = |line: usize| format!("{file}:{line}");
@@ -229,6 +243,7 @@ impl Told {
             rules: explanation.lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
             why: String::new(),
             upstream_uri: None,
+            upstream: None,
             note: None,
         };
         match &explanation.judgement {
@@ -269,6 +284,7 @@ impl Told {
         line("rule: ", &Some(self.rules.join(", ")).filter(|rules| !rules.is_empty()));
         line("why:  ", &Some(self.why.clone()));
         line("asked of the backend:", &self.upstream_uri);
+        line("goes on with:", &self.upstream);
         line("note: ", &self.note);
         lines
     }

@@ -34,6 +34,7 @@ use super::verdict::Denied;
 use crate::authn::Identity;
 use crate::gate::credentials::Header;
 use crate::identity::Membership;
+use crate::upstream::authorization::Authorization;
 
 /// The proof that the policy permits a request, and whose it is.
 #[derive(Clone, Debug)]
@@ -42,6 +43,7 @@ pub struct Grant {
     groups: Box<[u8]>,
     uri: Option<String>,
     stale: bool,
+    upstream: Option<Authorization>,
 }
 
 impl Grant {
@@ -64,6 +66,23 @@ impl Grant {
     #[must_use]
     pub fn stale(self, stale: bool) -> Self {
         Self { stale, ..self }
+    }
+
+    /// The same, with what the upstream is shown.
+    #[must_use]
+    pub(super) fn with(self, upstream: Authorization) -> Self {
+        Self { upstream: Some(upstream), ..self }
+    }
+
+    /// The same, of which the backend is asked for another URI.
+    #[must_use]
+    pub(super) fn for_uri(self, uri: String) -> Self {
+        Self { uri: Some(uri), ..self }
+    }
+
+    /// What the upstream is shown in place of the client's own; `None` where the settings say nothing of it.
+    pub fn upstream(&self) -> Option<&Authorization> {
+        self.upstream.as_ref()
     }
 
     /// What the backend must be asked for instead, where that is not what the client asked for.
@@ -135,7 +154,7 @@ impl Policy {
             }
         };
         let groups = joined(sources);
-        Ok(Grant { identity, groups, uri, stale: false })
+        Ok(Grant { identity, groups, uri, stale: false, upstream: None })
     }
 }
 
@@ -151,8 +170,8 @@ fn joined(sources: [Option<&Membership>; 2]) -> Box<[u8]> {
     }
 }
 
-/// What the proxy said of the request. With a policy, all of it has to be there, once.
-fn asking<'r>(request: &Subrequest<'r>) -> Result<Asking<'r>, Denied> {
+/// What the proxy said of the request. Where something depends on it, all of it has to be there, once.
+pub(super) fn asking<'r>(request: &Subrequest<'r>) -> Result<Asking<'r>, Denied> {
     let text = |header: Header<'r>| match header {
         Header::Once(bytes) => std::str::from_utf8(bytes).map_err(|_| Denied::Incomplete),
         Header::Absent | Header::Unclear => Err(Denied::Incomplete),

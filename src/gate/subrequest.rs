@@ -24,6 +24,8 @@ pub struct Subrequest<'a> {
     pub content_type: Header<'a>,
     /// Whether the proxy asks the backend for what `X-Upstream-URI` says.
     pub rewrites: bool,
+    /// Whether the peer may have the upstream's credentials.
+    pub is_entitled: bool,
 }
 
 impl Subrequest<'_> {

@@ -8,6 +8,10 @@ use super::policy::rules::Refused;
 use crate::authn::keys::KeyFault;
 use crate::authn::{Identity, Trouble};
 use crate::rights::Actions;
+use crate::upstream::Missing;
+
+/// Why a peer that may ask does not get the upstream's credentials.
+const UNENTITLED: &str = "the upstream's credentials go over a unix socket or loopback, or to who shows the secret of upstream_secret_file in X-Auth-Proxy-Secret";
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub enum Verdict {
     Limited(Limited),
     /// Nobody could be asked.
     Unavailable(Trouble),
+    /// It is permitted, and there are no credentials with which it could go on.
+    NoCredentials(Missing),
 }
 
 /// Why a client is challenged. It is never told which of these it was.
@@ -48,12 +54,18 @@ pub enum Denied {
     Incomplete,
     /// The peer is not one that may ask.
     Untrusted,
+    /// The peer may ask, and may not have the upstream's credentials.
+    Unentitled,
 }
 
 impl Denied {
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
     fn detail(&self) -> String {
-        let Self::NotPermitted(refused) = self else { return String::new() };
+        let refused = match self {
+            Self::NotPermitted(refused) => refused,
+            Self::Unentitled => return UNENTITLED.to_owned(),
+            Self::Incomplete | Self::Untrusted => return String::new(),
+        };
         let what = match refused.unreadable {
             Some(why) => why.to_owned(),
             None if refused.for_want_of_scope => {
@@ -95,6 +107,7 @@ impl Verdict {
         match self {
             Self::Forbid(denied) => denied.detail(),
             Self::Unavailable(trouble) => trouble.to_string(),
+            Self::NoCredentials(missing) => missing.to_string(),
             Self::Challenge(Refusal::Key(fault)) => fault.to_string(),
             Self::Allow(grant) => grant.identity().and_then(Identity::key_of_whom).unwrap_or_default(),
             Self::Challenge(_) | Self::Limited(_) => String::new(),
@@ -108,7 +121,7 @@ impl Verdict {
             Self::Challenge(_) => "challenge",
             Self::Forbid(_) => "forbid",
             Self::Limited(_) => "limited",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::NoCredentials(_) => "unavailable",
         }
     }
 
@@ -123,10 +136,11 @@ impl Verdict {
             Self::Challenge(Refusal::Key(_)) => "key",
             Self::Forbid(Denied::NotPermitted(_)) => "denied",
             Self::Forbid(Denied::Incomplete) => "incomplete",
-            Self::Forbid(Denied::Untrusted) => "untrusted",
+            Self::Forbid(Denied::Untrusted | Denied::Unentitled) => "untrusted",
             Self::Limited(Limited::Throttled(_)) => "throttled",
             Self::Limited(Limited::Busy(_)) => "busy",
             Self::Unavailable(_) => "unavailable",
+            Self::NoCredentials(_) => "upstream",
         }
     }
 }

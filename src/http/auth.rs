@@ -24,7 +24,7 @@ pub(super) enum Answer {
 
 /// Answers one subrequest as far as that can be done without waiting.
 pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
-    let subrequest = read(front, &request, front.has_policy);
+    let subrequest = read(front, &request, front.reads_request);
     let verdict = match subrequest.map(|subrequest| front.gate.open(&subrequest, memo)) {
         Ok(Opened::Checking(check)) => return Answer::Later(check, request),
         Ok(Opened::Settled(verdict)) => verdict,
@@ -39,14 +39,14 @@ pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
 
 /// Waits for a check, and answers.
 pub(super) async fn wait(front: Arc<Front>, check: Box<Check>, request: Request) -> Response<BoxBody> {
-    let verdict = match read(&front, &request, front.has_policy) {
+    let verdict = match read(&front, &request, front.reads_request) {
         Ok(subrequest) => check.verdict(&subrequest).await,
         Err(denied) => Verdict::Forbid(denied),
     };
     close(&front, &request, &verdict)
 }
 
-fn read<'r>(front: &Front, request: &'r Request, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
+fn read<'r>(front: &'r Front, request: &'r Request, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
     Headers::of(front, request).subrequest(request.conn_data::<Peer>(), for_policy)
 }
 

@@ -3,13 +3,19 @@
 //! What nginx says of a request is believed, so it matters that it is nginx who says it. A unix
 //! socket is guarded by its mode; over TCP only the listed peers are trusted. What can't be told
 //! is not trusted.
+//!
+//! Who may have the upstream's credentials is a narrower question: whoever may ask could else take them home.
 
 use std::any::Any;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::{TcpStream, UnixStream};
 use ipnet::IpNet;
+
+use crate::gate::credentials::Header;
+use crate::upstream::file::Kept;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -28,5 +34,29 @@ pub fn note(trusted: &[IpNet], connection: &dyn Any, notes: &mut Extensions) {
         let address = peer.ip().to_canonical();
         let trusted = trusted.iter().any(|network| network.contains(&address));
         notes.insert(Peer { address: Some(address), trusted });
+    }
+}
+
+/// Who may have the upstream's credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Entitlement(Option<Arc<Kept>>);
+
+impl Entitlement {
+    /// Who shows this secret, where there is one; over TCP nobody else then. Without one, loopback.
+    pub fn new(secret: Option<Arc<Kept>>) -> Self {
+        Self(secret)
+    }
+
+    /// Whether `peer` may have them, which has shown `secret`.
+    pub(super) fn is_given(&self, peer: &Peer, secret: Header<'_>) -> bool {
+        match (peer.address, &self.0) {
+            // Its mode guards it.
+            (None, _) => peer.trusted,
+            (Some(address), None) => peer.trusted && address.is_loopback(),
+            (Some(_), Some(kept)) => match secret {
+                Header::Once(shown) => peer.trusted && kept.is_shown(shown),
+                Header::Absent | Header::Unclear => false,
+            },
+        }
     }
 }

@@ -6,11 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::peer::Peer;
 use super::reply;
 use crate::authn::http::Service;
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::lease::{Lease, Standing};
 use crate::watch::Freshness;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What is told of upstream tokens: of one that was never had, of one that is not renewed, of the others.
+#[derive(Default)]
+struct Tokens {
+    never: Option<String>,
+    degraded: Option<String>,
+    well: String,
+}
 
 /// Whether requests should be sent here.
 pub struct Readiness {
@@ -18,6 +29,8 @@ pub struct Readiness {
     /// Of each file that is reloaded.
     files: Vec<Arc<Freshness>>,
     services: Vec<Arc<Service>>,
+    #[cfg(feature = "ecr")]
+    leases: Vec<Arc<Lease>>,
 }
 
 impl fmt::Debug for Readiness {
@@ -29,7 +42,20 @@ impl fmt::Debug for Readiness {
 impl Readiness {
     /// Ready: there is no listener before the first load.
     pub fn new(files: Vec<Arc<Freshness>>, services: Vec<Arc<Service>>) -> Self {
-        Self { draining: AtomicBool::new(false), files, services }
+        Self {
+            draining: AtomicBool::new(false),
+            files,
+            services,
+            #[cfg(feature = "ecr")]
+            leases: Vec::new(),
+        }
+    }
+
+    /// The same, with tokens that have to be had.
+    #[cfg(feature = "ecr")]
+    #[must_use]
+    pub fn with_leases(self, leases: Vec<Arc<Lease>>) -> Self {
+        Self { leases, ..self }
     }
 
     /// What is not as it should be, though requests can be answered.
@@ -38,6 +64,24 @@ impl Readiness {
         let down = || self.services.iter().find(|service| service.is_down());
         file.map(|why| format!("{why}; the last good one is in force"))
             .or_else(|| down().map(|service| format!("authenticator {} is down", service.name())))
+    }
+
+    #[cfg(feature = "ecr")]
+    fn tokens(&self) -> Tokens {
+        let mut tokens = Tokens::default();
+        for lease in &self.leases {
+            match lease.standing() {
+                Standing::Never(why) => drop(tokens.never.get_or_insert(why)),
+                Standing::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
+                Standing::Well(how) => tokens.well.push_str(&format!("{how}\n")),
+            }
+        }
+        tokens
+    }
+
+    #[cfg(not(feature = "ecr"))]
+    fn tokens(&self) -> Tokens {
+        Tokens::default()
     }
 
     /// From now on, 503.
@@ -51,9 +95,9 @@ pub(super) async fn livez() -> HttpResponse {
     reply::text(true, PLAIN, "alive\n".into())
 }
 
-/// 503 while draining, else 200; "degraded" in the body where the last good file is in force, or an
-/// authenticator was down when it was last asked. A 503 for that would take every replica out at the same
-/// time.
+/// 503 while draining, and before the first token where one is needed; else 200, with "degraded" in the body
+/// where the last good file is in force, an authenticator was down when it was last asked, or a token is not
+/// renewed: a 503 for that would take every replica out at the same time. Why it is so is told to who may ask.
 pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
         return reply::fault(reply::Fault::NotConfigured);
@@ -61,8 +105,16 @@ pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     if readiness.draining.load(Ordering::Acquire) {
         return reply::text(false, PLAIN, "draining\n".into());
     }
-    match readiness.degraded() {
-        None => reply::text(true, PLAIN, "ready\n".into()),
-        Some(why) => reply::text(true, PLAIN, format!("ready, degraded: {why}\n")),
+    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
+    let because = |why: String| if trusted { format!(": {why}") } else { String::new() };
+    let tokens = readiness.tokens();
+    if let Some(why) = tokens.never {
+        return reply::text(false, PLAIN, format!("not ready{}\n", because(why)));
     }
+    let told = match readiness.degraded().or(tokens.degraded) {
+        None => "ready\n".to_owned(),
+        Some(why) => format!("ready, degraded{}\n", because(why)),
+    };
+    let well = if trusted { &tokens.well[..] } else { "" };
+    reply::text(true, PLAIN, told + well)
 }

@@ -54,7 +54,7 @@ impl RefusalLog {
 
     /// Takes a line out of the bucket: how many were suppressed since the last one, or `None` if
     /// this one is.
-    fn take(&self) -> Option<u64> {
+    pub(super) fn take(&self) -> Option<u64> {
         let now = self.clock.now();
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = now.since(bucket.filled).as_secs_f64() * self.per_second;
@@ -124,7 +124,8 @@ struct Line {
     request_id: String,
 }
 
-fn shown(bytes: &[u8]) -> String {
+/// As much of a client's value as a line shows.
+pub(super) fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).collect()
 }
 
@@ -185,7 +186,7 @@ impl Line {
             }
             Verdict::Allow(_) => line!(info, "allowed"),
             Verdict::Challenge(Refusal::Missing) => line!(debug, "refused"),
-            Verdict::Unavailable(_) => line!(error, "refused"),
+            Verdict::Unavailable(_) | Verdict::NoCredentials(_) => line!(error, "refused"),
             _ => line!(warn, "refused"),
         }
     }

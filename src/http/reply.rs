@@ -30,6 +30,8 @@ const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 const X_AUTH_STALE: HeaderName = HeaderName::from_static("x-auth-stale");
 /// What the policy does not permit, as the registry's token protocol writes it.
 const X_AUTH_SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
+/// What the upstream is shown in place of the client's `Authorization`.
+const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream-authorization");
 /// What the backend must be asked for instead.
 const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -90,7 +92,9 @@ pub(super) fn reply(
             response.headers_mut().insert(RETRY_AFTER, seconds(*wait));
             response
         }
-        Verdict::Unavailable(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, verdict.reason()),
+        Verdict::Unavailable(_) | Verdict::NoCredentials(_) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, verdict.reason())
+        }
     };
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     if let Some(id) = id {
@@ -119,6 +123,11 @@ fn allow(grant: &Grant, facts: &FactHeaders) -> Result<Response<BoxBody>, Invali
     }
     if grant.is_stale() {
         headers.insert(X_AUTH_STALE, HeaderValue::from_static("true"));
+    }
+    if let Some(upstream) = grant.upstream() {
+        let mut value = HeaderValue::from_maybe_shared(upstream.value().clone())?;
+        value.set_sensitive(true);
+        headers.insert(X_UPSTREAM_AUTHORIZATION, value);
     }
     if let Some(uri) = uri {
         headers.insert(X_UPSTREAM_URI, uri);
@@ -176,6 +185,21 @@ pub(super) fn text(ok: bool, content_type: &'static str, body: String) -> HttpRe
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)))
         .insert_header((CACHE_CONTROL, NO_STORE))
         .body(body)
+}
+
+/// What a registry's client prints where the registry refused the credentials that it never sent.
+const REFUSED: &str = "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"the registry refused the credentials of this proxy\",\"detail\":null}]}\n";
+
+/// When a client should come again after that: a new token is there by then, if that was it.
+const REFUSED_WAIT: Duration = Duration::from_secs(5);
+
+/// The answer to a client whose request the upstream refused: the blame is not the client's.
+pub(super) fn refused() -> HttpResponse {
+    HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .insert_header((CACHE_CONTROL, NO_STORE))
+        .insert_header((RETRY_AFTER, seconds(REFUSED_WAIT)))
+        .body(REFUSED)
 }
 
 /// The answer to an order that was carried out.

@@ -5,7 +5,7 @@ use actix_http::Request;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::Front;
-use super::peer::Peer;
+use super::peer::{Entitlement, Peer};
 use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
 use crate::gate::verdict::Denied;
@@ -23,6 +23,8 @@ pub(super) const X_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-origin
 
 /// `ct:$content_type`, so that an empty one and a missing header differ.
 const X_ORIGINAL_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-original-content-type");
+/// The secret by which a peer is known that may have the upstream's credentials.
+const X_AUTH_PROXY_SECRET: HeaderName = HeaderName::from_static("x-auth-proxy-secret");
 /// `yes` from a template that asks the backend for what `X-Upstream-URI` says.
 const X_AUTH_REWRITE: HeaderName = HeaderName::from_static("x-auth-rewrite");
 
@@ -36,12 +38,19 @@ pub(super) struct Headers<'r> {
     map: &'r HeaderMap,
     /// The longest value that is read; one with more bytes is unclear.
     longest: usize,
+    /// Where there are credentials for an upstream.
+    entitlement: Option<&'r Entitlement>,
 }
 
 impl<'r> Headers<'r> {
     /// Those of `request`.
-    pub(super) fn of(front: &Front, request: &'r Request) -> Self {
-        Self { map: &request.head().headers, longest: front.header_bytes }
+    pub(super) fn of(front: &'r Front, request: &'r Request) -> Self {
+        Self::of_map(front, &request.head().headers)
+    }
+
+    /// These.
+    pub(super) fn of_map(front: &'r Front, map: &'r HeaderMap) -> Self {
+        Self { map, longest: front.header_bytes, entitlement: front.entitlement.as_ref() }
     }
 
     /// The one value of a header.
@@ -59,7 +68,10 @@ impl<'r> Headers<'r> {
     pub(super) fn subrequest(self, peer: Option<&Peer>, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
         let peer = peer.filter(|peer| peer.trusted).ok_or(Denied::Untrusted)?;
         let (authorization, real_ip) = (self.one(&AUTHORIZATION), self.one(&X_REAL_IP));
-        let subrequest = Subrequest { authorization, real_ip, peer: peer.address, ..Subrequest::default() };
+        let entitled = |of: &Entitlement| of.is_given(peer, self.one(&X_AUTH_PROXY_SECRET));
+        let is_entitled = self.entitlement.is_some_and(entitled);
+        let subrequest =
+            Subrequest { authorization, real_ip, peer: peer.address, is_entitled, ..Subrequest::default() };
         if !for_policy {
             return Ok(subrequest);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::listen::BindFault;
+use super::upstreams::Kept;
 use crate::authn::chain::{self, Authenticators};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::Rules;
@@ -26,6 +27,9 @@ use crate::http::reply::{Challenge, FactHeaders};
 use crate::metrics::Metrics;
 use crate::settings::authenticator::{Authenticator, Kind};
 use crate::settings::{KeyOwners, Origin, Settings};
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::{self, lease::Lease};
+use crate::upstream::file::{self, SecretFault};
 use crate::watch::{Reload, Source};
 
 /// Why there is no server.
@@ -45,6 +49,16 @@ pub enum StartError {
     /// A service can't be asked with what is set there.
     #[error("{0}: authenticator {1}: {2}")]
     Client(Origin, Arc<str>, ClientFault),
+    /// A file of upstream credentials can't be used.
+    #[error("{0}: upstream {1}: {2}")]
+    Upstream(Origin, Arc<str>, SecretFault),
+    /// The file with the proxy's secret can't be used.
+    #[error("upstream_secret_file: {0}")]
+    ProxySecret(SecretFault),
+    /// A token can't be fetched with what is set there.
+    #[cfg(feature = "ecr")]
+    #[error("upstream {0}: {1}")]
+    Token(Arc<str>, ecr::Fault),
     /// The policy or the group file can't be used.
     #[error(transparent)]
     Policy(#[from] PolicyFault),
@@ -74,6 +88,9 @@ pub struct House {
     pub services: Vec<Arc<Service>>,
     /// Want a thread that has them look.
     pub reloaders: Vec<Box<dyn Reload>>,
+    /// Want somebody who fetches them.
+    #[cfg(feature = "ecr")]
+    pub leases: Vec<(ecr::Account, Arc<Lease>)>,
     /// The time for all of them.
     pub clock: Clock,
 }
@@ -88,10 +105,16 @@ impl House {
         let services = services(settings, &clock, &metrics)?;
         let keys = keys(settings, &metrics, clock.now())?;
         let (policy, files) = policy(settings, &metrics, clock.now())?;
+        let upstreams = Kept::build(settings, &clock, &metrics)?;
         let freshness = files.iter().map(policy_reload::Reloader::freshness);
         let freshness = freshness.chain(users.iter().map(Reloader::freshness));
-        let freshness = freshness.chain(keys.iter().map(keys::reload::Reloader::freshness)).collect();
-        let readiness = Arc::new(Readiness::new(freshness, services.clone()));
+        let freshness = freshness.chain(keys.iter().map(keys::reload::Reloader::freshness));
+        let freshness = freshness.chain(upstreams.files.iter().map(file::Reloader::freshness)).collect();
+        let readiness = Readiness::new(freshness, services.clone());
+        #[cfg(feature = "ecr")]
+        let readiness =
+            readiness.with_leases(upstreams.leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
+        let readiness = Arc::new(readiness);
         let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
         let gate = Gate::new(Parts {
             authenticators: authenticators(
@@ -102,6 +125,7 @@ impl House {
                 keys.as_ref().map(keys::reload::Reloader::keys),
             ),
             policy,
+            upstreams: upstreams.upstreams.clone(),
             cache: settings.cache,
             throttle: settings.throttle,
             prefixes: settings.prefixes,
@@ -115,19 +139,32 @@ impl House {
             challenge: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
             facts: facts(settings)?,
             refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
+            refused: RefusalLog::new(settings.log_refusals, clock.clone()),
             readiness: Arc::clone(&readiness),
             allowed: Front::allowed_counter(&metrics),
             metrics,
             prefixes: settings.prefixes,
             header_bytes: settings.header_bytes,
             log_allowed: settings.log_allowed,
-            has_policy: settings.policy.is_some(),
+            reads_request: settings.policy.is_some()
+                || upstreams.upstreams.is_some_and(|upstreams| upstreams.chooses()),
+            entitlement: upstreams.entitlement,
         });
         let mut reloaders: Vec<Box<dyn Reload>> = Vec::new();
         reloaders.extend(users.map(|users| Box::new(users) as Box<dyn Reload>));
         reloaders.extend(keys.map(|keys| Box::new(keys) as Box<dyn Reload>));
         reloaders.extend(files.into_iter().map(|file| Box::new(file) as Box<dyn Reload>));
-        Ok(Self { front, readiness, pool, services, reloaders, clock })
+        reloaders.extend(upstreams.files.into_iter().map(|file| Box::new(file) as Box<dyn Reload>));
+        Ok(Self {
+            front,
+            readiness,
+            pool,
+            services,
+            reloaders,
+            #[cfg(feature = "ecr")]
+            leases: upstreams.leases,
+            clock,
+        })
     }
 }
 

@@ -9,10 +9,10 @@ mod reading;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::tables::{Faults, at, deserialize, name};
 use crate::authn::chain::{AUTHENTICATORS_MAX, Covers};
 use crate::authn::http::Spec;
 use crate::settings::Origin;
@@ -39,14 +39,6 @@ pub enum Kind {
     Http(Box<Spec>),
     /// By the file of keys, which is a setting of its own; its place does not matter.
     Keys,
-}
-
-/// What is wrong, and where in the text.
-pub(super) type Faults = Vec<(usize, String)>;
-
-/// A value and its place.
-fn at<T>(spanned: &Spanned<T>) -> usize {
-    spanned.span().start
 }
 
 /// Reads the value of the key `authenticator`.
@@ -135,40 +127,6 @@ fn one(
             None
         }
     }
-}
-
-fn deserialize<'t, T: Deserialize<'t>>(table: DeTable<'t>, place: usize, faults: &mut Faults) -> Option<T> {
-    let spanned = Spanned::new(place..place, table);
-    match T::deserialize(toml::de::Deserializer::from(spanned)) {
-        Ok(raw) => Some(raw),
-        Err(error) => {
-            // What was found there is not quoted: it may be a secret.
-            let what = match error.message().rsplit_once(", expected ") {
-                Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
-                _ => error.message().to_owned(),
-            };
-            faults.push((error.span().map_or(place, |span| span.start), what));
-            None
-        }
-    }
-}
-
-/// A name that stands in headers, logs and metrics.
-fn name(given: Option<&Spanned<String>>, default: &str, faults: &mut Faults) -> Arc<str> {
-    let Some(given) = given else { return default.into() };
-    if !is_name(given.get_ref()) {
-        let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";
-        faults.push((
-            at(given),
-            format!("\"{}\": {what}, and begins with none of the latter two", given.get_ref()),
-        ));
-    }
-    given.get_ref().as_str().into()
-}
-
-fn is_name(text: &str) -> bool {
-    let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    (1..=32).contains(&text.len()) && text.bytes().all(well) && !text.starts_with(['-', '_'])
 }
 
 fn covers(given: &[Spanned<String>], earlier: &[Authenticator], faults: &mut Faults) -> Covers {

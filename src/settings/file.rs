@@ -6,10 +6,12 @@ use super::authenticator::{self, Authenticator};
 use super::layers::Given;
 use super::names;
 use super::table::{self, SETTINGS};
-use super::{Fault, Origin};
+use super::upstream::{self, Upstream};
+use super::{Fault, Origin, tables};
 
 /// The tables that are no settings of the table.
 const CHAIN: &str = "authenticator";
+const UPSTREAM: &str = "upstream";
 
 /// What stands in a file.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub struct Content {
     pub given: Vec<(&'static str, Vec<Given>)>,
     /// The `[[authenticator]]` tables, and where they begin.
     pub chain: Option<(Origin, Vec<Authenticator>)>,
+    /// The `[[upstream]]` tables.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// Reads the text of the file at `path`. Faults of form and unknown keys are noted; what is well
@@ -71,6 +75,7 @@ impl Walk<'_> {
                     }
                 }
                 (None, value) if key == CHAIN => self.chain(value, at),
+                (None, value) if key == UPSTREAM => self.upstreams(value, at),
                 (None, DeValue::Table(inner)) if prefix.is_empty() && is_table(&key) => {
                     self.table(&format!("{key}."), inner);
                 }
@@ -83,10 +88,16 @@ impl Walk<'_> {
     }
 
     fn chain(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = authenticator::Faults::new();
+        let mut faults = tables::Faults::new();
         let chain = authenticator::read(value, at, self.origin, &mut faults);
         faults.into_iter().for_each(|(at, what)| self.fault(at, format!("{CHAIN}: {what}")));
         self.content.chain = Some(((self.origin)(at), chain));
+    }
+
+    fn upstreams(&mut self, value: &DeValue<'_>, at: usize) {
+        let mut faults = tables::Faults::new();
+        self.content.upstreams = upstream::read(value, at, self.origin, &mut faults);
+        faults.into_iter().for_each(|(at, what)| self.fault(at, format!("{UPSTREAM}: {what}")));
     }
 
     fn values(&mut self, value: &DeValue<'_>, at: usize, many: bool) -> Option<Vec<Given>> {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use super::authenticator::Authenticator;
 use super::table::{self, SETTINGS, Setting};
+use super::upstream::Upstream;
 use super::{Fault, Origin, Settings, file, names};
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
@@ -33,6 +34,8 @@ pub struct Layers {
     pub file: Layer,
     /// The file's `[[authenticator]]` tables, and where they begin.
     pub chain: Option<(Origin, Vec<Authenticator>)>,
+    /// The file's `[[upstream]]` tables.
+    pub upstreams: Vec<Upstream>,
     /// What was wrong so far.
     pub faults: Vec<Fault>,
 }
@@ -81,6 +84,7 @@ impl Layers {
                 let content = file::read(path, &text, &mut self.faults);
                 self.file = content.given.into_iter().collect();
                 self.chain = content.chain;
+                self.upstreams = content.upstreams;
             }
             Err(error) => {
                 self.faults.push(Fault { origin, what: format!("the settings can't be read: {error}") })
@@ -127,6 +131,7 @@ impl Layers {
             let given = layers.into_iter().find_map(|layer| layer.get(key)).and_then(|given| given.first());
             given.map_or(Origin::Nowhere, |given| given.origin.clone())
         };
+        settings.upstreams = self.upstreams;
         settings.settle_chain(self.chain, &mut faults);
         settings.cross_check(&origin_of, &mut faults);
         // In the order of the file; what was not given in it comes before.

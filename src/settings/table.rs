@@ -55,6 +55,13 @@ pub const SETTINGS: &[Setting] = &[
         Ok(())
     }),
     setting!(
+        "upstream_secret_file",
+        "FILE",
+        "",
+        "what nginx shows in X-Auth-Proxy-Secret to be given the credentials of an [[upstream]]; a unix socket needs none, and loopback none while this is not set",
+        |s, t| value::path(t).map(|v| s.upstream_secret_file = Some(v))
+    ),
+    setting!(
         "realm",
         "TEXT",
         "Registry",

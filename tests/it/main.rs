@@ -14,6 +14,8 @@ mod support;
 
 mod backend;
 mod differential;
+#[cfg(feature = "ecr")]
+mod ecr_aws;
 mod keys;
 mod limits;
 mod nginx;
@@ -25,5 +27,6 @@ mod reload;
 mod secrets;
 mod start;
 mod tidy;
+mod upstream;
 mod user;
 mod wire;

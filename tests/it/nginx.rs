@@ -5,6 +5,7 @@ mod balancer;
 mod by_hand;
 mod clients;
 mod container;
+mod ecr;
 mod examples;
 mod faults;
 mod foreign;

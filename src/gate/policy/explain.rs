@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 use super::registry::{self, Target};
-use super::rule::{Effect, Everybody, HostPattern, Rule, Subject};
+use super::rule::{Effect, Everybody, Rule, Subject};
 use super::rules::{Asking, Judgement, Refused, Rules};
 use super::site;
+use crate::rights::host::HostPattern;
 use crate::rights::{Actions, Object};
 
 /// What there is to say of one request.

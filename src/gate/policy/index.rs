@@ -9,7 +9,8 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
-use super::rule::{Effect, Everybody, HostPattern, Rule, Subject};
+use super::rule::{Effect, Everybody, Rule, Subject};
+use crate::rights::host::HostPattern;
 use crate::rights::{Object, On};
 
 /// The most places that rules may be filed under, together: a rule with a thousand users and a

@@ -8,9 +8,10 @@ use toml::de::{DeTable, DeValue};
 use super::rule::{Effect, Everybody, Rule};
 use super::rules::{Registries, Rules};
 use super::site;
+use super::value::network;
 pub use super::value::{FAULTS_MAX, Fault};
-use super::value::{host_pattern, network};
 use crate::identity::{Username, check_group};
+use crate::rights::host::HostPattern;
 use crate::rights::read::{action, method, path, repository};
 use crate::rights::{Actions, On};
 
@@ -174,7 +175,7 @@ impl Reader<'_> {
             groups: self.names(&given, "groups", check_group),
             everybody: self.everybody(&given, effect, at),
             networks: self.each(&given, "networks", network),
-            hosts: self.each(&given, "hosts", host_pattern),
+            hosts: self.each(&given, "hosts", HostPattern::parse),
             on: self.on(&given, effect, at),
         };
         (self.faults.len() == before).then_some(rule)

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::rights::glob::{Glob, Names};
+use crate::rights::host::HostPattern;
 use crate::rights::scope::Scope;
 use crate::rights::{Actions, Object, On};
 
@@ -26,15 +27,6 @@ pub enum Everybody {
     Authenticated,
     /// Also who has not.
     Anyone,
-}
-
-/// A host name, or all below one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPattern {
-    /// This one, in lower case.
-    Literal(Box<str>),
-    /// `*.example.com`: what ends with this text, its dot included.
-    Below(Box<str>),
 }
 
 /// One `[[grant]]` or `[[deny]]` of the file.
@@ -134,11 +126,7 @@ impl Rule {
 
     /// Whether it is for this host, which is in lower case.
     pub fn is_at(&self, host: &str) -> bool {
-        let fits = |pattern: &HostPattern| match pattern {
-            HostPattern::Literal(name) => **name == *host,
-            HostPattern::Below(end) => host.len() > end.len() && host.ends_with(&**end),
-        };
-        self.hosts.is_empty() || self.hosts.iter().any(fits)
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.fits(host))
     }
 
     /// The actions that it is about on this object, if it is on it.

@@ -4,9 +4,9 @@
 //! slash stays what it is within its segment; everything else is decoded once, as the site does it.
 
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
 
 use super::query;
+pub use crate::rights::host::host;
 
 /// The most segments; each is compared with each rule in question.
 const SEGMENTS_MAX: usize = 256;
@@ -70,30 +70,6 @@ fn decode(raw: &str) -> Result<String, &'static str> {
         bytes.extend_from_slice(rest.as_bytes());
     }
     String::from_utf8(bytes).map_err(|_| "the path is not UTF-8 when it is decoded")
-}
-
-/// A host as rules have it: in lower case, without port and final dot; an IPv6 address in brackets.
-///
-/// # Errors
-/// If it is none.
-pub fn host(text: &str) -> Result<Cow<'_, str>, &'static str> {
-    // As nginx writes `$host`, nearly always.
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if text.split('.').all(|label| !label.is_empty() && label.bytes().all(plain)) {
-        return Ok(Cow::Borrowed(text));
-    }
-    if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let well = port.is_empty() || port.starts_with(':');
-        let address = address.parse::<Ipv6Addr>().ok().filter(|_| well).ok_or("the host is not one")?;
-        return Ok(Cow::Owned(format!("[{address}]")));
-    }
-    let bare = text.split_once(':').map_or(text, |(host, _)| host);
-    let bare = bare.strip_suffix('.').unwrap_or(bare);
-    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if bare.split('.').any(str::is_empty) || !bare.bytes().all(known) {
-        return Err("the host is not one");
-    }
-    Ok(Cow::Owned(bare.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

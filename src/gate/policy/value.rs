@@ -3,9 +3,6 @@
 
 use ipnet::IpNet;
 
-use super::rule::HostPattern;
-use super::site;
-
 /// The most faults that are told of one file.
 pub const FAULTS_MAX: usize = 100;
 
@@ -30,11 +27,4 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     network
         .map(|network| network.trunc())
         .map_err(|_| "it is neither an IP address nor a network like 10.0.0.0/24".into())
-}
-
-pub(super) fn host_pattern(text: &str) -> Result<HostPattern, String> {
-    let (bare, below) = text.strip_prefix("*.").map_or((text, false), |bare| (bare, true));
-    let host =
-        site::host(bare).map_err(|_| "it is not a host name; all below one are *.example.com".to_owned())?;
-    Ok(if below { HostPattern::Below(format!(".{host}").into()) } else { HostPattern::Literal(host.into()) })
 }

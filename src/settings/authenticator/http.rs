@@ -11,7 +11,6 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_E
 use toml::Spanned;
 
 use super::raw::Http;
-use super::{Faults, at};
 use crate::authn::Trust;
 use crate::authn::http::Spec;
 use crate::authn::http::answer::{Condition, Reading, Wanted};
@@ -21,6 +20,7 @@ use crate::authn::http::json::Json;
 use crate::authn::http::request::{Body, Question, Target};
 use crate::authn::http::template::{Place, Template};
 use crate::authn::queue::Limits;
+use crate::settings::tables::{Faults, at};
 use crate::settings::value;
 
 /// The longest that an answer may be trusted, or given while nobody can be asked.

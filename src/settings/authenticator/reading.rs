@@ -7,11 +7,11 @@ use toml::Spanned;
 
 use super::http::Reader;
 use super::raw::{self, Http};
-use super::{at, is_name};
 use crate::authn::http::answer::groups::Groups;
 use crate::authn::http::answer::{Condition, Pointer, Reading, Spot, Wanted};
 use crate::authn::http::template::{Place, Template};
 use crate::identity::check_group;
+use crate::settings::tables::{at, is_name};
 
 /// The most facts of one authenticator; each is a header on every answer.
 const FACTS_MAX: usize = 16;

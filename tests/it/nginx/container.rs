@@ -105,7 +105,7 @@ fn a_setting_that_is_missing_is_named() {
 
 #[test]
 fn an_unknown_setting_is_an_error_and_those_of_kubernetes_are_passed_over() {
-    let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND KIND"];
+    let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND BACKEND_CA KIND"];
     assert_refused(|| two().set("BACKENDS", "x:1"), &said);
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
     assert_taken(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));

@@ -130,6 +130,7 @@ fn every_example_is_tried_and_finds_no_fault_with_its_own_settings() {
         .filter(|name| name != "vendor-policy.toml")
         .collect();
     names.sort();
+    names.retain(|name| name != "ecr.toml");
     assert_eq!(names, ["internal-api.toml", "login-endpoint.toml", "vendor-api.toml"]);
     let dir = tempfile::tempdir().unwrap();
     let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
@@ -148,5 +149,30 @@ fn every_example_is_tried_and_finds_no_fault_with_its_own_settings() {
         let output = doorward(&["check", "--config", path.to_str().unwrap()]);
         assert_eq!(output.code, Some(1), "{name}: {output:?}");
         assert!(output.stderr.contains("uri"), "{name}: {output:?}");
+    }
+}
+
+#[cfg(feature = "ecr")]
+#[test]
+fn the_example_of_ecr_goes_below_the_vendors() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str| fs::read_to_string(examples().join(name)).unwrap();
+    fs::write(dir.path().join("vendor-policy.toml"), read("vendor-policy.toml")).unwrap();
+    let text = read("vendor-api.toml").replace(FOLDER, &dir.path().display().to_string());
+    let path = dir.path().join("doorward.toml");
+    let check = |below: &str| {
+        fs::write(&path, format!("{text}\n{below}")).unwrap();
+        doorward(&["check", "--config", path.to_str().unwrap()])
+    };
+    // What is commented out in it is right too.
+    let whole = read("ecr.toml").replace("#   ", "");
+    let (head, tail) = whole.split_once("[[upstream]]\nname = \"partner\"").unwrap();
+    let (partner, _) = tail.split_once("#\n").unwrap();
+    let (words, own) = head.split_once("[[upstream]]\n").unwrap();
+    assert!(words.starts_with('#'));
+    let both = format!("[[upstream]]\nname = \"partner\"{partner}\n[[upstream]]\n{own}");
+    for (below, code) in [(read("ecr.toml"), 0), (both.clone(), 0), (both.replace("region", "regoin"), 1)] {
+        let output = check(&below);
+        assert_eq!(output.code, Some(code), "{output:?}");
     }
 }

@@ -12,13 +12,13 @@ use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port};
 
 /// A name server that has one address for every name, or none, for ten minutes as Docker's says.
-struct Names {
-    address: SocketAddr,
+pub(super) struct Names {
+    pub(super) address: SocketAddr,
     current: Arc<Mutex<Option<Ipv4Addr>>>,
 }
 
 impl Names {
-    fn start(first: Option<[u8; 4]>) -> Self {
+    pub(super) fn start(first: Option<[u8; 4]>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let current = Arc::new(Mutex::new(first.map(Ipv4Addr::from)));
@@ -37,7 +37,7 @@ impl Names {
         Self { address, current }
     }
 
-    fn say(&self, address: [u8; 4]) {
+    pub(super) fn say(&self, address: [u8; 4]) {
         *self.current.lock().unwrap() = Some(address.into());
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::PATIENCE;
-pub(crate) use certificates::{Authority, server, server_for};
+pub(crate) use certificates::{Authority, server, server_for, server_named};
 pub(crate) use heard::Heard;
 pub(crate) use reply::Reply;
 

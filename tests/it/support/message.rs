@@ -19,6 +19,7 @@ pub(crate) const OF_DOORWARD: &[&str] = &[
     "x-auth-reason",
     "x-auth-scope",
     "x-auth-stale",
+    "x-upstream-authorization",
     "x-upstream-uri",
     "x-auth-user",
     "x-request-id",

@@ -12,7 +12,7 @@ use super::free_port;
 use super::process::{Process, program};
 
 /// The registry to test with: the one that `REGISTRY` names, or the machine's.
-fn registry() -> PathBuf {
+pub(crate) fn registry() -> PathBuf {
     let named = std::env::var_os("REGISTRY");
     named.map_or_else(|| program("docker-registry", "docker-registry"), PathBuf::from)
 }

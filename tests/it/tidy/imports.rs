@@ -80,8 +80,13 @@ fn rights_are_a_language_that_knows_nobody_who_speaks_it() {
 }
 
 #[test]
+fn upstream_credentials_know_nobody_who_gives_them_out() {
+    assert_apart("upstream", &["gate", "http", "server", "settings", "cli"]);
+}
+
+#[test]
 fn authn_knows_neither_the_gate_nor_the_front() {
-    assert_apart("authn", &["gate", "http", "server", "settings", "cli"]);
+    assert_apart("authn", &["gate", "upstream", "http", "server", "settings", "cli"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What must and must not stand in the nginx configuration that ships.
 
+mod elsewhere;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -52,7 +54,7 @@ fn snippet(name: &str) -> Vec<Directive> {
 
 /// The files that have a location with a proxy_pass.
 fn whole() -> Vec<Vec<Directive>> {
-    let names = ["doorward-registry.conf", "doorward-site.conf", "doorward-auth.conf"];
+    let names = ["doorward-registry.conf", "doorward-ecr.conf", "doorward-site.conf", "doorward-auth.conf"];
     let template = directives(&shipped().join("templates/default.conf.template"));
     names.iter().map(|name| snippet(name)).chain([template]).collect()
 }
@@ -98,7 +100,9 @@ fn nothing_weakens_or_delays_the_question_pitfalls_p28_and_p48() {
             || text.starts_with("auth_delay")
             || text.starts_with("proxy_intercept_errors on")
     };
-    assert_none("satisfy any, auth_delay, proxy_intercept_errors on", &broken(&all(), weakens));
+    // Behind the question it is something else: see elsewhere.
+    let before: Vec<Directive> = all().into_iter().filter(|d| !elsewhere::is_behind(d)).collect();
+    assert_none("satisfy any, auth_delay, proxy_intercept_errors on", &broken(&before, weakens));
     let question = snippet("doorward-question.conf");
     for wanted in [
         "internal;",
@@ -130,7 +134,9 @@ fn nothing_in_the_auth_location_leaks_into_the_request_pitfall_p8() {
                 .any(|v| text.contains(v))
     };
     assert_eq!(broken(&parse("x", "map $uri $x {"), differs).len(), 1);
-    assert_none("a map of $uri, $args or $upstream_*", &broken(&all(), differs));
+    // But for those of which elsewhere sees to it that no question reads them.
+    let shared: Vec<Directive> = all().into_iter().filter(|d| !elsewhere::is_of_an_answer(d)).collect();
+    assert_none("a map of $uri, $args or $upstream_*", &broken(&shared, differs));
 }
 
 /// The directives of each location that has a proxy_pass.
@@ -173,16 +179,31 @@ fn a_guarded_location_only_proxies_pitfall_p7() {
         count += proxying(&directives).len();
         inside.extend(broken(&proxying(&directives).concat(), runs_before));
     }
-    for name in ["doorward-registry-proxy.conf", "doorward-site-proxy.conf", "doorward-question.conf"] {
+    for name in [
+        "doorward-registry-proxy.conf",
+        "doorward-site-proxy.conf",
+        "doorward-question.conf",
+        "doorward-ecr-refused.conf",
+        "doorward-outside.conf",
+    ] {
         inside.extend(broken(&snippet(name).iter().collect::<Vec<_>>(), runs_before));
     }
     assert_none("return, rewrite, set, if or try_files in a guarded location", &inside);
-    assert_eq!(count, 6, "a registry, a site and the question of each; the template's two");
+    assert_eq!(
+        count, 9,
+        "a registry, one elsewhere with its page, a site, the question of each; the template's two"
+    );
 }
 
 #[test]
 fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and_p46() {
-    let parts = ["-registry-proxy.conf;", "-site-proxy.conf;", "-${NGX_DOORWARD_CONF_KIND}-proxy.conf;"];
+    let parts = [
+        "-registry-proxy.conf;",
+        "-ecr-proxy.conf;",
+        "-ecr-refused.conf;",
+        "-site-proxy.conf;",
+        "-${NGX_DOORWARD_CONF_KIND}-proxy.conf;",
+    ];
     for directives in whole() {
         for location in proxying(&directives) {
             let includes = |d: &&&Directive| {
@@ -198,7 +219,9 @@ fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and
     }
     let headers = snippet("doorward-headers.conf");
     for wanted in [
-        "proxy_set_header Authorization \"\";",
+        "proxy_set_header Authorization $doorward_upstream_authorization;",
+        "proxy_set_header X-Upstream-Authorization \"\";",
+        "proxy_set_header X-Auth-Proxy-Secret \"\";",
         "proxy_set_header Forwarded \"\";",
         "proxy_set_header X-Forwarded-Host \"\";",
         "proxy_set_header X-Auth-User $doorward_user;",
@@ -211,9 +234,10 @@ fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and
 
 #[test]
 fn layers_are_not_buffered_and_not_counted_pitfalls_p25_and_p47() {
-    let registry = snippet("doorward-registry-proxy.conf");
-    for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
-        assert!(has(&registry, wanted), "{wanted} is missing");
+    for name in ["doorward-registry-proxy.conf", "doorward-outside.conf"] {
+        for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
+            assert!(has(&snippet(name), wanted), "{name}: {wanted} is missing");
+        }
     }
     assert_none("limit_req", &broken(&all(), |text| text.starts_with("limit_req")));
 }
@@ -223,10 +247,17 @@ fn no_log_format_holds_the_password_pitfall_p27() {
     let logs = |text: &str| {
         // Where it is read: the question's header, and the map that leaves control bytes out.
         let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^["];
+        // Where what doorward and nginx say to each other is: from its answer, and to the backend or to it.
+        let own = ["auth_request_set ", "proxy_set_header ", "map \"\" $doorward_secret "];
         let named = text.contains("$http_authorization") || text.contains("$doorward_authorization");
+        let secret = ["$doorward_upstream_authorization", "$upstream_http_x_upstream_", "$doorward_secret"];
         named && !read.iter().any(|start| text.starts_with(start))
+            || secret.iter().any(|name| text.contains(name))
+                && !own.iter().any(|start| text.starts_with(start))
     };
-    assert_eq!(broken(&parse("x", "log_format x '$http_authorization';"), logs).len(), 1);
+    for bad in ["$http_authorization", "$doorward_upstream_authorization", "$doorward_secret"] {
+        assert_eq!(broken(&parse("x", &format!("log_format x '{bad}';")), logs).len(), 1);
+    }
     assert_none("$http_authorization", &broken(&all(), logs));
 }
 

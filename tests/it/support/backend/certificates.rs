@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 /// Who signs.
@@ -77,6 +78,22 @@ pub(crate) fn server(pair: &Pair) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
+}
+
+/// A server that shows this pair to those alone who ask for `name` in the handshake.
+pub(crate) fn server_named(pair: &Pair, name: &str) -> Arc<ServerConfig> {
+    let (chain, key) = pair.der();
+    let provider = Arc::new(default_provider());
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let mut names = ResolvesServerCertUsingSni::new();
+    // It would refuse a pair that is for another name, and a test may want to show just that.
+    let shown = CertifiedKey::new(chain, key);
+    if names.add(name, shown.clone()).is_err() {
+        return server(pair);
+    }
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(names)))
 }
 
 /// The same, for those alone who show a certificate that `clients` signed.

@@ -1,0 +1,105 @@
+//! The upstreams of the settings, with what keeps their credentials fresh.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::house::StartError;
+use crate::clock::Clock;
+use crate::http::peer::Entitlement;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::settings::upstream::{Kind, Upstream};
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::{Account, lease::Lease};
+use crate::upstream::file::{Form, Reloader};
+use crate::upstream::{Source, Table, Upstreams};
+
+/// What the gate chooses from, and what has to be kept fresh.
+#[derive(Default)]
+pub struct Kept {
+    /// `None` where no table is set.
+    pub upstreams: Option<Arc<Upstreams>>,
+    /// Who may have the credentials, where there are any.
+    pub entitlement: Option<Entitlement>,
+    /// Of the files.
+    pub files: Vec<Reloader>,
+    /// Of the tokens, each of which wants somebody to fetch it.
+    #[cfg(feature = "ecr")]
+    pub leases: Vec<(Account, Arc<Lease>)>,
+}
+
+impl Kept {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// [`StartError::Upstream`], [`StartError::ProxySecret`].
+    pub fn build(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+        let mut kept = Self::default();
+        let secret = secret(settings, clock)?;
+        let shown = secret.as_ref().map(Reloader::kept);
+        kept.files.extend(secret);
+        if settings.upstreams.is_empty() {
+            return Ok(kept);
+        }
+        let mut tables = Vec::new();
+        for one in &settings.upstreams {
+            tables.push(Table {
+                name: Arc::clone(&one.name),
+                hosts: one.hosts.clone(),
+                repositories: one.repositories.clone(),
+                anyone: one.anyone,
+                source: kept.source(one, clock, metrics)?,
+            });
+        }
+        kept.entitlement = Some(Entitlement::new(shown));
+        kept.upstreams = Some(Arc::new(Upstreams::new(tables)));
+        Ok(kept)
+    }
+
+    #[cfg_attr(not(feature = "ecr"), expect(unused_variables, reason = "a token has figures"))]
+    fn source(
+        &mut self,
+        one: &Upstream,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Source, StartError> {
+        let mut file = |path: &PathBuf, form| {
+            let started = Reloader::start(path.clone(), form, clock.now());
+            let fault = |fault| StartError::Upstream(one.origin.clone(), Arc::clone(&one.name), fault);
+            let reloader = started.map_err(fault)?;
+            let source = Source::File(reloader.kept());
+            self.files.push(reloader);
+            Ok(source)
+        };
+        match &one.kind {
+            Kind::None => Ok(Source::None),
+            Kind::Basic(username, path) => file(path, Form::Basic(username.clone())),
+            Kind::Bearer(path) => file(path, Form::Bearer),
+            Kind::File(path) => file(path, Form::Whole),
+            #[cfg(feature = "ecr")]
+            Kind::Ecr(account) => {
+                // Two tables with one account have one token.
+                let known = self.leases.iter().find(|(other, _)| other == account);
+                let lease = match known {
+                    Some((_, lease)) => Arc::clone(lease),
+                    None => {
+                        let name = Arc::clone(&one.name);
+                        let lease = Arc::new(Lease::new(name, clock.clone(), Arc::clone(metrics)));
+                        self.leases.push((account.clone(), Arc::clone(&lease)));
+                        lease
+                    }
+                };
+                Ok(Source::Ecr(lease))
+            }
+        }
+    }
+}
+
+/// What nginx shows, where it has to.
+///
+/// # Errors
+/// [`StartError::ProxySecret`].
+pub fn secret(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
+    let start = |path: &PathBuf| Reloader::start(path.clone(), Form::Secret, clock.now());
+    settings.upstream_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecret)
+}

@@ -1,0 +1,56 @@
+//! What the lists of tables of the settings file have in common: each is read by serde into plain texts and
+//! numbers with their places, and then checked, so that every fault is told with its line.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// What is wrong, and where in the text.
+pub(super) type Faults = Vec<(usize, String)>;
+
+/// A value's place.
+pub(super) fn at<T>(spanned: &Spanned<T>) -> usize {
+    spanned.span().start
+}
+
+/// Reads a table into the shape of its type; what does not fit is a fault.
+pub(super) fn deserialize<'t, T: Deserialize<'t>>(
+    table: DeTable<'t>,
+    place: usize,
+    faults: &mut Faults,
+) -> Option<T> {
+    let spanned = Spanned::new(place..place, table);
+    match T::deserialize(toml::de::Deserializer::from(spanned)) {
+        Ok(raw) => Some(raw),
+        Err(error) => {
+            // What was found there is not quoted: it may be a secret.
+            let what = match error.message().rsplit_once(", expected ") {
+                Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
+                _ => error.message().to_owned(),
+            };
+            faults.push((error.span().map_or(place, |span| span.start), what));
+            None
+        }
+    }
+}
+
+/// A name that stands in headers, logs and metrics.
+pub(super) fn name(given: Option<&Spanned<String>>, default: &str, faults: &mut Faults) -> Arc<str> {
+    let Some(given) = given else { return default.into() };
+    if !is_name(given.get_ref()) {
+        let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";
+        faults.push((
+            at(given),
+            format!("\"{}\": {what}, and begins with none of the latter two", given.get_ref()),
+        ));
+    }
+    given.get_ref().as_str().into()
+}
+
+/// Whether it can stand there.
+pub(super) fn is_name(text: &str) -> bool {
+    let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=32).contains(&text.len()) && text.bytes().all(well) && !text.starts_with(['-', '_'])
+}

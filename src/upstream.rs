@@ -1,0 +1,189 @@
+//! Upstream credentials: what the protected service is shown in place of the client's own.
+//!
+//! The tables of the settings stand in an order, and the first that fits a request gives its credentials,
+//! or says that there are none to give. Where no table fits, nothing is sent. What has been given never
+//! outlives what it came from: the value is taken anew for each request.
+//!
+//! Settings: `[[upstream]]`. Who may have the credentials is decided by the gate and the front.
+
+pub mod authorization;
+#[cfg(feature = "ecr")]
+pub mod ecr;
+pub mod file;
+
+use std::fmt;
+use std::sync::Arc;
+
+use self::authorization::Authorization;
+use self::file::Kept;
+use crate::rights::glob::{Glob, Names};
+use crate::rights::host::HostPattern;
+
+/// The most tables; each request is compared with one after the other.
+pub const TABLES_MAX: usize = 64;
+
+/// What a request is about, as far as the choice depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About<'r> {
+    /// A registry's `/v2/`, by which a client finds out whether its credentials are good.
+    Ping,
+    /// A repository.
+    Repository(&'r str),
+    /// Anything else.
+    Other,
+    /// What can't be read, or not in one way.
+    Unclear(&'static str),
+}
+
+/// A request that is permitted, as far as the choice depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Permitted<'r> {
+    /// In lower case, without port.
+    pub host: &'r str,
+    /// What it is about.
+    pub about: About<'r>,
+}
+
+/// There should be credentials, and there are none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("upstream {name}: {what}")]
+pub struct Missing {
+    name: Arc<str>,
+    what: String,
+}
+
+/// Where a table has its credentials from.
+#[derive(Clone)]
+pub enum Source {
+    /// There are none.
+    None,
+    /// A file.
+    File(Arc<Kept>),
+    /// AWS.
+    #[cfg(feature = "ecr")]
+    Ecr(Arc<ecr::lease::Lease>),
+}
+
+/// One table.
+pub struct Table {
+    /// For the log, the metrics and `/readyz`.
+    pub name: Arc<str>,
+    /// None of them means any.
+    pub hosts: Box<[HostPattern]>,
+    /// None of them means any, and requests about none.
+    pub repositories: Box<[Glob]>,
+    /// Whether also who has shown no credentials gets these.
+    pub anyone: bool,
+    /// Where they are from.
+    pub source: Source,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    fn is_at(&self, host: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.fits(host))
+    }
+
+    /// Whether it is for this; an error where that can't be told.
+    fn fits(&self, about: About<'_>) -> Result<bool, &'static str> {
+        match about {
+            _ if self.repositories.is_empty() => Ok(true),
+            About::Repository(name) => {
+                let segments: Vec<&str> = name.split('/').collect();
+                Ok(self.repositories.iter().any(|glob| glob.matches(&segments, Names::default())))
+            }
+            About::Ping | About::Other => Ok(false),
+            About::Unclear(why) => Err(why),
+        }
+    }
+
+    /// Whether it has credentials to give.
+    pub fn has_credentials(&self) -> bool {
+        !matches!(self.source, Source::None)
+    }
+
+    /// The credentials as they are now.
+    ///
+    /// # Errors
+    /// If there should be some, and there are none that are good.
+    pub fn authorization(&self) -> Result<Authorization, Missing> {
+        match &self.source {
+            Source::None => Ok(Authorization::none()),
+            Source::File(kept) => Ok(kept.authorization()),
+            #[cfg(feature = "ecr")]
+            Source::Ecr(lease) => {
+                lease.authorization().map_err(|what| Missing { name: Arc::clone(&self.name), what })
+            }
+        }
+    }
+}
+
+/// See the top of this file.
+#[derive(Debug, Default)]
+pub struct Upstreams {
+    tables: Box<[Table]>,
+    /// Whether the choice depends on what is asked for.
+    chooses: bool,
+}
+
+impl Upstreams {
+    /// Of these tables, in their order.
+    pub fn new(tables: Vec<Table>) -> Self {
+        let depends = |table: &Table| !table.hosts.is_empty() || !table.repositories.is_empty();
+        Self { chooses: tables.iter().any(depends), tables: tables.into() }
+    }
+
+    /// Whether the choice depends on what is asked for.
+    pub fn chooses(&self) -> bool {
+        self.chooses
+    }
+
+    /// The table that a request fits, whoever it is from.
+    ///
+    /// # Errors
+    /// What is wrong with the request, where it can't be told which table that is: to pass over one that is
+    /// for some repositories would give another's credentials.
+    pub fn choose(&self, request: &Permitted<'_>) -> Result<Option<&Table>, &'static str> {
+        let mut at_host = self.tables.iter().filter(|table| table.is_at(request.host));
+        if request.about == About::Ping {
+            // It tells nothing of any repository, and without it no client goes on to one.
+            let first = at_host.clone().next();
+            return Ok(at_host.find(|table| table.has_credentials()).or(first));
+        }
+        for table in at_host {
+            if table.fits(request.about)? {
+                return Ok(Some(table));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the upstream did not take, where somebody can have it made anew: its name.
+    pub fn refused(&self, request: &Permitted<'_>) -> Option<&Arc<str>> {
+        let table = self.choose(request).ok()??;
+        #[cfg(feature = "ecr")]
+        if let Source::Ecr(lease) = &table.source {
+            lease.refused();
+        }
+        Some(&table.name)
+    }
+
+    /// Brings the gauges up to date.
+    pub fn measure(&self) {
+        #[cfg(feature = "ecr")]
+        for table in &self.tables {
+            if let Source::Ecr(lease) = &table.source {
+                lease.measure();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "upstream_tests.rs"]
+mod tests;

@@ -1,0 +1,134 @@
+//! The value of an `Authorization` header for the upstream: never shown, and cleared when it goes.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// The longest value: ECR's tokens have some 2,000 to 4,000 characters, and more with long sessions; nginx's
+/// template has room for this one beside the other headers.
+pub const VALUE_MAX: usize = 16 << 10;
+
+/// See the top of this file. Copies share it.
+#[derive(Clone)]
+pub struct Authorization(Bytes);
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
+}
+
+impl Authorization {
+    /// Nothing is sent.
+    pub const fn none() -> Self {
+        Self(Bytes::new())
+    }
+
+    /// A whole value.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn whole(value: Zeroizing<Vec<u8>>) -> Result<Self, &'static str> {
+        if value.is_empty() {
+            return Err("it is empty");
+        }
+        if value.len() > VALUE_MAX {
+            return Err("it makes a header of more than 16 KiB");
+        }
+        // RFC 9110 section 5.5; a byte beyond ASCII is read by every server in its own way.
+        if !value.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
+            return Err("it has another character than visible ASCII, or a second line");
+        }
+        Ok(Self(Bytes::from_owner(value)))
+    }
+
+    /// A scheme and its credentials (RFC 9110 section 11.4).
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn with_scheme(scheme: &str, credentials: &[u8]) -> Result<Self, &'static str> {
+        if credentials.is_empty() {
+            return Err("it is empty");
+        }
+        // token68, of which the credentials of Basic and Bearer are.
+        let known =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        if !credentials.iter().copied().all(known) {
+            return Err("it has a character that no token has, or a second line");
+        }
+        let mut value = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + credentials.len()));
+        value.extend_from_slice(scheme.as_bytes());
+        value.push(b' ');
+        value.extend_from_slice(credentials);
+        Self::whole(value)
+    }
+
+    /// Basic, of a name and a password (RFC 7617 section 2).
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn basic(username: &str, password: &[u8]) -> Result<Self, &'static str> {
+        if password.is_empty() {
+            return Err("it is empty");
+        }
+        if password.iter().any(|b| b.is_ascii_control()) {
+            return Err("it has a control character, or a second line");
+        }
+        let mut pair = Zeroizing::new(Vec::with_capacity(username.len() + 1 + password.len()));
+        pair.extend_from_slice(username.as_bytes());
+        pair.push(b':');
+        pair.extend_from_slice(password);
+        let mut text = Zeroizing::new(vec![0; pair.len().div_ceil(3) * 4]);
+        let length = BASE64_STANDARD.encode_slice(&*pair, &mut text).map_err(|_| "it is too long")?;
+        text.truncate(length);
+        Self::with_scheme("Basic", &text)
+    }
+
+    /// The value; empty where nothing is sent.
+    pub fn value(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Whether it is this text, in a time that does not tell where they differ.
+    pub fn is(&self, text: &[u8]) -> bool {
+        self.0.ct_eq(text).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(authorization: Result<Authorization, &'static str>) -> Result<String, &'static str> {
+        authorization.map(|one| String::from_utf8(one.value().to_vec()).unwrap())
+    }
+
+    fn whole(text: &[u8]) -> Result<String, &'static str> {
+        value(Authorization::whole(Zeroizing::new(text.to_vec())))
+    }
+
+    #[test]
+    fn a_value_is_what_a_header_can_carry() {
+        assert_eq!(whole(b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
+        assert_eq!(value(Authorization::basic("AWS", b"x y")), Ok("Basic QVdTOnggeQ==".into()));
+        assert_eq!(value(Authorization::with_scheme("Bearer", b"a.b-c")), Ok("Bearer a.b-c".into()));
+        assert!(whole(&[b'a'; VALUE_MAX]).is_ok() && whole(&[b'a'; VALUE_MAX + 1]).is_err());
+        for bad in [&b""[..], b"a\r\nX: y", b"a\0", b"a\tb", "ä".as_bytes()] {
+            assert!(whole(bad).is_err());
+            assert!(Authorization::basic("AWS", bad).is_err() || bad == "ä".as_bytes());
+            assert!(Authorization::with_scheme("Bearer", bad).is_err());
+        }
+        assert!(Authorization::with_scheme("Bearer", b"a b").is_err());
+    }
+
+    #[test]
+    fn it_is_never_shown() {
+        let authorization = Authorization::basic("AWS", b"s3cret").unwrap();
+        assert_eq!(format!("{authorization:?}"), "***");
+        assert!(authorization.is(authorization.value()) && !authorization.is(b"s3cret"));
+    }
+}

@@ -1,0 +1,24 @@
+//! ECR's authorization token, which is good for twelve hours: fetched before anybody needs it, renewed long
+//! before its end, and given out until its true end if AWS can't be asked.
+//!
+//! [`aws`] gets one, [`schedule`] says when, [`refresh`] does it, and [`lease`] is what requests look at:
+//! no request ever waits for AWS.
+
+pub mod aws;
+pub mod lease;
+pub mod refresh;
+pub mod schedule;
+
+pub use self::aws::{Account, Fault, Fetched};
+
+/// Where a token comes from.
+pub trait Fetch: Send + Sync + 'static {
+    /// Gets a new one, or says why not. Ends within its own bound.
+    fn token(&self) -> impl Future<Output = Result<Fetched, Fault>> + Send;
+}
+
+impl Fetch for aws::Aws {
+    async fn token(&self) -> Result<Fetched, Fault> {
+        Self::token(self).await
+    }
+}

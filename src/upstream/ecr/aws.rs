@@ -1,0 +1,130 @@
+//! ECR's authorization token, as AWS gives it: who we are to AWS, the one signed call, and its answer.
+//!
+//! Nothing is kept from one token to the next but how far AWS's clock is from ours. A token is fetched every
+//! few hours, so the credentials are looked up anew each time: an edited profile, a renewed key and a
+//! rotated web identity token count at once, and none that AWS calls expired is used twice.
+
+pub mod answer;
+pub mod call;
+pub mod chain;
+pub mod fault;
+pub mod place;
+pub mod skew;
+pub mod wire;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+pub use self::fault::Fault;
+use self::wire::Wire;
+use crate::upstream::authorization::VALUE_MAX;
+
+/// What stands before a token.
+const SCHEME: &str = "Basic ";
+
+/// For a connection, TLS included: AWS's own tools wait 3.1 s, and a packet that got lost is sent again after
+/// 1 s.
+pub const CONNECT: Duration = Duration::from_secs(3);
+
+/// For one call with its answer: AWS answers in well under a second, and the caller's schedule has the next
+/// one.
+pub const CALL: Duration = Duration::from_secs(10);
+
+/// For a whole token: the region, the credentials (up to four calls), the call, and once more if the clock
+/// was wrong. Nobody waits for it but the schedule.
+pub const WHOLE: Duration = Duration::from_secs(20);
+
+/// The most bytes of an answer's body: a token is 2 to 4 KiB, credentials 1 to 2.
+pub const BODY_MAX: usize = 64 * 1024;
+
+/// The most bytes of a token as it stands behind `Basic `: what nginx's buffers for it take. ECR's have 2 to
+/// 4 KiB.
+pub const TOKEN_MAX: usize = VALUE_MAX - SCHEME.len();
+
+/// The longest that a token is trusted: AWS's say 12 h. A later date does no harm if it is not waited for,
+/// so it is cut, not refused.
+pub const LIFE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Whose token; two tables with the same one share a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// The registry's region, as in `eu-central-1`. Missing: AWS_REGION, the profile's, the instance's.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/config` and `~/.aws/credentials` whose credentials are used, and no others.
+    /// Missing: the chain of AWS's tools.
+    pub profile: Option<String>,
+    /// The role (its ARN) that is assumed with those credentials.
+    pub role_arn: Option<String>,
+    /// What the role's trust policy asks for as `sts:ExternalId`.
+    pub external_id: Option<String>,
+    /// The URL of ECR's API, for a VPC endpoint. Missing: AWS_ENDPOINT_URL_ECR, AWS_ENDPOINT_URL, the
+    /// profile's, else the region's.
+    pub endpoint: Option<String>,
+}
+
+/// Fetches tokens for one account. Debug shows no secret: there is none in it.
+#[derive(Debug)]
+pub struct Aws {
+    account: Account,
+    wire: Wire,
+}
+
+/// A token, fresh from AWS.
+pub struct Fetched {
+    /// What stands behind `Basic ` in the registry's Authorization: base64, 1 to [`TOKEN_MAX`] bytes.
+    pub token: Zeroizing<String>,
+    /// How long it will be good: more than zero, at most [`LIFE_MAX`]. By AWS's clock, not ours.
+    pub life: Duration,
+    /// How long the credentials that signed the call will be good, if they end.
+    pub session: Option<Duration>,
+}
+
+impl std::fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetched")
+            .field("life", &self.life)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Aws {
+    /// For this account. Fails with [`Fault::Settings`] if a setting can't be, and with [`Fault::Ca`] if there
+    /// are no certificates of authorities to trust; asks nobody.
+    pub fn new(account: Account) -> Result<Self, Fault> {
+        place::check(&account)?;
+        let plain = account.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+        Ok(Self { wire: Wire::new(plain)?, account })
+    }
+
+    /// A new token, within [`WHOLE`]. Needs tokio's timers and network. Calls AWS once, and once more at once
+    /// where it was refused for the time it was signed with and AWS's clock has been learnt from that answer;
+    /// else nothing is tried twice, but what the SDK's sources of credentials themselves repeat.
+    pub async fn token(&self) -> Result<Fetched, Fault> {
+        timeout(WHOLE, self.fetch()).await.unwrap_or(Err(Fault::Whole(WHOLE)))
+    }
+
+    async fn fetch(&self) -> Result<Fetched, Fault> {
+        let before = self.wire.skew().offset();
+        match self.once().await {
+            Err(fault) if fault.may_be_the_clock() && self.wire.skew().moved_from(before) => {
+                self.once().await
+            }
+            fetched => fetched,
+        }
+    }
+
+    async fn once(&self) -> Result<Fetched, Fault> {
+        let signer = chain::signer(&self.account, &self.wire).await?;
+        let reply = call::authorization(&signer, &self.wire).await?;
+        let answer::Token { token, life } = answer::read(&reply.body, reply.date)?;
+        let session = signer.expiry().map(|end| end.duration_since(reply.date).unwrap_or_default());
+        Ok(Fetched { token, life, session })
+    }
+}
+
+#[cfg(test)]
+#[path = "aws_tests.rs"]
+mod aws_tests;

@@ -1,0 +1,233 @@
+//! Who we are to AWS: credentials, region and endpoint, from where AWS's own tools take them.
+
+use std::error::Error;
+use std::io;
+use std::time::SystemTime;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::service_config::ServiceConfigKey;
+use reqwest::Url;
+
+use super::fault::{Fault, Who, line};
+use super::wire::{Last, Wire};
+use super::{Account, place};
+
+/// The name of our session in CloudTrail.
+const SESSION_NAME: &str = "doorward";
+
+/// The sources in the SDK's order, but the instance's role, of which more is said.
+const SOURCES: &str = "none in the environment (AWS_ACCESS_KEY_ID), a profile (~/.aws), a web identity \
+    (AWS_WEB_IDENTITY_TOKEN_FILE), a container (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI)";
+
+/// Errors of the SDK's whose text is told, since it is known to hold nothing but names: how each begins, and
+/// what it is about.
+const TOLD: [(&str, &str); 4] = [
+    ("ProfileFile provider could not be built: ", "the profile: "),
+    ("Incorrect IMDS/IAM configuration: ", "the instance's role: "),
+    ("Error retrieving credentials from IMDS: ", "the instance's role: "),
+    ("AWS_ROLE_ARN environment variable must be set", "the web identity: AWS_ROLE_ARN is missing"),
+];
+
+/// What a call is signed with, and where it goes. There is no Debug, since there is a secret in it.
+pub struct Signer {
+    identity: Identity,
+    expiry: Option<SystemTime>,
+    region: String,
+    url: Url,
+}
+
+impl Signer {
+    /// The credentials.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// When the credentials end, by AWS's clock, if they do.
+    pub fn expiry(&self) -> Option<SystemTime> {
+        self.expiry
+    }
+
+    /// The region that the call is signed for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// ECR's API.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// Finds all that is needed for one call. Nothing is kept between calls.
+pub async fn signer(account: &Account, wire: &Wire) -> Result<Signer, Fault> {
+    // The calls of this lookup alone tell why it failed.
+    let wire = wire.apart();
+    let config = config(account, &wire).await;
+    let region = place::region(config.region().ok_or(Fault::Region)?.as_ref())?.to_owned();
+    let url = url(account, &config, &region)?;
+    // The region may have been asked for where there is none.
+    let _ = wire.last();
+    let found = credentials(account, &config, &wire).await;
+    let credentials = found.map_err(|error| fault(&error, account, wire.last()))?;
+    let expiry = credentials.expiry();
+    Ok(Signer { identity: credentials.into(), expiry, region, url })
+}
+
+async fn config(account: &Account, wire: &Wire) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(wire.clone())
+        .time_source(wire.skew().clone())
+        .retry_config(RetryConfig::disabled());
+    if let Some(region) = &account.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &account.profile {
+        loader = loader.profile_name(profile);
+    }
+    loader.load().await
+}
+
+/// The setting, else the service's and the general variable and key, else the region's.
+fn url(account: &Account, config: &SdkConfig, region: &str) -> Result<Url, Fault> {
+    if let Some(endpoint) = &account.endpoint {
+        return place::endpoint(endpoint);
+    }
+    let key =
+        ServiceConfigKey::builder().service_id("ECR").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let ours = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    // Where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is set, the SDK has no general one either.
+    let ignored = std::env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_ok_and(|text| text.eq_ignore_ascii_case("true"));
+    match ours.filter(|_| !ignored).as_deref().or_else(|| config.endpoint_url()) {
+        Some(endpoint) => place::endpoint(endpoint),
+        None => {
+            let (fips, both) = (config.use_fips(), config.use_dual_stack());
+            place::of_region(region, fips.unwrap_or_default(), both.unwrap_or_default())
+        }
+    }
+}
+
+async fn credentials(
+    account: &Account,
+    config: &SdkConfig,
+    wire: &Wire,
+) -> Result<Credentials, CredentialsError> {
+    let base = match &account.profile {
+        // A profile that is named is meant: the environment's keys, or the instance's role where the profile
+        // has none, would be somebody else's.
+        Some(profile) => {
+            let provider = ProviderConfig::without_region()
+                .with_region(config.region().cloned())
+                .with_http_client(wire.clone())
+                .with_time_source(wire.skew().clone())
+                .with_retry_config(RetryConfig::disabled());
+            let provider =
+                ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
+            SharedCredentialsProvider::new(provider.build())
+        }
+        None => config
+            .credentials_provider()
+            .ok_or_else(|| CredentialsError::not_loaded("the SDK has no chain of sources"))?,
+    };
+    let Some(role) = &account.role_arn else { return base.provide_credentials().await };
+    let mut assumed = AssumeRoleProvider::builder(role).configure(config).session_name(SESSION_NAME);
+    if let Some(id) = &account.external_id {
+        assumed = assumed.external_id(id);
+    }
+    assumed.build_from_provider(base).await.provide_credentials().await
+}
+
+/// Why there are no credentials. What our own client saw says more than the SDK's error does.
+fn fault(error: &CredentialsError, account: &Account, last: Last) -> Fault {
+    let text = innermost(error);
+    if let Some(fault) = none(error, account, last.trouble.as_ref()) {
+        return fault;
+    }
+    if let Some(trouble) = last.trouble {
+        return trouble;
+    }
+    // One that hangs could not be ended, and the next try would start another.
+    if text.contains("cargo feature(s) enabled: credentials-process") {
+        return Fault::Source(
+            "the profile names a credential_process, which doorward does not run: have it write a file that \
+             the profile's keys are read from, or use a role"
+                .into(),
+        );
+    }
+    if text.contains("cargo feature(s) enabled: sso") || text.contains("sso-session") {
+        return Fault::Source(
+            "the profile uses IAM Identity Center (SSO), which is for people: give doorward a role or a key"
+                .into(),
+        );
+    }
+    for (prefix, about) in TOLD {
+        if let Some(rest) = text.strip_prefix(prefix) {
+            return Fault::Source(line(&format!("{about}{rest}")));
+        }
+    }
+    if let Some(who) = last.who {
+        return Fault::Source(format!("what {who} answers is of no use"));
+    }
+    if let Some(kind) = io_kind(error) {
+        return Fault::Source(format!(
+            "the file of AWS_WEB_IDENTITY_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE can't be read: {kind}"
+        ));
+    }
+    Fault::Source(
+        "a source is set up, and can't be used: see AWS_CONTAINER_CREDENTIALS_FULL_URI, \
+         AWS_CONTAINER_AUTHORIZATION_TOKEN and _FILE, AWS_WEB_IDENTITY_TOKEN_FILE, and the profile"
+            .into(),
+    )
+}
+
+/// That no source has any. Whoever assumes a role learns of it wrapped in the error of STS's client.
+fn none(error: &CredentialsError, account: &Account, trouble: Option<&Fault>) -> Option<Fault> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    let mut found = false;
+    while let Some(cause) = next {
+        found |= matches!(cause.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)));
+        next = cause.source();
+    }
+    if !found || matches!(trouble, Some(Fault::Refused { who: Who::Sts, .. })) {
+        return None;
+    }
+    if let Some(profile) = &account.profile {
+        return Some(Fault::NoCredentials(line(&format!("the profile {profile} has none"))));
+    }
+    let instance = match trouble {
+        Some(Fault::Refused { status: 404, .. }) => "the instance has no role".to_owned(),
+        Some(trouble) => line(&trouble.to_string()),
+        None => "the instance's role is not asked for (AWS_EC2_METADATA_DISABLED)".to_owned(),
+    };
+    Some(Fault::NoCredentials(format!("{SOURCES}; {instance}")))
+}
+
+/// The text of the innermost cause; for us to look at, not to be told.
+fn innermost(error: &CredentialsError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = cause.to_string();
+        next = cause.source();
+    }
+    text
+}
+
+fn io_kind(error: &CredentialsError) -> Option<io::ErrorKind> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = cause.source();
+    }
+    None
+}

@@ -1,0 +1,203 @@
+//! A secret that something else writes into a file, and may change at any time: the upstream's credentials,
+//! or what nginx shows to have them.
+//!
+//! New content is taken once two reads agree. What can't be used leaves the last good one in force, and is
+//! told in the log and on `/readyz`; at the start there is none, so it is an error then.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
+
+use super::authorization::Authorization;
+use crate::clock::Moment;
+use crate::watch::standing::Standing;
+use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
+
+/// The largest file that is read: the longest value, and room for what is told to be wrong with it.
+const FILE_MAX: u64 = 64 << 10;
+
+/// The shortest secret that nginx may show: a random one of half this length can't be guessed.
+const SECRET_MIN: usize = 16;
+
+/// The longest.
+const SECRET_MAX: usize = 256;
+
+/// Secrets that count at one time: the old one and the new.
+const SECRETS_MAX: usize = 2;
+
+/// What stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The password of this user.
+    Basic(String),
+    /// A token.
+    Bearer,
+    /// The whole value of the header.
+    Whole,
+    /// What nginx shows; on a second line what it showed before, or will show next.
+    Secret,
+}
+
+impl Form {
+    /// What the file is called in the log.
+    fn name(&self) -> &'static str {
+        if *self == Self::Secret { "file of upstream_secret_file" } else { "file of upstream credentials" }
+    }
+
+    /// What `/readyz` says when it can't be used.
+    fn phrase(&self) -> &'static str {
+        match self {
+            Self::Secret => "the file of upstream_secret_file can't be used",
+            _ => "a file of upstream credentials can't be used",
+        }
+    }
+
+    fn read(&self, text: &[u8]) -> Result<Read, &'static str> {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let most = if *self == Self::Secret { SECRETS_MAX } else { 1 };
+        let mut lines = text.splitn(most, |b| *b == b'\n');
+        let mut next = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let value = self.line(next().unwrap_or_default())?;
+        Ok(Read { value, other: next().map(|line| self.line(line)).transpose()? })
+    }
+
+    fn line(&self, line: &[u8]) -> Result<Authorization, &'static str> {
+        match self {
+            Self::Basic(username) => Authorization::basic(username, line),
+            Self::Bearer => Authorization::with_scheme("Bearer", line),
+            Self::Whole => {
+                let scheme = line.iter().position(|b| *b == b' ').filter(|at| *at > 0);
+                if !line.is_empty() && (scheme.is_none() || line.trim_ascii() != line) {
+                    return Err("it is not a scheme and its credentials, as in: Basic QVdTOnBhc3M=");
+                }
+                Authorization::whole(Zeroizing::new(line.to_vec()))
+            }
+            Self::Secret => match line.len() {
+                // A header would lose a blank at its ends.
+                SECRET_MIN..=SECRET_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
+                SECRET_MIN..=SECRET_MAX => Authorization::whole(Zeroizing::new(line.to_vec())),
+                _ => Err("the secret has 16 to 256 characters; openssl rand -hex 32 makes one"),
+            },
+        }
+    }
+}
+
+/// Why a file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFault {
+    /// It can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] ReadFault),
+    /// What stands in it is no good; it is not told what it is.
+    #[error("{0}: {1}")]
+    Content(String, &'static str),
+}
+
+/// What stands in a file.
+#[derive(Debug)]
+struct Read {
+    value: Authorization,
+    /// Of a secret that is being changed.
+    other: Option<Authorization>,
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub struct Kept(ArcSwap<Read>);
+
+impl Kept {
+    /// Nothing, in the place of what stands in a file.
+    pub fn empty() -> Self {
+        Self(ArcSwap::from_pointee(Read { value: Authorization::none(), other: None }))
+    }
+
+    /// As it is now.
+    pub fn authorization(&self) -> Authorization {
+        self.0.load().value.clone()
+    }
+
+    /// Whether this is the secret, or the other one while it is changed.
+    pub fn is_shown(&self, text: &[u8]) -> bool {
+        let read = self.0.load();
+        // Both are compared, whatever comes of the first.
+        let (one, other) = (read.value.is(text), read.other.as_ref().is_some_and(|other| other.is(text)));
+        one | other
+    }
+}
+
+/// Watches the file.
+#[derive(Debug)]
+pub struct Reloader {
+    watch: Watch,
+    form: Form,
+    kept: Arc<Kept>,
+    standing: Standing,
+}
+
+impl Reloader {
+    /// Reads the file at `path` for the first time.
+    ///
+    /// # Errors
+    /// Why it can't be used.
+    pub fn start(path: std::path::PathBuf, form: Form, now: Moment) -> Result<Self, SecretFault> {
+        let source = Source { path, max_bytes: FILE_MAX };
+        let name = source.name();
+        let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
+        let text = Zeroizing::new(text);
+        let first = form.read(&text).map_err(|what| SecretFault::Content(name, what))?;
+        let kept = Arc::new(Kept(ArcSwap::from_pointee(first)));
+        Ok(Self { watch, standing: Standing::new(form.name()), form, kept })
+    }
+
+    /// What this keeps fresh.
+    pub fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept)
+    }
+
+    /// What `/readyz` asks.
+    pub fn freshness(&self) -> Arc<Freshness> {
+        self.standing.freshness()
+    }
+
+    fn take(&mut self, text: &[u8]) {
+        let path = self.watch.source().path.clone();
+        match self.form.read(text) {
+            Ok(read) => {
+                self.watch.taken();
+                self.kept.0.store(Arc::new(read));
+                tracing::info!(file = %path.display(), "{} reloaded", self.form.name());
+                self.standing.fresh(&path);
+            }
+            Err(what) => {
+                self.watch.passed_over();
+                self.refuse(&SecretFault::Content(path.display().to_string(), what));
+            }
+        }
+    }
+
+    fn refuse(&mut self, fault: &SecretFault) {
+        self.standing.refuse(&[fault.to_string()], self.form.phrase());
+    }
+}
+
+impl Reload for Reloader {
+    fn look(&mut self, now: Moment, forced: bool) {
+        match self.watch.look(now, forced) {
+            Seen::Nothing => {}
+            Seen::InForce => {
+                self.standing.fresh(&self.watch.source().path);
+            }
+            Seen::Fault(fault) => self.refuse(&fault.into()),
+            Seen::New(text, _) => self.take(&Zeroizing::new(text)),
+        }
+    }
+
+    fn is_settling(&self) -> bool {
+        self.watch.is_settling()
+    }
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,0 +1,72 @@
+//! Who is at the other end: without the right certificate nothing is sent.
+
+use super::{Authority, House, NAME};
+use crate::nginx::assert_json;
+use crate::support::backend::server;
+
+/// What a registry with the certificate that is made so gets.
+fn assert_nothing_is_sent(make: impl Fn(&Authority) -> std::sync::Arc<rustls::ServerConfig>, said: &str) {
+    let authority = Authority::new("Test Authority");
+    let tls = make(&authority);
+    let house = House::over(authority, Some(tls), |image| image);
+    crate::support::eventually("the name is found, and the certificate refused", || {
+        assert_json(&house.get("/v2/"), 502, "UNAVAILABLE");
+        house.nginx.log().contains(said).then_some(())
+    });
+    assert!(house.ecr.connections() > 0, "it was asked for");
+    assert_eq!(house.ecr.requests(), 0, "{:?}", house.ecr.heard());
+}
+
+#[test]
+fn a_certificate_for_another_name_gets_no_token_pitfall_p41() {
+    assert_nothing_is_sent(|authority| server(&authority.pair("other.ecr.test", 2099)), "does not match");
+}
+
+#[test]
+fn an_expired_certificate_gets_no_token_pitfall_p41() {
+    assert_nothing_is_sent(|authority| server(&authority.pair(NAME, 2002)), "certificate has expired");
+}
+
+#[test]
+fn a_certificate_that_somebody_else_signed_gets_no_token_pitfall_p41() {
+    let stranger = Authority::new("Another Authority");
+    assert_nothing_is_sent(|_| server(&stranger.pair(NAME, 2099)), "upstream SSL certificate verify error");
+}
+
+#[test]
+fn a_registry_without_tls_gets_no_token() {
+    let authority = Authority::new("Test Authority");
+    let house = House::over(authority, None, |image| image);
+    crate::support::eventually("it is found", || {
+        assert_json(&house.get("/v2/"), 502, "UNAVAILABLE");
+        (house.ecr.connections() > 0).then_some(())
+    });
+    assert_eq!(house.ecr.requests(), 0, "{:?}", house.ecr.heard());
+}
+
+#[test]
+fn a_registry_that_is_away_is_a_502_and_comes_back() {
+    let mut house = House::plain();
+    let address = house.ecr.address;
+    let tls = super::server_named(&house.authority.pair(NAME, 2099), NAME);
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let other = super::Backend::start_at(nowhere, None, |_| super::Reply::json("{}"));
+    drop(std::mem::replace(&mut house.ecr, other));
+    assert_json(&house.get("/v2/"), 502, "UNAVAILABLE");
+    house.ecr = super::Backend::start_at(address, Some(tls), |_| super::Reply::json("{}"));
+    house.found();
+}
+
+#[test]
+fn a_registry_that_moves_to_another_address_is_found_pitfall_p43() {
+    let house = House::plain();
+    let second = std::net::SocketAddr::from(([127, 0, 0, 3], house.ecr.address.port()));
+    let tls = super::server_named(&house.authority.pair(NAME, 2099), NAME);
+    let second = super::Backend::start_at(second, Some(tls), |_| super::Reply::json("second"));
+    assert_eq!(house.get("/v2/").text(), "{}");
+    house.names.say([127, 0, 0, 3]);
+    crate::support::eventually("the second is asked", || {
+        (house.get("/v2/").text() == "second").then_some(())
+    });
+    assert!(second.heard().iter().all(|heard| super::value(heard, "authorization") == super::TOKEN));
+}

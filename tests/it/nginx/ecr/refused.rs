@@ -1,0 +1,178 @@
+//! The registry refuses our credentials: a 503 that doorward is told of, and nothing of the registry's
+//! challenge, whatever the client was doing.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::{Authority, House, NAME, Reply, SECRET, Said, alice, server_named};
+use crate::nginx::assert_json;
+use crate::support::client::{Answer, Request};
+
+/// What ECR says to a token that it does not like.
+const HEADERS: &str = "WWW-Authenticate: Basic realm=\"https://registry.ecr.test/\",service=\"ecr.amazonaws.com\"\r\nWWW-Authenticate: Bearer realm=\"x\"\r\nSet-Cookie: AWSALB=1\r\nContent-Type: application/json\r\n";
+const BODY: &str = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
+
+/// The page of doorward's, and nothing of the registry's.
+fn assert_refused(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    assert!(answer.header("x-request-id").is_some());
+}
+
+fn assert_page(answer: &Answer) {
+    assert_refused(answer);
+    assert_json(answer, 503, "UNAVAILABLE");
+    assert!(answer.text().contains("the registry refused the credentials of this proxy"), "{answer:?}");
+}
+
+#[test]
+fn a_401_and_a_403_of_the_registrys_are_a_503_that_doorward_is_told_of_pitfalls_p37_and_p42() {
+    let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::json("{}"));
+    for status in ["401", "403"] {
+        house.ecr.say(Reply::with(&format!("{status} No"), HEADERS, BODY));
+        let target = "/v2/a/manifests/x%2F?y=1";
+        assert_page(&house.get(target));
+        let told = house.told().pop().unwrap();
+        assert_eq!(told.method, "GET");
+        let expected = [
+            ("x-upstream-status", status),
+            ("x-original-uri", target),
+            ("x-original-method", "GET"),
+            ("x-original-host", "doorward.test"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-auth-proxy-secret", SECRET),
+            ("authorization", ""),
+            ("content-length", ""),
+            ("transfer-encoding", ""),
+        ];
+        for (name, wanted) in expected {
+            assert_eq!(told.header(name), wanted, "{name}: {told:?}");
+        }
+        assert_eq!(told.header("x-request-id").len(), 32);
+        assert_refused(&house.ask(&alice(Request::new("HEAD", "/v2/a/blobs/x"))));
+        for method in ["PUT", "PATCH", "POST", "DELETE"] {
+            let request = alice(Request::new(method, "/v2/a/blobs/uploads/x"));
+            assert_page(&house.ask(&request.clone().body("hello")));
+            assert_page(&house.ask(&request.chunked(b"hello")));
+            let told = house.told().pop().unwrap();
+            assert_eq!((told.header("x-original-method"), told.body.len()), (method, 0));
+            assert_eq!(told.header("transfer-encoding"), "");
+        }
+    }
+    assert_eq!(house.told().len(), 2 * 10);
+    // And back.
+    house.ecr.say(Reply::json("{}"));
+    assert_eq!(house.get("/v2/").status, 200);
+    assert_eq!(house.told().len(), 2 * 10);
+}
+
+#[test]
+fn one_connection_goes_on_after_a_refusal() {
+    let house = House::plain();
+    let mut client = house.nginx.client();
+    for _ in 0..3 {
+        house.ecr.say(Reply::with("401 No", HEADERS, BODY));
+        assert_page(&client.ask(&alice(Request::get("/v2/a"))));
+        house.ecr.say(Reply::json("{}"));
+        let answer = client.ask(&alice(Request::get("/v2/a")));
+        assert_eq!((answer.status, answer.header("www-authenticate")), (200, None));
+    }
+}
+
+#[test]
+fn whatever_doorward_says_to_it_the_client_gets_a_503_in_json_and_soon() {
+    let house = House::plain();
+    house.ecr.say(Reply::with("401 No", HEADERS, BODY));
+    let redirect = Said::status(302).with("Location", "http://evil.test/");
+    let ours = [Said::Hang, Said::Break, redirect];
+    let statuses = [301, 400, 401, 403, 404, 405, 429, 500, 502, 504];
+    let challenge = |status| Said::status(status).with("WWW-Authenticate", "Basic realm=\"x\"");
+    for said in ours.into_iter().chain(statuses.map(challenge)) {
+        *house.page.lock().unwrap() = said.clone();
+        for request in [alice(Request::get("/v2/a")), alice(Request::new("HEAD", "/v2/a"))] {
+            let begun = Instant::now();
+            let answer = house.ask(&request);
+            assert_eq!(answer.status, 503, "{said:?}: {answer:?}");
+            assert_eq!(answer.header("content-type"), Some("application/json"), "{said:?}");
+            assert_eq!((answer.header("location"), answer.header("cache-control")), (None, Some("no-store")));
+            assert_eq!(answer.header("www-authenticate"), None, "{said:?}: {answer:?}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{said:?}: {:?}", begun.elapsed());
+        }
+    }
+    // Not even a yes is one.
+    *house.page.lock().unwrap() = Said::json("{}");
+    assert_refused(&house.get("/v2/a"));
+}
+
+/// A registry that answers a ping, and refuses all else as soon as it has the head: the body may come.
+fn early(tls: Arc<ServerConfig>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut wire = StreamOwned::new(ServerConnection::new(Arc::clone(&tls)).unwrap(), stream);
+            thread::spawn(move || {
+                let mut head = Vec::new();
+                let mut some = [0; 1 << 14];
+                while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+                    match wire.read(&mut some) {
+                        Ok(count @ 1..) => head.extend(&some[..count]),
+                        _ => return,
+                    }
+                }
+                let ping = head.starts_with(b"GET /v2/ ");
+                let (status, headers) = if ping { ("200 OK", "") } else { ("401 No", HEADERS) };
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n{headers}\r\n{{}}"
+                );
+                if wire.write_all(answer.as_bytes()).and_then(|()| wire.flush()).is_ok() {
+                    // What it says is the end of it; the rest is taken in, as a balancer does.
+                    while wire.read(&mut some).is_ok_and(|count| count > 0) {}
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_upload_that_is_refused_under_way_is_answered_before_its_end() {
+    let authority = Authority::new("Test Authority");
+    let at = early(server_named(&authority.pair(NAME, 2099), NAME));
+    let backend = format!("{NAME}:{}", at.port());
+    let house = House::over(authority, None, |image| image.set("PUSH", "on").set("BACKEND", &backend));
+    house.found();
+    for (method, length) in [("PATCH", "Content-Length: 50000000"), ("PUT", "Transfer-Encoding: chunked")] {
+        for part in [0, 1 << 10, 1 << 19] {
+            let mut client = house.nginx.client();
+            let head =
+                String::from_utf8(alice(Request::new(method, "/v2/a/blobs/uploads/x")).bytes()).unwrap();
+            let head = head.replace("\r\n\r\n", &format!("\r\n{length}\r\n\r\n"));
+            client.send(head.as_bytes()).unwrap();
+            if length.starts_with('T') && part > 0 {
+                client.send(format!("{part:x}\r\n").as_bytes()).unwrap();
+            }
+            // nginx may have closed when it has all that it wants.
+            let sent = client.send(&vec![b'x'; part]);
+            let answer = client.receive(false);
+            let answer = answer
+                .unwrap_or_else(|error| panic!("{method} {part} {sent:?}: {error}\n{}", house.nginx.log()));
+            assert_page(&answer);
+        }
+    }
+    assert_eq!(house.told().len(), 6);
+    // With doorward away just then, too.
+    *house.page.lock().unwrap() = Said::Break;
+    let mut client = house.nginx.client();
+    let head = String::from_utf8(alice(Request::new("PATCH", "/v2/a/blobs/uploads/x")).bytes()).unwrap();
+    client.send(head.replace("\r\n\r\n", "\r\nContent-Length: 50000000\r\n\r\nhello").as_bytes()).unwrap();
+    assert_refused(&client.receive(false).unwrap());
+}

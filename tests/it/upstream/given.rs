@@ -1,0 +1,252 @@
+//! Who is given the upstream's credentials: whom the policy allows, over what nobody else reaches.
+
+use super::{HEADER, goes_on_with, of_alice, question, refused, start};
+use crate::support::client::{Request, unix};
+use crate::support::doorward::Doorward;
+use crate::support::{eventually, users};
+
+const TABLES: &str = r#"
+policy = "{dir}/policy.toml"
+[[upstream]]
+name = "releases"
+repositories = ["releases/**"]
+type = "basic"
+username = "AWS"
+password_file = "{dir}/password"
+[[upstream]]
+name = "team"
+hosts = ["registry.test"]
+repositories = ["team/**", "public/**"]
+anyone = true
+type = "bearer"
+token_file = "{dir}/token"
+[[upstream]]
+name = "bare"
+repositories = ["bare/*"]
+type = "none"
+"#;
+
+const POLICY: &str = r#"
+[[grant]]
+who = "authenticated"
+actions = ["pull"]
+[[grant]]
+who = "anyone"
+repositories = ["public/**", "releases/open"]
+actions = ["pull"]
+"#;
+
+const FILES: [(&str, &str); 3] =
+    [("policy.toml", POLICY), ("password", "s3cret-password\n"), ("token", "s3cret-token\n")];
+
+/// `AWS:s3cret-password`.
+const BASIC: &str = "Basic QVdTOnMzY3JldC1wYXNzd29yZA==";
+const BEARER: &str = "Bearer s3cret-token";
+
+fn pull(name: &str) -> String {
+    format!("/v2/{name}/manifests/latest")
+}
+
+#[test]
+fn each_request_goes_on_with_what_its_table_gives() {
+    let doorward = start(TABLES, &FILES, &[]);
+    for (uri, value) in [
+        (pull("releases/app"), Some(BASIC)),
+        (pull("team/app"), Some(BEARER)),
+        (pull("public/app"), Some(BEARER)),
+        // A table that gives none, and no table: the header is there, and empty.
+        (pull("bare/app"), Some("")),
+        (pull("other/app"), Some("")),
+        ("/v2/".to_owned(), Some(BASIC)),
+    ] {
+        goes_on_with(&doorward.ask(&of_alice("GET", &uri)), value);
+    }
+    let elsewhere = of_alice("GET", &pull("team/app")).header("X-Original-Host", "other.test");
+    assert_eq!(doorward.ask(&elsewhere).status, 403, "two hosts are none");
+}
+
+#[test]
+fn who_is_refused_is_given_nothing() {
+    let doorward = start(TABLES, &FILES, &[]);
+    let uri = pull("releases/app");
+    refused(&doorward.ask(&of_alice("PUT", &uri)), 403, "denied", "s3cret");
+    refused(&doorward.ask(&of_alice("DELETE", &uri)), 403, "denied", "s3cret");
+    for request in [question("GET", &uri), question("GET", &uri).basic("alice", "wrong")] {
+        let answer = doorward.ask(&request);
+        assert_eq!((answer.status, answer.header(HEADER)), (401, None), "{answer:?}");
+    }
+}
+
+#[test]
+fn who_has_shown_no_credentials_is_challenged_but_where_the_table_is_for_anyone() {
+    let doorward = start(TABLES, &FILES, &[]);
+    goes_on_with(&doorward.ask(&question("GET", &pull("public/app"))), Some(BEARER));
+    let answer = doorward.ask(&question("GET", &pull("releases/open")));
+    assert_eq!((answer.status, answer.header(HEADER)), (401, None), "{answer:?}");
+    assert!(answer.header("www-authenticate").is_some());
+    // Where there are none to be had, nobody needs to show any.
+    let open = POLICY.replace("\"releases/open\"", "\"bare/*\"");
+    let doorward = start(TABLES, &[("policy.toml", &open), FILES[1], FILES[2]], &[]);
+    goes_on_with(&doorward.ask(&question("GET", &pull("bare/app"))), Some(""));
+}
+
+/// Without a policy, tables of which the first keeps some repositories from the second.
+const KEPT_BACK: &str = r#"
+[[upstream]]
+repositories = ["private/**"]
+type = "none"
+[[upstream]]
+type = "bearer"
+token_file = "{dir}/token"
+"#;
+
+#[test]
+fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
+    let doorward = start(KEPT_BACK, &FILES, &[]);
+    goes_on_with(&doorward.ask(&of_alice("GET", &pull("private/app"))), Some(""));
+    goes_on_with(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
+    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/_catalog")), Some(BEARER));
+    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
+    let bare = Request::auth().basic("alice", "wonderland");
+    refused(&doorward.ask(&bare), 403, "incomplete", "s3cret");
+    for (method, uri) in [
+        ("GET", "/v2/private/app/manifests/1?x=1"),
+        ("GET", "/v2/private/app/manifests/%31"),
+        ("OPTIONS", "/v2/private/app/manifests/1"),
+        ("GET", "/v2/other/../private/app/manifests/1"),
+        ("GET", "/v2/private%2Fapp/manifests/1"),
+        ("GET", "/v2//private/app/manifests/1"),
+        ("GET", "/elsewhere"),
+    ] {
+        refused(&doorward.ask(&of_alice(method, uri)), 403, "denied", "s3cret");
+    }
+    let form = Request::auth()
+        .header("X-Original-Method", "POST")
+        .header("X-Original-URI", "/v2/private/app/blobs/uploads/")
+        .header("X-Original-Host", "registry.test")
+        .header("X-Original-Content-Type", "ct:application/x-www-form-urlencoded")
+        .basic("alice", "wonderland");
+    refused(&doorward.ask(&form), 403, "denied", "s3cret");
+}
+
+#[test]
+fn no_mount_crosses_from_one_tables_repositories_to_anothers() {
+    let doorward = start(KEPT_BACK, &FILES, &[]);
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let mount =
+        |from: &str| of_alice("POST", &format!("/v2/other/app/blobs/uploads/?mount={digest}&from={from}"));
+    goes_on_with(&doorward.ask(&mount("other/base")), Some(BEARER));
+    refused(&doorward.ask(&mount("private/app")), 403, "denied", "s3cret");
+    // With a proxy that asks for what it is told to, it goes on as an upload.
+    let answer = doorward.ask(&mount("private/app").header("X-Auth-Rewrite", "yes"));
+    goes_on_with(&answer, Some(BEARER));
+    assert_eq!(answer.header("x-upstream-uri"), Some("/v2/other/app/blobs/uploads/"));
+}
+
+#[test]
+fn without_a_choice_nothing_needs_to_be_said_of_the_request() {
+    let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/token\"\n";
+    let doorward = start(table, &FILES, &[]);
+    goes_on_with(&doorward.ask(&Request::auth().basic("alice", "wonderland")), Some(BEARER));
+    let answer = doorward.ask(&Request::auth());
+    assert_eq!((answer.status, answer.header(HEADER)), (401, None));
+}
+
+#[test]
+fn without_tables_there_is_no_such_header() {
+    let doorward = Doorward::start(&users::two(), &[]);
+    let answer = doorward.ask(&Request::auth().basic("alice", "wonderland").header(HEADER, "Basic x"));
+    goes_on_with(&answer, None);
+}
+
+#[test]
+fn over_tcp_the_secret_has_to_be_shown_where_there_is_one() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let files = [FILES[0], FILES[1], FILES[2], ("secret", secret)];
+    let socket = tempfile::tempdir().unwrap();
+    let at = unix(&socket.path().join("doorward.sock"));
+    let settings = format!("upstream_secret_file = \"{{dir}}/secret\"\n{TABLES}");
+    let doorward = start(&settings, &files, &["--listen", "127.0.0.1:0", "--listen", &at]);
+    let request = of_alice("GET", &pull("releases/app"));
+    let shown = |value: &str| request.clone().header("X-Auth-Proxy-Secret", value);
+    goes_on_with(&doorward.ask(&shown(secret)), Some(BASIC));
+    for wrong in ["", "0123456789abcdef", "0123456789abcdef0123456789abcdeg", &secret.repeat(2)] {
+        refused(&doorward.ask(&shown(wrong)), 403, "untrusted", "s3cret");
+    }
+    refused(&doorward.ask(&request), 403, "untrusted", "s3cret");
+    refused(&doorward.ask(&shown(secret).header("X-Auth-Proxy-Secret", secret)), 403, "untrusted", "s3cret");
+    // What goes on without credentials needs no secret.
+    goes_on_with(&doorward.ask(&of_alice("GET", &pull("bare/app"))), Some(""));
+    let socket = crate::support::client::Address::parse(&at);
+    let answer = crate::support::client::ask(&socket, crate::support::client::OF_DOORWARD, &request);
+    goes_on_with(&answer, Some(BASIC));
+    let told = || Some(doorward.log()).filter(|log| log.contains("upstream_secret_file"));
+    let log = eventually("it is logged", told);
+    assert!(
+        log.contains("upstream_secret_file") && !log.contains("s3cret-") && !log.contains(secret),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_peer_that_is_not_listed_is_given_nothing_with_the_secret_or_without() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let files = [FILES[0], FILES[1], FILES[2], ("secret", secret)];
+    let settings = format!("upstream_secret_file = \"{{dir}}/secret\"\n{TABLES}");
+    let doorward = start(&settings, &files, &["--trusted-peers", "192.0.2.1"]);
+    let request = of_alice("GET", &pull("releases/app"));
+    refused(&doorward.ask(&request), 403, "untrusted", "s3cret");
+    refused(&doorward.ask(&request.header("X-Auth-Proxy-Secret", secret)), 403, "untrusted", "s3cret");
+    let answer = doorward.ask(&Request::get("/refused"));
+    assert_eq!((answer.status, &answer.body[..]), (403, &b""[..]));
+}
+
+#[test]
+fn who_may_not_have_them_can_not_say_that_they_were_refused() {
+    let files = [FILES[0], FILES[1], FILES[2], ("secret", "0123456789abcdef")];
+    let settings = format!("upstream_secret_file = \"{{dir}}/secret\"\n{TABLES}");
+    let doorward = start(&settings, &files, &[]);
+    let said = Request::get("/refused")
+        .header("X-Original-Method", "GET")
+        .header("X-Original-URI", pull("releases/app"))
+        .header("X-Original-Host", "registry.test");
+    assert_eq!(doorward.ask(&said).status, 503);
+    assert_eq!(doorward.ask(&said.clone().header("X-Auth-Proxy-Secret", "0123456789abcdef")).status, 503);
+    assert_eq!(doorward.metric("doorward_upstream_refused_total{upstream=\"releases\""), 1.0);
+}
+
+#[test]
+fn nothing_of_it_is_told_anywhere() {
+    let doorward = start(TABLES, &FILES, &["--log-level", "debug", "--log-allowed", "true"]);
+    goes_on_with(&doorward.ask(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
+    goes_on_with(&doorward.ask(&of_alice("GET", &pull("team/app"))), Some(BEARER));
+    let told = [doorward.log(), doorward.admin(&Request::get("/metrics")).text(), doorward.ready().text()];
+    for text in told {
+        for secret in ["s3cret", BASIC, "QVdTOnMzY3JldC1wYXNzd29yZA"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_the_upstream_refused_is_told_as_the_proxys_fault() {
+    let doorward = start(TABLES, &FILES, &[]);
+    let refused = |uri: &str| {
+        let request = Request::get("/refused")
+            .header("X-Original-Method", "GET")
+            .header("X-Original-URI", uri)
+            .header("X-Original-Host", "registry.test")
+            .header("X-Original-Content-Type", "ct:")
+            .header("X-Upstream-Status", "403");
+        doorward.client().ask(&request)
+    };
+    assert_eq!(refused(&format!("{}?token=hidden", pull("team/app"))).status, 503);
+    let answer = refused(&pull("releases/app"));
+    assert_eq!((answer.status, answer.header("content-type")), (503, Some("application/json")));
+    assert!(answer.header("www-authenticate").is_none() && answer.header("retry-after").is_some());
+    assert!(answer.text().contains("refused the credentials of this proxy"), "{}", answer.text());
+    let told = || Some(doorward.log()).filter(|log| log.contains("releases/app"));
+    let log = eventually("it is logged", told);
+    assert!(log.contains("upstream=\"releases\"") && log.contains("403") && !log.contains("hidden"), "{log}");
+    assert_eq!(doorward.metric("doorward_upstream_refused_total{upstream=\"releases\""), 1.0);
+}
