@@ -38,12 +38,13 @@ lint:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --all-features --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 
-BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh ecr.sh outage.sh memory.sh keys.sh keys_many.sh key_times.py
+BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh ecr.sh outage.sh memory.sh keys.sh keys_many.sh key_times.py tokens.sh market.sh
 
 bench:
 	@tests/need cc nginx docker-registry skopeo htpasswd curl wrk valgrind python3 python3-ensurepip openssl
 	@$(CARGO) build --release
 	@$(CARGO) bench --bench storm
+	@$(CARGO) bench --bench tokens
 	@for bench in $(BENCHES); do echo; echo "== $$bench"; "benches/$$bench" || exit 1; done
 
 fuzz:

@@ -111,6 +111,11 @@ impl Identity {
     pub fn scope(&self) -> Option<&Scope> {
         self.key.as_ref().and_then(|key| key.scope.as_deref())
     }
+
+    /// When that by which it was proved ends, in seconds since 1970, if it does.
+    pub fn expires(&self) -> Option<u64> {
+        self.key.as_ref().and_then(|key| key.expires)
+    }
 }
 
 /// An authenticator's answer. Trouble is none of these, see [`Answer`].

@@ -7,6 +7,7 @@ pub mod health;
 mod key;
 mod probe;
 pub mod serve;
+mod token;
 pub mod upstreams;
 mod user;
 
@@ -64,6 +65,7 @@ pub fn command() -> Command {
         )
         .subcommand(user::command(with_htpasswd_settings))
         .subcommand(key::command(with_key_settings))
+        .subcommand(token::command())
         .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
 }
 
@@ -148,6 +150,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     match matches.subcommand() {
         Some(("completions", matches)) => completions(matches),
+        Some(("token", matches)) => match matches.subcommand() {
+            Some((what, matches)) => token::run(what, matches),
+            None => ExitCode::from(USAGE),
+        },
         Some((noun @ ("user" | "key"), matches)) => match matches.subcommand() {
             Some((what, matches)) => match layers(matches).settle() {
                 Ok(settings) if noun == "key" => key::run(what, matches, &settings),

@@ -34,6 +34,7 @@ pub mod onward;
 pub mod policy;
 pub mod subrequest;
 pub mod throttle;
+pub mod token;
 pub mod verdict;
 
 use std::sync::Arc;
@@ -56,6 +57,7 @@ use crate::authn::keys::file::KeyFile;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::network::Prefixes;
+use crate::token::issue::Tokens;
 use crate::upstream::Upstreams;
 
 /// What a client that finds the queue full is told to wait: about what a full share takes.
@@ -69,6 +71,8 @@ pub struct Parts {
     pub policy: Arc<Policy>,
     /// With which credentials requests go on, where any are set.
     pub upstreams: Option<Arc<Upstreams>>,
+    /// The registry's tokens, where any are given out.
+    pub tokens: Option<Arc<Tokens>>,
     /// How much of the answers is kept.
     pub cache: cache::Limits,
     /// How many failures are borne.
@@ -94,6 +98,7 @@ pub struct Gate {
     flights: Flights,
     policy: Arc<Policy>,
     upstreams: Option<Arc<Upstreams>>,
+    tokens: Option<Arc<Tokens>>,
     prefixes: Prefixes,
     wait: Duration,
     clock: Clock,
@@ -118,6 +123,7 @@ impl Gate {
             cache,
             policy: parts.policy,
             upstreams: parts.upstreams,
+            tokens: parts.tokens,
             prefixes: parts.prefixes,
             wait: parts.wait,
             clock: parts.clock,
@@ -128,6 +134,9 @@ impl Gate {
 
     /// Decides on one request as far as that can be done without waiting. `memo` is the worker's.
     pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut Memo) -> Opened {
+        if let Some(verdict) = self.open_token(request) {
+            return Opened::Settled(verdict);
+        }
         let sight = self.sight(request);
         if let Some(identity) = sight.as_ref().and_then(|sight| self.recall(sight, memo)) {
             return Opened::Settled(self.admit(identity, request));

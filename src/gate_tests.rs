@@ -51,6 +51,7 @@ fn house_with(keys: Option<Arc<crate::authn::keys::Keys>>) -> House {
         authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)).with_keys(keys),
         policy: Arc::default(),
         upstreams: None,
+        tokens: None,
         cache: cache::Limits {
             accepted_max: 100,
             accepted_idle: 10 * minute,

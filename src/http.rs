@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod auth;
+mod challenge;
 pub mod peer;
 pub mod probe;
 pub mod refusals;
@@ -10,12 +11,15 @@ pub mod refused;
 pub mod reply;
 pub mod service;
 pub mod subrequest;
+pub mod token;
+mod token_request;
 
 use std::sync::Arc;
 
 use actix_web::web::{self, ServiceConfig};
 use prometheus_client::metrics::counter::Counter;
 
+use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
@@ -30,6 +34,10 @@ pub struct Front {
     pub gate: Arc<Gate>,
     /// The `WWW-Authenticate` of a challenge.
     pub challenge: Challenge,
+    /// The same where tokens are asked for, which takes a password.
+    pub basic: Challenge,
+    /// The time.
+    pub clock: Clock,
     /// In which headers facts go.
     pub facts: FactHeaders,
     /// Where refusals are logged.
@@ -68,6 +76,8 @@ fn public_routes(config: &mut ServiceConfig) {
         .service(web::resource("/livez").to(probe::livez))
         .service(web::resource("/readyz").to(probe::readyz))
         .service(web::resource("/refused").to(refused::refused))
+        .service(web::resource("/token").to(token::token))
+        .service(web::resource("/jwks").to(token::jwks))
         .default_service(web::to(reply::not_found));
 }
 

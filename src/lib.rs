@@ -31,6 +31,9 @@ pub mod gate;
 // What the protected service is shown instead.
 pub mod upstream;
 
+// What the registry verifies by itself.
+pub mod token;
+
 // The two sides to the outside.
 pub mod cli;
 pub mod http;

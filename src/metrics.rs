@@ -149,18 +149,22 @@ pub struct Metrics {
     pub upstream_fetches: Family<FetchLabel, Counter>,
     /// Requests whose credentials an upstream refused.
     pub upstream_refused: Family<UpstreamLabel, Counter>,
+    /// Tokens of the registry's that were given out.
+    pub tokens: Counter,
     /// Refusals that were not logged, to spare the disk.
     pub log_suppressed: Counter,
 }
 
 /// Every verdict with its reasons, so that a rate can be told from the first one on.
-const VERDICTS: [(&str, &str); 12] = [
+const VERDICTS: [(&str, &str); 14] = [
     ("allow", ""),
     ("challenge", "missing"),
     ("challenge", "malformed"),
     ("challenge", "scheme"),
     ("challenge", "wrong"),
     ("challenge", "key"),
+    ("challenge", "token"),
+    ("challenge", "scope"),
     ("forbid", "incomplete"),
     ("forbid", "untrusted"),
     ("limited", "throttled"),
@@ -242,6 +246,7 @@ impl Metrics {
         );
         r.register("upstream_fetches", "Tokens asked for", self.upstream_fetches.clone());
         r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
+        r.register("tokens", "Tokens given out", self.tokens.clone());
         r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;

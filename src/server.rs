@@ -3,6 +3,7 @@
 
 pub mod house;
 pub mod inherited;
+mod issuing;
 pub mod listen;
 pub mod signals;
 #[cfg(feature = "ecr")]
@@ -218,7 +219,7 @@ async fn fetch_tokens(
     let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
     let of = |(account, lease): (Account, Arc<Lease>)| match Aws::new(account) {
         Ok(aws) => Ok((aws, lease)),
-        Err(fault) => Err(StartError::Token(Arc::clone(lease.name()), fault)),
+        Err(fault) => Err(StartError::Ecr(Arc::clone(lease.name()), fault)),
     };
     let fetchers = tokens::spawn(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
     tokens::first(&leases).await;

@@ -9,6 +9,7 @@
 
 pub mod authenticator;
 mod chain;
+mod fault;
 pub mod file;
 pub mod layers;
 pub mod names;
@@ -18,7 +19,7 @@ mod tables;
 pub mod upstream;
 pub mod value;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::authenticator::Authenticator;
+pub use self::fault::{Fault, Origin};
 use self::upstream::Upstream;
 use crate::authn::hash::Allowed;
 use crate::authn::queue;
@@ -63,6 +65,16 @@ pub enum KeyOwners {
     Any,
 }
 
+/// With what `/auth` challenges, where tokens are given out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenChallenge {
+    /// For a user name and a password.
+    #[default]
+    Basic,
+    /// For a token.
+    Bearer,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -89,6 +101,12 @@ pub struct Settings {
     pub keys_max_bytes: u64,
     pub upstreams: Vec<Upstream>,
     pub upstream_secret_file: Option<PathBuf>,
+    pub token_keys: Option<PathBuf>,
+    pub token_service: String,
+    pub token_issuer: String,
+    pub token_realm: String,
+    pub token_expires: Duration,
+    pub token_challenge: TokenChallenge,
     pub proxy_read_timeout: Duration,
     pub policy: Option<PathBuf>,
     pub groups: Option<PathBuf>,
@@ -134,6 +152,12 @@ impl Default for Settings {
             keys_max_bytes: 0,
             upstreams: Vec::new(),
             upstream_secret_file: None,
+            token_keys: None,
+            token_service: String::new(),
+            token_issuer: String::new(),
+            token_realm: String::new(),
+            token_expires: none,
+            token_challenge: TokenChallenge::default(),
             proxy_read_timeout: none,
             policy: None,
             groups: None,
@@ -175,58 +199,24 @@ impl Default for Settings {
     }
 }
 
-/// Where a value was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// On the command line, by this flag.
-    Flag(String),
-    /// In this environment variable.
-    Variable(String),
-    /// In the file, at this line and column, both from 1.
-    File {
-        /// The file's path as it was given.
-        path: String,
-        /// From 1.
-        line: usize,
-        /// In characters, from 1.
-        column: usize,
-    },
-    /// Nowhere: it is the default, or it is missing.
-    Nowhere,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(flag) => write!(f, "--{flag}"),
-            Self::Variable(name) => f.write_str(name),
-            Self::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
-            Self::Nowhere => f.write_str("settings"),
-        }
-    }
-}
-
-/// One thing that is wrong with the settings: where, what, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where.
-    pub origin: Origin,
-    /// What, and what to do.
-    pub what: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = format!("{}: {}", self.origin, self.what);
-        // What a fault quotes comes from files and variables: it must not make two lines of this one, nor
-        // move a terminal's cursor.
-        line.chars().try_for_each(|c| {
-            if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
-        })
-    }
-}
-
 impl Settings {
+    /// What is missing for tokens, and at which setting that is told.
+    fn check_tokens(&self) -> Option<(&'static str, &'static str)> {
+        let bearer = self.token_challenge == TokenChallenge::Bearer;
+        if self.token_keys.is_some() && self.token_service.is_empty() {
+            return Some((
+                "token.keys",
+                "set token.service too: the registry's `service`, which stands in every token",
+            ));
+        }
+        if bearer && self.token_realm.is_empty() {
+            let what = "set token.realm too: where clients get tokens, https://registry.example.com/token";
+            return Some(("token.challenge", what));
+        }
+        let nobody = bearer && self.token_keys.is_none();
+        nobody.then_some(("token.challenge", "set token.keys too: nobody could get a token"))
+    }
+
     /// What no single value can show: faults between settings.
     fn cross_check(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
         // A listener that could not be read is told already.
@@ -260,6 +250,9 @@ impl Settings {
                 "{address} can be reached from other machines, and there are credentials of an [[upstream]] to be had: set upstream_secret_file, and nginx's NGX_DOORWARD_SECRET_FILE to the same content, so that nobody else gets them"
             );
             fault("listen", what);
+        }
+        if let Some((key, what)) = self.check_tokens() {
+            fault(key, what.to_owned());
         }
         if deaf {
             fault("listen", "there is nothing to listen on; leave it out for 127.0.0.1:8000".into());

@@ -34,6 +34,8 @@ pub struct Key {
     pub name: Box<str>,
     /// What may be done with it, as far as its owner may; `None` is all of that.
     pub scope: Option<Arc<Scope>>,
+    /// When it ends, in seconds since 1970: nothing that is given out for it may last longer.
+    pub expires: Option<u64>,
     /// How it was used.
     pub uses: Arc<Uses>,
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{complain, expect, explain, probe, say, upstreams};
+use super::{complain, expect, explain, probe, say, token, upstreams};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{FileFault, usable};
@@ -18,7 +18,7 @@ use crate::watch::Source;
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
 /// ever after if that is not refused).
-const ANYONE: &str = "a grant to anyone is for curl, skopeo --no-creds and browsers; docker and podman ask /v2/ first, are challenged there, and give up without a log-in. For anonymous docker pulls the registry's token protocol is needed";
+const ANYONE: &str = "a grant to anyone is for curl, crane and browsers; docker, podman and skopeo ask /v2/ first, are challenged there, and give up without a log-in. For anonymous docker pulls the registry's token protocol is needed";
 
 /// What a grant to anyone is where an upstream wants credentials.
 const NOBODY_GOES_ON: &str = "who has shown no credentials is challenged where an [[upstream]] has some, whatever a grant to anyone permits, unless it says anyone = true";
@@ -36,8 +36,13 @@ pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool, wh
     let services = probe::run(settings, ask && whole);
     let keys = keys(settings);
     let upstreams = upstreams::run(settings, ask && whole);
+    let tokens = settings.token_keys.as_deref().is_none_or(token::check);
     let policy = policy(settings, expectations);
-    if users && services && keys && upstreams && policy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if users && services && keys && upstreams && tokens && policy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
@@ -68,7 +73,8 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
         {
             say(&format!("{}: note: {NOBODY_GOES_ON}", path.display()));
         }
-        if rules.grants_to_anyone() && *rules.registries() != Registries::All(false) {
+        let by_tokens = settings.token_keys.is_some();
+        if rules.grants_to_anyone() && !by_tokens && *rules.registries() != Registries::All(false) {
             say(&format!("{}: note: {ANYONE}", path.display()));
         }
     }

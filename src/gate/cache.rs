@@ -131,11 +131,11 @@ impl AnswerCache {
         Some(if accepted.is_fresh(now) { Familiar::Answer(accepted) } else { Familiar::Expired })
     }
 
-    /// The last acceptance, which may be given since nobody can be asked.
-    pub fn stale(&self, key: &CacheKey, now: Moment) -> Option<Arc<Identity>> {
+    /// The last acceptance, which may be given since nobody can be asked, and for how long.
+    pub fn stale(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
         let accepted = self.accepted.get(key)?;
         let well = now < accepted.stale_until && !accepted.gone.load(Ordering::SeqCst);
-        well.then(|| accepted.identity())
+        well.then(|| (accepted.identity(), accepted.stale_until.since(now)))
     }
 
     /// Tells an accepted answer that the network tagged `network` was given it.

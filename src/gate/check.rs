@@ -2,7 +2,7 @@
 //! equal question, and the wait. Where nobody can be asked, the last acceptance may still do.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::flight::{Boarding, Question, land};
 use super::throttle::Ticket;
@@ -13,10 +13,11 @@ use crate::authn::Outcome;
 use crate::authn::queue::Asker;
 
 /// Who was vouched for.
-struct Vouched {
-    identity: Arc<Identity>,
-    /// Nobody could be asked now.
-    stale: bool,
+pub struct Vouched {
+    /// Who.
+    pub identity: Arc<Identity>,
+    /// Where nobody could be asked now: for how long this may be said.
+    pub stale: Option<Duration>,
 }
 
 /// A question that has to be checked. Dropping it counts as a failure, as its ticket does.
@@ -36,13 +37,21 @@ impl Check {
     pub async fn verdict(self, request: &Subrequest<'_>) -> Verdict {
         let gate = Arc::clone(&self.gate);
         match self.identity().await {
-            Ok(Vouched { identity, stale: false }) => gate.admit(identity, request),
-            Ok(Vouched { identity, stale: true }) => match gate.admit(identity, request) {
+            Ok(Vouched { identity, stale: None }) => gate.admit(identity, request),
+            Ok(Vouched { identity, stale: Some(_) }) => match gate.admit(identity, request) {
                 Verdict::Allow(grant) => Verdict::Allow(grant.stale(true)),
                 refusal => refusal,
             },
             Err(refusal) => refusal,
         }
+    }
+
+    /// Has the credentials checked: whose they are.
+    ///
+    /// # Errors
+    /// The verdict that there is instead.
+    pub async fn who(self) -> Result<Vouched, Verdict> {
+        self.identity().await
     }
 
     /// Who it is; the last acceptance counts where nobody could be asked.
@@ -51,15 +60,15 @@ impl Check {
         match asked(&gate, asker, &question).await {
             Ok(identity) => {
                 ticket.succeed();
-                Ok(Vouched { identity, stale: false })
+                Ok(Vouched { identity, stale: None })
             }
             Err(Verdict::Unavailable(trouble)) => {
                 let stale =
                     trouble.permits_stale().then(|| gate.cache.stale(&question.key, gate.clock.now()));
-                if let Some(identity) = stale.flatten() {
+                if let Some((identity, left)) = stale.flatten() {
                     ticket.succeed();
                     gate.metrics.stale.inc();
-                    return Ok(Vouched { identity, stale: true });
+                    return Ok(Vouched { identity, stale: Some(left) });
                 }
                 ticket.unasked();
                 Err(Verdict::Unavailable(trouble))

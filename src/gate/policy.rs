@@ -19,6 +19,7 @@ pub mod reload;
 pub mod rule;
 pub mod rules;
 pub mod site;
+mod token;
 mod value;
 
 use std::sync::{Arc, LazyLock};
@@ -29,6 +30,7 @@ use self::groups::Groups;
 use self::reload::Content;
 use self::rule::Subject;
 use self::rules::{Asking, Judgement, Rules};
+pub use self::token::{Lacking, host};
 use super::Subrequest;
 use super::verdict::Denied;
 use crate::authn::Identity;
@@ -126,25 +128,16 @@ impl Policy {
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
     ) -> Result<Grant, Denied> {
-        let user = identity.as_ref().map(|identity| identity.user.as_bytes());
         let file = self.groups.load();
-        let sources =
-            [user.map(|user| file.of(user)), identity.as_ref().map(|identity| &identity.membership)];
-        let scope = identity.as_ref().and_then(|identity| identity.scope());
+        let sources = memberships(&file, identity.as_deref());
         let rules = self.rules.load();
-        let uri = match rules.as_deref().or(scope.map(|_| &*OPEN)) {
+        let uri = match in_force(rules.as_deref(), identity.as_deref()) {
             None if identity.is_some() => None,
             None => return Err(Denied::NotPermitted(Box::default())),
             Some(rules) => {
-                let of: Vec<&[u8]> =
-                    sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|g| &**g)).collect();
-                // nginx's own address is not the client's: who is not named is in no network.
-                let client = match request.real_ip {
-                    Header::Absent => None,
-                    _ => request.client()?,
-                };
-                let subject = Subject { user, groups: &of, client, scope };
-                match rules.judge(&subject, &asking(request)?) {
+                match as_subject(sources, identity.as_deref(), request, |subject| {
+                    Ok(rules.judge(subject, &asking(request)?))
+                })? {
                     Judgement::Allowed { uri } => uri,
                     Judgement::Refused(mut refused) => {
                         refused.key = identity.as_deref().and_then(Identity::key_of_whom);
@@ -158,8 +151,40 @@ impl Policy {
     }
 }
 
+/// The rules that an identity is judged by, if there are any.
+fn in_force<'r>(rules: Option<&'r Rules>, identity: Option<&Identity>) -> Option<&'r Rules> {
+    rules.or(identity.and_then(Identity::scope).map(|_| &*OPEN))
+}
+
+type Sources<'s> = [Option<&'s Membership>; 2];
+
+/// The groups of the group file, and those that the authenticator named.
+fn memberships<'s>(file: &'s Groups, identity: Option<&'s Identity>) -> Sources<'s> {
+    let user = identity.map(|identity| identity.user.as_bytes());
+    [user.map(|user| file.of(user)), identity.map(|identity| &identity.membership)]
+}
+
+/// Has something judged of who asks.
+fn as_subject<T>(
+    sources: Sources<'_>,
+    identity: Option<&Identity>,
+    request: &Subrequest<'_>,
+    judge: impl FnOnce(&Subject<'_>) -> Result<T, Denied>,
+) -> Result<T, Denied> {
+    let of: Vec<&[u8]> =
+        sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|group| &**group)).collect();
+    // nginx's own address is not the client's: who is not named is in no network.
+    let client = match request.real_ip {
+        Header::Absent => None,
+        _ => request.client()?,
+    };
+    let user = identity.map(|identity| identity.user.as_bytes());
+    let scope = identity.and_then(|identity| identity.scope());
+    judge(&Subject { user, groups: &of, client, scope })
+}
+
 /// The groups of the group file and those that the authenticator named, each once.
-fn joined(sources: [Option<&Membership>; 2]) -> Box<[u8]> {
+fn joined(sources: Sources<'_>) -> Box<[u8]> {
     match sources.map(|source| source.filter(|of| !of.is_empty())) {
         [None, None] => Box::default(),
         [Some(of), None] | [None, Some(of)] => of.joined().into(),

@@ -43,6 +43,10 @@ pub enum Refusal {
     Wrong,
     /// A key that is no good.
     Key(KeyFault),
+    /// A token of the registry's that is no good.
+    Token,
+    /// One that is, and permits less.
+    Scope,
 }
 
 /// Why a request is forbidden.
@@ -134,6 +138,8 @@ impl Verdict {
             Self::Challenge(Refusal::Scheme) => "scheme",
             Self::Challenge(Refusal::Wrong) => "wrong",
             Self::Challenge(Refusal::Key(_)) => "key",
+            Self::Challenge(Refusal::Token) => "token",
+            Self::Challenge(Refusal::Scope) => "scope",
             Self::Forbid(Denied::NotPermitted(_)) => "denied",
             Self::Forbid(Denied::Incomplete) => "incomplete",
             Self::Forbid(Denied::Untrusted | Denied::Unentitled) => "untrusted",

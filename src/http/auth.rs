@@ -7,10 +7,12 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 
 use super::peer::Peer;
+use super::reply::Challenge;
 use super::subrequest::Headers;
 use super::{Front, reply};
 use crate::gate::check::Check;
 use crate::gate::memo::Memo;
+use crate::gate::token::needed;
 use crate::gate::verdict::{Denied, Verdict};
 use crate::gate::{Opened, Subrequest};
 
@@ -52,5 +54,13 @@ fn read<'r>(front: &'r Front, request: &'r Request, for_policy: bool) -> Result<
 
 fn close(front: &Front, request: &Request, verdict: &Verdict) -> Response<BoxBody> {
     front.refusals.note(front, request, verdict);
-    reply::reply(verdict, &front.challenge, &front.facts, Headers::of(front, request).request_id())
+    let headers = Headers::of(front, request);
+    // A client asks for a token that permits what it could not do.
+    let scope = match (verdict, &front.challenge) {
+        (Verdict::Challenge(_), Challenge::Bearer(_)) => {
+            read(front, request, true).ok().and_then(|subrequest| needed(&subrequest))
+        }
+        _ => None,
+    };
+    reply::reply(verdict, &front.challenge, &front.facts, scope.as_deref(), headers.request_id())
 }

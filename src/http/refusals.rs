@@ -70,29 +70,48 @@ impl RefusalLog {
 
     /// Counts the verdict, and logs it if it is to be logged.
     pub(super) fn note(&self, front: &Front, request: &Request, verdict: &Verdict) {
+        self.note_refused(front, Headers::of(front, request), request.conn_data::<Peer>(), None, verdict);
+    }
+
+    /// The same, of what else is refused to a client.
+    pub(super) fn note_refused(
+        &self,
+        front: &Front,
+        request: Headers<'_>,
+        peer: Option<&Peer>,
+        seen: Option<Seen<'_>>,
+        verdict: &Verdict,
+    ) {
         match verdict {
             Verdict::Allow(grant) => {
                 front.allowed.inc();
                 if front.log_allowed {
-                    Line::of(front, request).write(verdict, 0);
+                    Line::of(front, request, peer, seen).write(verdict, 0);
                 } else if grant.is_stale() {
-                    self.write(front, request, verdict);
+                    self.write(front, request, peer, seen, verdict);
                 }
                 return;
             }
             Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {}
-            _ => self.write(front, request, verdict),
+            _ => self.write(front, request, peer, seen, verdict),
         }
-        self.warn_of_nameless(Headers::of(front, request), verdict);
+        self.warn_of_nameless(request, verdict);
         let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
         front.metrics.verdicts.get_or_create(&label).inc();
     }
 }
 
 impl RefusalLog {
-    fn write(&self, front: &Front, request: &Request, verdict: &Verdict) {
+    fn write(
+        &self,
+        front: &Front,
+        request: Headers<'_>,
+        peer: Option<&Peer>,
+        seen: Option<Seen<'_>>,
+        verdict: &Verdict,
+    ) {
         match self.take() {
-            Some(suppressed) => Line::of(front, request).write(verdict, suppressed),
+            Some(suppressed) => Line::of(front, request, peer, seen).write(verdict, suppressed),
             None => drop(front.metrics.log_suppressed.inc()),
         }
     }
@@ -113,6 +132,17 @@ impl RefusalLog {
     }
 }
 
+/// What was asked, where it is not what nginx's headers say.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'s> {
+    /// By what somebody said who he is.
+    pub(super) authorization: Header<'s>,
+    /// The method.
+    pub(super) method: &'s str,
+    /// The path.
+    pub(super) path: &'s str,
+}
+
 /// What a line says. Values of the client's are cut here, and escaped once, where they are written.
 struct Line {
     user: String,
@@ -130,25 +160,26 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 }
 
 impl Line {
-    fn of(front: &Front, request: &Request) -> Self {
-        let headers = Headers::of(front, request);
+    fn of(front: &Front, headers: Headers<'_>, peer: Option<&Peer>, seen: Option<Seen<'_>>) -> Self {
         let value = |name: &HeaderName| match headers.one(name) {
             Header::Once(value) => value,
             Header::Absent | Header::Unclear => b"",
         };
-        let peer = request.conn_data::<Peer>();
         // Of an untrusted peer's headers none is believed; the address is its own.
         let client = match headers.subrequest(peer, false) {
             Ok(subrequest) => subrequest.client().ok().flatten(),
             Err(_) => peer.and_then(|peer| peer.address),
         };
-        let credentials = credentials::read(headers.one(&AUTHORIZATION), true).ok();
-        let uri = value(&X_ORIGINAL_URI);
+        let (authorization, method, uri) = match seen {
+            Some(seen) => (seen.authorization, seen.method.as_bytes(), seen.path.as_bytes()),
+            None => (headers.one(&AUTHORIZATION), value(&X_ORIGINAL_METHOD), value(&X_ORIGINAL_URI)),
+        };
+        let credentials = credentials::read(authorization, true).ok();
         Self {
             user: credentials.map(|c| shown(c.user())).unwrap_or_default(),
             client: client.map(|address| address.to_string()).unwrap_or_default(),
             network: ClientNetwork::of(client, front.prefixes).to_string(),
-            method: shown(value(&X_ORIGINAL_METHOD)),
+            method: shown(method),
             host: shown(value(&X_ORIGINAL_HOST)),
             // A query may hold somebody's token.
             path: shown(uri.split(|b| *b == b'?').next().unwrap_or_default()),
@@ -162,6 +193,12 @@ impl Line {
         // Left out of the line where there is none.
         let detail = Some(&*detail).filter(|detail| !detail.is_empty());
         let Self { user, client, network, method, host, path, request_id } = self;
+        // Of a token the name stands in it, and not in a password.
+        let vouched = match verdict {
+            Verdict::Allow(grant) => grant.identity().map(|identity| shown(identity.user.as_bytes())),
+            _ => None,
+        };
+        let user = vouched.as_ref().unwrap_or(user);
         macro_rules! line {
             ($level:ident, $text:literal) => {
                 tracing::$level!(

@@ -17,6 +17,7 @@ use actix_web::http::header::{
     WWW_AUTHENTICATE,
 };
 
+pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
 use crate::gate::policy::Grant;
@@ -34,19 +35,8 @@ const X_AUTH_SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream-authorization");
 /// What the backend must be asked for instead.
 const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
+const JSON: &str = "application/json";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
-/// 1.23 passes only the first on, and some clients look only at the last.
-#[derive(Clone, Debug)]
-pub struct Challenge(HeaderValue);
-
-impl Challenge {
-    /// For a realm that the settings found good.
-    pub fn basic(realm: &str) -> Result<Self, InvalidHeaderValue> {
-        HeaderValue::from_bytes(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"").as_bytes()).map(Self)
-    }
-}
 
 /// The headers in which an authenticator's facts are passed on.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +58,7 @@ pub(super) fn reply(
     verdict: &Verdict,
     challenge: &Challenge,
     facts: &FactHeaders,
+    scope: Option<&str>,
     id: Option<&HeaderValue>,
 ) -> Response<BoxBody> {
     let mut response = match verdict {
@@ -75,11 +66,14 @@ pub(super) fn reply(
             Ok(response) => response,
             Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
-        Verdict::Challenge(_) => {
-            let mut response = Response::new(StatusCode::UNAUTHORIZED);
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.0.clone());
-            response
-        }
+        Verdict::Challenge(refusal) => match challenge.header(scope, refusal) {
+            Ok(value) => {
+                let mut response = Response::new(StatusCode::UNAUTHORIZED);
+                response.headers_mut().insert(WWW_AUTHENTICATE, value);
+                response
+            }
+            Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        },
         Verdict::Forbid(denied) => {
             let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
             if let Some(scope) = denied.scope().and_then(|scope| HeaderValue::try_from(scope).ok()) {
@@ -196,10 +190,69 @@ const REFUSED_WAIT: Duration = Duration::from_secs(5);
 /// The answer to a client whose request the upstream refused: the blame is not the client's.
 pub(super) fn refused() -> HttpResponse {
     HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)))
         .insert_header((CACHE_CONTROL, NO_STORE))
         .insert_header((RETRY_AFTER, seconds(REFUSED_WAIT)))
         .body(REFUSED)
+}
+
+/// JSON for a client.
+pub(super) fn json(text: String) -> HttpResponse {
+    HttpResponse::build(StatusCode::OK)
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)))
+        .insert_header((CACHE_CONTROL, NO_STORE))
+        .body(text)
+}
+
+/// Why a client gets no token.
+#[derive(Debug)]
+pub(super) enum TokenFault {
+    /// It can't be read, or is not for us.
+    Request(&'static str),
+    /// Refresh tokens are not given out; oauth.md has a service without them answer so.
+    NoRefresh,
+    /// He is refused.
+    Refused(Verdict),
+    /// It could not be signed.
+    Signing,
+}
+
+/// The answer to a client that gets no token, in words that registries' clients print.
+pub(super) fn token_fault(fault: &TokenFault, challenge: &Challenge) -> HttpResponse {
+    let (status, code, message) = match fault {
+        TokenFault::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", *what),
+        TokenFault::NoRefresh => {
+            (StatusCode::NOT_FOUND, "UNSUPPORTED", "there are no refresh tokens here: log in again")
+        }
+        TokenFault::Refused(Verdict::Challenge(_)) => {
+            (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required")
+        }
+        TokenFault::Refused(Verdict::Limited(_)) => {
+            (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests, try again later")
+        }
+        TokenFault::Refused(Verdict::Forbid(_)) => {
+            (StatusCode::FORBIDDEN, "DENIED", "no token is given here")
+        }
+        TokenFault::Refused(_) | TokenFault::Signing => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable")
+        }
+    };
+    let mut builder = HttpResponse::build(status);
+    builder.insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)));
+    builder.insert_header((CACHE_CONTROL, NO_STORE));
+    if let TokenFault::Refused(verdict) = fault {
+        match (verdict, challenge) {
+            (Verdict::Challenge(_), Challenge::Basic(value)) => {
+                builder.insert_header((WWW_AUTHENTICATE, value.clone()));
+            }
+            (Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)), _) => {
+                builder.insert_header((RETRY_AFTER, seconds(*wait)));
+            }
+            _ => {}
+        }
+    }
+    builder
+        .body(format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\",\"detail\":null}}]}}\n"))
 }
 
 /// The answer to an order that was carried out.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::issuing::{challenge, issuing, tokens};
 use super::listen::BindFault;
 use super::upstreams::Kept;
 use crate::authn::chain::{self, Authenticators};
@@ -21,12 +22,14 @@ use crate::gate::policy::Policy;
 use crate::gate::policy::reload::{self as policy_reload, File, PolicyFault};
 use crate::gate::{Gate, Parts};
 use crate::http::Front;
+use crate::http::peer::Entitlement;
 use crate::http::probe::Readiness;
 use crate::http::refusals::RefusalLog;
 use crate::http::reply::{Challenge, FactHeaders};
 use crate::metrics::Metrics;
 use crate::settings::authenticator::{Authenticator, Kind};
 use crate::settings::{KeyOwners, Origin, Settings};
+use crate::token;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{self, lease::Lease};
 use crate::upstream::file::{self, SecretFault};
@@ -58,7 +61,10 @@ pub enum StartError {
     /// A token can't be fetched with what is set there.
     #[cfg(feature = "ecr")]
     #[error("upstream {0}: {1}")]
-    Token(Arc<str>, ecr::Fault),
+    Ecr(Arc<str>, ecr::Fault),
+    /// The keys that sign tokens can't be used.
+    #[error("token.keys: {0}")]
+    Token(token::reload::TokenKeysFault),
     /// The policy or the group file can't be used.
     #[error(transparent)]
     Policy(#[from] PolicyFault),
@@ -106,10 +112,12 @@ impl House {
         let keys = keys(settings, &metrics, clock.now())?;
         let (policy, files) = policy(settings, &metrics, clock.now())?;
         let upstreams = Kept::build(settings, &clock, &metrics)?;
+        let tokens = tokens(settings, clock.now())?;
         let freshness = files.iter().map(policy_reload::Reloader::freshness);
         let freshness = freshness.chain(users.iter().map(Reloader::freshness));
         let freshness = freshness.chain(keys.iter().map(keys::reload::Reloader::freshness));
-        let freshness = freshness.chain(upstreams.files.iter().map(file::Reloader::freshness)).collect();
+        let freshness = freshness.chain(upstreams.files.iter().map(file::Reloader::freshness));
+        let freshness = freshness.chain(tokens.iter().map(token::reload::Reloader::freshness)).collect();
         let readiness = Readiness::new(freshness, services.clone());
         #[cfg(feature = "ecr")]
         let readiness =
@@ -126,6 +134,7 @@ impl House {
             ),
             policy,
             upstreams: upstreams.upstreams.clone(),
+            tokens: tokens.as_ref().map(|tokens| issuing(settings, tokens)),
             cache: settings.cache,
             throttle: settings.throttle,
             prefixes: settings.prefixes,
@@ -134,26 +143,17 @@ impl House {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         });
-        let front = Arc::new(Front {
-            gate: Arc::new(gate),
-            challenge: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
-            facts: facts(settings)?,
-            refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
-            refused: RefusalLog::new(settings.log_refusals, clock.clone()),
+        let sees = Sees {
             readiness: Arc::clone(&readiness),
-            allowed: Front::allowed_counter(&metrics),
-            metrics,
-            prefixes: settings.prefixes,
-            header_bytes: settings.header_bytes,
-            log_allowed: settings.log_allowed,
-            reads_request: settings.policy.is_some()
-                || upstreams.upstreams.is_some_and(|upstreams| upstreams.chooses()),
+            chooses: tokens.is_some() || upstreams.upstreams.is_some_and(|upstreams| upstreams.chooses()),
             entitlement: upstreams.entitlement,
-        });
+        };
+        let front = Arc::new(front(settings, gate, sees, &clock, metrics)?);
         let mut reloaders: Vec<Box<dyn Reload>> = Vec::new();
         reloaders.extend(users.map(|users| Box::new(users) as Box<dyn Reload>));
         reloaders.extend(keys.map(|keys| Box::new(keys) as Box<dyn Reload>));
         reloaders.extend(files.into_iter().map(|file| Box::new(file) as Box<dyn Reload>));
+        reloaders.extend(tokens.map(|tokens| Box::new(tokens) as Box<dyn Reload>));
         reloaders.extend(upstreams.files.into_iter().map(|file| Box::new(file) as Box<dyn Reload>));
         Ok(Self {
             front,
@@ -166,6 +166,38 @@ impl House {
             clock,
         })
     }
+}
+
+struct Sees {
+    readiness: Arc<Readiness>,
+    chooses: bool,
+    entitlement: Option<Entitlement>,
+}
+
+fn front(
+    settings: &Settings,
+    gate: Gate,
+    sees: Sees,
+    clock: &Clock,
+    metrics: Arc<Metrics>,
+) -> Result<Front, StartError> {
+    Ok(Front {
+        gate: Arc::new(gate),
+        challenge: challenge(settings)?,
+        basic: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
+        clock: clock.clone(),
+        facts: facts(settings)?,
+        refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
+        refused: RefusalLog::new(settings.log_refusals, clock.clone()),
+        readiness: sees.readiness,
+        allowed: Front::allowed_counter(&metrics),
+        metrics,
+        prefixes: settings.prefixes,
+        header_bytes: settings.header_bytes,
+        log_allowed: settings.log_allowed,
+        reads_request: settings.policy.is_some() || sees.chooses,
+        entitlement: sees.entitlement,
+    })
 }
 
 /// The htpasswd file, where it is asked.

@@ -29,3 +29,29 @@ impl Setting {
         format!("DOORWARD_{}", self.key.replace('.', "_").to_uppercase())
     }
 }
+
+/// A row of the table: its key, what stands for its value, its default, what it means, and how it is read.
+macro_rules! setting {
+    ($key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
+        Setting {
+            key: $key,
+            placeholder: $placeholder,
+            default: $default,
+            many: false,
+            help: $help,
+            read: $read,
+        }
+    };
+    (many $key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
+        Setting {
+            key: $key,
+            placeholder: $placeholder,
+            default: $default,
+            many: true,
+            help: $help,
+            read: $read,
+        }
+    };
+}
+
+pub(super) use setting;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 pub use super::setting::Setting;
+use super::setting::setting;
 use super::value;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -11,29 +12,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The longest that a request may wait for its password check. nginx gives up before.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-
-macro_rules! setting {
-    ($key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
-        Setting {
-            key: $key,
-            placeholder: $placeholder,
-            default: $default,
-            many: false,
-            help: $help,
-            read: $read,
-        }
-    };
-    (many $key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
-        Setting {
-            key: $key,
-            placeholder: $placeholder,
-            default: $default,
-            many: true,
-            help: $help,
-            read: $read,
-        }
-    };
-}
 
 /// All of them, in the order in which the README lists them.
 pub const SETTINGS: &[Setting] = &[
@@ -58,8 +36,8 @@ pub const SETTINGS: &[Setting] = &[
         "upstream_secret_file",
         "FILE",
         "",
-        "what nginx shows in X-Auth-Proxy-Secret to be given the credentials of an [[upstream]]; a unix socket needs none, and loopback none while this is not set",
-        |s, t| value::path(t).map(|v| s.upstream_secret_file = Some(v))
+        "what nginx shows to be given the credentials of an [[upstream]]",
+        |s, t| { value::path(t).map(|v| s.upstream_secret_file = Some(v)) }
     ),
     setting!(
         "realm",
@@ -107,6 +85,32 @@ pub const SETTINGS: &[Setting] = &[
     setting!("keys_max_bytes", "BYTES", "64MiB", "the largest file of keys that is read", |s, t| {
         value::bytes(t, 1 << 10, 1 << 31).map(|v| s.keys_max_bytes = v)
     }),
+    setting!(
+        "token.keys",
+        "FILE",
+        "",
+        "the keys that sign the registry's tokens; doorward token init makes it",
+        |s, t| { value::path(t).map(|v| s.token_keys = Some(v)) }
+    ),
+    setting!("token.service", "NAME", "", "the registry's service, which tokens are for", |s, t| {
+        value::quotable(t).map(|v| s.token_service = v)
+    }),
+    setting!("token.issuer", "NAME", "doorward", "the registry's issuer, by whom tokens are", |s, t| {
+        value::quotable(t).map(|v| s.token_issuer = v)
+    }),
+    setting!("token.realm", "URL", "", "where clients get tokens, for the challenge of /auth", |s, t| {
+        value::url(t).map(|v| s.token_realm = v)
+    }),
+    setting!(
+        "token.expires",
+        "TIME",
+        "15m",
+        "how long a token is good for; it can't be taken back",
+        |s, t| { value::span(t, SECOND * 60, HOUR * 24).map(|v| s.token_expires = v) }
+    ),
+    setting!("token.challenge", "KIND", "basic", "what /auth challenges with: basic or bearer", |s, t| {
+        value::challenge(t).map(|v| s.token_challenge = v)
+    }),
     setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
         value::number(t, 1, 10_000_000).map(|v| s.cache.accepted_max = v)
     }),
@@ -123,7 +127,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!("cache.rejected", "TIME", "10s", "how long a refusal is given without a check", |s, t| {
         value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejected_for = v)
     }),
-    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| threads(t)
+    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::threads(t)
         .map(|v| s.hash_threads = v)),
     setting!(
         "hash.queue",
@@ -197,7 +201,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!("throttle.ipv6_prefix", "BITS", "64", "the same for IPv6", |s, t| {
         value::number(t, 32, 128).map(|v| s.prefixes.ipv6 = v)
     }),
-    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| threads(t)
+    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| value::threads(t)
         .map(|v| s.workers = v)),
     setting!("limits.connections", "N", "4096", "open connections; more wait to be accepted", |s, t| {
         value::number(t, 1, 1_000_000).map(|v| s.connections = v)
@@ -283,13 +287,6 @@ pub const SETTINGS: &[Setting] = &[
         }
     ),
 ];
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text {
-        "cores" => Ok(std::thread::available_parallelism().map_or(2, usize::from)),
-        _ => value::number(text, 1, 1024).map_err(|what| format!("{what}, nor the word cores")),
-    }
-}
 
 /// The setting with this key.
 pub fn find(key: &str) -> Option<&'static Setting> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{KeyOwners, Listen, LogFormat};
+use super::{KeyOwners, Listen, LogFormat, TokenChallenge};
 use crate::identity::Username;
 
 /// A whole number within bounds, both included.
@@ -19,6 +19,14 @@ where
     let wanted = || format!("\"{text}\" is not a whole number from {low} to {high}");
     let number = text.replace('_', "").parse::<T>().map_err(|_| wanted())?;
     if number < low || number > high { Err(wanted()) } else { Ok(number) }
+}
+
+/// A number of threads: `cores` is one for each.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    match text {
+        "cores" => Ok(std::thread::available_parallelism().map_or(2, usize::from)),
+        _ => number(text, 1, 1024).map_err(|what| format!("{what}, nor the word cores")),
+    }
 }
 
 /// A span of time within bounds, both included: `10s`, `5m`, `12h`, `1h 30m`.
@@ -50,6 +58,40 @@ pub(super) fn bytes(text: &str, low: u64, high: u64) -> Result<u64, String> {
     };
     let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(wanted)?;
     if bytes < low || bytes > high { Err(wanted()) } else { Ok(bytes) }
+}
+
+/// The longest name or URL of a challenge.
+const QUOTABLE_MAX: usize = 255;
+
+/// A name that can stand between quotes in a challenge. Some clients take the last of these words for the scheme.
+pub fn quotable(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("basic") || lower.contains("bearer") {
+        return Err("clients would take the word basic or bearer in it for a scheme".into());
+    }
+    let well = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',');
+    if (1..=QUOTABLE_MAX).contains(&text.len()) && text.bytes().all(well) {
+        return Ok(text.to_owned());
+    }
+    Err("it has 1 to 255 visible ASCII characters, and no quotes, commas, backslashes or blanks".into())
+}
+
+/// The URL at which clients get tokens.
+pub fn url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).ok();
+    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        return Err(format!("\"{text}\" is no URL; write it like https://registry.example.com/token"));
+    }
+    quotable(text)
+}
+
+/// With what is challenged.
+pub(super) fn challenge(text: &str) -> Result<TokenChallenge, String> {
+    match text {
+        "basic" => Ok(TokenChallenge::Basic),
+        "bearer" => Ok(TokenChallenge::Bearer),
+        _ => Err(format!("\"{text}\" is neither basic nor bearer")),
+    }
 }
 
 /// An address to listen on.

@@ -27,6 +27,8 @@ mod reload;
 mod secrets;
 mod start;
 mod tidy;
+mod token;
+mod tokens;
 mod upstream;
 mod user;
 mod wire;

@@ -12,12 +12,14 @@ mod foreign;
 mod headers;
 mod judged;
 mod keys;
+mod marketplace;
 mod moving;
 mod registry;
 mod site;
 mod start;
 mod team;
 mod tls;
+mod tokens;
 
 use std::net::SocketAddr;
 

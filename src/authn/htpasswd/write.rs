@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
 
 /// How long to wait for another writer. One takes milliseconds.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -16,7 +17,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How often to look whether it is done.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
-/// The mode of a file that was not there: passwords' hashes are not for everybody.
+/// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
 const NEW_MODE: u32 = 0o640;
 
 /// Why a file was not changed. It is then as it was.
@@ -43,7 +44,10 @@ pub enum WriteFault {
 pub struct Writer {
     path: PathBuf,
     folder: PathBuf,
-    text: Vec<u8>,
+    /// Cleared when it goes: it may be one of secrets.
+    text: Zeroizing<Vec<u8>>,
+    is_new: bool,
+    new_mode: u32,
     /// Its lock goes when it is closed, also by the end of the process.
     lock: File,
 }
@@ -63,13 +67,28 @@ impl Writer {
         // The folder is locked and not the file, which is another one after every change.
         let lock = File::open(&folder).map_err(system)?;
         acquire(&lock, &name)?;
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && create => Vec::new(),
+        let (text, is_new) = match fs::read(&path) {
+            Ok(text) => (text, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && create => (Vec::new(), true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(WriteFault::Missing(name)),
             Err(error) => return Err(system(error)),
         };
-        Ok(Self { path, folder, text, lock })
+        Ok(Self { path, folder, text: Zeroizing::new(text), is_new, new_mode: NEW_MODE, lock })
+    }
+
+    /// With another mode for a file that was not there.
+    pub fn with_new_mode(self, new_mode: u32) -> Self {
+        Self { new_mode, ..self }
+    }
+
+    /// Whether there was no file.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The folder that it stands in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The text as it is.
@@ -79,11 +98,20 @@ impl Writer {
 
     /// Puts another text in its place, with the mode and the owner of the old one.
     pub fn replace(self, text: &[u8]) -> Result<(), WriteFault> {
-        let name = self.path.display().to_string();
-        let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.put(&self.path, text, self.new_mode)
+    }
+
+    /// The same for another file of the folder, under the same lock; with this mode if it is not there.
+    pub fn put_beside(&self, file_name: &str, text: &[u8], new_mode: u32) -> Result<(), WriteFault> {
+        self.put(&self.folder.join(file_name), text, new_mode)
+    }
+
+    fn put(&self, path: &Path, text: &[u8], new_mode: u32) -> Result<(), WriteFault> {
+        let name = path.display().to_string();
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
         // One name for all: the lock is held, and what a killed writer left is overwritten.
         let new = self.folder.join(format!(".{file_name}.doorward-new"));
-        let written = self.write(&new, text).and_then(|()| fs::rename(&new, &self.path));
+        let written = self.write(&new, path, text, new_mode).and_then(|()| fs::rename(&new, path));
         match written {
             Ok(()) => {
                 // The change is done; that it outlives a power cut is more than was promised.
@@ -101,8 +129,8 @@ impl Writer {
         }
     }
 
-    fn write(&self, new: &Path, text: &[u8]) -> io::Result<()> {
-        let old = fs::metadata(&self.path).ok();
+    fn write(&self, new: &Path, path: &Path, text: &[u8], new_mode: u32) -> io::Result<()> {
+        let old = fs::metadata(path).ok();
         // Whoever may write to the folder could have put a link there.
         if fs::symlink_metadata(new).is_ok() {
             fs::remove_file(new)?;
@@ -119,7 +147,7 @@ impl Writer {
             // and need not.
             let _ = fchown(&file, Some(folder.uid()), None);
         }
-        let mode = old.map_or(NEW_MODE, |old| old.permissions().mode() & 0o7777);
+        let mode = old.map_or(new_mode, |old| old.permissions().mode() & 0o7777);
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()
     }
@@ -166,6 +194,27 @@ mod tests {
         assert!(matches!(Writer::open(&path, false), Err(WriteFault::Missing(_))));
         Writer::open(&path, true).unwrap().replace(b"x").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_file_beside_it_is_put_there_under_the_same_lock_and_each_has_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        let writer = Writer::open(&path, true).unwrap().with_new_mode(0o600);
+        assert!(writer.is_new());
+        writer.put_beside("public", b"one", 0o644).unwrap();
+        writer.replace(b"x").unwrap();
+        assert_eq!((mode("keys"), mode("public")), (0o600, 0o644));
+        fs::set_permissions(folder.path().join("public"), fs::Permissions::from_mode(0o640)).unwrap();
+        let writer = Writer::open(&path, true).unwrap();
+        assert!(!writer.is_new());
+        writer.put_beside("public", b"two", 0o644).unwrap();
+        assert_eq!(
+            (mode("public"), fs::read(folder.path().join("public")).unwrap()),
+            (0o640, b"two".to_vec())
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

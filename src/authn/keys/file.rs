@@ -246,7 +246,7 @@ fn record(
         }),
     };
     let uses = before.and_then(|before| before.uses(&id)).unwrap_or_default();
-    let key = Key { id, name: line.name.into(), scope, uses };
+    let key = Key { id, name: line.name.into(), scope, expires, uses };
     let identity = Identity {
         user,
         by: Arc::clone(by),

@@ -8,6 +8,7 @@
 
 use super::grammar::{is_digest, is_name, is_tag, is_upload};
 use super::query::{self, Pair};
+use super::rules::Refused;
 use crate::rights::Actions;
 
 /// What a request is about.
@@ -207,6 +208,26 @@ fn refuse_form(content_type: &str) -> Result<(), &'static str> {
         return Err("the body is a form, in which a mount could be hidden");
     }
     Ok(())
+}
+
+/// The URI to ask the backend for instead, if it has to be another; `mount` says whether the source of a mount
+/// may be pulled.
+pub(super) fn backend_uri(
+    asked: &Asked<'_>,
+    mount: Result<(), Box<Refused>>,
+    rewrites: bool,
+) -> Result<Option<String>, Box<Refused>> {
+    match (mount.err(), asked.strip, rewrites) {
+        (None, false, _) => Ok(None),
+        (None, true, true) => Ok(Some(asked.stripped())),
+        // The spec has a registry begin an ordinary upload where it can't mount.
+        (Some(_), _, true) => Ok(Some(asked.without_mount())),
+        (Some(refused), _, false) => Err(refused),
+        (None, true, false) => {
+            let unreadable = "a parameter must not reach the registry, and the proxy does not take it away";
+            Err(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
+        }
+    }
 }
 
 #[cfg(test)]

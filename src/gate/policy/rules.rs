@@ -173,22 +173,42 @@ impl Rules {
             Target::Catalog => self.judge_actions(subject, host, &Object::Catalog, asked.actions)?,
             Target::Repository(name) => self.judge_repository(subject, host, name, asked.actions)?,
         }
-        let unmounted = match &asked.source {
-            Some(source) => self.judge_repository(subject, host, source, Actions::PULL).err(),
-            None => None,
+        let mount = match &asked.source {
+            Some(source) => self.judge_repository(subject, host, source, Actions::PULL),
+            None => Ok(()),
         };
-        match (unmounted, asked.strip, rewrites) {
-            (None, false, _) => Ok(None),
-            (None, true, true) => Ok(Some(asked.stripped())),
-            // The spec has a registry begin an ordinary upload where it can't mount.
-            (Some(_), _, true) => Ok(Some(asked.without_mount())),
-            (Some(refused), _, false) => Err(refused),
-            (None, true, false) => {
-                let unreadable =
-                    "a parameter must not reach the registry, and the proxy does not take it away";
-                Err(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
-            }
+        registry::backend_uri(asked, mount, rewrites)
+    }
+
+    /// The denial that is about a request, whatever is granted.
+    pub fn denied(&self, subject: &Subject<'_>, host: &str, asked: &Asked<'_>) -> Option<Box<Refused>> {
+        let name = if let Target::Repository(name) = asked.target { Some(name) } else { None };
+        let segments: Vec<&str> = name.unwrap_or_default().split('/').collect();
+        let (object, wanted) = match asked.target {
+            Target::Ping => (Object::Ping, Actions::PULL),
+            Target::Catalog => (Object::Catalog, asked.actions),
+            Target::Repository(_) => (Object::Repository(&segments), asked.actions),
+        };
+        let (rule, actions) = self.sum(subject, host, &object, wanted).denied?;
+        let repository = name.map(str::to_owned);
+        Some(Box::new(Refused { denied_by: Some(rule), actions, repository, ..Refused::default() }))
+    }
+
+    /// What of `wanted` would be permitted, each action by itself, as it is judged for a request.
+    pub fn granted(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        object: &Object<'_>,
+        wanted: Actions,
+    ) -> Actions {
+        if !self.is_registry(host, true) {
+            return Actions::default();
         }
+        let alone = Actions::NAMES.into_iter().map(|(action, _)| action.common(wanted));
+        alone
+            .filter(|action| self.judge_actions(subject, host, object, *action).is_ok())
+            .fold(Actions::default(), Actions::and)
     }
 
     fn judge_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> Decided {

@@ -81,6 +81,26 @@ fn image(names: &Names) -> Image {
 }
 
 #[test]
+fn who_gives_out_tokens_is_found_where_it_comes_back_and_gets_the_query() {
+    let names = Names::start(Some(FIRST));
+    let port = free_port();
+    let first = at(FIRST, port, &page("first"));
+    let second = at(SECOND, port, &page("second"));
+    let registry = Upstream::start(&page("registry"));
+    let image = image(&names).set("BACKEND", registry.address.to_string()).set("KIND", "registry");
+    let nginx = Nginx::of(image.set("TOKENS", "on").set("AUTH", format!("doorward.test:{port}")));
+    let text = || nginx.ask(&Request::get("/token?service=a%20b&scope=")).text();
+    eventually("the first is asked", || (text() == "first").then_some(()));
+    names.say(SECOND);
+    eventually("the second is asked", || (text() == "second").then_some(()));
+    for asked in [first.received(), second.received()] {
+        assert!(asked.starts_with("GET /token?service=a%20b&scope= HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains("\r\nHost: doorward\r\n"), "{asked}");
+    }
+    assert_eq!(nginx.ask(&Request::get("/v2/")).text(), "registry");
+}
+
+#[test]
 fn an_answerer_that_comes_back_with_another_address_is_found_pitfall_p43() {
     let names = Names::start(Some(FIRST));
     let port = free_port();

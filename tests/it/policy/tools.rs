@@ -88,7 +88,7 @@ fn a_policy_has_tests_of_its_own() {
     ] {
         assert!(ill.stdout.contains(&line), "{line}: {ill:?}");
     }
-    assert!(ill.stdout.contains("docker and podman ask /v2/ first"), "the note on anyone: {ill:?}");
+    assert!(ill.stdout.contains("docker, podman and skopeo ask /v2/ first"), "the note on anyone: {ill:?}");
 }
 
 #[test]

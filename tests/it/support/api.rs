@@ -30,6 +30,13 @@ impl Call {
         value
     }
 
+    /// The names of all headers, in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.headers.iter().map(|(name, _)| &name[..]).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The pair of Basic credentials.
     pub(crate) fn basic(&self) -> Option<(String, String)> {
         let encoded = self.header("authorization").strip_prefix("Basic ")?;

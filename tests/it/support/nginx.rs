@@ -63,7 +63,11 @@ impl Nginx {
 
     /// Starts it as the image's settings say, on a free port of 127.0.0.1.
     pub(crate) fn of(image: Image) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Self::at(SocketAddr::from(([127, 0, 0, 1], free_port())), image)
+    }
+
+    /// The same where others have to know the address before.
+    pub(crate) fn at(address: SocketAddr, image: Image) -> Self {
         let image = image.set("LISTEN", address.to_string());
         let command = image.run(&["nginx"]);
         Self::run(image, command, address)

@@ -26,23 +26,28 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        Self::start_as("warn", "filesystem: {rootdirectory: DIR/storage}")
+        Self::start_as("warn", "filesystem: {rootdirectory: DIR/storage}", "")
+    }
+
+    /// One with more lines in its configuration, such as `auth`. It tells of each request, as the next.
+    pub(crate) fn start_with(lines: &str) -> Self {
+        Self::start_as("debug", "inmemory: {}", lines)
     }
 
     /// One that tells in [`Registry::log`], as JSON, of each request what it does with it, down to
     /// each file; 2.8 does, later ones tell no files. Its storage is its memory, since thousands of
     /// uploads would wait for a disk.
     pub(crate) fn start_telling() -> Self {
-        Self::start_as("debug", "inmemory: {}")
+        Self::start_as("debug", "inmemory: {}", "")
     }
 
-    fn start_as(level: &str, storage: &str) -> Self {
+    fn start_as(level: &str, storage: &str, lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the registry");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let config = dir.path().join("registry.yml");
         let storage = storage.replace("DIR", &dir.path().display().to_string());
         let text = format!(
-            "version: 0.1\nlog: {{level: {level}, formatter: json, accesslog: {{disabled: true}}}}\nstorage:\n  {storage}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n  secret: of-a-test\n"
+            "version: 0.1\nlog: {{level: {level}, formatter: json, accesslog: {{disabled: true}}}}\nstorage:\n  {storage}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n  secret: of-a-test\n{lines}"
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(registry());
@@ -58,7 +63,10 @@ impl Registry {
         let mut process = Process::spawn(command, &dir.path().join("log"));
         process.ready("docker-registry is ready", |_| {
             let mut client = Client::connect(&Address::Tcp(address), OF_NGINX).ok()?;
-            (client.try_ask(&Request::get("/v2/")).ok()?.status == 200).then_some(())
+            let answer = client.try_ask(&Request::get("/v2/")).ok()?;
+            // With `auth` of its own it refuses.
+            let refuses = answer.header("www-authenticate").is_some();
+            (answer.status == if refuses { 401 } else { 200 }).then_some(())
         });
         Self { process, _dir: dir, address }
     }

@@ -85,6 +85,11 @@ fn upstream_credentials_know_nobody_who_gives_them_out() {
 }
 
 #[test]
+fn tokens_know_nobody_who_gives_them_out() {
+    assert_apart("token", &["authn", "gate", "http", "server", "settings", "cli", "upstream"]);
+}
+
+#[test]
 fn authn_knows_neither_the_gate_nor_the_front() {
     assert_apart("authn", &["gate", "upstream", "http", "server", "settings", "cli"]);
 }
@@ -146,7 +151,7 @@ fn a_success_is_written_once_on_the_way_to_nginx() {
     let allow = text.find("fn allow(").expect("a function that admits");
     let after = text[allow..].find("\n}\n").expect("its end") + allow;
     assert!(text[allow..after].contains("StatusCode::OK"), "allow writes 200");
-    // The other one is the text for probes, which nginx never asks for.
-    assert_eq!(text.matches("StatusCode::OK").count(), 2, "one for nginx, one for probes");
+    // The others are the text for probes and the JSON of tokens, which nginx never asks for.
+    assert_eq!(text.matches("StatusCode::OK").count(), 3, "one for nginx, one for probes, one for clients");
     assert!(!text.contains("StatusCode::ACCEPTED") && !text.contains("HttpResponse::Ok"));
 }

@@ -1,6 +1,7 @@
 //! What must and must not stand in the nginx configuration that ships.
 
 mod elsewhere;
+mod tokens;
 
 use std::fs;
 use std::path::PathBuf;
@@ -202,7 +203,7 @@ fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and
         "-ecr-proxy.conf;",
         "-ecr-refused.conf;",
         "-site-proxy.conf;",
-        "-${NGX_DOORWARD_CONF_KIND}-proxy.conf;",
+        "-${NGX_DOORWARD_CONF_PROXY}-proxy.conf;",
     ];
     for directives in whole() {
         for location in proxying(&directives) {
@@ -234,19 +235,22 @@ fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and
 
 #[test]
 fn layers_are_not_buffered_and_not_counted_pitfalls_p25_and_p47() {
-    for name in ["doorward-registry-proxy.conf", "doorward-outside.conf"] {
+    for name in ["doorward-layers.conf", "doorward-outside.conf"] {
         for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
             assert!(has(&snippet(name), wanted), "{name}: {wanted} is missing");
         }
     }
-    assert_none("limit_req", &broken(&all(), |text| text.starts_with("limit_req")));
+    let layers = "include doorward/doorward-layers.conf;";
+    assert!(has(&snippet("doorward-registry-proxy.conf"), layers), "{layers} is missing");
+    let counted: Vec<Directive> = all().into_iter().filter(|d| !tokens::is_of_tokens(d)).collect();
+    assert_none("limit_req", &broken(&counted, |text| text.starts_with("limit_req")));
 }
 
 #[test]
 fn no_log_format_holds_the_password_pitfall_p27() {
     let logs = |text: &str| {
         // Where it is read: the question's header, and the map that leaves control bytes out.
-        let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^["];
+        let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^[", "\"~*^bearer "];
         // Where what doorward and nginx say to each other is: from its answer, and to the backend or to it.
         let own = ["auth_request_set ", "proxy_set_header ", "map \"\" $doorward_secret "];
         let named = text.contains("$http_authorization") || text.contains("$doorward_authorization");

@@ -1,0 +1,103 @@
+//! How many tokens one core signs in a second, and verifies, and how long they are, for each kind of key.
+//!
+//! ```text
+//! cargo bench --bench tokens        needs openssl, which makes the RSA keys
+//! ```
+//!
+//! The kinds take turns, so that a machine that is busy for a while is so for all of them; the best round of
+//! each counts, since nothing makes a round faster than it is. The time is the thread's own, so what else runs
+//! on the machine is not in it.
+
+#![allow(clippy::print_stdout, reason = "it is a program for the command line")]
+
+use std::error::Error;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use doorward::token::claims::{Access, Claims};
+use doorward::token::keys::SigningKeys;
+use doorward::token::keys::make::{certify, generate};
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often each kind has its turn.
+const ROUNDS: usize = 5;
+
+/// How long a turn is at least, of the thread's own time.
+const TURN: Duration = Duration::from_millis(400);
+
+/// A time at which all tokens count.
+const NOW: u64 = 1_700_000_000;
+
+fn claims(repositories: usize) -> Claims {
+    let access = |n: usize| Access {
+        kind: "repository".into(),
+        name: format!("some-team/application-{n}"),
+        actions: vec!["pull".into(), "push".into()],
+    };
+    Claims {
+        iss: "doorward".into(),
+        sub: "alice".into(),
+        aud: "registry.example.com".into(),
+        exp: NOW + 900,
+        nbf: NOW - 60,
+        iat: NOW,
+        jti: "00112233445566778899aabbccddeeff".into(),
+        host: String::new(),
+        access: (0..repositories).map(access).collect(),
+    }
+}
+
+fn rsa(bits: u32) -> Result<SigningKeys, Box<dyn Error>> {
+    let bits = format!("rsa_keygen_bits:{bits}");
+    let made = Command::new("openssl").args(["genpkey", "-algorithm", "RSA", "-pkeyopt", &bits]).output()?;
+    Ok(SigningKeys::parse(certify(&made.stdout, SystemTime::now())?.text.as_bytes())?)
+}
+
+/// The time that this thread has run.
+fn own_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+/// How often it is done in a second.
+fn rate(mut once: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
+    let (start, mut count) = (own_time(), 0);
+    loop {
+        once()?;
+        count += 1;
+        let took = own_time().saturating_sub(start);
+        if took >= TURN {
+            return Ok(f64::from(count) / took.as_secs_f64());
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let ec = SigningKeys::parse(generate(SystemTime::now())?.text.as_bytes())?;
+    let kinds =
+        [("ES256", ec), ("RS256-2048", rsa(2048)?), ("RS256-3072", rsa(3072)?), ("RS256-4096", rsa(4096)?)];
+    let claims = [claims(0), claims(1), claims(10)];
+    let mut best = [(0.0_f64, 0.0_f64); 4];
+    for _ in 0..ROUNDS {
+        for ((_, keys), best) in kinds.iter().zip(&mut best) {
+            let token = keys.sign(&claims[1])?;
+            best.0 = best.0.max(rate(|| Ok(keys.sign(&claims[1]).map(drop)?))?);
+            best.1 = best.1.max(rate(|| Ok(keys.verify(&token, NOW).map(drop)?))?);
+        }
+    }
+    println!("one core, with one repository of 23 characters; bytes of a token for 0, 1 and 10 of them");
+    println!("{:12} {:>9} {:>7} {:>10} {:>7}  bytes", "key", "signs/s", "ratio", "verifies/s", "ratio");
+    for ((name, keys), (signs, verifies)) in kinds.iter().zip(&best) {
+        let bytes = claims.iter().map(|claims| keys.sign(claims).map(|token| token.len().to_string()));
+        let bytes: Vec<String> = bytes.collect::<Result<_, _>>()?;
+        let (sign_ratio, verify_ratio) = (signs / best[0].0, verifies / best[0].1);
+        println!(
+            "{name:12} {signs:9.0} {sign_ratio:7.3} {verifies:10.0} {verify_ratio:7.3}  {}",
+            bytes.join(" ")
+        );
+    }
+    Ok(())
+}

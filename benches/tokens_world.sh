@@ -1,0 +1,119 @@
+# What benches/tokens.sh runs against: nginx, doorward that signs tokens, a registry, and a slow way to it. To be sourced,
+# after common.sh.
+#
+# ann pulls and pushes what is her team's, bob pulls it, dora does everything, and anyone pulls what is public.
+
+service=registry.bench
+port_nginx='' port_doorward='' port_admin='' port_registry='' port_slow=''
+pid_nginx='' pid_doorward='' pid_registry='' pid_slow=''
+
+settings() {
+    local name
+    for name in nginx doorward admin registry slow; do
+        free_port
+        printf -v "port_$name" %s "$port"
+    done
+    host=127.0.0.1:$port_nginx realm=http://127.0.0.1:$port_nginx/token
+    touch "$dir/users"
+    for name in ann bob dora; do
+        htpasswd -bB -C 10 "$dir/users" "$name" "$name-1" 2>/dev/null || fail "htpasswd failed"
+    done
+    cat >"$dir/policy.toml" <<EOF2
+[[grant]]
+users = ["ann"]
+repositories = ["team/**"]
+actions = ["pull", "push"]
+[[grant]]
+users = ["bob"]
+repositories = ["team/**"]
+actions = ["pull"]
+[[grant]]
+users = ["dora"]
+actions = ["pull", "push", "delete", "catalog"]
+[[grant]]
+who = "anyone"
+repositories = ["public/**"]
+actions = ["pull"]
+EOF2
+    nginx_files
+}
+
+signing_keys() { # new ones
+    rm -rf -- "$dir/token" && mkdir "$dir/token" || fail "cannot write to $dir"
+    "$doorward" token init --keys "$dir/token/keys.pem" --service $service --issuer doorward --realm "$realm" \
+        >/dev/null || fail "no signing keys were made"
+}
+
+doorward_starts() { # mode expires
+    local flags=()
+    [[ $1 == basic ]] || flags=(--token-keys "$dir/token/keys.pem" --token-service $service --token-realm "$realm"
+        --token-expires "$2" --token-challenge bearer)
+    start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --admin-listen "127.0.0.1:$port_admin" \
+        --htpasswd "$dir/users" --policy "$dir/policy.toml" --throttle-user-failures 10000 \
+        --throttle-network-failures 10000 "${flags[@]}"
+    pid_doorward=$pid
+    wait_for doorward "$port_doorward" /readyz
+}
+registry_starts() { # program mode
+    cat >"$dir/registry.yml" <<EOF2
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $dir/storage}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:$port_registry", secret: of-a-bench, relativeurls: true}
+EOF2
+    [[ $2 != on ]] || cat "$dir/token/registry-auth.yml" >>"$dir/registry.yml"
+    start registry env -u REGISTRY OTEL_TRACES_EXPORTER=none "$1" serve "$dir/registry.yml"
+    pid_registry=$pid
+    until in_use "$port_registry"; do
+        kill -0 "$pid" 2>/dev/null || { tail -n 5 "$dir/registry.log" >&2; fail "the registry does not start"; }
+        sleep 0.05
+    done
+}
+nginx_starts() { # mode backend-port
+    local server="include doorward/doorward-registry.conf;"
+    case $1 in
+        beside) server+=" include doorward/doorward-token.conf;" ;;
+        on) server="include doorward/doorward-registry-tokens.conf;" ;;
+    esac
+    cat >"$dir/http.conf" <<EOF2
+include doorward/doorward-http.conf;
+include doorward/doorward-token-maps.conf;
+upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; keepalive_requests 100000; }
+upstream doorward_backend { server 127.0.0.1:$2; keepalive 64; keepalive_requests 100000; }
+server { listen 127.0.0.1:$port_nginx; access_log $dir/access.log doorward; $server }
+EOF2
+    start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
+    pid_nginx=$pid
+    until in_use "$port_nginx"; do sleep 0.05; done
+}
+
+# Everything anew; with a rate, over a way that lets so many bytes a second up.
+world() { # registry-program basic|beside|on [expires [rate]]
+    no_world
+    rm -rf -- "$dir/storage"
+    : >"$dir/access.log"
+    [[ $2 == basic ]] || signing_keys
+    doorward_starts "$2" "${3:-15m}"
+    registry_starts "$1" "$2"
+    if [[ -n ${4-} ]]; then
+        start slow python3 "$root/benches/tokens_slow.py" "$port_slow" "$port_registry" "$4"
+        pid_slow=$pid
+        until in_use "$port_slow"; do sleep 0.05; done
+        nginx_starts "$2" "$port_slow"
+    else
+        nginx_starts "$2" "$port_registry"
+    fi
+}
+no_world() {
+    local one
+    for one in "$pid_nginx" "$pid_slow" "$pid_registry" "$pid_doorward"; do [[ -z $one ]] || stop "$one"; done
+    pid_nginx='' pid_slow='' pid_registry='' pid_doorward=''
+}
+
+# ---- what it did
+
+metric() { # name: all its labels together
+    curl -s "http://127.0.0.1:$port_admin/metrics" | awk -v name="$1" '$1 ~ "^" name "({|$)" { sum += $2 } END { print sum + 0 }'
+}
+logged() { grep -cE "$1" "$dir/access.log"; }     # requests that nginx saw, by a regular expression
+asked() { say $(($(logged 'auth=[0-9]') + $(logged '"(GET|POST) /token'))); }     # questions and tokens

@@ -1,0 +1,33 @@
+//! The scopes that clients ask tokens for: any text, read as it is in a query. What is granted on comes back
+//! letter by letter, and never with an action that was not asked for.
+
+#![no_main]
+
+use doorward::rights::Actions;
+use doorward::token::scope::{On, SCOPES_MAX, read, read_all};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let Ok(scopes) = read_all([text].into_iter()) else { return };
+    assert!(scopes.len() <= SCOPES_MAX);
+    let all = Actions::PULL.and(Actions::PUSH).and(Actions::DELETE);
+    for scope in &scopes {
+        assert!(text.contains(scope.name) && !scope.name.is_empty() && scope.name.matches(':').count() <= 1);
+        let Some(wanted) = &scope.wanted else { continue };
+        match wanted.on {
+            On::Repository(name) => assert!(name == scope.name && wanted.actions.without(all).is_empty()),
+            On::Catalog => assert!(scope.kind == "registry" && wanted.actions.without(Actions::CATALOG).is_empty()),
+        }
+        // Each action was named, or all were.
+        for action in wanted.actions.names() {
+            assert!(wanted.all || text.contains(action), "{scope:?}");
+        }
+        // Written as a registry would, it is the same again.
+        let names: Vec<&str> = wanted.actions.names().collect();
+        let again = format!("{}:{}:{}", scope.kind, scope.name, names.join(","));
+        if matches!(wanted.on, On::Repository(_)) && again.len() <= 1024 {
+            let again = read(&again).expect("what was read can be written");
+            assert_eq!(again.wanted.expect("a repository").actions, wanted.actions);
+        }
+    }
+});

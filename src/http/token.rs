@@ -1,0 +1,207 @@
+//! `/token`: the registry's token protocol (distribution's docs/content/spec/auth/token.md and oauth.md). nginx
+//! asks in a client's name, and passes the answer on as it is.
+//!
+//! Who asks is found out as for any other request, and what he is given is what the policy permits him of what
+//! he asks for, down to nothing. Only credentials that are wrong are refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::Front;
+use super::peer::Peer;
+use super::refusals::Seen;
+use super::reply::{self, Fault, TokenFault};
+use super::subrequest::Headers;
+use super::token_request::{Asked, Grant};
+use crate::authn::Identity;
+use crate::gate::Subrequest;
+use crate::gate::credentials::Header;
+use crate::gate::policy::host;
+use crate::gate::token::Who;
+use crate::gate::verdict::{Limited, Verdict};
+use crate::identity::shown;
+use crate::token::claims::Access;
+use crate::token::issue::{IssueFault, Issued, Tokens};
+
+/// The largest form: a password, and the scopes of a large push.
+const FORM_MAX: usize = 16 << 10;
+
+/// How long it may take to arrive: nginx has all of it before it asks.
+const FORM_WAIT: Duration = Duration::from_secs(5);
+
+/// When to come again where too many tokens are being signed.
+const SIGNING_WAIT: Duration = Duration::from_secs(1);
+
+/// The type of a form (HTML, RFC 6749 appendix B).
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+/// What a client is told of its token. Both names, since some clients know the one and some the other.
+#[derive(Serialize)]
+struct Given<'g> {
+    token: &'g str,
+    access_token: &'g str,
+    expires_in: u64,
+    issued_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+}
+
+/// Answers one request for a token.
+pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Some(front) = request.app_data::<Arc<Front>>() else { return reply::fault(Fault::NotConfigured) };
+    let Some(tokens) = front.gate.tokens() else { return reply::fault(Fault::NotFound) };
+    let form = match *request.method() {
+        Method::GET => Zeroizing::default(),
+        Method::POST => match form(&request, payload).await {
+            Ok(form) => form,
+            Err(what) => return reply::token_fault(&TokenFault::Request(what), &front.basic),
+        },
+        _ => return reply::fault(Fault::Method),
+    };
+    let asked = match request.method() {
+        &Method::POST => Asked::of_form(&form),
+        _ => Asked::of_query(request.query_string()),
+    };
+    let given = match asked {
+        Ok(asked) => give(front, tokens, &request, &asked).await,
+        Err(what) => Err(TokenFault::Request(what)),
+    };
+    given.unwrap_or_else(|fault| reply::token_fault(&fault, &front.basic))
+}
+
+/// The keys by which a registry, or anybody else, may verify tokens.
+pub(super) async fn jwks(request: HttpRequest) -> HttpResponse {
+    let front = request.app_data::<Arc<Front>>();
+    match front.and_then(|front| front.gate.tokens()) {
+        Some(tokens) => reply::json(tokens.jwks()),
+        None => reply::fault(Fault::NotFound),
+    }
+}
+
+async fn form(request: &HttpRequest, payload: web::Payload) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
+    let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    if !kind.eq_ignore_ascii_case(FORM) {
+        return Err("a POST is a form: application/x-www-form-urlencoded");
+    }
+    match timeout(FORM_WAIT, payload.to_bytes_limited(FORM_MAX)).await {
+        Ok(Ok(Ok(form))) => Ok(Zeroizing::new(form.to_vec())),
+        Ok(Ok(Err(_))) => Err("the form did not arrive whole"),
+        Ok(Err(_)) => Err("the form has more than 16 KiB"),
+        Err(_) => Err("the form did not arrive in time"),
+    }
+}
+
+async fn give(
+    front: &Front,
+    tokens: &Arc<Tokens>,
+    request: &HttpRequest,
+    asked: &Asked,
+) -> Result<HttpResponse, TokenFault> {
+    asked.check(&tokens.names().service).map_err(TokenFault::Request)?;
+    let headers = Headers::of_map(front, request.headers());
+    let peer = request.conn_data::<Peer>();
+    let forbid = |denied| TokenFault::Refused(Verdict::Forbid(denied));
+    let subrequest = headers.subrequest(peer, true).map_err(forbid)?;
+    let authorization = match &asked.grant {
+        Grant::Header => subrequest.authorization,
+        Grant::Password(basic) => Header::Once(basic),
+        Grant::Refresh => return Err(TokenFault::NoRefresh),
+    };
+    let subrequest = Subrequest { authorization, ..subrequest };
+    asked.check_account(authorization).map_err(TokenFault::Request)?;
+    let seen = Seen { authorization, method: request.method().as_str(), path: request.path() };
+    let (identity, stale) = who(front, &subrequest).await.map_err(|verdict| {
+        front.refusals.note_refused(front, headers, peer, Some(seen), &verdict);
+        TokenFault::Refused(verdict)
+    })?;
+    let scopes = asked.scopes().map_err(TokenFault::Request)?;
+    let host = host(&subrequest).map_err(forbid)?.into_owned();
+    let access = front.gate.access(identity.as_deref(), &subrequest, &scopes).map_err(forbid)?;
+    let scope = asked.is_form.then(|| written(&access));
+    let now = front.clock.unix();
+    // Nothing that was said while nobody could be asked lasts longer than that may be said.
+    let while_stale = stale.map(|left| now.saturating_add(left.as_secs()));
+    let ends = identity.as_deref().and_then(Identity::expires);
+    let until = ends.into_iter().chain(while_stale).min();
+    let user = identity.as_deref().map_or(Vec::new(), |identity| identity.user.as_bytes().to_vec());
+    if front.log_allowed || stale.is_some() {
+        let (user, rights) = (shown(&user), access.len());
+        tracing::info!(user, host, rights, stale = stale.is_some(), "a token is given");
+    }
+    let issued = sign(tokens, Wanted { user, host, access, now, until }).await?;
+    front.metrics.tokens.inc();
+    let at = std::time::UNIX_EPOCH + Duration::from_secs(issued.at);
+    let given = Given {
+        token: &issued.token,
+        access_token: &issued.token,
+        expires_in: issued.expires_in,
+        issued_at: humantime::format_rfc3339_seconds(at).to_string(),
+        scope,
+    };
+    serde_json::to_string(&given).map(reply::json).map_err(|_| TokenFault::Signing)
+}
+
+/// Who asks; where nobody could be asked about him, for how long that may be said.
+async fn who(
+    front: &Front,
+    subrequest: &Subrequest<'_>,
+) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
+    match front.gate.who(subrequest) {
+        Who::Known(identity) => Ok((identity, None)),
+        Who::Checking(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale)),
+        Who::Refused(verdict) => Err(verdict),
+    }
+}
+
+/// What was given, as it is asked for.
+fn written(access: &[Access]) -> String {
+    let one = |access: &Access| format!("{}:{}:{}", access.kind, access.name, access.actions.join(","));
+    access.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// What a token is to say.
+struct Wanted {
+    user: Vec<u8>,
+    host: String,
+    access: Vec<Access>,
+    now: u64,
+    until: Option<u64>,
+}
+
+/// Signs, where that takes long on a thread that answers nobody, and on no more than a few.
+async fn sign(tokens: &Arc<Tokens>, wanted: Wanted) -> Result<Issued, TokenFault> {
+    let issue = move |tokens: &Tokens| {
+        let Wanted { user, host, access, now, until } = wanted;
+        tokens.issue(&user, &host, access, now, until)
+    };
+    let issued = match tokens.slow() {
+        None => issue(tokens),
+        Some(Err(_)) => {
+            return Err(TokenFault::Refused(Verdict::Limited(Limited::Busy(SIGNING_WAIT))));
+        }
+        Some(Ok(place)) => {
+            let tokens = Arc::clone(tokens);
+            let signed = tokio::task::spawn_blocking(move || {
+                let issued = issue(&tokens);
+                drop(place);
+                issued
+            });
+            signed.await.unwrap_or(Err(IssueFault::Signing))
+        }
+    };
+    issued.map_err(|fault| match fault {
+        IssueFault::Name => TokenFault::Request("the user name is no UTF-8, so no token can name it"),
+        IssueFault::Long => {
+            TokenFault::Request("more is asked for than a token can hold: ask for less at once")
+        }
+        IssueFault::Signing => TokenFault::Signing,
+    })
+}

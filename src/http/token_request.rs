@@ -1,0 +1,139 @@
+//! What a client asks of `/token`, by query (token.md) or by form (oauth.md).
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
+
+use crate::gate::credentials::Header;
+use crate::token::scope::{self, Scope};
+
+/// The most parameters of a request.
+const PARAMETERS_MAX: usize = 128;
+
+/// By what somebody says who he is.
+pub(super) enum Grant {
+    /// By `Authorization`, or not at all.
+    Header,
+    /// By a form, of which this is the same as Basic would be.
+    Password(Zeroizing<Vec<u8>>),
+    /// By a refresh token, of which there are none here.
+    Refresh,
+}
+
+/// A request for a token.
+pub(super) struct Asked {
+    /// By what he says who he is.
+    pub(super) grant: Grant,
+    /// Whether it came as a form, which is answered a little otherwise.
+    pub(super) is_form: bool,
+    service: Option<String>,
+    account: Option<String>,
+    scopes: Vec<String>,
+}
+
+impl Asked {
+    /// Reads a query. `client_id` and `offline_token` change nothing: no refresh tokens are given out.
+    ///
+    /// # Errors
+    /// What is wrong with it; here and below.
+    pub(super) fn of_query(query: &str) -> Result<Self, &'static str> {
+        let (mut service, mut account, mut scopes) = (None, None, Vec::new());
+        for (number, (key, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
+            if number >= PARAMETERS_MAX {
+                return Err("there are too many parameters");
+            }
+            match &*key {
+                "service" => once(&mut service, value.into_owned(), "service is given twice")?,
+                "account" => once(&mut account, value.into_owned(), "account is given twice")?,
+                "scope" => scopes.push(value.into_owned()),
+                _ => {}
+            }
+        }
+        Ok(Self { grant: Grant::Header, is_form: false, service, account, scopes })
+    }
+
+    /// Reads a form.
+    pub(super) fn of_form(form: &[u8]) -> Result<Self, &'static str> {
+        let (mut service, mut kind, mut scopes) = (None, None, Vec::new());
+        let (mut username, mut password) = (None, None);
+        for (number, (key, value)) in form_urlencoded::parse(form).enumerate() {
+            if number >= PARAMETERS_MAX {
+                return Err("there are too many parameters");
+            }
+            match &*key {
+                "service" => once(&mut service, value.into_owned(), "service is given twice")?,
+                "grant_type" => once(&mut kind, value.into_owned(), "grant_type is given twice")?,
+                "username" => once(&mut username, value.into_owned(), "username is given twice")?,
+                "password" => {
+                    once(&mut password, Zeroizing::new(value.into_owned()), "password is given twice")?;
+                }
+                "scope" => scopes.push(value.into_owned()),
+                _ => {}
+            }
+        }
+        let grant = match (kind.as_deref(), username, password) {
+            (Some("refresh_token"), ..) => Grant::Refresh,
+            (Some("password"), Some(username), Some(password)) => {
+                Grant::Password(basic(&username, &password)?)
+            }
+            (Some("password"), ..) => return Err("grant_type=password wants username and password"),
+            (Some(_), ..) => return Err("grant_type is password"),
+            (None, ..) => return Err("grant_type is missing"),
+        };
+        Ok(Self { grant, is_form: true, service, account: None, scopes })
+    }
+
+    /// Whether it is meant for the registry that tokens are given out for.
+    pub(super) fn check(&self, service: &str) -> Result<(), &'static str> {
+        match &self.service {
+            Some(given) if given != service => {
+                Err("service is not the registry that tokens are given out for")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the account that it says it is for is the one that it shows credentials of (token.md: `account`).
+    pub(super) fn check_account(&self, authorization: Header<'_>) -> Result<(), &'static str> {
+        let (Some(account), Header::Once(value)) = (&self.account, authorization) else { return Ok(()) };
+        let Some(user) = user(value) else { return Ok(()) };
+        if user == account.as_bytes() { Ok(()) } else { Err("account is another than the credentials' user") }
+    }
+
+    /// What is asked for.
+    pub(super) fn scopes(&self) -> Result<Vec<Scope<'_>>, &'static str> {
+        scope::read_all(self.scopes.iter().map(String::as_str))
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T, twice: &'static str) -> Result<(), &'static str> {
+    if place.replace(value).is_some() { Err(twice) } else { Ok(()) }
+}
+
+/// As a header would have it (RFC 7617 section 2).
+fn basic(username: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    if username.contains(':') {
+        return Err("a user name has no colon");
+    }
+    let pair = Zeroizing::new(format!("{username}:{password}"));
+    let mut value = Zeroizing::new(b"Basic ".to_vec());
+    let start = value.len();
+    value.resize(start + pair.len().div_ceil(3) * 4, 0);
+    let text = value.get_mut(start..).unwrap_or_default();
+    BASE64_STANDARD.encode_slice(pair.as_bytes(), text).map_err(|_| "the password is too long")?;
+    Ok(value)
+}
+
+/// The user of Basic credentials.
+fn user(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, text) = std::str::from_utf8(value).ok()?.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = Zeroizing::new(BASE64_STANDARD.decode(text.trim()).ok()?);
+    pair.split(|b| *b == b':').next().map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+#[path = "token_request_tests.rs"]
+mod tests;

@@ -1,0 +1,38 @@
+//! Giving out the registry's tokens, as the settings say.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::house::StartError;
+use crate::clock::Moment;
+use crate::http::reply::Challenge;
+use crate::settings::{Settings, TokenChallenge};
+use crate::token;
+use crate::token::issue::{Names, Tokens};
+
+/// What `/auth` challenges with.
+pub(super) fn challenge(settings: &Settings) -> Result<Challenge, StartError> {
+    let made = match settings.token_challenge {
+        TokenChallenge::Basic => Challenge::basic(&settings.realm),
+        TokenChallenge::Bearer => Challenge::bearer(&settings.token_realm, &settings.token_service),
+    };
+    made.map_err(|_| StartError::Realm)
+}
+
+/// The keys that sign tokens, where any are given out.
+pub(super) fn tokens(
+    settings: &Settings,
+    now: Moment,
+) -> Result<Option<token::reload::Reloader>, StartError> {
+    let start = |path: &PathBuf| token::reload::Reloader::start(path.clone(), now);
+    settings.token_keys.as_ref().map(start).transpose().map_err(StartError::Token)
+}
+
+pub(super) fn issuing(settings: &Settings, tokens: &token::reload::Reloader) -> Arc<Tokens> {
+    let names = Names {
+        issuer: settings.token_issuer.clone(),
+        service: settings.token_service.clone(),
+        realm: settings.token_realm.clone(),
+    };
+    Arc::new(Tokens::new(tokens.kept(), names, settings.token_expires))
+}

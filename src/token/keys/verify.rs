@@ -1,0 +1,103 @@
+//! Whether a token is one of ours: signed by one of the keys, by that key's own algorithm, and not over.
+//!
+//! What a token says of its algorithm is compared and never followed, and the only key that it can name is one
+//! of ours by its id; keys and certificates that it brings along are not looked at.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use super::SigningKeys;
+use super::key::TYPE;
+use crate::token::claims::Claims;
+
+/// The longest token, in bytes: nginx takes 8 KiB for a header's line, `Authorization: Bearer ` included, and so do
+/// other servers. That of a push with some twenty mounts has 2,000.
+pub const TOKEN_MAX: usize = 8000;
+
+/// How far the clock of whoever signed may be from ours, in seconds: as far as registries let it
+/// (distribution's registry/auth/token/token.go).
+pub const LEEWAY: u64 = 60;
+
+/// Why a token is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyFault {
+    /// More than [`TOKEN_MAX`].
+    #[error("it has more than 16 KiB")]
+    TooLong,
+    /// Not three parts of base64url without padding.
+    #[error("it is not of a token's form")]
+    Form,
+    /// The header is not as we write it: another `typ`, an extension (`crit`), a key of its own.
+    #[error("its header is not one of ours")]
+    Header,
+    /// None of the keys has this id, or no longer.
+    #[error("it names a key that is none of ours")]
+    Key,
+    /// Another algorithm than the key's own, `none` included.
+    #[error("it names another algorithm than its key's")]
+    Algorithm,
+    /// Somebody else signed it, or it was changed.
+    #[error("its signature is wrong")]
+    Signature,
+    /// Signed by us, and not to be read.
+    #[error("its claims can't be read")]
+    Claims,
+    /// It is over.
+    #[error("it has expired")]
+    Expired,
+    /// It counts only later.
+    #[error("it does not count yet")]
+    Early,
+}
+
+/// What a header may hold; `x5c` is there for registries.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+    #[serde(rename = "x5c", default)]
+    _x5c: serde::de::IgnoredAny,
+}
+
+/// Strict: no padding, no blanks, and no bits left over, so that a token has one spelling.
+fn decode(part: &str) -> Result<Vec<u8>, VerifyFault> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyFault::Form)
+}
+
+impl SigningKeys {
+    /// Checks a token at `now` (seconds since 1970), and tells its claims. Issuer, audience and access are for
+    /// the caller to compare.
+    ///
+    /// # Errors
+    /// Why it is not to be taken.
+    pub fn verify(&self, token: &str, now: u64) -> Result<Claims, VerifyFault> {
+        if token.len() > TOKEN_MAX {
+            return Err(VerifyFault::TooLong);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(VerifyFault::Form)?;
+        let (header, claims) = signed.split_once('.').ok_or(VerifyFault::Form)?;
+        let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
+        let header: Header = serde_json::from_slice(&header).map_err(|_| VerifyFault::Header)?;
+        let key = self.all().find(|key| key.kid == header.kid).ok_or(VerifyFault::Key)?;
+        if header.alg != key.pair.algorithm().name() {
+            return Err(VerifyFault::Algorithm);
+        }
+        if header.typ != TYPE {
+            return Err(VerifyFault::Header);
+        }
+        if !key.pair.verifies(signed.as_bytes(), &signature) {
+            return Err(VerifyFault::Signature);
+        }
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| VerifyFault::Claims)?;
+        if now > claims.exp.saturating_add(LEEWAY) {
+            return Err(VerifyFault::Expired);
+        }
+        if now.saturating_add(LEEWAY) < claims.nbf {
+            return Err(VerifyFault::Early);
+        }
+        Ok(claims)
+    }
+}

@@ -1,0 +1,77 @@
+//! Every way in which the file of keys may change, with a clock that the test moves.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::clock::Clock;
+use crate::token::keys::make::generate;
+
+struct Desk {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    reloader: Reloader,
+    clock: Clock,
+}
+
+fn started(text: &str) -> Result<Desk, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.pem");
+    fs::write(&path, text).unwrap();
+    let clock = Clock::manual();
+    let reloader = Reloader::start(path.clone(), clock.now()).map_err(|fault| fault.to_string())?;
+    Ok(Desk { _folder: folder, path, reloader, clock })
+}
+
+impl Desk {
+    fn look(&mut self) {
+        for _ in 0..2 {
+            self.clock.advance(Duration::from_secs(1));
+            self.reloader.look(self.clock.now(), false);
+        }
+    }
+
+    /// Who signs, and whether what is on disk can't be used.
+    fn after(&mut self, text: &str) -> (String, bool) {
+        fs::write(&self.path, text).unwrap();
+        self.look();
+        let degraded = self.reloader.freshness().degraded().is_some();
+        (self.reloader.kept().keys().kids().next().unwrap().to_owned(), degraded)
+    }
+}
+
+#[test]
+fn new_keys_are_taken_and_what_is_no_good_leaves_the_last_good_ones() {
+    let [one, two] = [0, 1].map(|_| generate(SystemTime::now()).unwrap());
+    let mut desk = started(&one.text).unwrap();
+    let both = format!("{}{}", &*two.text, &*one.text);
+    assert_eq!(desk.after(&both), (two.kid.clone(), false));
+    assert_eq!(desk.reloader.kept().keys().kids().count(), 2);
+    for bad in ["", "nonsense", &both[..both.len() - 20], &both.replace("MII", "MIJ"), &" ".repeat(300 << 10)]
+    {
+        assert_eq!(desk.after(bad), (two.kid.clone(), true), "{bad}");
+    }
+    assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
+    fs::remove_file(&desk.path).unwrap();
+    desk.look();
+    assert_eq!(desk.reloader.freshness().degraded(), Some(PHRASE));
+    assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
+}
+
+#[test]
+fn a_start_without_a_good_file_fails_and_says_why() {
+    for (text, why) in [("", "there is no key in it"), ("-----BEGIN PRIVATE KEY-----\n", "line 1: ")] {
+        let fault = started(text).err().unwrap();
+        assert!(fault.contains("keys.pem: ") && fault.contains(why), "{fault}");
+    }
+    let fault = Reloader::start("nowhere/keys.pem".into(), Clock::manual().now()).unwrap_err();
+    assert!(fault.to_string().contains("there is no such file"), "{fault}");
+}
+
+#[test]
+fn a_file_that_everybody_may_read_is_known() {
+    let desk = started(&generate(SystemTime::now()).unwrap().text).unwrap();
+    for (mode, open) in [(0o600, false), (0o640, false), (0o644, true)] {
+        fs::set_permissions(&desk.path, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(is_open(&desk.path), open, "{mode:o}");
+    }
+}

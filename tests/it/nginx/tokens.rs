@@ -1,0 +1,61 @@
+//! The registry's token protocol through nginx: `/token`, a registry that verifies tokens by itself, and both
+//! front doors at once.
+
+mod asked;
+mod clients;
+mod given;
+mod house;
+mod limits;
+mod settings;
+mod straight;
+
+use std::net::SocketAddr;
+
+use crate::support::api::{Api, Call, Reply};
+use crate::support::nginx::{Image, Nginx};
+
+/// Something of the form of a token.
+const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIifQ.c2lnbmF0dXJl";
+
+/// nginx's settings before a registry with tokens `beside` or `on`.
+fn image(tokens: &str, auth: impl ToString, backend: SocketAddr) -> Image {
+    Image::new()
+        .set("KIND", "registry")
+        .set("TOKENS", tokens)
+        .set("AUTH", auth.to_string())
+        .set("BACKEND", backend.to_string())
+        .set("PLAIN_HTTP", "on")
+}
+
+/// nginx between a doorward and a registry that both are played; the first answers `/auth` with 200.
+struct Played {
+    nginx: Nginx,
+    doorward: Api,
+    registry: Api,
+}
+
+impl Played {
+    fn start(tokens: &str, token: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(tokens, token, |image| image)
+    }
+
+    fn start_with(
+        tokens: &str,
+        token: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+        change: impl Fn(Image) -> Image,
+    ) -> Self {
+        let doorward = Api::start(move |call| match call.path() {
+            "/token" => token(call),
+            "/auth" => Reply::status(200),
+            path => panic!("{path} is not doorward's"),
+        });
+        let registry = Api::start(|_| Reply::json("{}"));
+        let nginx = Nginx::of(change(image(tokens, doorward.address, registry.address)));
+        Self { nginx, doorward, registry }
+    }
+}
+
+/// What doorward would say.
+fn given() -> Reply {
+    Reply::json(format!("{{\"token\":\"{TOKEN}\"}}")).with("Cache-Control", "no-store")
+}

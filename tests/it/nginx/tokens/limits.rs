@@ -1,0 +1,126 @@
+//! What nginx itself answers to who asks for a token: too often, too much, in another way, or while doorward
+//! is away.
+
+use super::{Played, given};
+use crate::support::api::Reply;
+use crate::support::client::{Answer, Request};
+use crate::support::eventually;
+
+/// How many a client may ask for at one moment: one, and the burst.
+const AT_ONCE: usize = 201;
+
+/// A refusal of nginx's own, in JSON.
+fn assert_refused(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+    assert!(answer.header("x-request-id").is_some(), "{answer:?}");
+    assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
+    let waits = matches!(status, 429 | 503).then_some("5");
+    assert_eq!(answer.header("retry-after"), waits, "{answer:?}");
+    let text = answer.text();
+    assert!(text.starts_with(&format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"")), "{text}");
+    assert!(text.ends_with("\",\"detail\":null}]}\n"), "{text}");
+}
+
+/// How many of `count` requests are answered before the first refusal.
+fn answered(count: usize, mut ask: impl FnMut() -> Answer) -> usize {
+    for number in 0..count {
+        let answer = ask();
+        if answer.status != 200 {
+            assert_refused(&answer, 429, "TOOMANYREQUESTS");
+            return number;
+        }
+    }
+    count
+}
+
+#[test]
+fn a_client_that_never_ends_asking_is_told_to_wait_and_no_other_is_pitfall_p25() {
+    let played = Played::start("on", |_| given());
+    let ask = || played.nginx.ask(&Request::get("/token"));
+    let count = answered(10 * AT_ONCE, ask);
+    // While they are asked some more become free.
+    assert!((AT_ONCE..5 * AT_ONCE).contains(&count), "{count}");
+    assert_eq!(played.doorward.count(), count, "doorward never heard of the others");
+    let other = |address| played.nginx.ask_from(address, &Request::get("/token")).status;
+    assert_eq!(other([127, 0, 0, 2]), 200);
+    // What is not asked for a token is not counted.
+    for _ in 0..3 * AT_ONCE {
+        assert_eq!(played.nginx.ask(&Request::get("/v2/")).status, 200);
+    }
+    eventually("it may ask again", || (ask().status == 200).then_some(()));
+}
+
+#[test]
+fn with_ipv6_a_whole_network_is_one_client() {
+    let played = Played::start_with("beside", |_| given(), |image| image.set("REAL_IP_FROM", "127.0.0.1"));
+    let mut number = 0;
+    let mut from = |network: &str| {
+        number += 1;
+        let address = format!("{network}:{:x}:{number:x}", number % 7);
+        played.nginx.ask(&Request::get("/token").header("X-Forwarded-For", address))
+    };
+    let count = answered(10 * AT_ONCE, || from("2001:db8:0:1:a:b"));
+    assert!((AT_ONCE..5 * AT_ONCE).contains(&count), "{count}");
+    assert_eq!(from("2001:db8:0:2:a:b").status, 200);
+    assert_eq!(from("2001:db8:1:1:a:b").status, 200);
+    let told = played.doorward.calls().pop().unwrap();
+    assert!(told.header("x-real-ip").starts_with("2001:db8:1:1:a:b:"), "{told:?}");
+}
+
+#[test]
+fn a_form_has_16_kib_at_the_most() {
+    let played = Played::start("on", |_| given());
+    let post = |length: usize, chunked: bool| {
+        let request =
+            Request::new("POST", "/token").header("Content-Type", "application/x-www-form-urlencoded");
+        let body = vec![b'a'; length];
+        played.nginx.ask(&if chunked { request.chunked(&body) } else { request.body(body) })
+    };
+    for chunked in [false, true] {
+        assert_eq!(post(16 << 10, chunked).status, 200);
+        assert_eq!(played.doorward.calls().pop().unwrap().body.len(), 16 << 10);
+        assert_refused(&post((16 << 10) + 1, chunked), 413, "SIZE_INVALID");
+        assert_refused(&post(1 << 20, chunked), 413, "SIZE_INVALID");
+    }
+    assert_eq!(played.doorward.count(), 2);
+}
+
+#[test]
+fn a_token_is_asked_for_with_get_or_post() {
+    for mode in ["beside", "on"] {
+        let played = Played::start(mode, |_| given());
+        for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"] {
+            let answer = played.nginx.ask(&Request::new(method, "/token").body("x"));
+            assert_refused(&answer, 405, "UNSUPPORTED");
+            assert_eq!(answer.header("allow"), Some("GET, POST"));
+        }
+        assert_eq!(played.nginx.ask(&Request::new("HEAD", "/token")).status, 405);
+        assert_eq!(played.nginx.ask(&Request::new("TRACE", "/token")).status, 405);
+        assert_eq!(played.doorward.count(), 0);
+    }
+}
+
+#[test]
+fn doorward_away_is_a_503_in_json_and_it_is_found_again_pitfall_p4() {
+    for mode in ["beside", "on"] {
+        let mut played = Played::start(mode, |call| match &call.target[..] {
+            "/token?break" => Reply::Break,
+            "/token?half" => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+            _ => given(),
+        });
+        for query in ["break", "half"] {
+            let answer = played.nginx.ask(&Request::get(&format!("/token?{query}")));
+            assert_refused(&answer, 503, "UNAVAILABLE");
+        }
+        played.doorward.go();
+        for request in [Request::get("/token").basic("a", "b"), Request::new("POST", "/token").body("a=b")] {
+            assert_refused(&played.nginx.ask(&request), 503, "UNAVAILABLE");
+        }
+        played.doorward.come();
+        eventually("it is there again", || {
+            (played.nginx.ask(&Request::get("/token")).status == 200).then_some(())
+        });
+    }
+}

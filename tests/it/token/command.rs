@@ -1,0 +1,233 @@
+//! `doorward token`: what it writes, what it tells, and how a key comes, signs and goes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+use serde_json::Value;
+
+use super::{NAMES, Place, claims, genpkey, now};
+use crate::support::doorward::{command, doorward};
+use crate::support::process::run;
+
+const FILES: [&str; 4] = ["bundle.pem", "jwks.json", "keys.pem", "registry-auth.yml"];
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn init_writes_four_files_of_which_one_is_secret() {
+    let place = Place::empty();
+    let said = place.does("init", &NAMES);
+    assert_eq!(place.names(), FILES);
+    assert_eq!(FILES.map(|name| place.mode(name)), [0o644, 0o644, 0o600, 0o644]);
+    let kid = &place.kids()[0];
+    assert!(said.starts_with(&format!("signs: {kid}\tES256\tsigns\tuntil 20")), "{said}");
+    for name in FILES {
+        assert!(said.contains(&format!("/{name}: ")), "{name}: {said}");
+    }
+    let keys = place.keys();
+    assert_eq!((place.text("bundle.pem"), place.text("jwks.json")), (keys.bundle(), keys.jwks() + "\n"));
+    let snippet = place.text("registry-auth.yml");
+    for line in [
+        "    realm: \"https://registry.test/token\"\n",
+        "    service: \"registry.test\"\n",
+        "    issuer: \"doorward\"\n",
+        &format!("    rootcertbundle: \"{}\"\n", place.path("bundle.pem").canonicalize().unwrap().display()),
+        "    signingalgorithms: [\"ES256\", \"RS256\"]\n",
+    ] {
+        assert!(snippet.contains(line), "{line}: {snippet}");
+    }
+    assert!(!snippet.contains("Put in what it is"), "{snippet}");
+    // Ten years from now.
+    let ends = keys.published().next().unwrap().ends;
+    assert!((now() + 3651 * 86_400..=now() + 3653 * 86_400).contains(&ends), "{ends}");
+}
+
+#[test]
+fn no_secret_is_told_by_any_command_nor_stands_in_another_file() {
+    let place = Place::new();
+    let mut said = place.does("add", &[]);
+    let kids = place.kids();
+    said += &place.does("use", &[&kids[1]]);
+    said += &place.does("remove", &[&kids[0]]);
+    said += &place.does("list", &[]);
+    said += &place.does("list", &["--json"]);
+    said += &(place.text("bundle.pem") + &place.text("jwks.json") + &place.text("registry-auth.yml"));
+    let file = place.text("keys.pem");
+    let secret = file.split("PRIVATE KEY-----").nth(1).unwrap();
+    // The first line is the head and the number itself, which ends in the second; then comes what is public.
+    let line = secret.lines().nth(1).unwrap();
+    assert_eq!(line.len(), 64);
+    assert!(!said.contains("PRIVATE") && !said.contains(&line[40..]) && !said.contains(&line[..40]));
+}
+
+#[test]
+fn init_says_where_a_name_is_still_to_be_put_in() {
+    let place = Place::empty();
+    place.does("init", &["--issuer", "auth.example"]);
+    let snippet = place.text("registry-auth.yml");
+    assert_eq!(snippet.matches("    # Put in what it is.\n").count(), 2, "{snippet}");
+    assert!(snippet.contains("issuer: \"auth.example\"\n"), "{snippet}");
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let place = Place::new();
+    place.refuses("init", &NAMES, "it is there already, and stays; doorward token add makes a further key");
+    for name in ["bundle.pem", "jwks.json", "registry-auth.yml"] {
+        let place = Place::empty();
+        fs::write(place.path(name), "of somebody else").unwrap();
+        place.refuses(
+            "init",
+            &NAMES,
+            &format!("{name}: it is there already; each file of keys needs a folder"),
+        );
+    }
+    // A link that leads nowhere is something, too.
+    let place = Place::empty();
+    std::os::unix::fs::symlink("nowhere", place.path("bundle.pem")).unwrap();
+    let output = place.run("init", &NAMES);
+    assert!(output.code == Some(1) && output.stderr.contains("bundle.pem: it is there"), "{output:?}");
+    let path = place.path("jwks.json").display().to_string();
+    let output = doorward(&["token", "init", "--keys", &path]);
+    assert!(output.code == Some(1) && output.stderr.contains("what another file is called"), "{output:?}");
+}
+
+#[test]
+fn a_key_is_published_then_signs_then_goes() {
+    let place = Place::new();
+    let first = place.kids()[0].clone();
+    let said = place.does("add", &[]);
+    let second = place.kids()[1].clone();
+    assert!(said.starts_with(&format!("added: {second}\tES256\tpublished\t")), "{said}");
+    assert!(said.contains(&format!("then: doorward token use {second}\n")), "{said}");
+    let (by_first, set) = (place.token(&[]), json(&place.text("jwks.json")));
+    let in_set = |set: &Value| -> Vec<String> {
+        set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(in_set(&set), [&first[..], &second]);
+    assert_eq!(place.text("bundle.pem").matches("BEGIN CERTIFICATE").count(), 2);
+    let said = place.does("use", &[&second]);
+    assert!(said.starts_with(&format!("signs: {second}\tES256\tsigns\t")), "{said}");
+    assert!(said.contains(&format!("doorward token remove {first}\n")), "{said}");
+    let by_second = place.token(&[]);
+    let both = place.keys();
+    assert!(both.verify(&by_first, now()).is_ok() && both.verify(&by_second, now()).is_ok());
+    place.refuses("remove", &[&second], "this key signs; put another one first with doorward token use");
+    let said = place.does("remove", &[&first]);
+    assert!(said.starts_with(&format!("removed: {first}\n")) && said.contains("bundle.pem (start it again)"));
+    let one = place.keys();
+    assert!(one.verify(&by_first, now()).is_err() && one.verify(&by_second, now()).is_ok());
+    assert_eq!(in_set(&json(&place.text("jwks.json"))), [second]);
+    assert_eq!(place.text("bundle.pem"), one.bundle());
+    assert_eq!(FILES.map(|name| place.mode(name)), [0o644, 0o644, 0o600, 0o644]);
+    assert_eq!(place.names(), FILES);
+}
+
+#[test]
+fn to_use_the_first_writes_what_is_published_again() {
+    let place = Place::new();
+    place.does("add", &[]);
+    let before = place.all();
+    fs::remove_file(place.path("bundle.pem")).unwrap();
+    fs::write(place.path("jwks.json"), "damaged").unwrap();
+    let said = place.does("use", &[&place.kids()[0]]);
+    assert_eq!((said.lines().count(), place.all()), (1, before));
+}
+
+#[test]
+fn the_list_says_what_signs_and_until_when() {
+    let place = Place::rsa(2048);
+    place.does("add", &[]);
+    let kids = place.kids();
+    let list = place.does("list", &[]);
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with(&format!("{}\tRS256\tsigns\tuntil 20", kids[0])), "{list}");
+    assert!(lines[1].starts_with(&format!("{}\tES256\tpublished\tuntil 20", kids[1])), "{list}");
+    let told = json(&place.does("list", &["--json"]));
+    for (at, (algorithm, signs)) in [("RS256", true), ("ES256", false)].into_iter().enumerate() {
+        let one = &told[at];
+        assert_eq!(one["kid"], kids[at]);
+        assert_eq!((&one["algorithm"], &one["signs"]), (&algorithm.into(), &signs.into()));
+        assert_eq!(one["expired"], false);
+        let end = humantime::parse_rfc3339(one["expires"].as_str().unwrap()).unwrap();
+        let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        assert_eq!(end, place.keys().published().nth(at).unwrap().ends);
+    }
+}
+
+#[test]
+fn a_mode_and_a_link_that_somebody_chose_stay() {
+    let place = Place::new();
+    fs::set_permissions(place.path("keys.pem"), fs::Permissions::from_mode(0o640)).unwrap();
+    let real = Place::empty();
+    fs::rename(place.path("keys.pem"), real.path("real.pem")).unwrap();
+    std::os::unix::fs::symlink(real.path("real.pem"), place.path("keys.pem")).unwrap();
+    place.does("add", &[]);
+    assert!(fs::symlink_metadata(place.path("keys.pem")).unwrap().is_symlink());
+    assert_eq!((real.mode("real.pem"), place.kids().len()), (0o640, 2));
+    // What is published stands beside the file itself.
+    assert_eq!(real.text("bundle.pem"), place.keys().bundle());
+}
+
+#[test]
+fn the_file_may_be_named_by_the_environment() {
+    let place = Place::new();
+    let mut with = command();
+    with.args(["token", "list"]).env("DOORWARD_TOKEN_KEYS", place.path("keys.pem"));
+    let output = run(with);
+    assert!(output.code == Some(0) && output.stdout.starts_with(&place.kids()[0]), "{output:?}");
+    let output = doorward(&["token", "list"]);
+    let says =
+        output.stderr.contains("no file of signing keys is named: use --keys FILE, or DOORWARD_TOKEN_KEYS");
+    assert!(output.code == Some(1) && says, "{output:?}");
+}
+
+#[test]
+fn several_at_once_lose_no_key() {
+    let place = Place::new();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| place.does("add", &[]));
+        }
+    });
+    let keys = place.keys();
+    assert_eq!((keys.kids().count(), place.text("bundle.pem")), (9, keys.bundle()));
+    assert_eq!(place.text("jwks.json"), keys.jwks() + "\n");
+}
+
+#[test]
+fn a_key_of_ones_own_is_taken() {
+    let place = Place::new();
+    for (name, kind) in [
+        ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..]),
+        ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]),
+    ] {
+        let path = place.path(name);
+        genpkey(&path, kind);
+        place.does("add", &["--key", &path.display().to_string()]);
+        let why = "this key is in the file already; take one of the two out";
+        place.refuses("add", &["--key", &path.display().to_string()], why);
+    }
+    let algorithms: Vec<String> = place.keys().published().map(|key| key.algorithm.to_string()).collect();
+    assert_eq!(algorithms, ["ES256", "ES256", "RS256"]);
+    for kid in place.kids() {
+        place.does("use", &[&kid]);
+        let token = place.keys().sign(&claims(&["repository:a:pull"])).unwrap();
+        assert!(place.keys().verify(&token, now()).is_ok(), "{kid}");
+    }
+}
+
+#[test]
+fn an_id_that_begins_with_a_dash_is_no_flag() {
+    let place = Place::new();
+    for kid in ["-abc", "-h", "--x"] {
+        let output = place.run("use", &[kid]);
+        // -h alone is help, which is asked for often, and no id.
+        let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "there is no key of this id") };
+        assert!(output.code == Some(code), "{kid}: {output:?}");
+        assert!((output.stdout + &output.stderr).contains(word), "{kid}");
+    }
+}

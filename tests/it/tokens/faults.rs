@@ -1,0 +1,172 @@
+//! Who gets no token, and in which words he is told.
+
+use super::{get, given, post, refused, start};
+use crate::support::client::Request;
+
+#[test]
+fn only_wrong_credentials_are_refused_for_what_they_are() {
+    let doorward = start(&[]);
+    let query = "service=registry.test&scope=repository:team/app:pull";
+    for request in [
+        get(query).basic("alice", "wrong"),
+        get(query).basic("nobody", "wonderland"),
+        get(query).header("Authorization", "Basic !"),
+        get(query).header("Authorization", "Digest x"),
+        // Who tried to say who he is, and did not, is not nobody.
+        get(query).header("Authorization", ""),
+        get(query).header("Authorization", "Bearer eyJhbGciOiJub25lIn0.e30."),
+        get(query).basic("alice", "wonderland").basic("bob", "builder"),
+        post("grant_type=password&service=registry.test&username=alice&password=wrong"),
+    ] {
+        let answer = doorward.ask(&request);
+        refused(&answer, 401, "UNAUTHORIZED");
+        assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Basic ")));
+    }
+}
+
+#[test]
+fn what_can_not_be_read_or_is_for_another_is_told_so() {
+    let doorward = start(&[]);
+    for query in [
+        "service=other.test",
+        "service=registry.test&service=registry.test",
+        "service=registry.test&scope=nonsense",
+        "service=registry.test&scope=repository:a:PULL",
+        "service=registry.test&account=bob",
+        "service=registry.test&account=alice&account=alice",
+    ] {
+        refused(&doorward.ask(&get(query).basic("alice", "wonderland")), 400, "UNSUPPORTED");
+    }
+    let many: String = (0..65).map(|number| format!("&scope=repository:r{number}:pull")).collect();
+    refused(&doorward.ask(&get(&many[1..]).basic("alice", "wonderland")), 400, "UNSUPPORTED");
+    for form in [
+        "service=registry.test",
+        "grant_type=password&service=registry.test&username=alice",
+        "grant_type=client_credentials&service=registry.test",
+        "grant_type=password&username=a%3Ab&password=x",
+        "grant_type=password&username=a&username=b&password=x",
+    ] {
+        refused(&doorward.ask(&post(form)), 400, "UNSUPPORTED");
+    }
+    let large = format!("grant_type=password&username=a&password={}", "x".repeat(17 << 10));
+    refused(&doorward.ask(&post(&large)), 400, "UNSUPPORTED");
+    let json = Request::new("POST", "/token").header("Content-Type", "application/json").body("{}");
+    refused(&doorward.ask(&json), 400, "UNSUPPORTED");
+    assert_eq!(doorward.ask(&Request::new("DELETE", "/token")).status, 405);
+}
+
+#[test]
+fn there_are_no_refresh_tokens() {
+    let doorward = start(&[]);
+    let form = "grant_type=refresh_token&service=registry.test&refresh_token=x&client_id=docker";
+    refused(&doorward.ask(&post(form)), 404, "UNSUPPORTED");
+}
+
+#[test]
+fn who_guesses_is_told_to_wait_as_http_has_it() {
+    let doorward = start(&["--throttle-user-failures", "2"]);
+    let answers: Vec<_> = (0..4)
+        .map(|n| doorward.ask(&get("service=registry.test").basic("alice", &format!("guess-{n}"))))
+        .collect();
+    refused(&answers[0], 401, "UNAUTHORIZED");
+    refused(&answers[3], 429, "TOOMANYREQUESTS");
+    assert!(answers[3].header("retry-after").is_some());
+    // It is one throttle with /auth, and others go on.
+    assert_eq!(doorward.log_in("alice", "guess-9", "192.0.2.1"), 403);
+    given(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
+}
+
+#[test]
+fn a_proxy_that_does_not_say_what_is_needed_gets_none() {
+    let doorward = start(&["--trusted-peers", "192.0.2.1"]);
+    refused(&doorward.ask(&get("service=registry.test").basic("alice", "wonderland")), 403, "DENIED");
+    let doorward = start(&[]);
+    let bare = Request::get("/token?service=registry.test&scope=repository:team/app:pull")
+        .basic("alice", "wonderland");
+    refused(&doorward.ask(&bare), 403, "DENIED");
+}
+
+#[test]
+fn without_keys_there_is_no_such_page() {
+    let doorward = crate::support::doorward::Doorward::start(&crate::support::users::alice(), &[]);
+    for target in ["/token", "/jwks"] {
+        assert_eq!(doorward.ask(&Request::get(target).basic("alice", "wonderland")).status, 404);
+    }
+}
+
+#[test]
+fn more_than_a_token_can_hold_is_told_so() {
+    let doorward = super::start_with("[[grant]]\nwho = \"authenticated\"\n", &[]);
+    let long = "a".repeat(240);
+    let query: String = (0..30).map(|number| format!("&scope=repository:{long}{number}:pull")).collect();
+    refused(&doorward.ask(&get(&query[1..]).basic("bob", "builder")), 400, "UNSUPPORTED");
+    given(&doorward.ask(&get("scope=repository:team/app:pull").basic("bob", "builder")));
+}
+
+#[test]
+fn the_log_says_who_failed_to_get_one_and_holds_no_secret() {
+    let doorward = start(&["--log-allowed", "true", "--log-level", "debug"]);
+    let form = "grant_type=password&service=registry.test&username=alice&password=s3cret-guess";
+    let request = post(form).basic("victim", "x");
+    refused(&doorward.ask(&request), 401, "UNAUTHORIZED");
+    let told = || Some(doorward.log()).filter(|log| log.contains("/token"));
+    let log = crate::support::eventually("it is logged", told);
+    let line = log.lines().find(|line| line.contains("/token")).unwrap();
+    assert!(line.contains("user=\"alice\"") && line.contains("POST") && !line.contains("victim"), "{line}");
+    let (told, _) = given(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
+    let given_out = || Some(doorward.log()).filter(|log| log.contains("a token is given"));
+    let log = crate::support::eventually("it is logged", given_out);
+    assert!(!log.contains("s3cret") && !log.contains(told["token"].as_str().unwrap()), "{log}");
+}
+
+#[test]
+fn a_stale_answer_makes_no_token_that_outlives_it() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let down = std::sync::Arc::new(AtomicBool::new(false));
+    let is_down = std::sync::Arc::clone(&down);
+    let api = crate::support::api::Api::start(move |_| {
+        crate::support::api::Reply::status(if is_down.load(Ordering::SeqCst) { 503 } else { 200 })
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let made = crate::support::doorward::doorward(&["token", "init", "--keys", &at("keys.pem")]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let settings = format!(
+        "[token]\nkeys = \"{}\"\nservice = \"registry.test\"\n[[authenticator]]\ntype = \"http\"\nurl = \"{}/\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\ntrusted_for = \"0s\"\nstale_if_unavailable = \"2m\"\n",
+        at("keys.pem"),
+        api.url()
+    );
+    std::fs::write(at("doorward.toml"), settings).unwrap();
+    let config = at("doorward.toml");
+    let doorward = crate::support::doorward::Doorward::start_in(dir, &["--config", &config]);
+    let ask = || {
+        given(&doorward.ask(&get("service=registry.test").basic("ann", "x"))).0["expires_in"]
+            .as_u64()
+            .unwrap()
+    };
+    assert_eq!(ask(), 900);
+    down.store(true, Ordering::SeqCst);
+    let stale = ask();
+    assert!((60..=120).contains(&stale), "{stale}");
+}
+
+#[test]
+fn check_looks_at_the_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("htpasswd"), crate::support::users::alice()).unwrap();
+    let check = || {
+        let (htpasswd, keys) = (at("htpasswd"), at("keys.pem"));
+        let flags =
+            ["check", "--htpasswd", &htpasswd, "--token-keys", &keys, "--token-service", "registry.test"];
+        let output = crate::support::doorward::doorward(&flags);
+        (output.code, output.stdout + &output.stderr)
+    };
+    let (code, told) = check();
+    assert!(code == Some(1) && told.contains("keys.pem: there is no such file"), "{told}");
+    crate::support::doorward::doorward(&["token", "init", "--keys", &at("keys.pem")]);
+    let (code, told) = check();
+    assert!(code == Some(0) && told.contains("keys that verify tokens: 1"), "{told}");
+    std::fs::write(at("keys.pem"), "nothing").unwrap();
+    assert_eq!(check().0, Some(1));
+}
