@@ -83,7 +83,9 @@ impl Nginx {
         let mut process = Process::spawn(command, &image.path("log"));
         // An answer, of any kind: the entrypoint's check opens the port too, and closes it again. Nothing
         // is asked of doorward for this path.
-        process.ready("nginx answers", |_| {
+        process.ready("nginx answers", |log| {
+            // Another program has the port, and its answers are not nginx's.
+            assert!(!log.contains("Address already in use"), "{log}");
             let mut client = Client::connect(&Address::Tcp(address), OF_NGINX).ok()?;
             client.try_ask(&Request::get("/_doorward")).ok().map(|_| ())
         });

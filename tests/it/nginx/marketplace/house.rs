@@ -77,11 +77,13 @@ impl House {
         let service = Api::start(move |call| asked.answer(call));
         let settings = copy(way, dir.path(), &service.url());
         fs::write(&settings, change(fs::read_to_string(&settings).unwrap())).unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let registry = Registry::start_with(&init(dir.path(), &format!("http://{address}/token")));
+        let auth = init(dir.path(), "http://NGINX/token");
         // The harness has time for slow hashes, and all of a chain's time has to fit into nginx's.
         let own = ["--config", &settings, "--hash-wait", "5s"];
         let doorward = Doorward::start_in(dir, &[&own[..], flags].concat());
+        // As late as can be: until nginx has it, somebody else could take the port.
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let registry = Registry::start_with(&auth.replace("NGINX", &address.to_string()));
         let image = Image::new()
             .set("KIND", "registry")
             .set("TOKENS", "on")

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::api::{Call, Reply};
 use crate::support::keys::{Key, from_now};
 
@@ -143,7 +144,14 @@ impl Shop {
     /// Returns once one is waiting.
     pub(super) fn somebody_waits(&self) {
         let door = self.door.shut.lock().unwrap();
-        drop(self.door.moved.wait_while(door, |door| door.1 == 0).unwrap());
+        let (door, _) = self.door.moved.wait_timeout_while(door, PATIENCE, |door| door.1 == 0).unwrap();
+        let waiting = door.1 > 0;
+        drop(door);
+        if !waiting {
+            // Or whoever comes later would wait for ever.
+            self.open();
+            panic!("nobody was asked");
+        }
     }
 
     pub(super) fn open(&self) {
