@@ -25,7 +25,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_TERM_COLOR=never
 COPY Cargo.toml Cargo.lock ./
 RUN set -eu; \
     mkdir -p src tests/it benches/storm; \
-    touch src/lib.rs tests/it/main.rs benches/handlers.rs benches/storm/main.rs; \
+    touch src/lib.rs tests/it/main.rs benches/handlers.rs benches/tokens.rs benches/storm/main.rs; \
     echo 'fn main() {}' >src/main.rs; \
     target=$(rustc -vV | sed -n 's/^host: //p'); \
     cargo build --locked --release --features "$FEATURES" --target "$target"; \
