@@ -128,3 +128,20 @@ fn no_file_names_a_path_of_somebodys_machine() {
     }
     assert!(looked > 40, "only {looked} files were found");
 }
+
+#[test]
+fn the_images_dependencies_are_built_with_every_file_that_the_manifest_names() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (manifest, image) = (read("Cargo.toml"), read("Dockerfile"));
+    let targets: Vec<&str> =
+        manifest.split("\n[[").skip(1).filter(|table| !table.starts_with("bin]]")).collect();
+    assert!(targets.len() >= 3, "{targets:?}");
+    for table in targets {
+        let value = |key: &str| {
+            table.lines().find_map(|line| line.strip_prefix(key)).map(|text| text.trim_matches('"'))
+        };
+        let named = || value("name = \"").map(|name| format!("benches/{name}.rs"));
+        let path = value("path = \"").map(str::to_owned).or_else(named).unwrap();
+        assert!(image.contains(&format!(" {path}")), "the Dockerfile does not make {path}");
+    }
+}
