@@ -132,11 +132,11 @@ async fn give(
     let ends = identity.as_deref().and_then(Identity::expires);
     let until = ends.into_iter().chain(while_stale).min();
     let user = identity.as_deref().map_or(Vec::new(), |identity| identity.user.as_bytes().to_vec());
-    if front.log_allowed || stale.is_some() {
-        let (user, rights) = (shown(&user), access.len());
-        tracing::info!(user, host, rights, stale = stale.is_some(), "a token is given");
-    }
+    let told = (front.log_allowed || stale.is_some()).then(|| (shown(&user), host.clone(), written(&access)));
     let issued = sign(tokens, Wanted { user, host, access, now, until }).await?;
+    if let Some((user, host, access)) = told {
+        tracing::info!(user, host, access, id = issued.id, stale = stale.is_some(), "a token is given");
+    }
     front.metrics.tokens.inc();
     let at = std::time::UNIX_EPOCH + Duration::from_secs(issued.at);
     let given = Given {

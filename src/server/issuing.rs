@@ -29,10 +29,6 @@ pub(super) fn tokens(
 }
 
 pub(super) fn issuing(settings: &Settings, tokens: &token::reload::Reloader) -> Arc<Tokens> {
-    let names = Names {
-        issuer: settings.token_issuer.clone(),
-        service: settings.token_service.clone(),
-        realm: settings.token_realm.clone(),
-    };
+    let names = Names { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
     Arc::new(Tokens::new(tokens.kept(), names, settings.token_expires))
 }

@@ -31,8 +31,6 @@ pub struct Names {
     pub issuer: String,
     /// `aud`: the registry's `service`.
     pub service: String,
-    /// Where clients get tokens, for the challenge.
-    pub realm: String,
 }
 
 /// See the top of this file.

@@ -180,18 +180,16 @@ impl Rules {
         registry::backend_uri(asked, mount, rewrites)
     }
 
-    /// The denial that is about a request, whatever is granted.
-    pub fn denied(&self, subject: &Subject<'_>, host: &str, asked: &Asked<'_>) -> Option<Box<Refused>> {
-        let name = if let Target::Repository(name) = asked.target { Some(name) } else { None };
-        let segments: Vec<&str> = name.unwrap_or_default().split('/').collect();
-        let (object, wanted) = match asked.target {
-            Target::Ping => (Object::Ping, Actions::PULL),
-            Target::Catalog => (Object::Catalog, asked.actions),
-            Target::Repository(_) => (Object::Repository(&segments), asked.actions),
-        };
-        let (rule, actions) = self.sum(subject, host, &object, wanted).denied?;
-        let repository = name.map(str::to_owned);
-        Some(Box::new(Refused { denied_by: Some(rule), actions, repository, ..Refused::default() }))
+    /// The denial that is about this, whatever is granted.
+    pub(super) fn denied(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        on: &Object<'_>,
+        wanted: Actions,
+    ) -> Decided {
+        let Some((rule, actions)) = self.sum(subject, host, on, wanted).denied else { return Ok(()) };
+        Err(Box::new(Refused { denied_by: Some(rule), actions, ..Refused::default() }))
     }
 
     /// What of `wanted` would be permitted, each action by itself, as it is judged for a request.
@@ -293,7 +291,7 @@ impl Rules {
 }
 
 /// Permitted, or not.
-type Decided = Result<(), Box<Refused>>;
+pub(super) type Decided = Result<(), Box<Refused>>;
 
 #[cfg(test)]
 #[path = "rules_tests.rs"]

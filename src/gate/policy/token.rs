@@ -73,16 +73,26 @@ impl Policy {
             return Err(Lacking::Scope);
         }
         let who = identity.as_deref();
-        as_subject(memberships(&file, who), who, request, |subject| {
-            let denied = rules.denied(subject, &host, &asked);
-            denied.map_or(Ok(()), |refused| Err(Denied::NotPermitted(refused)))
+        let mount = as_subject(memberships(&file, who), who, request, |subject| {
+            let of = |name: &str, wanted| {
+                let segments: Vec<&str> = name.split('/').collect();
+                let denied = rules.denied(subject, &host, &Object::Repository(&segments), wanted);
+                denied.map_err(|refused| Box::new(Refused { repository: Some(name.to_owned()), ..*refused }))
+            };
+            let denied = match asked.target {
+                Target::Ping => rules.denied(subject, &host, &Object::Ping, Actions::PULL),
+                Target::Catalog => rules.denied(subject, &host, &Object::Catalog, asked.actions),
+                Target::Repository(name) => of(name, asked.actions),
+            };
+            denied.map_err(Denied::NotPermitted)?;
+            // What may not be pulled any more may not be mounted from either.
+            Ok(match asked.source.as_deref() {
+                None => Ok(()),
+                Some(source) if has(claims, "repository", source, Actions::PULL) => of(source, Actions::PULL),
+                Some(_) => Err(Box::default()),
+            })
         })
         .map_err(Lacking::Denied)?;
-        let source = asked.source.as_deref();
-        let mount = match source.is_none_or(|source| has(claims, "repository", source, Actions::PULL)) {
-            true => Ok(()),
-            false => Err(Box::default()),
-        };
         let uri = backend_uri(&asked, mount, asking.rewrites)
             .map_err(|refused| refused.unreadable.map_or(Lacking::Scope, unreadable))?;
         Ok(Grant { identity, groups: Box::default(), uri, stale: false, upstream: None })

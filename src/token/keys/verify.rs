@@ -23,7 +23,7 @@ pub const LEEWAY: u64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyFault {
     /// More than [`TOKEN_MAX`].
-    #[error("it has more than 16 KiB")]
+    #[error("it has more than {TOKEN_MAX} bytes")]
     TooLong,
     /// Not three parts of base64url without padding.
     #[error("it is not of a token's form")]

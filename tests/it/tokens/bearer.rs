@@ -243,3 +243,22 @@ actions = ["pull"]
     eventually("bob is denied everything", || (from("192.0.2.1", MANIFEST) == 403).then_some(()));
     assert_eq!(from("192.0.2.1", "/v2/"), 403);
 }
+
+#[test]
+fn nothing_is_mounted_from_what_is_denied_by_now() {
+    let policy = "[[grant]]\nwho = \"authenticated\"\nactions = [\"pull\", \"push\"]\n";
+    let doorward = super::start_with(policy, &BEARER);
+    let own = of_bob(&doorward, "repository:team/app:pull,push&scope=repository:secret/base:pull");
+    let mount = format!("/v2/team/app/blobs/uploads/?mount=sha256:{}&from=secret/base", "a".repeat(64));
+    let ask = || {
+        let answer = show(&doorward, &own, "POST", &mount);
+        (answer.status, answer.header("x-upstream-uri").map(str::to_owned))
+    };
+    assert_eq!(ask(), (200, None));
+    let denied = format!(
+        "{policy}[[deny]]\nusers = [\"bob\"]\nrepositories = [\"secret/**\"]\nactions = [\"pull\"]\n"
+    );
+    fs::write(doorward.folder().join("policy.toml"), denied).unwrap();
+    let upload = (200, Some("/v2/team/app/blobs/uploads/".to_owned()));
+    eventually("it goes on as an upload", || (ask() == upload).then_some(()));
+}
