@@ -1,5 +1,6 @@
 # make run     nginx, doorward and a registry on loopback, ready for docker login
 # make test    every test, against the real nginx, registry and skopeo
+# make test-attacks   the attack tests at full size, with their figures
 # make image-test   the image, the compose files and nginx's image, with docker, podman and skopeo; as root
 # make lint    format, clippy, documentation, licences and bans
 # make bench   the figures that the README quotes
@@ -9,7 +10,7 @@
 # Each installs what it lacks on a bare Debian machine, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test image-test lint bench fuzz audit
+.PHONY: help run test test-attacks image-test lint bench fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -26,6 +27,10 @@ test:
 	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2 \
 	  systemd-socket-activate busybox
 	@$(CARGO) test --all-features --lib --bins --tests
+
+test-attacks:
+	@tests/need cc nginx docker-registry skopeo htpasswd curl openssl python3
+	@DOORWARD_TEST_SCALE=full $(CARGO) test --release --all-features --test it attacks:: -- --nocapture --test-threads=1
 
 image-test:
 	@tests/image/run $(SECTIONS)

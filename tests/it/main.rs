@@ -12,6 +12,7 @@
 
 mod support;
 
+mod attacks;
 mod backend;
 mod differential;
 #[cfg(feature = "ecr")]

@@ -10,6 +10,7 @@ pub(crate) mod message;
 pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod registry;
+pub(crate) mod scale;
 pub(crate) mod upstream;
 pub(crate) mod users;
 

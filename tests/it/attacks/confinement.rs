@@ -1,0 +1,1 @@
+//! Requests that nginx judges by one spelling and passes on by another.

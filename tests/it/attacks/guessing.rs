@@ -1,0 +1,1 @@
+//! Guessed passwords and enumerated user names, and what they cost everyone else.

@@ -1,0 +1,1 @@
+//! What each listener answers, and what connections of untrusted peers can do.

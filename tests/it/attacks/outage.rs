@@ -1,0 +1,1 @@
+//! Authenticators over HTTP that are slow, broken or down for some clients or for all.
