@@ -18,7 +18,7 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -26,9 +26,10 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use doorward::clock::Clock;
-use doorward::http::peer;
+use doorward::http::peer::Peer;
 use doorward::http::service::{Kind, service};
 use doorward::server::house::House;
 use doorward::settings::layers::Layers;
@@ -120,7 +121,11 @@ fn serve(
                 .keep_alive(settings.keep_alive)
                 .client_request_timeout(settings.head_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
-                .on_connect(move |connection, notes| peer::note(&peers, connection, notes))
+                .on_connect(move |connection, notes| {
+                    if let Some(Ok(address)) = connection.downcast_ref().map(TcpStream::peer_addr) {
+                        notes.insert(Peer::tcp(address, &peers));
+                    }
+                })
                 .shutdown_timeout(1)
                 .listen(listener)?
                 .run()
@@ -131,7 +136,7 @@ fn serve(
         match what {
             "empty" => run!(|| App::new().service(web::resource("/empty").to(empty))).await,
             "headers" => run!(|| App::new().service(web::resource("/headers").to(headers))).await,
-            _ => run!(move || service(Arc::clone(&front), Kind::Public)).await,
+            _ => run!(move || service(Arc::clone(&front), Kind::Auth)).await,
         }
     })?;
     pool.close();
@@ -142,7 +147,7 @@ fn serve(
 /// Asks as nginx does with the snippet `doorward-auth.conf`. The answers must be 200 and without a body.
 fn drive(port: &str, n: &str, request: impl Fn(u32) -> String) -> Result<(), Box<dyn Error>> {
     let (port, n): (u16, u32) = (port.parse()?, n.parse()?);
-    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", port))?;
     connection.set_nodelay(true)?;
     connection.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut buffer = [0; HEAD_MAX];

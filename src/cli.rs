@@ -29,7 +29,7 @@ pub fn command() -> Command {
     let url = Arg::new("url")
         .long("url")
         .value_name("URL")
-        .help("http://HOST:PORT or unix:/path, instead of the first listener");
+        .help("http://HOST:PORT or unix:/path, instead of the first admin listener");
     let expect = Arg::new("expect")
         .long("expect")
         .value_name("FILE")
@@ -86,7 +86,7 @@ fn with_policy_settings(command: Command) -> Command {
 
 /// Those that say where the keys are, and where they may be asked for.
 fn with_key_settings(command: Command) -> Command {
-    with(command, |setting| matches!(setting.key, "keys" | "admin.listen"))
+    with(command, |setting| matches!(setting.key, "keys" | "admin.listen" | "admin.token_file"))
 }
 
 fn with(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {

@@ -1,6 +1,7 @@
 //! The front: with `server.rs` the only code that knows actix. It turns requests into the gate's
 //! terms and verdicts into answers, and decides nothing.
 
+pub mod access;
 pub mod admin;
 pub mod auth;
 mod challenge;
@@ -10,6 +11,7 @@ pub mod refusals;
 pub mod refused;
 pub mod reply;
 pub mod service;
+pub mod spaced_log;
 pub mod subrequest;
 pub mod token;
 mod token_request;
@@ -20,9 +22,11 @@ use actix_web::web::{self, ServiceConfig};
 use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Clock;
+use crate::dialect::Dialect;
 use crate::gate::Gate;
 use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
+use access::AdminAccess;
 use peer::Entitlement;
 use probe::Readiness;
 use refusals::RefusalLog;
@@ -61,6 +65,10 @@ pub struct Front {
     pub reads_request: bool,
     /// Who may have the upstream's credentials, where there are any.
     pub entitlement: Option<Entitlement>,
+    /// The dialects that are answered.
+    pub dialects: Box<[Dialect]>,
+    /// Which requests the admin listener serves.
+    pub admin: AdminAccess,
 }
 
 impl Front {
@@ -70,18 +78,15 @@ impl Front {
     }
 }
 
-/// The routes of the listener that nginx asks, besides `/auth`; see [`service`].
+/// The routes of the public listener.
 fn public_routes(config: &mut ServiceConfig) {
     config
-        .service(web::resource("/livez").to(probe::livez))
-        .service(web::resource("/readyz").to(probe::readyz))
-        .service(web::resource("/refused").to(refused::refused))
         .service(web::resource("/token").to(token::token))
         .service(web::resource("/jwks").to(token::jwks))
         .default_service(web::to(reply::not_found));
 }
 
-/// The routes of the private listener.
+/// The routes of the admin listener.
 fn admin_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/metrics").to(admin::metrics))
@@ -90,4 +95,9 @@ fn admin_routes(config: &mut ServiceConfig) {
         .service(web::resource("/livez").to(probe::livez))
         .service(web::resource("/readyz").to(probe::readyz))
         .default_service(web::to(reply::not_found));
+}
+
+/// The auth listener has no routes: [`service`] compares its paths itself, as they were sent.
+fn auth_routes(config: &mut ServiceConfig) {
+    config.default_service(web::to(reply::not_found));
 }

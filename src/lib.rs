@@ -18,6 +18,7 @@
 
 // The words that everything uses.
 pub mod clock;
+pub mod dialect;
 pub mod identity;
 pub mod metrics;
 pub mod network;

@@ -66,6 +66,13 @@ pub struct FetchLabel {
     pub result: &'static str,
 }
 
+/// The label of [`Metrics::connections_refused`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ListenerLabel {
+    /// `auth`, `public` or `admin`.
+    pub listener: &'static str,
+}
+
 /// The counters and gauges. Cloning one of them shares it.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -151,6 +158,10 @@ pub struct Metrics {
     pub upstream_refused: Family<UpstreamLabel, Counter>,
     /// Tokens of the registry's that were given out.
     pub tokens: Counter,
+    /// Connections that were closed at once: the peer may not use the listener.
+    pub connections_refused: Family<ListenerLabel, Counter>,
+    /// Requests that the admin listener refused: a foreign host or origin, or no token.
+    pub admin_refused: Counter,
     /// Refusals that were not logged, to spare the disk.
     pub log_suppressed: Counter,
 }
@@ -179,6 +190,9 @@ impl Metrics {
         let metrics = Self::default();
         for (verdict, reason) in VERDICTS {
             drop(metrics.verdicts.get_or_create(&VerdictLabel { verdict, reason }));
+        }
+        for listener in ["auth", "public", "admin"] {
+            drop(metrics.connections_refused.get_or_create(&ListenerLabel { listener }));
         }
         for result in ["accepted", "refused"] {
             drop(metrics.hashes.get_or_create(&ResultLabel { result }));
@@ -247,6 +261,12 @@ impl Metrics {
         r.register("upstream_fetches", "Tokens asked for", self.upstream_fetches.clone());
         r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
         r.register("tokens", "Tokens given out", self.tokens.clone());
+        r.register(
+            "connections_refused",
+            "Connections of untrusted peers that were closed at once",
+            self.connections_refused.clone(),
+        );
+        r.register("admin_refused", "Requests that the admin listener refused", self.admin_refused.clone());
         r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;

@@ -1,7 +1,10 @@
 //! The composition root: from settings to listeners that answer. The one place that knows every
 //! concrete type.
 
+mod admission;
+pub mod descriptors;
 pub mod house;
+mod http;
 pub mod inherited;
 mod issuing;
 pub mod listen;
@@ -16,7 +19,6 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use actix_web::HttpServer;
 use ipnet::IpNet;
 use sd_notify::NotifyState;
 
@@ -26,13 +28,12 @@ use tokio::task::JoinSet;
 use self::house::House;
 pub use self::house::StartError;
 use self::inherited::Inherited;
-use self::listen::{BindFault, Listener, SocketPath};
+use self::listen::{BindFault, Listener};
 use self::signals::Signals;
 use crate::authn::http::Service;
 use crate::authn::pool::HashPool;
 use crate::clock::Clock;
-use crate::http::service::{Kind, service};
-use crate::http::{Front, peer};
+use crate::http::service::Kind;
 use crate::metrics::Metrics;
 use crate::settings::{Listen, Settings};
 #[cfg(feature = "ecr")]
@@ -44,14 +45,8 @@ use crate::watch;
 /// other programs that use all cores.
 const HASH_NICENESS: i32 = 5;
 
-/// Threads for the private listener, which a monitor asks now and then.
-const ADMIN_WORKERS: usize = 1;
-
 /// How long a shutdown lets the workers begin with what was accepted.
 const LAST_ACCEPTED: Duration = Duration::from_millis(100);
-
-/// How long a connection that is being closed may take over it.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Look-ups of a service's name at one time; the system's way to do it holds a thread.
 const RESOLVER_THREADS: usize = 4;
@@ -62,8 +57,8 @@ const LOOKS_WAITING: usize = 1;
 /// A server whose listeners are bound and whose users are loaded.
 pub struct Server {
     settings: Settings,
-    public: Vec<Listener>,
-    admin: Vec<Listener>,
+    /// What each listener serves, and its sockets.
+    listeners: Vec<(Kind, Vec<Listener>)>,
     house: House,
 }
 
@@ -73,20 +68,14 @@ impl Server {
         if settings.authenticators.is_empty() {
             return Err(StartError::NoAuthenticator);
         }
+        descriptors::reserve(&settings)?;
         let mut inherited = Inherited::from_environment();
-        let mut bind = |listen: &[Listen], mode, trusted: &[IpNet]| {
-            let mut bound = Vec::new();
-            for one in listen {
-                let listeners = Listener::bind(one, mode, &mut inherited)?;
-                listeners.iter().try_for_each(|listener| listener.check_reach(one, trusted))?;
-                bound.extend(listeners);
-            }
-            Ok::<_, BindFault>(bound)
-        };
-        let public = bind(&settings.listen, settings.socket_mode, &settings.trusted_peers)?;
-        let admin = bind(&settings.admin_listen, settings.admin_socket_mode, &settings.admin_peers)?;
+        let mut listeners = Vec::new();
+        for kind in [Kind::Auth, Kind::Public, Kind::Admin] {
+            listeners.push((kind, bind(&settings, kind, &mut inherited)?));
+        }
         let house = House::build(&settings, Clock::system(), Arc::new(Metrics::started()))?;
-        Ok(Self { settings, public, admin, house })
+        Ok(Self { settings, listeners, house })
     }
 
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
@@ -105,20 +94,23 @@ impl Server {
             .spawn(move || watch::run(reloaders, poll, &clock, &looks))?;
 
         let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.keys.get());
-        let addresses: Vec<String> = self.public.iter().map(ToString::to_string).collect();
-        let private: Vec<String> = self.admin.iter().map(ToString::to_string).collect();
+        let addresses = |kind| -> Vec<String> {
+            let of = self.listeners.iter().filter(|(of, _)| *of == kind);
+            of.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
+        };
+        let (auth, public, admin) = (addresses(Kind::Auth), addresses(Kind::Public), addresses(Kind::Admin));
         // Their paths are removed when this goes, at the end.
         let mut sockets = Vec::new();
         let mut servers = Vec::new();
-        for (kind, listeners) in [(Kind::Public, self.public), (Kind::Admin, self.admin)] {
+        for (kind, listeners) in self.listeners {
             if !listeners.is_empty() {
-                servers.push(http_server(&self.settings, &front, kind, listeners, &mut sockets)?);
+                servers.push(http::serve(&self.settings, &front, kind, listeners, &mut sockets)?);
             }
         }
         let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
         let mut servers: JoinSet<io::Result<()>> = servers.into_iter().collect();
         let start_millis = started.elapsed().as_millis() as u64;
-        tracing::info!(listen = ?addresses, admin = ?private, users, keys, start_millis, "doorward is ready");
+        tracing::info!(listen = ?auth, public = ?public, admin = ?admin, users, keys, start_millis, "doorward is ready");
         notify(NotifyState::Ready);
 
         tokio::select! {
@@ -156,6 +148,39 @@ impl Server {
     }
 }
 
+/// Binds the sockets of a listener.
+fn bind(settings: &Settings, kind: Kind, inherited: &mut Inherited) -> Result<Vec<Listener>, BindFault> {
+    let (key, listen, mode): (_, &[Listen], _) = match kind {
+        Kind::Auth => ("listen", &settings.listen, settings.socket_mode),
+        Kind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),
+        Kind::Admin => ("admin.listen", &settings.admin_listen, settings.admin_socket_mode),
+    };
+    let (peers_key, peers) = peers(settings, kind);
+    let mut bound = Vec::new();
+    for one in listen {
+        let listeners = Listener::bind(one, key, mode, inherited)?;
+        listeners.iter().try_for_each(|listener| listener.check_reach(one, peers_key, peers))?;
+        bound.extend(listeners);
+    }
+    for address in bound.iter().filter_map(Listener::beyond_loopback) {
+        tracing::warn!(
+            setting = key,
+            %address,
+            "other machines can reach this listener, and it has no TLS: whoever can read the network reads credentials"
+        );
+    }
+    Ok(bound)
+}
+
+/// The peers that a listener trusts, with the name of their setting.
+fn peers(settings: &Settings, kind: Kind) -> (&'static str, &[IpNet]) {
+    match kind {
+        Kind::Auth => ("trusted_peers", &settings.trusted_peers),
+        Kind::Public => ("public.peers", &settings.public_peers),
+        Kind::Admin => ("admin.peers", &settings.admin_peers),
+    }
+}
+
 /// Answers what was accepted, and no more.
 async fn leave(handles: &[actix_web::dev::ServerHandle], drain: Duration) {
     tokio::time::sleep(drain).await;
@@ -175,40 +200,6 @@ fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "systemd can't be told");
     }
-}
-
-fn http_server(
-    settings: &Settings,
-    front: &Arc<Front>,
-    kind: Kind,
-    listeners: Vec<Listener>,
-    sockets: &mut Vec<SocketPath>,
-) -> io::Result<actix_web::dev::Server> {
-    let (workers, peers) = match kind {
-        Kind::Public => (settings.workers, settings.trusted_peers.clone()),
-        Kind::Admin => (ADMIN_WORKERS, settings.admin_peers.clone()),
-    };
-    let front = Arc::clone(front);
-    let mut server = HttpServer::new(move || service(Arc::clone(&front), kind))
-        .workers(workers)
-        .max_connections(settings.connections.div_ceil(workers))
-        .keep_alive(settings.keep_alive)
-        .client_request_timeout(settings.head_timeout)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs())
-        .disable_signals()
-        .on_connect(move |connection, notes| peer::note(&peers, connection, notes));
-    for listener in listeners {
-        server = match listener {
-            Listener::Tcp(listener, _) => server.listen(listener)?,
-            Listener::Unix(listener, path) => {
-                sockets.push(path);
-                server.listen_uds(listener)?
-            }
-            Listener::InheritedUnix(listener) => server.listen_uds(listener)?,
-        };
-    }
-    Ok(server.run())
 }
 
 /// Has tokens fetched, and waits a moment for the first ones.

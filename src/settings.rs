@@ -12,6 +12,7 @@ mod chain;
 mod fault;
 pub mod file;
 pub mod layers;
+mod listeners;
 pub mod names;
 pub mod setting;
 pub mod table;
@@ -31,6 +32,7 @@ pub use self::fault::{Fault, Origin};
 use self::upstream::Upstream;
 use crate::authn::hash::Allowed;
 use crate::authn::queue;
+use crate::dialect::Dialect;
 use crate::gate::{cache, throttle};
 use crate::network::Prefixes;
 
@@ -100,7 +102,8 @@ pub struct Settings {
     pub keys_owners: KeyOwners,
     pub keys_max_bytes: u64,
     pub upstreams: Vec<Upstream>,
-    pub upstream_secret_file: Option<PathBuf>,
+    pub proxy_secret_file: Option<PathBuf>,
+    pub dialects: Vec<Dialect>,
     pub token_keys: Option<PathBuf>,
     pub token_service: String,
     pub token_issuer: String,
@@ -126,8 +129,13 @@ pub struct Settings {
     pub keep_alive: Duration,
     pub drain: Duration,
     pub shutdown_timeout: Duration,
+    pub public_listen: Vec<Listen>,
+    pub public_peers: Vec<IpNet>,
+    pub public_socket_mode: u32,
     pub admin_listen: Vec<Listen>,
     pub admin_peers: Vec<IpNet>,
+    pub admin_hosts: Vec<String>,
+    pub admin_token_file: Option<PathBuf>,
     pub admin_socket_mode: u32,
     pub log_format: LogFormat,
     pub log_level: tracing::level_filters::LevelFilter,
@@ -151,7 +159,8 @@ impl Default for Settings {
             keys_owners: KeyOwners::default(),
             keys_max_bytes: 0,
             upstreams: Vec::new(),
-            upstream_secret_file: None,
+            proxy_secret_file: None,
+            dialects: Vec::new(),
             token_keys: None,
             token_service: String::new(),
             token_issuer: String::new(),
@@ -188,8 +197,13 @@ impl Default for Settings {
             keep_alive: none,
             drain: none,
             shutdown_timeout: none,
+            public_listen: Vec::new(),
+            public_peers: Vec::new(),
+            public_socket_mode: 0,
             admin_listen: Vec::new(),
             admin_peers: Vec::new(),
+            admin_hosts: Vec::new(),
+            admin_token_file: None,
             admin_socket_mode: 0,
             log_format: LogFormat::Text,
             log_level: tracing::level_filters::LevelFilter::INFO,
@@ -209,6 +223,10 @@ impl Settings {
                 "set token.service too: the registry's `service`, which stands in every token",
             ));
         }
+        if self.token_keys.is_some() && self.public_listen.is_empty() {
+            let what = "set public.listen too: the listener of /token and /jwks, to which nginx passes clients on, e.g. 127.0.0.1:8002";
+            return Some(("token.keys", what));
+        }
         if bearer && self.token_realm.is_empty() {
             let what = "set token.realm too: where clients get tokens, https://registry.example.com/token";
             return Some(("token.challenge", what));
@@ -219,52 +237,10 @@ impl Settings {
 
     /// What no single value can show: faults between settings.
     fn cross_check(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
-        // A listener that could not be read is told already.
-        let deaf = self.listen.is_empty() && faults.is_empty();
+        self.check_listeners(origin_of, faults);
         let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
-        let beyond = |listen: &[Listen]| {
-            listen.iter().find_map(|l| match l {
-                Listen::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(*address),
-                _ => None,
-            })
-        };
-        if let Some(address) =
-            beyond(&self.listen).filter(|_| matches!(origin_of("trusted_peers"), Origin::Nowhere))
-        {
-            let what = format!(
-                "{address} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]"
-            );
-            fault("listen", what);
-        }
-        if let Some(address) =
-            beyond(&self.admin_listen).filter(|_| matches!(origin_of("admin.peers"), Origin::Nowhere))
-        {
-            let what = format!(
-                "{address} can be reached from other machines: set admin.peers to those that may read the metrics and flush the cache"
-            );
-            fault("admin.listen", what);
-        }
-        let gives = self.upstreams.iter().any(Upstream::has_credentials);
-        if let Some(address) = beyond(&self.listen).filter(|_| gives && self.upstream_secret_file.is_none()) {
-            let what = format!(
-                "{address} can be reached from other machines, and there are credentials of an [[upstream]] to be had: set upstream_secret_file, and nginx's NGX_DOORWARD_SECRET_FILE to the same content, so that nobody else gets them"
-            );
-            fault("listen", what);
-        }
         if let Some((key, what)) = self.check_tokens() {
             fault(key, what.to_owned());
-        }
-        if deaf {
-            fault("listen", "there is nothing to listen on; leave it out for 127.0.0.1:8000".into());
-        }
-        let over_tcp = |listen: &[Listen]| listen.iter().any(|l| matches!(l, Listen::Tcp(_)));
-        for (key, listen, peers) in [
-            ("trusted_peers", &self.listen, &self.trusted_peers),
-            ("admin.peers", &self.admin_listen, &self.admin_peers),
-        ] {
-            if over_tcp(listen) && peers.is_empty() && !matches!(origin_of(key), Origin::Nowhere) {
-                fault(key, "it names nobody, so nobody could ask".into());
-            }
         }
         if self.hash.user_share > self.hash.network_share {
             fault("hash.user_share", "it is more than hash.network_share, of which it is a part".into());

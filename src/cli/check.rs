@@ -23,6 +23,9 @@ const ANYONE: &str = "a grant to anyone is for curl, crane and browsers; docker,
 /// What a grant to anyone is where an upstream wants credentials.
 const NOBODY_GOES_ON: &str = "who has shown no credentials is challenged where an [[upstream]] has some, whatever a grant to anyone permits, unless it says anyone = true";
 
+/// What a listener beyond loopback is.
+const NO_TLS: &str = "other machines can reach this listener, and it has no TLS: whoever can read the network between it and its peers reads credentials";
+
 /// From which difference of bcrypt costs on `check` speaks of it: eight times the work.
 const SPREAD: u8 = 3;
 
@@ -38,6 +41,9 @@ pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool, wh
     let upstreams = upstreams::run(settings, ask && whole);
     let tokens = settings.token_keys.as_deref().is_none_or(token::check);
     let policy = policy(settings, expectations);
+    for (key, address) in settings.beyond_loopback() {
+        say(&format!("{key}: warning: {address}: {NO_TLS}"));
+    }
     if users && services && keys && upstreams && tokens && policy {
         ExitCode::SUCCESS
     } else {

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{complain, say};
 use crate::settings::{Listen, Settings};
 
@@ -19,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// hundred for each key that was used.
 const ANSWER_MAX: u64 = 64 << 20;
 
-/// Asks `/readyz` at `url`, or else at the first listener of the settings.
+/// Asks `/readyz` at `url`, or else at the first admin listener of the settings.
 pub(super) fn run(settings: &Settings, url: Option<&str>) -> ExitCode {
-    let asked = get(url, settings.listen.first(), "/readyz");
+    let asked = get(url, settings.admin_listen.first(), "/readyz", None);
     match asked {
         Ok(answer) => {
             let mut lines = answer.lines();
@@ -39,12 +41,21 @@ pub(super) fn run(settings: &Settings, url: Option<&str>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The answer to a request for `path` at `url`, or else at a listener of the settings.
-pub(super) fn get(url: Option<&str>, listen: Option<&Listen>, path: &str) -> io::Result<String> {
+/// The answer to a request for `path` at `url`, or else at a listener of the settings; with the token of the admin
+/// listener if there is one.
+pub(super) fn get(
+    url: Option<&str>,
+    listen: Option<&Listen>,
+    path: &str,
+    token: Option<&str>,
+) -> io::Result<String> {
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    // The admin listener serves no name that it does not know.
+    let request = Zeroizing::new(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{token}\r\n"));
     match (url, listen) {
-        (Some(url), _) => ask_url(url, path),
-        (None, Some(listen)) => ask(&reachable(listen), path),
-        (None, None) => Err(io::Error::other("there is no listener; use --url")),
+        (Some(url), _) => ask_url(url, &request),
+        (None, Some(listen)) => ask(&reachable(listen), &request),
+        (None, None) => Err(io::Error::other("admin.listen names no listener; use --url")),
     }
 }
 
@@ -62,37 +73,37 @@ fn reachable(listen: &Listen) -> Listen {
     }
 }
 
-fn ask_url(url: &str, path: &str) -> io::Result<String> {
+fn ask_url(url: &str, request: &str) -> io::Result<String> {
     if let Some(socket) = url.strip_prefix("unix:") {
-        return ask(&Listen::Unix(socket.into()), path);
+        return ask(&Listen::Unix(socket.into()), request);
     }
     let wrong = || io::Error::other(format!("{url}: write http://HOST:PORT or unix:/path"));
     let authority = url.strip_prefix("http://").ok_or_else(wrong)?.split('/').next().unwrap_or_default();
     let address = authority.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)?;
-    ask(&Listen::Tcp(address), path)
+    ask(&Listen::Tcp(address), request)
 }
 
-fn ask(listen: &Listen, path: &str) -> io::Result<String> {
+fn ask(listen: &Listen, request: &str) -> io::Result<String> {
     let at = |error: io::Error| io::Error::other(format!("{listen}: {error}"));
     match listen {
         Listen::Tcp(address) => {
             let stream = TcpStream::connect_timeout(address, PATIENCE).map_err(at)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            exchange(stream, path).map_err(at)
+            exchange(stream, request).map_err(at)
         }
         Listen::Unix(socket) => {
             let stream = UnixStream::connect(Path::new(socket)).map_err(at)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            exchange(stream, path).map_err(at)
+            exchange(stream, request).map_err(at)
         }
         Listen::Systemd(_) => Err(at(io::Error::other("only systemd knows where that is; use --url"))),
     }
 }
 
-fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: doorward\r\n\r\n").as_bytes())?;
+fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
     Ok(answer)

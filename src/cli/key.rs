@@ -51,7 +51,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
             with_settings(Command::new("list").about("List the keys; never their secrets")).args([
                 owner(),
                 Arg::new("used").long("used").action(ArgAction::SetTrue).help("ask a running doorward how each was used"),
-                option("url", "URL", "its private listener: http://HOST:PORT or unix:/path, instead of admin.listen")
+                option("url", "URL", "its admin listener: http://HOST:PORT or unix:/path, instead of admin.listen")
                     .value_hint(ValueHint::Url),
                 json(),
             ]),

@@ -16,7 +16,6 @@ pub(super) fn run(settings: Settings) -> ExitCode {
     let started = Instant::now();
     let log = telemetry::start(settings.log_format, settings.log_level);
     forbid_core_dumps();
-    raise_open_files();
     let served = actix_web::rt::System::new().block_on(serve(settings, started));
     // What waits to be written comes before the error that ended it.
     drop(log);
@@ -42,15 +41,5 @@ fn forbid_core_dumps() {
     let undumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = limited.and(undumpable) {
         tracing::warn!(%error, "core dumps can't be forbidden; one would hold secrets");
-    }
-}
-
-/// The customary limit of 1024 open files is less than the connections that are allowed by default.
-fn raise_open_files() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        tracing::warn!(%error, "the limit of open files can't be raised");
     }
 }

@@ -12,7 +12,7 @@ use crate::gate::policy::registry;
 use crate::gate::policy::rules::Asking;
 use crate::metrics::Metrics;
 use crate::rights::host::host;
-use crate::server::upstreams::{Kept as Built, secret};
+use crate::server::upstreams::{Kept as Built, admin_token, secret};
 use crate::settings::Settings;
 use crate::settings::upstream::Upstream;
 use crate::upstream::file::Kept;
@@ -23,10 +23,16 @@ pub(super) fn run(settings: &Settings, ask: bool) -> bool {
     // A fault of one hides none of another.
     let mut well = true;
     for one in &settings.upstreams {
-        let alone = Settings { upstreams: vec![one.clone()], upstream_secret_file: None, ..settings.clone() };
+        let alone = Settings {
+            upstreams: vec![one.clone()],
+            proxy_secret_file: None,
+            admin_token_file: None,
+            ..settings.clone()
+        };
         well &= check(&alone);
     }
-    if let Err(fault) = secret(settings, &Clock::system()) {
+    let clock = Clock::system();
+    for fault in [secret(settings, &clock).err(), admin_token(settings, &clock).err()].into_iter().flatten() {
         complain(&fault.to_string());
         well = false;
     }

@@ -11,7 +11,7 @@ use crate::rights::Actions;
 use crate::upstream::Missing;
 
 /// Why a peer that may ask does not get the upstream's credentials.
-const UNENTITLED: &str = "the upstream's credentials go over a unix socket or loopback, or to who shows the secret of upstream_secret_file in X-Auth-Proxy-Secret";
+const UNENTITLED: &str = "the upstream's credentials go over a unix socket or loopback, or to who shows the secret of proxy_secret_file in X-Auth-Proxy-Secret";
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]

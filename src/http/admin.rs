@@ -1,4 +1,4 @@
-//! The private listener: `/metrics`, `/keys`, which tells how each was used, and `POST /flush`, which
+//! The admin listener: `/metrics`, `/keys`, which tells how each was used, and `POST /flush`, which
 //! forgets cached answers.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::Front;
+use super::access::AdminRefusal;
 use super::peer::Peer;
 use super::reply::{self, Fault};
 use crate::authn::keys::file::Record;
@@ -23,14 +24,31 @@ struct Flush {
     user: Option<String>,
 }
 
-fn front(request: &HttpRequest) -> Result<&Arc<Front>, Fault> {
-    request.conn_data::<Peer>().filter(|peer| peer.trusted).ok_or(Fault::Untrusted)?;
-    request.app_data::<Arc<Front>>().ok_or(Fault::NotConfigured)
+/// For a peer that may read figures.
+fn for_monitor(request: &HttpRequest) -> Result<&Arc<Front>, Fault> {
+    let front = request.app_data::<Arc<Front>>().ok_or(Fault::NotConfigured)?;
+    let checked = front.admin.check_peer(request.conn_data::<Peer>());
+    checked.map_err(|refusal| refuse(front, request, refusal))?;
+    Ok(front)
+}
+
+/// For a peer that may change state and read names.
+fn for_admin(request: &HttpRequest) -> Result<&Arc<Front>, Fault> {
+    let front = request.app_data::<Arc<Front>>().ok_or(Fault::NotConfigured)?;
+    let checked = front.admin.check_admin(request.conn_data::<Peer>(), request.headers());
+    checked.map_err(|refusal| refuse(front, request, refusal))?;
+    Ok(front)
+}
+
+fn refuse(front: &Front, request: &HttpRequest, refusal: AdminRefusal) -> Fault {
+    front.metrics.admin_refused.inc();
+    front.admin.note(refusal, request.conn_data::<Peer>(), request.path());
+    Fault::Admin(refusal)
 }
 
 /// The figures, in the OpenMetrics format.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
-    let front = match front(&request) {
+    let front = match for_monitor(&request) {
         Ok(front) => front,
         Err(fault) => return reply::fault(fault),
     };
@@ -54,7 +72,7 @@ struct Used<'k> {
 
 /// How each key was used, as JSON.
 pub(super) async fn keys(request: HttpRequest) -> HttpResponse {
-    let front = match front(&request) {
+    let front = match for_admin(&request) {
         Ok(front) => front,
         Err(fault) => return reply::fault(fault),
     };
@@ -79,7 +97,7 @@ pub(super) async fn keys(request: HttpRequest) -> HttpResponse {
 
 /// Forgets every cached answer, or one user's. 204 when it is done.
 pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
-    let front = match front(&request) {
+    let front = match for_admin(&request) {
         Ok(front) => front,
         Err(fault) => return reply::fault(fault),
     };
@@ -89,8 +107,9 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
     let Ok(query) = web::Query::<Flush>::from_query(request.query_string()) else {
         return reply::fault(Fault::BadRequest);
     };
-    // What was no UTF-8 can't be told any more: nobody's answers would be flushed, and 204 the answer.
-    if query.user.as_deref().is_some_and(|user| user.contains('\u{fffd}')) {
+    // What was no UTF-8 can't be told any more: nobody's answers would be flushed, and 204 the answer. An empty
+    // name is nobody's either.
+    if query.user.as_deref().is_some_and(|user| user.is_empty() || user.contains('\u{fffd}')) {
         return reply::fault(Fault::BadRequest);
     }
     front.gate.flush(query.user.as_deref().map(str::as_bytes));

@@ -6,12 +6,9 @@
 //!
 //! Who may have the upstream's credentials is a narrower question: whoever may ask could else take them home.
 
-use std::any::Any;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use actix_web::dev::Extensions;
-use actix_web::rt::net::{TcpStream, UnixStream};
 use ipnet::IpNet;
 
 use crate::gate::credentials::Header;
@@ -26,14 +23,14 @@ pub struct Peer {
     pub trusted: bool,
 }
 
-/// Notes the peer of a connection that opens, for the requests that come over it.
-pub fn note(trusted: &[IpNet], connection: &dyn Any, notes: &mut Extensions) {
-    if connection.is::<UnixStream>() {
-        notes.insert(Peer { address: None, trusted: true });
-    } else if let Some(Ok(peer)) = connection.downcast_ref::<TcpStream>().map(TcpStream::peer_addr) {
-        let address = peer.ip().to_canonical();
-        let trusted = trusted.iter().any(|network| network.contains(&address));
-        notes.insert(Peer { address: Some(address), trusted });
+impl Peer {
+    /// The peer of a unix socket, whose mode says who can reach it.
+    pub const UNIX: Self = Self { address: None, trusted: true };
+
+    /// The peer at `address`, which is trusted if a network of `trusted` holds it.
+    pub fn tcp(address: SocketAddr, trusted: &[IpNet]) -> Self {
+        let address = address.ip().to_canonical();
+        Self { address: Some(address), trusted: trusted.iter().any(|network| network.contains(&address)) }
     }
 }
 

@@ -1,12 +1,11 @@
-//! `/refused`: what nginx shows in the place of an upstream's own 401 or 403. The client has shown good
+//! `/auth/refused`: what nginx shows in the place of an upstream's own 401 or 403. The client has shown good
 //! credentials here; that those which doorward gave were not taken is nothing that it could mend.
 //!
 //! ECR says 403 of a token that has expired, so one that it does not take is fetched anew.
 
-use std::sync::Arc;
-
+use actix_http::Request;
+use actix_web::HttpResponse;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
 use super::reply::{self, Fault};
@@ -19,11 +18,11 @@ use crate::metrics::UpstreamLabel;
 const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status");
 
 /// Always 503, for a peer that may ask.
-pub(super) async fn refused(request: HttpRequest) -> HttpResponse {
-    let Some(front) = request.app_data::<Arc<Front>>() else { return reply::fault(Fault::NotConfigured) };
-    let peer = request.conn_data::<Peer>();
-    let headers = Headers::of_map(front, request.headers());
-    let Ok(subrequest) = headers.subrequest(peer, true) else { return reply::fault(Fault::Untrusted) };
+pub(super) fn refused(front: &Front, request: &Request) -> HttpResponse {
+    let headers = Headers::of(front, request);
+    let Ok(subrequest) = headers.subrequest(request.conn_data::<Peer>(), true) else {
+        return reply::fault(Fault::Untrusted);
+    };
     // Who may not have the credentials can't know that they were refused.
     if subrequest.is_entitled {
         let upstream = front.gate.refused_upstream(&subrequest);

@@ -17,6 +17,7 @@ use actix_web::http::header::{
     WWW_AUTHENTICATE,
 };
 
+use super::access::AdminRefusal;
 pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
@@ -36,6 +37,7 @@ const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream
 /// What the backend must be asked for instead.
 const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
 const JSON: &str = "application/json";
+const PLAIN: &str = "text/plain; charset=utf-8";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The headers in which an authenticator's facts are passed on.
@@ -151,6 +153,8 @@ pub(super) enum Fault {
     BadRequest,
     /// A peer that may not use this listener.
     Untrusted,
+    /// A request that the admin listener does not serve.
+    Admin(AdminRefusal),
     /// A fault of ours.
     NotConfigured,
 }
@@ -162,9 +166,30 @@ pub(super) fn fault(fault: Fault) -> HttpResponse {
         Fault::Method => StatusCode::METHOD_NOT_ALLOWED,
         Fault::BadRequest => StatusCode::BAD_REQUEST,
         Fault::Untrusted => StatusCode::FORBIDDEN,
+        Fault::Admin(refusal) => return admin_refusal(refusal),
         Fault::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
     };
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).finish()
+}
+
+/// A challenge that makes no browser ask for a password, which it would then send along with every request.
+const ADMIN_CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"doorward admin\"");
+
+fn admin_refusal(refusal: AdminRefusal) -> HttpResponse {
+    let mut builder = match refusal {
+        AdminRefusal::TokenWrong => {
+            let mut builder = HttpResponse::build(StatusCode::UNAUTHORIZED);
+            builder.insert_header((WWW_AUTHENTICATE, ADMIN_CHALLENGE));
+            builder
+        }
+        AdminRefusal::Host | AdminRefusal::CrossSite | AdminRefusal::Peer | AdminRefusal::TokenUnset => {
+            HttpResponse::build(StatusCode::FORBIDDEN)
+        }
+    };
+    builder
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(PLAIN)))
+        .insert_header((CACHE_CONTROL, NO_STORE))
+        .body(format!("{}\n", refusal.message()))
 }
 
 /// The answer for every path that is not served.

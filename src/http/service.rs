@@ -1,38 +1,56 @@
-//! The service behind a listener: `/auth` at once, everything else by actix-web.
+//! The service behind a listener: the auth listener's paths at once, everything else by actix-web.
 //!
 //! nginx asks `/auth` for every request of every client, and what actix-web does on the way to a
 //! handler (a pooled request, the router, extractors, a responder) costs about as much as the whole
-//! answer. So that one path is answered in front of it, from the request as actix has parsed it.
+//! answer. So these paths are answered in front of it, from the request as actix has parsed it. They are
+//! compared as they were sent: actix-web's router would decode them.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_http::{ConnectionType, Request};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, fn_service};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::{App, Error};
 
+use super::access::AdminRefusal;
 use super::auth::{self, Answer};
 use super::peer::Peer;
-use super::{Front, admin_routes, public_routes};
+use super::reply::{self, Fault};
+use super::{Front, admin_routes, auth_routes, public_routes, refused};
+use crate::dialect::Dialect;
 use crate::gate::memo::Memo;
 
-/// The path of nginx's question.
-const AUTH: &str = "/auth";
+/// What nginx shows in the place of an upstream's own 401 or 403.
+const REFUSED: &str = "/auth/refused";
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Whose questions a listener answers.
+/// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// nginx's, and those of probes.
+    /// Verdicts, for the proxy.
+    Auth,
+    /// Tokens and the keys that verify them, for clients through the proxy.
     Public,
-    /// An administrator's and a monitor's.
+    /// Probes and figures for monitors, orders for administrators.
     Admin,
+}
+
+impl Kind {
+    /// The name in metrics and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Public => "public",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Makes the service for one worker of a listener.
@@ -49,6 +67,7 @@ pub fn service(
 > {
     let app = App::new().app_data(Arc::clone(&front)).app_data(Arc::clone(&front.readiness));
     let app = match kind {
+        Kind::Auth => app.configure(auth_routes),
         Kind::Public => app.configure(public_routes),
         Kind::Admin => app.configure(admin_routes),
     };
@@ -108,20 +127,76 @@ where
     }
 
     fn call(&self, request: Request) -> Answering {
-        if self.kind == Kind::Public && request.path() == AUTH {
-            let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
-            return match auth::open(&self.front, &mut self.memo.borrow_mut(), request) {
-                Answer::Ready(response) => Answering::Ready(Some(brief(response, trusted))),
-                Answer::Later(check, request) => {
-                    let answer = auth::wait(Arc::clone(&self.front), check, request);
-                    Answering::Later(Box::pin(async move { Ok(answer.await) }))
+        let peer = request.conn_data::<Peer>().copied();
+        let trusted = peer.is_some_and(|peer| peer.trusted);
+        match self.kind {
+            Kind::Auth => return answer_auth(&self.front, &self.memo, request),
+            Kind::Public => {}
+            Kind::Admin => {
+                if let Err(refusal) = check_admin(&self.front, peer.as_ref(), &request) {
+                    let response = reply::fault(Fault::Admin(refusal)).into();
+                    return Answering::Ready(Some(brief(response, trusted)));
                 }
-            };
+            }
         }
-        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
         let answer = self.rest.call(request);
         Answering::Later(Box::pin(async move { Ok(brief(answer.await?.into(), trusted)) }))
     }
+}
+
+/// Answers a request to the auth listener. Nothing but a verdict is 2xx here: some proxies send the client's own path.
+fn answer_auth(front: &Arc<Front>, memo: &RefCell<Memo>, request: Request) -> Answering {
+    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
+    let ready = |response| Answering::Ready(Some(brief(response, trusted)));
+    let path = request.path();
+    if Dialect::of_path(path).is_some_and(|dialect| front.dialects.contains(&dialect)) {
+        return match auth::open(front, &mut memo.borrow_mut(), request) {
+            Answer::Ready(response) => ready(response),
+            Answer::Later(check, request) => {
+                let answer = auth::wait(Arc::clone(front), check, request);
+                Answering::Later(Box::pin(async move { Ok(brief(answer.await, trusted)) }))
+            }
+        };
+    }
+    if path == REFUSED {
+        return ready(refused::refused(front, &request).into());
+    }
+    ready(reply::fault(Fault::NotFound).into())
+}
+
+fn check_admin(front: &Front, peer: Option<&Peer>, request: &Request) -> Result<(), AdminRefusal> {
+    // Nobody else is served on a connection without a peer.
+    let peer = peer.ok_or(AdminRefusal::Peer)?;
+    let checked = front.admin.check_site(peer, &request.head().headers);
+    checked.inspect_err(|refusal| {
+        front.metrics.admin_refused.inc();
+        front.admin.note(*refusal, Some(peer), request.path());
+    })
+}
+
+/// Makes the service for requests with `Expect: 100-continue`, which actix-http calls before the other.
+///
+/// The auth listener never reads a body, so it answers such a request at once, and with no interim response: a proxy
+/// that passes the header on would take `100 Continue` for the verdict, or pass it to the client. For actix-http an
+/// error of this service is a response. The other listeners let the request go on.
+pub fn expectation(
+    front: Arc<Front>,
+    kind: Kind,
+) -> impl ServiceFactory<Request, Config = (), Response = Request, Error = Response<BoxBody>, InitError = ()>
+{
+    let memo: Rc<RefCell<Memo>> = Rc::default();
+    fn_service(move |request: Request| {
+        let answer = match kind {
+            Kind::Auth => Err(answer_auth(&front, &memo, request)),
+            Kind::Public | Kind::Admin => Ok(request),
+        };
+        async move {
+            match answer {
+                Ok(request) => Ok(request),
+                Err(answering) => Err(answering.await.unwrap_or_else(|error| error.error_response().into())),
+            }
+        }
+    })
 }
 
 /// Closes the connection behind an answer to a peer that is not trusted: the connections are

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::descriptors::DescriptorFault;
 use super::issuing::{challenge, issuing, tokens};
 use super::listen::BindFault;
 use super::upstreams::Kept;
@@ -22,6 +23,7 @@ use crate::gate::policy::Policy;
 use crate::gate::policy::reload::{self as policy_reload, File, PolicyFault};
 use crate::gate::{Gate, Parts};
 use crate::http::Front;
+use crate::http::access::AdminAccess;
 use crate::http::peer::Entitlement;
 use crate::http::probe::Readiness;
 use crate::http::refusals::RefusalLog;
@@ -56,8 +58,14 @@ pub enum StartError {
     #[error("{0}: upstream {1}: {2}")]
     Upstream(Origin, Arc<str>, SecretFault),
     /// The file with the proxy's secret can't be used.
-    #[error("upstream_secret_file: {0}")]
+    #[error("proxy_secret_file: {0}")]
     ProxySecret(SecretFault),
+    /// The file with the token of the admin listener can't be used.
+    #[error("admin.token_file: {0}")]
+    AdminToken(SecretFault),
+    /// There are fewer file descriptors than the listeners and services may need.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorFault),
     /// A token can't be fetched with what is set there.
     #[cfg(feature = "ecr")]
     #[error("upstream {0}: {1}")]
@@ -147,6 +155,11 @@ impl House {
             readiness: Arc::clone(&readiness),
             chooses: tokens.is_some() || upstreams.upstreams.is_some_and(|upstreams| upstreams.chooses()),
             entitlement: upstreams.entitlement,
+            admin: AdminAccess::new(
+                settings.admin_hosts.iter().cloned(),
+                upstreams.admin_token.clone(),
+                clock.clone(),
+            ),
         };
         let front = Arc::new(front(settings, gate, sees, &clock, metrics)?);
         let mut reloaders: Vec<Box<dyn Reload>> = Vec::new();
@@ -172,6 +185,7 @@ struct Sees {
     readiness: Arc<Readiness>,
     chooses: bool,
     entitlement: Option<Entitlement>,
+    admin: AdminAccess,
 }
 
 fn front(
@@ -197,6 +211,8 @@ fn front(
         log_allowed: settings.log_allowed,
         reads_request: settings.policy.is_some() || sees.chooses,
         entitlement: sees.entitlement,
+        dialects: settings.dialects.clone().into(),
+        admin: sees.admin,
     })
 }
 

@@ -21,8 +21,8 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum BindFault {
     /// Another program listens there.
-    #[error("{0}: the address is in use; stop the program that uses it, or choose another with --listen")]
-    InUse(String),
+    #[error("{0}: the address is in use; stop the program that uses it, or choose another with --{flag}", flag = .1.replace('.', "-"))]
+    InUse(String, &'static str),
     /// Another process answers at this socket.
     #[error("{0}: a process that is alive listens on this socket; stop it, or choose another path")]
     Alive(String),
@@ -36,9 +36,9 @@ pub enum BindFault {
     NotInherited(String, String),
     /// A socket that systemd opened to other machines, with nobody to be trusted there.
     #[error(
-        "systemd:{0}: {1} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network"
+        "systemd:{0}: {1} can be reached from other machines, and whoever reaches it could ask in nginx's name: set {2} to nginx's address or network"
     )]
-    Untrusted(String, SocketAddr),
+    Untrusted(String, SocketAddr, &'static str),
     /// Anything else.
     #[error("{0}: can't listen there: {1}")]
     System(String, io::Error),
@@ -55,10 +55,15 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Binds, or takes what systemd has bound; a unix socket of our own gets `mode`.
-    pub fn bind(listen: &Listen, mode: u32, inherited: &mut Inherited) -> Result<Vec<Self>, BindFault> {
+    /// Binds what the setting `key` names, or takes what systemd has bound; a unix socket of our own gets `mode`.
+    pub fn bind(
+        listen: &Listen,
+        key: &'static str,
+        mode: u32,
+        inherited: &mut Inherited,
+    ) -> Result<Vec<Self>, BindFault> {
         let fault = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => BindFault::InUse(listen.to_string()),
+            io::ErrorKind::AddrInUse => BindFault::InUse(listen.to_string(), key),
             _ => BindFault::System(listen.to_string(), error),
         };
         match listen {
@@ -78,15 +83,30 @@ impl Listener {
 
     /// That an address of systemd's choice is not open to other machines without a word about who may
     /// ask there. What the settings themselves name was checked with them.
-    pub fn check_reach(&self, listen: &Listen, trusted: &[IpNet]) -> Result<(), BindFault> {
+    pub fn check_reach(
+        &self,
+        listen: &Listen,
+        peers_key: &'static str,
+        trusted: &[IpNet],
+    ) -> Result<(), BindFault> {
         match (listen, self) {
             (Listen::Systemd(name), Self::Tcp(_, address))
                 if !address.ip().to_canonical().is_loopback()
                     && trusted.iter().all(|network| network.addr().is_loopback()) =>
             {
-                Err(BindFault::Untrusted(name.clone(), *address))
+                Err(BindFault::Untrusted(name.clone(), *address, peers_key))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The address, if other machines can reach it.
+    pub fn beyond_loopback(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, address) => {
+                Some(*address).filter(|address| !address.ip().to_canonical().is_loopback())
+            }
+            Self::Unix(..) | Self::InheritedUnix(_) => None,
         }
     }
 }

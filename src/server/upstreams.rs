@@ -12,7 +12,7 @@ use crate::settings::upstream::{Kind, Upstream};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{Account, lease::Lease};
 use crate::upstream::file::{Form, Reloader};
-use crate::upstream::{Source, Table, Upstreams};
+use crate::upstream::{self, Source, Table, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
 #[derive(Default)]
@@ -21,6 +21,8 @@ pub struct Kept {
     pub upstreams: Option<Arc<Upstreams>>,
     /// Who may have the credentials, where there are any.
     pub entitlement: Option<Entitlement>,
+    /// The token of the admin listener.
+    pub admin_token: Option<Arc<upstream::file::Kept>>,
     /// Of the files.
     pub files: Vec<Reloader>,
     /// Of the tokens, each of which wants somebody to fetch it.
@@ -38,6 +40,9 @@ impl Kept {
         let secret = secret(settings, clock)?;
         let shown = secret.as_ref().map(Reloader::kept);
         kept.files.extend(secret);
+        let token = admin_token(settings, clock)?;
+        kept.admin_token = token.as_ref().map(Reloader::kept);
+        kept.files.extend(token);
         if settings.upstreams.is_empty() {
             return Ok(kept);
         }
@@ -95,11 +100,20 @@ impl Kept {
     }
 }
 
+/// The token of the admin listener, if one is set.
+///
+/// # Errors
+/// [`StartError::AdminToken`].
+pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
+    let start = |path: &PathBuf| Reloader::start(path.clone(), Form::AdminToken, clock.now());
+    settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminToken)
+}
+
 /// What nginx shows, where it has to.
 ///
 /// # Errors
 /// [`StartError::ProxySecret`].
 pub fn secret(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
-    let start = |path: &PathBuf| Reloader::start(path.clone(), Form::Secret, clock.now());
-    settings.upstream_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecret)
+    let start = |path: &PathBuf| Reloader::start(path.clone(), Form::ProxySecret, clock.now());
+    settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecret)
 }

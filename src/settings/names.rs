@@ -15,7 +15,9 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("log_level", "log.level"),
     ("metrics_listen", "admin.listen"),
     ("port", "listen"),
+    ("proxy", "dialects"),
     ("trusted_proxies", "trusted_peers"),
+    ("upstream_secret_file", "proxy_secret_file"),
     ("users_file", "htpasswd"),
     ("workers", "limits.workers"),
 ];

@@ -33,12 +33,16 @@ pub const SETTINGS: &[Setting] = &[
         Ok(())
     }),
     setting!(
-        "upstream_secret_file",
+        "proxy_secret_file",
         "FILE",
         "",
-        "what nginx shows to be given the credentials of an [[upstream]]",
-        |s, t| { value::path(t).map(|v| s.upstream_secret_file = Some(v)) }
+        "the secret by which nginx proves that it is the proxy; required if an [[upstream]] has credentials",
+        |s, t| { value::path(t).map(|v| s.proxy_secret_file = Some(v)) }
     ),
+    setting!(many "dialects", "NAME", "nginx", "the kinds of proxy that may ask, each at its own path; nginx is the only one so far", |s, t| {
+        s.dialects.push(value::dialect(t)?);
+        Ok(())
+    }),
     setting!(
         "realm",
         "TEXT",
@@ -244,19 +248,45 @@ pub const SETTINGS: &[Setting] = &[
         "how long a shutdown waits for requests in flight",
         |s, t| { value::span(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
     ),
-    setting!(many "admin.listen", "ADDR", "", "the private listener, for /metrics and /flush", |s, t| {
+    setting!(many "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.keys", |s, t| {
+        s.public_listen.push(value::listen(t)?);
+        Ok(())
+    }),
+    setting!(many "public.peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
+        s.public_peers.push(value::network(t)?);
+        Ok(())
+    }),
+    setting!(
+        "public.socket_mode",
+        "MODE",
+        "0660",
+        "the mode of a unix socket of the public listener",
+        |s, t| { value::mode(t).map(|v| s.public_socket_mode = v) }
+    ),
+    setting!(many "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /keys", |s, t| {
         s.admin_listen.push(value::listen(t)?);
         Ok(())
     }),
-    setting!(many "admin.peers", "NET", "127.0.0.0/8,::1", "who may use the private listener over TCP", |s, t| {
+    setting!(many "admin.peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
         s.admin_peers.push(value::network(t)?);
         Ok(())
     }),
+    setting!(many "admin.hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
+        s.admin_hosts.push(value::host_name(t)?);
+        Ok(())
+    }),
+    setting!(
+        "admin.token_file",
+        "FILE",
+        "",
+        "the token that /flush and /keys require over TCP; over a unix socket they require none",
+        |s, t| { value::path(t).map(|v| s.admin_token_file = Some(v)) }
+    ),
     setting!(
         "admin.socket_mode",
         "MODE",
         "0600",
-        "the mode of a unix socket of the private listener",
+        "the mode of a unix socket of the admin listener",
         |s, t| { value::mode(t).map(|v| s.admin_socket_mode = v) }
     ),
     setting!("log.level", "LEVEL", "info", "error, warn, info or debug", |s, t| value::log_level(t)
@@ -272,19 +302,6 @@ pub const SETTINGS: &[Setting] = &[
         "10",
         "refusals logged in a second, with ten times as many in a burst",
         |s, t| { value::number(t, 0, 100_000).map(|v| s.log_refusals = v) }
-    ),
-    setting!(
-        "proxy",
-        "NAME",
-        "nginx",
-        "which proxy asks, and so which headers are read; nginx is the only one so far",
-        |_, t| {
-            if t == "nginx" {
-                Ok(())
-            } else {
-                Err(format!("\"{t}\" is not a proxy that is known here; nginx is"))
-            }
-        }
     ),
 ];
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{KeyOwners, Listen, LogFormat, TokenChallenge};
+use crate::dialect::Dialect;
 use crate::identity::Username;
 
 /// A whole number within bounds, both included.
@@ -135,6 +136,29 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("{text} is everybody: name the addresses that nginx asks from"));
     }
     Ok(network.trunc())
+}
+
+/// The name of a dialect.
+pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
+    let known = Dialect::ALL.into_iter().find(|dialect| dialect.name() == text);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = Dialect::ALL.into_iter().map(Dialect::name).collect();
+        format!("\"{text}\" is not a dialect; known are: {}", names.join(", "))
+    })
+}
+
+/// The longest host name (RFC 1035 section 2.3.4).
+const HOST_NAME_MAX: usize = 253;
+
+/// A host name without a port, in lower case.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if (1..=HOST_NAME_MAX).contains(&text.len()) && text.bytes().all(known) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(format!(
+        "\"{text}\" is not a host name; write it without a scheme and a port, like doorward.internal"
+    ))
 }
 
 /// The realm of the challenge.

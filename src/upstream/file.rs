@@ -1,5 +1,5 @@
 //! A secret that something else writes into a file, and may change at any time: the upstream's credentials,
-//! or what nginx shows to have them.
+//! what nginx shows to have them, or the token of the admin listener.
 //!
 //! New content is taken once two reads agree. What can't be used leaves the last good one in force, and is
 //! told in the log and on `/readyz`; at the start there is none, so it is an error then.
@@ -36,26 +36,36 @@ pub enum Form {
     /// The whole value of the header.
     Whole,
     /// What nginx shows; on a second line what it showed before, or will show next.
-    Secret,
+    ProxySecret,
+    /// The token of the admin listener, in the same form.
+    AdminToken,
 }
 
 impl Form {
     /// What the file is called in the log.
     fn name(&self) -> &'static str {
-        if *self == Self::Secret { "file of upstream_secret_file" } else { "file of upstream credentials" }
+        match self {
+            Self::ProxySecret => "proxy_secret_file",
+            Self::AdminToken => "admin.token_file",
+            Self::Basic(_) | Self::Bearer | Self::Whole => "file of upstream credentials",
+        }
     }
 
     /// What `/readyz` says when it can't be used.
     fn phrase(&self) -> &'static str {
         match self {
-            Self::Secret => "the file of upstream_secret_file can't be used",
-            _ => "a file of upstream credentials can't be used",
+            Self::ProxySecret => "the file of proxy_secret_file can't be used",
+            Self::AdminToken => "the file of admin.token_file can't be used",
+            Self::Basic(_) | Self::Bearer | Self::Whole => "a file of upstream credentials can't be used",
         }
     }
 
     fn read(&self, text: &[u8]) -> Result<Read, &'static str> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let most = if *self == Self::Secret { SECRETS_MAX } else { 1 };
+        let most = match self {
+            Self::ProxySecret | Self::AdminToken => SECRETS_MAX,
+            Self::Basic(_) | Self::Bearer | Self::Whole => 1,
+        };
         let mut lines = text.splitn(most, |b| *b == b'\n');
         let mut next = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let value = self.line(next().unwrap_or_default())?;
@@ -73,7 +83,7 @@ impl Form {
                 }
                 Authorization::whole(Zeroizing::new(line.to_vec()))
             }
-            Self::Secret => match line.len() {
+            Self::ProxySecret | Self::AdminToken => match line.len() {
                 // A header would lose a blank at its ends.
                 SECRET_MIN..=SECRET_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
                 SECRET_MIN..=SECRET_MAX => Authorization::whole(Zeroizing::new(line.to_vec())),

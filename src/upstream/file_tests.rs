@@ -51,7 +51,7 @@ fn each_form_makes_the_value_that_the_upstream_expects() {
     assert_eq!(value(Form::Basic("AWS".into()), b"x\n"), Ok("Basic QVdTOng=".into()));
     assert_eq!(value(Form::Bearer, b"abc.def\r\n"), Ok("Bearer abc.def".into()));
     assert_eq!(value(Form::Whole, b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
-    assert_eq!(value(Form::Secret, b"0123456789abcdef\n"), Ok("0123456789abcdef".into()));
+    assert_eq!(value(Form::ProxySecret, b"0123456789abcdef\n"), Ok("0123456789abcdef".into()));
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn what_can_not_be_used_stops_a_start_and_is_not_told() {
         (Form::Bearer, b"\n"),
         (Form::Bearer, &long),
         (Form::Basic("AWS".into()), b"s3cret\ns3cret"),
-        (Form::Secret, b"s3cret"),
-        (Form::Secret, b"s3cret s3cret s3cret"),
-        (Form::Secret, b"0123456789abcdef\ns3cret"),
-        (Form::Secret, b"0123456789abcdef\n0123456789abcdef\n0123456789abcdef"),
+        (Form::ProxySecret, b"s3cret"),
+        (Form::ProxySecret, b"s3cret s3cret s3cret"),
+        (Form::ProxySecret, b"0123456789abcdef\ns3cret"),
+        (Form::ProxySecret, b"0123456789abcdef\n0123456789abcdef\n0123456789abcdef"),
     ] {
         let fault = started(form, text).map(|_| ()).unwrap_err();
         assert!(fault.contains("secret: ") && !fault.contains("s3cret"), "{fault}");
@@ -101,7 +101,7 @@ fn new_content_is_taken_and_bad_content_leaves_the_last_good_one() {
 #[test]
 fn a_secret_is_changed_with_two_lines_for_a_while() {
     let (old, new) = ("0123456789abcdef", "fedcba9876543210");
-    let mut desk = started(Form::Secret, old.as_bytes()).unwrap();
+    let mut desk = started(Form::ProxySecret, old.as_bytes()).unwrap();
     let shown = |desk: &Desk, text: &str| desk.reloader.kept().is_shown(text.as_bytes());
     assert!(shown(&desk, old) && !shown(&desk, new) && !shown(&desk, ""));
     desk.write(format!("{old}\n{new}\n").as_bytes());

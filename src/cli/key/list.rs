@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::ArgMatches;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::{given, print, text};
 use crate::authn::keys::edit;
@@ -15,6 +16,9 @@ use crate::cli::{complain, health, say};
 use crate::identity::shown;
 use crate::settings::Settings;
 use crate::watch::Source;
+
+/// The largest file of the admin listener's token that is read.
+const TOKEN_FILE_MAX: u64 = 64 << 10;
 
 /// What is told of a key.
 #[derive(Serialize)]
@@ -119,7 +123,18 @@ fn read(settings: &Settings, path: &Path) -> Result<(Vec<Line>, Parsed), String>
     Ok((edit::lines(&text).collect(), parse(&text, &"keys".into(), None)))
 }
 
-/// How a key was used, as the private listener tells it.
+/// The token of the admin listener.
+fn token(path: &Path) -> Result<Zeroizing<String>, String> {
+    let source = Source { path: path.to_owned(), max_bytes: TOKEN_FILE_MAX };
+    let text = Zeroizing::new(source.read().map_err(self::text)?);
+    let line = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
+    match std::str::from_utf8(line) {
+        Ok(line) if line.bytes().all(|b| b.is_ascii_graphic()) => Ok(Zeroizing::new(line.to_owned())),
+        Ok(_) | Err(_) => Err(format!("{}: the first line is not a token", path.display())),
+    }
+}
+
+/// How a key was used, as the admin listener tells it.
 #[derive(serde::Deserialize)]
 struct Used {
     id: String,
@@ -128,9 +143,14 @@ struct Used {
 }
 
 fn uses(settings: &Settings, url: Option<&str>) -> Result<HashMap<String, Used>, String> {
-    let answer = health::get(url, settings.admin_listen.first(), "/keys").map_err(text)?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let token = settings.admin_token_file.as_deref().map(token).transpose()?;
+    let token = token.as_ref().map(|token| &token[..]);
+    let answer = health::get(url, settings.admin_listen.first(), "/keys", token).map_err(text)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    if matches!(head.split(' ').nth(1), Some("401" | "403")) {
+        return Err(format!("the admin listener refuses: {}", body.trim_end()));
+    }
     let used: Vec<Used> = serde_json::from_str(body)
-        .map_err(|_| "the private listener gives no list of keys: is it doorward's, and are there keys?")?;
+        .map_err(|_| "the admin listener gives no list of keys: is it doorward's, and are there keys?")?;
     Ok(used.into_iter().map(|used| (used.id.clone(), used)).collect())
 }

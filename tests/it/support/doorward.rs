@@ -21,8 +21,13 @@ const LABELLED: [&str; 4] = [
 
 /// What a test has unless it says otherwise: free ports, and time for a hash. Hash threads yield to
 /// everything else, so on a busy machine a check may take many times what it should.
-const DEFAULTS: [(&str, &str); 3] =
-    [("--listen", "127.0.0.1:0"), ("--admin-listen", "127.0.0.1:0"), ("--hash-wait", "60s")];
+const DEFAULTS: [(&str, &str); 4] = [
+    ("--listen", "127.0.0.1:0"),
+    ("--public-listen", "127.0.0.1:0"),
+    // Over a socket, since orders over TCP require a token.
+    ("--admin-listen", "unix:{dir}/admin.sock"),
+    ("--hash-wait", "60s"),
+];
 
 /// The binary, without any setting from this process's own environment.
 pub(crate) fn command() -> Command {
@@ -45,9 +50,12 @@ pub(crate) struct Doorward {
     process: Process,
     dir: TempDir,
     flags: Vec<String>,
-    /// The first public listener.
+    /// The first auth listener.
     pub(crate) address: Address,
-    admin: Address,
+    /// The first public listener.
+    pub(crate) public: Address,
+    /// The first admin listener.
+    pub(crate) admin: Address,
 }
 
 impl Doorward {
@@ -64,16 +72,18 @@ impl Doorward {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         for (flag, value) in DEFAULTS {
             if !flags.iter().any(|given| given == flag) {
-                flags.extend([flag.to_owned(), value.to_owned()]);
+                let value = value.replace("{dir}", dir.path().to_str().expect("a path in UTF-8"));
+                flags.extend([flag.to_owned(), value]);
             }
         }
-        let (process, address, admin) = launch(dir.path(), &flags);
-        Self { process, dir, flags, address, admin }
+        let Launched { process, address, public, admin } = launch(dir.path(), &flags);
+        Self { process, dir, flags, address, public, admin }
     }
 
     /// Starts it again after its end, where the flags name the same listener.
     pub(crate) fn start_again(&mut self) {
-        (self.process, self.address, self.admin) = launch(self.dir.path(), &self.flags);
+        let Launched { process, address, public, admin } = launch(self.dir.path(), &self.flags);
+        (self.process, self.address, self.public, self.admin) = (process, address, public, admin);
     }
 
     /// The htpasswd file.
@@ -86,15 +96,21 @@ impl Doorward {
         self.dir.path()
     }
 
-    /// A new connection.
+    /// A new connection to the auth listener.
     pub(crate) fn client(&self) -> Client {
-        Client::connect(&self.address, OF_DOORWARD)
-            .unwrap_or_else(|error| panic!("{:?}: {error}\n{}", self.address, self.process.tail()))
+        self.connect(&self.address)
     }
 
-    /// One request over a connection of its own.
+    fn connect(&self, address: &Address) -> Client {
+        Client::connect(address, OF_DOORWARD)
+            .unwrap_or_else(|error| panic!("{address:?}: {error}\n{}", self.process.tail()))
+    }
+
+    /// One request over a connection of its own, to the listener that serves its path: `/token` and `/jwks` go to the
+    /// public listener, everything else to the auth listener.
     pub(crate) fn ask(&self, request: &Request) -> Answer {
-        self.client().ask(request)
+        let is_public = matches!(request.path(), "/token" | "/jwks");
+        self.connect(if is_public { &self.public } else { &self.address }).ask(request)
     }
 
     /// One log-in from `network`: the status.
@@ -102,7 +118,7 @@ impl Doorward {
         self.ask(&Request::auth().basic(user, password).from(network)).status
     }
 
-    /// One request to the private listener.
+    /// One request to the admin listener.
     pub(crate) fn admin(&self, request: &Request) -> Answer {
         client::ask(&self.admin, OF_DOORWARD, request)
     }
@@ -110,7 +126,7 @@ impl Doorward {
     /// A figure, all its labels taken together, or those that begin as `name` does. The name must be
     /// one that there is.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let answer = self.admin(&Request::get("/metrics"));
+        let answer = self.admin(&Request::get("/metrics").host("localhost"));
         assert_eq!(answer.status, 200);
         let text = answer.text();
         let bare = name.split('{').next().unwrap_or(name);
@@ -139,7 +155,7 @@ impl Doorward {
 
     /// What `/readyz` says.
     pub(crate) fn ready(&self) -> Answer {
-        self.ask(&Request::get("/readyz"))
+        self.admin(&Request::get("/readyz").host("localhost"))
     }
 
     /// All it logged so far.
@@ -183,8 +199,16 @@ impl Drop for Doorward {
     }
 }
 
-/// Starts the process and waits until `/readyz` answers 200: the process, and its two addresses.
-fn launch(dir: &Path, flags: &[String]) -> (Process, Address, Address) {
+/// A process that is ready, and its first address of each kind.
+struct Launched {
+    process: Process,
+    address: Address,
+    public: Address,
+    admin: Address,
+}
+
+/// Starts the process and waits until `/readyz` answers 200.
+fn launch(dir: &Path, flags: &[String]) -> Launched {
     let mut command = command();
     command.arg("serve").args(flags);
     // Where there is none, the settings name others to ask.
@@ -202,14 +226,15 @@ fn launch(dir: &Path, flags: &[String]) -> (Process, Address, Address) {
         let from = line.split_once(&format!("{which}=[\"")).or_else(json)?.1;
         Some(Address::parse(from.split_once('"')?.0))
     };
-    let (address, admin) = process.ready("doorward says where it listens", |log| {
-        Some((listens(log, " listen")?, listens(log, " admin")?))
+    let (address, public, admin) = process.ready("doorward says where it listens", |log| {
+        Some((listens(log, " listen")?, listens(log, " public")?, listens(log, " admin")?))
     });
     let probe = |_: &str| {
-        let answer = Client::connect(&address, OF_DOORWARD).ok()?.try_ask(&Request::get("/readyz")).ok()?;
+        let request = Request::get("/readyz").host("localhost");
+        let answer = Client::connect(&admin, OF_DOORWARD).ok()?.try_ask(&request).ok()?;
         // Of one that waits for somebody else all is said, and its test goes on.
         (answer.status == 200 || answer.text().starts_with("not ready: upstream")).then_some(())
     };
     process.ready("doorward is ready", probe);
-    (process, address, admin)
+    Launched { process, address, public, admin }
 }

@@ -74,6 +74,14 @@ impl Request {
         .header("Host", "doorward.test")
     }
 
+    /// The path that it asks for, without the query.
+    pub(crate) fn path(&self) -> &str {
+        let line = self.head.split(|b| *b == b'\r').next().unwrap_or_default();
+        let target =
+            std::str::from_utf8(line).ok().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+        target.split('?').next().unwrap_or_default()
+    }
+
     pub(crate) fn get(target: &str) -> Self {
         Self::new("GET", target)
     }

@@ -1,0 +1,106 @@
+//! Requests as browsers, monitors and administrators send them to the admin listener.
+
+use super::*;
+
+const TCP: Peer = Peer { address: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), trusted: true };
+
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    }
+    map
+}
+
+fn check(pairs: &[(&'static str, &str)]) -> Result<(), AdminRefusal> {
+    let hosts = ["doorward.internal".to_owned()];
+    AdminAccess::new(hosts.into_iter(), None, Clock::manual()).check_site(&TCP, &headers(pairs))
+}
+
+#[test]
+fn a_host_that_is_an_address_localhost_or_listed_is_served() {
+    for host in [
+        "127.0.0.1:8001",
+        "127.0.0.1",
+        "[::1]:8001",
+        "[::1]",
+        "localhost",
+        "LOCALHOST:8001",
+        "10.0.0.7:1",
+        "doorward.internal:8001",
+        "Doorward.Internal",
+    ] {
+        assert_eq!(check(&[("host", host)]), Ok(()), "{host}");
+    }
+    assert_eq!(check(&[]), Ok(()), "no browser leaves it out");
+}
+
+#[test]
+fn any_other_host_is_refused() {
+    for host in [
+        "evil.test",
+        "evil.test:8001",
+        "localhost.evil.test",
+        "127.0.0.1.evil.test",
+        "127.0.0.1:8001.evil.test",
+        "[::1]evil.test",
+        "[::1].evil.test:8001",
+        "",
+        ":8001",
+        "[]",
+        "localhost:8001:1",
+        "doorward.internal.",
+    ] {
+        assert_eq!(check(&[("host", host)]), Err(AdminRefusal::Host), "{host}");
+    }
+    assert_eq!(check(&[("host", "localhost"), ("host", "evil.test")]), Err(AdminRefusal::Host));
+}
+
+#[test]
+fn a_request_of_another_site_is_refused() {
+    let ours = ("host", "localhost:8001");
+    for site in ["cross-site", "same-site", "", "CROSS-SITE", "none, cross-site"] {
+        assert_eq!(check(&[ours, ("sec-fetch-site", site)]), Err(AdminRefusal::CrossSite), "{site}");
+    }
+    for origin in [
+        "http://evil.test",
+        "null",
+        "",
+        "http://localhost",
+        "http://localhost:3000",
+        "https://localhost:8001",
+    ] {
+        assert_eq!(check(&[ours, ("origin", origin)]), Err(AdminRefusal::CrossSite), "{origin}");
+    }
+    let twice = [ours, ("origin", "http://localhost:8001"), ("origin", "http://evil.test")];
+    assert_eq!(check(&twice), Err(AdminRefusal::CrossSite));
+    let twice = [ours, ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
+    assert_eq!(check(&twice), Err(AdminRefusal::CrossSite));
+}
+
+#[test]
+fn a_request_of_this_origin_or_of_no_page_is_served() {
+    let ours = ("host", "localhost:8001");
+    for pair in
+        [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none"), ("origin", "http://localhost:8001")]
+    {
+        assert_eq!(check(&[ours, pair]), Ok(()), "{pair:?}");
+    }
+}
+
+#[test]
+fn a_token_is_taken_from_bearer_and_from_the_password_of_basic() {
+    // any:the-token-itself and any:with:colons
+    for (value, token) in [
+        (&b"Bearer the-token"[..], Some(&b"the-token"[..])),
+        (b"bearer  the-token ", Some(b"the-token")),
+        (b"Basic YW55OnRoZS10b2tlbi1pdHNlbGY=", Some(b"the-token-itself")),
+        (b"Basic YW55OndpdGg6Y29sb25z", Some(b"with:colons")),
+        (b"Basic !", None),
+        (b"Basic YW55", None),
+        (b"Digest the-token", None),
+        (b"the-token", None),
+    ] {
+        assert_eq!(presented(value).as_deref().map(|token| &token[..]), token, "{value:?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! A log line that anyone can provoke, written once in a while with the number of those in between.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
+
+/// The time between two lines. A flood then writes 8,640 lines a day.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// See the top of this file.
+#[derive(Debug)]
+pub struct SpacedLog {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    written: Option<Moment>,
+    suppressed: u64,
+}
+
+impl SpacedLog {
+    /// A log that has written nothing so far.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, state: Mutex::default() }
+    }
+
+    /// Returns how many lines were suppressed since the last one, or `None` if this one is.
+    pub fn next_line(&self) -> Option<u64> {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.written.is_some_and(|written| now.since(written) < INTERVAL) {
+            state.suppressed += 1;
+            return None;
+        }
+        state.written = Some(now);
+        Some(std::mem::take(&mut state.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_writes_one_line_in_each_interval_and_counts_the_rest() {
+        let clock = Clock::manual();
+        let log = SpacedLog::new(clock.clone());
+        assert_eq!((0..100).filter_map(|_| log.next_line()).collect::<Vec<_>>(), [0]);
+        clock.advance(INTERVAL - Duration::from_millis(1));
+        assert_eq!(log.next_line(), None);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(log.next_line(), Some(100));
+    }
+}
