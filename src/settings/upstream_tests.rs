@@ -4,10 +4,16 @@ use super::super::layers::Layers;
 use super::*;
 
 fn read(text: &str) -> (Vec<Upstream>, Vec<String>) {
+    read_with(text, &[("DOORWARD_PROXY_SECRET_FILE", "/run/secret")])
+}
+
+fn read_with(text: &str, variables: &[(&str, &str)]) -> (Vec<Upstream>, Vec<String>) {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("doorward.toml");
     std::fs::write(&path, format!("htpasswd = \"x\"\n{text}")).unwrap();
-    let (settings, faults) = Layers::default().with_file(path.to_str().unwrap()).read();
+    let (settings, faults) =
+        Layers::default().with_environment(variables).with_file(path.to_str().unwrap()).read();
     let told = |fault: &crate::settings::Fault| {
         fault.to_string().rsplit_once("doorward.toml:").unwrap_or_default().1.to_owned()
     };
@@ -75,15 +81,24 @@ fn each_fault_is_told_with_its_line_and_its_remedy() {
 }
 
 #[test]
-fn credentials_are_not_given_to_a_whole_network() {
-    let open = "listen = [\"0.0.0.0:8000\"]\ntrusted_peers = [\"10.0.0.0/8\"]\n";
+fn credentials_require_the_proxy_secret_on_every_listener_field_c7() {
     let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"/x\"\n";
-    let (_, faults) = read(&format!("{open}{table}"));
-    assert!(faults.iter().any(|fault| fault.contains("upstream_secret_file")), "{faults:?}");
-    let (_, faults) = read(&format!("{open}upstream_secret_file = \"/s\"\n{table}"));
-    assert_eq!(faults, Vec::<String>::new());
-    let (_, faults) = read(&format!("{open}[[upstream]]\ntype = \"none\""));
-    assert_eq!(faults, Vec::<String>::new());
+    for listen in [
+        "",
+        "listen = [\"unix:/run/doorward.sock\"]\n",
+        "listen = [\"systemd:doorward\"]\n",
+        "listen = [\"0.0.0.0:8000\"]\ntrusted_peers = [\"10.0.0.0/8\"]\n",
+    ] {
+        let (_, faults) = read_with(&format!("{listen}{table}"), &[]);
+        let told = |fault: &String| {
+            fault.contains("upstream bearer has credentials") && fault.contains("set proxy_secret_file")
+        };
+        assert!(faults.iter().any(told), "{listen}: {faults:?}");
+        let (_, faults) = read(&format!("{listen}{table}"));
+        assert_eq!(faults, Vec::<String>::new());
+        let (_, faults) = read_with(&format!("{listen}[[upstream]]\ntype = \"none\""), &[]);
+        assert_eq!(faults, Vec::<String>::new(), "there is nothing to protect");
+    }
 }
 
 #[cfg(not(feature = "ecr"))]

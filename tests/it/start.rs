@@ -127,8 +127,74 @@ fn a_public_listener_with_trusted_peers_starts() {
 fn a_public_private_listener_needs_its_own_peers() {
     let output =
         serve(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.peers to those that may read the metrics and flush the cache";
+    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.peers to those that may read the metrics";
     assert!(output.stderr.lines().any(|said| said.ends_with(line)), "{output:?}");
+}
+
+#[test]
+fn a_public_listener_of_tokens_beyond_loopback_needs_its_own_peers() {
+    let peers = ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-peers", "127.0.0.1"];
+    let output = serve(&[&peers[..], &["--public-listen", "[::]:0"]].concat());
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("--public-listen: [::]:0 can be reached"), "{output:?}");
+    assert!(output.stderr.contains("set public.peers"), "{output:?}");
+}
+
+#[test]
+fn a_listener_beyond_loopback_without_tls_is_warned_of_at_the_start_and_by_check() {
+    let open = ["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"];
+    let doorward_ = Doorward::start(&users::alice(), &open);
+    let warned = |log: &str, key: &str| {
+        log.lines().any(|line| line.contains("has no TLS") && line.contains(&format!("setting=\"{key}\"")))
+    };
+    assert!(warned(&doorward_.log(), "listen"), "{}", doorward_.log());
+    assert!(!warned(&doorward_.log(), "admin.listen") && !warned(&doorward_.log(), "public.listen"));
+    let dir = folder();
+    let htpasswd = dir.path().join("htpasswd");
+    let check = |flags: &[&str]| {
+        let output = doorward(&[&["check", "--htpasswd", htpasswd.to_str().unwrap()], flags].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.stdout
+    };
+    assert!(check(&open).contains("listen: warning: 0.0.0.0:0: other machines can reach"));
+    assert!(!check(&["--listen", "127.0.0.1:0", "--admin-listen", "[::1]:0"]).contains("warning"));
+    let admin = ["--admin-listen", "192.0.2.1:8001", "--admin-peers", "192.0.2.0/24"];
+    assert!(check(&admin).contains("admin.listen: warning: 192.0.2.1:8001"));
+}
+
+#[test]
+fn credentials_of_an_upstream_without_the_proxy_secret_are_refused_with_the_remedy_field_c7() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let table = format!("[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n", at("token"));
+    std::fs::write(at("token"), "s3cret").unwrap();
+    std::fs::write(at("doorward.toml"), format!("htpasswd = \"{}\"\n{table}", at("htpasswd"))).unwrap();
+    for command in ["serve", "check"] {
+        // A unix socket too: a published location would reach doorward through the proxy's own socket.
+        let socket = unix(&dir.path().join("doorward.sock"));
+        let output = doorward(&[command, "--config", &at("doorward.toml"), "--listen", &socket]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        let line = output.stderr.lines().find(|line| line.contains("proxy_secret_file")).unwrap_or_default();
+        assert!(
+            line.starts_with(&format!("doorward: {}:2:1: upstream bearer", at("doorward.toml"))),
+            "{output:?}"
+        );
+        assert!(line.contains("openssl rand -hex 32") && line.contains("NGX_DOORWARD_SECRET_FILE"), "{line}");
+    }
+    std::fs::write(at("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let output = doorward(&["check", "--config", &at("doorward.toml"), "--proxy-secret-file", &at("secret")]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+}
+
+#[test]
+fn tokens_without_a_public_listener_are_refused_with_the_remedy() {
+    let dir = folder();
+    let keys = dir.path().join("keys.pem");
+    let keys = keys.to_str().unwrap();
+    assert_eq!(doorward(&["token", "init", "--keys", keys]).code, Some(0));
+    let flags = ["--listen", "127.0.0.1:0", "--token-keys", keys, "--token-service", "registry.test"];
+    let output = serve(&flags);
+    assert!(output.stderr.contains("--token-keys: set public.listen too"), "{output:?}");
 }
 
 #[test]

@@ -16,6 +16,12 @@ use crate::support::users;
 /// The header in which they come.
 const HEADER: &str = "x-upstream-authorization";
 
+/// What the proxy shows to be given them.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// The header in which it shows that.
+const SECRET_HEADER: &str = "X-Auth-Proxy-Secret";
+
 /// doorward with alice and bob, these tables, and these files beside its settings; `{dir}` is their folder.
 fn start(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
@@ -23,16 +29,24 @@ fn start(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
         fs::write(dir.path().join(name), text).unwrap();
     }
     fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
+    fs::write(dir.path().join("secret"), SECRET).unwrap();
     let text = settings.replace("{dir}", dir.path().to_str().unwrap());
     let path = dir.path().join("doorward.toml");
-    fs::write(&path, format!("htpasswd = \"{}/htpasswd\"\n{text}", dir.path().display())).unwrap();
+    let at = dir.path().display();
+    fs::write(&path, format!("htpasswd = \"{at}/htpasswd\"\nproxy_secret_file = \"{at}/secret\"\n{text}"))
+        .unwrap();
     let config = path.to_str().unwrap().to_owned();
     let flags: Vec<&str> = ["--config", &config].into_iter().chain(flags.iter().copied()).collect();
     Doorward::start_in(dir, &flags)
 }
 
-/// What nginx asks about a request of a registry's client.
+/// What nginx asks about a request of a registry's client, with the secret.
 fn question(method: &str, uri: &str) -> Request {
+    bare_question(method, uri).header(SECRET_HEADER, SECRET)
+}
+
+/// The same without the secret.
+fn bare_question(method: &str, uri: &str) -> Request {
     Request::auth()
         .header("X-Original-Method", method)
         .header("X-Original-URI", uri)

@@ -100,8 +100,33 @@ fn the_question_may_have_a_query_and_it_means_nothing() {
 #[test]
 fn every_other_path_is_not_found_and_says_nothing() {
     let doorward = Doorward::start(&users::alice(), &[]);
-    let paths =
-        ["/", "/auth/", "/AUTH", "/Auth", "/auth/x", "/authx", "/v2/", "/metrics", "/flush", "/auth;x"];
+    let paths = [
+        "/",
+        "/auth/",
+        "/AUTH",
+        "/Auth",
+        "/auth/x",
+        "/authx",
+        "/v2/",
+        "/metrics",
+        "/flush",
+        "/auth;x",
+        "/livez",
+        "/readyz",
+        "/jwks",
+        "/refused",
+        "/keys",
+        "/%61uth",
+        "/auth/nginx/",
+        "/auth/Nginx",
+        "/auth/traefik",
+        "//auth",
+        "/./auth",
+        "/x/../auth",
+        "/auth/refused/",
+        "/auth%2Frefused",
+        "/auth/%72efused",
+    ];
     for path in paths {
         for request in [Request::get(path).basic("alice", "wonderland"), Request::get(path)] {
             let answer = doorward.ask(&request);
@@ -129,8 +154,9 @@ fn the_request_id_is_echoed_and_an_endless_one_is_not() {
 
 #[test]
 fn the_probes_answer_everybody_and_are_no_answer_to_nginx() {
-    let doorward = Doorward::start(&users::alice(), &["--trusted-peers", "192.0.2.1"]);
-    let alive = doorward.ask(&Request::get("/livez"));
+    let flags = ["--admin-listen", "127.0.0.1:0", "--admin-peers", "192.0.2.1"];
+    let doorward = Doorward::start(&users::alice(), &flags);
+    let alive = doorward.admin(&Request::get("/livez").host("localhost"));
     assert_eq!((alive.status, &alive.text()[..]), (200, "alive\n"));
     let ready = doorward.ready();
     assert_eq!((ready.status, &ready.text()[..]), (200, "ready\n"));

@@ -1,1 +1,29 @@
 //! What each listener answers, and what connections of untrusted peers can do.
+
+#![allow(clippy::print_stdout, reason = "figures, for make test-attacks")]
+
+mod admin;
+mod connections;
+mod paths;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::support::client::{Address, Client, OF_DOORWARD, Request};
+
+/// An address of this machine that no test lists as a peer.
+const UNTRUSTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
+
+/// The address of a TCP listener.
+fn tcp(address: &Address) -> SocketAddr {
+    match address {
+        Address::Tcp(address) => *address,
+        Address::Unix(path) => panic!("{} is a unix socket", path.display()),
+    }
+}
+
+/// Whether a connection from `source` is closed, whatever it asks.
+fn is_closed(source: Ipv4Addr, address: SocketAddr, request: &Request) -> bool {
+    // A connection that was closed already cannot even be written to.
+    Client::connect_from(source, address, OF_DOORWARD)
+        .is_ok_and(|mut client| client.try_ask(request).is_err())
+}

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::api::{Api, Reply};
+use crate::support::client::{Address, unix};
 use crate::support::doorward::doorward;
 use crate::support::keys::Way;
 use crate::support::process::Output;
@@ -131,9 +132,8 @@ fn the_list_says_how_each_key_was_used_where_doorward_tells_it() {
     let [ci, _] = ["ci", "laptop"].map(|name| crate::support::keys::make(&path, "ann", name, &[]));
     house.await_status(Way::Bearer, &ci, 200);
     let uses = house.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", &ci[..14]));
-    let listening = house.doorward.log();
-    let admin = listening.split("admin=[\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let url = format!("http://{admin}");
+    let Address::Unix(admin) = &house.doorward.admin else { panic!("not a unix socket") };
+    let url = unix(admin);
     let list = |more: &[&str]| {
         doorward(&[&["key", "list", "--keys", &path.display().to_string(), "--used"], more].concat())
     };

@@ -38,7 +38,16 @@ fn a_flush_without_a_user_leaves_nothing() {
 fn a_flush_that_is_misspelt_flushes_nothing() {
     let doorward = Doorward::start(&users::two(), &[]);
     log_both_in(&doorward);
-    for query in ["?usr=alice", "?User=alice", "?user=alice&all=1", "?user=alice&user=bob", "?alice"] {
+    for query in [
+        "?usr=alice",
+        "?User=alice",
+        "?user=alice&all=1",
+        "?user=alice&user=bob",
+        "?alice",
+        "?user=",
+        "?user",
+        "?user=&",
+    ] {
         let answer = doorward.admin(&Request::new("POST", &format!("/flush{query}")));
         assert_eq!(answer.status, 400, "{query}");
     }

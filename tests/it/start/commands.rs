@@ -18,23 +18,26 @@ fn health(url: &str) -> Output {
 
 #[test]
 fn health_is_0_when_ready_and_says_so() {
-    let doorward_ = Doorward::start(&users::alice(), &[]);
-    for url in [url(&doorward_.address), url(&doorward_.address) + "/", url(&doorward_.address) + "/readyz"] {
+    let doorward_ = Doorward::start(&users::alice(), &["--admin-listen", "127.0.0.1:0"]);
+    let admin = url(&doorward_.admin);
+    for url in [admin.clone(), admin.clone() + "/", admin + "/readyz"] {
         let output = health(&url);
         assert_eq!((output.code, &output.stdout[..]), (Some(0), "ready\n"), "{output:?}");
     }
-    let Address::Tcp(address) = doorward_.address else { panic!("not TCP") };
-    let output = doorward(&["health", "--listen", &address.to_string()]);
+    let Address::Tcp(address) = doorward_.admin else { panic!("not TCP") };
+    let output = doorward(&["health", "--admin-listen", &address.to_string()]);
     assert_eq!((output.code, &output.stdout[..]), (Some(0), "ready\n"), "by its listener: {output:?}");
+    let output = health(&url(&doorward_.address));
+    assert_eq!(output.code, Some(1), "the auth listener has no health page: {output:?}");
 }
 
 #[test]
 fn health_asks_a_unix_socket_too() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("doorward.sock"));
-    let running = Doorward::start(&users::alice(), &["--listen", &socket]);
+    let running = Doorward::start(&users::alice(), &["--admin-listen", &socket]);
     assert_eq!(health(&socket).code, Some(0));
-    assert_eq!(doorward(&["health", "--listen", &socket]).code, Some(0));
+    assert_eq!(doorward(&["health", "--admin-listen", &socket]).code, Some(0));
     drop(running);
     let output = health(&socket);
     assert_eq!(output.code, Some(1));
@@ -60,7 +63,7 @@ fn health_is_1_when_nobody_answers_and_when_the_answer_is_another() {
 #[test]
 fn health_is_1_while_draining_and_0_while_degraded() {
     let doorward = Doorward::start(&users::alice(), &["--limits-drain", "1h", "--htpasswd-poll", "100ms"]);
-    let url = url(&doorward.address);
+    let url = url(&doorward.admin);
     std::fs::remove_file(doorward.htpasswd()).unwrap();
     let output = eventually("it is degraded", || {
         let output = health(&url);
@@ -77,7 +80,7 @@ fn health_is_1_while_draining_and_0_while_degraded() {
 
 #[test]
 fn health_needs_no_htpasswd_file() {
-    let output = doorward(&["health", "--listen", &format!("127.0.0.1:{}", free_port())]);
+    let output = doorward(&["health", "--admin-listen", &format!("127.0.0.1:{}", free_port())]);
     assert!(output.stderr.contains("not ready"), "{output:?}");
 }
 

@@ -23,6 +23,9 @@ fn activate(dir: &Path, sockets: &[(&str, &str)], flags: &[&str]) -> Process {
     command.arg(format!("--setenv=NOTIFY_SOCKET={}", dir.join("notify").display()));
     command.arg(env!("CARGO_BIN_EXE_doorward")).arg("serve").args(flags);
     command.arg("--htpasswd").arg(dir.join("htpasswd"));
+    if !flags.contains(&"--admin-listen") {
+        command.args(["--admin-listen", "127.0.0.1:0"]);
+    }
     let mut process = Process::spawn(command, &dir.join("log"));
     process
         .ready("systemd listens", |log| (log.matches("Listening on").count() == sockets.len()).then_some(()));
@@ -51,7 +54,8 @@ fn it_answers_on_the_sockets_of_the_names_that_it_is_told() {
         assert_eq!(log_in(&address, "wonderland"), 200);
         assert_eq!(log_in(&address, "wrong"), 401);
     }
-    assert_eq!(client::ask(&Address::parse(&admin), OF_DOORWARD, &Request::get("/metrics")).status, 200);
+    let metrics = Request::get("/metrics").host("localhost");
+    assert_eq!(client::ask(&Address::parse(&admin), OF_DOORWARD, &metrics).status, 200);
     let mut told = [0; 64];
     let length = notified.recv(&mut told).unwrap();
     assert_eq!(&told[..length], b"READY=1\n");

@@ -122,6 +122,11 @@ impl Client {
         }
     }
 
+    /// The first line that comes, be it of an interim response.
+    pub(crate) fn first_line(&mut self) -> io::Result<Vec<u8>> {
+        self.take_line()
+    }
+
     /// Reads one answer; `to_head` if it has no body in spite of what it says. Answers of the kind
     /// "100 Continue" are passed over.
     pub(crate) fn receive(&mut self, to_head: bool) -> io::Result<Answer> {

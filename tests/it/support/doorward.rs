@@ -45,6 +45,27 @@ pub(crate) fn doorward(arguments: &[&str]) -> Output {
     run(command)
 }
 
+/// The same with this limit of file descriptors, soft and hard.
+pub(crate) fn doorward_limited(arguments: &[&str], descriptors: u64) -> Output {
+    let mut limited = limited(&descriptors.to_string());
+    limited.args(arguments);
+    run(limited)
+}
+
+/// The binary, which may have so many file descriptors.
+fn limited(descriptors: &str) -> Command {
+    let plain = command();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", descriptors]).arg(plain.get_program());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// A running doorward with an htpasswd file of its own.
 pub(crate) struct Doorward {
     process: Process,
@@ -64,6 +85,14 @@ impl Doorward {
     pub(crate) fn start(users: &str, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder for doorward");
         fs::write(dir.path().join("htpasswd"), users).unwrap();
+        Self::start_in(dir, flags)
+    }
+
+    /// The same with a limit of file descriptors, soft and hard.
+    pub(crate) fn start_limited(users: &str, flags: &[&str], descriptors: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a folder for doorward");
+        fs::write(dir.path().join("htpasswd"), users).unwrap();
+        fs::write(dir.path().join("descriptors"), descriptors.to_string()).unwrap();
         Self::start_in(dir, flags)
     }
 
@@ -209,7 +238,10 @@ struct Launched {
 
 /// Starts the process and waits until `/readyz` answers 200.
 fn launch(dir: &Path, flags: &[String]) -> Launched {
-    let mut command = command();
+    let mut command = match fs::read_to_string(dir.join("descriptors")) {
+        Ok(descriptors) => limited(&descriptors),
+        Err(_) => command(),
+    };
     command.arg("serve").args(flags);
     // Where there is none, the settings name others to ask.
     if dir.join("htpasswd").exists() {

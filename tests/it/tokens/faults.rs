@@ -78,8 +78,6 @@ fn who_guesses_is_told_to_wait_as_http_has_it() {
 
 #[test]
 fn a_proxy_that_does_not_say_what_is_needed_gets_none() {
-    let doorward = start(&["--trusted-peers", "192.0.2.1"]);
-    refused(&doorward.ask(&get("service=registry.test").basic("alice", "wonderland")), 403, "DENIED");
     let doorward = start(&[]);
     let bare = Request::get("/token?service=registry.test&scope=repository:team/app:pull")
         .basic("alice", "wonderland");
@@ -157,8 +155,17 @@ fn check_looks_at_the_keys() {
     std::fs::write(at("htpasswd"), crate::support::users::alice()).unwrap();
     let check = || {
         let (htpasswd, keys) = (at("htpasswd"), at("keys.pem"));
-        let flags =
-            ["check", "--htpasswd", &htpasswd, "--token-keys", &keys, "--token-service", "registry.test"];
+        let flags = [
+            "check",
+            "--htpasswd",
+            &htpasswd,
+            "--token-keys",
+            &keys,
+            "--token-service",
+            "registry.test",
+            "--public-listen",
+            "127.0.0.1:0",
+        ];
         let output = crate::support::doorward::doorward(&flags);
         (output.code, output.stdout + &output.stderr)
     };

@@ -206,6 +206,7 @@ fn two_hosts_of_one_account_have_one_token_and_a_third_host_none() {
             .header("X-Original-URI", "/v2/")
             .header("X-Original-Host", host)
             .header("X-Original-Content-Type", "ct:")
+            .header(super::SECRET_HEADER, super::SECRET)
             .basic("alice", "wonderland");
         doorward.ask(&request)
     };
@@ -222,7 +223,8 @@ fn a_token_that_ecr_refused_is_fetched_anew() {
     let doorward = aws.doorward();
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(&format!("Basic {}", token("good"))));
     aws.say(gives(&token("new"), LIFE));
-    let said = Request::get("/refused")
+    let said = Request::get("/auth/refused")
+        .header(super::SECRET_HEADER, super::SECRET)
         .header("X-Original-Method", "GET")
         .header("X-Original-URI", "/v2/")
         .header("X-Original-Host", "registry.test")

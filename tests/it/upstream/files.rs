@@ -43,14 +43,17 @@ fn a_file_that_is_no_good_at_the_start_is_told_with_its_table() {
     let at = dir.path().display().to_string();
     fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
     let settings = dir.path().join("doorward.toml");
+    fs::write(dir.path().join("secret"), super::SECRET).unwrap();
+    let secret = format!("{at}/secret");
     fs::write(&settings, format!("htpasswd = \"{at}/htpasswd\"\n{}", TABLE.replace("{dir}", &at))).unwrap();
     let config = settings.to_str().unwrap();
     let told = || {
         let mut serve = command();
-        serve.args(["serve", "--config", config, "--listen", "127.0.0.1:0"]);
+        serve.args(["serve", "--config", config, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        serve.args(["--proxy-secret-file", &secret]);
         let served = run(serve);
         assert_eq!(served.code, Some(1), "{served:?}");
-        let checked = doorward(&["check", "--config", config]);
+        let checked = doorward(&["check", "--config", config, "--proxy-secret-file", &secret]);
         assert_eq!(checked.code, Some(1), "{checked:?}");
         let line =
             |text: &str| text.lines().find(|line| line.contains("token")).unwrap_or_default().to_owned();

@@ -1,6 +1,6 @@
 //! Who is given the upstream's credentials: whom the policy allows, over what nobody else reaches.
 
-use super::{HEADER, goes_on_with, of_alice, question, refused, start};
+use super::{HEADER, SECRET, SECRET_HEADER, bare_question, goes_on_with, of_alice, question, refused, start};
 use crate::support::client::{Request, unix};
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
@@ -107,7 +107,7 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
     goes_on_with(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/_catalog")), Some(BEARER));
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
-    let bare = Request::auth().basic("alice", "wonderland");
+    let bare = Request::auth().basic("alice", "wonderland").header(SECRET_HEADER, SECRET);
     refused(&doorward.ask(&bare), 403, "incomplete", "s3cret");
     for (method, uri) in [
         ("GET", "/v2/private/app/manifests/1?x=1"),
@@ -125,6 +125,7 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
         .header("X-Original-URI", "/v2/private/app/blobs/uploads/")
         .header("X-Original-Host", "registry.test")
         .header("X-Original-Content-Type", "ct:application/x-www-form-urlencoded")
+        .header(SECRET_HEADER, SECRET)
         .basic("alice", "wonderland");
     refused(&doorward.ask(&form), 403, "denied", "s3cret");
 }
@@ -147,8 +148,9 @@ fn no_mount_crosses_from_one_tables_repositories_to_anothers() {
 fn without_a_choice_nothing_needs_to_be_said_of_the_request() {
     let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/token\"\n";
     let doorward = start(table, &FILES, &[]);
-    goes_on_with(&doorward.ask(&Request::auth().basic("alice", "wonderland")), Some(BEARER));
-    let answer = doorward.ask(&Request::auth());
+    let with_secret = || Request::auth().header(SECRET_HEADER, SECRET);
+    goes_on_with(&doorward.ask(&with_secret().basic("alice", "wonderland")), Some(BEARER));
+    let answer = doorward.ask(&with_secret());
     assert_eq!((answer.status, answer.header(HEADER)), (401, None));
 }
 
@@ -161,13 +163,11 @@ fn without_tables_there_is_no_such_header() {
 
 #[test]
 fn over_tcp_the_secret_has_to_be_shown_where_there_is_one() {
-    let secret = "0123456789abcdef0123456789abcdef";
-    let files = [FILES[0], FILES[1], FILES[2], ("secret", secret)];
+    let secret = SECRET;
     let socket = tempfile::tempdir().unwrap();
     let at = unix(&socket.path().join("doorward.sock"));
-    let settings = format!("upstream_secret_file = \"{{dir}}/secret\"\n{TABLES}");
-    let doorward = start(&settings, &files, &["--listen", "127.0.0.1:0", "--listen", &at]);
-    let request = of_alice("GET", &pull("releases/app"));
+    let doorward = start(TABLES, &FILES, &["--listen", "127.0.0.1:0", "--listen", &at]);
+    let request = bare_question("GET", &pull("releases/app")).basic("alice", "wonderland");
     let shown = |value: &str| request.clone().header("X-Auth-Proxy-Secret", value);
     goes_on_with(&doorward.ask(&shown(secret)), Some(BASIC));
     for wrong in ["", "0123456789abcdef", "0123456789abcdef0123456789abcdeg", &secret.repeat(2)] {
@@ -176,42 +176,34 @@ fn over_tcp_the_secret_has_to_be_shown_where_there_is_one() {
     refused(&doorward.ask(&request), 403, "untrusted", "s3cret");
     refused(&doorward.ask(&shown(secret).header("X-Auth-Proxy-Secret", secret)), 403, "untrusted", "s3cret");
     // What goes on without credentials needs no secret.
-    goes_on_with(&doorward.ask(&of_alice("GET", &pull("bare/app"))), Some(""));
+    let bare = bare_question("GET", &pull("bare/app")).basic("alice", "wonderland");
+    goes_on_with(&doorward.ask(&bare), Some(""));
     let socket = crate::support::client::Address::parse(&at);
     let answer = crate::support::client::ask(&socket, crate::support::client::OF_DOORWARD, &request);
     goes_on_with(&answer, Some(BASIC));
-    let told = || Some(doorward.log()).filter(|log| log.contains("upstream_secret_file"));
+    let told = || Some(doorward.log()).filter(|log| log.contains("proxy_secret_file"));
     let log = eventually("it is logged", told);
-    assert!(
-        log.contains("upstream_secret_file") && !log.contains("s3cret-") && !log.contains(secret),
-        "{log}"
-    );
+    assert!(!log.contains("s3cret-") && !log.contains(secret), "{log}");
 }
 
 #[test]
 fn a_peer_that_is_not_listed_is_given_nothing_with_the_secret_or_without() {
-    let secret = "0123456789abcdef0123456789abcdef";
-    let files = [FILES[0], FILES[1], FILES[2], ("secret", secret)];
-    let settings = format!("upstream_secret_file = \"{{dir}}/secret\"\n{TABLES}");
-    let doorward = start(&settings, &files, &["--trusted-peers", "192.0.2.1"]);
-    let request = of_alice("GET", &pull("releases/app"));
-    refused(&doorward.ask(&request), 403, "untrusted", "s3cret");
-    refused(&doorward.ask(&request.header("X-Auth-Proxy-Secret", secret)), 403, "untrusted", "s3cret");
-    let answer = doorward.ask(&Request::get("/refused"));
-    assert_eq!((answer.status, &answer.body[..]), (403, &b""[..]));
+    let doorward = start(TABLES, &FILES, &["--trusted-peers", "192.0.2.1"]);
+    let uri = pull("releases/app");
+    for request in [of_alice("GET", &uri), bare_question("GET", &uri), Request::get("/auth/refused")] {
+        assert!(doorward.client().try_ask(&request).is_err(), "the connection is closed unread");
+    }
 }
 
 #[test]
 fn who_may_not_have_them_can_not_say_that_they_were_refused() {
-    let files = [FILES[0], FILES[1], FILES[2], ("secret", "0123456789abcdef")];
-    let settings = format!("upstream_secret_file = \"{{dir}}/secret\"\n{TABLES}");
-    let doorward = start(&settings, &files, &[]);
-    let said = Request::get("/refused")
+    let doorward = start(TABLES, &FILES, &[]);
+    let said = Request::get("/auth/refused")
         .header("X-Original-Method", "GET")
         .header("X-Original-URI", pull("releases/app"))
         .header("X-Original-Host", "registry.test");
     assert_eq!(doorward.ask(&said).status, 503);
-    assert_eq!(doorward.ask(&said.clone().header("X-Auth-Proxy-Secret", "0123456789abcdef")).status, 503);
+    assert_eq!(doorward.ask(&said.clone().header(SECRET_HEADER, SECRET)).status, 503);
     assert_eq!(doorward.metric("doorward_upstream_refused_total{upstream=\"releases\""), 1.0);
 }
 
@@ -232,7 +224,8 @@ fn nothing_of_it_is_told_anywhere() {
 fn what_the_upstream_refused_is_told_as_the_proxys_fault() {
     let doorward = start(TABLES, &FILES, &[]);
     let refused = |uri: &str| {
-        let request = Request::get("/refused")
+        let request = Request::get("/auth/refused")
+            .header(SECRET_HEADER, SECRET)
             .header("X-Original-Method", "GET")
             .header("X-Original-URI", uri)
             .header("X-Original-Host", "registry.test")

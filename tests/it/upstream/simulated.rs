@@ -83,7 +83,13 @@ fn house(clock: &Clock) -> (House, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (settings, htpasswd) = (dir.path().join("doorward.toml"), dir.path().join("htpasswd"));
     std::fs::write(&htpasswd, users::two()).unwrap();
-    let text = format!("htpasswd = \"{}\"\n[[upstream]]\ntype = \"ecr\"\n", htpasswd.display());
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, super::SECRET).unwrap();
+    let text = format!(
+        "htpasswd = \"{}\"\nproxy_secret_file = \"{}\"\n[[upstream]]\ntype = \"ecr\"\n",
+        htpasswd.display(),
+        secret.display()
+    );
     std::fs::write(&settings, text).unwrap();
     let settings = Layers::default().with_file(settings.to_str().unwrap()).settle().unwrap();
     (House::build(&settings, clock.clone(), Arc::new(Metrics::started())).unwrap(), dir)

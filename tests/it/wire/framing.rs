@@ -53,10 +53,12 @@ fn a_body_that_never_comes_is_not_waited_for_pitfall_p2() {
 fn a_request_in_a_body_is_never_answered() {
     let doorward = Doorward::start(&users::alice(), &[]);
     // Were it answered, it would be by 200.
-    let hidden = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-    for request in
-        [Request::new("POST", "/auth").body(hidden), Request::new("POST", "/auth").chunked(hidden.as_bytes())]
-    {
+    let hidden =
+        &format!("GET /auth HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n", basic("alice:wonderland"));
+    for request in [
+        Request::new("POST", "/auth").body(hidden.as_bytes()),
+        Request::new("POST", "/auth").chunked(hidden.as_bytes()),
+    ] {
         let mut client = doorward.client();
         assert_challenge(&client.ask(&request));
         assert_usable_or_closed(&mut client);
