@@ -56,8 +56,8 @@ USER 65532:65532
 ENTRYPOINT ["/doorward"]
 CMD ["serve"]
 STOPSIGNAL SIGTERM
-# It asks where DOORWARD_LISTEN or the settings file says. A listener that is given as an argument instead has to be
-# named here too: HEALTHCHECK CMD ["/doorward", "health", "--url", "http://127.0.0.1:8000"].
+# It asks the admin listener, 127.0.0.1:8001 unless DOORWARD_ADMIN_LISTEN or the settings file says another. One that is
+# given as an argument instead has to be named here too: HEALTHCHECK CMD ["/doorward", "health", "--url", "unix:/path"].
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["/doorward", "health"]
 
 # Last, for they change with every build and are no reason to make the layers above again.

@@ -155,6 +155,7 @@ done
 free_port; doorward_port=$port
 free_port; admin_port=$port
 free_port; registry_port=$port
+"$here/make-secret.sh" "$dir/secret" || fail "cannot make a secret in $dir"
 
 cat >"$dir/etc/nginx/nginx.conf" <<EOF || fail "cannot write to $dir"
 $user_line
@@ -173,7 +174,7 @@ EOF
 printf '#!/bin/sh\nexec "%s" -p "%s/" -c "%s/etc/nginx/nginx.conf" "$@"\n' "$nginx" "$dir" "$dir" >"$dir/bin/nginx" &&
     chmod 755 "$dir/bin/nginx" || fail "cannot write to $dir"
 configure KIND=registry LISTEN="127.0.0.1:$nginx_port" PLAIN_HTTP=on \
-    AUTH="127.0.0.1:$doorward_port" BACKEND="127.0.0.1:$registry_port" || fail "nginx cannot be configured, see above"
+    AUTH="127.0.0.1:$doorward_port" BACKEND="127.0.0.1:$registry_port" SECRET_FILE="$dir/secret" || fail "nginx cannot be configured, see above"
 
 cat >"$dir/registry.yml" <<EOF || fail "cannot write to $dir"
 version: 0.1
@@ -192,9 +193,9 @@ for name in "${!REGISTRY_@}"; do unset "$name"; done
 
 start docker-registry "$registry" serve "$dir/registry.yml"
 start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --htpasswd "$htpasswd" \
-  --admin-listen "127.0.0.1:$admin_port"
+  --admin-listen "127.0.0.1:$admin_port" --proxy-secret-file "$dir/secret"
 wait_for docker-registry "$registry_port" /v2/ 200
-wait_for doorward "$doorward_port" /readyz 200
+wait_for doorward "$admin_port" /readyz 200
 start nginx "$dir/bin/nginx"
 wait_for nginx "$nginx_port" /v2/ 401
 [[ -n ${HTPASSWD-} ]] || wait_for nginx "$nginx_port" /v2/ 200 alice:wonderland

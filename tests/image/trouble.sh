@@ -118,7 +118,7 @@ trouble_machine() {
     turns "trouble: doorward_htpasswd_stale 1" 4 in_shell \
         'curl -s http://127.0.0.1:8001/metrics | grep -qx "doorward_htpasswd_stale 1"'
     check "trouble: degraded" in_shell \
-        'curl -s --unix-socket /run/doorward/doorward.sock http://doorward/readyz | grep degraded'
+        'curl -s http://127.0.0.1:8001/readyz | grep degraded'
     same "trouble: the last good one is in force" "$(registry_says "$user")" 200
     in_shell 'doorward check --htpasswd /etc/doorward/htpasswd 2>&1; cp /srv/good /etc/doorward/htpasswd' | indent 1
 

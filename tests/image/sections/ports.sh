@@ -87,6 +87,11 @@ ports_socket() {
     check "the metrics, for root in nginx's container" docker exec "$id" \
         curl --silent --fail --unix-socket /run/doorward/admin.sock http://localhost/metrics
     same "the metrics, for nginx's workers" "$(asks admin.sock metrics)" 000
+    for service in nginx:yes doorward:yes registry:no; do
+        same "the proxy secret is in ${service%:*}" "$(mounted "${service%:*}" /secret)" "${service#*:}"
+    done
+    same "a token, for nginx's workers" "$(asks public.sock token)" 404
+    same "the probes, on the socket that nginx asks" "$(asks doorward.sock readyz)" 404
     same "the question, for nginx's workers" "$(asks doorward.sock auth)" 401
     same "capabilities of doorward" "$(capabilities "$(status_of "$(container doorward)" Pid)")" 0000000000000000
     same "capabilities of nginx's workers" \

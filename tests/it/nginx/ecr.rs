@@ -45,7 +45,7 @@ struct House {
     doorward: Api,
     /// The value of X-Upstream-Authorization.
     token: Arc<Mutex<String>>,
-    /// What doorward says to `/refused`.
+    /// What doorward says to `/auth/refused`.
     page: Arc<Mutex<Said>>,
     authority: Authority,
     names: Names,
@@ -104,7 +104,7 @@ impl House {
         let page = Arc::new(Mutex::new(page()));
         let (said, shown) = (Arc::clone(&token), Arc::clone(&page));
         let doorward = Api::start(move |call| match call.path() {
-            "/refused" => shown.lock().unwrap().clone(),
+            "/auth/refused" => shown.lock().unwrap().clone(),
             _ => judge(call, &said.lock().unwrap()),
         });
         let names = Names::start(Some([127, 0, 0, 1]));
@@ -152,7 +152,7 @@ impl House {
 
     /// What doorward was told of refusals.
     fn told(&self) -> Vec<Call> {
-        self.doorward.calls().into_iter().filter(|call| call.path() == "/refused").collect()
+        self.doorward.calls().into_iter().filter(|call| call.path() == "/auth/refused").collect()
     }
 }
 

@@ -161,10 +161,17 @@ fn the_example_of_ecr_goes_below_the_vendors() {
     let read = |name: &str| fs::read_to_string(examples().join(name)).unwrap();
     fs::write(dir.path().join("vendor-policy.toml"), read("vendor-policy.toml")).unwrap();
     let text = read("vendor-api.toml").replace(FOLDER, &dir.path().display().to_string());
-    let path = dir.path().join("doorward.toml");
+    let (path, secret) = (dir.path().join("doorward.toml"), dir.path().join("secret"));
+    fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
     let check = |below: &str| {
         fs::write(&path, format!("{text}\n{below}")).unwrap();
-        doorward(&["check", "--config", path.to_str().unwrap()])
+        doorward(&[
+            "check",
+            "--config",
+            path.to_str().unwrap(),
+            "--proxy-secret-file",
+            secret.to_str().unwrap(),
+        ])
     };
     // What is commented out in it is right too.
     let whole = read("ecr.toml").replace("#   ", "");

@@ -88,7 +88,9 @@ fn who_gives_out_tokens_is_found_where_it_comes_back_and_gets_the_query() {
     let second = at(SECOND, port, &page("second"));
     let registry = Upstream::start(&page("registry"));
     let image = image(&names).set("BACKEND", registry.address.to_string()).set("KIND", "registry");
-    let nginx = Nginx::of(image.set("TOKENS", "on").set("AUTH", format!("doorward.test:{port}")));
+    let nginx = Nginx::of(
+        image.set("TOKENS", "on").set("AUTH", "127.0.0.1:1").set("PUBLIC", format!("doorward.test:{port}")),
+    );
     let text = || nginx.ask(&Request::get("/token?service=a%20b&scope=")).text();
     eventually("the first is asked", || (text() == "first").then_some(()));
     names.say(SECOND);

@@ -17,12 +17,13 @@ use crate::support::nginx::{Image, Nginx};
 /// Something of the form of a token.
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIifQ.c2lnbmF0dXJl";
 
-/// nginx's settings before a registry with tokens `beside` or `on`.
-fn image(tokens: &str, auth: impl ToString, backend: SocketAddr) -> Image {
+/// nginx's settings before a registry with tokens `beside` or `on`, and doorward's two listeners.
+fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: SocketAddr) -> Image {
     Image::new()
         .set("KIND", "registry")
         .set("TOKENS", tokens)
         .set("AUTH", auth.to_string())
+        .set("PUBLIC", public.to_string())
         .set("BACKEND", backend.to_string())
         .set("PLAIN_HTTP", "on")
 }
@@ -50,7 +51,7 @@ impl Played {
             path => panic!("{path} is not doorward's"),
         });
         let registry = Api::start(|_| Reply::json("{}"));
-        let nginx = Nginx::of(change(image(tokens, doorward.address, registry.address)));
+        let nginx = Nginx::of(change(image(tokens, (doorward.address, doorward.address), registry.address)));
         Self { nginx, doorward, registry }
     }
 }

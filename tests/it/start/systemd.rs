@@ -107,10 +107,19 @@ fn a_socket_that_others_can_reach_wants_to_know_whom_to_trust() {
 fn the_units_are_well_formed_and_the_sandbox_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
-    for unit in ["doorward.service", "doorward.socket", "doorward-admin.socket"] {
+    let shipped = [
+        "doorward.service",
+        "doorward-secret.service",
+        "doorward.socket",
+        "doorward-public.socket",
+        "doorward-admin.socket",
+    ];
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx/make-secret.sh").display().to_string();
+    for unit in shipped {
         let text = std::fs::read_to_string(units.join(unit)).unwrap();
         // It says so of a program that is not installed.
         let text = text.replace("/usr/local/bin/doorward", env!("CARGO_BIN_EXE_doorward"));
+        let text = text.replace("/usr/local/lib/doorward/make-secret.sh", &script);
         std::fs::write(dir.path().join(unit), text).unwrap();
     }
     let analyze = |arguments: &[&str]| {

@@ -175,7 +175,8 @@ fn a_pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
     let mut gaps: Vec<Duration> = (0..9)
         .map(|number| {
             // The first response is sent at once; the second, which waits for a hash, behind it.
-            let slow = Request::auth().basic("ann", &format!("guess {number}")).from(&format!("192.0.2.{number}"));
+            let slow =
+                Request::auth().basic("ann", &format!("guess {number}")).from(&format!("192.0.2.{number}"));
             client.send(&[Request::auth().bytes(), slow.bytes()].concat()).unwrap();
             assert_eq!(client.receive(false).unwrap().status, 401);
             let first = Instant::now();
@@ -184,7 +185,10 @@ fn a_pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
         })
         .collect();
     gaps.sort();
-    println!("between two pipelined responses, of which the second waits for a hash of 1 ms: median {:?}", gaps[4]);
+    println!(
+        "between two pipelined responses, of which the second waits for a hash of 1 ms: median {:?}",
+        gaps[4]
+    );
     assert!(gaps[4] < Duration::from_millis(20), "{gaps:?}");
 }
 

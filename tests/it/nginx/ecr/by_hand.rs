@@ -26,7 +26,8 @@ fn start(http: &str, server: &str) -> (Nginx, Api, Backend, Backend, Names) {
     let of = |name: &str| Some(server_named(&authority.pair(name, 2099), name));
     let ecr = Backend::start_at(any, of(NAME), |_| Reply::json("{}"));
     let storage = Backend::start_at(any, of(STORAGE), |_| Reply::json("layer"));
-    let doorward = Api::start(|call| if call.path() == "/refused" { page() } else { judge(call, TOKEN) });
+    let doorward =
+        Api::start(|call| if call.path() == "/auth/refused" { page() } else { judge(call, TOKEN) });
     let names = Names::start(Some([127, 0, 0, 1]));
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (head, begin) = lines(&doorward, &ecr);
@@ -54,7 +55,7 @@ fn a_registry_elsewhere() {
     ecr.say(Reply::status(401));
     assert_json(&nginx.ask(&alice(Request::get("/v2/a"))), 503, "UNAVAILABLE");
     let told = doorward.calls().pop().unwrap();
-    assert_eq!((told.path(), told.header("x-auth-proxy-secret")), ("/refused", SECRET));
+    assert_eq!((told.path(), told.header("x-auth-proxy-secret")), ("/auth/refused", SECRET));
     // Connections are kept.
     ecr.say(Reply::json("{}"));
     let before = ecr.connections();

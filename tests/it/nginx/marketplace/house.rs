@@ -51,7 +51,8 @@ pub(super) fn copy(way: Way, dir: &Path, service: &str) -> String {
     for folder in ["token", "market"] {
         fs::create_dir(dir.join(folder)).unwrap();
     }
-    for (name, text) in [("shop-key", INTERNAL), ("market/groups", ""), ("market/keys", "")] {
+    let token = ("admin-token", "0123456789abcdef0123456789abcdef");
+    for (name, text) in [("shop-key", INTERNAL), token, ("market/groups", ""), ("market/keys", "")] {
         fs::write(dir.join(name), text).unwrap();
     }
     dir.join(name).display().to_string()
@@ -88,6 +89,7 @@ impl House {
             .set("KIND", "registry")
             .set("TOKENS", "on")
             .set("AUTH", tcp(&doorward.address).to_string())
+            .set("PUBLIC", tcp(&doorward.public).to_string())
             .set("BACKEND", registry.address.to_string())
             .set("PLAIN_HTTP", "on");
         let nginx = Nginx::at(address, image);

@@ -96,7 +96,8 @@ impl House {
         let registry = if tokens == "on" { Registry::start_with(&auth) } else { Registry::start_telling() };
         let doorward = Doorward::start_in(dir, &flags);
         let tap = Tap::start(registry.address);
-        let nginx = Nginx::at(address, image(tokens, tcp(&doorward.address), tap.address));
+        let nginx =
+            Nginx::at(address, image(tokens, (tcp(&doorward.address), tcp(&doorward.public)), tap.address));
         let home = tempfile::tempdir().unwrap();
         make(&home.path().join("image"), 2);
         Self { home, nginx, doorward, registry, tap, key }

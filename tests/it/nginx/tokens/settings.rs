@@ -15,7 +15,7 @@ fn try_each(settings: &[(&str, &str)]) -> Vec<(Output, String)> {
     let once = |image: Image| {
         let image =
             image.set("AUTH", "127.0.0.1:8000").set("BACKEND", "127.0.0.1:5000").set("PLAIN_HTTP", "on");
-        let image = image.set("LISTEN", "127.0.0.1:28087");
+        let image = image.set("LISTEN", "127.0.0.1:28087").set("PUBLIC", "127.0.0.1:8002");
         let image = settings.iter().fold(image, |image, (name, value)| image.set(name, *value));
         let output = image.try_out();
         let written = fs::read_to_string(image.path("etc/nginx/conf.d/default.conf")).unwrap_or_default();
@@ -50,6 +50,12 @@ fn a_setting_that_cannot_be_used_is_named() {
         &[registry, ("TOKENS", "beside"), ("AUTH", "http://127.0.0.1:8000/auth")],
         "tokens are doorward's, and NGX_DOORWARD_AUTH is another answerer",
     );
+    let without = [registry, ("TOKENS", "on"), ("PUBLIC", "")];
+    assert_fails(&without, "NGX_DOORWARD_TOKENS=on: set NGX_DOORWARD_PUBLIC to doorward's public listener");
+    assert_fails(
+        &[registry, ("TOKENS", "on"), ("PUBLIC", "8002")],
+        "NGX_DOORWARD_PUBLIC=8002 lacks the port",
+    );
 }
 
 #[test]
@@ -65,6 +71,14 @@ fn each_way_starts_and_off_is_what_there_was() {
             assert!(!output.stderr.contains("99-doorward-check.sh"), "no warning: {}", output.stderr);
             assert!(text.contains(&format!("include doorward/doorward-{proxy}.conf;")), "{text}");
             assert_eq!(text.contains("location = /token {"), gives, "{text}");
+            // Clients reach the public listener there, and never the auth listener.
+            let passed_on = text.lines().find(|line| line.contains("/token$is_args")).map(str::trim);
+            assert_eq!(
+                passed_on,
+                gives.then_some("proxy_pass http://doorward_public/token$is_args$args;"),
+                "{text}"
+            );
+            assert_eq!(text.contains("server 127.0.0.1:8002;"), gives, "{text}");
             let said = output.stderr.contains("the registry itself must refuse who has no token");
             assert_eq!(said, tokens == "on", "{}", output.stderr);
         }
@@ -84,8 +98,13 @@ fn each_way_starts_and_off_is_what_there_was() {
 #[test]
 fn a_name_that_is_looked_up_again_keeps_the_query() {
     // Before nginx 1.27.3 a variable holds it, and nginx adds no query of its own then.
-    let settings =
-        [("KIND", "registry"), ("TOKENS", "on"), ("AUTH", "doorward.test:8000"), ("RESOLVER", "127.0.0.1")];
+    let settings = [
+        ("KIND", "registry"),
+        ("TOKENS", "on"),
+        ("AUTH", "doorward.test:8000"),
+        ("PUBLIC", "doorward.test:8002"),
+        ("RESOLVER", "127.0.0.1"),
+    ];
     for (output, text) in try_each(&settings) {
         assert_eq!(output.code, Some(0), "{}", output.stderr);
         let line = text.lines().find(|line| line.contains("/token$is_args$args;"));
@@ -97,7 +116,7 @@ fn a_name_that_is_looked_up_again_keeps_the_query() {
 fn by_hand(doorward: &Api, registry: &Api, server: &str) -> Nginx {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let lines = format!(
-        "include doorward/doorward-http.conf;\ninclude doorward/doorward-token-maps.conf;\nupstream doorward {{ server {}; keepalive 64; }}\nupstream doorward_backend {{ server {}; keepalive 64; }}\nserver {{ listen {address}; {server} }}\n",
+        "include doorward/doorward-http.conf;\ninclude doorward/doorward-token-maps.conf;\nupstream doorward {{ server {0}; keepalive 64; }}\nupstream doorward_public {{ server {0}; keepalive 64; }}\nupstream doorward_backend {{ server {1}; keepalive 64; }}\nserver {{ listen {address}; {server} }}\n",
         doorward.address, registry.address
     );
     Nginx::by_hand(Image::with(&lines), address)
@@ -138,7 +157,7 @@ fn by_hand_in_the_registrys_server_or_one_of_its_own() {
 
 #[test]
 fn a_server_by_hand_with_tokens_counts_as_guarded() {
-    let mine = "include doorward/doorward-token-maps.conf;\nserver { listen 127.0.0.1:28088; include doorward/doorward-registry-tokens.conf; }\n";
+    let mine = "include doorward/doorward-token-maps.conf;\nupstream doorward_public { server 127.0.0.1:8002; }\nserver { listen 127.0.0.1:28088; include doorward/doorward-registry-tokens.conf; }\n";
     let image = Image::new().set("AUTH", "127.0.0.1:8000").set("BACKEND", "127.0.0.1:5000");
     let image = image.set("PLAIN_HTTP", "on").set("LISTEN", "127.0.0.1:28087");
     let output = image.file("etc/nginx/conf.d/mine.conf", mine).try_out();

@@ -95,7 +95,7 @@ fn refuses() -> Api {
 fn the_registrys_challenge_reaches_the_client_untouched_whatever_host_it_names() {
     let doorward = Api::start(|_| given());
     let registry = refuses();
-    let nginx = Nginx::of(image("on", doorward.address, registry.address));
+    let nginx = Nginx::of(image("on", (doorward.address, doorward.address), registry.address));
     let realm = "Bearer realm=\"https://registry.example.com/token\",service=\"registry.example.com\"";
     for host in ["registry.example.com", "evil.test", "127.0.0.1:5000"] {
         let ask = |request: Request| {
@@ -128,7 +128,7 @@ fn the_registrys_challenge_reaches_the_client_untouched_whatever_host_it_names()
 fn beside_the_registrys_own_challenge_stays_where_it_is() {
     let doorward = Api::start(|_| Reply::status(200));
     let registry = refuses();
-    let nginx = Nginx::of(image("beside", doorward.address, registry.address));
+    let nginx = Nginx::of(image("beside", (doorward.address, doorward.address), registry.address));
     let answer = nginx.ask(&Request::get("/v2/").header("Authorization", format!("Bearer {TOKEN}")));
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, None), "{answer:?}");
     let told = doorward.calls().remove(0);
