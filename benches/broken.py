@@ -173,7 +173,8 @@ def at_start(case, identity, folder, good):
     write(path, good)
     put(path, good)
     port = bench.free_port()
-    command = [identity.program, "serve", "--listen", f"127.0.0.1:{port}", "--htpasswd", path,
+    command = [identity.program, "serve", "--listen", f"127.0.0.1:{port}",
+               "--admin-listen", f"127.0.0.1:{bench.free_port()}", "--htpasswd", path,
                "--htpasswd-max-bytes", str(MAX_BYTES)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **identity.popen)
     try:

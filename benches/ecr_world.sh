@@ -129,7 +129,7 @@ doorward_at() { # name variables...: started with its own token; what AWS wants 
 listen = ["127.0.0.1:${port_of[$name]}", "unix:$dir/$name.sock"]
 socket_mode = "0666"
 trusted_peers = ["127.0.0.1"]
-upstream_secret_file = "$dir/secret"
+proxy_secret_file = "$dir/secret"
 END
         sed "s|https://api.example.com|http://127.0.0.1:$port_api|; s|/etc/doorward|$dir|" "$root/examples/vendor-api.toml"
         cat <<END
@@ -159,9 +159,9 @@ END
     start "$name" env "${unset[@]}" AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null \
         AWS_SHARED_CREDENTIALS_FILE=/dev/null "$@" "$doorward" serve --config "$dir/$name.toml"
     pid_of[$name]=$pid
-    wait_for "$name" "${port_of[$name]}" "${awaited:-/readyz}"
+    wait_for "$name" "${admin_of[$name]}" "${awaited:-/readyz}"
 }
-ready() { curl -sS "http://127.0.0.1:${port_of[${1:-doorward}]}/readyz"; }
+ready() { curl -sS "http://127.0.0.1:${admin_of[${1:-doorward}]}/readyz"; }
 metrics() { curl -sS "http://127.0.0.1:${admin_of[${1:-doorward}]}/metrics"; }
 
 # ---- nginx

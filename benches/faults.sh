@@ -11,6 +11,7 @@ bench_binary storm
 
 free_port; nginx_port=$port
 free_port; doorward_port=$port
+free_port; admin_port=$port
 free_port; backend_port=$port
 
 nginx_files
@@ -29,7 +30,8 @@ server {
 EOF
 
 start_doorward() {
-    start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --htpasswd "$htpasswd"
+    start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --admin-listen "127.0.0.1:$admin_port" \
+        --htpasswd "$htpasswd"
     doorward_pid=$pid
 }
 now() { say $((${EPOCHREALTIME/[.,]/} / 1000)); }       # milliseconds
@@ -68,7 +70,7 @@ under_load() { # title seconds command...
 }
 
 start_doorward
-wait_for doorward "$doorward_port" /readyz
+wait_for doorward "$admin_port" /readyz
 start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
 wait_for nginx "$nginx_port" /v2/
 

@@ -97,6 +97,7 @@ for_each_client() { # expected key-name user action arguments...
 
 free_port; port_nginx=$port
 free_port; port_doorward=$port
+free_port; port_admin=$port
 free_port; port_registry=$port
 host=127.0.0.1:$port_nginx mine=keys.mine:$port_nginx keys=$dir/keys
 
@@ -129,8 +130,8 @@ EOF2
 start registry env -u REGISTRY "$registry" serve "$dir/registry.yml"
 start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
 start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --htpasswd "$dir/users" --keys "$keys" \
-    --throttle-user-failures 10000 --throttle-network-failures 10000
-wait_for doorward "$port_doorward" /readyz
+    --throttle-user-failures 10000 --throttle-network-failures 10000 --admin-listen "127.0.0.1:$port_admin"
+wait_for doorward "$port_admin" /readyz
 wait_for registry "$port_registry" /v2/
 
 blob() { # file: puts it where an OCI layout has it, and sets $digest

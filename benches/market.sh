@@ -34,7 +34,7 @@ pro=camera/camera.pro port_shop='' pid_shop=''
 
 ports() {
     local name
-    for name in nginx doorward admin registry shop; do
+    for name in nginx doorward public admin registry shop; do
         free_port
         printf -v "port_$name" %s "$port"
     done
@@ -49,6 +49,7 @@ market() { # asked|files: everything anew
     : >"$dir/access.log"
     touch "$dir/market/groups" "$dir/market/keys"
     say of-a-bench >"$dir/shop-key"
+    say the-admin-token-of-a-bench >"$dir/admin-token"
     [[ $1 == asked ]] || settings=marketplace-files
     for file in $settings marketplace-policy; do
         sed "s|https://shop.example.com|http://127.0.0.1:$port_shop|; s|/etc/doorward|$dir|" "$root/examples/$file.toml" \
@@ -56,15 +57,16 @@ market() { # asked|files: everything anew
     done
     signing_keys
     if [[ $1 == asked ]]; then
-        start shop python3 "$root/benches/market_shop.py" "$port_shop" asked of-a-bench "http://127.0.0.1:$port_admin/flush"
+        start shop python3 "$root/benches/market_shop.py" "$port_shop" asked of-a-bench "http://127.0.0.1:$port_admin/flush" \
+            "$dir/admin-token"
     else
         start shop python3 "$root/benches/market_shop.py" "$port_shop" files "$dir/market"
     fi
     pid_shop=$pid
     start doorward "$doorward" serve --config "$dir/$settings.toml" --listen "127.0.0.1:$port_doorward" \
-        --admin-listen "127.0.0.1:$port_admin"
+        --admin-listen "127.0.0.1:$port_admin" --public-listen "127.0.0.1:$port_public"
     pid_doorward=$pid
-    wait_for doorward "$port_doorward" /readyz
+    wait_for doorward "$port_admin" /readyz
     until in_use "$port_shop"; do sleep 0.05; done
     registry_starts "$(command -v "$registry")" on
     nginx_starts on "$port_registry"

@@ -2,7 +2,8 @@
 """The web service of a marketplace of images, for market.sh: accounts, API keys, reserved names, purchases; and how it lets
 doorward know of them, in the two ways of examples/marketplace.toml and examples/marketplace-files.toml.
 
-    market_shop.py PORT asked SECRET FLUSH      SECRET: what doorward shows; FLUSH: http://127.0.0.1:8001/flush
+    market_shop.py PORT asked SECRET FLUSH TOKEN    SECRET: what doorward shows; FLUSH: http://127.0.0.1:8001/flush;
+                                                  TOKEN: the file of admin.token_file
     market_shop.py PORT files FOLDER            where doorward reads `groups` and `keys`
 
 What people do on its pages is here POST /reserve?account=&name=, /buy?account=&offer=, /refund?account=&offer=,
@@ -103,12 +104,14 @@ class Asked:
 
     prefix = "mk_"
 
-    def __init__(self, secret, flush):
+    def __init__(self, secret, flush, token):
         self.secret, self.flush = secret, flush
+        with open(token, encoding="ascii") as file:
+            self.bearer = {"Authorization": f"Bearer {file.readline().strip()}"}
 
     def tell(self, _, account):
         url = f"{self.flush}?user={urllib.parse.quote(account)}"
-        with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=self.bearer), timeout=5) as answer:
             assert answer.status == 204
 
 

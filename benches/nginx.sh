@@ -29,6 +29,7 @@ need wrk "install it: apt-get install wrk"
 rounds=${ROUNDS:-7} each=${SECONDS_EACH:-2} connections=${CONNECTIONS:-96} others_max=${OTHERS:-10} workers=$(nproc)
 
 free_port; doorward_port=$port          # doorward itself
+free_port; admin_port=$port
 free_port; nothing_port=$port           # return 204
 free_port; ours_port=$port              # the three servers that are compared
 free_port; empty_port=$port
@@ -78,9 +79,10 @@ cp "$htpasswd" "$dir/htpasswd" && chmod 644 "$dir/htpasswd"
 say ok >"$dir/html/file"
 
 start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --listen "unix:$dir/doorward.sock" --socket-mode 0666 \
+    --admin-listen "127.0.0.1:$admin_port" \
     --htpasswd "$htpasswd"
 servers=$pid
-wait_for doorward "$doorward_port" /readyz
+wait_for doorward "$admin_port" /readyz
 start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
 for port in "$ours_port" "$empty_port" "$basic_port"; do wait_for nginx "$port" /file; done
 

@@ -148,7 +148,7 @@ class Service:
         fail("doorward is not ready after 60 s")
 
     def ready(self):
-        client = Client(self.port)
+        client = Client(self.admin)
         try:
             return client.get("/readyz")
         finally:

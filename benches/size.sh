@@ -11,13 +11,14 @@ need_doorward
 need cargo "install Rust: https://rustup.rs"
 
 starts=${STARTS:-20}
+free_port; auth_port=$port
 free_port
 
 times=() memory=() private=()
 for ((n = 1; n <= starts; n++)); do
     begin=$EPOCHREALTIME
     # Counted from before the fork that the shell needs.
-    "$doorward" serve --listen "127.0.0.1:$port" --htpasswd "$htpasswd" </dev/null >"$dir/doorward.log" 2>&1 &
+    "$doorward" serve --listen "127.0.0.1:$auth_port" --admin-listen "127.0.0.1:$port" --htpasswd "$htpasswd" </dev/null >"$dir/doorward.log" 2>&1 &
     pid=$!
     pids=("$pid")
     until is_ready "$port" /readyz; do

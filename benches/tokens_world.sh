@@ -4,12 +4,12 @@
 # ann pulls and pushes what is her team's, bob pulls it, dora does everything, and anyone pulls what is public.
 
 service=registry.bench
-port_nginx='' port_doorward='' port_admin='' port_registry='' port_slow=''
+port_nginx='' port_doorward='' port_public='' port_admin='' port_registry='' port_slow=''
 pid_nginx='' pid_doorward='' pid_registry='' pid_slow=''
 
 settings() {
     local name
-    for name in nginx doorward admin registry slow; do
+    for name in nginx doorward public admin registry slow; do
         free_port
         printf -v "port_$name" %s "$port"
     done
@@ -48,11 +48,12 @@ doorward_starts() { # mode expires
     local flags=()
     [[ $1 == basic ]] || flags=(--token-keys "$dir/token/keys.pem" --token-service $service --token-realm "$realm"
         --token-expires "$2" --token-challenge bearer)
-    start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --admin-listen "127.0.0.1:$port_admin" \
+    start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --public-listen "127.0.0.1:$port_public" \
+        --admin-listen "127.0.0.1:$port_admin" \
         --htpasswd "$dir/users" --policy "$dir/policy.toml" --throttle-user-failures 10000 \
         --throttle-network-failures 10000 "${flags[@]}"
     pid_doorward=$pid
-    wait_for doorward "$port_doorward" /readyz
+    wait_for doorward "$port_admin" /readyz
 }
 registry_starts() { # program mode
     cat >"$dir/registry.yml" <<EOF2
@@ -79,6 +80,7 @@ nginx_starts() { # mode backend-port
 include doorward/doorward-http.conf;
 include doorward/doorward-token-maps.conf;
 upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; keepalive_requests 100000; }
+upstream doorward_public { server 127.0.0.1:$port_public; keepalive 64; keepalive_requests 100000; }
 upstream doorward_backend { server 127.0.0.1:$2; keepalive 64; keepalive_requests 100000; }
 server { listen 127.0.0.1:$port_nginx; access_log $dir/access.log doorward; $server }
 EOF2

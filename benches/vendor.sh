@@ -84,6 +84,7 @@ for_each_client() { # expected who credentials action arguments...
 free_port; port_nginx=$port
 free_port; port_api=$port
 free_port; port_doorward=$port
+free_port; port_admin=$port
 free_port; port_registry=$port
 host=127.0.0.1:$port_nginx mine=vendor.mine:$port_nginx
 
@@ -122,8 +123,8 @@ server {
 EOF
 start registry env -u REGISTRY "$registry" serve "$dir/registry.yml"
 start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
-start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --config "$dir/vendor.toml"
-wait_for doorward "$port_doorward" /readyz
+start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --admin-listen "127.0.0.1:$port_admin" --config "$dir/vendor.toml"
+wait_for doorward "$port_admin" /readyz
 wait_for registry "$port_registry" /v2/
 
 blob() { # file: puts it where an OCI layout has it, and sets $digest

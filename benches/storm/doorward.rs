@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::Fallible;
 use crate::client::{Connection, basic};
@@ -16,11 +16,16 @@ use crate::client::{Connection, basic};
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(10);
 
+/// By which it knows who may flush it.
+const ADMIN_TOKEN: &str = "the-admin-token-of-a-bench";
+
 /// A running doorward, with the users of `htpasswd.example` unless its settings say whom to ask.
 pub(crate) struct Doorward {
     child: Child,
     /// With the settings file, where it has one.
     _dir: Option<TempDir>,
+    /// With the token of its admin listener.
+    _token: NamedTempFile,
     pub(crate) port: u16,
     admin: u16,
 }
@@ -68,11 +73,15 @@ impl Doorward {
         let built = || root().join("target/release/doorward");
         let program = std::env::var_os("DOORWARD").map_or_else(built, PathBuf::from);
         let (port, admin) = (free_port()?, free_port()?);
+        let token = NamedTempFile::new()?;
+        fs::write(token.path(), ADMIN_TOKEN)?;
         let child = Command::new(&program)
             // Its settings would be read from it.
             .env_clear()
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .arg("--admin-token-file")
+            .arg(token.path())
             .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -80,9 +89,9 @@ impl Doorward {
             .map_err(|error| {
                 format!("{}: {error}; build it with `cargo build --release`", program.display())
             })?;
-        let mut started = Self { child, _dir: dir, port, admin };
+        let mut started = Self { child, _dir: dir, _token: token, port, admin };
         let end = Instant::now() + START_MAX;
-        while started.get(port, "/readyz").is_err() || started.get(admin, "/readyz").is_err() {
+        while started.get(admin, "/readyz").is_err() {
             if let Some(status) = started.child.try_wait()? {
                 return Err(format!("doorward ended at once: {status}").into());
             }
@@ -95,7 +104,7 @@ impl Doorward {
     }
 
     fn get(&self, port: u16, path: &str) -> Fallible<String> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: doorward\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let answer = Connection::open(port)?.ask(request.as_bytes())?;
         if answer.status == 200 { Ok(String::from_utf8(answer.body)?) } else { Err("not ready".into()) }
     }
@@ -121,7 +130,9 @@ impl Doorward {
     }
 
     fn post(&self, path: &str) -> Fallible<()> {
-        let request = format!("POST {path} HTTP/1.1\r\nHost: doorward\r\nContent-Length: 0\r\n\r\n");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\nContent-Length: 0\r\n\r\n"
+        );
         match Connection::open(self.admin)?.ask(request.as_bytes())?.status {
             204 => Ok(()),
             status => Err(format!("{path} answers {status}").into()),

@@ -4,6 +4,7 @@
 mod commands;
 mod files;
 mod layers;
+mod secret;
 mod systemd;
 
 use crate::support::client::{Address, unix};

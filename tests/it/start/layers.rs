@@ -177,7 +177,13 @@ fn what_kubernetes_and_docker_put_into_the_environment_is_passed_over_pitfall_p4
 
 #[test]
 fn what_another_program_would_call_a_setting_is_answered_with_our_name() {
-    let renamed = [("bind", "listen"), ("users_file", "htpasswd"), ("trusted_proxies", "trusted_peers")];
+    let renamed = [
+        ("bind", "listen"),
+        ("users_file", "htpasswd"),
+        ("trusted_proxies", "trusted_peers"),
+        ("proxy", "dialects"),
+        ("upstream_secret_file", "proxy_secret_file"),
+    ];
     for (wrong, right) in renamed {
         let (dir, config) = with_settings(&format!("{wrong} = \"x\"\n"));
         let config = config.to_str().unwrap();

@@ -1,0 +1,75 @@
+//! `nginx/make-secret.sh`, by which `make run`, compose and systemd make the proxy secret.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::nginx::{busybox, shipped};
+use crate::support::process::{Output, run};
+
+fn make(shell: &[&str], arguments: &[&str]) -> Output {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(shipped().join("make-secret.sh")).args(arguments);
+    run(command)
+}
+
+/// Tries it with Debian's shell, and with Alpine's if it is there.
+fn with_each_shell(test: impl Fn(&[&str], &Path)) {
+    let busybox = busybox().map(|path| path.display().to_string());
+    let shells = [Some(vec!["sh"]), busybox.as_deref().map(|path| vec![path, "sh"])];
+    for shell in shells.into_iter().flatten() {
+        let dir = tempfile::tempdir().unwrap();
+        test(&shell, dir.path());
+    }
+}
+
+#[test]
+fn a_secret_is_made_that_doorward_and_nginx_take_and_only_its_owner_reads() {
+    with_each_shell(|shell, dir| {
+        let at = |name: &str| dir.join(name).display().to_string();
+        for (name, more, mode) in [("one", &[][..], 0o600), ("two", &["", "0640"][..], 0o640)] {
+            let output = make(shell, &[&[&at(name)[..]], more].concat());
+            assert_eq!(output.code, Some(0), "{output:?}");
+            assert_eq!(output.stdout + &output.stderr, "");
+            assert_eq!(fs::metadata(at(name)).unwrap().permissions().mode() & 0o777, mode);
+        }
+        let [one, two] = ["one", "two"].map(|name| fs::read_to_string(at(name)).unwrap());
+        assert_ne!(one, two);
+        assert!(one.trim_end().len() == 64 && one.trim_end().bytes().all(|b| b.is_ascii_hexdigit()), "{one}");
+        assert_eq!(fs::read_dir(dir).unwrap().count(), 2, "nothing else is left behind");
+    });
+}
+
+#[test]
+fn what_is_there_is_never_replaced_be_it_empty_a_folder_or_a_link_that_leads_nowhere() {
+    with_each_shell(|shell, dir| {
+        let at = |name: &str| dir.join(name);
+        fs::write(at("file"), "mine").unwrap();
+        fs::write(at("empty"), "").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        symlink("/nowhere/at/all", at("dangling")).unwrap();
+        symlink(at("target"), at("to-be-made")).unwrap();
+        symlink(at("folder"), at("to-a-folder")).unwrap();
+        let names = ["file", "empty", "folder", "dangling", "to-be-made", "to-a-folder"];
+        for name in names {
+            let output = make(shell, &[&at(name).display().to_string(), "", "0666"]);
+            assert_eq!(output.code, Some(0), "{name}: {output:?}");
+        }
+        assert_eq!(fs::read_to_string(at("file")).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(at("empty")).unwrap(), "");
+        assert_eq!(fs::read_dir(at("folder")).unwrap().count(), 0);
+        assert_eq!(fs::read_link(at("dangling")).unwrap(), Path::new("/nowhere/at/all"));
+        assert!(!at("target").exists(), "nothing is written through a link");
+        assert_eq!(fs::read_dir(dir).unwrap().count(), names.len());
+    });
+}
+
+#[test]
+fn a_secret_that_cannot_be_made_is_an_error() {
+    with_each_shell(|shell, dir| {
+        let output = make(shell, &[&dir.join("nowhere/secret").display().to_string()]);
+        assert_ne!(output.code, Some(0), "{output:?}");
+        assert_ne!(make(shell, &[]).code, Some(0));
+    });
+}
