@@ -8,10 +8,20 @@ mod paths;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::support::client::{Address, Client, OF_DOORWARD, Request};
 
 /// An address of this machine that no test lists as a peer.
 const UNTRUSTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
+
+/// Lets this process hold as many connections as the system allows; the customary limit is 1024.
+fn raise_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    }
+}
 
 /// The address of a TCP listener.
 fn tcp(address: &Address) -> SocketAddr {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::{UNTRUSTED, is_closed, tcp};
+use super::{UNTRUSTED, is_closed, raise_descriptors, tcp};
 use crate::support::client::{Client, OF_DOORWARD, Request};
 use crate::support::doorward::{Doorward, doorward_limited};
 use crate::support::scale::scaled;
@@ -35,13 +35,14 @@ fn sockets(doorward: &Doorward) -> usize {
 
 #[test]
 fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_answer_field_hardening() {
+    raise_descriptors();
     // Fewer places than connections: were they kept, nobody else would be answered.
     let flags = ["--trusted-peers", "127.0.0.1", "--limits-connections", "32"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let address = tcp(&doorward.address);
     timed(&doorward, 10);
     let idle_before = sockets(&doorward);
-    let count = scaled(300, 3_700);
+    let count = scaled(150, 3_700);
     let begin = Instant::now();
     let held: Vec<Client> =
         (0..count).filter_map(|_| Client::connect_from(UNTRUSTED, address, OF_DOORWARD).ok()).collect();
@@ -120,11 +121,12 @@ fn too_few_descriptors_are_told_at_the_start_with_both_numbers_and_the_remedy() 
 
 #[test]
 fn a_removed_user_is_refused_within_2_s_while_every_connection_is_held_field_hardening() {
-    let wanted = scaled(128, 4_096);
+    raise_descriptors();
+    let wanted = scaled(64, 4_096);
     let connections = wanted.to_string();
     let flags = ["--trusted-peers", "127.0.0.1", "--limits-connections", &connections];
     // Not one descriptor more than doorward asks for.
-    let line = too_few(&[&flags[..], &["--public-listen", "127.0.0.1:0"]].concat(), 300);
+    let line = too_few(&[&flags[..], &["--public-listen", "127.0.0.1:0"]].concat(), 200);
     let limit = number(&line, "raise it to ");
     let doorward = Doorward::start_limited(&users::two(), &flags, limit);
     let address = tcp(&doorward.address);
@@ -133,7 +135,7 @@ fn a_removed_user_is_refused_within_2_s_while_every_connection_is_held_field_har
     assert_eq!(client.ask(&of_bob).status, 200);
     // Trusted ones hold every place, those that find none wait to be accepted, and untrusted ones come all the time.
     let mut held = Vec::new();
-    for number in 0..wanted + 200 {
+    for number in 0..wanted + scaled(40, 200) {
         held.extend(Client::connect_from(Ipv4Addr::LOCALHOST, address, OF_DOORWARD).ok());
         if number % 8 == 0 {
             held.extend(Client::connect_from(UNTRUSTED, address, OF_DOORWARD).ok());

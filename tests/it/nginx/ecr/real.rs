@@ -11,7 +11,7 @@ use crate::support::{eventually, users};
 
 const SETTINGS: &str = r#"
 policy = "{dir}/policy.toml"
-upstream_secret_file = "{dir}/secret"
+proxy_secret_file = "{dir}/secret"
 [[upstream]]
 name = "vendor"
 repositories = ["releases/**"]
