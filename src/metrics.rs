@@ -200,6 +200,15 @@ impl Metrics {
         metrics
     }
 
+    fn register_listeners(&self, r: &mut Registry) {
+        r.register(
+            "connections_refused",
+            "Connections of untrusted peers that were closed at once",
+            self.connections_refused.clone(),
+        );
+        r.register("admin_refused", "Requests that the admin listener refused", self.admin_refused.clone());
+    }
+
     /// The text that Prometheus reads (OpenMetrics 1.0).
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("doorward");
@@ -261,12 +270,7 @@ impl Metrics {
         r.register("upstream_fetches", "Tokens asked for", self.upstream_fetches.clone());
         r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
         r.register("tokens", "Tokens given out", self.tokens.clone());
-        r.register(
-            "connections_refused",
-            "Connections of untrusted peers that were closed at once",
-            self.connections_refused.clone(),
-        );
-        r.register("admin_refused", "Requests that the admin listener refused", self.admin_refused.clone());
+        self.register_listeners(r);
         r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;

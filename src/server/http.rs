@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix_http::body::BoxBody;
 use actix_http::error::DispatchError;
-use actix_http::{Extensions, HttpService, Protocol};
+use actix_http::{Extensions, HttpService, HttpServiceBuilder, Protocol};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, map_config};
 use actix_web::dev::AppConfig;
@@ -141,7 +141,7 @@ impl Http {
     > + use<T, N> {
         let shutdown = self.shutdown.clone();
         let answers = service(Arc::clone(&self.front), self.kind).map_err(|error| error.error_response());
-        HttpService::<T, _, BoxBody>::build()
+        let builder = HttpService::<T, _, BoxBody>::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
@@ -149,8 +149,8 @@ impl Http {
             .keep_alive(self.keep_alive)
             .client_request_timeout(self.head_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .on_connect_ext(note)
-            .expect(expectation(Arc::clone(&self.front), self.kind))
+            .on_connect_ext(note);
+        HttpServiceBuilder::expect(builder, expectation(Arc::clone(&self.front), self.kind))
             .finish(map_config(answers, |()| AppConfig::default()))
     }
 }

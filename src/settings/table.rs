@@ -207,9 +207,13 @@ pub const SETTINGS: &[Setting] = &[
     }),
     setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| value::threads(t)
         .map(|v| s.workers = v)),
-    setting!("limits.connections", "N", "4096", "open connections to the auth listener; more wait to be accepted", |s, t| {
-        value::number(t, 1, 1_000_000).map(|v| s.connections = v)
-    }),
+    setting!(
+        "limits.connections",
+        "N",
+        "4096",
+        "open connections to the auth listener; more wait to be accepted",
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.connections = v) }
+    ),
     setting!(
         "limits.header_bytes",
         "BYTES",

@@ -172,7 +172,7 @@ fn a_pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
     // A hash of a millisecond, so that what is left is the wait.
     let doorward = Doorward::start(&users::line("ann", "a1", users::QUICK), &[]);
     let mut client = doorward.client();
-    let mut gaps: Vec<Duration> = (0..9)
+    let mut gaps: Vec<Duration> = (0..15)
         .map(|number| {
             // The first response is sent at once; the second, which waits for a hash, behind it.
             let slow =
@@ -185,11 +185,9 @@ fn a_pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
         })
         .collect();
     gaps.sort();
-    println!(
-        "between two pipelined responses, of which the second waits for a hash of 1 ms: median {:?}",
-        gaps[4]
-    );
-    assert!(gaps[4] < Duration::from_millis(20), "{gaps:?}");
+    // Not the median: on a busy machine the hash itself may wait. Without TCP_NODELAY nearly all take 40 ms.
+    println!("between two pipelined responses, of which the second waits for a hash of 1 ms: {gaps:?}");
+    assert!(gaps[2] < Duration::from_millis(25), "{gaps:?}");
 }
 
 #[test]
