@@ -10,8 +10,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
 use super::reply::{self, Fault};
-use super::subrequest::{Headers, X_ORIGINAL_HOST, X_ORIGINAL_URI};
+use super::subrequest::{Received, one};
 use super::{Front, refusals};
+use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
 use crate::metrics::UpstreamLabel;
 
@@ -22,30 +23,27 @@ const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status
 pub(super) async fn refused(request: HttpRequest) -> HttpResponse {
     let Some(front) = request.app_data::<Arc<Front>>() else { return reply::fault(Fault::NotConfigured) };
     let peer = request.conn_data::<Peer>();
-    let headers = Headers::of_map(front, request.headers());
-    let Ok(subrequest) = headers.subrequest(peer, true) else { return reply::fault(Fault::Untrusted) };
+    let received = Received::read(front, request.headers(), peer);
+    let Ok(subrequest) = received.for_token() else { return reply::fault(Fault::Untrusted) };
     // Who may not have the credentials can't know that they were refused.
     if subrequest.is_entitled {
-        let upstream = front.gate.refused_upstream(&subrequest);
-        note(front, headers, upstream.as_deref().unwrap_or_default());
+        let upstream = front.gate.refused_upstream(subrequest);
+        let status = one(request.headers(), X_UPSTREAM_STATUS, front.header_bytes);
+        note(front, subrequest, status, upstream.as_deref().unwrap_or_default());
     }
     reply::refused()
 }
 
 /// Counts and logs it.
-fn note(front: &Front, headers: Headers<'_>, upstream: &str) {
+fn note(front: &Front, request: &Subrequest<'_>, status: Header<'_>, upstream: &str) {
     let label = UpstreamLabel { upstream: upstream.to_owned() };
     front.metrics.upstream_refused.get_or_create(&label).inc();
     let Some(suppressed) = front.refused.take() else { return };
-    let value = |name: HeaderName| match headers.one(&name) {
-        Header::Once(value) => refusals::shown(value),
-        Header::Absent | Header::Unclear => String::new(),
-    };
-    let path = value(X_ORIGINAL_URI);
+    let path = refusals::shown_header(request.uri);
     tracing::error!(
         upstream,
-        status = value(X_UPSTREAM_STATUS),
-        host = value(X_ORIGINAL_HOST),
+        status = refusals::shown_header(status),
+        host = refusals::shown_header(request.host),
         // A query may hold somebody's token.
         path = path.split('?').next().unwrap_or_default(),
         suppressed,

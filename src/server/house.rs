@@ -145,7 +145,6 @@ impl House {
         });
         let sees = Sees {
             readiness: Arc::clone(&readiness),
-            chooses: tokens.is_some() || upstreams.upstreams.is_some_and(|upstreams| upstreams.chooses()),
             entitlement: upstreams.entitlement,
         };
         let front = Arc::new(front(settings, gate, sees, &clock, metrics)?);
@@ -170,7 +169,6 @@ impl House {
 
 struct Sees {
     readiness: Arc<Readiness>,
-    chooses: bool,
     entitlement: Option<Entitlement>,
 }
 
@@ -195,7 +193,6 @@ fn front(
         prefixes: settings.prefixes,
         header_bytes: settings.header_bytes,
         log_allowed: settings.log_allowed,
-        reads_request: settings.policy.is_some() || sees.chooses,
         entitlement: sees.entitlement,
     })
 }

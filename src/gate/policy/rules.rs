@@ -7,22 +7,9 @@ use super::index::Index;
 use super::registry::{self, Asked, Target};
 use super::rule::{Effect, Everybody, Rule, Subject};
 use super::site;
+use crate::gate::original::{Backend, OriginalRequest};
+use crate::rights::scope::Scope;
 use crate::rights::{Actions, Object, On};
-
-/// What the proxy said of a request, each thing once.
-#[derive(Clone, Copy, Debug)]
-pub struct Asking<'r> {
-    /// `$request_method`.
-    pub method: &'r str,
-    /// `$request_uri`.
-    pub uri: &'r str,
-    /// `$host`.
-    pub host: &'r str,
-    /// `$content_type`.
-    pub content_type: &'r str,
-    /// Whether the proxy asks the backend for what `X-Upstream-URI` says.
-    pub rewrites: bool,
-}
 
 /// Which hosts are registries; the others are sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +18,9 @@ pub enum Registries {
     All(bool),
     /// Nothing tells: those of which the proxy says so.
     Unsaid,
+    /// There is no policy: those of which the proxy says so. If it says nothing, a request is judged both as a
+    /// registry's and as a site's, and one of the two must be permitted.
+    Either,
     /// These, in lower case.
     Hosts(Box<[Box<str>]>),
 }
@@ -100,7 +90,7 @@ impl Rules {
         };
         // One rule has two places.
         let index = Index::build(std::slice::from_ref(&rule)).unwrap_or_default();
-        Self { rules: vec![rule], index, registries: Registries::Unsaid }
+        Self { rules: vec![rule], index, registries: Registries::Either }
     }
 
     /// In the order of the file.
@@ -117,34 +107,63 @@ impl Rules {
     pub fn is_registry(&self, host: &str, said: bool) -> bool {
         match &self.registries {
             Registries::All(all) => *all,
-            Registries::Unsaid => said,
+            Registries::Unsaid | Registries::Either => said,
             Registries::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
         }
     }
 
+    /// As what a request at this host is judged.
+    pub(super) fn reading(&self, host: &str, backend: Backend) -> Reading {
+        match (&self.registries, backend) {
+            (Registries::Either, Backend::Unsaid) => Reading::Either,
+            _ if self.is_registry(host, backend == Backend::Registry) => Reading::Registry,
+            _ => Reading::Site,
+        }
+    }
+
     /// Judges one request.
-    pub fn judge(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Judgement {
-        let judged = site::host(asking.host).and_then(|host| {
-            if self.is_registry(&host, asking.rewrites) {
-                let asked = registry::read(asking.method, asking.uri, asking.content_type)?;
-                return Ok(self.judge_registry(subject, &host, &asked, asking.rewrites));
-            }
-            if asking.rewrites {
-                // The client chooses the host, where nginx answers to any.
-                return Err(
-                    "nginx guards a registry here, and the policy does not count this host among them",
-                );
-            }
-            let segments = site::segments(asking.uri)?;
-            let segments: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-            Ok(self.judge_path(subject, &host, &segments, asking.method).map(|()| None))
-        });
-        match judged {
+    pub fn judge(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Judgement {
+        match request.host().and_then(|host| self.judge_at(subject, host, request)) {
             Ok(Ok(uri)) => Judgement::Allowed { uri },
             Ok(Err(refused)) => Judgement::Refused(refused),
             Err(unreadable) => {
                 Judgement::Refused(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
             }
+        }
+    }
+
+    /// The judgement at this host; an error is what is wrong with the request.
+    fn judge_at(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        request: &OriginalRequest<'_>,
+    ) -> Result<Rewritten, &'static str> {
+        let at_registry = || -> Result<Rewritten, &'static str> {
+            Ok(self.judge_registry(subject, host, request.registry()?, request.rewrites()))
+        };
+        let at_site = || -> Result<Rewritten, &'static str> {
+            let segments: Vec<&str> = request.segments()?.iter().map(Cow::as_ref).collect();
+            Ok(self.judge_path(subject, host, &segments, request.method).map(|()| None))
+        };
+        match self.reading(host, request.backend) {
+            Reading::Registry => at_registry(),
+            // The client chooses the host, where nginx answers to any.
+            Reading::Site if request.rewrites() => {
+                Err("nginx guards a registry here, and the policy does not count this host among them")
+            }
+            Reading::Site => at_site(),
+            Reading::Either => match at_registry() {
+                Ok(Err(refused)) => match at_site() {
+                    Ok(Ok(uri)) => Ok(Ok(uri)),
+                    Ok(Err(_)) | Err(_) => Ok(Err(refused)),
+                },
+                // Every key may ask a registry for /v2/. A site's path it may not, unless its scope has to do
+                // with registries.
+                Ok(Ok(_)) if is_ping(request) && !subject.scope.is_none_or(Scope::names_registries) => at_site(),
+                Ok(Ok(uri)) => Ok(Ok(uri)),
+                Err(_) => at_site(),
+            },
         }
     }
 
@@ -290,8 +309,26 @@ impl Rules {
     }
 }
 
+/// As what a request is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As a registry's.
+    Registry,
+    /// As a site's.
+    Site,
+    /// As both.
+    Either,
+}
+
+fn is_ping(request: &OriginalRequest<'_>) -> bool {
+    request.registry().is_ok_and(|asked| asked.target == Target::Ping)
+}
+
 /// Permitted, or not.
 pub(super) type Decided = Result<(), Box<Refused>>;
+
+/// Permitted, and the URI to ask the backend for instead, if it is another; or not.
+type Rewritten = Result<Option<String>, Box<Refused>>;
 
 #[cfg(test)]
 #[path = "rules_tests.rs"]
