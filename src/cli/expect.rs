@@ -111,8 +111,7 @@ fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Resu
         if let Some(why) = unreadable.filter(|_| expectation.in_registry) {
             return Err(format!("{}: {why}", expectation.what));
         }
-        let allowed =
-            explained.as_ref().is_ok_and(|one| matches!(one.judgement, Judgement::Allowed { .. }));
+        let allowed = explained.as_ref().is_ok_and(|one| matches!(one.judgement, Judgement::Allowed { .. }));
         if allowed != expectation.allowed {
             let told = Told::of(&explained, policy.rules().is_some(), &expectation.asker, rules);
             let rule =

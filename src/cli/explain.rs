@@ -1,20 +1,20 @@
 //! `doorward explain USER METHOD URI`: what `/auth` would say, and the rule that makes it say so.
 
+mod told;
+
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde::Serialize;
 
+pub(super) use self::told::Told;
 use super::{complain, say};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::gate::policy::Policy;
 use crate::gate::policy::explain::Explanation;
 use crate::gate::policy::reload::{FILE_MAX, File, GroupsKnown};
 use crate::gate::policy::rule::Subject;
-use crate::gate::policy::rules::Judgement;
 use crate::gate::policy::site;
 use crate::gate::subrequest::Subrequest;
 use crate::gate::verdict::Denied;
@@ -124,7 +124,8 @@ impl Question<'_> {
     /// The headers that nginx sends of it, for a client at this address.
     fn headers(&self, from: Option<IpAddr>) -> Vec<(&'static str, String)> {
         // As the maps of doorward-maps.conf have it.
-        let plain = |text: &str| if text.contains(|c: char| c.is_ascii_control()) { "?" } else { text }.to_owned();
+        let plain =
+            |text: &str| if text.contains(|c: char| c.is_ascii_control()) { "?" } else { text }.to_owned();
         let mut headers = vec![
             ("x-original-method", self.method.to_owned()),
             ("x-original-uri", plain(self.uri)),
@@ -206,12 +207,12 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         "-" => None,
         value => Some(value),
     };
-    let question = Question { method: text("method"), uri, host, content_type: text("content-type"), rewrite };
+    let question =
+        Question { method: text("method"), uri, host, content_type: text("content-type"), rewrite };
     let mut told = explain(&policy, &asker, &question, |explained, request| {
         let mut told = Told::of(&explained, policy.rules().is_some(), &asker, settings.policy.as_deref());
         let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original().ok());
-        let onward =
-            original.and_then(|one| super::upstreams::explain(settings, one, asker.user != NOBODY));
+        let onward = original.and_then(|one| super::upstreams::explain(settings, one, asker.user != NOBODY));
         if let Some(onward) = onward {
             told.verdict = onward.refusal.unwrap_or(told.verdict);
             told.upstream = Some(onward.told);
@@ -231,24 +232,6 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         say(&json);
     }
     if told.verdict == "allow" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// What is told.
-#[derive(Debug, Serialize)]
-pub(super) struct Told {
-    /// The verdict's stable name, see `gate::verdict`.
-    pub(super) verdict: &'static str,
-    pub(super) needs: Option<String>,
-    /// `file:line` of each rule that decided.
-    pub(super) rules: Vec<String>,
-    /// What else there is to say of it.
-    pub(super) why: String,
-    /// What the backend is asked for instead.
-    pub(super) upstream_uri: Option<String>,
-    /// With which credentials it would go on.
-    pub(super) upstream: Option<String>,
-    /// That he could not log in to begin with.
-    pub(super) note: Option<String>,
 }
 
 /// That the htpasswd file, where it is the only one to be asked, does not let him in, whatever he may do.
@@ -271,87 +254,5 @@ fn note(settings: &Settings, asker: &Asker) -> Option<String> {
         (_, true) => None,
         (true, false) => Some(format!("{}'s line in {name} can't be used, so he can't log in", asker.user)),
         (false, false) => Some(format!("{} has no line in {name}, so he can't log in", asker.user)),
-    }
-}
-
-impl Told {
-    /// `path` is the file's whose rules were asked.
-    pub(super) fn of(
-        explained: &Result<Explanation, Denied>,
-        has_policy: bool,
-        asker: &Asker,
-        path: Option<&Path>,
-    ) -> Self {
-        let refusal = if asker.user == NOBODY { "challenge" } else { "forbid" };
-        let nothing = Self {
-            verdict: refusal,
-            needs: None,
-            rules: Vec::new(),
-            why: String::new(),
-            upstream_uri: None,
-            upstream: None,
-            note: None,
-        };
-        let explanation = match explained {
-            Ok(explanation) => explanation,
-            Err(denied) => return Self { verdict: "forbid", why: denied.detail(), ..nothing },
-        };
-        let without_policy = !has_policy && asker.scope.is_none();
-        if without_policy {
-            let open = "there is no policy: every user may do everything, and nobody else anything";
-            let (verdict, why) = match &explanation.judgement {
-                Judgement::Allowed { .. } => ("allow", open),
-                Judgement::Refused(refused) => (refusal, refused.unreadable.unwrap_or(open)),
-            };
-            return Self { verdict, why: why.to_owned(), ..nothing };
-        }
-        let file = path.map(|path| path.display().to_string()).unwrap_or_default();
-        let place = |line: usize| format!("{file}:{line}");
-        let mut told = Self {
-            needs: Some(explanation.needs.clone()),
-            rules: explanation.lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
-            ..nothing
-        };
-        match &explanation.judgement {
-            Judgement::Allowed { uri } => {
-                told.verdict = "allow";
-                told.why = match explanation.lines.len() {
-                    0 => "every user may ask this",
-                    1 => "this grant permits it",
-                    _ => "these grants permit it",
-                }
-                .to_owned();
-                told.upstream_uri.clone_from(uri);
-            }
-            Judgement::Refused(refused) => {
-                told.why = match (refused.unreadable, refused.denied_by, &explanation.nearest) {
-                    (Some(why), ..) => why.to_owned(),
-                    _ if refused.for_want_of_scope => format!(
-                        "he may, and his key may not: its scope lacks {}",
-                        refused.actions.names().collect::<Vec<_>>().join(" and ")
-                    ),
-                    (None, Some(_), _) => "this rule denies it".to_owned(),
-                    (None, None, Some((line, lacks))) => {
-                        format!("no grant permits it; the nearest is {}: {}", place(*line), lacks.join("; "))
-                    }
-                    (None, None, None) => "no grant permits it".to_owned(),
-                };
-            }
-        }
-        told
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.verdict.to_owned()];
-        let mut line = |name: &str, value: &Option<String>| {
-            lines.extend(value.as_ref().map(|value| format!("  {name} {value}")));
-        };
-        line("needs:", &self.needs);
-        line("rule: ", &Some(self.rules.join(", ")).filter(|rules| !rules.is_empty()));
-        line("why:  ", &Some(self.why.clone()));
-        line("asked of the backend:", &self.upstream_uri);
-        line("goes on with:", &self.upstream);
-        line("note: ", &self.note);
-        lines
     }
 }

@@ -68,7 +68,9 @@ pub(super) fn explain(
         }
     };
     let (refusal, told) = match table {
-        Some(table) if !table.has_credentials() => (None, format!("nothing, as upstream {} says", table.name)),
+        Some(table) if !table.has_credentials() => {
+            (None, format!("nothing, as upstream {} says", table.name))
+        }
         Some(table) if is_identified || table.anyone => {
             (None, format!("the credentials of upstream {}", table.name))
         }

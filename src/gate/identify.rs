@@ -39,7 +39,8 @@ pub(super) enum Found {
 impl Gate {
     /// How a request is known again, if it has what it takes.
     pub(super) fn sight<'r>(&self, request: &Subrequest<'r>) -> Option<Sight<'r>> {
-        let (Header::Once(header), ClientAddress::Text(client)) = (request.authorization, request.client) else {
+        let (Header::Once(header), ClientAddress::Text(client)) = (request.authorization, request.client)
+        else {
             return None;
         };
         let flushes = self.flushes.load(Ordering::SeqCst);

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod grammar;
 pub mod groups;
 pub mod index;
+mod judge;
 pub mod query;
 pub mod read;
 pub mod registry;
@@ -26,10 +27,10 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use self::explain::Explanation;
 use self::groups::Groups;
 use self::reload::Content;
 use self::rule::Subject;
-use self::explain::Explanation;
 use self::rules::{Judgement, Refused, Rules};
 pub use self::token::Lacking;
 use super::Subrequest;

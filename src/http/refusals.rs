@@ -7,14 +7,16 @@
 //! line costs more than the whole check.
 
 mod budget;
+mod line;
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::budget::{Budget, Counts, Decision};
+use self::line::{Line, shown_address};
+pub(super) use self::line::{Seen, shown_header};
 use super::Front;
 use super::subrequest::Received;
 use crate::clock::Clock;
@@ -22,7 +24,6 @@ use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
 use crate::gate::subrequest::ClientAddress;
 use crate::gate::verdict::{Denied, Reason, Refusal, Verdict};
-use crate::network::ClientNetwork;
 
 /// After this time refusals that were not logged one by one are reported.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
@@ -30,9 +31,6 @@ const REPORT_AFTER: Duration = Duration::from_secs(10);
 /// So many refusals in a row whose client has the proxy's own address, and none with another, say that the proxy
 /// names itself. Fewer can be somebody who tries a configuration on the proxy's own host.
 const OWN_ADDRESS_MAX: u32 = 10;
-
-/// Characters of a client's value that a line shows; escaped, each may become ten bytes.
-const SHOWN_MAX: usize = 100;
 
 /// See the top of this file.
 #[derive(Debug)]
@@ -142,7 +140,7 @@ impl RefusalLog {
     /// its own, whatever path it was tried at.
     fn signature(&self, line: &Line, received: &Received<'_>, verdict: &Verdict) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        (verdict.label(), &line.client).hash(&mut hasher);
+        (verdict.label(), &line.client, verdict.detail()).hash(&mut hasher);
         match verdict {
             Verdict::Challenge(_) => match received.subrequest.authorization {
                 Header::Once(value) => value.hash(&mut hasher),
@@ -150,7 +148,7 @@ impl RefusalLog {
             },
             Verdict::Limited(_) => line.user.hash(&mut hasher),
             Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoCredentials(_) => {
-                (&line.user, &line.method, &line.host, &line.path, verdict.detail()).hash(&mut hasher);
+                (&line.user, &line.method, &line.host, &line.path).hash(&mut hasher);
             }
         }
         hasher.finish()
@@ -235,118 +233,13 @@ impl Shared {
         }
         let (networks, Counts { repeated, over }) = report.others;
         if networks > 0 {
-            tracing::warn!(networks, repeated, over, "refusals of other networks that were not logged one by one");
+            tracing::warn!(
+                networks,
+                repeated,
+                over,
+                "refusals of other networks that were not logged one by one"
+            );
         }
-    }
-}
-
-/// What was asked, where it is not what the proxy's headers say.
-#[derive(Clone, Copy)]
-pub(super) struct Seen<'s> {
-    /// The method.
-    pub(super) method: &'s str,
-    /// The path.
-    pub(super) path: &'s str,
-}
-
-/// What a line says. Values of the client's are cut here, and escaped once, where they are written.
-struct Line {
-    user: String,
-    client: String,
-    network: ClientNetwork,
-    method: String,
-    host: String,
-    path: String,
-    request_id: String,
-}
-
-/// As much of a client's value as a line shows.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).collect()
-}
-
-/// The same of a header; nothing of one that is not there once.
-pub(super) fn shown_header(header: Header<'_>) -> String {
-    match header {
-        Header::Once(value) => shown(value),
-        Header::Absent | Header::Repeated | Header::Unreadable => String::new(),
-    }
-}
-
-fn shown_address(address: Option<IpAddr>) -> String {
-    address.map(|address| address.to_string()).unwrap_or_default()
-}
-
-impl Line {
-    fn of(front: &Front, received: &Received<'_>, seen: Option<Seen<'_>>, verdict: &Verdict) -> Self {
-        let request = &received.subrequest;
-        let client = match verdict {
-            // Of an untrusted peer's headers none is believed; the address is its own.
-            Verdict::Forbid(Denied::Untrusted | Denied::Unentitled) => request.peer,
-            _ => request.client().ok().flatten(),
-        };
-        // Of a token the name stands in it, and not in a password.
-        let user = match verdict {
-            Verdict::Allow(grant) => grant.identity().map_or(&b""[..], |identity| identity.user.as_bytes()),
-            _ => request.user(),
-        };
-        let (method, path) = match seen {
-            Some(seen) => (shown(seen.method.as_bytes()), shown(seen.path.as_bytes())),
-            None => (shown_header(request.method), shown_header(path(request.uri))),
-        };
-        Self {
-            user: shown(user),
-            client: shown_address(client),
-            network: ClientNetwork::of(client, front.prefixes),
-            method,
-            host: shown_header(request.host),
-            path,
-            request_id: shown_header(received.request_id),
-        }
-    }
-
-    fn write(&self, verdict: &Verdict, suppressed: u64) {
-        let (name, reason) = (verdict.name(), verdict.reason());
-        let detail = verdict.detail();
-        // Left out of the line where there is none.
-        let detail = Some(&*detail).filter(|detail| !detail.is_empty());
-        let Self { user, client, network, method, host, path, request_id } = self;
-        let network = network.to_string();
-        macro_rules! line {
-            ($level:ident, $text:literal) => {
-                tracing::$level!(
-                    verdict = name,
-                    reason,
-                    detail,
-                    user,
-                    client,
-                    network,
-                    method,
-                    host,
-                    path,
-                    request_id,
-                    suppressed,
-                    $text
-                )
-            };
-        }
-        match verdict {
-            Verdict::Allow(grant) if grant.is_stale() => {
-                line!(warn, "allowed by its last answer, stale=true")
-            }
-            Verdict::Allow(_) => line!(info, "allowed"),
-            Verdict::Challenge(Refusal::Missing) => line!(debug, "refused"),
-            Verdict::Unavailable(_) | Verdict::NoCredentials(_) => line!(error, "refused"),
-            Verdict::Challenge(_) | Verdict::Forbid(_) | Verdict::Limited(_) => line!(warn, "refused"),
-        }
-    }
-}
-
-/// The URI without its query, which may hold a token.
-fn path(uri: Header<'_>) -> Header<'_> {
-    match uri {
-        Header::Once(uri) => Header::Once(uri.split(|b| *b == b'?').next().unwrap_or_default()),
-        other => other,
     }
 }
 
@@ -364,11 +257,5 @@ mod tests {
         assert_eq!(log.take(), Some(80));
         assert_eq!(log.take(), Some(0));
         assert_eq!(log.take(), None);
-    }
-
-    #[test]
-    fn a_line_shows_no_line_break_of_the_clients() {
-        assert_eq!(format!("{:?}", shown(b"a\nb\x1b[31m")), r#""a\nb\u{1b}[31m""#);
-        assert!(shown(&[b'x'; 10_000]).len() <= SHOWN_MAX);
     }
 }

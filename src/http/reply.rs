@@ -218,7 +218,8 @@ pub(super) enum TokenFault {
 
 /// The answer to a client that gets no token, in words that registries' clients print.
 pub(super) fn token_fault(fault: &TokenFault, challenge: &Challenge) -> HttpResponse {
-    let unavailable = (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable".into());
+    let unavailable =
+        (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable".into());
     let (status, code, message): (_, _, Cow<'_, str>) = match fault {
         TokenFault::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
         TokenFault::NoRefresh => {

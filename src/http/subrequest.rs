@@ -111,7 +111,8 @@ impl<'r> Nginx<'r> {
         if self.subrequest.client != ClientAddress::Unnamed {
             self.blame(HeaderNames::NGINX.client, HeaderFault::Repeated);
         }
-        self.subrequest.client = if value == UNIX { ClientAddress::Local } else { ClientAddress::Text(value) };
+        self.subrequest.client =
+            if value == UNIX { ClientAddress::Local } else { ClientAddress::Text(value) };
     }
 
     /// What takes more than one header, or the rest of its value.
@@ -252,7 +253,8 @@ mod tests {
                 assert_eq!(name, shown.to_ascii_lowercase());
             }
         }
-        for name in ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "accept"] {
+        for name in ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "accept"]
+        {
             assert!(read(&[(name, "a"), (name, "b")]).is_ok(), "{name}");
         }
     }

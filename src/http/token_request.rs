@@ -41,7 +41,9 @@ const SECRETS: [&str; 5] = ["username", "password", "refresh_token", "access_tok
 pub(super) fn no_secret(query: &str) -> Result<(), &'static str> {
     let is_secret = |key: &str| SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
     if form_urlencoded::parse(query.as_bytes()).any(|(key, _)| is_secret(&key)) {
-        return Err("credentials do not belong into the URL: send them by Authorization, or as a form by POST");
+        return Err(
+            "credentials do not belong into the URL: send them by Authorization, or as a form by POST",
+        );
     }
     Ok(())
 }

@@ -143,10 +143,7 @@ impl House {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         });
-        let sees = Sees {
-            readiness: Arc::clone(&readiness),
-            entitlement: upstreams.entitlement,
-        };
+        let sees = Sees { readiness: Arc::clone(&readiness), entitlement: upstreams.entitlement };
         let front = Arc::new(front(settings, gate, sees, &clock, metrics)?);
         let mut reloaders: Vec<Box<dyn Reload>> = Vec::new();
         reloaders.extend(users.map(|users| Box::new(users) as Box<dyn Reload>));

@@ -16,9 +16,18 @@ use crate::support::users;
 /// The header in which they come.
 const HEADER: &str = "x-upstream-authorization";
 
-/// doorward with alice and bob, these tables, and these files beside its settings; `{dir}` is their folder.
+/// What the proxy shows, in every question of these tests.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// doorward with alice and bob, these tables, the proxy's secret, and these files beside its settings; `{dir}` is
+/// their folder.
 fn start(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
+    start_without_secret(&format!("upstream_secret_file = \"{{dir}}/secret\"\n{settings}"), files, flags)
+}
+
+fn start_without_secret(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("secret"), SECRET).unwrap();
     for (name, text) in files {
         fs::write(dir.path().join(name), text).unwrap();
     }
@@ -31,9 +40,14 @@ fn start(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
     Doorward::start_in(dir, &flags)
 }
 
+/// A question without a word on the client's request.
+fn bare() -> Request {
+    Request::auth().header("X-Auth-Proxy-Secret", SECRET)
+}
+
 /// What nginx asks about a request of a registry's client.
 fn question(method: &str, uri: &str) -> Request {
-    Request::auth()
+    bare()
         .header("X-Original-Method", method)
         .header("X-Original-URI", uri)
         .header("X-Original-Host", "registry.test")

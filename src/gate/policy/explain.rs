@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use super::judge::Reading;
 use super::registry::Target;
 use super::rule::{Effect, Everybody, Rule, Subject};
-use super::rules::{Judgement, Reading, Refused, Rules};
+use super::rules::{Judgement, Refused, Rules};
 use crate::gate::original::OriginalRequest;
 use crate::rights::host::HostPattern;
 use crate::rights::{Actions, Object};

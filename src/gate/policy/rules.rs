@@ -1,14 +1,11 @@
 //! The compiled policy: from who asks for what to yes or no, and to the rule that said so.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::index::Index;
 use super::registry::{self, Asked, Target};
 use super::rule::{Effect, Everybody, Rule, Subject};
 use super::site;
-use crate::gate::original::{Backend, OriginalRequest};
-use crate::rights::scope::Scope;
 use crate::rights::{Actions, Object, On};
 
 /// Which hosts are registries; the others are sites.
@@ -112,63 +109,14 @@ impl Rules {
         }
     }
 
-    /// As what a request at this host is judged.
-    pub(super) fn reading(&self, host: &str, backend: Backend) -> Reading {
-        match (&self.registries, backend) {
-            (Registries::Either, Backend::Unsaid) => Reading::Either,
-            _ if self.is_registry(host, backend == Backend::Registry) => Reading::Registry,
-            _ => Reading::Site,
-        }
-    }
-
-    /// Judges one request.
-    pub fn judge(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Judgement {
-        match request.host().and_then(|host| self.judge_at(subject, host, request)) {
-            Ok(Ok(uri)) => Judgement::Allowed { uri },
-            Ok(Err(refused)) => Judgement::Refused(refused),
-            Err(unreadable) => {
-                Judgement::Refused(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
-            }
-        }
-    }
-
-    /// The judgement at this host; an error is what is wrong with the request.
-    fn judge_at(
+    /// Both readings of an encoded slash have to be permitted.
+    pub(super) fn judge_path(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        request: &OriginalRequest<'_>,
-    ) -> Result<Rewritten, &'static str> {
-        let at_registry = || -> Result<Rewritten, &'static str> {
-            Ok(self.judge_registry(subject, host, request.registry()?, request.rewrites()))
-        };
-        let at_site = || -> Result<Rewritten, &'static str> {
-            let segments: Vec<&str> = request.segments()?.iter().map(Cow::as_ref).collect();
-            Ok(self.judge_path(subject, host, &segments, request.method).map(|()| None))
-        };
-        match self.reading(host, request.backend) {
-            Reading::Registry => at_registry(),
-            // The client chooses the host, where nginx answers to any.
-            Reading::Site if request.rewrites() => {
-                Err("nginx guards a registry here, and the policy does not count this host among them")
-            }
-            Reading::Site => at_site(),
-            Reading::Either => match at_registry() {
-                Ok(Err(refused)) => match at_site() {
-                    Ok(Ok(uri)) => Ok(Ok(uri)),
-                    Ok(Err(_)) | Err(_) => Ok(Err(refused)),
-                },
-                // Every key may ask a registry for /v2/. A site's path it may not, unless its scope has to do
-                // with registries.
-                Ok(Ok(_)) if is_ping(request) && !subject.scope.is_none_or(Scope::names_registries) => at_site(),
-                Ok(Ok(uri)) => Ok(Ok(uri)),
-                Err(_) => at_site(),
-            },
-        }
-    }
-
-    /// Both readings of an encoded slash have to be permitted.
-    fn judge_path(&self, subject: &Subject<'_>, host: &str, segments: &[&str], method: &str) -> Decided {
+        segments: &[&str],
+        method: &str,
+    ) -> Decided {
         let judge =
             |segments| self.judge_actions(subject, host, &Object::Path(segments, method), Actions::PULL);
         judge(segments)?;
@@ -180,7 +128,7 @@ impl Rules {
     }
 
     /// The URI to ask for instead, if it has to be another.
-    fn judge_registry(
+    pub(super) fn judge_registry(
         &self,
         subject: &Subject<'_>,
         host: &str,
@@ -309,26 +257,8 @@ impl Rules {
     }
 }
 
-/// As what a request is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// As a registry's.
-    Registry,
-    /// As a site's.
-    Site,
-    /// As both.
-    Either,
-}
-
-fn is_ping(request: &OriginalRequest<'_>) -> bool {
-    request.registry().is_ok_and(|asked| asked.target == Target::Ping)
-}
-
 /// Permitted, or not.
 pub(super) type Decided = Result<(), Box<Refused>>;
-
-/// Permitted, and the URI to ask the backend for instead, if it is another; or not.
-type Rewritten = Result<Option<String>, Box<Refused>>;
 
 #[cfg(test)]
 #[path = "rules_tests.rs"]

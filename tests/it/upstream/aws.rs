@@ -201,7 +201,7 @@ fn two_hosts_of_one_account_have_one_token_and_a_third_host_none() {
     let doorward = aws.doorward();
     let good = format!("Basic {}", token("good"));
     let at = |host: &str| {
-        let request = Request::auth()
+        let request = super::bare()
             .header("X-Original-Method", "GET")
             .header("X-Original-URI", "/v2/")
             .header("X-Original-Host", host)
@@ -227,7 +227,8 @@ fn a_token_that_ecr_refused_is_fetched_anew() {
         .header("X-Original-URI", "/v2/")
         .header("X-Original-Host", "registry.test")
         .header("X-Original-Content-Type", "ct:")
-        .header("X-Upstream-Status", "403");
+        .header("X-Upstream-Status", "403")
+        .header("X-Auth-Proxy-Secret", super::SECRET);
     assert_eq!(doorward.ask(&said).status, 503);
     let new = format!("Basic {}", token("new"));
     eventually("the new one is there", || {
