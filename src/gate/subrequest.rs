@@ -111,7 +111,8 @@ pub struct Subrequest<'a> {
 /// What was parsed of a subrequest so far.
 #[derive(Debug, Default)]
 pub struct Parsed<'a> {
-    original: OnceLock<Result<OriginalRequest<'a>, Incomplete>>,
+    /// In a box, since it is large and most subrequests need none of it.
+    original: OnceLock<Box<Result<OriginalRequest<'a>, Incomplete>>>,
     user: OnceLock<Box<[u8]>>,
 }
 
@@ -150,7 +151,8 @@ impl<'a> Subrequest<'a> {
                 self.backend,
             ))
         };
-        self.parsed.original.get_or_init(read).as_ref().map_err(|fault| Denied::Incomplete(*fault))
+        let original = self.parsed.original.get_or_init(|| Box::new(read()));
+        (**original).as_ref().map_err(|fault| Denied::Incomplete(*fault))
     }
 
     /// Returns the host that was asked, in lower case and without port.

@@ -72,8 +72,13 @@ impl Gate {
         let Ok(identity) = identity(&claims) else { return refused(Refusal::Token) };
         Some(match self.policy.authorize_token(&claims, identity, request) {
             Ok(grant) => self.send_on(grant, request),
-            Err(Lacking::Scope) => Verdict::Challenge(Refusal::Scope),
-            Err(Lacking::Denied(denied)) => Verdict::Forbid(denied),
+            Err(lacking) => {
+                request.set_user(claims.sub.as_bytes());
+                match lacking {
+                    Lacking::Scope => Verdict::Challenge(Refusal::Scope),
+                    Lacking::Denied(denied) => Verdict::Forbid(denied),
+                }
+            }
         })
     }
 }

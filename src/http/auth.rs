@@ -62,7 +62,15 @@ fn close(front: &Front, received: &Received<'_>, verdict: &Verdict) -> Response<
     // A client asks for a token that permits what it could not do.
     let scope = match (verdict, &front.challenge) {
         (Verdict::Challenge(_), Challenge::Bearer(_)) => needed(&received.subrequest),
-        _ => None,
+        (Verdict::Challenge(_), Challenge::Basic(_))
+        | (
+            Verdict::Allow(_)
+            | Verdict::Forbid(_)
+            | Verdict::Limited(_)
+            | Verdict::Unavailable(_)
+            | Verdict::NoCredentials(_),
+            _,
+        ) => None,
     };
     reply::reply(verdict, &front.challenge, &front.facts, scope.as_deref(), echo(received.request_id))
 }

@@ -19,7 +19,7 @@ use self::line::{Line, shown_address};
 pub(super) use self::line::{Seen, shown_header};
 use super::Front;
 use super::subrequest::Received;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
 use crate::gate::subrequest::ClientAddress;
@@ -49,8 +49,8 @@ pub struct RefusalLog {
 struct Shared {
     budget: Mutex<Budget<Last>>,
     clock: Clock,
-    /// Whether a report is under way.
-    reporting: AtomicBool,
+    /// When the report that is under way is due, in milliseconds of the clock; 0 if there is none.
+    report_due: AtomicU64,
 }
 
 /// What a report says of a network's last refusal.
@@ -66,7 +66,7 @@ impl RefusalLog {
     pub fn new(per_second: u32, clock: Clock) -> Self {
         let budget = Mutex::new(Budget::new(per_second, clock.now()));
         Self {
-            shared: Arc::new(Shared { budget, clock, reporting: AtomicBool::new(false) }),
+            shared: Arc::new(Shared { budget, clock, report_due: AtomicU64::new(0) }),
             hasher: RandomState::new(),
             untold: AtomicU64::new(0),
             nameless: AtomicBool::new(false),
@@ -185,7 +185,15 @@ impl RefusalLog {
 
 /// Whether a request that is answered so came from a proxy that may ask.
 fn is_of_proxy(verdict: &Verdict) -> bool {
-    !matches!(verdict, Verdict::Forbid(Denied::Untrusted | Denied::Unentitled))
+    match verdict {
+        Verdict::Forbid(Denied::Untrusted | Denied::Unentitled) => false,
+        Verdict::Forbid(Denied::NotPermitted(_) | Denied::Incomplete(_))
+        | Verdict::Allow(_)
+        | Verdict::Challenge(_)
+        | Verdict::Limited(_)
+        | Verdict::Unavailable(_)
+        | Verdict::NoCredentials(_) => true,
+    }
 }
 
 impl Shared {
@@ -195,7 +203,13 @@ impl Shared {
 
     /// Reports after a while what is not logged until then, unless a report is under way already.
     fn report_later(self: &Arc<Self>) {
-        if self.reporting.swap(true, Ordering::AcqRel) {
+        let (now, due) = (self.clock.now(), self.report_due.load(Ordering::Acquire));
+        // One that is long overdue was lost with the worker that was to make it.
+        if due != 0 && now.as_millis() < Moment::from_millis(due).plus(REPORT_AFTER).as_millis() {
+            return;
+        }
+        let next = now.plus(REPORT_AFTER).as_millis();
+        if self.report_due.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
         let shared = Arc::clone(self);
@@ -203,7 +217,7 @@ impl Shared {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             tokio::time::sleep(REPORT_AFTER).await;
-            shared.reporting.store(false, Ordering::Release);
+            shared.report_due.store(0, Ordering::Release);
             shared.report();
         });
     }

@@ -52,20 +52,26 @@ pub const CONFLICTING: [(&str, &str); 7] = [
     ("x-rewrite-url", "X-Rewrite-URL"),
 ];
 
-/// The headers of one subrequest, read.
-#[derive(Debug, Default)]
-pub struct Nginx<'r> {
+/// The headers of one subrequest, read. `V` is the value of a header.
+#[derive(Debug)]
+pub struct Nginx<'r, V = &'r [u8]> {
     subrequest: Subrequest<'r>,
     secret: Header<'r>,
     rewrite: Header<'r>,
-    request_id: Header<'r>,
+    request_id: Option<V>,
     fault: Option<Incomplete>,
 }
 
-impl<'r> Nginx<'r> {
+impl<'r, V: AsRef<[u8]> + ?Sized> Nginx<'r, &'r V> {
     /// Reads the headers, whose names are in lower case. A value of more than `longest` bytes is unreadable.
-    pub fn read(headers: impl Iterator<Item = (&'r str, &'r [u8])>, longest: usize) -> Self {
-        let mut read = Self::default();
+    pub fn read(headers: impl Iterator<Item = (&'r str, &'r V)>, longest: usize) -> Self {
+        let mut read = Self {
+            subrequest: Subrequest::default(),
+            secret: Header::Absent,
+            rewrite: Header::Absent,
+            request_id: None,
+            fault: None,
+        };
         for (name, value) in headers {
             // Whatever else there is.
             if matches!(name.as_bytes().first(), Some(b'x' | b'a')) {
@@ -76,13 +82,19 @@ impl<'r> Nginx<'r> {
         read
     }
 
-    fn take(&mut self, name: &str, value: &'r [u8], longest: usize) {
-        let of = &mut self.subrequest;
+    #[inline]
+    fn take(&mut self, name: &str, given: &'r V, longest: usize) {
+        let (of, value) = (&mut self.subrequest, given.as_ref());
         let (place, shown) = match name {
             "x-real-ip" => return self.take_client(value),
+            "x-request-id" => {
+                if self.request_id.replace(given).is_some() {
+                    self.blame(REQUEST_ID, HeaderFault::Repeated);
+                }
+                return;
+            }
             "authorization" => (&mut of.authorization, None),
             "x-auth-proxy-secret" => (&mut self.secret, None),
-            "x-request-id" => (&mut self.request_id, Some(REQUEST_ID)),
             "x-original-uri" => (&mut of.uri, Some(HeaderNames::NGINX.uri)),
             "x-original-method" => (&mut of.method, Some(HeaderNames::NGINX.method)),
             "x-original-host" => (&mut of.host, Some(HeaderNames::NGINX.host)),
@@ -95,14 +107,13 @@ impl<'r> Nginx<'r> {
                 return;
             }
         };
-        let is_repeated = *place != Header::Absent;
-        *place = match value.len() <= longest {
-            _ if is_repeated => Header::Repeated,
-            true => Header::Once(value),
-            false => Header::Unreadable,
-        };
+        if *place == Header::Absent {
+            *place = if value.len() <= longest { Header::Once(value) } else { Header::Unreadable };
+            return;
+        }
+        *place = Header::Repeated;
         // Doubled credentials are unreadable credentials, and a doubled secret is none.
-        if let Some(shown) = shown.filter(|_| is_repeated) {
+        if let Some(shown) = shown {
             self.blame(shown, HeaderFault::Repeated);
         }
     }
@@ -149,26 +160,24 @@ impl<'r> Nginx<'r> {
     }
 }
 
-/// A subrequest as it arrived, and why it must not be evaluated, if so.
+/// A subrequest as it arrived, and what keeps it from being evaluated.
 pub(super) struct Received<'r> {
     /// What the headers say.
     pub(super) subrequest: Subrequest<'r>,
     /// What is echoed as `X-Request-ID`.
-    pub(super) request_id: Header<'r>,
-    /// Why nothing of it counts.
-    pub(super) denied: Option<Denied>,
+    pub(super) request_id: Option<&'r HeaderValue>,
+    is_trusted: bool,
+    fault: Option<Incomplete>,
 }
 
 impl<'r> Received<'r> {
     /// Reads the headers of a request from `peer`.
     pub(super) fn read(front: &Front, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
-        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value));
         let Nginx { mut subrequest, secret, request_id, fault, .. } = Nginx::read(pairs, front.header_bytes);
-        let is_trusted = peer.is_some_and(|peer| peer.trusted);
         subrequest.peer = peer.and_then(|peer| peer.address);
         subrequest.is_entitled = front.entitlement.as_ref().is_none_or(|of| of.is_given(secret));
-        let denied = if is_trusted { fault.map(Denied::Incomplete) } else { Some(Denied::Untrusted) };
-        Self { subrequest, request_id, denied }
+        Self { subrequest, request_id, is_trusted: peer.is_some_and(|peer| peer.trusted), fault }
     }
 
     /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
@@ -177,11 +186,7 @@ impl<'r> Received<'r> {
     /// # Errors
     /// The verdict that there is instead.
     pub(super) fn for_auth(&self) -> Result<&Subrequest<'r>, Verdict> {
-        match &self.denied {
-            Some(Denied::Untrusted) => Err(Verdict::Forbid(Denied::Untrusted)),
-            _ if !self.subrequest.is_entitled => Err(Verdict::Forbid(Denied::Unentitled)),
-            _ => self.for_token(),
-        }
+        self.evaluable(true)
     }
 
     /// The same for `/token`, where no upstream credentials are given, and so no secret is required.
@@ -189,10 +194,20 @@ impl<'r> Received<'r> {
     /// # Errors
     /// The verdict that there is instead.
     pub(super) fn for_token(&self) -> Result<&Subrequest<'r>, Verdict> {
-        match &self.denied {
-            None => Ok(&self.subrequest),
-            Some(denied) => Err(Verdict::Forbid(denied.clone())),
-        }
+        self.evaluable(false)
+    }
+
+    fn evaluable(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
+        let denied = if !self.is_trusted {
+            Denied::Untrusted
+        } else if needs_secret && !self.subrequest.is_entitled {
+            Denied::Unentitled
+        } else if let Some(fault) = self.fault {
+            Denied::Incomplete(fault)
+        } else {
+            return Ok(&self.subrequest);
+        };
+        Err(Verdict::Forbid(denied))
     }
 }
 
@@ -208,11 +223,8 @@ pub(super) fn one<'r>(headers: &'r HeaderMap, name: impl AsHeaderName, longest: 
 }
 
 /// What is echoed of an `X-Request-ID`.
-pub(super) fn echo(id: Header<'_>) -> Option<HeaderValue> {
-    match id {
-        Header::Once(id) if id.len() <= REQUEST_ID_MAX => HeaderValue::from_bytes(id).ok(),
-        Header::Once(_) | Header::Absent | Header::Repeated | Header::Unreadable => None,
-    }
+pub(super) fn echo(id: Option<&HeaderValue>) -> Option<HeaderValue> {
+    id.filter(|id| id.len() <= REQUEST_ID_MAX).cloned()
 }
 
 #[cfg(test)]

@@ -29,10 +29,12 @@ type Rewritten = Result<Option<String>, Box<Refused>>;
 impl Rules {
     /// As what a request at this host is judged.
     pub(super) fn reading(&self, host: &str, backend: Backend) -> Reading {
-        match (self.registries(), backend) {
-            (Registries::Either, Backend::Unsaid) => Reading::Either,
-            _ if self.is_registry(host, backend == Backend::Registry) => Reading::Registry,
-            _ => Reading::Site,
+        if *self.registries() == Registries::Either && backend == Backend::Unsaid {
+            Reading::Either
+        } else if self.is_registry(host, backend == Backend::Registry) {
+            Reading::Registry
+        } else {
+            Reading::Site
         }
     }
 

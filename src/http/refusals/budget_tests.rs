@@ -49,7 +49,8 @@ fn equal_refusals_are_one_line_and_a_count_until_a_minute_has_passed() {
 fn forty_guesses_are_logged_beside_floods_from_every_side_field_r3() {
     // From one network: by one wrong password, by as many as there are requests. From all networks of an IPv4
     // /24, and of an IPv6 /48. From one network in each of a hundred blocks.
-    let floods: [(&str, fn(usize) -> (ClientNetwork, u64)); 5] = [
+    type Flood = fn(usize) -> (ClientNetwork, u64);
+    let floods: [(&str, Flood); 5] = [
         ("one password", |_| (network("192.0.2.1"), 7)),
         ("one network", |n| (network("192.0.2.1"), n as u64)),
         ("a /24", |n| (network(&format!("192.0.2.{}", n % 256)), n as u64)),

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::super::Front;
 use super::super::subrequest::Received;
+use super::is_of_proxy;
 use crate::gate::credentials::Header;
-use crate::gate::verdict::{Denied, Refusal, Verdict};
+use crate::gate::verdict::{Refusal, Verdict};
 use crate::network::ClientNetwork;
 
 /// Characters of a client's value that a line shows; escaped, each may become ten bytes.
@@ -56,15 +57,16 @@ impl Line {
         verdict: &Verdict,
     ) -> Self {
         let request = &received.subrequest;
-        let client = match verdict {
-            // Of an untrusted peer's headers none is believed; the address is its own.
-            Verdict::Forbid(Denied::Untrusted | Denied::Unentitled) => request.peer,
-            _ => request.client().ok().flatten(),
-        };
+        // Of an untrusted peer's headers none is believed; the address is its own.
+        let client = if is_of_proxy(verdict) { request.client().ok().flatten() } else { request.peer };
         // Of a token the name stands in it, and not in a password.
         let user = match verdict {
             Verdict::Allow(grant) => grant.identity().map_or(&b""[..], |identity| identity.user.as_bytes()),
-            _ => request.user(),
+            Verdict::Challenge(_)
+            | Verdict::Forbid(_)
+            | Verdict::Limited(_)
+            | Verdict::Unavailable(_)
+            | Verdict::NoCredentials(_) => request.user(),
         };
         let (method, path) = match seen {
             Some(seen) => (shown(seen.method.as_bytes()), shown(seen.path.as_bytes())),
@@ -77,7 +79,7 @@ impl Line {
             method,
             host: shown_header(request.host),
             path,
-            request_id: shown_header(received.request_id),
+            request_id: received.request_id.map(|id| shown(id.as_bytes())).unwrap_or_default(),
         }
     }
 
