@@ -76,8 +76,9 @@ async fn empty() -> HttpResponse {
 /// The headers of `reply.rs`, all but one of them ready.
 async fn headers(request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::OK);
-    let names = ["x-auth-user", "x-auth-groups", "x-auth-by", "cache-control"].map(HeaderName::from_static);
-    let values = ["alice", "", "htpasswd", "no-store"].map(HeaderValue::from_static);
+    let names = ["x-auth-user", "x-auth-groups", "x-auth-by", "x-auth-stale", "cache-control"];
+    let names = names.map(HeaderName::from_static);
+    let values = ["alice", "", "htpasswd", "", "no-store"].map(HeaderValue::from_static);
     for (name, value) in names.into_iter().zip(values) {
         response.headers_mut().insert(name, value);
     }

@@ -31,6 +31,7 @@ mod identify;
 pub mod key;
 pub mod memo;
 pub mod onward;
+pub mod original;
 pub mod policy;
 pub mod subrequest;
 pub mod throttle;
@@ -149,7 +150,6 @@ impl Gate {
                 }
                 Opened::Settled(self.admit(identity, request))
             }
-            Ok(Found::Key(identity)) if identity.scope().is_some() => Opened::Scoped(identity),
             Ok(Found::Key(identity)) => Opened::Settled(self.admit(identity, request)),
             Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity(), request)),
             Ok(Found::Check(check)) => Opened::Checking(check),
@@ -171,8 +171,10 @@ impl Gate {
     fn admit_anyone(&self, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(None, request) {
             Ok(grant) => self.send_on(grant, request),
-            Err(Denied::Incomplete) => Verdict::Forbid(Denied::Incomplete),
-            Err(_) => Verdict::Challenge(Refusal::Missing),
+            Err(Denied::Incomplete(what)) => Verdict::Forbid(Denied::Incomplete(what)),
+            Err(Denied::NotPermitted(_) | Denied::Untrusted | Denied::Unentitled) => {
+                Verdict::Challenge(Refusal::Missing)
+            }
         }
     }
 
@@ -208,8 +210,6 @@ pub enum Opened {
     Settled(Verdict),
     /// The cache has no answer: a password has to be checked.
     Checking(Box<Check>),
-    /// A key with a scope, which has to be judged by what the client asks for, policy or not.
-    Scoped(Arc<Identity>),
 }
 
 #[cfg(test)]

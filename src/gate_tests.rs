@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::task::JoinHandle;
 
 use super::credentials::Header;
+use super::subrequest::ClientAddress;
 use super::*;
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::{Rules, parse};
@@ -83,14 +84,13 @@ impl House {
         let asked = tokio::spawn(async move {
             let subrequest = Subrequest {
                 authorization: Header::Once(header.as_bytes()),
-                real_ip: Header::Once(from.as_bytes()),
+                client: ClientAddress::Text(from.as_bytes()),
                 ..Subrequest::default()
             };
             let opened = gate.open(&subrequest, &mut memo.lock().unwrap());
             let verdict = match opened {
                 Opened::Settled(verdict) => verdict,
                 Opened::Checking(check) => check.verdict(&subrequest).await,
-                Opened::Scoped(identity) => gate.admit(identity, &subrequest),
             };
             format!("{} {}", verdict.name(), verdict.reason()).trim().to_owned()
         });
@@ -225,7 +225,7 @@ fn is_noted(house: &House, password: &str, from: &str) -> bool {
     let header = format!("Basic {}", BASE64_STANDARD.encode(format!("alice:{password}")));
     let subrequest = Subrequest {
         authorization: Header::Once(header.as_bytes()),
-        real_ip: Header::Once(from.as_bytes()),
+        client: ClientAddress::Text(from.as_bytes()),
         ..Subrequest::default()
     };
     let sight = house.gate.sight(&subrequest).unwrap();

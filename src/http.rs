@@ -24,6 +24,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::gate::Gate;
+use crate::gate::verdict::Reason;
 use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
 use access::AdminAccess;
@@ -61,9 +62,7 @@ pub struct Front {
     pub header_bytes: usize,
     /// Whether allowed requests are logged.
     pub log_allowed: bool,
-    /// Whether the answer depends on what the client asks for: there is a policy, or a choice of upstreams.
-    pub reads_request: bool,
-    /// Who may have the upstream's credentials, where there are any.
+    /// Who may have the upstream's credentials, where there are any: nobody else may ask then.
     pub entitlement: Option<Entitlement>,
     /// The dialects that are answered.
     pub dialects: Box<[Dialect]>,
@@ -72,10 +71,19 @@ pub struct Front {
 }
 
 impl Front {
-    /// The counter of allowed requests among `metrics`.
+    /// Starts a series for every verdict and reason, so that a rate can be computed from the first one on, and
+    /// returns the counter of allowed requests.
     pub fn allowed_counter(metrics: &Metrics) -> Counter {
-        metrics.verdicts.get_or_create(&VerdictLabel { verdict: "allow", reason: "" }).clone()
+        for reason in Reason::ALL {
+            drop(metrics.verdicts.get_or_create(&verdict_label(*reason)));
+        }
+        metrics.verdicts.get_or_create(&verdict_label(Reason::Allowed)).clone()
     }
+}
+
+/// The label of a verdict in the metrics.
+fn verdict_label(reason: Reason) -> VerdictLabel {
+    VerdictLabel { verdict: reason.verdict(), reason: reason.name() }
 }
 
 /// The routes of the public listener.

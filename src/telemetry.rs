@@ -1,6 +1,8 @@
 //! Where log lines go: to stderr, as text or as JSON, by way of a bounded queue with a writer of its
 //! own. Whoever reads stderr may stall; what does not fit then is dropped, and no request waits.
 
+mod escape;
+
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
@@ -10,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use self::escape::{Escaping, Format};
 use crate::settings::LogFormat;
 
 /// What actix says of its workers, and the HTTP client of its connections, is of no use to an administrator,
@@ -32,8 +35,13 @@ pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
     let quiet = QUIET.map(|target| (target, level.min(LevelFilter::WARN)));
     let silent = SILENT.map(|target| (target, LevelFilter::OFF));
     let filter = Targets::new().with_default(level).with_targets(quiet).with_targets(silent);
-    let layer =
-        fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(writer);
+    let colours = std::io::stderr().is_terminal();
+    let escaped = match format {
+        LogFormat::Text => Format::Text { colours },
+        LogFormat::Json => Format::Json,
+    };
+    let writer = Escaping { inner: writer, format: escaped };
+    let layer = fmt::layer().with_target(false).with_ansi(colours).with_writer(writer);
     let layer = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

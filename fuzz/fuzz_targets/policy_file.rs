@@ -3,10 +3,11 @@
 
 #![no_main]
 
+use doorward::gate::original::{Backend, OriginalRequest};
 use doorward::gate::policy::read::read;
 use doorward::rights::{Actions, Object};
 use doorward::gate::policy::rule::{Effect, Subject};
-use doorward::gate::policy::rules::{Asking, Judgement, Rules};
+use doorward::gate::policy::rules::{Judgement, Rules};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["a", "a/b", "team/app", "ann/x/y"];
@@ -40,7 +41,8 @@ fn check(rules: &Rules) {
                 } else {
                     (format!("/{name}"), Object::Path(&parts, "GET"))
                 };
-                let asking = Asking { method: "GET", uri: &uri, host, content_type: "", rewrites: is_registry };
+                let backend = if is_registry { Backend::Registry } else { Backend::Unsaid };
+                let asking = OriginalRequest::new("GET", &uri, host, "", backend);
                 let judged = matches!(rules.judge(&subject, &asking), Judgement::Allowed { .. });
                 assert_eq!(judged, is_granted(rules, &subject, host, &object), "{subject:?} {host} {uri}");
                 let explained = rules.explain(&subject, &asking);

@@ -13,9 +13,9 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::explain::{Asker, NOBODY, Told, asks_where, explain, rewrites};
+use super::explain::{Asker, Question, Told, asks_where, explain, rewrites};
 use crate::gate::policy::Policy;
-use crate::gate::policy::rules::{Asking, Judgement, Registries};
+use crate::gate::policy::rules::{Judgement, Registries};
 use crate::gate::policy::site;
 
 /// A digest for requests that need one.
@@ -101,22 +101,19 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
 fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Result<(), String> {
     let host = host(policy, expectation)?;
     for (method, uri) in &expectation.requests {
-        let rewrites = rewrites(policy, &host, uri);
-        let asking = Asking { method, uri, host: &host, content_type: "", rewrites };
-        let explanation = explain(policy, &expectation.asker, &asking);
-        let unreadable = match explanation.as_ref().map(|explanation| &explanation.judgement) {
-            Some(Judgement::Refused(refused)) => refused.unreadable,
-            _ => None,
+        let rewrite = rewrites(policy, &host, uri);
+        let question = Question { method, uri, host: &host, content_type: "", rewrite };
+        let explained = explain(policy, &expectation.asker, &question, |explained, _| explained);
+        let unreadable = match explained.as_ref().map(|explanation| &explanation.judgement) {
+            Ok(Judgement::Refused(refused)) => refused.unreadable,
+            Ok(Judgement::Allowed { .. }) | Err(_) => None,
         };
         if let Some(why) = unreadable.filter(|_| expectation.in_registry) {
             return Err(format!("{}: {why}", expectation.what));
         }
-        let allowed = match &explanation {
-            Some(explanation) => matches!(explanation.judgement, Judgement::Allowed { .. }),
-            None => expectation.asker.user != NOBODY,
-        };
+        let allowed = explained.as_ref().is_ok_and(|one| matches!(one.judgement, Judgement::Allowed { .. }));
         if allowed != expectation.allowed {
-            let told = Told::of(explanation.as_ref(), &expectation.asker, rules);
+            let told = Told::of(&explained, policy.rules().is_some(), &expectation.asker, rules);
             let rule =
                 if told.rules.is_empty() { String::new() } else { format!(" ({})", told.rules.join(", ")) };
             let may = if allowed { "may, and should not" } else { "may not, and should" };

@@ -1,21 +1,24 @@
 //! `doorward explain USER METHOD URI`: what `/auth` would say, and the rule that makes it say so.
 
+mod told;
+
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde::Serialize;
 
+pub(super) use self::told::Told;
 use super::{complain, say};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::gate::policy::Policy;
 use crate::gate::policy::explain::Explanation;
 use crate::gate::policy::reload::{FILE_MAX, File, GroupsKnown};
 use crate::gate::policy::rule::Subject;
-use crate::gate::policy::rules::{Asking, Judgement, Rules};
 use crate::gate::policy::site;
+use crate::gate::subrequest::Subrequest;
+use crate::gate::verdict::Denied;
+use crate::http::subrequest::Nginx;
 use crate::identity::{Username, check_group};
 use crate::rights::scope::Scope;
 use crate::settings::Settings;
@@ -46,6 +49,11 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
             .action(ArgAction::Append),
         option("key", "KEY", "the id or the name of the key of his that is used"),
         option("content-type", "TYPE", "the request's Content-Type").default_value(""),
+        option(
+            "auth-rewrite",
+            "VALUE",
+            "what the proxy sends as X-Auth-Rewrite: yes or no, - for nothing; by default as our snippets do",
+        ),
         Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON"),
     ])
 }
@@ -94,19 +102,58 @@ impl Asker {
     }
 }
 
-/// What nginx would say: a registry's configuration rewrites, a site's does not. Where the policy does not
-/// tell which of them a host is, the path does.
-pub(super) fn rewrites(policy: &Policy, host: &str, uri: &str) -> bool {
+/// What our nginx configuration sends as `X-Auth-Rewrite`: `yes` for a registry, nothing for a site. Where the policy
+/// does not tell which of them a host is, the path does.
+pub(super) fn rewrites(policy: &Policy, host: &str, uri: &str) -> Option<&'static str> {
     let host = site::host(host).unwrap_or_default();
     let said = uri.starts_with("/v2/");
-    policy.rules().map_or(said, |rules| rules.is_registry(&host, said))
+    policy.rules().map_or(said, |rules| rules.is_registry(&host, said)).then_some("yes")
 }
 
-/// What the policy says of a request; `None` where there are no rules.
-pub(super) fn explain(policy: &Policy, asker: &Asker, asking: &Asking<'_>) -> Option<Explanation> {
-    let open = || asker.scope.as_ref().map(|_| Arc::new(Rules::open()));
-    let rules = policy.rules().or_else(open)?;
-    with_subject(policy, asker, |subject| Some(rules.explain(subject, asking)))
+/// A request, as a client sends it to nginx.
+pub(super) struct Question<'q> {
+    pub(super) method: &'q str,
+    pub(super) uri: &'q str,
+    pub(super) host: &'q str,
+    pub(super) content_type: &'q str,
+    /// What nginx adds as `X-Auth-Rewrite`.
+    pub(super) rewrite: Option<&'q str>,
+}
+
+impl Question<'_> {
+    /// The headers that nginx sends of it, for a client at this address.
+    fn headers(&self, from: Option<IpAddr>) -> Vec<(&'static str, String)> {
+        // As the maps of doorward-maps.conf have it.
+        let plain =
+            |text: &str| if text.contains(|c: char| c.is_ascii_control()) { "?" } else { text }.to_owned();
+        let mut headers = vec![
+            ("x-original-method", self.method.to_owned()),
+            ("x-original-uri", plain(self.uri)),
+            ("x-original-host", self.host.to_owned()),
+            ("x-original-content-type", format!("ct:{}", plain(self.content_type))),
+        ];
+        headers.extend(self.rewrite.map(|value| ("x-auth-rewrite", value.to_owned())));
+        headers.extend(from.map(|address| ("x-real-ip", address.to_string())));
+        headers
+    }
+}
+
+/// Has the subrequest evaluated that nginx would send: read by the code of `/auth`, and judged by it.
+pub(super) fn explain<T>(
+    policy: &Policy,
+    asker: &Asker,
+    question: &Question<'_>,
+    with: impl FnOnce(Result<Explanation, Denied>, Option<&Subrequest<'_>>) -> T,
+) -> T {
+    let headers = question.headers(asker.from);
+    let pairs = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+    match Nginx::read(pairs, usize::MAX).subrequest() {
+        Ok(request) => {
+            let explained = with_subject(policy, asker, |subject| policy.explain(subject, &request));
+            with(explained, Some(&request))
+        }
+        Err(fault) => with(Err(Denied::Incomplete(fault)), None),
+    }
 }
 
 /// Whether a rule about him asks where he is.
@@ -155,14 +202,25 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let (uri, host) = (text("uri"), text("host"));
-    let rewrites = rewrites(&policy, host, uri);
-    let asking = Asking { method: text("method"), uri, host, content_type: text("content-type"), rewrites };
-    let explanation = explain(&policy, &asker, &asking);
-    let mut told = Told::of(explanation.as_ref(), &asker, settings.policy.as_deref());
+    let rewrite = match text("auth-rewrite") {
+        "" => rewrites(&policy, host, uri),
+        "-" => None,
+        value => Some(value),
+    };
+    let question =
+        Question { method: text("method"), uri, host, content_type: text("content-type"), rewrite };
+    let mut told = explain(&policy, &asker, &question, |explained, request| {
+        let mut told = Told::of(&explained, policy.rules().is_some(), &asker, settings.policy.as_deref());
+        let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original().ok());
+        let onward = original.and_then(|one| super::upstreams::explain(settings, one, asker.user != NOBODY));
+        if let Some(onward) = onward {
+            told.verdict = onward.refusal.unwrap_or(told.verdict);
+            told.upstream = Some(onward.told);
+            told.upstream_uri = onward.uri.or(told.upstream_uri);
+        }
+        told
+    });
     told.note = note(settings, &asker);
-    if told.verdict == "allow" {
-        told.upstream = super::upstreams::explain(settings, &asking, asker.user != NOBODY);
-    }
     if let Some(fault) = no_key {
         (told.verdict, told.why, told.note) = ("challenge", fault, None);
         told.upstream = None;
@@ -174,24 +232,6 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         say(&json);
     }
     if told.verdict == "allow" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// What is told.
-#[derive(Debug, Serialize)]
-pub(super) struct Told {
-    /// The verdict's stable name, see `gate::verdict`.
-    pub(super) verdict: &'static str,
-    pub(super) needs: Option<String>,
-    /// `file:line` of each rule that decided.
-    pub(super) rules: Vec<String>,
-    /// What else there is to say of it.
-    pub(super) why: String,
-    /// What the backend is asked for instead.
-    pub(super) upstream_uri: Option<String>,
-    /// With which credentials it would go on.
-    pub(super) upstream: Option<String>,
-    /// That he could not log in to begin with.
-    pub(super) note: Option<String>,
 }
 
 /// That the htpasswd file, where it is the only one to be asked, does not let him in, whatever he may do.
@@ -214,78 +254,5 @@ fn note(settings: &Settings, asker: &Asker) -> Option<String> {
         (_, true) => None,
         (true, false) => Some(format!("{}'s line in {name} can't be used, so he can't log in", asker.user)),
         (false, false) => Some(format!("{} has no line in {name}, so he can't log in", asker.user)),
-    }
-}
-
-impl Told {
-    /// `path` is the file's whose rules were asked.
-    pub(super) fn of(explanation: Option<&Explanation>, asker: &Asker, path: Option<&Path>) -> Self {
-        let nobody = asker.user == NOBODY;
-        let refusal = if nobody { "challenge" } else { "forbid" };
-        let Some(explanation) = explanation else {
-            let verdict = if nobody { refusal } else { "allow" };
-            let why = "there is no policy: every user may do everything, and nobody else anything".to_owned();
-            return Self {
-                verdict,
-                needs: None,
-                rules: Vec::new(),
-                why,
-                upstream_uri: None,
-                upstream: None,
-                note: None,
-            };
-        };
-        let file = path.map(|path| path.display().to_string()).unwrap_or_default();
-        let place = |line: usize| format!("{file}:{line}");
-        let mut told = Self {
-            verdict: refusal,
-            needs: Some(explanation.needs.clone()),
-            rules: explanation.lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
-            why: String::new(),
-            upstream_uri: None,
-            upstream: None,
-            note: None,
-        };
-        match &explanation.judgement {
-            Judgement::Allowed { uri } => {
-                told.verdict = "allow";
-                told.why = match explanation.lines.len() {
-                    0 => "every user may ask this",
-                    1 => "this grant permits it",
-                    _ => "these grants permit it",
-                }
-                .to_owned();
-                told.upstream_uri.clone_from(uri);
-            }
-            Judgement::Refused(refused) => {
-                told.why = match (refused.unreadable, refused.denied_by, &explanation.nearest) {
-                    (Some(why), ..) => why.to_owned(),
-                    _ if refused.for_want_of_scope => format!(
-                        "he may, and his key may not: its scope lacks {}",
-                        refused.actions.names().collect::<Vec<_>>().join(" and ")
-                    ),
-                    (None, Some(_), _) => "this rule denies it".to_owned(),
-                    (None, None, Some((line, lacks))) => {
-                        format!("no grant permits it; the nearest is {}: {}", place(*line), lacks.join("; "))
-                    }
-                    (None, None, None) => "no grant permits it".to_owned(),
-                };
-            }
-        }
-        told
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.verdict.to_owned()];
-        let mut line = |name: &str, value: &Option<String>| {
-            lines.extend(value.as_ref().map(|value| format!("  {name} {value}")));
-        };
-        line("needs:", &self.needs);
-        line("rule: ", &Some(self.rules.join(", ")).filter(|rules| !rules.is_empty()));
-        line("why:  ", &Some(self.why.clone()));
-        line("asked of the backend:", &self.upstream_uri);
-        line("goes on with:", &self.upstream);
-        line("note: ", &self.note);
-        lines
     }
 }

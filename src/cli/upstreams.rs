@@ -7,16 +7,14 @@ use super::complain;
 #[cfg(feature = "ecr")]
 use super::say;
 use crate::clock::Clock;
-use crate::gate::onward::about;
-use crate::gate::policy::registry;
-use crate::gate::policy::rules::Asking;
+use crate::gate::onward::select;
+use crate::gate::original::OriginalRequest;
 use crate::metrics::Metrics;
-use crate::rights::host::host;
 use crate::server::upstreams::{Kept as Built, admin_token, secret};
 use crate::settings::Settings;
 use crate::settings::upstream::Upstream;
 use crate::upstream::file::Kept;
-use crate::upstream::{Permitted, Source, Table, Upstreams};
+use crate::upstream::{Source, Table, Upstreams};
 
 /// Says what is wrong with them. Whether all is well.
 pub(super) fn run(settings: &Settings, ask: bool) -> bool {
@@ -39,8 +37,22 @@ pub(super) fn run(settings: &Settings, ask: bool) -> bool {
     well && (!ask || tokens(settings))
 }
 
+/// What becomes of an allowed request at the upstreams.
+pub(super) struct Onward {
+    /// The verdict, if it is not to be allowed after all.
+    pub(super) refusal: Option<&'static str>,
+    /// With which credentials it goes on, or why it does not.
+    pub(super) told: String,
+    /// The URI that the upstream is asked for instead, if that is because of the credentials.
+    pub(super) uri: Option<String>,
+}
+
 /// With which credentials a request would go on, where it is allowed; `None` where the settings say nothing of it.
-pub(super) fn explain(settings: &Settings, asking: &Asking<'_>, is_identified: bool) -> Option<String> {
+pub(super) fn explain(
+    settings: &Settings,
+    request: &OriginalRequest<'_>,
+    is_identified: bool,
+) -> Option<Onward> {
     if settings.upstreams.is_empty() {
         return None;
     }
@@ -53,17 +65,28 @@ pub(super) fn explain(settings: &Settings, asking: &Asking<'_>, is_identified: b
         source: if one.has_credentials() { Source::File(Arc::new(Kept::empty())) } else { Source::None },
     };
     let upstreams = Upstreams::new(settings.upstreams.iter().map(table).collect());
-    let host = host(asking.host).unwrap_or_default();
-    let asked = registry::read(asking.method, asking.uri, asking.content_type);
-    Some(match upstreams.choose(&Permitted { host: &host, about: about(&asked) }) {
-        Ok(Some(table)) if !table.has_credentials() => format!("nothing, as upstream {} says", table.name),
-        Ok(Some(table)) if is_identified || table.anyone => {
-            format!("the credentials of upstream {}", table.name)
+    let (table, uri) = match select(&upstreams, request) {
+        Ok(selected) => selected,
+        Err(denied) => {
+            let told =
+                format!("nothing, and is refused, since the choice can't be made: {}", denied.detail());
+            return Some(Onward { refusal: Some("forbid"), told, uri: None });
         }
-        Ok(Some(table)) => format!("nothing, and is challenged: upstream {} is not for anyone", table.name),
-        Ok(None) => "nothing: no [[upstream]] fits".to_owned(),
-        Err(why) => format!("nothing, and is refused, since the choice can't be made: {why}"),
-    })
+    };
+    let (refusal, told) = match table {
+        Some(table) if !table.has_credentials() => {
+            (None, format!("nothing, as upstream {} says", table.name))
+        }
+        Some(table) if is_identified || table.anyone => {
+            (None, format!("the credentials of upstream {}", table.name))
+        }
+        Some(table) => (
+            Some("challenge"),
+            format!("nothing, and is challenged: upstream {} is not for anyone", table.name),
+        ),
+        None => (None, "nothing: no [[upstream]] fits".to_owned()),
+    };
+    Some(Onward { refusal, told, uri })
 }
 
 fn check(settings: &Settings) -> bool {

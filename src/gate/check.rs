@@ -36,6 +36,7 @@ impl Check {
     /// Has the credentials checked, and judges the request that they came with.
     pub async fn verdict(self, request: &Subrequest<'_>) -> Verdict {
         let gate = Arc::clone(&self.gate);
+        request.set_user(self.question.credentials.user());
         match self.identity().await {
             Ok(Vouched { identity, stale: None }) => gate.admit(identity, request),
             Ok(Vouched { identity, stale: Some(_) }) => match gate.admit(identity, request) {

@@ -28,26 +28,65 @@ pub enum Header<'a> {
     Absent,
     /// It is there once.
     Once(&'a [u8]),
-    /// It is there more than once, or its value can't be read.
-    Unclear,
+    /// It is there more than once.
+    Repeated,
+    /// It is there once, and its value is too long or not what the proxy sends.
+    Unreadable,
+}
+
+/// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). Everything that reads
+/// such a header begins here: `/auth`, `/token` and the log cannot take it for different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme<'a> {
+    /// No header, or a blank one.
+    Missing,
+    /// More than one header, or one that is too long.
+    Unreadable,
+    /// `Basic`, and what is behind it.
+    Basic(&'a [u8]),
+    /// `Bearer`, and what is behind it.
+    Bearer(&'a [u8]),
+    /// Another scheme.
+    Other,
+}
+
+fn scheme(authorization: Header<'_>) -> Scheme<'_> {
+    let value = match authorization {
+        Header::Absent => return Scheme::Missing,
+        Header::Repeated | Header::Unreadable => return Scheme::Unreadable,
+        Header::Once(value) => value.trim_ascii(),
+    };
+    let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(space).unwrap_or((value, b""));
+    if scheme.is_empty() {
+        Scheme::Missing
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        Scheme::Basic(rest.trim_ascii_start())
+    } else if scheme.eq_ignore_ascii_case(b"bearer") {
+        Scheme::Bearer(rest.trim_ascii_start())
+    } else {
+        Scheme::Other
+    }
+}
+
+/// Returns the bearer token of a request, unless it is one of our API keys.
+pub fn bearer_token(authorization: Header<'_>) -> Option<&str> {
+    match scheme(authorization) {
+        Scheme::Bearer(token) if !token.is_empty() && !is_key(token) => std::str::from_utf8(token).ok(),
+        Scheme::Bearer(_) | Scheme::Basic(_) | Scheme::Other | Scheme::Missing | Scheme::Unreadable => None,
+    }
 }
 
 /// Reads what the client presented. A bearer is taken where there are keys, and if it is one.
 pub fn read(authorization: Header<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
-    let value = match authorization {
-        Header::Absent => return Err(Refusal::Missing),
-        Header::Unclear => return Err(Refusal::Malformed),
-        Header::Once(value) => value.trim_ascii(),
+    let basic = match scheme(authorization) {
+        Scheme::Missing => return Err(Refusal::Missing),
+        Scheme::Unreadable => return Err(Refusal::Malformed),
+        Scheme::Bearer(token) if has_keys => return bearer(token).ok_or(Refusal::Scheme),
+        Scheme::Bearer(_) | Scheme::Other => return Err(Refusal::Scheme),
+        Scheme::Basic(basic) => basic,
     };
-    let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
-    let (scheme, rest) = value.split_at_checked(space).ok_or(Refusal::Malformed)?;
-    if has_keys && scheme.eq_ignore_ascii_case(b"bearer") {
-        return bearer(rest.trim_ascii_start()).ok_or(Refusal::Scheme);
-    }
-    if !scheme.eq_ignore_ascii_case(b"basic") {
-        return Err(if scheme.is_empty() { Refusal::Missing } else { Refusal::Scheme });
-    }
-    let credentials = decode(rest.trim_ascii_start()).ok_or(Refusal::Malformed)?;
+    let credentials = decode(basic).ok_or(Refusal::Malformed)?;
     Username::check(credentials.user()).map_err(|_| Refusal::Malformed)?;
     // It would stand in logs, and be shown to others, as a name.
     if has_keys && is_key(credentials.user()) {
@@ -121,7 +160,8 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         assert_eq!(read(Header::Absent, true).err(), Some(Refusal::Missing));
-        assert_eq!(read(Header::Unclear, true).err(), Some(Refusal::Malformed));
+        assert_eq!(read(Header::Repeated, true).err(), Some(Refusal::Malformed));
+        assert_eq!(read(Header::Unreadable, true).err(), Some(Refusal::Malformed));
         let cases: [(String, Refusal); 15] = [
             (String::new(), Refusal::Missing),
             ("Bearer abc".into(), Refusal::Scheme),

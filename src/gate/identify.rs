@@ -11,7 +11,7 @@ use super::credentials::{self, Header};
 use super::flight::Question;
 use super::key::CacheKey;
 use super::memo::{Memo, Sight, State};
-use super::subrequest::Subrequest;
+use super::subrequest::{ClientAddress, Subrequest};
 use super::verdict::{Limited, Refusal, Verdict};
 use super::{BUSY_WAIT, Gate};
 use crate::authn::keys::Keys;
@@ -39,7 +39,8 @@ pub(super) enum Found {
 impl Gate {
     /// How a request is known again, if it has what it takes.
     pub(super) fn sight<'r>(&self, request: &Subrequest<'r>) -> Option<Sight<'r>> {
-        let (Header::Once(header), Header::Once(client)) = (request.authorization, request.real_ip) else {
+        let (Header::Once(header), ClientAddress::Text(client)) = (request.authorization, request.client)
+        else {
             return None;
         };
         let flushes = self.flushes.load(Ordering::SeqCst);
@@ -64,6 +65,7 @@ impl Gate {
         let keys = self.authenticators.keys();
         let mut credentials =
             credentials::read(request.authorization, keys.is_some()).map_err(Verdict::Challenge)?;
+        request.set_user(credentials.user());
         if let Some(keys) = keys.filter(|_| is_key(credentials.password())) {
             return self.identify_by_key(keys, credentials, client).map(Found::Key);
         }

@@ -1,16 +1,17 @@
 //! With which credentials a permitted request goes on to the upstream.
 //!
 //! They are chosen after the policy and for each request anew, so that what has expired, or was taken out of
-//! the settings' files, is gone with the next one. Only a peer that may have them gets any; who may not is
-//! refused rather than let through without, since a request without them is not the one that was meant. For
-//! the same reason who has shown no credentials is challenged where there are some that are not for anyone.
+//! the settings' files, is gone with the next one. If any upstream has credentials, the front refuses every peer
+//! that does not show the proxy's secret before the gate is asked; here the same is checked once more. Who has
+//! shown no credentials is challenged where there are some that are not for anyone.
 
 use std::sync::Arc;
 
 use super::credentials::Header;
+use super::original::OriginalRequest;
+use super::policy::Grant;
 use super::policy::registry::{Asked, Target};
-use super::policy::rules::{Asking, Refused};
-use super::policy::{Grant, asking, registry, site};
+use super::subrequest::{HeaderFault, HeaderNames, Incomplete};
 use super::verdict::{Denied, Refusal, Verdict};
 use super::{Gate, Subrequest};
 use crate::upstream::authorization::Authorization;
@@ -24,9 +25,10 @@ impl Gate {
     pub(super) fn send_on(&self, grant: Grant, request: &Subrequest<'_>) -> Verdict {
         let Some(upstreams) = &self.upstreams else { return Verdict::Allow(grant) };
         let sent = if upstreams.chooses() {
-            asking(request)
+            request
+                .original()
                 .map_err(Verdict::Forbid)
-                .and_then(|asking| choose(upstreams, grant, &asking, request))
+                .and_then(|original| choose(upstreams, grant, original, request))
         } else {
             let all = Permitted { host: "", about: About::Other };
             upstreams.choose(&all).map_err(unclear).and_then(|table| equip(table, grant, request))
@@ -38,41 +40,56 @@ impl Gate {
     /// token is fetched, where there is one to be had.
     pub fn refused_upstream(&self, request: &Subrequest<'_>) -> Option<Arc<str>> {
         let upstreams = self.upstreams.as_ref()?;
-        // Its body is not judged any more.
-        let content_type = match request.content_type {
-            Header::Absent => Header::Once(b"ct:"),
-            given => given,
+        let text = |header| match header {
+            Header::Once(text) => std::str::from_utf8(text).ok(),
+            Header::Absent | Header::Repeated | Header::Unreadable => None,
         };
-        let asking = asking(&Subrequest { content_type, ..*request }).ok()?;
-        let host = site::host(asking.host).ok()?;
-        let asked = read(&asking);
-        upstreams.refused(&Permitted { host: &host, about: about(&asked) }).cloned()
+        // Its body is not judged any more.
+        let (method, uri, host) = (text(request.method)?, text(request.uri)?, text(request.host)?);
+        let original = OriginalRequest::new(method, uri, host, "", request.backend);
+        let about = about(original.registry());
+        upstreams.refused(&Permitted { host: original.host().ok()?, about }).cloned()
     }
 }
 
 fn unclear(why: &'static str) -> Verdict {
-    let refused = Refused { unreadable: Some(why), ..Refused::default() };
-    Verdict::Forbid(Denied::NotPermitted(Box::new(refused)))
+    Verdict::Forbid(Denied::unreadable(why))
+}
+
+/// Returns the table for a permitted request, and the URI to ask the upstream for if it is another one.
+///
+/// # Errors
+/// If it cannot be told which table that is.
+pub fn select<'u>(
+    upstreams: &'u Upstreams,
+    request: &OriginalRequest<'_>,
+) -> Result<(Option<&'u Table>, Option<String>), Denied> {
+    let unreadable = Incomplete { header: HeaderNames::NGINX.host, fault: HeaderFault::Unreadable };
+    let host = request.host().map_err(|_| Denied::Incomplete(unreadable))?;
+    let asked = request.registry();
+    let of = |about| upstreams.choose(&Permitted { host, about }).map_err(Denied::unreadable);
+    let table = of(about(asked))?;
+    match asked.ok().and_then(|asked| Some((asked, asked.source.as_deref()?))) {
+        Some((asked, source)) if !same(table, of(About::Repository(source))?) => {
+            if !request.rewrites() {
+                return Err(Denied::unreadable(ACROSS));
+            }
+            Ok((table, Some(asked.without_mount())))
+        }
+        Some(_) | None => Ok((table, None)),
+    }
 }
 
 fn choose(
     upstreams: &Upstreams,
     grant: Grant,
-    asking: &Asking<'_>,
+    original: &OriginalRequest<'_>,
     request: &Subrequest<'_>,
 ) -> Result<Grant, Verdict> {
-    let host = site::host(asking.host).map_err(|_| Verdict::Forbid(Denied::Incomplete))?;
-    let asked = read(asking);
-    let of = |about| upstreams.choose(&Permitted { host: &host, about }).map_err(unclear);
-    let table = of(about(&asked))?;
-    let grant = match asked.as_ref().ok().and_then(|asked| Some((asked, asked.source.as_deref()?))) {
-        Some((asked, source)) if !same(table, of(About::Repository(source))?) => {
-            if !asking.rewrites {
-                return Err(unclear(ACROSS));
-            }
-            grant.for_uri(asked.without_mount())
-        }
-        _ => grant,
+    let (table, uri) = select(upstreams, original).map_err(Verdict::Forbid)?;
+    let grant = match uri {
+        Some(uri) => grant.for_uri(uri),
+        None => grant,
     };
     equip(table, grant, request)
 }
@@ -88,18 +105,17 @@ fn equip(table: Option<&Table>, grant: Grant, request: &Subrequest<'_>) -> Resul
     if grant.identity().is_none() && !table.anyone {
         return Err(Verdict::Challenge(Refusal::Missing));
     }
+    if let Some(identity) = grant.identity() {
+        request.set_user(identity.user.as_bytes());
+    }
     if !request.is_entitled {
         return Err(Verdict::Forbid(Denied::Unentitled));
     }
     table.authorization().map(|authorization| grant.with(authorization)).map_err(Verdict::NoCredentials)
 }
 
-fn read<'r>(asking: &Asking<'r>) -> Result<Asked<'r>, &'static str> {
-    registry::read(asking.method, asking.uri, asking.content_type)
-}
-
 /// What a request is about.
-pub fn about<'r>(asked: &Result<Asked<'r>, &'static str>) -> About<'r> {
+fn about<'r>(asked: Result<&Asked<'r>, &'static str>) -> About<'r> {
     match asked {
         Ok(asked) => match asked.target {
             Target::Ping => About::Ping,

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod grammar;
 pub mod groups;
 pub mod index;
+mod judge;
 pub mod query;
 pub mod read;
 pub mod registry;
@@ -26,15 +27,16 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use self::explain::Explanation;
 use self::groups::Groups;
 use self::reload::Content;
 use self::rule::Subject;
-use self::rules::{Asking, Judgement, Rules};
-pub use self::token::{Lacking, host};
+use self::rules::{Judgement, Refused, Rules};
+pub use self::token::Lacking;
 use super::Subrequest;
+use super::subrequest::ClientAddress;
 use super::verdict::Denied;
 use crate::authn::Identity;
-use crate::gate::credentials::Header;
 use crate::identity::Membership;
 use crate::upstream::authorization::Authorization;
 
@@ -129,26 +131,59 @@ impl Policy {
         request: &Subrequest<'_>,
     ) -> Result<Grant, Denied> {
         let file = self.groups.load();
-        let sources = memberships(&file, identity.as_deref());
         let rules = self.rules.load();
-        let uri = match in_force(rules.as_deref(), identity.as_deref()) {
-            None if identity.is_some() => None,
-            None => return Err(Denied::NotPermitted(Box::default())),
-            Some(rules) => {
-                match as_subject(sources, identity.as_deref(), request, |subject| {
-                    Ok(rules.judge(subject, &asking(request)?))
-                })? {
-                    Judgement::Allowed { uri } => uri,
-                    Judgement::Refused(mut refused) => {
-                        refused.key = identity.as_deref().and_then(Identity::key_of_whom);
-                        return Err(Denied::NotPermitted(refused));
-                    }
-                }
+        let sources = memberships(&file, identity.as_deref());
+        let judged = match in_force(rules.as_deref(), identity.as_deref()) {
+            None => unrestricted(identity.is_some(), request),
+            Some(rules) => as_subject(sources, identity.as_deref(), request, |subject| {
+                request.original().map(|original| rules.judge(subject, original))
+            }),
+        };
+        let uri = match judged {
+            Ok(Judgement::Allowed { uri }) => uri,
+            Ok(Judgement::Refused(mut refused)) => {
+                refused.key = identity.as_deref().and_then(Identity::key_of_whom);
+                return Err(of_user(identity.as_deref(), request, Denied::NotPermitted(refused)));
             }
+            Err(denied) => return Err(of_user(identity.as_deref(), request, denied)),
         };
         let groups = joined(sources);
         Ok(Grant { identity, groups, uri, stale: false, upstream: None })
     }
+
+    /// Judges one request as [`Policy::authorize`] does, and says why. The subject has the groups and the scope
+    /// that its identity would have.
+    ///
+    /// # Errors
+    /// If the proxy does not describe the request completely.
+    pub fn explain(&self, subject: &Subject<'_>, request: &Subrequest<'_>) -> Result<Explanation, Denied> {
+        let rules = self.rules.load();
+        match rules.as_deref().or(subject.scope.map(|_| &*OPEN)) {
+            Some(rules) => request.original().map(|original| rules.explain(subject, original)),
+            None => unrestricted(subject.user.is_some(), request).map(Explanation::without_policy),
+        }
+    }
+}
+
+/// The judgement if there is no policy and no scope: every user may do everything, and nobody else anything.
+/// Which path a request to a registry reaches is checked all the same.
+fn unrestricted(is_identified: bool, request: &Subrequest<'_>) -> Result<Judgement, Denied> {
+    if !is_identified {
+        return Ok(Judgement::Refused(Box::<Refused>::default()));
+    }
+    match request.check_confined() {
+        Ok(()) => Ok(Judgement::Allowed { uri: None }),
+        Err(Denied::NotPermitted(refused)) => Ok(Judgement::Refused(refused)),
+        Err(denied) => Err(denied),
+    }
+}
+
+/// Records whose request is denied, for the log.
+fn of_user(identity: Option<&Identity>, request: &Subrequest<'_>, denied: Denied) -> Denied {
+    if let Some(identity) = identity {
+        request.set_user(identity.user.as_bytes());
+    }
+    denied
 }
 
 /// The rules that an identity is judged by, if there are any.
@@ -174,9 +209,9 @@ fn as_subject<T>(
     let of: Vec<&[u8]> =
         sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|group| &**group)).collect();
     // nginx's own address is not the client's: who is not named is in no network.
-    let client = match request.real_ip {
-        Header::Absent => None,
-        _ => request.client()?,
+    let client = match request.client {
+        ClientAddress::Unnamed | ClientAddress::Local => None,
+        ClientAddress::Text(_) => request.client()?,
     };
     let user = identity.map(|identity| identity.user.as_bytes());
     let scope = identity.and_then(|identity| identity.scope());
@@ -193,20 +228,4 @@ fn joined(sources: Sources<'_>) -> Box<[u8]> {
             Membership::new(both.collect()).joined().into()
         }
     }
-}
-
-/// What the proxy said of the request. Where something depends on it, all of it has to be there, once.
-pub(super) fn asking<'r>(request: &Subrequest<'r>) -> Result<Asking<'r>, Denied> {
-    let text = |header: Header<'r>| match header {
-        Header::Once(bytes) => std::str::from_utf8(bytes).map_err(|_| Denied::Incomplete),
-        Header::Absent | Header::Unclear => Err(Denied::Incomplete),
-    };
-    let content_type = text(request.content_type)?.strip_prefix("ct:").ok_or(Denied::Incomplete)?;
-    Ok(Asking {
-        method: text(request.method)?,
-        uri: text(request.uri)?,
-        host: text(request.host)?,
-        content_type,
-        rewrites: request.rewrites,
-    })
 }

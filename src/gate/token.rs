@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use super::check::Check;
-use super::credentials::Header;
+use super::credentials::{Header, bearer_token};
 use super::identify::Found;
-use super::policy::registry::{self, Target};
-use super::policy::{Lacking, asking};
+use super::policy::Lacking;
+use super::policy::registry::Target;
 use super::verdict::{Denied, Refusal, Verdict};
 use super::{Gate, Subrequest};
 use crate::authn::Identity;
-use crate::authn::keys::secret::is_key;
 use crate::identity::{Membership, Username};
 use crate::rights::Actions;
 use crate::token::claims::{Access, Claims};
@@ -67,24 +66,21 @@ impl Gate {
     /// Decides on a request with a token of ours; `None` if it came with something else.
     pub(super) fn open_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
         let tokens = self.tokens.as_ref()?;
-        let token = token(request.authorization)?;
+        let token = bearer_token(request.authorization)?;
         let refused = |refusal| Some(Verdict::Challenge(refusal));
         let Ok(claims) = tokens.verify(token, self.clock.unix()) else { return refused(Refusal::Token) };
         let Ok(identity) = identity(&claims) else { return refused(Refusal::Token) };
         Some(match self.policy.authorize_token(&claims, identity, request) {
             Ok(grant) => self.send_on(grant, request),
-            Err(Lacking::Scope) => Verdict::Challenge(Refusal::Scope),
-            Err(Lacking::Denied(denied)) => Verdict::Forbid(denied),
+            Err(lacking) => {
+                request.set_user(claims.sub.as_bytes());
+                match lacking {
+                    Lacking::Scope => Verdict::Challenge(Refusal::Scope),
+                    Lacking::Denied(denied) => Verdict::Forbid(denied),
+                }
+            }
         })
     }
-}
-
-/// A bearer that is none of our keys.
-fn token(authorization: Header<'_>) -> Option<&str> {
-    let Header::Once(value) = authorization else { return None };
-    let (scheme, token) = std::str::from_utf8(value).ok()?.trim_ascii().split_once(' ')?;
-    let token = token.trim_ascii();
-    (scheme.eq_ignore_ascii_case("bearer") && !is_key(token.as_bytes())).then_some(token)
 }
 
 fn identity(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
@@ -103,8 +99,7 @@ fn identity(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
 
 /// The scopes that a client needs for a request, as a challenge names them; `None` for what needs none.
 pub fn needed(request: &Subrequest<'_>) -> Option<String> {
-    let asking = asking(request).ok()?;
-    let asked = registry::read(asking.method, asking.uri, asking.content_type).ok()?;
+    let asked = request.original().ok()?.registry().ok()?;
     let one = |name: &str, actions: Actions| {
         format!("repository:{name}:{}", actions.names().collect::<Vec<_>>().join(","))
     };

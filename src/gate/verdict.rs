@@ -1,17 +1,18 @@
-//! What the gate decides. A refusal is a value, with a reason whose name is stable: it stands in
+//! What the gate decides. A refusal is a value, with a [`Reason`] whose name is stable: it stands in
 //! `X-Auth-Reason`, in the log and in the metrics.
 
 use std::time::Duration;
 
 use super::policy::Grant;
 use super::policy::rules::Refused;
+use super::subrequest::Incomplete;
 use crate::authn::keys::KeyFault;
 use crate::authn::{Identity, Trouble};
 use crate::rights::Actions;
 use crate::upstream::Missing;
 
-/// Why a peer that may ask does not get the upstream's credentials.
-const UNENTITLED: &str = "the upstream's credentials go over a unix socket or loopback, or to who shows the secret of proxy_secret_file in X-Auth-Proxy-Secret";
+/// What a peer that does not prove to be the proxy lacks.
+const UNENTITLED: &str = "an [[upstream]] has credentials, so every peer must show the secret of proxy_secret_file, once, in X-Auth-Proxy-Secret";
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
@@ -54,28 +55,34 @@ pub enum Refusal {
 pub enum Denied {
     /// The policy does not permit it.
     NotPermitted(Box<Refused>),
-    /// A header of the proxy's is missing, doubled or can't be read.
-    Incomplete,
+    /// A header of the proxy's is missing, doubled or can't be read, or one is there that it never sends.
+    Incomplete(Incomplete),
     /// The peer is not one that may ask.
     Untrusted,
-    /// The peer may ask, and may not have the upstream's credentials.
+    /// The peer may ask, and does not show the proxy's secret, which the upstream's credentials require.
     Unentitled,
 }
 
 impl Denied {
+    /// A request that two readers could take for two things.
+    pub(super) fn unreadable(why: &'static str) -> Self {
+        Self::NotPermitted(Box::new(Refused { unreadable: Some(why), ..Refused::default() }))
+    }
+
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
-    fn detail(&self) -> String {
+    pub fn detail(&self) -> String {
         let refused = match self {
             Self::NotPermitted(refused) => refused,
             Self::Unentitled => return UNENTITLED.to_owned(),
-            Self::Incomplete | Self::Untrusted => return String::new(),
+            Self::Incomplete(what) => return what.to_string(),
+            Self::Untrusted => return String::new(),
         };
-        let what = match refused.unreadable {
-            Some(why) => why.to_owned(),
-            None if refused.for_want_of_scope => {
-                format!("{} is beyond the scope", self.scope().unwrap_or_default())
-            }
-            None => self.scope().unwrap_or_default(),
+        let what = match (refused.unreadable, self.scope()) {
+            (Some(why), _) => why.to_owned(),
+            (None, Some(scope)) if refused.for_want_of_scope => format!("{scope} is beyond the scope"),
+            (None, None) if refused.for_want_of_scope => "the request is beyond the scope".to_owned(),
+            (None, Some(scope)) => scope,
+            (None, None) => "no grant permits it".to_owned(),
         };
         match &refused.key {
             Some(key) => format!("{what}; {key}"),
@@ -120,33 +127,92 @@ impl Verdict {
 
     /// The verdict's stable name.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Allow(_) => "allow",
-            Self::Challenge(_) => "challenge",
-            Self::Forbid(_) => "forbid",
-            Self::Limited(_) => "limited",
-            Self::Unavailable(_) | Self::NoCredentials(_) => "unavailable",
-        }
+        self.label().verdict()
     }
 
     /// The reason's stable name, for the log and the metrics; empty where there is none.
     pub fn reason(&self) -> &'static str {
+        self.label().name()
+    }
+
+    /// The verdict and its reason, as the log and the metrics have them.
+    pub fn label(&self) -> Reason {
         match self {
-            Self::Allow(_) => "",
-            Self::Challenge(Refusal::Missing) => "missing",
-            Self::Challenge(Refusal::Malformed) => "malformed",
-            Self::Challenge(Refusal::Scheme) => "scheme",
-            Self::Challenge(Refusal::Wrong) => "wrong",
-            Self::Challenge(Refusal::Key(_)) => "key",
-            Self::Challenge(Refusal::Token) => "token",
-            Self::Challenge(Refusal::Scope) => "scope",
-            Self::Forbid(Denied::NotPermitted(_)) => "denied",
-            Self::Forbid(Denied::Incomplete) => "incomplete",
-            Self::Forbid(Denied::Untrusted | Denied::Unentitled) => "untrusted",
-            Self::Limited(Limited::Throttled(_)) => "throttled",
-            Self::Limited(Limited::Busy(_)) => "busy",
-            Self::Unavailable(_) => "unavailable",
-            Self::NoCredentials(_) => "upstream",
+            Self::Allow(_) => Reason::Allowed,
+            Self::Challenge(Refusal::Missing) => Reason::Missing,
+            Self::Challenge(Refusal::Malformed) => Reason::Malformed,
+            Self::Challenge(Refusal::Scheme) => Reason::Scheme,
+            Self::Challenge(Refusal::Wrong) => Reason::Wrong,
+            Self::Challenge(Refusal::Key(_)) => Reason::Key,
+            Self::Challenge(Refusal::Token) => Reason::Token,
+            Self::Challenge(Refusal::Scope) => Reason::Scope,
+            Self::Forbid(Denied::NotPermitted(_)) => Reason::Denied,
+            Self::Forbid(Denied::Incomplete(_)) => Reason::Incomplete,
+            Self::Forbid(Denied::Untrusted) => Reason::Untrusted,
+            Self::Forbid(Denied::Unentitled) => Reason::ProxySecret,
+            Self::Limited(Limited::Throttled(_)) => Reason::Throttled,
+            Self::Limited(Limited::Busy(_)) => Reason::Busy,
+            Self::Unavailable(_) => Reason::Unavailable,
+            Self::NoCredentials(_) => Reason::Upstream,
         }
     }
+}
+
+/// Defines [`Reason`] together with the list of its variants, so that none can be left out of the list.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident: $verdict:literal, $name:literal;)*) => {
+        /// A verdict's name together with its reason's. [`Reason::ALL`] has every one of them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $reason,)* }
+
+        impl Reason {
+            /// Every reason, in the order in which they are documented.
+            pub const ALL: &[Self] = &[$(Self::$reason,)*];
+
+            /// The verdict's name.
+            pub fn verdict(self) -> &'static str {
+                match self { $(Self::$reason => $verdict,)* }
+            }
+
+            /// The reason's name; empty for an allowed request.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$reason => $name,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The policy permits the request.
+    Allowed: "allow", "";
+    /// No credentials.
+    Missing: "challenge", "missing";
+    /// Credentials that cannot be read.
+    Malformed: "challenge", "malformed";
+    /// Credentials of another scheme.
+    Scheme: "challenge", "scheme";
+    /// An unknown user, or another password.
+    Wrong: "challenge", "wrong";
+    /// An API key that is not good.
+    Key: "challenge", "key";
+    /// A token that is not good.
+    Token: "challenge", "token";
+    /// A token that permits less.
+    Scope: "challenge", "scope";
+    /// Not permitted.
+    Denied: "forbid", "denied";
+    /// The proxy's headers do not describe the request.
+    Incomplete: "forbid", "incomplete";
+    /// The peer may not ask.
+    Untrusted: "forbid", "untrusted";
+    /// The peer does not show the proxy's secret.
+    ProxySecret: "forbid", "proxy_secret";
+    /// Too many failures.
+    Throttled: "limited", "throttled";
+    /// A queue is full.
+    Busy: "limited", "busy";
+    /// A source of users could not be asked.
+    Unavailable: "unavailable", "unavailable";
+    /// There are no good upstream credentials.
+    Upstream: "unavailable", "upstream";
 }

@@ -8,13 +8,13 @@ use actix_web::dev::Response;
 
 use super::peer::Peer;
 use super::reply::Challenge;
-use super::subrequest::Headers;
+use super::subrequest::{Received, echo};
 use super::{Front, reply};
+use crate::gate::Opened;
 use crate::gate::check::Check;
 use crate::gate::memo::Memo;
 use crate::gate::token::needed;
-use crate::gate::verdict::{Denied, Verdict};
-use crate::gate::{Opened, Subrequest};
+use crate::gate::verdict::Verdict;
 
 /// The answer, or the check that has to be waited for.
 pub(super) enum Answer {
@@ -26,41 +26,51 @@ pub(super) enum Answer {
 
 /// Answers one subrequest as far as that can be done without waiting.
 pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
-    let subrequest = read(front, &request, front.reads_request);
-    let verdict = match subrequest.map(|subrequest| front.gate.open(&subrequest, memo)) {
-        Ok(Opened::Checking(check)) => return Answer::Later(check, request),
-        Ok(Opened::Settled(verdict)) => verdict,
-        Ok(Opened::Scoped(identity)) => match read(front, &request, true) {
-            Ok(subrequest) => front.gate.admit(identity, &subrequest),
-            Err(denied) => Verdict::Forbid(denied),
-        },
-        Err(denied) => Verdict::Forbid(denied),
+    let check = {
+        let received = read(front, &request);
+        let verdict = match received.for_auth() {
+            Ok(subrequest) => match front.gate.open(subrequest, memo) {
+                Opened::Settled(verdict) => Ok(verdict),
+                Opened::Checking(check) => Err(check),
+            },
+            Err(verdict) => Ok(verdict),
+        };
+        match verdict {
+            Ok(verdict) => return Answer::Ready(close(front, &received, &verdict)),
+            Err(check) => check,
+        }
     };
-    Answer::Ready(close(front, &request, &verdict))
+    Answer::Later(check, request)
 }
 
 /// Waits for a check, and answers.
 pub(super) async fn wait(front: Arc<Front>, check: Box<Check>, request: Request) -> Response<BoxBody> {
-    let verdict = match read(&front, &request, front.reads_request) {
-        Ok(subrequest) => check.verdict(&subrequest).await,
-        Err(denied) => Verdict::Forbid(denied),
+    let received = read(&front, &request);
+    let verdict = match received.for_auth() {
+        Ok(subrequest) => check.verdict(subrequest).await,
+        Err(verdict) => verdict,
     };
-    close(&front, &request, &verdict)
+    close(&front, &received, &verdict)
 }
 
-fn read<'r>(front: &'r Front, request: &'r Request, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
-    Headers::of(front, request).subrequest(request.conn_data::<Peer>(), for_policy)
+fn read<'r>(front: &Front, request: &'r Request) -> Received<'r> {
+    Received::read(front, &request.head().headers, request.conn_data::<Peer>())
 }
 
-fn close(front: &Front, request: &Request, verdict: &Verdict) -> Response<BoxBody> {
-    front.refusals.note(front, request, verdict);
-    let headers = Headers::of(front, request);
+fn close(front: &Front, received: &Received<'_>, verdict: &Verdict) -> Response<BoxBody> {
+    front.refusals.note(front, received, verdict);
     // A client asks for a token that permits what it could not do.
     let scope = match (verdict, &front.challenge) {
-        (Verdict::Challenge(_), Challenge::Bearer(_)) => {
-            read(front, request, true).ok().and_then(|subrequest| needed(&subrequest))
-        }
-        _ => None,
+        (Verdict::Challenge(_), Challenge::Bearer(_)) => needed(&received.subrequest),
+        (Verdict::Challenge(_), Challenge::Basic(_))
+        | (
+            Verdict::Allow(_)
+            | Verdict::Forbid(_)
+            | Verdict::Limited(_)
+            | Verdict::Unavailable(_)
+            | Verdict::NoCredentials(_),
+            _,
+        ) => None,
     };
-    reply::reply(verdict, &front.challenge, &front.facts, scope.as_deref(), headers.request_id())
+    reply::reply(verdict, &front.challenge, &front.facts, scope.as_deref(), echo(received.request_id))
 }

@@ -34,26 +34,22 @@ impl Peer {
     }
 }
 
-/// Who may have the upstream's credentials.
+/// Who may have the upstream's credentials: whoever shows the proxy's secret. Neither the peer's address nor a unix
+/// socket proves anything: a location that is published by mistake comes through the proxy's own socket.
 #[derive(Clone, Debug, Default)]
 pub struct Entitlement(Option<Arc<Kept>>);
 
 impl Entitlement {
-    /// Who shows this secret, where there is one; over TCP nobody else then. Without one, loopback.
+    /// Whoever shows this secret; nobody if there is none.
     pub fn new(secret: Option<Arc<Kept>>) -> Self {
         Self(secret)
     }
 
-    /// Whether `peer` may have them, which has shown `secret`.
-    pub(super) fn is_given(&self, peer: &Peer, secret: Header<'_>) -> bool {
-        match (peer.address, &self.0) {
-            // Its mode guards it.
-            (None, _) => peer.trusted,
-            (Some(address), None) => peer.trusted && address.is_loopback(),
-            (Some(_), Some(kept)) => match secret {
-                Header::Once(shown) => peer.trusted && kept.is_shown(shown),
-                Header::Absent | Header::Unclear => false,
-            },
+    /// Whether a peer that shows `secret` may have them. Compares in constant time.
+    pub(super) fn is_given(&self, secret: Header<'_>) -> bool {
+        match (&self.0, secret) {
+            (Some(kept), Header::Once(shown)) => kept.is_shown(shown),
+            (None, _) | (Some(_), Header::Absent | Header::Repeated | Header::Unreadable) => false,
         }
     }
 }

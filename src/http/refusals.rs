@@ -1,242 +1,268 @@
-//! One log line for each refusal, and not so many that an attacker fills the disk: a bucket of
-//! lines that refills evenly, and a count of those that it did not let through.
+//! One log line for each refusal, within budgets that keep an attacker from filling the disk and from hiding
+//! others: see [`budget`]. What was not logged one by one is reported with a count for each client network, ten
+//! seconds after it began and as long as it goes on.
 //!
 //! A request without credentials is how every client opens (docker sends one with each command),
 //! so it is noted at debug level only. An allowed one is logged where `log.allowed` asks for it: a
 //! line costs more than the whole check.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+mod budget;
+mod line;
 
-use actix_http::Request;
-use actix_web::http::header::{AUTHORIZATION, HeaderName};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use self::budget::{Budget, Counts, Decision};
+use self::line::{Line, shown_address};
+pub(super) use self::line::{Seen, shown_header};
 use super::Front;
-use super::peer::Peer;
-use super::subrequest::{
-    Headers, X_ORIGINAL_HOST, X_ORIGINAL_METHOD, X_ORIGINAL_URI, X_REAL_IP, X_REQUEST_ID,
-};
+use super::subrequest::Received;
 use crate::clock::{Clock, Moment};
-use crate::gate::credentials::{self, Header};
-use crate::gate::verdict::{Denied, Refusal, Verdict};
-use crate::network::ClientNetwork;
+use crate::gate::Subrequest;
+use crate::gate::credentials::Header;
+use crate::gate::subrequest::ClientAddress;
+use crate::gate::verdict::{Denied, Reason, Refusal, Verdict};
 
-/// How many seconds' worth of lines may come at once.
-const BURST: f64 = 10.0;
+/// After this time refusals that were not logged one by one are reported.
+const REPORT_AFTER: Duration = Duration::from_secs(10);
 
-/// Characters of a client's value that a line shows; escaped, each may become ten bytes.
-const SHOWN_MAX: usize = 100;
+/// So many refusals in a row whose client has the proxy's own address, and none with another, say that the proxy
+/// names itself. Fewer can be somebody who tries a configuration on the proxy's own host.
+const OWN_ADDRESS_MAX: u32 = 10;
 
 /// See the top of this file.
 #[derive(Debug)]
 pub struct RefusalLog {
-    per_second: f64,
-    bucket: Mutex<Bucket>,
-    clock: Clock,
-    /// Whether it was said that nginx names no client.
+    shared: Arc<Shared>,
+    hasher: RandomState,
+    /// What was not told of lines that are nobody's.
+    untold: AtomicU64,
+    /// Whether it was said that the proxy names no client.
     nameless: AtomicBool,
+    /// Refusals whose client had the proxy's address; [`u32::MAX`] once another was seen, or it was said.
+    own_address: AtomicU32,
 }
 
 #[derive(Debug)]
-struct Bucket {
-    lines: f64,
-    filled: Moment,
-    suppressed: u64,
+struct Shared {
+    budget: Mutex<Budget<Last>>,
+    clock: Clock,
+    /// When the report that is under way is due, in milliseconds of the clock; 0 if there is none.
+    report_due: AtomicU64,
+}
+
+/// What a report says of a network's last refusal.
+#[derive(Clone, Debug)]
+struct Last {
+    client: String,
+    user: String,
+    reason: Reason,
 }
 
 impl RefusalLog {
-    /// With a full bucket.
+    /// Creates a log that writes so many lines in a second.
     pub fn new(per_second: u32, clock: Clock) -> Self {
-        let per_second = f64::from(per_second);
-        let bucket = Bucket { lines: per_second * BURST, filled: clock.now(), suppressed: 0 };
-        Self { per_second, bucket: Mutex::new(bucket), clock, nameless: AtomicBool::new(false) }
+        let budget = Mutex::new(Budget::new(per_second, clock.now()));
+        Self {
+            shared: Arc::new(Shared { budget, clock, report_due: AtomicU64::new(0) }),
+            hasher: RandomState::new(),
+            untold: AtomicU64::new(0),
+            nameless: AtomicBool::new(false),
+            own_address: AtomicU32::new(0),
+        }
     }
 
-    /// Takes a line out of the bucket: how many were suppressed since the last one, or `None` if
-    /// this one is.
+    /// Takes a line that is no client's out of the budget: how many were suppressed since the last one, or
+    /// `None` if this one is.
     pub(super) fn take(&self) -> Option<u64> {
-        let now = self.clock.now();
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = now.since(bucket.filled).as_secs_f64() * self.per_second;
-        bucket.lines = (bucket.lines + fresh).min(self.per_second * BURST);
-        bucket.filled = now;
-        if bucket.lines < 1.0 {
-            bucket.suppressed += 1;
-            return None;
+        if self.shared.budget().take(self.shared.clock.now()) {
+            return Some(self.untold.swap(0, Ordering::Relaxed));
         }
-        bucket.lines -= 1.0;
-        Some(std::mem::take(&mut bucket.suppressed))
+        self.untold.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// Counts the verdict, and logs it if it is to be logged.
-    pub(super) fn note(&self, front: &Front, request: &Request, verdict: &Verdict) {
-        self.note_refused(front, Headers::of(front, request), request.conn_data::<Peer>(), None, verdict);
+    pub(super) fn note(&self, front: &Front, received: &Received<'_>, verdict: &Verdict) {
+        self.note_at(front, received, None, verdict);
     }
 
-    /// The same, of what else is refused to a client.
-    pub(super) fn note_refused(
+    /// The same, of a request whose method and path are not those of the proxy's headers.
+    pub(super) fn note_at(
         &self,
         front: &Front,
-        request: Headers<'_>,
-        peer: Option<&Peer>,
+        received: &Received<'_>,
         seen: Option<Seen<'_>>,
         verdict: &Verdict,
     ) {
+        if received.subrequest.client == ClientAddress::Unnamed {
+            self.warn_of_nameless(verdict);
+        }
         match verdict {
             Verdict::Allow(grant) => {
                 front.allowed.inc();
                 if front.log_allowed {
-                    Line::of(front, request, peer, seen).write(verdict, 0);
+                    Line::of(front, received, seen, verdict).write(verdict, 0);
                 } else if grant.is_stale() {
-                    self.write(front, request, peer, seen, verdict);
+                    self.write(front, received, seen, verdict);
                 }
                 return;
             }
             Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {}
-            _ => self.write(front, request, peer, seen, verdict),
+            Verdict::Challenge(_)
+            | Verdict::Forbid(_)
+            | Verdict::Limited(_)
+            | Verdict::Unavailable(_)
+            | Verdict::NoCredentials(_) => self.write(front, received, seen, verdict),
         }
-        self.warn_of_nameless(request, verdict);
-        let label = crate::metrics::VerdictLabel { verdict: verdict.name(), reason: verdict.reason() };
-        front.metrics.verdicts.get_or_create(&label).inc();
-    }
-}
-
-impl RefusalLog {
-    fn write(
-        &self,
-        front: &Front,
-        request: Headers<'_>,
-        peer: Option<&Peer>,
-        seen: Option<Seen<'_>>,
-        verdict: &Verdict,
-    ) {
-        match self.take() {
-            Some(suppressed) => Line::of(front, request, peer, seen).write(verdict, suppressed),
-            None => drop(front.metrics.log_suppressed.inc()),
-        }
+        self.warn_of_own_address(&received.subrequest, verdict);
+        front.metrics.verdicts.get_or_create(&super::verdict_label(verdict.label())).inc();
     }
 
-    /// Says once that nginx asks without naming the client: all clients are then one network, and
-    /// the first who guesses throttles them all.
-    fn warn_of_nameless(&self, headers: Headers<'_>, verdict: &Verdict) {
-        if matches!(verdict, Verdict::Forbid(Denied::Untrusted)) {
+    fn write(&self, front: &Front, received: &Received<'_>, seen: Option<Seen<'_>>, verdict: &Verdict) {
+        let line = Line::of(front, received, seen, verdict);
+        let signature = self.signature(&line, received, verdict);
+        let shared = &self.shared;
+        let last = || Last { client: line.client.clone(), user: line.user.clone(), reason: verdict.label() };
+        let decision = shared.budget().decide(line.network, signature, shared.clock.now(), last);
+        match decision {
+            Decision::Log(suppressed) => line.write(verdict, suppressed),
+            Decision::Count => {
+                front.metrics.log_suppressed.inc();
+                shared.report_later();
+            }
+        }
+    }
+
+    /// Equal for refusals that say the same. Wrong credentials differ if they are other ones: each is a guess of
+    /// its own, whatever path it was tried at.
+    fn signature(&self, line: &Line, received: &Received<'_>, verdict: &Verdict) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        (verdict.label(), &line.client, verdict.detail()).hash(&mut hasher);
+        match verdict {
+            Verdict::Challenge(_) => match received.subrequest.authorization {
+                Header::Once(value) => value.hash(&mut hasher),
+                Header::Absent | Header::Repeated | Header::Unreadable => {}
+            },
+            Verdict::Limited(_) => line.user.hash(&mut hasher),
+            Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoCredentials(_) => {
+                (&line.user, &line.method, &line.host, &line.path).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Says once that the proxy does not name the client: all clients are then one network, and the first
+    /// that guesses throttles them all.
+    fn warn_of_nameless(&self, verdict: &Verdict) {
+        if is_of_proxy(verdict) && !self.nameless.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the proxy sends no X-Real-IP, so all clients count as one network, and one that guesses locks out the others: set it to the client's address (nginx: proxy_set_header X-Real-IP $remote_addr)"
+            );
+        }
+    }
+
+    /// Says once that the proxy names itself where it should name the client.
+    fn warn_of_own_address(&self, request: &Subrequest<'_>, verdict: &Verdict) {
+        let count = self.own_address.load(Ordering::Relaxed);
+        if count == u32::MAX || !is_of_proxy(verdict) || request.client == ClientAddress::Unnamed {
             return;
         }
-        let named = headers.one(&X_REAL_IP) != Header::Absent;
-        let of_nginx = headers.one(&X_ORIGINAL_URI) != Header::Absent;
-        if !named && of_nginx && !self.nameless.swap(true, Ordering::Relaxed) {
+        let client = request.client().ok().flatten().map(|address| address.to_canonical());
+        if client.is_none() || client != request.peer.map(|address| address.to_canonical()) {
+            self.own_address.store(u32::MAX, Ordering::Relaxed);
+        } else if self.own_address.fetch_add(1, Ordering::Relaxed) == OWN_ADDRESS_MAX - 1 {
+            self.own_address.store(u32::MAX, Ordering::Relaxed);
             tracing::warn!(
-                "nginx sends no X-Real-IP, so all clients count as one network: add proxy_set_header X-Real-IP $remote_addr to the auth location"
+                address = %shown_address(client),
+                "X-Real-IP has been the proxy's own address so far, so all clients count as one network, and one that guesses locks out the others: behind another proxy or a balancer let nginx find the client's address (set_real_ip_from)"
             );
         }
     }
 }
 
-/// What was asked, where it is not what nginx's headers say.
-#[derive(Clone, Copy)]
-pub(super) struct Seen<'s> {
-    /// By what somebody said who he is.
-    pub(super) authorization: Header<'s>,
-    /// The method.
-    pub(super) method: &'s str,
-    /// The path.
-    pub(super) path: &'s str,
+/// Whether a request that is answered so came from a proxy that may ask.
+fn is_of_proxy(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Forbid(Denied::Untrusted | Denied::Unentitled) => false,
+        Verdict::Forbid(Denied::NotPermitted(_) | Denied::Incomplete(_))
+        | Verdict::Allow(_)
+        | Verdict::Challenge(_)
+        | Verdict::Limited(_)
+        | Verdict::Unavailable(_)
+        | Verdict::NoCredentials(_) => true,
+    }
 }
 
-/// What a line says. Values of the client's are cut here, and escaped once, where they are written.
-struct Line {
-    user: String,
-    client: String,
-    network: String,
-    method: String,
-    host: String,
-    path: String,
-    request_id: String,
-}
-
-/// As much of a client's value as a line shows.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).collect()
-}
-
-impl Line {
-    fn of(front: &Front, headers: Headers<'_>, peer: Option<&Peer>, seen: Option<Seen<'_>>) -> Self {
-        let value = |name: &HeaderName| match headers.one(name) {
-            Header::Once(value) => value,
-            Header::Absent | Header::Unclear => b"",
-        };
-        // Of an untrusted peer's headers none is believed; the address is its own.
-        let client = match headers.subrequest(peer, false) {
-            Ok(subrequest) => subrequest.client().ok().flatten(),
-            Err(_) => peer.and_then(|peer| peer.address),
-        };
-        let (authorization, method, uri) = match seen {
-            Some(seen) => (seen.authorization, seen.method.as_bytes(), seen.path.as_bytes()),
-            None => (headers.one(&AUTHORIZATION), value(&X_ORIGINAL_METHOD), value(&X_ORIGINAL_URI)),
-        };
-        let credentials = credentials::read(authorization, true).ok();
-        Self {
-            user: credentials.map(|c| shown(c.user())).unwrap_or_default(),
-            client: client.map(|address| address.to_string()).unwrap_or_default(),
-            network: ClientNetwork::of(client, front.prefixes).to_string(),
-            method: shown(method),
-            host: shown(value(&X_ORIGINAL_HOST)),
-            // A query may hold somebody's token.
-            path: shown(uri.split(|b| *b == b'?').next().unwrap_or_default()),
-            request_id: shown(value(&X_REQUEST_ID)),
-        }
+impl Shared {
+    fn budget(&self) -> MutexGuard<'_, Budget<Last>> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, verdict: &Verdict, suppressed: u64) {
-        let (name, reason) = (verdict.name(), verdict.reason());
-        let detail = verdict.detail();
-        // Left out of the line where there is none.
-        let detail = Some(&*detail).filter(|detail| !detail.is_empty());
-        let Self { user, client, network, method, host, path, request_id } = self;
-        // Of a token the name stands in it, and not in a password.
-        let vouched = match verdict {
-            Verdict::Allow(grant) => grant.identity().map(|identity| shown(identity.user.as_bytes())),
-            _ => None,
-        };
-        let user = vouched.as_ref().unwrap_or(user);
-        macro_rules! line {
-            ($level:ident, $text:literal) => {
-                tracing::$level!(
-                    verdict = name,
-                    reason,
-                    detail,
-                    user,
-                    client,
-                    network,
-                    method,
-                    host,
-                    path,
-                    request_id,
-                    suppressed,
-                    $text
-                )
-            };
+    /// Reports after a while what is not logged until then, unless a report is under way already.
+    fn report_later(self: &Arc<Self>) {
+        let (now, due) = (self.clock.now(), self.report_due.load(Ordering::Acquire));
+        // One that is long overdue was lost with the worker that was to make it.
+        if due != 0 && now.as_millis() < Moment::from_millis(due).plus(REPORT_AFTER).as_millis() {
+            return;
         }
-        match verdict {
-            Verdict::Allow(grant) if grant.is_stale() => {
-                line!(warn, "allowed by its last answer, stale=true")
-            }
-            Verdict::Allow(_) => line!(info, "allowed"),
-            Verdict::Challenge(Refusal::Missing) => line!(debug, "refused"),
-            Verdict::Unavailable(_) | Verdict::NoCredentials(_) => line!(error, "refused"),
-            _ => line!(warn, "refused"),
+        let next = now.plus(REPORT_AFTER).as_millis();
+        if self.report_due.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        let shared = Arc::clone(self);
+        // There is no runtime in unit tests.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            tokio::time::sleep(REPORT_AFTER).await;
+            shared.report_due.store(0, Ordering::Release);
+            shared.report();
+        });
+    }
+
+    fn report(&self) {
+        let mut budget = self.budget();
+        if budget.is_silent() {
+            return;
+        }
+        let report = budget.report();
+        drop(budget);
+        for (network, Counts { repeated, over }, last) in report.networks {
+            let Last { client, user, reason } = match last {
+                Some(last) => last,
+                None => continue,
+            };
+            tracing::warn!(
+                network = %network,
+                repeated,
+                over,
+                client,
+                user,
+                verdict = reason.verdict(),
+                reason = reason.name(),
+                "refusals that were not logged one by one; client, user and reason are the last one's"
+            );
+        }
+        let (networks, Counts { repeated, over }) = report.others;
+        if networks > 0 {
+            tracing::warn!(
+                networks,
+                repeated,
+                over,
+                "refusals of other networks that were not logged one by one"
+            );
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn a_flood_of_refusals_is_cut_and_counted() {
+    fn lines_that_are_nobodys_are_cut_and_counted() {
         let clock = Clock::manual();
         let log = RefusalLog::new(2, clock.clone());
         let written = (0..100).filter(|_| log.take().is_some()).count();
@@ -245,11 +271,5 @@ mod tests {
         assert_eq!(log.take(), Some(80));
         assert_eq!(log.take(), Some(0));
         assert_eq!(log.take(), None);
-    }
-
-    #[test]
-    fn a_line_shows_no_line_break_of_the_clients() {
-        assert_eq!(format!("{:?}", shown(b"a\nb\x1b[31m")), r#""a\nb\u{1b}[31m""#);
-        assert!(shown(&[b'x'; 10_000]).len() <= SHOWN_MAX);
     }
 }

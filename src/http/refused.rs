@@ -9,8 +9,9 @@ use actix_web::http::header::HeaderName;
 
 use super::peer::Peer;
 use super::reply::{self, Fault};
-use super::subrequest::{Headers, X_ORIGINAL_HOST, X_ORIGINAL_URI};
+use super::subrequest::{Received, one};
 use super::{Front, refusals};
+use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
 use crate::metrics::UpstreamLabel;
 
@@ -19,32 +20,28 @@ const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status
 
 /// Always 503, for a peer that may ask.
 pub(super) fn refused(front: &Front, request: &Request) -> HttpResponse {
-    let headers = Headers::of(front, request);
-    let Ok(subrequest) = headers.subrequest(request.conn_data::<Peer>(), true) else {
-        return reply::fault(Fault::Untrusted);
-    };
+    let peer = request.conn_data::<Peer>();
+    let received = Received::read(front, &request.head().headers, peer);
+    let Ok(subrequest) = received.for_token() else { return reply::fault(Fault::Untrusted) };
     // Who may not have the credentials can't know that they were refused.
     if subrequest.is_entitled {
-        let upstream = front.gate.refused_upstream(&subrequest);
-        note(front, headers, upstream.as_deref().unwrap_or_default());
+        let upstream = front.gate.refused_upstream(subrequest);
+        let status = one(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes);
+        note(front, subrequest, status, upstream.as_deref().unwrap_or_default());
     }
     reply::refused()
 }
 
 /// Counts and logs it.
-fn note(front: &Front, headers: Headers<'_>, upstream: &str) {
+fn note(front: &Front, request: &Subrequest<'_>, status: Header<'_>, upstream: &str) {
     let label = UpstreamLabel { upstream: upstream.to_owned() };
     front.metrics.upstream_refused.get_or_create(&label).inc();
     let Some(suppressed) = front.refused.take() else { return };
-    let value = |name: HeaderName| match headers.one(&name) {
-        Header::Once(value) => refusals::shown(value),
-        Header::Absent | Header::Unclear => String::new(),
-    };
-    let path = value(X_ORIGINAL_URI);
+    let path = refusals::shown_header(request.uri);
     tracing::error!(
         upstream,
-        status = value(X_UPSTREAM_STATUS),
-        host = value(X_ORIGINAL_HOST),
+        status = refusals::shown_header(status),
+        host = refusals::shown_header(request.host),
         // A query may hold somebody's token.
         path = path.split('?').next().unwrap_or_default(),
         suppressed,

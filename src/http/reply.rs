@@ -5,6 +5,7 @@
 //! `ngx_http_auth_request_module.c`). So "limited" is a 403 with a reason, of which the template
 //! makes a true 429. There is never a body: nginx would have to give up the kept-alive connection.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
 use crate::gate::policy::Grant;
-use crate::gate::verdict::{Limited, Verdict};
+use crate::gate::verdict::{Denied, Limited, Verdict};
 
 const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
@@ -61,7 +62,7 @@ pub(super) fn reply(
     challenge: &Challenge,
     facts: &FactHeaders,
     scope: Option<&str>,
-    id: Option<&HeaderValue>,
+    id: Option<HeaderValue>,
 ) -> Response<BoxBody> {
     let mut response = match verdict {
         Verdict::Allow(grant) => match allow(grant, facts) {
@@ -92,9 +93,9 @@ pub(super) fn reply(
             refuse(StatusCode::SERVICE_UNAVAILABLE, verdict.reason())
         }
     };
-    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response.headers_mut().append(CACHE_CONTROL, NO_STORE);
     if let Some(id) = id {
-        response.headers_mut().insert(X_REQUEST_ID, id.clone());
+        response.headers_mut().append(X_REQUEST_ID, id);
     }
     response
 }
@@ -108,25 +109,24 @@ fn allow(grant: &Grant, facts: &FactHeaders) -> Result<Response<BoxBody>, Invali
     let groups = HeaderValue::from_bytes(grant.groups())?;
     let uri = grant.uri().map(HeaderValue::from_str).transpose()?;
     let mut response = Response::new(StatusCode::OK);
+    // Appended, which costs less than `insert`: no two of these names are equal.
     let headers = response.headers_mut();
-    headers.insert(X_AUTH_USER, user);
-    headers.insert(X_AUTH_GROUPS, groups);
-    headers.insert(X_AUTH_BY, by);
+    headers.append(X_AUTH_USER, user);
+    headers.append(X_AUTH_GROUPS, groups);
+    headers.append(X_AUTH_BY, by);
     for (name, header) in &facts.0 {
         let known =
             grant.identity().and_then(|identity| identity.facts.iter().find(|fact| fact.name == *name));
-        headers.insert(header.clone(), HeaderValue::from_bytes(known.map_or(b"", |fact| &fact.value))?);
+        headers.append(header.clone(), HeaderValue::from_bytes(known.map_or(b"", |fact| &fact.value))?);
     }
-    if grant.is_stale() {
-        headers.insert(X_AUTH_STALE, HeaderValue::from_static("true"));
-    }
+    headers.append(X_AUTH_STALE, HeaderValue::from_static(if grant.is_stale() { "true" } else { "" }));
     if let Some(upstream) = grant.upstream() {
         let mut value = HeaderValue::from_maybe_shared(upstream.value().clone())?;
         value.set_sensitive(true);
-        headers.insert(X_UPSTREAM_AUTHORIZATION, value);
+        headers.append(X_UPSTREAM_AUTHORIZATION, value);
     }
     if let Some(uri) = uri {
-        headers.insert(X_UPSTREAM_URI, uri);
+        headers.append(X_UPSTREAM_URI, uri);
     }
     Ok(response)
 }
@@ -244,23 +244,28 @@ pub(super) enum TokenFault {
 
 /// The answer to a client that gets no token, in words that registries' clients print.
 pub(super) fn token_fault(fault: &TokenFault, challenge: &Challenge) -> HttpResponse {
-    let (status, code, message) = match fault {
-        TokenFault::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", *what),
+    let unavailable =
+        (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable".into());
+    let (status, code, message): (_, _, Cow<'_, str>) = match fault {
+        TokenFault::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
         TokenFault::NoRefresh => {
-            (StatusCode::NOT_FOUND, "UNSUPPORTED", "there are no refresh tokens here: log in again")
+            (StatusCode::NOT_FOUND, "UNSUPPORTED", "there are no refresh tokens here: log in again".into())
         }
         TokenFault::Refused(Verdict::Challenge(_)) => {
-            (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required")
+            (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required".into())
         }
         TokenFault::Refused(Verdict::Limited(_)) => {
-            (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests, try again later")
+            (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests, try again later".into())
         }
-        TokenFault::Refused(Verdict::Forbid(_)) => {
-            (StatusCode::FORBIDDEN, "DENIED", "no token is given here")
+        TokenFault::Refused(Verdict::Forbid(Denied::Incomplete(what))) => {
+            (StatusCode::FORBIDDEN, "DENIED", format!("no token is given here: {what}").into())
         }
-        TokenFault::Refused(_) | TokenFault::Signing => {
-            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable")
-        }
+        TokenFault::Refused(Verdict::Forbid(
+            Denied::NotPermitted(_) | Denied::Untrusted | Denied::Unentitled,
+        )) => (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into()),
+        // Of these, an allowed request is none that could be refused.
+        TokenFault::Refused(Verdict::Unavailable(_) | Verdict::NoCredentials(_) | Verdict::Allow(_))
+        | TokenFault::Signing => unavailable,
     };
     let mut builder = HttpResponse::build(status);
     builder.insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)));
@@ -273,7 +278,11 @@ pub(super) fn token_fault(fault: &TokenFault, challenge: &Challenge) -> HttpResp
             (Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)), _) => {
                 builder.insert_header((RETRY_AFTER, seconds(*wait)));
             }
-            _ => {}
+            (Verdict::Challenge(_), Challenge::Bearer(_))
+            | (
+                Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoCredentials(_),
+                _,
+            ) => {}
         }
     }
     builder

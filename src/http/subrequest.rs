@@ -1,92 +1,290 @@
-//! From nginx's headers to [`Subrequest`]: a closed list, each header by its one name. Whatever
-//! else a client managed to send along is not looked at.
+//! The nginx dialect: from the headers of nginx's subrequest to a [`Subrequest`].
+//!
+//! The contract is closed. A header is *read*, *conflicting* (only proxies of another kind send it, or a client
+//! whose headers the proxy passes on), or *ignored*. Only headers are read that our nginx configuration itself
+//! sets on every subrequest. A read header that is doubled, and a conflicting one, make the subrequest
+//! incomplete, with and without a policy: each of them shows that not everything comes from nginx.
+//!
+//! | header | |
+//! |---|---|
+//! | `Authorization`, `X-Auth-Proxy-Secret`, `X-Real-IP`, `X-Request-ID`, `X-Original-URI`, `X-Original-Method`, `X-Original-Host`, `X-Original-Content-Type`, `X-Auth-Rewrite` | read |
+//! | [`CONFLICTING`] | conflicting |
+//! | every other, `X-Forwarded-For`, `-Host`, `-Proto` and `-Port` among them | ignored |
+//!
+//! All headers are read in one pass, which costs less than looking each of them up.
 
-use actix_http::Request;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
 
 use super::Front;
-use super::peer::{Entitlement, Peer};
+use super::peer::Peer;
 use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
-use crate::gate::verdict::Denied;
+use crate::gate::original::Backend;
+use crate::gate::subrequest::{ClientAddress, HeaderFault, HeaderNames, Incomplete};
+use crate::gate::verdict::{Denied, Verdict};
 
-/// `$remote_addr`.
-pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// `$request_id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// `$request_uri`, as the client sent it.
-pub(super) const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
-/// `$request_method`.
-pub(super) const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
-/// `$host`.
-pub(super) const X_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-original-host");
 
-/// `ct:$content_type`, so that an empty one and a missing header differ.
-const X_ORIGINAL_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-original-content-type");
-/// The secret by which a peer is known that may have the upstream's credentials.
-const X_AUTH_PROXY_SECRET: HeaderName = HeaderName::from_static("x-auth-proxy-secret");
-/// `yes` from a template that asks the backend for what `X-Upstream-URI` says.
-const X_AUTH_REWRITE: HeaderName = HeaderName::from_static("x-auth-rewrite");
+/// The value of [`ClientAddress::Local`]: what nginx sends as `$remote_addr` of a client on a unix socket.
+const UNIX: &[u8] = b"unix:";
+
+/// What nginx writes before the content type, so that an empty one and a missing header differ.
+const CONTENT_TYPE: &[u8] = b"ct:";
 
 /// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
 const REQUEST_ID_MAX: usize = 128;
 
-/// The headers of one request, read by the rules.
-#[derive(Clone, Copy)]
-pub(super) struct Headers<'r> {
-    /// As actix parsed them.
-    map: &'r HeaderMap,
-    /// The longest value that is read; one with more bytes is unclear.
-    longest: usize,
-    /// Where there are credentials for an upstream.
-    entitlement: Option<&'r Entitlement>,
+/// Names that messages use for what has no place in [`HeaderNames`].
+const REQUEST_ID: &str = "X-Request-ID";
+const REWRITE: &str = "X-Auth-Rewrite";
+
+/// Headers by which other proxies describe the original request: Traefik and Caddy (`X-Forwarded-Method`,
+/// `X-Forwarded-Uri`), ingress-nginx (`X-Original-URL`, `X-Sent-From`, `X-Auth-Request-Redirect`), Envoy
+/// (`X-Envoy-Original-Path`), and IIS, Symfony and others (`X-Rewrite-URL`). Lower case, and as messages show it.
+pub const CONFLICTING: [(&str, &str); 7] = [
+    ("x-original-url", "X-Original-URL"),
+    ("x-forwarded-uri", "X-Forwarded-Uri"),
+    ("x-forwarded-method", "X-Forwarded-Method"),
+    ("x-sent-from", "X-Sent-From"),
+    ("x-auth-request-redirect", "X-Auth-Request-Redirect"),
+    ("x-envoy-original-path", "X-Envoy-Original-Path"),
+    ("x-rewrite-url", "X-Rewrite-URL"),
+];
+
+/// The headers of one subrequest, read. `V` is the value of a header.
+#[derive(Debug)]
+pub struct Nginx<'r, V = &'r [u8]> {
+    subrequest: Subrequest<'r>,
+    secret: Header<'r>,
+    rewrite: Header<'r>,
+    request_id: Option<V>,
+    fault: Option<Incomplete>,
 }
 
-impl<'r> Headers<'r> {
-    /// Those of `request`.
-    pub(super) fn of(front: &'r Front, request: &'r Request) -> Self {
-        Self::of_map(front, &request.head().headers)
+impl<'r, V: AsRef<[u8]> + ?Sized> Nginx<'r, &'r V> {
+    /// Reads the headers, whose names are in lower case. A value of more than `longest` bytes is unreadable.
+    pub fn read(headers: impl Iterator<Item = (&'r str, &'r V)>, longest: usize) -> Self {
+        let mut read = Self {
+            subrequest: Subrequest::default(),
+            secret: Header::Absent,
+            rewrite: Header::Absent,
+            request_id: None,
+            fault: None,
+        };
+        for (name, value) in headers {
+            // Whatever else there is.
+            if matches!(name.as_bytes().first(), Some(b'x' | b'a')) {
+                read.take(name, value, longest);
+            }
+        }
+        read.finish();
+        read
     }
 
-    /// These.
-    pub(super) fn of_map(front: &'r Front, map: &'r HeaderMap) -> Self {
-        Self { map, longest: front.header_bytes, entitlement: front.entitlement.as_ref() }
-    }
-
-    /// The one value of a header.
-    pub(super) fn one(self, name: &HeaderName) -> Header<'r> {
-        let mut values = self.map.get_all(name);
-        match (values.next(), values.next()) {
-            (None, _) => Header::Absent,
-            (Some(value), None) if value.len() <= self.longest => Header::Once(value.as_bytes()),
-            (Some(_), _) => Header::Unclear,
+    #[inline]
+    fn take(&mut self, name: &str, given: &'r V, longest: usize) {
+        let (of, value) = (&mut self.subrequest, given.as_ref());
+        let (place, shown) = match name {
+            "x-real-ip" => return self.take_client(value),
+            "x-request-id" => {
+                if self.request_id.replace(given).is_some() {
+                    self.blame(REQUEST_ID, HeaderFault::Repeated);
+                }
+                return;
+            }
+            "authorization" => (&mut of.authorization, None),
+            "x-auth-proxy-secret" => (&mut self.secret, None),
+            "x-original-uri" => (&mut of.uri, Some(HeaderNames::NGINX.uri)),
+            "x-original-method" => (&mut of.method, Some(HeaderNames::NGINX.method)),
+            "x-original-host" => (&mut of.host, Some(HeaderNames::NGINX.host)),
+            "x-original-content-type" => (&mut of.content_type, Some(HeaderNames::NGINX.content_type)),
+            "x-auth-rewrite" => (&mut self.rewrite, Some(REWRITE)),
+            other => {
+                if let Some((_, shown)) = CONFLICTING.iter().find(|(name, _)| *name == other) {
+                    self.blame(shown, HeaderFault::Conflicting);
+                }
+                return;
+            }
+        };
+        if *place == Header::Absent {
+            *place = if value.len() <= longest { Header::Once(value) } else { Header::Unreadable };
+            return;
+        }
+        *place = Header::Repeated;
+        // Doubled credentials are unreadable credentials, and a doubled secret is none.
+        if let Some(shown) = shown {
+            self.blame(shown, HeaderFault::Repeated);
         }
     }
 
-    /// Reads what the gate needs to know, from a peer that may say it. What only a policy asks for is
-    /// read only `for_policy`: it costs as much as all the rest.
-    pub(super) fn subrequest(self, peer: Option<&Peer>, for_policy: bool) -> Result<Subrequest<'r>, Denied> {
-        let peer = peer.filter(|peer| peer.trusted).ok_or(Denied::Untrusted)?;
-        let (authorization, real_ip) = (self.one(&AUTHORIZATION), self.one(&X_REAL_IP));
-        let entitled = |of: &Entitlement| of.is_given(peer, self.one(&X_AUTH_PROXY_SECRET));
-        let is_entitled = self.entitlement.is_some_and(entitled);
-        let subrequest =
-            Subrequest { authorization, real_ip, peer: peer.address, is_entitled, ..Subrequest::default() };
-        if !for_policy {
-            return Ok(subrequest);
+    fn take_client(&mut self, value: &'r [u8]) {
+        if self.subrequest.client != ClientAddress::Unnamed {
+            self.blame(HeaderNames::NGINX.client, HeaderFault::Repeated);
         }
-        Ok(Subrequest {
-            method: self.one(&X_ORIGINAL_METHOD),
-            uri: self.one(&X_ORIGINAL_URI),
-            host: self.one(&X_ORIGINAL_HOST),
-            content_type: self.one(&X_ORIGINAL_CONTENT_TYPE),
-            rewrites: self.one(&X_AUTH_REWRITE) == Header::Once(b"yes"),
-            ..subrequest
-        })
+        self.subrequest.client =
+            if value == UNIX { ClientAddress::Local } else { ClientAddress::Text(value) };
     }
 
+    /// What takes more than one header, or the rest of its value.
+    fn finish(&mut self) {
+        if let Header::Once(value) = self.subrequest.content_type {
+            self.subrequest.content_type =
+                value.strip_prefix(CONTENT_TYPE).map_or(Header::Unreadable, Header::Once);
+        }
+        self.subrequest.backend = match self.rewrite {
+            Header::Absent => Backend::Unsaid,
+            Header::Once(b"yes") => Backend::Registry,
+            Header::Once(b"no" | b"") => Backend::Other,
+            Header::Once(_) | Header::Repeated | Header::Unreadable => {
+                self.blame(REWRITE, HeaderFault::Unreadable);
+                Backend::Unsaid
+            }
+        };
+    }
+
+    /// Of several faults the first is told.
+    fn blame(&mut self, header: &'static str, fault: HeaderFault) {
+        self.fault = self.fault.or(Some(Incomplete { header, fault }));
+    }
+
+    /// Returns the subrequest, if its headers keep to the contract. Nothing is known of the peer yet.
+    ///
+    /// # Errors
+    /// The header that does not.
+    pub fn subrequest(self) -> Result<Subrequest<'r>, Incomplete> {
+        match self.fault {
+            None => Ok(self.subrequest),
+            Some(fault) => Err(fault),
+        }
+    }
+}
+
+/// A subrequest as it arrived, and what keeps it from being evaluated.
+pub(super) struct Received<'r> {
+    /// What the headers say.
+    pub(super) subrequest: Subrequest<'r>,
     /// What is echoed as `X-Request-ID`.
-    pub(super) fn request_id(self) -> Option<&'r HeaderValue> {
-        self.map.get(X_REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX)
+    pub(super) request_id: Option<&'r HeaderValue>,
+    is_trusted: bool,
+    fault: Option<Incomplete>,
+}
+
+impl<'r> Received<'r> {
+    /// Reads the headers of a request from `peer`.
+    pub(super) fn read(front: &Front, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value));
+        let Nginx { mut subrequest, secret, request_id, fault, .. } = Nginx::read(pairs, front.header_bytes);
+        subrequest.peer = peer.and_then(|peer| peer.address);
+        subrequest.is_entitled = front.entitlement.as_ref().is_none_or(|of| of.is_given(secret));
+        Self { subrequest, request_id, is_trusted: peer.is_some_and(|peer| peer.trusted), fault }
+    }
+
+    /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
+    /// secret, if that is required, and the headers keep to the contract.
+    ///
+    /// # Errors
+    /// The verdict that there is instead.
+    pub(super) fn for_auth(&self) -> Result<&Subrequest<'r>, Verdict> {
+        self.evaluable(true)
+    }
+
+    /// The same for `/token`, where no upstream credentials are given, and so no secret is required.
+    ///
+    /// # Errors
+    /// The verdict that there is instead.
+    pub(super) fn for_token(&self) -> Result<&Subrequest<'r>, Verdict> {
+        self.evaluable(false)
+    }
+
+    fn evaluable(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
+        let denied = if !self.is_trusted {
+            Denied::Untrusted
+        } else if needs_secret && !self.subrequest.is_entitled {
+            Denied::Unentitled
+        } else if let Some(fault) = self.fault {
+            Denied::Incomplete(fault)
+        } else {
+            return Ok(&self.subrequest);
+        };
+        Err(Verdict::Forbid(denied))
+    }
+}
+
+/// The one value of a header that is no part of the contract.
+pub(super) fn one<'r>(headers: &'r HeaderMap, name: impl AsHeaderName, longest: usize) -> Header<'r> {
+    let mut values = headers.get_all(name);
+    match (values.next(), values.next()) {
+        (None, _) => Header::Absent,
+        (Some(value), None) if value.len() <= longest => Header::Once(value.as_bytes()),
+        (Some(_), None) => Header::Unreadable,
+        (Some(_), Some(_)) => Header::Repeated,
+    }
+}
+
+/// What is echoed of an `X-Request-ID`.
+pub(super) fn echo(id: Option<&HeaderValue>) -> Option<HeaderValue> {
+    id.filter(|id| id.len() <= REQUEST_ID_MAX).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, Incomplete> {
+        Nginx::read(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100).subrequest()
+    }
+
+    #[test]
+    fn a_header_of_the_contract_that_is_doubled_is_named() {
+        for (name, shown) in [
+            ("x-real-ip", "X-Real-IP"),
+            ("x-request-id", "X-Request-ID"),
+            ("x-original-uri", "X-Original-URI"),
+            ("x-original-method", "X-Original-Method"),
+            ("x-original-host", "X-Original-Host"),
+            ("x-original-content-type", "X-Original-Content-Type"),
+            ("x-auth-rewrite", "X-Auth-Rewrite"),
+        ] {
+            for value in ["no", ""] {
+                assert!(read(&[(name, value)]).is_ok());
+                let fault = read(&[(name, value), (name, value)]).unwrap_err();
+                assert_eq!((fault.header, fault.fault), (shown, HeaderFault::Repeated));
+            }
+        }
+        let twice = [("authorization", "Basic a"), ("authorization", "Basic a")];
+        assert_eq!(read(&twice).unwrap().authorization, Header::Repeated);
+    }
+
+    #[test]
+    fn a_conflicting_header_is_named_whatever_its_value() {
+        for (name, shown) in CONFLICTING {
+            for value in ["", "/v2/", "GET", "https://a/b"] {
+                let fault = read(&[("x-original-uri", "/v2/"), (name, value)]).unwrap_err();
+                assert_eq!((fault.header, fault.fault), (shown, HeaderFault::Conflicting));
+                assert_eq!(name, shown.to_ascii_lowercase());
+            }
+        }
+        for name in ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "accept"]
+        {
+            assert!(read(&[(name, "a"), (name, "b")]).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_nginx_alone_writes_becomes_a_plain_value() {
+        let subrequest = read(&[("x-real-ip", "unix:"), ("x-original-content-type", "ct:")]).unwrap();
+        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Local, Header::Once(b"")));
+        let subrequest = read(&[("x-real-ip", "1.2.3.4"), ("x-original-content-type", "a/b")]).unwrap();
+        assert_eq!(subrequest.client, ClientAddress::Text(b"1.2.3.4"));
+        assert_eq!(subrequest.content_type, Header::Unreadable);
+        let subrequest = read(&[]).unwrap();
+        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Unnamed, Header::Absent));
+        for (value, backend) in [("yes", Backend::Registry), ("no", Backend::Other), ("", Backend::Other)] {
+            assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap().backend, backend);
+        }
+        for value in ["YES", "yes,yes", "y", "1"] {
+            assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap_err().header, "X-Auth-Rewrite");
+        }
     }
 }

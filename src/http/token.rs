@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, HOST};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -18,12 +18,10 @@ use super::Front;
 use super::peer::Peer;
 use super::refusals::Seen;
 use super::reply::{self, Fault, TokenFault};
-use super::subrequest::Headers;
-use super::token_request::{Asked, Grant};
+use super::subrequest::{Received, one};
+use super::token_request::{Asked, Grant, no_secret};
 use crate::authn::Identity;
-use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
-use crate::gate::policy::host;
 use crate::gate::token::Who;
 use crate::gate::verdict::{Limited, Verdict};
 use crate::identity::shown;
@@ -69,7 +67,7 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpRe
         &Method::POST => Asked::of_form(&form),
         _ => Asked::of_query(request.query_string()),
     };
-    let given = match asked {
+    let given = match no_secret(request.query_string()).and(asked) {
         Ok(asked) => give(front, tokens, &request, &asked).await,
         Err(what) => Err(TokenFault::Request(what)),
     };
@@ -106,25 +104,29 @@ async fn give(
     asked: &Asked,
 ) -> Result<HttpResponse, TokenFault> {
     asked.check(&tokens.names().service).map_err(TokenFault::Request)?;
-    let headers = Headers::of_map(front, request.headers());
-    let peer = request.conn_data::<Peer>();
-    let forbid = |denied| TokenFault::Refused(Verdict::Forbid(denied));
-    let subrequest = headers.subrequest(peer, true).map_err(forbid)?;
-    let authorization = match &asked.grant {
-        Grant::Header => subrequest.authorization,
-        Grant::Password(basic) => Header::Once(basic),
+    let mut received = Received::read(front, request.headers(), request.conn_data::<Peer>());
+    match &asked.grant {
+        Grant::Header => {}
+        Grant::Password(basic) => received.subrequest.authorization = Header::Once(basic),
         Grant::Refresh => return Err(TokenFault::NoRefresh),
-    };
-    let subrequest = Subrequest { authorization, ..subrequest };
-    asked.check_account(authorization).map_err(TokenFault::Request)?;
-    let seen = Seen { authorization, method: request.method().as_str(), path: request.path() };
-    let (identity, stale) = who(front, &subrequest).await.map_err(|verdict| {
-        front.refusals.note_refused(front, headers, peer, Some(seen), &verdict);
+    }
+    if received.subrequest.host == Header::Absent {
+        received.subrequest.host = one(request.headers(), HOST, front.header_bytes);
+    }
+    let seen = Seen { method: request.method().as_str(), path: request.path() };
+    let refused = |verdict| {
+        front.refusals.note_at(front, &received, Some(seen), &verdict);
         TokenFault::Refused(verdict)
-    })?;
+    };
+    let subrequest = received.for_token().map_err(refused)?;
+    // Before a password is checked, since no token is given without it.
+    let host = subrequest.host_name().map_err(|denied| refused(Verdict::Forbid(denied)))?.into_owned();
+    let who = front.gate.who(subrequest);
+    asked.check_account(subrequest.user()).map_err(TokenFault::Request)?;
+    let (identity, stale) = identity(who).await.map_err(refused)?;
     let scopes = asked.scopes().map_err(TokenFault::Request)?;
-    let host = host(&subrequest).map_err(forbid)?.into_owned();
-    let access = front.gate.access(identity.as_deref(), &subrequest, &scopes).map_err(forbid)?;
+    let access = front.gate.access(identity.as_deref(), subrequest, &scopes);
+    let access = access.map_err(|denied| refused(Verdict::Forbid(denied)))?;
     let scope = asked.is_form.then(|| written(&access));
     let now = front.clock.unix();
     // Nothing that was said while nobody could be asked lasts longer than that may be said.
@@ -149,12 +151,9 @@ async fn give(
     serde_json::to_string(&given).map(reply::json).map_err(|_| TokenFault::Signing)
 }
 
-/// Who asks; where nobody could be asked about him, for how long that may be said.
-async fn who(
-    front: &Front,
-    subrequest: &Subrequest<'_>,
-) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
-    match front.gate.who(subrequest) {
+/// Waits for who asks; where nobody could be asked about him, for how long that may be said.
+async fn identity(who: Who) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
+    match who {
         Who::Known(identity) => Ok((identity, None)),
         Who::Checking(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale)),
         Who::Refused(verdict) => Err(verdict),

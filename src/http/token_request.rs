@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use crate::gate::credentials::Header;
 use crate::token::scope::{self, Scope};
 
 /// The most parameters of a request.
@@ -29,6 +28,24 @@ pub(super) struct Asked {
     service: Option<String>,
     account: Option<String>,
     scopes: Vec<String>,
+}
+
+/// Parameters of a form that hold a secret, or that a client sends beside one.
+const SECRETS: [&str; 5] = ["username", "password", "refresh_token", "access_token", "client_secret"];
+
+/// Checks that there are no credentials in a query. They would be ignored, and the client would get a token for
+/// nobody; and every proxy on the way has them in its log.
+///
+/// # Errors
+/// If there are some.
+pub(super) fn no_secret(query: &str) -> Result<(), &'static str> {
+    let is_secret = |key: &str| SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
+    if form_urlencoded::parse(query.as_bytes()).any(|(key, _)| is_secret(&key)) {
+        return Err(
+            "credentials do not belong into the URL: send them by Authorization, or as a form by POST",
+        );
+    }
+    Ok(())
 }
 
 impl Asked {
@@ -94,10 +111,14 @@ impl Asked {
     }
 
     /// Whether the account that it says it is for is the one that it shows credentials of (token.md: `account`).
-    pub(super) fn check_account(&self, authorization: Header<'_>) -> Result<(), &'static str> {
-        let (Some(account), Header::Once(value)) = (&self.account, authorization) else { return Ok(()) };
-        let Some(user) = user(value) else { return Ok(()) };
-        if user == account.as_bytes() { Ok(()) } else { Err("account is another than the credentials' user") }
+    /// `user` is empty if the credentials name nobody.
+    pub(super) fn check_account(&self, user: &[u8]) -> Result<(), &'static str> {
+        match &self.account {
+            Some(account) if !user.is_empty() && user != account.as_bytes() => {
+                Err("account is another than the credentials' user")
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What is asked for.
@@ -122,16 +143,6 @@ fn basic(username: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, &'static 
     let text = value.get_mut(start..).unwrap_or_default();
     BASE64_STANDARD.encode_slice(pair.as_bytes(), text).map_err(|_| "the password is too long")?;
     Ok(value)
-}
-
-/// The user of Basic credentials.
-fn user(value: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, text) = std::str::from_utf8(value).ok()?.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let pair = Zeroizing::new(BASE64_STANDARD.decode(text.trim()).ok()?);
-    pair.split(|b| *b == b':').next().map(<[u8]>::to_vec)
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ impl Scope {
         Ok(Self(rights))
     }
 
+    /// Whether any of the rights is about a registry.
+    pub fn names_registries(&self) -> bool {
+        self.0.iter().any(|on| matches!(on, On::Registry { .. }))
+    }
+
     /// What may be done there, as far as the scope goes. A site knows one action only.
     pub fn actions(&self, object: &Object<'_>) -> Actions {
         self.0.iter().fold(Actions::default(), |sum, on| sum.and(permitted(on, object)))

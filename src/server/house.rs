@@ -153,7 +153,6 @@ impl House {
         });
         let sees = Sees {
             readiness: Arc::clone(&readiness),
-            chooses: tokens.is_some() || upstreams.upstreams.is_some_and(|upstreams| upstreams.chooses()),
             entitlement: upstreams.entitlement,
             admin: AdminAccess::new(
                 settings.admin_hosts.iter().cloned(),
@@ -183,7 +182,6 @@ impl House {
 
 struct Sees {
     readiness: Arc<Readiness>,
-    chooses: bool,
     entitlement: Option<Entitlement>,
     admin: AdminAccess,
 }
@@ -209,7 +207,6 @@ fn front(
         prefixes: settings.prefixes,
         header_bytes: settings.header_bytes,
         log_allowed: settings.log_allowed,
-        reads_request: settings.policy.is_some() || sees.chooses,
         entitlement: sees.entitlement,
         dialects: settings.dialects.clone().into(),
         admin: sees.admin,

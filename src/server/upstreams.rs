@@ -56,7 +56,9 @@ impl Kept {
                 source: kept.source(one, clock, metrics)?,
             });
         }
-        kept.entitlement = Some(Entitlement::new(shown));
+        if settings.upstreams.iter().any(Upstream::has_credentials) {
+            kept.entitlement = Some(Entitlement::new(shown));
+        }
         kept.upstreams = Some(Arc::new(Upstreams::new(tables)));
         Ok(kept)
     }

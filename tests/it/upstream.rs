@@ -16,38 +16,41 @@ use crate::support::users;
 /// The header in which they come.
 const HEADER: &str = "x-upstream-authorization";
 
-/// What the proxy shows to be given them.
+/// What the proxy shows, in every question of these tests.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// The header in which it shows that.
 const SECRET_HEADER: &str = "X-Auth-Proxy-Secret";
 
-/// doorward with alice and bob, these tables, and these files beside its settings; `{dir}` is their folder.
+/// doorward with alice and bob, these tables, the proxy's secret, and these files beside its settings; `{dir}` is
+/// their folder.
 fn start(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
+    start_without_secret(&format!("proxy_secret_file = \"{{dir}}/secret\"\n{settings}"), files, flags)
+}
+
+fn start_without_secret(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("secret"), SECRET).unwrap();
     for (name, text) in files {
         fs::write(dir.path().join(name), text).unwrap();
     }
     fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
-    fs::write(dir.path().join("secret"), SECRET).unwrap();
     let text = settings.replace("{dir}", dir.path().to_str().unwrap());
     let path = dir.path().join("doorward.toml");
-    let at = dir.path().display();
-    fs::write(&path, format!("htpasswd = \"{at}/htpasswd\"\nproxy_secret_file = \"{at}/secret\"\n{text}"))
-        .unwrap();
+    fs::write(&path, format!("htpasswd = \"{}/htpasswd\"\n{text}", dir.path().display())).unwrap();
     let config = path.to_str().unwrap().to_owned();
     let flags: Vec<&str> = ["--config", &config].into_iter().chain(flags.iter().copied()).collect();
     Doorward::start_in(dir, &flags)
 }
 
-/// What nginx asks about a request of a registry's client, with the secret.
-fn question(method: &str, uri: &str) -> Request {
-    bare_question(method, uri).header(SECRET_HEADER, SECRET)
+/// A question without a word on the client's request.
+fn bare() -> Request {
+    Request::auth().header(SECRET_HEADER, SECRET)
 }
 
-/// The same without the secret.
-fn bare_question(method: &str, uri: &str) -> Request {
-    Request::auth()
+/// What nginx asks about a request of a registry's client.
+fn question(method: &str, uri: &str) -> Request {
+    bare()
         .header("X-Original-Method", method)
         .header("X-Original-URI", uri)
         .header("X-Original-Host", "registry.test")

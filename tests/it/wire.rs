@@ -24,13 +24,14 @@ fn assert_allow(answer: &Answer, user: &[u8]) {
     assert_eq!(answer.raw("x-auth-user"), Some(user), "{answer:?}");
     assert_eq!(answer.header("x-auth-groups"), Some(""), "{answer:?}");
     assert_eq!(answer.header("x-auth-by"), Some("htpasswd"), "{answer:?}");
+    assert_eq!(answer.header("x-auth-stale"), Some(""), "{answer:?}");
     assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), None, "{answer:?}");
 }
 
 /// Not admitted, and nobody named.
 fn assert_nobody(answer: &Answer) {
-    for name in ["x-auth-user", "x-auth-groups", "x-auth-by"] {
+    for name in ["x-auth-user", "x-auth-groups", "x-auth-by", "x-auth-stale"] {
         assert_eq!(answer.header(name), None, "{answer:?}");
     }
 }

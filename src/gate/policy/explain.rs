@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::registry::{self, Target};
+use super::judge::Reading;
+use super::registry::Target;
 use super::rule::{Effect, Everybody, Rule, Subject};
-use super::rules::{Asking, Judgement, Refused, Rules};
-use super::site;
+use super::rules::{Judgement, Refused, Rules};
+use crate::gate::original::OriginalRequest;
 use crate::rights::host::HostPattern;
 use crate::rights::{Actions, Object};
 
@@ -15,7 +16,7 @@ use crate::rights::{Actions, Object};
 pub struct Explanation {
     /// The judgement, as `/auth` comes to it.
     pub judgement: Judgement,
-    /// What the request takes, in words.
+    /// What the request takes, in words; empty if there is no policy.
     pub needs: String,
     /// The lines of the rules that decided: all grants that permit a part of it, or the denial.
     pub lines: Vec<usize>,
@@ -23,33 +24,38 @@ pub struct Explanation {
     pub nearest: Option<(usize, Vec<String>)>,
 }
 
+impl Explanation {
+    /// The explanation if there is no policy.
+    pub(super) fn without_policy(judgement: Judgement) -> Self {
+        Self { judgement, needs: String::new(), lines: Vec::new(), nearest: None }
+    }
+}
+
 impl Rules {
     /// Judges a request as `/auth` does, and says why.
-    pub fn explain(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Explanation {
-        let judgement = self.judge(subject, asking);
+    pub fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
+        let judgement = self.judge(subject, request);
         let (mut lines, mut nearest) = (Vec::new(), None);
         match &judgement {
-            Judgement::Allowed { .. } => lines = self.granting(subject, asking),
+            Judgement::Allowed { .. } => lines = self.granting(subject, request),
             Judgement::Refused(refused) => {
                 let denied =
                     refused.denied_by.and_then(|number| self.all().get(usize::try_from(number).ok()?));
                 lines.extend(denied.map(|rule| rule.line));
                 if refused.denied_by.is_none() && refused.unreadable.is_none() && !refused.for_want_of_scope {
-                    nearest = self.nearest(subject, asking, refused);
+                    nearest = self.nearest(subject, request, refused);
                 }
             }
         }
-        Explanation { needs: self.needs(asking), judgement, lines, nearest }
+        Explanation { needs: self.needs(request), judgement, lines, nearest }
     }
 
-    fn needs(&self, asking: &Asking<'_>) -> String {
-        let is_registry = site::host(asking.host).is_ok_and(|host| self.is_registry(&host, asking.rewrites));
-        if !is_registry {
-            return format!("{} of {} at {}", asking.method, asking.uri, asking.host);
-        }
-        match registry::read(asking.method, asking.uri, asking.content_type) {
-            Err(why) => format!("it can't be told: {why}"),
-            Ok(asked) => {
+    fn needs(&self, request: &OriginalRequest<'_>) -> String {
+        let site = || format!("{} of {} at {}", request.method, request.uri, request.host);
+        match (self.reading_of(request), request.registry()) {
+            (Reading::Site, _) | (Reading::Either, Err(_)) => site(),
+            (Reading::Registry, Err(why)) => format!("it can't be told: {why}"),
+            (Reading::Registry | Reading::Either, Ok(asked)) => {
                 let mut needs = match asked.target {
                     Target::Ping => "a user".to_owned(),
                     Target::Catalog => "catalog".to_owned(),
@@ -63,9 +69,14 @@ impl Rules {
         }
     }
 
+    /// As what the request is judged; as a site's if the host is not one.
+    fn reading_of(&self, request: &OriginalRequest<'_>) -> Reading {
+        request.host().map_or(Reading::Site, |host| self.reading(host, request.backend))
+    }
+
     /// Every grant that permits a part of what is asked.
-    fn granting(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Vec<usize> {
-        let found = with_object(self, asking, None, |host, object, wanted| {
+    fn granting(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Vec<usize> {
+        let found = with_object(self, request, None, |host, object, wanted| {
             let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
             let permits = |rule: &&Rule| {
                 rule.applies(subject, host, object).is_ok_and(|actions| !actions.common(wanted).is_empty())
@@ -79,10 +90,10 @@ impl Rules {
     fn nearest(
         &self,
         subject: &Subject<'_>,
-        asking: &Asking<'_>,
+        request: &OriginalRequest<'_>,
         refused: &Refused,
     ) -> Option<(usize, Vec<String>)> {
-        with_object(self, asking, refused.repository.as_deref(), |host, object, _| {
+        with_object(self, request, refused.repository.as_deref(), |host, object, _| {
             let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
             let lacks = grants.map(|rule| (rule.line, lacks(rule, subject, host, object, refused.actions)));
             // Of several the first.
@@ -95,23 +106,25 @@ impl Rules {
 /// one that matters, where it is not the request's own: the source of a mount.
 fn with_object<T>(
     rules: &Rules,
-    asking: &Asking<'_>,
+    request: &OriginalRequest<'_>,
     repository: Option<&str>,
     with: impl FnOnce(&str, &Object<'_>, Actions) -> T,
 ) -> Option<T> {
-    let host = site::host(asking.host).ok()?;
-    if !rules.is_registry(&host, asking.rewrites) {
-        let segments = site::segments(asking.uri).ok()?;
-        let parts: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-        return Some(with(&host, &Object::Path(&parts, asking.method), Actions::PULL));
-    }
-    let asked = registry::read(asking.method, asking.uri, asking.content_type).ok()?;
+    let host = request.host().ok()?;
+    let asked = match (rules.reading_of(request), request.registry()) {
+        (Reading::Registry | Reading::Either, Ok(asked)) => asked,
+        (Reading::Registry, Err(_)) => return None,
+        (Reading::Site, _) | (Reading::Either, Err(_)) => {
+            let parts: Vec<&str> = request.segments().ok()?.iter().map(Cow::as_ref).collect();
+            return Some(with(host, &Object::Path(&parts, request.method), Actions::PULL));
+        }
+    };
     Some(match (repository, asked.target) {
         (Some(name), _) | (None, Target::Repository(name)) => {
             let parts: Vec<&str> = name.split('/').collect();
-            with(&host, &Object::Repository(&parts), asked.actions)
+            with(host, &Object::Repository(&parts), asked.actions)
         }
-        (None, Target::Catalog) => with(&host, &Object::Catalog, asked.actions),
+        (None, Target::Catalog) => with(host, &Object::Catalog, asked.actions),
         // No grant is needed, and none would help.
         (None, Target::Ping) => return None,
     })

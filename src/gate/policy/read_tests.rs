@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::gate::original::{Backend, OriginalRequest};
 use crate::gate::policy::rule::Subject;
-use crate::gate::policy::rules::{Asking, Judgement};
+use crate::gate::policy::rules::Judgement;
 use crate::gate::policy::site;
 
 /// A policy, and requests to it.
@@ -41,9 +42,10 @@ impl Team {
     }
 
     /// As nginx puts it: a registry's configuration rewrites.
-    fn asking<'r>(&self, method: &'r str, uri: &'r str) -> Asking<'r> {
-        let rewrites = site::host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
-        Asking { method, uri, host: self.host, content_type: "", rewrites }
+    fn asking<'r>(&self, method: &'r str, uri: &'r str) -> OriginalRequest<'r> {
+        let is_registry = site::host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
+        let backend = if is_registry { Backend::Registry } else { Backend::Unsaid };
+        OriginalRequest::new(method, uri, self.host, "", backend)
     }
 
     pub(crate) fn may(&self, user: &str, method: &str, uri: &str) -> bool {
@@ -165,7 +167,7 @@ fn a_mount_takes_a_pull_of_its_source_and_is_an_upload_without_it_pitfall_p18() 
     // A proxy that does not ask for what it is told gets no half of a yes.
     let subject = Subject { user: Some(b"ann"), groups: &[], client: None, scope: None };
     let uri = format!("/v2/a/x/blobs/uploads/?mount={digest}&from=c/y");
-    let asking = Asking { method: "POST", uri: &uri, host: "h", content_type: "", rewrites: false };
+    let asking = OriginalRequest::new("POST", &uri, "h", "", Backend::Unsaid);
     let Judgement::Refused(refused) = team.rules.judge(&subject, &asking) else { panic!() };
     assert_eq!((refused.repository.as_deref(), refused.actions), (Some("c/y"), Actions::PULL));
 }

@@ -1,6 +1,5 @@
 //! The compiled policy: from who asks for what to yes or no, and to the rule that said so.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::index::Index;
@@ -9,21 +8,6 @@ use super::rule::{Effect, Everybody, Rule, Subject};
 use super::site;
 use crate::rights::{Actions, Object, On};
 
-/// What the proxy said of a request, each thing once.
-#[derive(Clone, Copy, Debug)]
-pub struct Asking<'r> {
-    /// `$request_method`.
-    pub method: &'r str,
-    /// `$request_uri`.
-    pub uri: &'r str,
-    /// `$host`.
-    pub host: &'r str,
-    /// `$content_type`.
-    pub content_type: &'r str,
-    /// Whether the proxy asks the backend for what `X-Upstream-URI` says.
-    pub rewrites: bool,
-}
-
 /// Which hosts are registries; the others are sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registries {
@@ -31,6 +15,9 @@ pub enum Registries {
     All(bool),
     /// Nothing tells: those of which the proxy says so.
     Unsaid,
+    /// There is no policy: those of which the proxy says so. If it says nothing, a request is judged both as a
+    /// registry's and as a site's, and one of the two must be permitted.
+    Either,
     /// These, in lower case.
     Hosts(Box<[Box<str>]>),
 }
@@ -100,7 +87,7 @@ impl Rules {
         };
         // One rule has two places.
         let index = Index::build(std::slice::from_ref(&rule)).unwrap_or_default();
-        Self { rules: vec![rule], index, registries: Registries::Unsaid }
+        Self { rules: vec![rule], index, registries: Registries::Either }
     }
 
     /// In the order of the file.
@@ -117,39 +104,19 @@ impl Rules {
     pub fn is_registry(&self, host: &str, said: bool) -> bool {
         match &self.registries {
             Registries::All(all) => *all,
-            Registries::Unsaid => said,
+            Registries::Unsaid | Registries::Either => said,
             Registries::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
         }
     }
 
-    /// Judges one request.
-    pub fn judge(&self, subject: &Subject<'_>, asking: &Asking<'_>) -> Judgement {
-        let judged = site::host(asking.host).and_then(|host| {
-            if self.is_registry(&host, asking.rewrites) {
-                let asked = registry::read(asking.method, asking.uri, asking.content_type)?;
-                return Ok(self.judge_registry(subject, &host, &asked, asking.rewrites));
-            }
-            if asking.rewrites {
-                // The client chooses the host, where nginx answers to any.
-                return Err(
-                    "nginx guards a registry here, and the policy does not count this host among them",
-                );
-            }
-            let segments = site::segments(asking.uri)?;
-            let segments: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-            Ok(self.judge_path(subject, &host, &segments, asking.method).map(|()| None))
-        });
-        match judged {
-            Ok(Ok(uri)) => Judgement::Allowed { uri },
-            Ok(Err(refused)) => Judgement::Refused(refused),
-            Err(unreadable) => {
-                Judgement::Refused(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
-            }
-        }
-    }
-
     /// Both readings of an encoded slash have to be permitted.
-    fn judge_path(&self, subject: &Subject<'_>, host: &str, segments: &[&str], method: &str) -> Decided {
+    pub(super) fn judge_path(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        segments: &[&str],
+        method: &str,
+    ) -> Decided {
         let judge =
             |segments| self.judge_actions(subject, host, &Object::Path(segments, method), Actions::PULL);
         judge(segments)?;
@@ -161,7 +128,7 @@ impl Rules {
     }
 
     /// The URI to ask for instead, if it has to be another.
-    fn judge_registry(
+    pub(super) fn judge_registry(
         &self,
         subject: &Subject<'_>,
         host: &str,

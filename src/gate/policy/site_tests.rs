@@ -1,9 +1,10 @@
 //! Sites: how their paths are read, what rules say of them, and which host is one.
 
 use super::*;
+use crate::gate::original::{Backend, OriginalRequest};
 use crate::gate::policy::read::tests::Team;
 use crate::gate::policy::rule::Subject;
-use crate::gate::policy::rules::{Asking, Judgement};
+use crate::gate::policy::rules::Judgement;
 
 #[test]
 fn a_site_has_paths_and_methods() {
@@ -84,7 +85,8 @@ fn the_client_does_not_choose_whether_it_asks_a_registry() {
     let team = Team::of(text);
     let judge = |host, rewrites| {
         let subject = Subject { user: Some(b"carl"), groups: &[], client: None, scope: None };
-        let asking = Asking { method: "GET", uri: "/v2/secret/tags/list", host, content_type: "", rewrites };
+        let backend = if rewrites { Backend::Registry } else { Backend::Unsaid };
+        let asking = OriginalRequest::new("GET", "/v2/secret/tags/list", host, "", backend);
         matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
     };
     assert!(!judge("registry.example.com", true));
@@ -98,7 +100,8 @@ fn a_policy_that_does_not_tell_takes_the_proxys_word() {
     let team = Team::of("[[grant]]\nusers = [\"ann\"]\n");
     let may = |user: &'static str, uri, rewrites| {
         let subject = Subject { user: Some(user.as_bytes()), groups: &[], client: None, scope: None };
-        let asking = Asking { method: "GET", uri, host: "h", content_type: "", rewrites };
+        let backend = if rewrites { Backend::Registry } else { Backend::Unsaid };
+        let asking = OriginalRequest::new("GET", uri, "h", "", backend);
         matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
     };
     assert!(may("ann", "/v2/a/tags/list", true) && may("ann", "/index.html", false));

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use super::registry::{self, Asked, Target, backend_uri};
+use super::registry::{Asked, Target, backend_uri};
 use super::rules::{Refused, Rules};
-use super::{Grant, OPEN, Policy, Subrequest, as_subject, asking, in_force, memberships, site};
+use super::{Grant, OPEN, Policy, Subrequest, as_subject, in_force, memberships};
 use crate::authn::Identity;
-use crate::gate::credentials::Header;
 use crate::gate::policy::grammar::is_name;
 use crate::gate::verdict::Denied;
 use crate::rights::{Actions, Object};
@@ -35,7 +34,7 @@ impl Policy {
         request: &Subrequest<'_>,
         scopes: &[Scope<'_>],
     ) -> Result<Vec<Access>, Denied> {
-        let host = host(request)?;
+        let host = request.host_name()?;
         let (file, rules) = (self.groups.load(), self.rules.load());
         // Without a policy every user may do everything, and nobody else anything.
         let open = identity.map(|_| &*OPEN);
@@ -62,26 +61,26 @@ impl Policy {
         request: &Subrequest<'_>,
     ) -> Result<Grant, Lacking> {
         let (file, rules) = (self.groups.load(), self.rules.load());
-        let asking = asking(request).map_err(Lacking::Denied)?;
-        let host = site::host(asking.host).map_err(unreadable)?;
+        let original = request.original().map_err(Lacking::Denied)?;
+        let host = original.host().map_err(unreadable)?;
         let rules: &Rules = rules.as_deref().unwrap_or(&OPEN);
-        if !rules.is_registry(&host, asking.rewrites) {
+        if !rules.is_registry(host, original.rewrites()) {
             return Err(unreadable("a token is for a registry, and this host is none"));
         }
-        let asked = registry::read(asking.method, asking.uri, asking.content_type).map_err(unreadable)?;
-        if claims.host != host || !permits(claims, &asked) {
+        let asked = original.registry().map_err(unreadable)?;
+        if claims.host != host || !permits(claims, asked) {
             return Err(Lacking::Scope);
         }
         let who = identity.as_deref();
         let mount = as_subject(memberships(&file, who), who, request, |subject| {
             let of = |name: &str, wanted| {
                 let segments: Vec<&str> = name.split('/').collect();
-                let denied = rules.denied(subject, &host, &Object::Repository(&segments), wanted);
+                let denied = rules.denied(subject, host, &Object::Repository(&segments), wanted);
                 denied.map_err(|refused| Box::new(Refused { repository: Some(name.to_owned()), ..*refused }))
             };
             let denied = match asked.target {
-                Target::Ping => rules.denied(subject, &host, &Object::Ping, Actions::PULL),
-                Target::Catalog => rules.denied(subject, &host, &Object::Catalog, asked.actions),
+                Target::Ping => rules.denied(subject, host, &Object::Ping, Actions::PULL),
+                Target::Catalog => rules.denied(subject, host, &Object::Catalog, asked.actions),
                 Target::Repository(name) => of(name, asked.actions),
             };
             denied.map_err(Denied::NotPermitted)?;
@@ -93,22 +92,14 @@ impl Policy {
             })
         })
         .map_err(Lacking::Denied)?;
-        let uri = backend_uri(&asked, mount, asking.rewrites)
+        let uri = backend_uri(asked, mount, original.rewrites())
             .map_err(|refused| refused.unreadable.map_or(Lacking::Scope, unreadable))?;
         Ok(Grant { identity, groups: Box::default(), uri, stale: false, upstream: None })
     }
 }
 
-/// The host that was asked, as rules have it.
-pub fn host<'r>(request: &Subrequest<'r>) -> Result<std::borrow::Cow<'r, str>, Denied> {
-    let Header::Once(host) = request.host else { return Err(Denied::Incomplete) };
-    let host = std::str::from_utf8(host).map_err(|_| Denied::Incomplete)?;
-    site::host(host).map_err(|_| Denied::Incomplete)
-}
-
 fn unreadable(why: &'static str) -> Lacking {
-    let refused = Refused { unreadable: Some(why), ..Refused::default() };
-    Lacking::Denied(Denied::NotPermitted(Box::new(refused)))
+    Lacking::Denied(Denied::unreadable(why))
 }
 
 fn access(scope: &Scope<'_>, granted: impl Fn(&On<'_>, Actions) -> Actions) -> Option<Access> {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::super::reload::{File, GroupsKnown};
 use super::*;
 use crate::authn::keys::Key;
+use crate::gate::credentials::Header;
+use crate::gate::original::Backend;
+use crate::gate::subrequest::ClientAddress;
 use crate::identity::{Membership, Username};
 use crate::rights::scope;
 use crate::token::scope::read_all;
@@ -97,9 +100,11 @@ fn may(
     let request = Subrequest {
         method: Header::Once(method.as_bytes()),
         uri: Header::Once(uri.as_bytes()),
-        content_type: Header::Once(b"ct:"),
-        rewrites: true,
-        ..*asker
+        content_type: Header::Once(b""),
+        backend: Backend::Registry,
+        host: asker.host,
+        client: asker.client,
+        ..Subrequest::default()
     };
     policy.authorize(identity.cloned(), &request).is_ok()
 }
@@ -115,7 +120,7 @@ fn a_token_permits_what_the_policy_does_and_nothing_else() {
         let client = chance.one(&["192.0.2.7", "198.51.100.7"]);
         let asker = Subrequest {
             host: Header::Once(host.as_bytes()),
-            real_ip: Header::Once(client.as_bytes()),
+            client: ClientAddress::Text(client.as_bytes()),
             ..Subrequest::default()
         };
         let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use doorward::gate::original::{Backend, OriginalRequest};
 use doorward::gate::policy::Policy;
 use doorward::gate::policy::reload::{File, GroupsKnown};
 use doorward::gate::policy::rule::Subject;
-use doorward::gate::policy::rules::{Asking, Judgement};
+use doorward::gate::policy::rules::Judgement;
 use serde_json::Value;
 
 use super::House;
@@ -64,7 +65,7 @@ fn explained(
     let user = (user != "-").then_some(user.as_bytes());
     let client = Some([127, 0, 0, 1].into());
     let subject = Subject { user, groups: &[], client, scope: None };
-    let asking = Asking { method, uri, host, content_type, rewrites: true };
+    let asking = OriginalRequest::new(method, uri, host, content_type, Backend::Registry);
     match policy.rules().unwrap().explain(&subject, &asking).judgement {
         Judgement::Allowed { uri, .. } => ("allow", uri),
         Judgement::Refused(_) if user.is_none() => ("challenge", None),

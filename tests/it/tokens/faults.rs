@@ -77,11 +77,99 @@ fn who_guesses_is_told_to_wait_as_http_has_it() {
 }
 
 #[test]
-fn a_proxy_that_does_not_say_what_is_needed_gets_none() {
+fn a_proxy_that_does_not_say_what_is_needed_gets_none_and_is_told_what_field_c9_authelia_6180() {
     let doorward = start(&[]);
-    let bare = Request::get("/token?service=registry.test&scope=repository:team/app:pull")
-        .basic("alice", "wonderland");
-    refused(&doorward.ask(&bare), 403, "DENIED");
+    let scope = "service=registry.test&scope=repository:team/app:pull";
+    let bare = || Request::get(&format!("/token?{scope}")).from("192.0.2.1").basic("alice", "wonderland");
+    // Without X-Original-Host the request's own host counts, as a client sent it.
+    let (_, claims) = given(&doorward.ask(&bare().host("Registry.Test:5000")));
+    assert_eq!(claims["access"][0]["name"], "team/app");
+    for (request, what) in [
+        (bare().host(""), "X-Original-Host cannot be read"),
+        (bare().host("a/b"), "X-Original-Host cannot be read"),
+        (bare().header("X-Original-Host", ""), "X-Original-Host cannot be read"),
+        (get(scope).header("X-Original-Host", "b.test"), "X-Original-Host is there more than once"),
+        (get(scope).header("X-Forwarded-Uri", "/token"), "X-Forwarded-Uri belongs to another kind of proxy"),
+        (get(scope).from("192.0.2.2"), "X-Real-IP is there more than once"),
+        (bare().host("registry.test").header("X-Real-IP", "x"), "X-Real-IP is there more than once"),
+        (
+            Request::get(&format!("/token?{scope}")).from("nobody").basic("alice", "wonderland"),
+            "X-Real-IP cannot be read",
+        ),
+    ] {
+        let answer = doorward.ask(&request);
+        refused(&answer, 403, "DENIED");
+        assert!(answer.text().contains(&format!("no token is given here: {what}")), "{}", answer.text());
+        let parts = ["reason=\"incomplete\"", &format!("detail=\"{what}"), "path=\"/token\""];
+        crate::support::eventually(what, || {
+            doorward
+                .log()
+                .lines()
+                .find(|line| parts.iter().all(|part| line.contains(part)))
+                .map(str::to_owned)
+        });
+    }
+    assert_eq!(doorward.hashes(), 1.0);
+}
+
+#[test]
+fn credentials_in_the_url_are_refused_and_not_passed_over() {
+    let doorward = start(&[]);
+    for query in [
+        "service=registry.test&scope=repository:public/base:pull&username=alice&password=wonderland",
+        "service=registry.test&password=wonderland",
+        "service=registry.test&username=alice",
+        "service=registry.test&PASSWORD=wonderland",
+        "service=registry.test&pass%77ord=wonderland",
+    ] {
+        for request in [get(query), get(query).basic("alice", "wonderland")] {
+            refused(&doorward.ask(&request), 400, "UNSUPPORTED");
+        }
+    }
+    let form = "grant_type=password&service=registry.test&username=bob&password=builder";
+    let beside = Request::new("POST", "/token?password=builder")
+        .header("X-Original-Host", "registry.test")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .from("192.0.2.1");
+    refused(&doorward.ask(&beside.body(form)), 400, "UNSUPPORTED");
+    given(&doorward.ask(&post(form)));
+    assert!(!doorward.log().contains("wonderland"), "{}", doorward.log());
+}
+
+#[test]
+fn credentials_are_read_as_at_auth_missing_padding_included_field_c17() {
+    let doorward = start(&[]);
+    let unpadded = |pair: &str| crate::support::client::basic(pair).trim_end_matches('=').to_owned();
+    let query = "service=registry.test&scope=repository:team/app:pull";
+    for (query, pair, status) in [
+        (query.to_owned(), "alice:wonderland", 200),
+        (format!("{query}&account=alice"), "alice:wonderland", 200),
+        // The account is compared with what was read, padded or not.
+        (format!("{query}&account=bob"), "alice:wonderland", 400),
+        (format!("{query}&account=bob"), "alice:wrong", 400),
+        (query.to_owned(), "alice:wrong", 401),
+    ] {
+        for header in [unpadded(pair), crate::support::client::basic(pair).replace("Basic", "bASIC  ")] {
+            let answer = doorward.ask(&get(&query).header("Authorization", &header));
+            assert_eq!(answer.status, status, "{query} {pair} {header}: {answer:?}");
+            let auth = Request::auth()
+                .header("X-Original-Method", "GET")
+                .header("X-Original-URI", "/v2/team/app/manifests/v1")
+                .header("X-Original-Host", "registry.test")
+                .header("X-Original-Content-Type", "ct:")
+                .header("Authorization", &header)
+                .from("192.0.2.1");
+            if status != 400 {
+                assert_eq!(doorward.ask(&auth).status, status, "{header}");
+            }
+        }
+    }
+    crate::support::eventually("the log names the user", || {
+        let log = doorward.log();
+        let is_told =
+            |line: &&str| line.contains("reason=\"wrong\" user=\"alice\"") && line.contains("/token");
+        log.lines().find(is_told).map(str::to_owned)
+    });
 }
 
 #[test]

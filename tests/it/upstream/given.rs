@@ -1,7 +1,10 @@
 //! Who is given the upstream's credentials: whom the policy allows, over what nobody else reaches.
 
-use super::{HEADER, SECRET, SECRET_HEADER, bare_question, goes_on_with, of_alice, question, refused, start};
-use crate::support::client::{Request, unix};
+use super::{
+    HEADER, SECRET, SECRET_HEADER, bare, goes_on_with, of_alice, question, refused, start,
+    start_without_secret,
+};
+use crate::support::client::{Address, OF_DOORWARD, Request, ask, unix};
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
@@ -62,7 +65,7 @@ fn each_request_goes_on_with_what_its_table_gives() {
         goes_on_with(&doorward.ask(&of_alice("GET", &uri)), value);
     }
     let elsewhere = of_alice("GET", &pull("team/app")).header("X-Original-Host", "other.test");
-    assert_eq!(doorward.ask(&elsewhere).status, 403, "two hosts are none");
+    refused(&doorward.ask(&elsewhere), 403, "incomplete", "s3cret");
 }
 
 #[test]
@@ -107,8 +110,7 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
     goes_on_with(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/_catalog")), Some(BEARER));
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
-    let bare = Request::auth().basic("alice", "wonderland").header(SECRET_HEADER, SECRET);
-    refused(&doorward.ask(&bare), 403, "incomplete", "s3cret");
+    refused(&doorward.ask(&bare().basic("alice", "wonderland")), 403, "incomplete", "s3cret");
     for (method, uri) in [
         ("GET", "/v2/private/app/manifests/1?x=1"),
         ("GET", "/v2/private/app/manifests/%31"),
@@ -120,12 +122,11 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
     ] {
         refused(&doorward.ask(&of_alice(method, uri)), 403, "denied", "s3cret");
     }
-    let form = Request::auth()
+    let form = bare()
         .header("X-Original-Method", "POST")
         .header("X-Original-URI", "/v2/private/app/blobs/uploads/")
         .header("X-Original-Host", "registry.test")
         .header("X-Original-Content-Type", "ct:application/x-www-form-urlencoded")
-        .header(SECRET_HEADER, SECRET)
         .basic("alice", "wonderland");
     refused(&doorward.ask(&form), 403, "denied", "s3cret");
 }
@@ -148,9 +149,8 @@ fn no_mount_crosses_from_one_tables_repositories_to_anothers() {
 fn without_a_choice_nothing_needs_to_be_said_of_the_request() {
     let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/token\"\n";
     let doorward = start(table, &FILES, &[]);
-    let with_secret = || Request::auth().header(SECRET_HEADER, SECRET);
-    goes_on_with(&doorward.ask(&with_secret().basic("alice", "wonderland")), Some(BEARER));
-    let answer = doorward.ask(&with_secret());
+    goes_on_with(&doorward.ask(&bare().basic("alice", "wonderland")), Some(BEARER));
+    let answer = doorward.ask(&bare());
     assert_eq!((answer.status, answer.header(HEADER)), (401, None));
 }
 
@@ -161,36 +161,76 @@ fn without_tables_there_is_no_such_header() {
     goes_on_with(&answer, None);
 }
 
+/// Every way to show a secret that is not the proxy's; the same subrequest without any is the first.
+fn without_proof() -> Vec<Request> {
+    // As `of_alice`, without the secret.
+    let request = Request::auth()
+        .header("X-Original-Method", "GET")
+        .header("X-Original-URI", pull("releases/app"))
+        .header("X-Original-Host", "registry.test")
+        .header("X-Original-Content-Type", "ct:")
+        .from("192.0.2.1")
+        .basic("alice", "wonderland");
+    let shown = |value: &str| request.clone().header("X-Auth-Proxy-Secret", value);
+    let mut all = vec![request.clone()];
+    let cut = &SECRET[1..];
+    for wrong in ["", "0", &SECRET[..31], cut, &SECRET.to_uppercase(), &SECRET.repeat(2), &"x".repeat(20_000)]
+    {
+        all.push(shown(wrong));
+    }
+    // Doubled, although both are right; one of two; under another name.
+    all.push(shown(SECRET).header("X-Auth-Proxy-Secret", SECRET));
+    all.push(shown("x").header("X-Auth-Proxy-Secret", SECRET));
+    all.push(request.clone().header("X_Auth_Proxy_Secret", SECRET));
+    all.push(request.header("X-Upstream-Authorization", SECRET));
+    all
+}
+
 #[test]
-fn over_tcp_the_secret_has_to_be_shown_where_there_is_one() {
-    let secret = SECRET;
+fn every_peer_has_to_show_the_secret_unix_sockets_and_loopback_included_field_c7() {
     let socket = tempfile::tempdir().unwrap();
     let at = unix(&socket.path().join("doorward.sock"));
     let doorward = start(TABLES, &FILES, &["--listen", "127.0.0.1:0", "--listen", &at]);
-    let request = bare_question("GET", &pull("releases/app")).basic("alice", "wonderland");
-    let shown = |value: &str| request.clone().header("X-Auth-Proxy-Secret", value);
-    goes_on_with(&doorward.ask(&shown(secret)), Some(BASIC));
-    for wrong in ["", "0123456789abcdef", "0123456789abcdef0123456789abcdeg", &secret.repeat(2)] {
-        refused(&doorward.ask(&shown(wrong)), 403, "untrusted", "s3cret");
+    let socket = Address::parse(&at);
+    for address in [&doorward.address, &socket] {
+        let proved = |request: &Request| ask(address, OF_DOORWARD, request);
+        goes_on_with(&proved(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
+        for request in without_proof() {
+            refused(&ask(address, OF_DOORWARD, &request), 403, "proxy_secret", "s3cret");
+        }
+        // One rule for all requests: also what goes on without credentials, and who has shown none.
+        let elsewhere =
+            Request::auth().header("X-Original-URI", pull("bare/app")).basic("alice", "wonderland");
+        refused(&proved(&elsewhere), 403, "proxy_secret", "s3cret");
+        refused(&proved(&Request::auth()), 403, "proxy_secret", "s3cret");
+        let wrong = Request::auth().basic("alice", "wrong");
+        refused(&proved(&wrong), 403, "proxy_secret", "s3cret");
+        goes_on_with(&proved(&of_alice("GET", &pull("bare/app"))), Some(""));
     }
-    refused(&doorward.ask(&request), 403, "untrusted", "s3cret");
-    refused(&doorward.ask(&shown(secret).header("X-Auth-Proxy-Secret", secret)), 403, "untrusted", "s3cret");
-    // What goes on without credentials needs no secret.
-    let bare = bare_question("GET", &pull("bare/app")).basic("alice", "wonderland");
-    goes_on_with(&doorward.ask(&bare), Some(""));
-    let socket = crate::support::client::Address::parse(&at);
-    let answer = crate::support::client::ask(&socket, crate::support::client::OF_DOORWARD, &request);
-    goes_on_with(&answer, Some(BASIC));
     let told = || Some(doorward.log()).filter(|log| log.contains("proxy_secret_file"));
     let log = eventually("it is logged", told);
-    assert!(!log.contains("s3cret-") && !log.contains(secret), "{log}");
+    assert!(
+        log.contains("reason=\"proxy_secret\"") && !log.contains("s3cret-") && !log.contains(SECRET),
+        "{log}"
+    );
+    let label = |reason: &str| format!("doorward_verdicts_total{{verdict=\"forbid\",reason=\"{reason}\"}}");
+    assert!(doorward.metric(&label("proxy_secret")) > 20.0);
+    assert_eq!(doorward.metric(&label("untrusted")), 0.0);
+    assert_eq!(doorward.hashes(), 1.0, "nobody guesses by a published location");
+}
+
+#[test]
+fn where_no_table_has_credentials_no_secret_is_required() {
+    let none = "[[upstream]]\ntype = \"none\"\n";
+    let doorward = start_without_secret(none, &[], &[]);
+    goes_on_with(&doorward.ask(&Request::auth().basic("alice", "wonderland")), Some(""));
 }
 
 #[test]
 fn a_peer_that_is_not_listed_is_given_nothing_with_the_secret_or_without() {
     let doorward = start(TABLES, &FILES, &["--trusted-peers", "192.0.2.1"]);
-    let uri = pull("releases/app");
-    for request in [of_alice("GET", &uri), bare_question("GET", &uri), Request::get("/auth/refused")] {
+    let requests = [of_alice("GET", &pull("releases/app")), Request::get("/auth/refused")];
+    for request in requests.into_iter().chain(without_proof()) {
         assert!(doorward.client().try_ask(&request).is_err(), "the connection is closed unread");
     }
 }
@@ -203,7 +243,7 @@ fn who_may_not_have_them_can_not_say_that_they_were_refused() {
         .header("X-Original-URI", pull("releases/app"))
         .header("X-Original-Host", "registry.test");
     assert_eq!(doorward.ask(&said).status, 503);
-    assert_eq!(doorward.ask(&said.clone().header(SECRET_HEADER, SECRET)).status, 503);
+    assert_eq!(doorward.ask(&said.clone().header("X-Auth-Proxy-Secret", SECRET)).status, 503);
     assert_eq!(doorward.metric("doorward_upstream_refused_total{upstream=\"releases\""), 1.0);
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use doorward::clock::Clock;
 use doorward::gate::credentials::Header;
 use doorward::gate::memo::Memo;
+use doorward::gate::subrequest::ClientAddress;
 use doorward::gate::verdict::Verdict;
 use doorward::gate::{Opened, Subrequest};
 use doorward::metrics::Metrics;
@@ -61,14 +62,13 @@ impl Fetch for Aws {
 async fn ask(house: &House, header: &[u8], memo: &mut Memo) -> Result<String, &'static str> {
     let request = Subrequest {
         authorization: Header::Once(header),
-        real_ip: Header::Once(b"192.0.2.1"),
+        client: ClientAddress::Text(b"192.0.2.1"),
         is_entitled: true,
         ..Subrequest::default()
     };
     let verdict = match house.front.gate.open(&request, memo) {
         Opened::Settled(verdict) => verdict,
         Opened::Checking(check) => check.verdict(&request).await,
-        Opened::Scoped(_) => panic!("a key"),
     };
     match &verdict {
         Verdict::Allow(grant) => {

@@ -93,7 +93,6 @@ fn a_clients_own_identity_headers_are_never_taken_for_ours_as_in_cve_2025_64484(
         "Remote-User",
         "X-Remote-User",
         "X-Forwarded-User",
-        "X-Forwarded-Uri",
         "X-Forwarded-Prefix",
         "X-Auth-Reason",
     ];

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
+use doorward::gate::original::{Backend, OriginalRequest};
 use doorward::gate::policy::Policy;
 use doorward::gate::policy::reload::{File, GroupsKnown};
 use doorward::gate::policy::rule::Subject;
-use doorward::gate::policy::rules::{Asking, Judgement};
+use doorward::gate::policy::rules::Judgement;
 
 use crate::nginx::tcp;
 use crate::policy::corpus::{
@@ -151,13 +152,13 @@ impl House {
 
     /// What `explain` would say; `None` where the question is none that the policy is asked.
     fn judge(&self, user: &str, question: &Question) -> Option<Judgement> {
-        let asking = Asking {
-            method: &question.method,
-            uri: &question.uri,
-            host: &question.host,
-            content_type: &question.content_type,
-            rewrites: true,
-        };
+        let asking = OriginalRequest::new(
+            &question.method,
+            &question.uri,
+            &question.host,
+            &question.content_type,
+            Backend::Registry,
+        );
         let user = (user != "-").then_some(user.as_bytes());
         let client = Some([127, 0, 0, 1].into());
         let subject = Subject { user, groups: &[], client, scope: None };

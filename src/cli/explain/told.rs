@@ -1,0 +1,110 @@
+//! What `explain` and `check --expect` tell of a request.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Asker, NOBODY};
+use crate::gate::policy::explain::Explanation;
+use crate::gate::policy::rules::Judgement;
+use crate::gate::verdict::Denied;
+
+/// What is told.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Told {
+    /// The verdict's stable name, see `gate::verdict`.
+    pub(in crate::cli) verdict: &'static str,
+    pub(in crate::cli) needs: Option<String>,
+    /// `file:line` of each rule that decided.
+    pub(in crate::cli) rules: Vec<String>,
+    /// What else there is to say of it.
+    pub(in crate::cli) why: String,
+    /// What the backend is asked for instead.
+    pub(in crate::cli) upstream_uri: Option<String>,
+    /// With which credentials it would go on.
+    pub(in crate::cli) upstream: Option<String>,
+    /// That he could not log in to begin with.
+    pub(in crate::cli) note: Option<String>,
+}
+
+impl Told {
+    /// `path` is the file's whose rules were asked.
+    pub(in crate::cli) fn of(
+        explained: &Result<Explanation, Denied>,
+        has_policy: bool,
+        asker: &Asker,
+        path: Option<&Path>,
+    ) -> Self {
+        let refusal = if asker.user == NOBODY { "challenge" } else { "forbid" };
+        let nothing = Self {
+            verdict: refusal,
+            needs: None,
+            rules: Vec::new(),
+            why: String::new(),
+            upstream_uri: None,
+            upstream: None,
+            note: None,
+        };
+        let explanation = match explained {
+            Ok(explanation) => explanation,
+            Err(denied) => return Self { verdict: "forbid", why: denied.detail(), ..nothing },
+        };
+        let without_policy = !has_policy && asker.scope.is_none();
+        if without_policy {
+            let open = "there is no policy: every user may do everything, and nobody else anything";
+            let (verdict, why) = match &explanation.judgement {
+                Judgement::Allowed { .. } => ("allow", open),
+                Judgement::Refused(refused) => (refusal, refused.unreadable.unwrap_or(open)),
+            };
+            return Self { verdict, why: why.to_owned(), ..nothing };
+        }
+        let file = path.map(|path| path.display().to_string()).unwrap_or_default();
+        let place = |line: usize| format!("{file}:{line}");
+        let mut told = Self {
+            needs: Some(explanation.needs.clone()),
+            rules: explanation.lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
+            ..nothing
+        };
+        match &explanation.judgement {
+            Judgement::Allowed { uri } => {
+                told.verdict = "allow";
+                told.why = match explanation.lines.len() {
+                    0 => "every user may ask this",
+                    1 => "this grant permits it",
+                    _ => "these grants permit it",
+                }
+                .to_owned();
+                told.upstream_uri.clone_from(uri);
+            }
+            Judgement::Refused(refused) => {
+                told.why = match (refused.unreadable, refused.denied_by, &explanation.nearest) {
+                    (Some(why), ..) => why.to_owned(),
+                    _ if refused.for_want_of_scope => format!(
+                        "he may, and his key may not: its scope lacks {}",
+                        refused.actions.names().collect::<Vec<_>>().join(" and ")
+                    ),
+                    (None, Some(_), _) => "this rule denies it".to_owned(),
+                    (None, None, Some((line, lacks))) => {
+                        format!("no grant permits it; the nearest is {}: {}", place(*line), lacks.join("; "))
+                    }
+                    (None, None, None) => "no grant permits it".to_owned(),
+                };
+            }
+        }
+        told
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.verdict.to_owned()];
+        let mut line = |name: &str, value: &Option<String>| {
+            lines.extend(value.as_ref().map(|value| format!("  {name} {value}")));
+        };
+        line("needs:", &self.needs);
+        line("rule: ", &Some(self.rules.join(", ")).filter(|rules| !rules.is_empty()));
+        line("why:  ", &Some(self.why.clone()));
+        line("asked of the backend:", &self.upstream_uri);
+        line("goes on with:", &self.upstream);
+        line("note: ", &self.note);
+        lines
+    }
+}

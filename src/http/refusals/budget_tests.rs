@@ -1,0 +1,96 @@
+//! The log's budgets, with a clock that the test moves.
+
+use super::*;
+use crate::clock::Clock;
+use crate::network::Prefixes;
+
+fn network(address: &str) -> ClientNetwork {
+    ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 })
+}
+
+fn v4(number: usize) -> ClientNetwork {
+    network(&format!("10.{}.{}.{}", number >> 16, (number >> 8) & 255, number & 255))
+}
+
+/// How many of `count` different refusals of a network's are logged.
+fn logged(budget: &mut Budget<()>, network: ClientNetwork, count: u64, now: Moment) -> u64 {
+    let one = |n: &u64| matches!(budget.decide(network, *n, now, || ()), Decision::Log(_));
+    (0..count).filter(one).count() as u64
+}
+
+#[test]
+fn a_network_has_its_share_and_its_next_line_tells_what_was_left_out() {
+    let clock = Clock::manual();
+    let mut budget = Budget::new(10, clock.now());
+    let home = network("192.0.2.1");
+    assert_eq!(logged(&mut budget, home, 1000, clock.now()), 10);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(budget.decide(home, 5000, clock.now(), || ()), Decision::Log(990));
+    assert_eq!(budget.decide(home, 5001, clock.now(), || ()), Decision::Count);
+}
+
+#[test]
+fn equal_refusals_are_one_line_and_a_count_until_a_minute_has_passed() {
+    let clock = Clock::manual();
+    let mut budget = Budget::new(10, clock.now());
+    let home = network("192.0.2.1");
+    assert_eq!(budget.decide(home, 1, clock.now(), || "a"), Decision::Log(0));
+    for _ in 0..500 {
+        assert_eq!(budget.decide(home, 1, clock.now(), || "b"), Decision::Count);
+    }
+    let report = budget.report();
+    assert_eq!(report.networks, [(home, Counts { repeated: 500, over: 0 }, Some("b"))]);
+    assert!(budget.report().networks.is_empty(), "what was told is not told again");
+    clock.advance(REPEATED_FOR);
+    assert_eq!(budget.decide(home, 1, clock.now(), || "c"), Decision::Log(0));
+}
+
+#[test]
+fn forty_guesses_are_logged_beside_floods_from_every_side_field_r3() {
+    // From one network: by one wrong password, by as many as there are requests. From all networks of an IPv4
+    // /24, and of an IPv6 /48. From one network in each of a hundred blocks.
+    type Flood = fn(usize) -> (ClientNetwork, u64);
+    let floods: [(&str, Flood); 5] = [
+        ("one password", |_| (network("192.0.2.1"), 7)),
+        ("one network", |n| (network("192.0.2.1"), n as u64)),
+        ("a /24", |n| (network(&format!("192.0.2.{}", n % 256)), n as u64)),
+        ("a /48", |n| (network(&format!("2001:db8:1:{:x}::1", n % 65_536)), n as u64)),
+        ("a hundred blocks", |n| (network(&format!("203.0.{}.1", n % 100)), n as u64)),
+    ];
+    for (name, flood) in floods {
+        let clock = Clock::manual();
+        let mut budget = Budget::new(10, clock.now());
+        let mut seen = 0;
+        for n in 0..40 {
+            for m in 0..1000 {
+                let (network, signature) = flood(n * 1000 + m);
+                budget.decide(network, signature, clock.now(), || ());
+            }
+            clock.advance(Duration::from_millis(500));
+            let guess = budget.decide(v4(n * 256), 1, clock.now(), || ());
+            seen += usize::from(matches!(guess, Decision::Log(_)));
+        }
+        assert_eq!(seen, 40, "beside a flood from {name}");
+    }
+}
+
+#[test]
+fn the_budget_of_all_is_kept_whatever_the_number_of_networks() {
+    let clock = Clock::manual();
+    let mut budget = Budget::new(10, clock.now());
+    let total: u64 = (0..20_000).map(|n| logged(&mut budget, v4(n), 2, clock.now())).sum();
+    assert_eq!(total, 100);
+    let (networks, counts) = budget.report().others;
+    let told = 40_000 - 100;
+    assert!(networks > 3000 && counts.sum() > told - 100 && counts.sum() <= told, "{networks} {counts:?}");
+    assert!(budget.networks.iter().all(|set| set.len() <= WAYS));
+    assert!(budget.blocks.iter().all(|set| set.len() <= WAYS));
+}
+
+#[test]
+fn nothing_is_logged_if_the_settings_say_so() {
+    let clock = Clock::manual();
+    let mut budget = Budget::new(0, clock.now());
+    assert_eq!(logged(&mut budget, network("192.0.2.1"), 10, clock.now()), 0);
+    assert!(budget.is_silent() && !budget.take(clock.now()));
+}

@@ -1,0 +1,147 @@
+//! Escapes what a log line must not hold as it is: characters that end a line for some readers, move or hide text in
+//! a terminal, or reverse its direction. They come from clients, files and services, and a line is often read with
+//! `less`, `journalctl` or a browser.
+//!
+//! JSON escapes only what is below U+0020, and values that are formatted with `Display` are not escaped at all. So
+//! every line is checked as a whole, where it is written.
+
+use std::io::{self, Write};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Text; `colours` says whether it has sequences that set colours.
+    Text {
+        /// Whether those are left in.
+        colours: bool,
+    },
+    /// One JSON object.
+    Json,
+}
+
+/// Makes writers that escape each line.
+#[derive(Clone, Debug)]
+pub(super) struct Escaping<M> {
+    pub(super) inner: M,
+    pub(super) format: Format,
+}
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Escaping<M> {
+    type Writer = Escaping<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Escaping { inner: self.inner.make_writer(), format: self.format }
+    }
+}
+
+impl<W: Write> Write for Escaping<W> {
+    /// `line` is a whole line: that is how the subscriber writes.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let (text, end) = match line.strip_suffix(b"\n") {
+            Some(text) => (text, &b"\n"[..]),
+            None => (line, &b""[..]),
+        };
+        if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.inner.write_all(line)?;
+        } else {
+            let escaped = escape(&String::from_utf8_lossy(text), self.format);
+            self.inner.write_all(&[escaped.as_bytes(), end].concat())?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// A line without its end.
+fn escape(line: &str, format: Format) -> String {
+    let mut escaped = String::with_capacity(line.len() + 16);
+    let mut rest = line.chars();
+    while let Some(char) = rest.next() {
+        if format == (Format::Text { colours: true })
+            && char == '\u{1b}'
+            && let Some((sequence, behind)) = colour(rest.as_str())
+        {
+            escaped.push(char);
+            escaped.push_str(sequence);
+            rest = behind.chars();
+        } else if is_hidden(char) {
+            match format {
+                Format::Text { .. } => escaped.extend(char.escape_unicode()),
+                Format::Json => {
+                    for unit in char.encode_utf16(&mut [0; 2]) {
+                        escaped.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+            }
+        } else {
+            escaped.push(char);
+        }
+    }
+    escaped
+}
+
+/// What is behind the escape character of a sequence that sets a colour, and the rest.
+fn colour(text: &str) -> Option<(&str, &str)> {
+    let end = text.find('m')?;
+    let (sequence, rest) = text.split_at_checked(end.saturating_add(1))?;
+    let parameters = sequence.strip_prefix('[')?.strip_suffix('m')?;
+    parameters.bytes().all(|byte| byte.is_ascii_digit() || byte == b';').then_some((sequence, rest))
+}
+
+/// Control characters (C0, DEL, C1), separators of lines and paragraphs, and what is invisible or sets the direction
+/// of text (Unicode's `Cf` and the like).
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HIDDEN: &str = "a\u{85}b\u{9b}c\u{202e}d\u{2028}e\u{7f}f\u{200b}g\u{2066}h\u{e0041}i";
+
+    fn written(text: &str, format: Format) -> String {
+        let mut writer = Escaping { inner: Vec::new(), format };
+        writer.write_all(text.as_bytes()).unwrap();
+        String::from_utf8(writer.inner).unwrap()
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_holds_nothing_hidden() {
+        let line = format!("{}\n", serde_json::json!({ "user": HIDDEN }));
+        let escaped = written(&line, Format::Json);
+        assert!(escaped.contains(r"a\u0085b\u009bc\u202ed\u2028e"), "{escaped}");
+        assert!(escaped.trim_end().bytes().all(|byte| byte.is_ascii_graphic()), "{escaped}");
+        let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read["user"], HIDDEN);
+    }
+
+    #[test]
+    fn text_stays_one_line_and_holds_nothing_hidden() {
+        let text = Format::Text { colours: false };
+        let escaped = written(&format!("file={HIDDEN}\nforged\r\u{1b}[2J\n"), text);
+        assert!(escaped.contains(r"a\u{85}b\u{9b}c\u{202e}d\u{2028}e"), "{escaped}");
+        assert!(escaped.contains(r"\u{a}forged\u{d}\u{1b}[2J"), "{escaped}");
+        assert!(escaped.ends_with('\n') && escaped.trim_end().bytes().all(|byte| byte.is_ascii_graphic()));
+        assert_eq!(written("Zoë 漢字 \u{301}\n", text), "Zoë 漢字 \u{301}\n");
+    }
+
+    #[test]
+    fn of_sequences_for_terminals_only_colours_are_left() {
+        let line = "\u{1b}[33m WARN\u{1b}[0m \u{1b}[2J\u{1b}]0;title\u{7}\u{1b}[1;31mred\u{1b}m\n";
+        let escaped = written(line, Format::Text { colours: true });
+        let expected = "\u{1b}[33m WARN\u{1b}[0m \\u{1b}[2J\\u{1b}]0;title\\u{7}\u{1b}[1;31mred\\u{1b}m\n";
+        assert_eq!(escaped, expected);
+        assert!(!written(line, Format::Text { colours: false }).contains('\u{1b}'));
+    }
+}
