@@ -90,6 +90,7 @@ struct Attack<'a> {
 }
 
 impl Attack<'_> {
+    #[expect(clippy::print_stdout, reason = "the figures, shown with --nocapture")]
     fn run(&self) {
         let headers = self.shown.map_or(String::new(), |value| format!("Authorization: {value}\r\n"));
         self.pass_the_usual(&headers);
