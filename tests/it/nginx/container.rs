@@ -203,6 +203,16 @@ fn the_other_settings_are_refused_with_the_remedy_too() {
         assert_taken(|| two().set(name, value));
     }
     assert!(assert_taken(two).contains("    client_max_body_size 100m;\n"), "a site has a limit");
+    let facts = assert_taken(|| two().set("FACTS", "plan,customer-id"));
+    for line in [
+        "auth_request_set $doorward_fact_customer_id $upstream_http_x_auth_fact_customer_id;",
+        "proxy_set_header X-Auth-Fact-customer-id $doorward_fact_customer_id;",
+        "proxy_hide_header X-Auth-Fact-plan;",
+    ] {
+        assert!(facts.contains(&format!("        {line}\n")), "{line}: {facts}");
+    }
+    let said = "NGX_DOORWARD_FACTS is for NGX_DOORWARD_KIND=registry and site, and this is ecr";
+    assert_refused(|| two().set("KIND", "ecr").set("FACTS", "plan"), &[said]);
     let written = assert_taken(all);
     for line in [
         "    client_max_body_size 0;\n",
