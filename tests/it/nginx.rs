@@ -2,6 +2,7 @@
 //! clients before it, and for what goes wrong a stub in doorward's place.
 
 mod balancer;
+mod bodies;
 mod by_hand;
 mod clients;
 mod container;
@@ -10,10 +11,12 @@ mod examples;
 mod faults;
 mod foreign;
 mod headers;
+mod identity;
 mod judged;
 mod keys;
 mod marketplace;
 mod moving;
+mod paths;
 mod registry;
 mod site;
 mod start;

@@ -70,7 +70,7 @@ fn two_settings_are_enough_for_a_site_that_its_users_see_and_nobody_else() {
         // nginx writes the line when it has answered.
         let log = eventually("alice is in the log", || {
             let log = fs::read_to_string(nginx.image().path("var/log/nginx/access.log")).unwrap();
-            log.contains(" alice [").then_some(log)
+            log.contains(" \"alice\" [").then_some(log)
         });
         assert!(!log.contains("Basic"), "{log}");
     }
@@ -105,7 +105,7 @@ fn a_setting_that_is_missing_is_named() {
 
 #[test]
 fn an_unknown_setting_is_an_error_and_those_of_kubernetes_are_passed_over() {
-    let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND BACKEND_CA KIND"];
+    let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND BACKEND_CA BODY_WITH_ANY_METHOD"];
     assert_refused(|| two().set("BACKENDS", "x:1"), &said);
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
     assert_taken(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));
@@ -175,6 +175,16 @@ fn the_other_settings_are_refused_with_the_remedy_too() {
         ("REAL_IP_FROM", "balancer", "is no list of addresses"),
         ("REAL_IP_FROM", "10.0.0.0/8,0.0.0.0/0", "every client is a balancer"),
         ("RESOLVER", "dns.example", "is no list of addresses"),
+        ("MAX_BODY_SIZE", "1.5g", "is no size, like 100m"),
+        ("MAX_BODY_SIZE", "100mb", "is no size, like 100m"),
+        ("MAX_BODY_SIZE", "-1", "is no size, like 100m"),
+        ("MAX_BODY_SIZE", "m", "is no size, like 100m"),
+        ("BODY_WITH_ANY_METHOD", "yes", "is not one of: on off"),
+        ("FACTS", "Plan", "lower-case letters, digits and hyphens"),
+        ("FACTS", "plan customer", "facts are separated by commas"),
+        ("FACTS", "plan,x;y", "facts are separated by commas"),
+        ("FACTS", "-plan", "-plan is no name of a fact"),
+        ("FACTS", "a23456789012345678901234567890123", "is no name of a fact"),
     ] {
         assert_refused(|| two().set(name, value), &[&format!("NGX_DOORWARD_{name}="), said]);
     }
@@ -187,8 +197,25 @@ fn the_other_settings_are_refused_with_the_remedy_too() {
             .set("RESOLVER", "10.0.0.2,[fd00::53]:5353")
             .set("BACKEND", "app.test:80")
     };
+    for (name, value) in [("MAX_BODY_SIZE", "1g"), ("BODY_WITH_ANY_METHOD", "on")] {
+        let said = format!("NGX_DOORWARD_{name} is for NGX_DOORWARD_KIND=site, and this is registry");
+        assert_refused(|| two().set("KIND", "registry").set(name, value), &[&said]);
+        assert_taken(|| two().set(name, value));
+    }
+    assert!(assert_taken(two).contains("    client_max_body_size 100m;\n"), "a site has a limit");
+    let facts = assert_taken(|| two().set("FACTS", "plan,customer-id"));
+    for line in [
+        "auth_request_set $doorward_fact_customer_id $upstream_http_x_auth_fact_customer_id;",
+        "proxy_set_header X-Auth-Fact-customer-id $doorward_fact_customer_id;",
+        "proxy_hide_header X-Auth-Fact-plan;",
+    ] {
+        assert!(facts.contains(&format!("        {line}\n")), "{line}: {facts}");
+    }
+    let said = "NGX_DOORWARD_FACTS is for NGX_DOORWARD_KIND=registry and site, and this is ecr";
+    assert_refused(|| two().set("KIND", "ecr").set("FACTS", "plan"), &[said]);
     let written = assert_taken(all);
     for line in [
+        "    client_max_body_size 0;\n",
         "    server_name registry.example.com *.example.com;\n",
         "    listen 28081;\n",
         "    set_real_ip_from fd00::/8;\n",

@@ -1,11 +1,13 @@
 //! A registry elsewhere, over TLS, which wants credentials of its own: a stand-in for ECR behind nginx.
 
+mod addresses;
 mod answers;
 mod by_hand;
 mod certificates;
 mod clients;
-mod follow;
+pub(super) mod follow;
 mod forwarded;
+mod hosts;
 mod push;
 mod real;
 mod refused;
@@ -22,7 +24,8 @@ use tempfile::TempDir;
 use super::alice;
 use super::moving::Names;
 use crate::support::api::{Api, Call, Reply as Said};
-use crate::support::backend::{Authority, Backend, Heard, Reply, server_named};
+pub(super) use crate::support::backend::Reply;
+use crate::support::backend::{Authority, Backend, Heard, server_named};
 use crate::support::client::{Answer, Request};
 use crate::support::eventually;
 use crate::support::nginx::{Image, Nginx, nginx};
@@ -30,7 +33,7 @@ use crate::support::process::run;
 
 /// The name of the registry, and of its storage; a name server of the test's has them at 127.0.0.1.
 const NAME: &str = "registry.ecr.test";
-const STORAGE: &str = "storage.ecr.test";
+pub(super) const STORAGE: &str = "storage.ecr.test";
 
 /// What nginx shows doorward.
 const SECRET: &str = "of-a-test-0123456789-of-a-test";
@@ -39,10 +42,10 @@ const SECRET: &str = "of-a-test-0123456789-of-a-test";
 const TOKEN: &str = "Basic QVdTOnVwc3RyZWFtLXRva2Vu";
 
 /// ECR, doorward and nginx between them.
-struct House {
-    nginx: Nginx,
-    ecr: Backend,
-    doorward: Api,
+pub(super) struct House {
+    pub(super) nginx: Nginx,
+    pub(super) ecr: Backend,
+    pub(super) doorward: Api,
     /// The value of X-Upstream-Authorization.
     token: Arc<Mutex<String>>,
     /// What doorward says to `/auth/refused`.
@@ -93,7 +96,7 @@ impl House {
     }
 
     /// With pulling only, and a registry that says yes to all.
-    fn plain() -> Self {
+    pub(super) fn plain() -> Self {
         Self::start(|image| image, |_| Reply::json("{}"))
     }
 
@@ -131,12 +134,12 @@ impl House {
         });
     }
 
-    fn ask(&self, request: &Request) -> Answer {
+    pub(super) fn ask(&self, request: &Request) -> Answer {
         self.nginx.ask(request)
     }
 
     /// As alice.
-    fn get(&self, target: &str) -> Answer {
+    pub(super) fn get(&self, target: &str) -> Answer {
         self.ask(&alice(Request::get(target)))
     }
 

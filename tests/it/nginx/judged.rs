@@ -84,7 +84,8 @@ impl Figures {
             "{COUNT} requests: {} asked about, {} allowed, the registry acted on a repository for {}; {} mounts made, {} begun as uploads; answers: {:?}",
             self.asked, self.allowed, self.acted, self.mounted, self.unmounted, self.answers
         );
-        assert!(self.asked > COUNT * 3 / 4 && self.allowed > COUNT / 4 && self.acted > COUNT / 5);
+        // What has more than one reading nginx refuses before it asks.
+        assert!(self.asked > COUNT / 2 && self.allowed > COUNT / 4 && self.acted > COUNT / 5);
         assert!(of(403) > COUNT / 4 && of(401) > COUNT / 50 && of(400) > COUNT / 200);
         assert!(
             of(200) > COUNT / 20 && of(201) > COUNT / 50 && of(202) > COUNT / 40 && of(204) > COUNT / 200

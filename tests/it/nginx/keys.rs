@@ -224,11 +224,10 @@ fn a_site_is_read_with_a_key_for_its_documents_and_not_written() {
         };
         assert_eq!(ask("GET", "/docs/a?b=c"), 200);
         assert_eq!(ask("HEAD", "/docs/a"), 200);
-        for (method, path) in
-            [("POST", "/docs/a"), ("GET", "/"), ("GET", "/other"), ("GET", "/docs/%2e%2e/other")]
-        {
+        for (method, path) in [("POST", "/docs/a"), ("GET", "/"), ("GET", "/other")] {
             assert_eq!(ask(method, path), 403, "{way:?} {method} {path}");
         }
+        assert_eq!(ask("GET", "/docs/%2e%2e/other"), 400, "nginx refuses it before it asks");
     }
     assert_eq!(nginx.ask(&Request::get("/other").basic("ann", "a1")).status, 200);
     assert_eq!(nginx.ask(&Request::get("/docs/a").basic("ann", "a2")).status, 401);

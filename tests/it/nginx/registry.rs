@@ -46,8 +46,15 @@ fn who_has_no_right_password_sees_nothing_of_the_registry() {
         assert!(matches!(known.status, 200 | 400 | 404), "{target}: {known:?}");
         assert_eq!(known.header("www-authenticate"), None);
     }
-    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO"] {
+    for method in ["POST", "PUT", "PATCH", "FOO"] {
         assert_challenge(&guarded.ask(&Request::new(method, "/v2/a/blobs/uploads/").body("x")));
+    }
+    for method in ["DELETE", "OPTIONS", "HEAD"] {
+        assert_eq!(
+            guarded.ask(&Request::new(method, "/v2/a/blobs/uploads/").body("")).status,
+            401,
+            "{method}"
+        );
     }
     assert_eq!(guarded.ask(&alice(Request::get("/v2/"))).text(), "{}");
 }
@@ -234,7 +241,9 @@ fn the_question_itself_cannot_be_asked_from_outside_pitfall_p50() {
     {
         for request in [Request::get(path), alice(Request::get(path)), Request::new("POST", path).body("x")] {
             let answer = guarded.ask(&request.header("X-Real-IP", "192.0.2.1"));
-            assert_eq!(answer.status, 404, "{path}: {answer:?}");
+            // Another spelling of it is refused as one.
+            let status = if path.starts_with("/_doorward") { 404 } else { 400 };
+            assert_eq!(answer.status, status, "{path}: {answer:?}");
         }
     }
     assert_eq!(guarded.doorward.hashes(), 0.0, "none of them was a question");

@@ -5,8 +5,10 @@ use std::process::Command;
 
 use super::tcp;
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::image::skopeo;
+use crate::support::nginx::{Image, Nginx, shipped};
 use crate::support::process::{self, Output, program};
+use crate::support::registry::Registry;
 use crate::support::upstream::{Upstream, empty};
 use crate::support::users;
 
@@ -132,6 +134,60 @@ fn without_a_pair_there_is_no_start_and_the_command_in_the_message_makes_one() {
     let output = image.try_out();
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(!output.stderr.contains("plain HTTP"), "{}", output.stderr);
+}
+
+/// The command by which compose.yaml makes a certificate, as a shell gets it.
+fn command_of_compose() -> String {
+    let text = fs::read_to_string(shipped().join("../compose.yaml")).unwrap();
+    let service =
+        text.split("\n  tls:\n").nth(1).and_then(|rest| rest.split("    command:\n      - |\n").nth(1));
+    let lines = service.expect("the command").lines().take_while(|line| line.starts_with("        "));
+    lines.map(|line| format!("{}\n", line.trim_start())).collect::<String>().replace("$$", "$")
+}
+
+#[test]
+fn the_certificate_that_compose_makes_signs_no_other_and_is_trusted_as_a_ca_file() {
+    let image = Image::new().set("KIND", "registry");
+    let folder = image.path("etc/nginx/tls");
+    fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-euc", &command_of_compose()]).env("NAME", "localhost").current_dir(&folder);
+    let made = process::run(command);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let mut show = Command::new(program("openssl", "openssl"));
+    show.args(["x509", "-noout", "-text", "-in"]).arg(folder.join("tls.crt"));
+    let text = process::run(show).stdout;
+    assert!(text.contains("CA:FALSE") && !text.contains("CA:TRUE"), "{text}");
+    assert!(text.contains("DNS:localhost") && text.contains("IP Address:127.0.0.1"), "{text}");
+
+    let doorward = Doorward::start(&users::two(), &[]);
+    let registry = Registry::start();
+    let image = image.set("AUTH", tcp(&doorward.address).to_string());
+    let nginx = Nginx::of(image.set("BACKEND", registry.address.to_string()));
+    let pair = nginx.image().path("etc/nginx/tls/tls.crt");
+    let at = format!("localhost:{}", nginx.address.port());
+    // OpenSSL's way of trusting it, by curl, and Go's, by skopeo as docker and podman have it: ca.crt in a folder.
+    let mut curl = Command::new(program("curl", "curl"));
+    curl.env_clear().args(["-q", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-u", "alice:wonderland"]);
+    let output = process::run({
+        curl.arg("--cacert").arg(&pair).arg(format!("https://{at}/v2/"));
+        curl
+    });
+    assert_eq!((output.code, &output.stdout[..]), (Some(0), "200"), "{output:?}");
+    let home = tempfile::tempdir().unwrap();
+    let log_in = |trusted: bool| {
+        let certificates = tempfile::tempdir().unwrap();
+        if trusted {
+            fs::copy(&pair, certificates.path().join("ca.crt")).unwrap();
+        }
+        let folder = certificates.path().display().to_string();
+        let login = ["login", "--cert-dir", &folder, "-u", "alice", "-p", "wonderland", &at];
+        skopeo(home.path(), &login)
+    };
+    let output = log_in(true);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let output = log_in(false);
+    assert!(output.code != Some(0) && output.stderr.contains("x509"), "{output:?}");
 }
 
 #[test]

@@ -29,14 +29,14 @@ fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: Socket
 }
 
 /// nginx between a doorward and a registry that both are played; the first answers `/auth` with 200.
-struct Played {
-    nginx: Nginx,
+pub(super) struct Played {
+    pub(super) nginx: Nginx,
     doorward: Api,
     registry: Api,
 }
 
 impl Played {
-    fn start(tokens: &str, token: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) fn start(tokens: &str, token: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_with(tokens, token, |image| image)
     }
 
@@ -57,6 +57,6 @@ impl Played {
 }
 
 /// What doorward would say.
-fn given() -> Reply {
+pub(super) fn given() -> Reply {
     Reply::json(format!("{{\"token\":\"{TOKEN}\"}}")).with("Cache-Control", "no-store")
 }

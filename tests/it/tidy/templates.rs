@@ -1,6 +1,7 @@
 //! What must and must not stand in the nginx configuration that ships.
 
 mod elsewhere;
+mod locations;
 mod tokens;
 
 use std::fs;

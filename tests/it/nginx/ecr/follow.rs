@@ -9,9 +9,9 @@ use crate::support::backend::server;
 use crate::support::client::{Request, basic};
 
 /// A registry that redirects, and the storage.
-struct Both {
-    house: House,
-    storage: Backend,
+pub(in crate::nginx) struct Both {
+    pub(in crate::nginx) house: House,
+    pub(in crate::nginx) storage: Backend,
 }
 
 fn any() -> SocketAddr {
@@ -20,7 +20,7 @@ fn any() -> SocketAddr {
 
 impl Both {
     /// Following; the storage's certificate is good for this name until that year.
-    fn start(name: &str, year: i32) -> Self {
+    pub(in crate::nginx) fn start(name: &str, year: i32) -> Self {
         let authority = Authority::new("Test Authority");
         let pair = authority.pair(name, year);
         let tls = if name == STORAGE { server_named(&pair, name) } else { server(&pair) };
@@ -36,11 +36,11 @@ impl Both {
         Self { house, storage }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(in crate::nginx) fn url(&self, path: &str) -> String {
         format!("https://{STORAGE}:{}{path}", self.storage.address.port())
     }
 
-    fn redirect(&self, to: &str) {
+    pub(in crate::nginx) fn redirect(&self, to: &str) {
         let headers = format!("Location: {to}\r\nContent-Type: text/plain\r\n");
         self.house.ecr.say(Reply::with("307 Temporary Redirect", &headers, "elsewhere"));
     }
@@ -131,7 +131,6 @@ fn nobody_but_the_storage_is_asked_and_every_other_redirect_is_the_clients() {
         "https://a.store.test:8443/a".to_owned(),
         "https://a.ports.test/a".to_owned(),
         "https://bucket.s3.amazonaws.com/a".to_owned(),
-        format!("//{allowed}/a"),
         format!("{allowed}/a"),
         format!("ftp://{allowed}/a"),
         format!("https://{allowed}"),
@@ -152,7 +151,8 @@ fn nobody_but_the_storage_is_asked_and_every_other_redirect_is_the_clients() {
     // Nothing is written to where a redirect leads, and no other redirect is followed.
     both.redirect(&both.url("/a"));
     for method in ["PUT", "PATCH", "POST", "DELETE"] {
-        let answer = both.house.ask(&alice(Request::new(method, "/v2/a/blobs/x").body("hello")));
+        let body = if method == "DELETE" { "" } else { "hello" };
+        let answer = both.house.ask(&alice(Request::new(method, "/v2/a/blobs/x").body(body)));
         assert_eq!((answer.status, answer.header("location")), (307, Some(&both.url("/a")[..])), "{method}");
     }
     for status in [301, 302, 303, 308] {
@@ -211,27 +211,5 @@ fn a_storage_with_the_wrong_certificate_is_asked_for_nothing_pitfall_p41() {
         assert_json(&both.house.get("/v2/a"), 502, "UNAVAILABLE");
         assert!(both.storage.connections() > 0);
         assert_eq!(both.storage.requests(), 0);
-    }
-}
-
-#[test]
-fn without_a_word_of_hosts_it_is_amazons_storage_alone() {
-    let house = House::start(|image| image.set("REDIRECTS", "follow"), |_| Reply::json("{}"));
-    let goes = |to: &str| {
-        house.ecr.say(Reply::with("307 Go", &format!("Location: {to}\r\n"), ""));
-        house.get("/v2/a").status
-    };
-    // The name server of the test's has all of them on this machine, where nobody listens at that port, or no
-    // certificate of whoever does is good.
-    assert_eq!(goes("https://b.s3.eu-central-1.amazonaws.com/a"), 502, "{}", house.nginx.log());
-    assert_eq!(goes("https://b.s3.cn-north-1.amazonaws.com.cn/a"), 502);
-    for other in [
-        "amazonaws.com",
-        "xamazonaws.com",
-        "b.amazonaws.com.evil.test",
-        "b.amazonaws.org",
-        "b.amazonaws.com:8443",
-    ] {
-        assert_eq!(goes(&format!("https://{other}/a")), 307, "{other}");
     }
 }

@@ -10,7 +10,7 @@ use crate::support::client::{Request, basic};
 #[test]
 fn the_registry_gets_what_its_protocol_needs_and_nothing_else() {
     let house = House::plain();
-    let request = alice(Request::get("/v2/a/manifests/x%2Fy?n=1%20"))
+    let request = alice(Request::get("/v2/a/manifests/x%3Ay?n=1%20"))
         .header("Accept", "application/vnd.oci.image.index.v1+json")
         .header("Content-Type", "application/json")
         .header("Content-Range", "0-4")
@@ -42,7 +42,7 @@ fn the_registry_gets_what_its_protocol_needs_and_nothing_else() {
     ];
     let request = hostile.iter().fold(request, |request, name| request.header(name, "Basic ZXZpbA=="));
     assert_eq!(house.ask(&request).status, 200);
-    let heard = house.heard("/v2/a/manifests/x%2Fy?n=1%20");
+    let heard = house.heard("/v2/a/manifests/x%3Ay?n=1%20");
     let [heard] = &heard[..] else { panic!("{heard:?}") };
     let names: BTreeSet<&str> = heard.headers.iter().map(|(name, _)| &name[..]).collect();
     let wanted = [

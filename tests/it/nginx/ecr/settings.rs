@@ -37,7 +37,7 @@ fn try_each(change: impl Fn(Image, &Path) -> Image) -> Vec<(Output, Image, TempD
     [once(Some(Image::new())), once(alpine)].into_iter().flatten().collect()
 }
 
-fn assert_fails(change: impl Fn(Image, &Path) -> Image, said: &str) {
+pub(super) fn assert_fails(change: impl Fn(Image, &Path) -> Image, said: &str) {
     for (output, ..) in try_each(change) {
         assert_ne!(output.code, Some(0), "{said}: {output:?}");
         assert!(output.stderr.contains(said), "{said}: {}", output.stderr);

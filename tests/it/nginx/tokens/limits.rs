@@ -92,7 +92,8 @@ fn a_token_is_asked_for_with_get_or_post() {
     for mode in ["beside", "on"] {
         let played = Played::start(mode, |_| given());
         for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"] {
-            let answer = played.nginx.ask(&Request::new(method, "/token").body("x"));
+            let body = if matches!(method, "DELETE" | "OPTIONS") { "" } else { "x" };
+            let answer = played.nginx.ask(&Request::new(method, "/token").body(body));
             assert_refused(&answer, 405, "UNSUPPORTED");
             assert_eq!(answer.header("allow"), Some("GET, POST"));
         }

@@ -41,7 +41,7 @@ fn the_registry_gets_a_token_and_no_password_nor_key_pitfall_p27() {
 #[test]
 fn the_registry_is_told_who_asks_from_where_and_no_more() {
     let played = Played::start("on", |_| given());
-    let request = Request::new("POST", "/v2/a%2Fb/blobs/uploads/?from=c%2Fd&mount=x")
+    let request = Request::new("POST", "/v2/a%3Ab/blobs/uploads/?from=c%2Fd&mount=x")
         .host("registry.test:8443")
         .header("X-Auth-User", "root")
         .header("X-Auth-Groups", "admins")
@@ -54,7 +54,7 @@ fn the_registry_is_told_who_asks_from_where_and_no_more() {
         .header("Authorization", format!("Bearer {TOKEN}"));
     assert_eq!(played.nginx.ask(&request.body("from=e")).status, 200);
     let call = &played.registry.calls()[0];
-    assert_eq!(call.target, "/v2/a%2Fb/blobs/uploads/?from=c%2Fd&mount=x", "as the client sent it");
+    assert_eq!(call.target, "/v2/a%3Ab/blobs/uploads/?from=c%2Fd&mount=x", "as the client sent it");
     for (name, value) in [
         ("host", "registry.test:8443"),
         ("x-forwarded-for", "127.0.0.1"),
