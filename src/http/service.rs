@@ -127,17 +127,15 @@ where
     }
 
     fn call(&self, request: Request) -> Answering {
-        let peer = request.conn_data::<Peer>().copied();
-        let trusted = peer.is_some_and(|peer| peer.trusted);
-        match self.kind {
+        let checked = match self.kind {
             Kind::Auth => return answer_auth(&self.front, &self.memo, request),
-            Kind::Public => {}
-            Kind::Admin => {
-                if let Err(refusal) = check_admin(&self.front, peer.as_ref(), &request) {
-                    let response = reply::fault(Fault::Admin(refusal)).into();
-                    return Answering::Ready(Some(brief(response, trusted)));
-                }
-            }
+            Kind::Public => Ok(()),
+            Kind::Admin => check_admin(&self.front, &request),
+        };
+        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
+        if let Err(refusal) = checked {
+            let response = reply::fault(Fault::Admin(refusal)).into();
+            return Answering::Ready(Some(brief(response, trusted)));
         }
         let answer = self.rest.call(request);
         Answering::Later(Box::pin(async move { Ok(brief(answer.await?.into(), trusted)) }))
@@ -164,9 +162,10 @@ fn answer_auth(front: &Arc<Front>, memo: &RefCell<Memo>, request: Request) -> An
     ready(reply::fault(Fault::NotFound).into())
 }
 
-fn check_admin(front: &Front, peer: Option<&Peer>, request: &Request) -> Result<(), AdminRefusal> {
-    // Nobody else is served on a connection without a peer.
-    let peer = peer.ok_or(AdminRefusal::Peer)?;
+/// Checks a request to the admin listener before its path is looked at.
+fn check_admin(front: &Front, request: &Request) -> Result<(), AdminRefusal> {
+    // A connection whose peer is not known is not served.
+    let peer = request.conn_data::<Peer>().ok_or(AdminRefusal::Peer)?;
     let checked = front.admin.check_site(peer, &request.head().headers);
     checked.inspect_err(|refusal| {
         front.metrics.admin_refused.inc();
