@@ -13,10 +13,12 @@ mod user;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
+use crate::authn::htpasswd::write::{WriteFault, Writer};
 use crate::settings::layers::{Given, Layer, Layers};
 use crate::settings::table::{SETTINGS, Setting};
 use crate::settings::{Fault, Origin};
@@ -198,6 +200,15 @@ fn complain(what: &str) {
 fn say(what: &str) {
     // The same.
     let _ = writeln!(std::io::stdout(), "{what}");
+}
+
+/// Opens a file to change it, and says which one it is if the path is a link.
+fn open_to_change(path: &Path, create: bool) -> Result<Writer, WriteFault> {
+    let writer = Writer::open(path, create)?;
+    if let Some(target) = writer.link_target() {
+        complain(&format!("{} is a link; what is changed is {}", path.display(), target.display()));
+    }
+    Ok(writer)
 }
 
 fn completions(matches: &ArgMatches) -> ExitCode {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::list::{Told, list};
 pub(super) use self::scope::scope;
-use super::{complain, say};
+use super::{complain, open_to_change, say};
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys::edit;
 use crate::authn::keys::file::{Line, Parsed, check_name, parse};
@@ -131,7 +131,7 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         expires,
         note: None,
     };
-    let writer = Writer::open(path, matches.get_flag("create")).map_err(text)?;
+    let writer = open_to_change(path, matches.get_flag("create")).map_err(text)?;
     let alike = |other: &Line| other.owner == line.owner && other.name == line.name;
     if edit::lines(writer.text()).any(|other| alike(&other)) {
         return Err(format!("{owner} has a key called {name} already; revoke it, or choose another name"));
@@ -179,7 +179,7 @@ fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         let by_name = owner.is_some() && line.name == wanted;
         (by_id || by_name) && owner.is_none_or(|owner| owner == line.owner)
     };
-    let writer = Writer::open(path, false).map_err(text)?;
+    let writer = open_to_change(path, false).map_err(text)?;
     let gone: Vec<Line> = edit::lines(writer.text()).filter(is_meant).collect();
     if gone.is_empty() {
         let how = if owner.is_none() { "; by its name only with --owner" } else { "" };

@@ -2,6 +2,8 @@
 
 mod file;
 mod kill;
+mod links;
+mod lock;
 mod password;
 mod race;
 mod service;
