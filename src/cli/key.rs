@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::list::{Told, list};
 pub(super) use self::scope::scope;
-use super::{complain, open_to_change, say};
+use super::{complain, open_to_change, say, say_json};
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys::edit;
 use crate::authn::keys::file::{Line, Parsed, check_name, parse};
@@ -166,10 +166,6 @@ fn check(path: &Path, changed: &[u8]) -> Result<Parsed, String> {
     })
 }
 
-fn print(told: &impl Serialize) -> Result<(), String> {
-    serde_json::to_string(told).map_err(text).map(|json| say(&json))
-}
-
 fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let wanted = given(matches, "key").unwrap_or_default();
     let owner = given(matches, "owner");
@@ -193,7 +189,7 @@ fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     check(path, &changed)?;
     writer.replace(&changed).map_err(text)?;
     if matches.get_flag("json") {
-        return print(&gone.iter().map(Told::of).collect::<Vec<_>>());
+        return say_json(&gone.iter().map(Told::of).collect::<Vec<_>>());
     }
     gone.iter().for_each(|line| say(&format!("revoked: {}", Told::of(line).text())));
     Ok(())

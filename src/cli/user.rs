@@ -102,8 +102,8 @@ fn text(error: impl ToString) -> String {
 }
 
 fn change(writer: Writer, name: &str, edit: Edit<'_>) -> Result<(), String> {
-    let changed =
-        edit::apply(writer.text(), name.as_bytes(), edit).map_err(|fault| format!("{name}: {fault}"))?;
+    let changed = edit::apply(writer.text(), name.as_bytes(), edit)
+        .map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
     writer.replace(&changed).map_err(text)
 }
 
@@ -122,7 +122,7 @@ fn keys_left(settings: &Settings, name: &str) {
 }
 
 fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
-    edit::check_name(name.as_bytes()).map_err(|fault| format!("{name}: {fault}"))?;
+    edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
     let generate = matches.get_flag("generate");
     let password = if generate { generated()? } else { asked(matches, true)? };
     let mut salt = [0; 16];

@@ -4,7 +4,9 @@ mod file;
 mod kill;
 mod links;
 mod lock;
+mod names;
 mod password;
+mod permissions;
 mod race;
 mod service;
 
