@@ -110,7 +110,7 @@ impl Writer {
         // What a killed writer left.
         remove(&location, &temporary(&location.name));
         let (text, old) = match read(&location, &name)? {
-            Some((text, stat)) => (text, Some(stat)),
+            Some(old) => (old.text, Some(old.stat)),
             None if create => (Zeroizing::default(), None),
             None => return Err(WriteFault::Missing(name)),
         };
@@ -256,6 +256,12 @@ impl Writer {
     }
 }
 
+/// A file as it was read.
+struct Old {
+    text: Zeroizing<Vec<u8>>,
+    stat: Stat,
+}
+
 /// The name of a file that is being written. There is one for all: the lock is held.
 fn temporary(name: &OsStr) -> OsString {
     let mut new = OsString::from(".");
@@ -271,7 +277,7 @@ fn remove(location: &Location, name: &OsStr) {
 
 /// Reads the file; `None` if there is none. It was looked at before it is opened, and is looked at again when it is
 /// open: nothing waits for the other end of a pipe.
-fn read(location: &Location, name: &str) -> Result<Option<(Zeroizing<Vec<u8>>, Stat)>, WriteFault> {
+fn read(location: &Location, name: &str) -> Result<Option<Old>, WriteFault> {
     let system = |error: io::Error| WriteFault::System(name.to_owned(), error);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match openat(&location.folder, &location.name, flags, Mode::empty()) {
@@ -288,7 +294,7 @@ fn read(location: &Location, name: &str) -> Result<Option<(Zeroizing<Vec<u8>>, S
     // A text that grows leaves copies of itself behind.
     let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
     File::from(file).take(FILE_MAX).read_to_end(&mut text).map_err(system)?;
-    Ok(Some((text, stat)))
+    Ok(Some(Old { text, stat }))
 }
 
 fn check_kind(name: &str, stat: &Stat) -> Result<(), WriteFault> {

@@ -25,7 +25,7 @@ fn bound() -> std::time::Duration {
 fn file_systems() -> Vec<(&'static str, TempDir)> {
     const TMPFS: i64 = 0x0102_1994;
     const EXT4: i64 = 0xEF53;
-    let kind = |path: &Path| statfs(path).ok().map(|stat| i64::from(stat.f_type));
+    let kind = |path: &Path| statfs(path).ok().map(|stat| stat.f_type);
     let candidates = [std::env::temp_dir(), PathBuf::from(env!("CARGO_TARGET_TMPDIR")), "/dev/shm".into()];
     let find = |name, magic| {
         let at = candidates.iter().find(|path| kind(path) == Some(magic));

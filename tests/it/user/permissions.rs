@@ -31,17 +31,14 @@ impl Files {
         fs::write(at("conf/vendor"), "vendor-secret\n").unwrap();
         let signing = at("conf/signing.pem").display().to_string();
         assert_eq!(doorward(&["token", "init", "--keys", &signing]).code, Some(0));
-        let config = format!(
-            "htpasswd = \"D/htpasswd\"\nkeys = \"D/keys\"\npolicy = \"D/policy\"\ngroups = \"D/groups\"\n\
+        let config = "htpasswd = \"D/htpasswd\"\nkeys = \"D/keys\"\npolicy = \"D/policy\"\ngroups = \"D/groups\"\n\
              upstream_secret_file = \"D/secret\"\n[token]\nkeys = \"D/signing.pem\"\nservice = \"registry.test\"\n\
              [[upstream]]\nname = \"one\"\ntype = \"bearer\"\ntoken_file = \"D/secret\"\n\
              [[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n\
              [[authenticator]]\ntype = \"keys\"\nname = \"keys\"\n\
              [[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://127.0.0.1:9/\"\n\
-             headers = {{ Authorization = \"Basic {{basic}}\", X-Vendor = \"{{file:D/vendor}}\" }}\n"
-        );
-        let config =
-            config.replace('D', &at("conf").display().to_string()).replace("{{", "{").replace("}}", "}");
+             headers = { Authorization = \"Basic {basic}\", X-Vendor = \"{file:D/vendor}\" }\n";
+        let config = config.replace('D', &at("conf").display().to_string());
         fs::write(at("conf/doorward.toml"), config).unwrap();
         for name in
             ["htpasswd", "keys", "policy", "groups", "secret", "vendor", "signing.pem", "doorward.toml"]
