@@ -5,6 +5,7 @@ mod expect;
 mod explain;
 pub mod health;
 mod key;
+mod permissions;
 mod probe;
 pub mod serve;
 mod token;
@@ -13,10 +14,14 @@ mod user;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use serde::Serialize;
 
+use crate::authn::htpasswd::write::{WriteFault, Writer};
+use crate::identity::escaped_json;
 use crate::settings::layers::{Given, Layer, Layers};
 use crate::settings::table::{SETTINGS, Setting};
 use crate::settings::{Fault, Origin};
@@ -130,12 +135,16 @@ fn flags(matches: &ArgMatches) -> Layer {
 /// The settings of all layers.
 fn layers(matches: &ArgMatches) -> Layers {
     let layers = Layers::with_flags(flags(matches)).with_environment(std::env::vars_os());
-    let config = matches.get_one::<String>("config").cloned();
-    let config = config.or_else(|| std::env::var("DOORWARD_CONFIG").ok().filter(|path| !path.is_empty()));
-    match config {
+    match config(matches) {
         Some(path) => layers.with_file(&path),
         None => layers,
     }
+}
+
+/// The settings file.
+fn config(matches: &ArgMatches) -> Option<String> {
+    let config = matches.get_one::<String>("config").cloned();
+    config.or_else(|| std::env::var("DOORWARD_CONFIG").ok().filter(|path| !path.is_empty()))
 }
 
 /// Runs the command that `arguments` ask for.
@@ -167,6 +176,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             let (settings, faults) = layers(matches).read();
             let expect = matches.get_one::<String>("expect").map(String::as_str);
             let checked = check::run(&settings, expect, matches.get_flag("probe"), faults.is_empty());
+            permissions::run(&settings, config(matches).as_deref().map(Path::new));
             if faults.is_empty() { checked } else { report(&faults) }
         }
         Some((name, matches)) => match layers(matches).settle() {
@@ -198,6 +208,22 @@ fn complain(what: &str) {
 fn say(what: &str) {
     // The same.
     let _ = writeln!(std::io::stdout(), "{what}");
+}
+
+/// Something as one line of JSON on stdout, safe for a terminal.
+fn say_json(told: &impl Serialize) -> Result<(), String> {
+    let json = serde_json::to_string(told).map_err(|error| error.to_string())?;
+    say(&escaped_json(&json));
+    Ok(())
+}
+
+/// Opens a file to change it, and says which one it is if the path is a link.
+fn open_to_change(path: &Path, create: bool) -> Result<Writer, WriteFault> {
+    let writer = Writer::open(path, create)?;
+    if let Some(target) = writer.link_target() {
+        complain(&format!("{} is a link; what is changed is {}", path.display(), target.display()));
+    }
+    Ok(writer)
 }
 
 fn completions(matches: &ArgMatches) -> ExitCode {

@@ -21,12 +21,18 @@ pub enum UsernameFault {
     /// More than [`USERNAME_MAX`] bytes.
     #[error("the user name is longer than 255 bytes")]
     Long,
-    /// A control character, which RFC 7617 forbids and a header can't carry.
+    /// A control character, which RFC 7617 forbids and a header can't carry; also one of U+0080 to U+009F.
     #[error("the user name has a control character")]
     Control,
     /// A space at either end, which headers lose on their way: it would be another's name.
     #[error("the user name has a space at one end")]
     Space,
+    /// Another character at either end that cannot be seen, so that two names look the same.
+    #[error("the user name has an invisible character at one end")]
+    Invisible,
+    /// A character that reorders the text around it, or ends a line for some readers.
+    #[error("the user name has a character that reorders text or ends a line")]
+    Layout,
     /// A colon, which ends the name in Basic (RFC 7617) and in an htpasswd line.
     #[error("the user name has a colon")]
     Colon,
@@ -46,9 +52,29 @@ impl Username {
             return Err(if control { UsernameFault::Control } else { UsernameFault::Space });
         }
         match bytes.iter().find(|b| b.is_ascii_control() || **b == b':') {
-            None => Ok(()),
+            None if bytes.is_ascii() => Ok(()),
+            None => Self::check_beyond_ascii(bytes),
             Some(b':') => Err(UsernameFault::Colon),
             Some(_) => Err(UsernameFault::Control),
+        }
+    }
+
+    /// The rule for characters that only UTF-8 has. Bytes that are not UTF-8 are left alone: they are letters of an
+    /// encoding that is not known, and nginx and Apache compare them as bytes.
+    fn check_beyond_ascii(bytes: &[u8]) -> Result<(), UsernameFault> {
+        for text in bytes.utf8_chunks().map(|chunk| chunk.valid()) {
+            if text.contains(char::is_control) {
+                return Err(UsernameFault::Control);
+            }
+            if text.contains(changes_layout) {
+                return Err(UsernameFault::Layout);
+            }
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.starts_with(is_invisible) || text.ends_with(is_invisible) => {
+                Err(UsernameFault::Invisible)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -64,10 +90,45 @@ impl Username {
     }
 }
 
+/// Returns whether a character reorders the text around it (Unicode's bidirectional controls, UAX #9) or ends a line
+/// for some readers. A terminal, a browser or an editor then shows something else than what is compared.
+pub fn changes_layout(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns whether a character at an end of a name cannot be seen: a space of any width, or nothing at all.
+fn is_invisible(c: char) -> bool {
+    let has_no_width = matches!(
+        c,
+        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}'
+            | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+    );
+    has_no_width || c.is_whitespace()
+}
+
+/// Returns whether a terminal or an editor could do something else with a character than show it.
+fn is_unsafe_to_show(c: char) -> bool {
+    c.is_control() || changes_layout(c)
+}
+
 /// A name for messages: what is not UTF-8, or is one of its control characters (U+0080 to U+009F among
-/// them, which some terminals obey), shows as U+FFFD.
+/// them, which some terminals obey), or changes the layout, shows as U+FFFD.
 pub fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).replace(char::is_control, "\u{fffd}")
+    String::from_utf8_lossy(name).replace(is_unsafe_to_show, "\u{fffd}")
+}
+
+/// The same JSON, with each character escaped that is not safe to show. They can only stand in its strings.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe_to_show(c) && c != '\n' {
+            // All of them are below U+10000, so one escape each will do.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 impl fmt::Display for Username {
@@ -95,7 +156,9 @@ pub const GROUPS_OF_USER_MAX: usize = 64;
 /// What is wrong with the name, for people.
 pub fn check_group(name: &[u8]) -> Result<(), String> {
     let well = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
-    if (1..=GROUP_NAME_MAX).contains(&name.len()) && name.iter().all(well) {
+    let bad = |c: char| c.is_control() || changes_layout(c) || is_invisible(c);
+    let is_plain = || !name.utf8_chunks().any(|chunk| chunk.valid().contains(bad));
+    if (1..=GROUP_NAME_MAX).contains(&name.len()) && name.iter().all(well) && is_plain() {
         return Ok(());
     }
     Err(format!(
@@ -165,7 +228,50 @@ mod tests {
     fn utf_8_and_latin_1_names_are_names() {
         assert!(Username::parse("zoë".as_bytes()).is_ok());
         assert_eq!(Username::parse(b"zo\xeb").map(|n| n.to_string()), Ok("zo\u{fffd}".to_owned()));
-        // U+0085 is a new line to some, and no ASCII control character.
-        assert_eq!(Username::parse(b"zo\xc2\x85").map(|n| n.to_string()), Ok("zo\u{fffd}".to_owned()));
+        // What ZWNJ and ZWJ do between letters, Persian and emoji need.
+        for name in ["می‌خواهم", "日本 語", "a\u{a0}b", "👩‍🔧", "é", "e\u{301}", "ﬁ"] {
+            assert!(Username::parse(name.as_bytes()).is_ok(), "{name:?}");
+        }
+        assert!(Username::parse(b"caf\xe9 \xa0").is_ok(), "letters of another encoding");
+    }
+
+    #[test]
+    fn name_that_ends_invisibly_or_changes_the_layout_is_refused() {
+        // The two cases that were reported, and their kind.
+        for (name, fault) in [
+            ("alice\u{a0}", UsernameFault::Invisible),
+            ("\u{a0}alice", UsernameFault::Invisible),
+            ("alice\u{3000}", UsernameFault::Invisible),
+            ("alice\u{2009}", UsernameFault::Invisible),
+            ("alice\u{200b}", UsernameFault::Invisible),
+            ("\u{feff}alice", UsernameFault::Invisible),
+            ("alice\u{3164}", UsernameFault::Invisible),
+            ("al\u{9b}2Jice", UsernameFault::Control),
+            ("alice\u{85}", UsernameFault::Control),
+            ("\u{80}", UsernameFault::Control),
+            ("al\u{202e}ecila", UsernameFault::Layout),
+            ("al\u{2066}ice", UsernameFault::Layout),
+            ("al\u{200f}ice", UsernameFault::Layout),
+            ("al\u{2028}ice", UsernameFault::Layout),
+            ("al\u{2029}ice", UsernameFault::Layout),
+        ] {
+            assert_eq!(Username::parse(name.as_bytes()), Err(fault), "{name:?}");
+            assert_eq!(
+                Username::parse(&[name.as_bytes(), b"\xeb"].concat()).is_ok(),
+                fault == UsernameFault::Invisible
+            );
+            assert!(check_group(name.as_bytes()).is_err(), "{name:?}");
+        }
+        assert!(check_group("größe".as_bytes()).is_ok() && check_group(b"gr\xf6\xdfe").is_ok());
+    }
+
+    #[test]
+    fn text_that_a_terminal_obeys_is_shown_and_written_without_it() {
+        let bad = "a\u{9b}31m\u{202e}b\u{2028}c\u{7f}é";
+        assert_eq!(shown(bad.as_bytes()), "a\u{fffd}31m\u{fffd}b\u{fffd}c\u{fffd}é");
+        let json = serde_json::to_string(bad).unwrap();
+        let escaped = escaped_json(&json);
+        assert_eq!(escaped, r#""a\u009b31m\u202eb\u2028c\u007fé""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), bad);
     }
 }

@@ -89,9 +89,7 @@ impl Server {
         let callers = services.iter().map(spawn_caller).collect::<io::Result<Vec<_>>>()?;
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
-        thread::Builder::new()
-            .name("doorward-reload".into())
-            .spawn(move || watch::run(reloaders, poll, &clock, &looks))?;
+        watch::spawn(reloaders, poll, &clock, looks)?;
 
         let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.keys.get());
         let addresses = |kind| -> Vec<String> {

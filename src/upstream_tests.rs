@@ -8,7 +8,7 @@ fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> Table {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept = file::Reloader::start(path, file::Form::Bearer, Clock::manual().now()).unwrap().kept();
+    let kept = file::start(path, file::Form::Bearer, Clock::manual().now()).unwrap().kind().kept();
     Table {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),

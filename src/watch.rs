@@ -1,126 +1,92 @@
 //! Watching a file that may be edited while it is read, without ever losing what was good.
 //!
-//! A look each second compares the file's stamp (device, inode, size, modification and change
-//! time), and once a minute its content, for file systems whose stamps lie. New content is handed out
-//! when two reads agree, so that a half-written file is not. Whoever gets it says what became of it;
-//! until then, and if it was no good, what was in force stays in force.
+//! A change is in force within [`IN_FORCE_WITHIN`] of its first write, or it is told that it is not. Each look
+//! compares the file's stamp (device, inode, size, modification and change time); once the stamp has been the same
+//! for longer than any file system's clock tick, it is believed, and the content is compared once a minute only.
+//!
+//! New content is handed out when it has been the same for [`SETTLE`], so that a half-written file is not. A file
+//! that never holds still has a deadline, which counts from the last look that found it unchanged:
+//! - the nearer the deadline, the shorter the time for which content has to be the same;
+//! - a file that was replaced by another, and not written to since it was read, was whole when it was read;
+//! - at the deadline, some kinds of files are taken as they are ([`Unsettled`]).
+//!
+//! Whoever gets new content says what became of it; until then, and if it was no good, what was in force stays in
+//! force.
 
+pub mod reloader;
 mod run;
-pub mod standing;
+mod source;
+pub mod state;
 
-use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::fs::File;
 use std::time::Duration;
 
-pub use self::run::{LookNow, Reload, run};
-pub use self::standing::Freshness;
+use zeroize::Zeroizing;
+
+pub use self::reloader::{Event, FileReloader, Reloadable};
+pub use self::run::{LookNow, Reload, spawn};
+pub use self::source::{ReadFault, Source};
+use self::source::{Stamp, Text, is_recent, is_untouched};
+pub use self::state::FileHealth;
 use crate::clock::Moment;
 
-/// Between the two reads that have to agree: longer than a tool that writes in place needs between
-/// two writes, and too short for the author to notice.
+/// The time from the first write of a change until it is in force, or is told not to be.
+pub const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long content has to be the same: longer than a tool that writes in place needs between two writes, and too
+/// short for the author to notice.
 pub const SETTLE: Duration = Duration::from_millis(200);
 
-/// How often a file that changes all the time is waited for at the start; then it is taken as it is.
-const SETTLE_TRIES: usize = 10;
+/// The same when there is no time left, for files that may be taken unsettled: longer than a program needs between
+/// truncating a file and writing it.
+const SETTLE_LEAST: Duration = Duration::from_millis(10);
+
+/// What the deadline leaves of [`IN_FORCE_WITHIN`]: for the last looks, and for threads that wait for a core.
+const MARGIN: Duration = Duration::from_millis(400);
+
+/// How long after the deadline two reads may still agree, before a file is taken unsettled.
+const UNSETTLED_AFTER: Duration = Duration::from_millis(100);
+
+/// The longest time that a change is taken to have been there before it was seen. Where looks are further apart
+/// than this, the time counts from the look that saw it.
+const UNSEEN_MAX: Duration = Duration::from_secs(1);
+
+/// The coarsest time stamps of a file system (FAT's). Writes that are closer together can have one stamp.
+const COARSEST_STAMP: Duration = Duration::from_secs(2);
 
 /// How often the content is compared even though the stamp is the same.
 pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(60);
 
-/// Why a file can't be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadFault {
-    /// There is nothing at that path.
-    #[error("{0}: there is no such file")]
-    Missing(String),
-    /// Something else than a file.
-    #[error("{0}: it is {1}, and not a file")]
-    NotAFile(String, &'static str),
-    /// The system refused to read it.
-    #[error("{0}: can't be read: {1}; the user that doorward runs as needs to read it")]
-    Unreadable(String, io::Error),
-    /// More than the bound.
-    #[error("{0}: it has more than {1} bytes")]
-    TooLarge(String, u64),
-}
-
-/// Where a file is, and how much of it may be read.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// Its path, as it was set.
-    pub path: PathBuf,
-    /// The most bytes it may have.
-    pub max_bytes: u64,
-}
-
-/// What tells one state of a file from another without reading it.
+/// What comes into force of a file that never holds still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+pub enum Unsettled {
+    /// Nothing, since a part of the file could admit more than the whole.
+    Nothing,
+    /// The whole lines of what is there, since a line that is missing can only refuse.
+    WholeLines,
 }
 
-impl Source {
-    /// Its path, for messages.
-    pub fn name(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    fn stamp(&self) -> Option<Stamp> {
-        let m = fs::metadata(&self.path).ok()?;
-        Some(Stamp {
-            device: m.dev(),
-            inode: m.ino(),
-            size: m.size(),
-            modified: (m.mtime(), m.mtime_nsec()),
-            changed: (m.ctime(), m.ctime_nsec()),
-        })
-    }
-
-    /// Whether it was written less than [`SETTLE`] ago, or at a time to come.
-    fn is_fresh(&self) -> bool {
-        let modified = fs::metadata(&self.path).and_then(|metadata| metadata.modified());
-        modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < SETTLE))
-    }
-
-    /// Reads the whole file. It is looked at before it is opened, since opening a pipe would wait.
-    pub fn read(&self) -> Result<Vec<u8>, ReadFault> {
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => ReadFault::Missing(self.name()),
-            _ => ReadFault::Unreadable(self.name(), error),
-        };
-        let metadata = fs::metadata(&self.path).map_err(unreadable)?;
-        if metadata.is_dir() {
-            return Err(ReadFault::NotAFile(self.name(), "a directory"));
-        }
-        if !metadata.is_file() {
-            return Err(ReadFault::NotAFile(self.name(), "a device, a pipe or a socket"));
-        }
-        let too_large = || ReadFault::TooLarge(self.name(), self.max_bytes);
-        if metadata.len() > self.max_bytes {
-            return Err(too_large());
-        }
-        let mut text = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        let file = fs::File::open(&self.path).map_err(unreadable)?;
-        file.take(self.max_bytes + 1).read_to_end(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > self.max_bytes { Err(too_large()) } else { Ok(text) }
-    }
+/// New content.
+#[derive(Debug)]
+pub struct New {
+    /// What was read; cleared when it goes, since it may be a secret.
+    pub text: Zeroizing<Vec<u8>>,
+    /// Whether it is all that was written. If not, it ends with a whole line.
+    pub is_whole: bool,
+    /// Whether it has no entry, and does not say so itself; see [`is_emptied`].
+    pub is_emptied: bool,
 }
 
 /// What a look found.
 #[derive(Debug)]
 pub enum Seen {
-    /// Nothing that was not known, or nothing yet that two reads agree on.
+    /// Nothing that was not known, or nothing yet that can be taken.
     Nothing,
     /// What is in force; it may have been otherwise in between.
     InForce,
-    /// Other content, which has been the same for so long. It is handed out again at each look, until
-    /// [`Watch::taken`] or [`Watch::passed_over`] is said of it.
-    New(Vec<u8>, Duration),
+    /// Other content. It is handed out again at each look, until [`Watch::taken`], [`Watch::passed_over`] or
+    /// [`Watch::wait_on`] is said of it.
+    New(New),
     /// It can't be read.
     Fault(ReadFault),
 }
@@ -129,53 +95,127 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Watch {
     source: Source,
-    stamp: Option<Stamp>,
+    /// The line by which a file says that it has no entries.
+    none_line: &'static [u8],
+    unsettled: Unsettled,
     in_force: blake3::Hash,
+    /// What was no good, and is not handed out again.
+    refused: Option<blake3::Hash>,
+    known: Option<Known>,
     compared: Moment,
-    candidate: Option<Candidate>,
-    /// How many looks in a row found another file there, which somebody put in place whole.
-    replaced: usize,
+    /// When the content was read that was decided on last.
+    decided: Moment,
+    pending: Option<Pending>,
+    handed: Option<Handed>,
+    unreadable: Option<Moment>,
+    /// How long the last content took to be read and put in force.
+    load: Duration,
 }
 
+/// The stamp of content that was decided on.
+#[derive(Debug)]
+struct Known {
+    stamp: Stamp,
+    since: Moment,
+    /// Whether content with another stamp can't be what was decided on.
+    is_believed: bool,
+}
+
+/// A change that is not in force.
+#[derive(Debug)]
+struct Pending {
+    /// When it was made, at the earliest.
+    since: Moment,
+    candidate: Candidate,
+    /// The last file that was replaced, and so was whole.
+    whole: Option<Candidate>,
+    /// When unsettled content may be handed out again.
+    unsettled_from: Moment,
+}
+
+/// Content that was read.
 #[derive(Debug)]
 struct Candidate {
     hash: blake3::Hash,
-    since: Moment,
+    file: File,
+    stamp: Stamp,
+    /// Since when it is the same.
+    first: Moment,
+    read: Moment,
+    is_stable: bool,
+    is_emptied: bool,
+}
+
+/// Content that was handed out.
+#[derive(Debug)]
+struct Handed {
+    hash: blake3::Hash,
     stamp: Option<Stamp>,
+    read: Moment,
+}
+
+/// Returns whether a text has nothing but blank lines and comments, and none of them is `none_line`, by which a
+/// file says that it has no entries.
+pub fn is_emptied(text: &[u8], none_line: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    text.split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .all(|line| line.is_empty() || line.starts_with(b"#") && line != none_line)
 }
 
 impl Watch {
-    /// Reads the file for the first time. What it returns counts as in force.
-    pub fn start(source: Source, now: Moment) -> Result<(Self, Vec<u8>), ReadFault> {
-        let stamp = source.stamp();
-        let text = source.read()?;
-        let in_force = blake3::hash(&text);
-        let watch = Self { source, stamp, in_force, compared: now, candidate: None, replaced: 0 };
-        Ok((watch, text))
-    }
-
-    /// The same for a file that must not be taken by half even at the start, when there is nothing to go
-    /// on with: what was written a moment ago has to be the same a moment later. `pause` lets [`SETTLE`]
-    /// go by.
-    pub fn start_settled(
+    /// Reads the file for the first time. What it returns counts as in force. A file that was written a moment ago
+    /// has to be the same a moment later; `pause` lets so much time go by.
+    ///
+    /// # Errors
+    /// It can't be read; or it changes all the time, and nothing of it may be taken unsettled.
+    pub fn start(
         source: Source,
+        none_line: &'static [u8],
+        unsettled: Unsettled,
         now: Moment,
-        mut pause: impl FnMut(),
-    ) -> Result<(Self, Vec<u8>), ReadFault> {
-        let mut started = Self::start(source, now)?;
-        for _ in 0..SETTLE_TRIES {
-            if !started.0.source.is_fresh() {
-                break;
-            }
-            pause();
-            let again = Self::start(started.0.source.clone(), now)?;
-            let same = again.0.in_force == started.0.in_force;
-            started = again;
-            if same {
-                break;
+        mut pause: impl FnMut(Duration),
+    ) -> Result<(Self, New), ReadFault> {
+        let mut text = source.read_text()?;
+        let mut waited = Duration::ZERO;
+        let mut is_whole = text.is_stable && !is_recent(&text.file, SETTLE);
+        while !is_whole && waited < IN_FORCE_WITHIN {
+            let quick = unsettled == Unsettled::WholeLines && !is_emptied(&text.bytes, none_line);
+            let step = if quick { SETTLE_LEAST } else { SETTLE };
+            pause(step);
+            waited += step;
+            // A file that is replaced by removing it first is missing for a moment.
+            let Ok(next) = source.read_text() else { continue };
+            let replaced = !next.stamp.is_same_file(&text.stamp) && is_untouched(&text.file, &text.stamp);
+            is_whole = replaced && text.is_stable || next.hash == text.hash && next.is_stable;
+            if !replaced {
+                text = next;
             }
         }
-        Ok(started)
+        if !is_whole && unsettled == Unsettled::Nothing {
+            return Err(ReadFault::Changing(source.name()));
+        }
+        let Text { mut hash, stamp, mut bytes, .. } = text;
+        if !is_whole {
+            cut(&mut bytes);
+            hash = blake3::hash(&bytes);
+        }
+        let is_emptied = is_emptied(&bytes, none_line);
+        let watch = Self {
+            source,
+            none_line,
+            unsettled,
+            in_force: hash,
+            refused: None,
+            known: Some(Known { stamp, since: now, is_believed: false }),
+            compared: now,
+            decided: now,
+            pending: None,
+            handed: None,
+            unreadable: None,
+            load: Duration::ZERO,
+        };
+        Ok((watch, New { text: bytes, is_whole, is_emptied }))
     }
 
     /// The file.
@@ -183,58 +223,161 @@ impl Watch {
         &self.source
     }
 
-    /// Whether there is content that a second read has to agree with, soon.
-    pub fn is_settling(&self) -> bool {
-        self.candidate.is_some()
+    /// When to look again, if sooner than usual.
+    pub fn next_look(&self, now: Moment) -> Option<Duration> {
+        let pending = self.pending.as_ref().map(|pending| {
+            let wanted = self.settle(pending, now).saturating_sub(now.since(pending.candidate.first));
+            let to_deadline = self.deadline(pending).since(now);
+            let wait = match (pending.candidate.is_emptied, to_deadline.is_zero()) {
+                (_, true) => wanted,
+                (true, false) => to_deadline,
+                (false, false) => wanted.min(to_deadline),
+            };
+            wait.clamp(SETTLE_LEAST, SETTLE)
+        });
+        pending.or(self.unreadable.map(|_| SETTLE))
+    }
+
+    /// How long a change is not in force, if that is longer than it should be.
+    pub fn late(&self, now: Moment) -> Option<Duration> {
+        let pending = self.pending.as_ref()?;
+        Some(now.since(pending.since)).filter(|age| *age >= IN_FORCE_WITHIN)
     }
 
     /// One look at the file. `forced` reads it even if its stamp is the one known.
-    pub fn look(&mut self, now: Moment, forced: bool) -> Seen {
+    pub fn look(&mut self, now: Moment, forced: bool, unsettled: Unsettled) -> Seen {
+        self.unsettled = unsettled;
+        if forced {
+            self.refused = None;
+        }
         let stamp = self.source.stamp();
-        let due = now.since(self.compared) >= COMPARE_EVERY;
-        if !forced && !due && stamp == self.stamp && self.candidate.is_none() {
-            return Seen::Nothing;
+        let known = self.known.as_ref().filter(|known| Some(known.stamp) == stamp);
+        let is_quiet = self.pending.is_none() && self.unreadable.is_none() && !forced;
+        if let Some(known) = known.filter(|_| is_quiet) {
+            let due = now.since(self.compared) >= COMPARE_EVERY;
+            let decided_on = |hash| hash == self.in_force || Some(hash) == self.refused;
+            if known.is_believed && !due || self.source.hash().is_ok_and(decided_on) {
+                if !known.is_believed || due {
+                    self.compared = now;
+                }
+                self.believe(known.stamp, now);
+                self.decided = now;
+                return Seen::Nothing;
+            }
         }
         self.compared = now;
-        match self.source.read() {
-            Ok(text) => self.consider(text, stamp, now),
+        match self.source.read_text() {
+            Ok(text) => {
+                self.unreadable = None;
+                self.consider(text, now)
+            }
+            // A file that is replaced by removing it first is missing for a moment.
             Err(fault) => {
-                self.candidate = None;
-                // Nothing was read, so the next look must not take this state for a known one.
-                self.stamp = None;
+                let since = *self.unreadable.get_or_insert(now);
+                if !forced && now.since(since) < SETTLE {
+                    return Seen::Nothing;
+                }
+                (self.pending, self.known, self.refused) = (None, None, None);
                 Seen::Fault(fault)
             }
         }
     }
 
-    fn consider(&mut self, text: Vec<u8>, stamp: Option<Stamp>, now: Moment) -> Seen {
-        let hash = blake3::hash(&text);
-        if hash == self.in_force {
-            self.candidate = None;
-            self.replaced = 0;
-            self.stamp = stamp;
-            return Seen::InForce;
-        }
-        let since = match &self.candidate {
-            Some(candidate) if candidate.hash == hash => candidate.since,
-            Some(candidate) => {
-                let inode = |stamp: Option<Stamp>| stamp.map(|stamp| (stamp.device, stamp.inode));
-                self.replaced = if inode(candidate.stamp) == inode(stamp) { 0 } else { self.replaced + 1 };
-                now
+    /// Notes the stamp of content that was decided on.
+    fn believe(&mut self, stamp: Stamp, now: Moment) {
+        match &mut self.known {
+            Some(known) if known.stamp == stamp => {
+                known.is_believed |= now.since(known.since) >= COARSEST_STAMP;
             }
-            None => now,
+            _ => self.known = Some(Known { stamp, since: now, is_believed: false }),
+        }
+    }
+
+    fn consider(&mut self, text: Text, now: Moment) -> Seen {
+        if text.hash == self.in_force || Some(text.hash) == self.refused {
+            let is_in_force = text.hash == self.in_force;
+            self.pending = None;
+            self.believe(text.stamp, now);
+            self.decided = now;
+            if is_in_force {
+                self.refused = None;
+            }
+            return if is_in_force { Seen::InForce } else { Seen::Nothing };
+        }
+        let Text { bytes, hash, file, stamp, is_stable } = text;
+        let is_emptied = is_emptied(&bytes, self.none_line);
+        let mut candidate = Candidate { hash, file, stamp, first: now, read: now, is_stable, is_emptied };
+        let unseen = now.since(self.decided).min(UNSEEN_MAX);
+        let since = Moment::from_millis(
+            now.as_millis().saturating_sub(u64::try_from(unseen.as_millis()).unwrap_or_default()),
+        );
+        let pending = match self.pending.take() {
+            None => Pending { since, candidate, whole: None, unsettled_from: now },
+            Some(mut pending) => {
+                let before = pending.candidate;
+                if before.hash == candidate.hash {
+                    candidate.first = before.first;
+                } else if before.was_whole(&candidate) {
+                    pending.whole = Some(before);
+                }
+                Pending { candidate, ..pending }
+            }
         };
-        self.candidate = Some(Candidate { hash, since, stamp });
-        let age = now.since(since);
-        // Nothing would ever come into force of a file that is replaced all the time.
-        let restless = self.replaced >= SETTLE_TRIES;
-        if age < SETTLE && !restless { Seen::Nothing } else { Seen::New(text, age) }
+        let seen = self.decide(&pending, bytes, now);
+        self.pending = Some(pending);
+        seen
+    }
+
+    fn decide(&mut self, pending: &Pending, text: Zeroizing<Vec<u8>>, now: Moment) -> Seen {
+        let Candidate { hash, stamp, first, read, is_stable, is_emptied, .. } = &pending.candidate;
+        let deadline = self.deadline(pending);
+        let is_settled = *is_stable && now.since(*first) >= self.settle(pending, now);
+        if is_settled && (!is_emptied || now >= deadline) {
+            self.handed = Some(Handed { hash: *hash, stamp: Some(*stamp), read: *read });
+            return Seen::New(New { text, is_whole: true, is_emptied: *is_emptied });
+        }
+        if now < deadline {
+            return Seen::Nothing;
+        }
+        if let Some(whole) = &pending.whole
+            && let Some(text) = self.source.read_again(&whole.file, &whole.stamp)
+        {
+            self.handed = Some(Handed { hash: whole.hash, stamp: None, read: whole.read });
+            return Seen::New(New { text, is_whole: true, is_emptied: false });
+        }
+        let is_time = now >= deadline.plus(UNSETTLED_AFTER).max(pending.unsettled_from);
+        if self.unsettled == Unsettled::WholeLines && is_time && !is_emptied {
+            let mut text = text;
+            cut(&mut text);
+            if !self::is_emptied(&text, self.none_line) {
+                // The hash of what is taken: should the file stay as it is, its last line has yet to come into force.
+                self.handed = Some(Handed { hash: blake3::hash(&text), stamp: None, read: *read });
+                return Seen::New(New { text, is_whole: false, is_emptied: false });
+            }
+        }
+        Seen::Nothing
+    }
+
+    /// When a change has to be decided on, so that it is in force in time.
+    fn deadline(&self, pending: &Pending) -> Moment {
+        pending.since.plus(IN_FORCE_WITHIN.saturating_sub(MARGIN).saturating_sub(self.load))
+    }
+
+    /// How long content has to be the same.
+    fn settle(&self, pending: &Pending, now: Moment) -> Duration {
+        match self.unsettled {
+            Unsettled::WholeLines if !pending.candidate.is_emptied => {
+                (self.deadline(pending).since(now) / 3).clamp(SETTLE_LEAST, SETTLE)
+            }
+            Unsettled::Nothing | Unsettled::WholeLines => SETTLE,
+        }
     }
 
     /// Has the file's stamp taken for the one known, as where stamps lie.
     #[cfg(test)]
-    pub(crate) fn believe(&mut self) {
-        self.stamp = self.source.stamp();
+    pub(crate) fn believe_stamp(&mut self) {
+        let stamp = self.source.stamp().unwrap();
+        self.known = Some(Known { stamp, since: Moment::default(), is_believed: true });
     }
 
     /// To have reads fail.
@@ -243,21 +386,52 @@ impl Watch {
         &mut self.source
     }
 
-    /// What was handed out is in force now.
-    pub fn taken(&mut self) {
-        if let Some(candidate) = self.candidate.take() {
-            self.stamp = candidate.stamp;
-            self.in_force = candidate.hash;
-            self.replaced = 0;
+    /// What was handed out is in force now, which took so long.
+    pub fn taken(&mut self, load: Duration) {
+        if let Some(handed) = self.handed.take() {
+            self.in_force = handed.hash;
+            self.refused = None;
+            self.load = load;
+            self.done(&handed);
         }
     }
 
     /// What was handed out is no good, and is not to be looked at again before it changes.
     pub fn passed_over(&mut self) {
-        if let Some(candidate) = self.candidate.take() {
-            self.stamp = candidate.stamp;
+        if let Some(handed) = self.handed.take() {
+            self.refused = Some(handed.hash);
+            self.done(&handed);
         }
     }
+
+    /// What was handed out is not whole and no good; the next is to be waited for.
+    pub fn wait_on(&mut self, now: Moment) {
+        self.handed = None;
+        if let Some(pending) = &mut self.pending {
+            pending.unsettled_from = now.plus(SETTLE);
+        }
+    }
+
+    fn done(&mut self, handed: &Handed) {
+        self.pending = None;
+        self.decided = handed.read;
+        let known = |stamp| Known { stamp, since: handed.read, is_believed: false };
+        self.known = handed.stamp.map(known);
+    }
+}
+
+impl Candidate {
+    /// Whether this was whole when it was read: another file has taken its place since, and nobody wrote to it.
+    fn was_whole(&self, next: &Self) -> bool {
+        let replaced = !self.stamp.is_same_file(&next.stamp);
+        replaced && self.is_stable && !self.is_emptied && is_untouched(&self.file, &self.stamp)
+    }
+}
+
+/// Cuts a text behind its last whole line.
+fn cut(text: &mut Vec<u8>) {
+    let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    text.truncate(end);
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use super::{complain, expect, explain, probe, say, token, upstreams};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
-use crate::authn::htpasswd::source::{FileFault, usable};
+use crate::authn::htpasswd::source::{EMPTIED, FileFault, NONE_LINE, usable};
 use crate::authn::keys;
-use crate::gate::policy::reload::FILE_MAX;
+use crate::gate::policy::reload::{self, FILE_MAX};
 use crate::gate::policy::rules::Registries;
 use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;
-use crate::watch::Source;
+use crate::watch::{Source, is_emptied};
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
 /// ever after if that is not refused).
@@ -59,6 +59,12 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
             return false;
         }
     };
+    if let Some(path) = &settings.groups {
+        let source = Source { path: path.clone(), max_bytes: FILE_MAX };
+        if source.read().is_ok_and(|text| is_emptied(&text, reload::NONE_LINE)) {
+            say(&format!("{}: note: {}", path.display(), reload::EMPTIED));
+        }
+    }
     if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy) {
         say(&format!(
             "{}: rules: {}; users in groups: {}",
@@ -117,6 +123,9 @@ fn keys(settings: &Settings) -> bool {
     }
     let good = parsed.file.records().count();
     say(&format!("{name}: keys: {good}; bad lines: {}", parsed.bad));
+    if is_emptied(&text, keys::edit::NONE_LEFT) {
+        say(&format!("{name}: note: {}", keys::reload::EMPTIED));
+    }
     let well = parsed.bad == 0;
     match keys::reload::usable(&source, parsed) {
         Ok(_) => well,
@@ -155,6 +164,9 @@ fn check(source: &Source, path: &Path, allowed: Allowed) -> Result<bool, FileFau
     }
     if parsed.faults.len() >= FAULTS_MAX {
         say(&format!("{name}: there may be more; only the first {FAULTS_MAX} are listed"));
+    }
+    if is_emptied(&text, NONE_LINE) {
+        say(&format!("{name}: note: {EMPTIED}"));
     }
     usable(source, text, &rules)?;
     notes(&parsed.users, path);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 pub(super) use self::told::Told;
-use super::{complain, say};
+use super::{complain, say, say_json};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::gate::policy::Policy;
 use crate::gate::policy::explain::Explanation;
@@ -19,7 +19,7 @@ use crate::gate::policy::site;
 use crate::gate::subrequest::Subrequest;
 use crate::gate::verdict::Denied;
 use crate::http::subrequest::Nginx;
-use crate::identity::{Username, check_group};
+use crate::identity::{Username, check_group, shown};
 use crate::rights::scope::Scope;
 use crate::settings::Settings;
 use crate::settings::authenticator::{Authenticator, Kind};
@@ -98,7 +98,8 @@ impl Asker {
         if self.user == NOBODY {
             return if self.groups.is_empty() { Ok(()) } else { Err("nobody is in no group".into()) };
         }
-        Username::check(self.user.as_bytes()).map_err(|fault| format!("{}: {fault}", self.user))
+        Username::check(self.user.as_bytes())
+            .map_err(|fault| format!("{}: {fault}", shown(self.user.as_bytes())))
     }
 }
 
@@ -228,8 +229,8 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
     }
     if !matches.get_flag("json") {
         told.lines().iter().for_each(|line| say(line));
-    } else if let Ok(json) = serde_json::to_string(&told) {
-        say(&json);
+    } else if let Err(error) = say_json(&told) {
+        complain(&error);
     }
     if told.verdict == "allow" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

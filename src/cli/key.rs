@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::list::{Told, list};
 pub(super) use self::scope::scope;
-use super::{complain, say};
+use super::{complain, open_to_change, say, say_json};
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys::edit;
 use crate::authn::keys::file::{Line, Parsed, check_name, parse};
@@ -131,7 +131,7 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         expires,
         note: None,
     };
-    let writer = Writer::open(path, matches.get_flag("create")).map_err(text)?;
+    let writer = open_to_change(path, matches.get_flag("create")).map_err(text)?;
     let alike = |other: &Line| other.owner == line.owner && other.name == line.name;
     if edit::lines(writer.text()).any(|other| alike(&other)) {
         return Err(format!("{owner} has a key called {name} already; revoke it, or choose another name"));
@@ -166,10 +166,6 @@ fn check(path: &Path, changed: &[u8]) -> Result<Parsed, String> {
     })
 }
 
-fn print(told: &impl Serialize) -> Result<(), String> {
-    serde_json::to_string(told).map_err(text).map(|json| say(&json))
-}
-
 fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let wanted = given(matches, "key").unwrap_or_default();
     let owner = given(matches, "owner");
@@ -179,7 +175,7 @@ fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         let by_name = owner.is_some() && line.name == wanted;
         (by_id || by_name) && owner.is_none_or(|owner| owner == line.owner)
     };
-    let writer = Writer::open(path, false).map_err(text)?;
+    let writer = open_to_change(path, false).map_err(text)?;
     let gone: Vec<Line> = edit::lines(writer.text()).filter(is_meant).collect();
     if gone.is_empty() {
         let how = if owner.is_none() { "; by its name only with --owner" } else { "" };
@@ -193,7 +189,7 @@ fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     check(path, &changed)?;
     writer.replace(&changed).map_err(text)?;
     if matches.get_flag("json") {
-        return print(&gone.iter().map(Told::of).collect::<Vec<_>>());
+        return say_json(&gone.iter().map(Told::of).collect::<Vec<_>>());
     }
     gone.iter().for_each(|line| say(&format!("revoked: {}", Told::of(line).text())));
     Ok(())

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 pub(super) use self::check::check;
 use self::init::{SNIPPET, init};
 use self::list::{list, text as told};
-use super::{complain, say};
-use crate::authn::htpasswd::write::Writer;
+use super::{complain, open_to_change, say};
+use crate::authn::htpasswd::write::{WriteFault, Writer};
 use crate::token::keys::edit;
 use crate::token::keys::make::{Made, certify, generate};
 use crate::token::keys::{Algorithm, SigningKeys};
@@ -170,8 +170,8 @@ fn called_beside(path: &Path) -> Result<(), String> {
 /// Opens the file, which has to be there.
 fn open(path: &Path) -> Result<Writer, String> {
     called_beside(path)?;
-    Writer::open(path, false).map_err(|fault| match fault {
-        crate::authn::htpasswd::write::WriteFault::Missing(name) => {
+    open_to_change(path, false).map_err(|fault| match fault {
+        WriteFault::Missing(name) => {
             format!("{name}: there is no such file; doorward token init makes it")
         }
         other => other.to_string(),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use zeroize::Zeroizing;
 
-use super::{complain, say};
+use super::{complain, open_to_change, say};
 use crate::authn::hash::{self, Format};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
@@ -81,8 +81,9 @@ pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> Exit
         "list" => list(settings, path),
         "verify" => verify(settings, path, name, matches),
         "remove" => {
-            let removed =
-                Writer::open(path, false).map_err(text).and_then(|writer| change(writer, name, Edit::Remove));
+            let removed = open_to_change(path, false)
+                .map_err(text)
+                .and_then(|writer| change(writer, name, Edit::Remove));
             removed.inspect(|()| keys_left(settings, name))
         }
         _ => write(what == "add", path, name, matches),
@@ -101,8 +102,8 @@ fn text(error: impl ToString) -> String {
 }
 
 fn change(writer: Writer, name: &str, edit: Edit<'_>) -> Result<(), String> {
-    let changed =
-        edit::apply(writer.text(), name.as_bytes(), edit).map_err(|fault| format!("{name}: {fault}"))?;
+    let changed = edit::apply(writer.text(), name.as_bytes(), edit)
+        .map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
     writer.replace(&changed).map_err(text)
 }
 
@@ -121,14 +122,14 @@ fn keys_left(settings: &Settings, name: &str) {
 }
 
 fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
-    edit::check_name(name.as_bytes()).map_err(|fault| format!("{name}: {fault}"))?;
+    edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
     let generate = matches.get_flag("generate");
     let password = if generate { generated()? } else { asked(matches, true)? };
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(text)?;
     let cost = matches.get_one::<u8>("cost").copied().unwrap_or_default();
     let hash = hash::make(&password, cost, salt).map_err(text)?;
-    let writer = Writer::open(path, add && matches.get_flag("create")).map_err(text)?;
+    let writer = open_to_change(path, add && matches.get_flag("create")).map_err(text)?;
     let first = add && matches.get_flag("first");
     if first && edit::has_users(writer.text()) {
         say(&format!("{}: there are users already, so none was added", path.display()));

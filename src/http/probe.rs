@@ -11,7 +11,7 @@ use super::reply;
 use crate::authn::http::Service;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::lease::{Lease, Standing};
-use crate::watch::Freshness;
+use crate::watch::FileHealth;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -27,7 +27,7 @@ struct Tokens {
 pub struct Readiness {
     draining: AtomicBool,
     /// Of each file that is reloaded.
-    files: Vec<Arc<Freshness>>,
+    files: Vec<Arc<FileHealth>>,
     services: Vec<Arc<Service>>,
     #[cfg(feature = "ecr")]
     leases: Vec<Arc<Lease>>,
@@ -41,7 +41,7 @@ impl fmt::Debug for Readiness {
 
 impl Readiness {
     /// Ready: there is no listener before the first load.
-    pub fn new(files: Vec<Arc<Freshness>>, services: Vec<Arc<Service>>) -> Self {
+    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<Service>>) -> Self {
         Self {
             draining: AtomicBool::new(false),
             files,
@@ -62,8 +62,7 @@ impl Readiness {
     fn degraded(&self) -> Option<String> {
         let file = self.files.iter().find_map(|file| file.degraded());
         let down = || self.services.iter().find(|service| service.is_down());
-        file.map(|why| format!("{why}; the last good one is in force"))
-            .or_else(|| down().map(|service| format!("authenticator {} is down", service.name())))
+        file.or_else(|| down().map(|service| format!("authenticator {} is down", service.name())))
     }
 
     #[cfg(feature = "ecr")]

@@ -11,7 +11,7 @@ use super::upstreams::Kept;
 use crate::authn::chain::{self, Authenticators};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::Rules;
-use crate::authn::htpasswd::reload::Reloader;
+use crate::authn::htpasswd::reload::{HtpasswdFile, Reloader};
 use crate::authn::htpasswd::source::FileFault;
 use crate::authn::http::Service;
 use crate::authn::http::client::ClientFault;
@@ -121,12 +121,12 @@ impl House {
         let (policy, files) = policy(settings, &metrics, clock.now())?;
         let upstreams = Kept::build(settings, &clock, &metrics)?;
         let tokens = tokens(settings, clock.now())?;
-        let freshness = files.iter().map(policy_reload::Reloader::freshness);
-        let freshness = freshness.chain(users.iter().map(Reloader::freshness));
-        let freshness = freshness.chain(keys.iter().map(keys::reload::Reloader::freshness));
-        let freshness = freshness.chain(upstreams.files.iter().map(file::Reloader::freshness));
-        let freshness = freshness.chain(tokens.iter().map(token::reload::Reloader::freshness)).collect();
-        let readiness = Readiness::new(freshness, services.clone());
+        let health = files.iter().map(policy_reload::Reloader::health);
+        let health = health.chain(users.iter().map(Reloader::health));
+        let health = health.chain(keys.iter().map(keys::reload::Reloader::health));
+        let health = health.chain(upstreams.files.iter().map(file::Reloader::health));
+        let health = health.chain(tokens.iter().map(token::reload::Reloader::health)).collect();
+        let readiness = Readiness::new(health, services.clone());
         #[cfg(feature = "ecr")]
         let readiness =
             readiness.with_leases(upstreams.leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
@@ -135,10 +135,10 @@ impl House {
         let gate = Gate::new(Parts {
             authenticators: authenticators(
                 settings,
-                users.as_ref().map(Reloader::htpasswd),
+                users.as_ref().map(|users| users.kind().htpasswd()),
                 &pool,
                 &services,
-                keys.as_ref().map(keys::reload::Reloader::keys),
+                keys.as_ref().map(|keys| keys.kind().keys()),
             ),
             policy,
             upstreams: upstreams.upstreams.clone(),
@@ -218,7 +218,10 @@ fn users(settings: &Settings, metrics: &Arc<Metrics>, now: Moment) -> Result<Opt
     let Some(path) = settings.htpasswd.clone() else { return Ok(None) };
     let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
     let rules = Rules { key: random()?, allowed: settings.htpasswd_allow };
-    Ok(Some(Reloader::start(source, rules, Arc::clone(metrics), now)?))
+    // Keys stand beside the chain, and nobody is asked after them.
+    let last = settings.authenticators.iter().rfind(|one| !matches!(one.kind, Kind::Keys));
+    let is_last = last.is_some_and(|one| matches!(one.kind, Kind::Htpasswd));
+    Ok(Some(Reloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
 }
 
 /// The file of keys, where there is one.
@@ -234,8 +237,8 @@ fn keys(
         username: settings.keys_username.as_str().into(),
         owners_in_htpasswd: settings.htpasswd.is_some() && settings.keys_owners == KeyOwners::Htpasswd,
     };
-    let by = Arc::clone(&one.name);
-    Ok(Some(keys::reload::Reloader::start(source, by, rules, Arc::clone(metrics), now)?))
+    let file = keys::reload::ApiKeyFile::new(Arc::clone(&one.name), rules, Arc::clone(metrics));
+    Ok(Some(keys::reload::Reloader::start(source, file, now)?))
 }
 
 /// The services, in the order of the chain.
@@ -299,14 +302,9 @@ fn policy(
     let files = [(File::Rules, &settings.policy), (File::Groups, &settings.groups)];
     let start = |(file, path): (File, &Option<PathBuf>)| {
         let source = Source { path: path.clone()?, max_bytes: policy_reload::FILE_MAX };
-        Some(policy_reload::Reloader::start(
-            file,
-            source,
-            settings.groups_known(),
-            Arc::clone(&policy),
-            Arc::clone(metrics),
-            now,
-        ))
+        let (policy, metrics) = (Arc::clone(&policy), Arc::clone(metrics));
+        let file = policy_reload::PolicyFile::new(file, settings.groups_known(), policy, metrics);
+        Some(policy_reload::Reloader::start(source, file, now))
     };
     let reloaders = files.into_iter().filter_map(start).collect::<Result<_, _>>()?;
     Ok((policy, reloaders))

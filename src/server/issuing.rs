@@ -24,11 +24,11 @@ pub(super) fn tokens(
     settings: &Settings,
     now: Moment,
 ) -> Result<Option<token::reload::Reloader>, StartError> {
-    let start = |path: &PathBuf| token::reload::Reloader::start(path.clone(), now);
+    let start = |path: &PathBuf| token::reload::start(path.clone(), now);
     settings.token_keys.as_ref().map(start).transpose().map_err(StartError::Token)
 }
 
 pub(super) fn issuing(settings: &Settings, tokens: &token::reload::Reloader) -> Arc<Tokens> {
     let names = Names { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
-    Arc::new(Tokens::new(tokens.kept(), names, settings.token_expires))
+    Arc::new(Tokens::new(tokens.kind().kept(), names, settings.token_expires))
 }

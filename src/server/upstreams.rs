@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::settings::upstream::{Kind, Upstream};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{Account, lease::Lease};
-use crate::upstream::file::{Form, Reloader};
+use crate::upstream::file::{self, Form, Reloader};
 use crate::upstream::{self, Source, Table, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
@@ -38,10 +38,10 @@ impl Kept {
     pub fn build(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let mut kept = Self::default();
         let secret = secret(settings, clock)?;
-        let shown = secret.as_ref().map(Reloader::kept);
+        let shown = secret.as_ref().map(|secret| secret.kind().kept());
         kept.files.extend(secret);
         let token = admin_token(settings, clock)?;
-        kept.admin_token = token.as_ref().map(Reloader::kept);
+        kept.admin_token = token.as_ref().map(|token| token.kind().kept());
         kept.files.extend(token);
         if settings.upstreams.is_empty() {
             return Ok(kept);
@@ -71,10 +71,10 @@ impl Kept {
         metrics: &Arc<Metrics>,
     ) -> Result<Source, StartError> {
         let mut file = |path: &PathBuf, form| {
-            let started = Reloader::start(path.clone(), form, clock.now());
+            let started = file::start(path.clone(), form, clock.now());
             let fault = |fault| StartError::Upstream(one.origin.clone(), Arc::clone(&one.name), fault);
             let reloader = started.map_err(fault)?;
-            let source = Source::File(reloader.kept());
+            let source = Source::File(reloader.kind().kept());
             self.files.push(reloader);
             Ok(source)
         };
@@ -107,7 +107,7 @@ impl Kept {
 /// # Errors
 /// [`StartError::AdminToken`].
 pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
-    let start = |path: &PathBuf| Reloader::start(path.clone(), Form::AdminToken, clock.now());
+    let start = |path: &PathBuf| file::start(path.clone(), Form::AdminToken, clock.now());
     settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminToken)
 }
 
@@ -116,6 +116,6 @@ pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<Reloader
 /// # Errors
 /// [`StartError::ProxySecret`].
 pub fn secret(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
-    let start = |path: &PathBuf| Reloader::start(path.clone(), Form::ProxySecret, clock.now());
+    let start = |path: &PathBuf| file::start(path.clone(), Form::ProxySecret, clock.now());
     settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecret)
 }

@@ -52,9 +52,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting!("socket_mode", "MODE", "0660", "the mode of a unix socket", |s, t| value::mode(t)
         .map(|v| s.socket_mode = v)),
-    setting!("htpasswd_poll", "TIME", "1s", "how often the htpasswd file is looked at", |s, t| {
-        value::span(t, Duration::from_millis(100), HOUR).map(|v| s.htpasswd_poll = v)
-    }),
+    setting!(
+        "htpasswd_poll",
+        "TIME",
+        "500ms",
+        "how often each file that is reloaded is looked at",
+        |s, t| { value::span(t, Duration::from_millis(100), HOUR).map(|v| s.htpasswd_poll = v) }
+    ),
     setting!("htpasswd_max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
         value::bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
     }),

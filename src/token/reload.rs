@@ -1,5 +1,4 @@
-//! Keeping the keys in force those on disk: new content is taken once two reads agree; what can't be used
-//! leaves the last good keys in force, and is told in the log and on `/readyz`.
+//! The file of signing keys as one that is kept in force: see [`crate::watch::reloader`].
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,11 +11,13 @@ use zeroize::Zeroizing;
 
 use super::keys::{KeysFault, SigningKeys};
 use crate::clock::Moment;
-use crate::watch::standing::Standing;
-use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
+use crate::watch::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The largest file that is read: a key of RSA-4096 has 6 KiB with its certificate, and a file has two or three.
 pub const FILE_MAX: u64 = 256 << 10;
+
+/// A key that is missing refuses its tokens, and one that is cut in two can't be read.
+const UNSETTLED: Unsettled = Unsettled::WholeLines;
 
 /// What `/readyz` says of a file that can't be used.
 const PHRASE: &str = "the file of token.keys can't be used";
@@ -43,78 +44,71 @@ impl Kept {
     }
 }
 
-/// Watches the file.
-#[derive(Debug)]
-pub struct Reloader {
-    watch: Watch,
+/// Keeps the file of signing keys in force.
+pub type Reloader = FileReloader<SigningKeyFile>;
+
+/// The file of signing keys.
+pub struct SigningKeyFile {
     kept: Arc<Kept>,
-    standing: Standing,
 }
 
-impl Reloader {
-    /// Reads the file at `path` for the first time.
-    ///
-    /// # Errors
-    /// Why it can't be used: at the start there is no last good one.
-    pub fn start(path: PathBuf, now: Moment) -> Result<Self, TokenKeysFault> {
-        let source = Source { path, max_bytes: FILE_MAX };
-        let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
-        let text = Zeroizing::new(text);
-        let content = |fault| TokenKeysFault::Content(watch.source().name(), fault);
-        let first = SigningKeys::parse(&text).map_err(content)?;
-        warn_of(&watch.source().path, &first);
-        let kept = Arc::new(Kept(ArcSwap::from_pointee(first)));
-        Ok(Self { watch, kept, standing: Standing::new("file of token.keys") })
-    }
-
+impl SigningKeyFile {
     /// What this keeps fresh.
     pub fn kept(&self) -> Arc<Kept> {
         Arc::clone(&self.kept)
     }
-
-    /// What `/readyz` asks.
-    pub fn freshness(&self) -> Arc<Freshness> {
-        self.standing.freshness()
-    }
-
-    fn take(&mut self, text: &[u8]) {
-        let path = self.watch.source().path.clone();
-        match SigningKeys::parse(text) {
-            Ok(keys) => {
-                self.watch.taken();
-                let signs = keys.kids().next().unwrap_or_default();
-                let count = keys.kids().count();
-                tracing::info!(file = %path.display(), keys = count, signs, "file of token.keys reloaded");
-                warn_of(&path, &keys);
-                self.kept.0.store(Arc::new(keys));
-                self.standing.fresh(&path);
-            }
-            Err(fault) => {
-                self.watch.passed_over();
-                self.refuse(&TokenKeysFault::Content(path.display().to_string(), fault));
-            }
-        }
-    }
-
-    fn refuse(&mut self, fault: &TokenKeysFault) {
-        self.standing.refuse(&[fault.to_string()], PHRASE);
-    }
 }
 
-impl Reload for Reloader {
-    fn look(&mut self, now: Moment, forced: bool) {
-        match self.watch.look(now, forced) {
-            Seen::Nothing => {}
-            Seen::InForce => {
-                self.standing.fresh(&self.watch.source().path);
-            }
-            Seen::Fault(fault) => self.refuse(&fault.into()),
-            Seen::New(text, _) => self.take(&Zeroizing::new(text)),
-        }
+/// Reads the file at `path` for the first time, and keeps it in force.
+///
+/// # Errors
+/// Why it can't be used: at the start there is no last good one.
+pub fn start(path: PathBuf, now: Moment) -> Result<Reloader, TokenKeysFault> {
+    let source = Source { path, max_bytes: FILE_MAX };
+    let make = |source: &Source, text: &mut Zeroizing<Vec<u8>>| {
+        let keys = read(source, text)?;
+        warn_of(&source.path, &keys);
+        Ok(SigningKeyFile { kept: Arc::new(Kept(ArcSwap::from_pointee(keys))) })
+    };
+    Reloader::start_with(source, b"", UNSETTLED, make, now)
+}
+
+fn read(source: &Source, text: &[u8]) -> Result<SigningKeys, TokenKeysFault> {
+    SigningKeys::parse(text).map_err(|fault| TokenKeysFault::Content(source.name(), fault))
+}
+
+impl Reloadable for SigningKeyFile {
+    type Content = SigningKeys;
+    type Fault = TokenKeysFault;
+
+    fn name(&self) -> &'static str {
+        "file of token.keys"
     }
 
-    fn is_settling(&self) -> bool {
-        self.watch.is_settling()
+    fn unsettled(&self) -> Unsettled {
+        UNSETTLED
+    }
+
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SigningKeys, TokenKeysFault> {
+        read(source, text)
+    }
+
+    fn replace(&mut self, keys: SigningKeys, source: &Source, first: bool) {
+        if !first {
+            let signs = keys.kids().next().unwrap_or_default();
+            let count = keys.kids().count();
+            tracing::info!(file = %source.path.display(), keys = count, signs, "file of token.keys reloaded");
+        }
+        warn_of(&source.path, &keys);
+        self.kept.0.store(Arc::new(keys));
+    }
+
+    fn faults(&self, fault: &TokenKeysFault) -> Vec<String> {
+        vec![fault.to_string()]
+    }
+
+    fn phrase(&self, _: &TokenKeysFault) -> &'static str {
+        PHRASE
     }
 }
 

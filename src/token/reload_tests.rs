@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::clock::Clock;
 use crate::token::keys::make::generate;
+use crate::watch::Reload;
 
 struct Desk {
     _folder: tempfile::TempDir,
@@ -18,7 +19,7 @@ fn started(text: &str) -> Result<Desk, String> {
     let path = folder.path().join("keys.pem");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
-    let reloader = Reloader::start(path.clone(), clock.now()).map_err(|fault| fault.to_string())?;
+    let reloader = start(path.clone(), clock.now()).map_err(|fault| fault.to_string())?;
     Ok(Desk { _folder: folder, path, reloader, clock })
 }
 
@@ -34,8 +35,8 @@ impl Desk {
     fn after(&mut self, text: &str) -> (String, bool) {
         fs::write(&self.path, text).unwrap();
         self.look();
-        let degraded = self.reloader.freshness().degraded().is_some();
-        (self.reloader.kept().keys().kids().next().unwrap().to_owned(), degraded)
+        let degraded = self.reloader.health().degraded().is_some();
+        (self.reloader.kind().kept().keys().kids().next().unwrap().to_owned(), degraded)
     }
 }
 
@@ -45,7 +46,7 @@ fn new_keys_are_taken_and_what_is_no_good_leaves_the_last_good_ones() {
     let mut desk = started(&one.text).unwrap();
     let both = format!("{}{}", &*two.text, &*one.text);
     assert_eq!(desk.after(&both), (two.kid.clone(), false));
-    assert_eq!(desk.reloader.kept().keys().kids().count(), 2);
+    assert_eq!(desk.reloader.kind().kept().keys().kids().count(), 2);
     for bad in ["", "nonsense", &both[..both.len() - 20], &both.replace("MII", "MIJ"), &" ".repeat(300 << 10)]
     {
         assert_eq!(desk.after(bad), (two.kid.clone(), true), "{bad}");
@@ -53,7 +54,7 @@ fn new_keys_are_taken_and_what_is_no_good_leaves_the_last_good_ones() {
     assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
     fs::remove_file(&desk.path).unwrap();
     desk.look();
-    assert_eq!(desk.reloader.freshness().degraded(), Some(PHRASE));
+    assert!(desk.reloader.health().degraded().unwrap().starts_with(PHRASE));
     assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
 }
 
@@ -63,7 +64,7 @@ fn a_start_without_a_good_file_fails_and_says_why() {
         let fault = started(text).err().unwrap();
         assert!(fault.contains("keys.pem: ") && fault.contains(why), "{fault}");
     }
-    let fault = Reloader::start("nowhere/keys.pem".into(), Clock::manual().now()).unwrap_err();
+    let fault = start("nowhere/keys.pem".into(), Clock::manual().now()).unwrap_err();
     assert!(fault.to_string().contains("there is no such file"), "{fault}");
 }
 

@@ -1,8 +1,7 @@
 //! A secret that something else writes into a file, and may change at any time: the upstream's credentials,
 //! what nginx shows to have them, or the token of the admin listener.
 //!
-//! New content is taken once two reads agree. What can't be used leaves the last good one in force, and is
-//! told in the log and on `/readyz`; at the start there is none, so it is an error then.
+//! It is kept in force as every file is: see [`crate::watch::reloader`].
 
 use std::sync::Arc;
 
@@ -11,8 +10,7 @@ use zeroize::Zeroizing;
 
 use super::authorization::Authorization;
 use crate::clock::Moment;
-use crate::watch::standing::Standing;
-use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
+use crate::watch::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The largest file that is read: the longest value, and room for what is told to be wrong with it.
 const FILE_MAX: u64 = 64 << 10;
@@ -106,7 +104,7 @@ pub enum SecretFault {
 
 /// What stands in a file.
 #[derive(Debug)]
-struct Read {
+pub struct Read {
     value: Authorization,
     /// Of a secret that is being changed.
     other: Option<Authorization>,
@@ -136,75 +134,61 @@ impl Kept {
     }
 }
 
-/// Watches the file.
-#[derive(Debug)]
-pub struct Reloader {
-    watch: Watch,
+/// Keeps a secret's file in force.
+pub type Reloader = FileReloader<SecretFile>;
+
+/// A file with a secret.
+pub struct SecretFile {
     form: Form,
     kept: Arc<Kept>,
-    standing: Standing,
 }
 
-impl Reloader {
-    /// Reads the file at `path` for the first time.
-    ///
-    /// # Errors
-    /// Why it can't be used.
-    pub fn start(path: std::path::PathBuf, form: Form, now: Moment) -> Result<Self, SecretFault> {
-        let source = Source { path, max_bytes: FILE_MAX };
-        let name = source.name();
-        let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
-        let text = Zeroizing::new(text);
-        let first = form.read(&text).map_err(|what| SecretFault::Content(name, what))?;
-        let kept = Arc::new(Kept(ArcSwap::from_pointee(first)));
-        Ok(Self { watch, standing: Standing::new(form.name()), form, kept })
-    }
-
+impl SecretFile {
     /// What this keeps fresh.
     pub fn kept(&self) -> Arc<Kept> {
         Arc::clone(&self.kept)
     }
-
-    /// What `/readyz` asks.
-    pub fn freshness(&self) -> Arc<Freshness> {
-        self.standing.freshness()
-    }
-
-    fn take(&mut self, text: &[u8]) {
-        let path = self.watch.source().path.clone();
-        match self.form.read(text) {
-            Ok(read) => {
-                self.watch.taken();
-                self.kept.0.store(Arc::new(read));
-                tracing::info!(file = %path.display(), "{} reloaded", self.form.name());
-                self.standing.fresh(&path);
-            }
-            Err(what) => {
-                self.watch.passed_over();
-                self.refuse(&SecretFault::Content(path.display().to_string(), what));
-            }
-        }
-    }
-
-    fn refuse(&mut self, fault: &SecretFault) {
-        self.standing.refuse(&[fault.to_string()], self.form.phrase());
-    }
 }
 
-impl Reload for Reloader {
-    fn look(&mut self, now: Moment, forced: bool) {
-        match self.watch.look(now, forced) {
-            Seen::Nothing => {}
-            Seen::InForce => {
-                self.standing.fresh(&self.watch.source().path);
-            }
-            Seen::Fault(fault) => self.refuse(&fault.into()),
-            Seen::New(text, _) => self.take(&Zeroizing::new(text)),
+/// Reads the file at `path` for the first time, and keeps it in force.
+///
+/// # Errors
+/// Why it can't be used.
+pub fn start(path: std::path::PathBuf, form: Form, now: Moment) -> Result<Reloader, SecretFault> {
+    let kind = SecretFile { form, kept: Arc::new(Kept::empty()) };
+    Reloader::start(Source { path, max_bytes: FILE_MAX }, kind, now)
+}
+
+impl Reloadable for SecretFile {
+    type Content = Read;
+    type Fault = SecretFault;
+
+    fn name(&self) -> &'static str {
+        self.form.name()
+    }
+
+    fn unsettled(&self) -> Unsettled {
+        // A part of a secret is of no use.
+        Unsettled::Nothing
+    }
+
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Read, SecretFault> {
+        self.form.read(text).map_err(|what| SecretFault::Content(source.name(), what))
+    }
+
+    fn replace(&mut self, read: Read, source: &Source, first: bool) {
+        self.kept.0.store(Arc::new(read));
+        if !first {
+            tracing::info!(file = %source.path.display(), "{} reloaded", self.form.name());
         }
     }
 
-    fn is_settling(&self) -> bool {
-        self.watch.is_settling()
+    fn faults(&self, fault: &SecretFault) -> Vec<String> {
+        vec![fault.to_string()]
+    }
+
+    fn phrase(&self, _: &SecretFault) -> &'static str {
+        self.form.phrase()
     }
 }
 

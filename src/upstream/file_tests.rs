@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Clock;
+use crate::watch::Reload;
 
 struct Desk {
     _folder: tempfile::TempDir,
@@ -19,7 +20,7 @@ fn started(form: Form, text: &[u8]) -> Result<Desk, String> {
     let path = folder.path().join("secret");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
-    let reloader = Reloader::start(path.clone(), form, clock.now()).map_err(|fault| fault.to_string())?;
+    let reloader = start(path.clone(), form, clock.now()).map_err(|fault| fault.to_string())?;
     Ok(Desk { _folder: folder, path, reloader, clock })
 }
 
@@ -37,11 +38,11 @@ impl Desk {
     }
 
     fn value(&self) -> String {
-        String::from_utf8(self.reloader.kept().authorization().value().to_vec()).unwrap()
+        String::from_utf8(self.reloader.kind().kept().authorization().value().to_vec()).unwrap()
     }
 
     fn degraded(&self) -> bool {
-        self.reloader.freshness().degraded().is_some()
+        self.reloader.health().degraded().is_some()
     }
 }
 
@@ -102,7 +103,7 @@ fn new_content_is_taken_and_bad_content_leaves_the_last_good_one() {
 fn a_secret_is_changed_with_two_lines_for_a_while() {
     let (old, new) = ("0123456789abcdef", "fedcba9876543210");
     let mut desk = started(Form::ProxySecret, old.as_bytes()).unwrap();
-    let shown = |desk: &Desk, text: &str| desk.reloader.kept().is_shown(text.as_bytes());
+    let shown = |desk: &Desk, text: &str| desk.reloader.kind().kept().is_shown(text.as_bytes());
     assert!(shown(&desk, old) && !shown(&desk, new) && !shown(&desk, ""));
     desk.write(format!("{old}\n{new}\n").as_bytes());
     assert!(shown(&desk, old) && shown(&desk, new) && !shown(&desk, "0123456789abcdee"));

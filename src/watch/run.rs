@@ -1,10 +1,14 @@
-//! The thread that has everything look which is kept fresh.
+//! Background threads that poll the watched files.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
-use super::SETTLE;
 use crate::clock::{Clock, Moment};
+
+/// Requests to look at a file that wait; more say nothing new.
+const LOOKS_WAITING: usize = 1;
 
 /// Asks for a look at once.
 #[derive(Clone, Copy, Debug)]
@@ -14,20 +18,49 @@ pub struct LookNow;
 pub trait Reload: Send {
     /// One look. `forced` reads the file even if nothing seems to have changed.
     fn look(&mut self, now: Moment, forced: bool);
-    /// Whether another look is wanted soon.
-    fn is_settling(&self) -> bool;
+    /// When to look again, if sooner than usual.
+    fn next_look(&self, now: Moment) -> Option<Duration>;
 }
 
-/// Has each look every `poll`, and whenever it is told to, until the sender is dropped. Holds a
-/// thread: a large file takes a while to read.
-pub fn run(mut reloaders: Vec<Box<dyn Reload>>, poll: Duration, clock: &Clock, wake: &Receiver<LookNow>) {
+/// Starts a thread for each file, which looks every `poll`, and whenever `wake` receives a message, until its sender
+/// is dropped. Each file has its own, since a large one takes a second to read, and the others have to be in force
+/// in time meanwhile.
+///
+/// # Errors
+/// The system gave no thread.
+pub fn spawn(
+    reloaders: Vec<Box<dyn Reload>>,
+    poll: Duration,
+    clock: &Clock,
+    wake: Receiver<LookNow>,
+) -> io::Result<()> {
+    let mut senders: Vec<SyncSender<LookNow>> = Vec::new();
+    let named = || thread::Builder::new().name("doorward-reload".into());
+    for reloader in reloaders {
+        let (sender, receiver) = sync_channel(LOOKS_WAITING);
+        senders.push(sender);
+        let clock = clock.clone();
+        named().spawn(move || run(reloader, poll, &clock, &receiver))?;
+    }
+    named().spawn(move || {
+        for LookNow in wake {
+            // A look that waits already will do.
+            for sender in &senders {
+                let _ = sender.try_send(LookNow);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn run(mut reloader: Box<dyn Reload>, poll: Duration, clock: &Clock, wake: &Receiver<LookNow>) {
     loop {
-        let settling = reloaders.iter().any(|reloader| reloader.is_settling());
-        let forced = match wake.recv_timeout(if settling { SETTLE } else { poll }) {
+        let wait = reloader.next_look(clock.now()).map_or(poll, |soon| soon.min(poll));
+        let forced = match wake.recv_timeout(wait) {
             Ok(LookNow) => true,
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        reloaders.iter_mut().for_each(|reloader| reloader.look(clock.now(), forced));
+        reloader.look(clock.now(), forced);
     }
 }

@@ -23,12 +23,17 @@ fn await_log_in(doorward: &Doorward, user: &str, password: &str, status: u16) {
     eventually(&what, || (doorward.log_in(user, password, HERE) == status).then_some(()));
 }
 
-/// Waits until `/readyz`, which stays 200, has this body.
+/// Waits until `/readyz`, which stays 200, has this body, but for since when it is so.
 fn await_ready(doorward: &Doorward, body: &str) {
     eventually(&format!("/readyz says {body:?}"), || {
         let answer = doorward.ready();
         assert_eq!(answer.status, 200, "503 would take every replica out at once");
-        (answer.text() == body).then_some(())
+        let text = answer.text();
+        let since = text.split_once(" (since ").and_then(|(what, date)| {
+            humantime::parse_rfc3339(date.strip_suffix(")\n")?).ok()?;
+            Some(format!("{what}\n"))
+        });
+        (since.as_deref().unwrap_or(&text) == body).then_some(())
     });
 }
 
@@ -197,14 +202,55 @@ fn a_bad_line_in_a_new_file_costs_its_user_alone() {
 }
 
 #[test]
-fn an_empty_file_counts_only_once_it_has_been_empty_for_a_while() {
-    let doorward = Doorward::start(&users::alice(), &POLL);
-    let emptied = Instant::now();
-    fs::write(doorward.htpasswd(), "").unwrap();
-    await_log_in(&doorward, "alice", "wonderland", 401);
-    let after = emptied.elapsed();
-    assert!(after >= Duration::from_secs(5), "a tool may be between truncating and writing: {after:?}");
-    await_figure(&doorward, "doorward_htpasswd_users", 0.0);
-    fs::write(doorward.htpasswd(), users::alice()).unwrap();
-    await_log_in(&doorward, "alice", "wonderland", 200);
+fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
+    let doorward = Doorward::start(&users::alice(), &[]);
+    for text in ["", "# nobody\n\n"] {
+        let emptied = Instant::now();
+        fs::write(doorward.htpasswd(), text).unwrap();
+        await_log_in(&doorward, "alice", "wonderland", 401);
+        let after = emptied.elapsed();
+        assert!(after >= Duration::from_secs(1), "a tool may be between truncating and writing: {after:?}");
+        assert!(after <= Duration::from_secs(2), "{after:?}");
+        await_figure(&doorward, "doorward_htpasswd_users", 0.0);
+        await_ready(&doorward, "ready, degraded: the htpasswd file has no users, so it admits nobody\n");
+        fs::write(doorward.htpasswd(), users::alice()).unwrap();
+        await_log_in(&doorward, "alice", "wonderland", 200);
+        await_ready(&doorward, READY);
+    }
+    let log = doorward.log();
+    let told = log.lines().filter(|line| line.contains("has no users, so it admits nobody"));
+    assert_eq!(told.inspect(|line| assert!(line.contains(" WARN "), "{line}")).count(), 2, "{log}");
+}
+
+#[test]
+fn file_that_is_emptied_and_written_by_a_slow_tool_locks_nobody_out() {
+    let doorward = Doorward::start(&users::two(), &POLL);
+    for _ in 0..5 {
+        fs::write(doorward.htpasswd(), "").unwrap();
+        let end = Instant::now() + Duration::from_millis(900);
+        while Instant::now() < end {
+            assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
+        }
+        fs::write(doorward.htpasswd(), users::two()).unwrap();
+        let end = Instant::now() + Duration::from_millis(400);
+        while Instant::now() < end {
+            assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
+        }
+    }
+}
+
+#[test]
+fn start_check_and_reload_have_one_rule_for_a_file_without_users_field_n1() {
+    for (text, told) in [("", true), ("# nobody yet\n", true), ("# no users\n", false)] {
+        let doorward = Doorward::start(text, &POLL);
+        let path = doorward.htpasswd().display().to_string();
+        assert_eq!(doorward.log_in("alice", "wonderland", HERE), 401);
+        let note = "the htpasswd file has no users, so it admits nobody";
+        let check = crate::support::doorward::doorward(&["check", "--htpasswd", &path]);
+        assert_eq!((check.code, check.stdout.contains(note)), (Some(0), told), "{check:?}");
+        assert_eq!(doorward.ready().text().contains(note), told, "{text:?}");
+        fs::write(doorward.htpasswd(), users::alice()).unwrap();
+        await_log_in(&doorward, "alice", "wonderland", 200);
+        await_ready(&doorward, READY);
+    }
 }

@@ -2,7 +2,11 @@
 
 mod file;
 mod kill;
+mod links;
+mod lock;
+mod names;
 mod password;
+mod permissions;
 mod race;
 mod service;
 

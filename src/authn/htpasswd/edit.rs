@@ -1,6 +1,7 @@
 //! Changing an htpasswd file's text: one user's line, and nothing else. Comments, order, line ends
 //! and what stands behind the hash stay as they are.
 
+use super::source::NONE_LINE;
 use crate::identity::{Username, UsernameFault};
 
 /// What some editors put before the text; the reader passes it over.
@@ -82,6 +83,14 @@ pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFa
         changed.extend_from_slice(hash.as_bytes());
         changed.extend_from_slice(if crlf { b"\r\n" } else { b"\n" });
     }
+    if matches!(edit, Edit::Remove) && !has_users(&changed) {
+        // Or the file would look like one that somebody emptied by mistake.
+        if changed.last().is_some_and(|last| *last != b'\n') && changed != BOM {
+            changed.push(b'\n');
+        }
+        changed.extend_from_slice(NONE_LINE);
+        changed.push(b'\n');
+    }
     if bom.is_empty() && changed.starts_with(BOM) {
         // The line before is gone, and these bytes of a name must not become the file's mark.
         changed.splice(..0, BOM.iter().copied());
@@ -142,6 +151,10 @@ mod tests {
     #[test]
     fn all_lines_of_a_user_are_removed() {
         assert_eq!(edited(TEXT, "alice", Edit::Remove).unwrap(), "# team\n\nbob:x\n  carol:y");
+        assert_eq!(edited("alice:x\n", "alice", Edit::Remove).unwrap(), "# no users\n");
+        assert_eq!(edited("# team\nalice:x", "alice", Edit::Remove).unwrap(), "# team\n# no users\n");
+        assert_eq!(edited("\u{feff}alice:x", "alice", Edit::Remove).unwrap(), "\u{feff}# no users\n");
+        assert_eq!(edited("# no users\n", "dave", Edit::Add("z")).unwrap(), "# no users\ndave:z\n");
         assert_eq!(edited(TEXT, "ali", Edit::Remove), Err(EditFault::Absent));
         assert_eq!(edited("#alice:x\n", "alice", Edit::Remove), Err(EditFault::Absent));
     }

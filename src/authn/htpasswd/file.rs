@@ -125,7 +125,7 @@ impl Reader<'_> {
         if let Err(fault) = Username::check(name) {
             let remedy = match fault {
                 UsernameFault::Empty => "; write NAME:HASH",
-                _ => "; no client could send it: remove the line",
+                _ => "; no client is let in with it: remove the line",
             };
             return self.fault(number, indent + 1, format!("{fault}{remedy}"), true);
         }

@@ -1,120 +1,105 @@
-//! Keeping the htpasswd file in force the one that is on disk, without a restart and without ever
-//! losing the last good one. What can't be used leaves the file in force as it is, and says so in the
-//! log, on `/readyz` and in the metrics.
+//! The htpasswd file as one that is kept in force: see [`crate::watch::reloader`].
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::Htpasswd;
 use super::difference::Difference;
 use super::file::{Fault, Parsed, Rules, parse};
-use super::source::{FileFault, usable};
-use crate::clock::Moment;
+use super::source::{EMPTIED, FileFault, NONE_LINE, usable};
 use crate::metrics::Metrics;
-use crate::watch::standing::{Standing, log_bad_lines};
-use crate::watch::{Freshness, Reload, Seen, Source, Watch};
+use crate::watch::state::log_bad_lines;
+use crate::watch::{Event, FileReloader, Reloadable, Source, Unsettled};
 
-/// How long an empty file must have been empty before it counts as the wish to have no users,
-/// rather than as the moment between truncating and writing.
-const EMPTY_FOR: Duration = Duration::from_secs(5);
+/// Keeps the htpasswd file in force.
+pub type Reloader = FileReloader<HtpasswdFile>;
 
-/// Watches one file; see the top of this file.
-pub struct Reloader {
-    watch: Watch,
+/// The htpasswd file.
+pub struct HtpasswdFile {
     htpasswd: Arc<Htpasswd>,
-    standing: Standing,
-    metrics: Arc<Metrics>,
     rules: Rules,
+    is_last: bool,
+    metrics: Arc<Metrics>,
 }
 
-impl Reload for Reloader {
-    fn look(&mut self, now: Moment, forced: bool) {
-        match self.watch.look(now, forced) {
-            Seen::Nothing => {}
-            Seen::InForce => self.fresh(),
-            Seen::Fault(fault) => self.refuse(&fault.into()),
-            Seen::New(text, age) => match usable(self.watch.source(), text, &self.rules) {
-                Ok(parsed) => self.take(parsed),
-                Err(FileFault::NoUsers(_)) if age < EMPTY_FOR => {}
-                Err(FileFault::NoUsers(_)) => self.take(parse(Vec::new(), &self.rules)),
-                Err(fault) => {
-                    self.watch.passed_over();
-                    self.refuse(&fault);
-                }
-            },
-        }
-    }
-
-    fn is_settling(&self) -> bool {
-        self.watch.is_settling()
-    }
-}
-
-impl Reloader {
-    /// Reads the file for the first time. There is no last good one yet, so a fault is an error.
-    pub fn start(
-        source: Source,
-        rules: Rules,
-        metrics: Arc<Metrics>,
-        now: Moment,
-    ) -> Result<Self, FileFault> {
-        let (watch, text) = Watch::start(source, now)?;
-        let parsed = usable(watch.source(), text, &rules)?;
-        log_faults(&watch.source().path, &parsed.faults);
-        metrics.htpasswd_users.set(parsed.users.len() as i64);
-        metrics.htpasswd_bad_lines.set(parsed.users.bad_lines() as i64);
-        let htpasswd = Arc::new(Htpasswd::new(parsed.users));
-        Ok(Self { watch, htpasswd, standing: Standing::new("htpasswd file"), metrics, rules })
+impl HtpasswdFile {
+    /// A file that is not read yet. `is_last` says that no other authenticator is asked about users who are not in
+    /// it: only then is a file that lacks lines a file that refuses more.
+    pub fn new(rules: Rules, is_last: bool, metrics: Arc<Metrics>) -> Self {
+        let htpasswd = Arc::new(Htpasswd::new(parse(Vec::new(), &rules).users));
+        Self { htpasswd, rules, is_last, metrics }
     }
 
     /// The authenticator that this keeps fresh.
     pub fn htpasswd(&self) -> Arc<Htpasswd> {
         Arc::clone(&self.htpasswd)
     }
+}
 
-    /// What `/readyz` asks.
-    pub fn freshness(&self) -> Arc<Freshness> {
-        self.standing.freshness()
+impl Reloadable for HtpasswdFile {
+    type Content = Parsed;
+    type Fault = FileFault;
+
+    fn name(&self) -> &'static str {
+        "htpasswd file"
     }
 
-    fn take(&mut self, parsed: Parsed) {
-        self.watch.taken();
+    fn unsettled(&self) -> Unsettled {
+        if self.is_last { Unsettled::WholeLines } else { Unsettled::Nothing }
+    }
+
+    fn none_line(&self) -> &'static [u8] {
+        NONE_LINE
+    }
+
+    fn emptied(&self) -> Option<&'static str> {
+        Some(EMPTIED)
+    }
+
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Parsed, FileFault> {
+        usable(source, std::mem::take(&mut **text), &self.rules)
+    }
+
+    fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {
         let (users, bad_lines) = (parsed.users.len(), parsed.users.bad_lines());
         // In force first, compared then: a million users take a while to compare.
         let before = self.htpasswd.users();
         self.htpasswd.replace(parsed.users);
-        let difference = Difference::between(&before, &self.htpasswd.users());
-        drop(before);
         self.metrics.htpasswd_users.set(users as i64);
         self.metrics.htpasswd_bad_lines.set(bad_lines as i64);
-        self.metrics.htpasswd_reloads.inc();
-        self.fresh();
-        let Difference { added, removed, changed } = difference;
-        tracing::info!(
-            file = %self.watch.source().path.display(),
-            users,
-            added = added.count,
-            removed = removed.count,
-            changed = changed.count,
-            bad_lines,
-            "htpasswd file reloaded"
-        );
-        tracing::debug!(added = ?added.names, removed = ?removed.names, changed = ?changed.names, "users that changed");
-        log_faults(&self.watch.source().path, &parsed.faults);
-    }
-
-    fn fresh(&mut self) {
-        self.standing.fresh(&self.watch.source().path);
-        self.metrics.htpasswd_stale.set(0);
-    }
-
-    fn refuse(&mut self, fault: &FileFault) {
-        let (news, _) = self.standing.refuse(&[fault.to_string()], fault.phrase());
-        if news {
-            self.metrics.htpasswd_reload_failures.inc();
+        if !first {
+            let Difference { added, removed, changed } = Difference::between(&before, &self.htpasswd.users());
+            tracing::info!(
+                file = %source.path.display(),
+                users,
+                added = added.count,
+                removed = removed.count,
+                changed = changed.count,
+                bad_lines,
+                "htpasswd file reloaded"
+            );
+            tracing::debug!(added = ?added.names, removed = ?removed.names, changed = ?changed.names, "users that changed");
         }
-        self.metrics.htpasswd_stale.set(1);
+        log_faults(&source.path, &parsed.faults);
+    }
+
+    fn faults(&self, fault: &FileFault) -> Vec<String> {
+        vec![fault.to_string()]
+    }
+
+    fn phrase(&self, fault: &FileFault) -> &'static str {
+        fault.phrase()
+    }
+
+    fn count(&self, event: Event) {
+        match event {
+            Event::Reloaded => drop(self.metrics.htpasswd_reloads.inc()),
+            Event::Failed => drop(self.metrics.htpasswd_reload_failures.inc()),
+            Event::Stale => drop(self.metrics.htpasswd_stale.set(1)),
+            Event::Fresh => drop(self.metrics.htpasswd_stale.set(0)),
+        }
     }
 }
 

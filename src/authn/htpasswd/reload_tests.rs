@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::*;
-use crate::clock::Clock;
-use crate::watch::COMPARE_EVERY;
+use crate::clock::{Clock, Moment};
+use crate::watch::{COMPARE_EVERY, IN_FORCE_WITHIN, Reload, SETTLE};
 
 const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
@@ -21,12 +22,16 @@ fn source(path: &Path) -> Source {
     Source { path: path.to_owned(), max_bytes: 4096 }
 }
 
+fn start(path: &Path, now: Moment) -> Result<Reloader, FileFault> {
+    Reloader::start(source(path), HtpasswdFile::new(Rules::default(), true, Arc::default()), now)
+}
+
 fn desk(text: &str) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
-    let reloader = Reloader::start(source(&path), Rules::default(), Arc::default(), clock.now()).unwrap();
+    let reloader = start(&path, clock.now()).unwrap();
     Desk { _folder: folder, path, reloader, clock }
 }
 
@@ -37,11 +42,17 @@ impl Desk {
     }
 
     fn knows(&self, user: &str) -> bool {
-        self.reloader.htpasswd().look_up(user.as_bytes()).check(b"password") == Some(true)
+        self.reloader.kind().htpasswd().look_up(user.as_bytes()).check(b"password") == Some(true)
     }
 
-    fn degraded(&self) -> Option<&'static str> {
-        self.reloader.freshness().degraded()
+    /// Without since when, which is the date.
+    fn degraded(&self) -> Option<String> {
+        let degraded = self.reloader.health().degraded();
+        degraded.map(|what| what.split(" (since ").next().unwrap_or_default().to_owned())
+    }
+
+    fn assert_degraded(&self, what: &str) {
+        assert_eq!(self.degraded(), Some(format!("{what}; the last good one is in force")));
     }
 }
 
@@ -52,9 +63,11 @@ fn a_change_is_taken_once_two_reads_agree() {
     desk.look();
     assert!(desk.knows("alice"));
     fs::write(&desk.path, format!("{ALICE}{BOB}")).unwrap();
-    desk.look();
+    desk.clock.advance(SETTLE / 2);
+    desk.reloader.look(desk.clock.now(), false);
     assert!(!desk.knows("bob"));
-    desk.look();
+    desk.clock.advance(SETTLE);
+    desk.reloader.look(desk.clock.now(), false);
     assert!(desk.knows("alice") && desk.knows("bob"));
 }
 
@@ -75,8 +88,10 @@ fn a_file_that_is_gone_leaves_the_last_good_one_in_force() {
     let mut desk = desk(ALICE);
     fs::remove_file(&desk.path).unwrap();
     desk.look();
+    assert_eq!(desk.degraded(), None, "it may be about to be replaced");
+    desk.look();
     assert!(desk.knows("alice"));
-    assert_eq!(desk.degraded(), Some("the htpasswd file is gone"));
+    desk.assert_degraded("the htpasswd file is gone");
     fs::write(&desk.path, BOB).unwrap();
     desk.look();
     desk.look();
@@ -92,7 +107,7 @@ fn a_file_without_one_usable_line_leaves_the_last_good_one_in_force() {
         desk.look();
         desk.look();
         assert!(desk.knows("alice"), "{bad}");
-        assert_eq!(desk.degraded(), Some("the htpasswd file can't be used"), "{bad}");
+        desk.assert_degraded("the htpasswd file can't be used");
     }
     fs::write(&desk.path, ALICE).unwrap();
     desk.look();
@@ -100,13 +115,32 @@ fn a_file_without_one_usable_line_leaves_the_last_good_one_in_force() {
 }
 
 #[test]
-fn an_empty_file_counts_once_it_has_been_empty_for_five_seconds() {
-    let mut desk = desk(ALICE);
-    fs::write(&desk.path, "").unwrap();
-    for _ in 0..5 {
+fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
+    for text in ["", "\n\n", "# nobody\n", "\u{feff}"] {
+        let mut desk = desk(ALICE);
+        fs::write(&desk.path, text).unwrap();
+        let mut waited = Duration::ZERO;
+        while desk.knows("alice") {
+            assert!(waited < IN_FORCE_WITHIN, "{text:?}");
+            waited += SETTLE;
+            desk.clock.advance(SETTLE);
+            desk.reloader.look(desk.clock.now(), false);
+        }
+        assert!(waited > SETTLE, "a tool may be between truncating and writing: {waited:?}");
+        assert_eq!(desk.degraded(), Some(EMPTIED.to_owned()));
+        fs::write(&desk.path, ALICE).unwrap();
+        desk.look();
         desk.look();
         assert!(desk.knows("alice"));
+        assert_eq!(desk.degraded(), None);
     }
+}
+
+#[test]
+fn file_that_says_itself_that_it_has_no_users_is_taken_like_any_other() {
+    let mut desk = desk(ALICE);
+    fs::write(&desk.path, [NONE_LINE, b"\n"].concat()).unwrap();
+    desk.look();
     desk.look();
     assert!(!desk.knows("alice"));
     assert_eq!(desk.degraded(), None);
@@ -116,7 +150,7 @@ fn an_empty_file_counts_once_it_has_been_empty_for_five_seconds() {
 fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
     let mut desk = desk(ALICE);
     fs::write(&desk.path, BOB).unwrap();
-    desk.reloader.watch.believe();
+    desk.reloader.watch_mut().believe_stamp();
     desk.look();
     assert!(desk.knows("alice"));
     desk.clock.advance(COMPARE_EVERY);
@@ -144,13 +178,14 @@ fn after_a_failed_read_the_same_file_is_read_again_at_the_next_look() {
     fs::write(&desk.path, BOB).unwrap();
     let before = fs::metadata(&desk.path).unwrap();
     // What a lack of file descriptors looks like: the stamp can be had, the content can't.
-    desk.reloader.watch.believe();
-    let whole = desk.reloader.watch.source().max_bytes;
-    desk.reloader.watch.source_mut().max_bytes = 1;
+    desk.reloader.watch_mut().believe_stamp();
+    let whole = desk.reloader.watch_mut().source().max_bytes;
+    desk.reloader.watch_mut().source_mut().max_bytes = 1;
     desk.clock.advance(COMPARE_EVERY);
     desk.look();
+    desk.look();
     assert!(desk.degraded().is_some());
-    desk.reloader.watch.source_mut().max_bytes = whole;
+    desk.reloader.watch_mut().source_mut().max_bytes = whole;
     desk.look();
     desk.look();
     assert!(desk.knows("bob"));
@@ -161,22 +196,24 @@ fn after_a_failed_read_the_same_file_is_read_again_at_the_next_look() {
 fn at_the_start_there_is_no_last_good_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
-    let start = |path: &Path| match Reloader::start(
-        source(path),
-        Rules::default(),
-        Arc::default(),
-        Moment::default(),
-    ) {
+    let start = |path: &Path| match start(path, Moment::default()) {
         Ok(_) => panic!("it started"),
         Err(fault) => fault.to_string().replace(&path.display().to_string(), "FILE"),
     };
     assert_eq!(start(&path), "FILE: there is no such file; make it with: htpasswd -B -c FILE NAME");
     assert_eq!(start(folder.path()), "FILE: it is a directory, and not a file");
-    fs::write(&path, "# nobody\n\n").unwrap();
-    assert_eq!(start(&path), "FILE: it has no users; add one with: htpasswd -B FILE NAME");
     fs::write(&path, "x".repeat(5000)).unwrap();
     assert_eq!(start(&path), "FILE: it has more than 4096 bytes (htpasswd_max_bytes)");
     fs::write(&path, "\nalice:hunter2\n").unwrap();
     assert!(start(&path).starts_with("FILE:2:7: it is no known hash, perhaps the password itself"));
     assert!(!start(&path).contains("hunter2"));
+}
+
+#[test]
+fn file_without_users_is_good_at_the_start_and_told() {
+    for (text, told) in [("", true), ("# nobody\n\n", true), ("# no users\n", false)] {
+        let desk = desk(text);
+        assert!(!desk.knows("alice"));
+        assert_eq!(desk.degraded(), told.then(|| EMPTIED.to_owned()), "{text:?}");
+    }
 }

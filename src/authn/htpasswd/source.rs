@@ -3,6 +3,12 @@
 use super::file::{Fault, Parsed, Rules, parse};
 use crate::watch::{ReadFault, Source};
 
+/// What is said of a file without users, in the log, by `check` and on `/readyz`. It is in force like any other.
+pub const EMPTIED: &str = "the htpasswd file has no users, so it admits nobody";
+
+/// The line by which a file says itself that it has no users; `user remove` leaves it behind the last one.
+pub const NONE_LINE: &[u8] = b"# no users";
+
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
@@ -15,9 +21,6 @@ pub enum FileFault {
     /// It can't be read for another reason.
     #[error(transparent)]
     Unreadable(ReadFault),
-    /// No user in it.
-    #[error("{0}: it has no users; add one with: htpasswd -B {0} NAME")]
-    NoUsers(String),
     /// Lines, but none that can be used.
     #[error("{0}:{1} (none of its lines can be used)")]
     NothingUsable(String, Fault),
@@ -40,12 +43,13 @@ impl FileFault {
             Self::Missing(_) => "the htpasswd file is gone",
             Self::Unreadable(_) => "the htpasswd file can't be read",
             Self::TooLarge(..) => "the htpasswd file is too large",
-            Self::NoUsers(_) | Self::NothingUsable(..) => "the htpasswd file can't be used",
+            Self::NothingUsable(..) => "the htpasswd file can't be used",
         }
     }
 }
 
-/// Parses what was read; a file without a single usable line is a fault.
+/// Parses what was read. A file with lines of which none can be used is a fault; one without users is none, and
+/// admits nobody.
 pub fn usable(source: &Source, text: Vec<u8>, rules: &Rules) -> Result<Parsed, FileFault> {
     let parsed = parse(text, rules);
     let users = &parsed.users;
@@ -53,7 +57,6 @@ pub fn usable(source: &Source, text: Vec<u8>, rules: &Rules) -> Result<Parsed, F
         Some(first) if users.len() == users.bad_lines() => {
             Err(FileFault::NothingUsable(source.name(), first.clone()))
         }
-        None if users.is_empty() => Err(FileFault::NoUsers(source.name())),
         _ => Ok(parsed),
     }
 }

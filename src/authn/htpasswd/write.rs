@@ -1,24 +1,30 @@
 //! Replacing an htpasswd file whole: a reader sees the old one or the new one, at any moment, also
 //! after a crash; and of several writers each sees what the one before it wrote.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+mod lock;
+mod resolve;
 
-use rustix::fs::{FlockOperation, flock};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, linkat, openat, renameat,
+    unlinkat,
+};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-/// How long to wait for another writer. One takes milliseconds.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// How often to look whether it is done.
-const LOCK_POLL: Duration = Duration::from_millis(20);
+use self::lock::Lock;
+use self::resolve::{Location, resolve};
 
 /// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
 const NEW_MODE: u32 = 0o640;
+
+/// The most bytes of a file that is changed: as many as the service can be set to read.
+const FILE_MAX: u64 = 1 << 31;
 
 /// Why a file was not changed. It is then as it was.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +32,38 @@ pub enum WriteFault {
     /// There is no such file, and none was to be made.
     #[error("{0}: there is no such file; add --create to make it")]
     Missing(String),
+    /// A link to nothing. What it leads to is not made: a share may not be mounted yet.
+    #[error("{0}: it is a link to {1}, where there is no file; make that, or remove the link")]
+    Dangling(String, String),
+    /// A link that somebody else could have put there.
+    #[error(
+        "{name}: {link} is a link of the user {owner}, and neither yours nor root's, so it is not followed; it leads to {target}. Name that file itself"
+    )]
+    ForeignLink {
+        /// The path that was given.
+        name: String,
+        /// The link.
+        link: String,
+        /// The user that it belongs to.
+        owner: u32,
+        /// Where it leads.
+        target: String,
+    },
+    /// Something else than a file.
+    #[error("{0}: it is {1}, and not a file")]
+    NotAFile(String, &'static str),
+    /// More than [`FILE_MAX`].
+    #[error("{0}: it is larger than 2 GiB")]
+    TooLarge(String),
     /// Another writer does not come to an end.
-    #[error("{0}: somebody else has been changing it for 10 s; try again")]
-    Locked(String),
+    #[error("{0}: somebody else has been changing it for 10 s; try again (the lock is {1})")]
+    Locked(String, String),
+    /// What should be a lock is something of another user's.
+    #[error("{0}: {1}, the lock of those who change it, belongs to another user or is no file; remove it")]
+    ForeignLock(String, String),
+    /// Somebody who takes no lock changed it in between.
+    #[error("{0}: another program changed it at the same time; nothing was changed, try again")]
+    Changed(String),
     /// The file is a mount of its own, as a container has it, and can't be replaced by renaming.
     #[error(
         "{0}: it is mounted as a single file, and can't be replaced; change it where it is mounted from, or mount its folder"
@@ -42,53 +77,65 @@ pub enum WriteFault {
 /// The one who may change the file, until it is dropped.
 #[derive(Debug)]
 pub struct Writer {
-    path: PathBuf,
-    folder: PathBuf,
+    location: Location,
     /// Cleared when it goes: it may be one of secrets.
     text: Zeroizing<Vec<u8>>,
-    is_new: bool,
+    /// What was read; `None` if there was no file.
+    old: Option<Stat>,
     new_mode: u32,
-    /// Its lock goes when it is closed, also by the end of the process.
-    lock: File,
+    _lock: Lock,
 }
 
 impl Writer {
     /// Waits for other writers, and reads the file. With `create`, a missing file is an empty one.
+    ///
+    /// # Errors
+    /// Why it can't be changed.
     pub fn open(path: &Path, create: bool) -> Result<Self, WriteFault> {
         let name = path.display().to_string();
-        let system = |error| WriteFault::System(name.clone(), error);
         // A link stays a link; what it points to is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let folder = match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
-            Some(parent) => parent.to_owned(),
-            None => return Err(system(io::Error::from(io::ErrorKind::IsADirectory))),
+        let location = resolve(path)?;
+        // Before there is a lock, so that a name that is wrong leaves nothing behind.
+        let there =
+            location.stat(&location.name).map_err(|error| WriteFault::System(name.clone(), error.into()))?;
+        match there {
+            Some(stat) => check_kind(&name, &stat)?,
+            None if location.is_link => {
+                return Err(WriteFault::Dangling(name, location.path().display().to_string()));
+            }
+            None if !create => return Err(WriteFault::Missing(name)),
+            None => {}
+        }
+        let lock = Lock::acquire(&location, &name)?;
+        // What a killed writer left.
+        remove(&location, &temporary(&location.name));
+        let (text, old) = match read(&location, &name)? {
+            Some(old) => (old.text, Some(old.stat)),
+            None if create => (Zeroizing::default(), None),
+            None => return Err(WriteFault::Missing(name)),
         };
-        // The folder is locked and not the file, which is another one after every change.
-        let lock = File::open(&folder).map_err(system)?;
-        acquire(&lock, &name)?;
-        let (text, is_new) = match fs::read(&path) {
-            Ok(text) => (text, false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && create => (Vec::new(), true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(WriteFault::Missing(name)),
-            Err(error) => return Err(system(error)),
-        };
-        Ok(Self { path, folder, text: Zeroizing::new(text), is_new, new_mode: NEW_MODE, lock })
+        Ok(Self { location, text, old, new_mode: NEW_MODE, _lock: lock })
     }
 
     /// With another mode for a file that was not there.
+    #[must_use]
     pub fn with_new_mode(self, new_mode: u32) -> Self {
         Self { new_mode, ..self }
     }
 
     /// Whether there was no file.
     pub fn is_new(&self) -> bool {
-        self.is_new
+        self.old.is_none()
     }
 
     /// The folder that it stands in.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.location.folder_path
+    }
+
+    /// The file that is changed, if the path that was given is a link.
+    pub fn link_target(&self) -> Option<PathBuf> {
+        self.location.is_link.then(|| self.location.path())
     }
 
     /// The text as it is.
@@ -97,78 +144,182 @@ impl Writer {
     }
 
     /// Puts another text in its place, with the mode and the owner of the old one.
+    ///
+    /// # Errors
+    /// Why it is as it was.
     pub fn replace(self, text: &[u8]) -> Result<(), WriteFault> {
-        self.put(&self.path, text, self.new_mode)
+        self.put(&self.location.name, text, self.old.as_ref(), self.new_mode, true)
     }
 
     /// The same for another file of the folder, under the same lock; with this mode if it is not there.
+    ///
+    /// # Errors
+    /// Why it is as it was.
     pub fn put_beside(&self, file_name: &str, text: &[u8], new_mode: u32) -> Result<(), WriteFault> {
-        self.put(&self.folder.join(file_name), text, new_mode)
+        let name = OsStr::new(file_name);
+        let at = || self.location.folder_path.join(name).display().to_string();
+        let old = self.location.stat(name).map_err(|error| WriteFault::System(at(), error.into()))?;
+        // A link is replaced, and what it leads to stays as it is.
+        let old = old.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        self.put(name, text, old.as_ref(), new_mode, false)
     }
 
-    fn put(&self, path: &Path, text: &[u8], new_mode: u32) -> Result<(), WriteFault> {
-        let name = path.display().to_string();
-        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-        // One name for all: the lock is held, and what a killed writer left is overwritten.
-        let new = self.folder.join(format!(".{file_name}.doorward-new"));
-        let written = self.write(&new, path, text, new_mode).and_then(|()| fs::rename(&new, path));
+    fn put(
+        &self,
+        name: &OsStr,
+        text: &[u8],
+        old: Option<&Stat>,
+        new_mode: u32,
+        unchanged: bool,
+    ) -> Result<(), WriteFault> {
+        let at = self.location.folder_path.join(name).display().to_string();
+        let new = temporary(name);
+        remove(&self.location, &new);
+        let written = self.write(&new, text, old, new_mode).and_then(|()| {
+            let same = |now: Option<Stat>| match (old, now) {
+                (Some(old), Some(now)) => is_same(old, &now),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if unchanged && !same(self.location.stat(name)?) {
+                return Ok(false);
+            }
+            renameat(&self.location.folder, &new, &self.location.folder, name)?;
+            Ok(true)
+        });
         match written {
-            Ok(()) => {
+            Ok(true) => {
                 // The change is done; that it outlives a power cut is more than was promised.
-                let _ = self.lock.sync_all();
+                self.sync_folder();
                 Ok(())
             }
+            Ok(false) => {
+                remove(&self.location, &new);
+                Err(WriteFault::Changed(at))
+            }
             Err(error) => {
-                // The old file is untouched, and the next writer overwrites this one.
-                let _ = fs::remove_file(&new);
+                // The old file is untouched.
+                remove(&self.location, &new);
                 Err(match error.kind() {
-                    io::ErrorKind::ResourceBusy => WriteFault::Mounted(name),
-                    _ => WriteFault::System(name, error),
+                    io::ErrorKind::ResourceBusy => WriteFault::Mounted(at),
+                    _ => WriteFault::System(at, error),
                 })
             }
         }
     }
 
-    fn write(&self, new: &Path, path: &Path, text: &[u8], new_mode: u32) -> io::Result<()> {
-        let old = fs::metadata(path).ok();
-        // Whoever may write to the folder could have put a link there.
-        if fs::symlink_metadata(new).is_ok() {
-            fs::remove_file(new)?;
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-        file.write_all(text)?;
-        if let Some(old) = &old {
-            let ours = file.metadata()?;
-            if (ours.uid(), ours.gid()) != (old.uid(), old.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    /// Writes a new file at the name `new`. It has no name before it is whole, where the file system can do that:
+    /// nothing is left of it then if the process is killed.
+    fn write(&self, new: &OsStr, text: &[u8], old: Option<&Stat>, new_mode: u32) -> io::Result<()> {
+        let folder = &self.location.folder;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(file) = openat(folder, ".", flags | OFlags::TMPFILE, mode) {
+            let file = self.fill(file, text, old, new_mode)?;
+            // proc(5): the way to name an open file that needs no privilege.
+            let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+            if linkat(CWD, open, folder, new, AtFlags::SYMLINK_FOLLOW).is_ok() {
+                return Ok(());
             }
-        } else if let Ok(folder) = fs::metadata(&self.folder) {
+        }
+        let file = openat(folder, new, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode)?;
+        self.fill(file, text, old, new_mode).map(drop)
+    }
+
+    fn fill(&self, file: OwnedFd, text: &[u8], old: Option<&Stat>, new_mode: u32) -> io::Result<File> {
+        let mut file = File::from(file);
+        file.write_all(text)?;
+        match old {
+            Some(old) => {
+                let ours = fstat(&file)?;
+                if (ours.st_uid, ours.st_gid) != (old.st_uid, old.st_gid) {
+                    fchown(&file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)))?;
+                }
+            }
             // Root in a container makes it for whoever's folder it is. Nobody else may give files away,
             // and need not.
-            let _ = fchown(&file, Some(folder.uid()), None);
+            None => {
+                let folder = fstat(&self.location.folder)?;
+                let _ = fchown(&file, Some(Uid::from_raw(folder.st_uid)), None);
+            }
         }
-        let mode = old.map_or(new_mode, |old| old.permissions().mode() & 0o7777);
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()
+        fchmod(&file, old.map_or(Mode::from_raw_mode(new_mode), |old| Mode::from_raw_mode(old.st_mode)))?;
+        file.sync_all()?;
+        Ok(file)
+    }
+
+    fn sync_folder(&self) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(folder) = openat(&self.location.folder, ".", flags, Mode::empty()) {
+            let _ = rustix::fs::fsync(folder);
+        }
     }
 }
 
-fn acquire(lock: &File, name: &str) -> Result<(), WriteFault> {
-    let until = Instant::now() + LOCK_WAIT;
-    loop {
-        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(()),
-            Err(error) if error != rustix::io::Errno::WOULDBLOCK => {
-                return Err(WriteFault::System(name.to_owned(), error.into()));
-            }
-            Err(_) if Instant::now() >= until => return Err(WriteFault::Locked(name.to_owned())),
-            Err(_) => thread::sleep(LOCK_POLL),
-        }
+/// A file as it was read.
+struct Old {
+    text: Zeroizing<Vec<u8>>,
+    stat: Stat,
+}
+
+/// The name of a file that is being written. There is one for all: the lock is held.
+fn temporary(name: &OsStr) -> OsString {
+    let mut new = OsString::from(".");
+    new.push(name);
+    new.push(".doorward-new");
+    new
+}
+
+/// Removes what is at a name, be it a link; it may not be there.
+fn remove(location: &Location, name: &OsStr) {
+    let _ = unlinkat(&location.folder, name, AtFlags::empty());
+}
+
+/// Reads the file; `None` if there is none. It was looked at before it is opened, and is looked at again when it is
+/// open: nothing waits for the other end of a pipe.
+fn read(location: &Location, name: &str) -> Result<Option<Old>, WriteFault> {
+    let system = |error: io::Error| WriteFault::System(name.to_owned(), error);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match openat(&location.folder, &location.name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(system(error.into())),
+    };
+    let stat = fstat(&file).map_err(|error| system(error.into()))?;
+    check_kind(name, &stat)?;
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    if size > FILE_MAX {
+        return Err(WriteFault::TooLarge(name.to_owned()));
     }
+    // A text that grows leaves copies of itself behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
+    File::from(file).take(FILE_MAX).read_to_end(&mut text).map_err(system)?;
+    Ok(Some(Old { text, stat }))
+}
+
+fn check_kind(name: &str, stat: &Stat) -> Result<(), WriteFault> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(WriteFault::NotAFile(name.to_owned(), "a directory")),
+        _ => Err(WriteFault::NotAFile(name.to_owned(), "a device, a pipe or a socket")),
+    }
+}
+
+/// Returns whether a file is the same, and was not written to.
+fn is_same(old: &Stat, now: &Stat) -> bool {
+    let of = |stat: &Stat| {
+        let times = (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+        (stat.st_dev, stat.st_ino, stat.st_size, times)
+    };
+    of(old) == of(now)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
+
     use super::*;
 
     #[test]

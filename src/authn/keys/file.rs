@@ -19,7 +19,7 @@ use super::edit::NONE_LEFT;
 use super::secret::{Digest, Id};
 use super::{Key, Uses};
 use crate::authn::Identity;
-use crate::identity::{Membership, Username};
+use crate::identity::{Membership, Username, changes_layout};
 use crate::rights::scope::Scope;
 
 /// The most keys of a file.
@@ -262,7 +262,7 @@ fn record(
 /// # Errors
 /// What would do instead.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let well = |c: char| !c.is_control() && !c.is_whitespace();
+    let well = |c: char| !c.is_control() && !c.is_whitespace() && !changes_layout(c);
     if (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(well) {
         return Ok(());
     }

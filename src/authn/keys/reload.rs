@@ -1,20 +1,20 @@
-//! Keeping the keys in force those on disk. A file that can't be read leaves the last good one in force,
-//! and says so; one with lines that can't be used is taken, without those.
+//! The file of API keys as one that is kept in force: see [`crate::watch::reloader`]. One with lines that can't be
+//! used is taken, without those.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::file::{Parsed, parse};
+use zeroize::Zeroizing;
+
+use super::edit::NONE_LEFT;
+use super::file::{KeyFile, Parsed, parse};
 use super::{Keys, Rules};
-use crate::clock::Moment;
 use crate::metrics::Metrics;
-use crate::watch::standing::{Standing, log_bad_lines};
-use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
+use crate::watch::state::log_bad_lines;
+use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
-/// How long an empty file must have been empty before it counts as the wish to have no keys, rather than
-/// as the moment between truncating and writing.
-const EMPTY_FOR: Duration = Duration::from_secs(5);
+/// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
+pub const EMPTIED: &str = "the file of keys has no keys, so none is good";
 
 /// What `/readyz` says of a file that can't be used.
 const PHRASE: &str = "the file of keys can't be used";
@@ -30,12 +30,13 @@ pub enum KeysFault {
     Garbage(String, usize),
 }
 
-/// Watches the file of keys.
-pub struct Reloader {
-    watch: Watch,
+/// Keeps the file of keys in force.
+pub type Reloader = FileReloader<ApiKeyFile>;
+
+/// The file of keys.
+pub struct ApiKeyFile {
     keys: Arc<Keys>,
     by: Arc<str>,
-    standing: Standing,
     metrics: Arc<Metrics>,
 }
 
@@ -51,85 +52,68 @@ pub fn usable(source: &Source, parsed: Parsed) -> Result<Parsed, KeysFault> {
     Ok(parsed)
 }
 
-impl Reloader {
-    /// Reads the file for the first time. There is no last good one yet, so a fault is an error; a file
-    /// without keys is none.
-    pub fn start(
-        source: Source,
-        by: Arc<str>,
-        rules: Rules,
-        metrics: Arc<Metrics>,
-        now: Moment,
-    ) -> Result<Self, KeysFault> {
-        let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
-        let parsed = usable(watch.source(), parse(&text, &by, None))?;
-        log_faults(&watch.source().path, &parsed);
-        metrics.keys.set(parsed.file.records().count() as i64);
-        metrics.keys_bad_lines.set(parsed.bad as i64);
-        let keys = Arc::new(Keys::new(parsed.file, rules));
-        Ok(Self { watch, keys, by, standing: Standing::new("keys file"), metrics })
+impl ApiKeyFile {
+    /// A file that is not read yet. `by` is the authenticator's name.
+    pub fn new(by: Arc<str>, rules: Rules, metrics: Arc<Metrics>) -> Self {
+        Self { keys: Arc::new(Keys::new(KeyFile::default(), rules)), by, metrics }
     }
 
     /// What this keeps fresh.
     pub fn keys(&self) -> Arc<Keys> {
         Arc::clone(&self.keys)
     }
+}
 
-    /// What `/readyz` asks.
-    pub fn freshness(&self) -> Arc<Freshness> {
-        self.standing.freshness()
+impl Reloadable for ApiKeyFile {
+    type Content = Parsed;
+    type Fault = KeysFault;
+
+    fn name(&self) -> &'static str {
+        "keys file"
     }
 
-    fn take(&mut self, parsed: Parsed) {
-        self.watch.taken();
+    fn unsettled(&self) -> Unsettled {
+        Unsettled::WholeLines
+    }
+
+    fn none_line(&self) -> &'static [u8] {
+        NONE_LEFT
+    }
+
+    fn emptied(&self) -> Option<&'static str> {
+        Some(EMPTIED)
+    }
+
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Parsed, KeysFault> {
+        usable(source, parse(text, &self.by, Some(&self.keys.file())))
+    }
+
+    fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {
         let keys = parsed.file.records().count();
         self.metrics.keys.set(keys as i64);
         self.metrics.keys_bad_lines.set(parsed.bad as i64);
-        self.metrics.keys_reloads.inc();
-        log_faults(&self.watch.source().path, &parsed);
-        tracing::info!(file = %self.watch.source().path.display(), keys, bad_lines = parsed.bad, "keys file reloaded");
+        log_faults(&source.path, &parsed);
+        if !first {
+            tracing::info!(file = %source.path.display(), keys, bad_lines = parsed.bad, "keys file reloaded");
+        }
         self.keys.replace(parsed.file);
-        self.fresh();
     }
 
-    fn fresh(&mut self) {
-        self.standing.fresh(&self.watch.source().path);
-        self.metrics.keys_stale.set(0);
+    fn faults(&self, fault: &KeysFault) -> Vec<String> {
+        vec![fault.to_string()]
     }
 
-    fn refuse(&mut self, fault: &KeysFault) {
-        let (news, _) = self.standing.refuse(&[fault.to_string()], PHRASE);
-        if news {
-            self.metrics.keys_reload_failures.inc();
+    fn phrase(&self, _: &KeysFault) -> &'static str {
+        PHRASE
+    }
+
+    fn count(&self, event: Event) {
+        match event {
+            Event::Reloaded => drop(self.metrics.keys_reloads.inc()),
+            Event::Failed => drop(self.metrics.keys_reload_failures.inc()),
+            Event::Stale => drop(self.metrics.keys_stale.set(1)),
+            Event::Fresh => drop(self.metrics.keys_stale.set(0)),
         }
-        self.metrics.keys_stale.set(1);
-    }
-}
-
-impl Reload for Reloader {
-    fn look(&mut self, now: Moment, forced: bool) {
-        match self.watch.look(now, forced) {
-            Seen::Nothing => {}
-            Seen::InForce => self.fresh(),
-            Seen::Fault(fault) => self.refuse(&fault.into()),
-            Seen::New(text, age) => {
-                if text.trim_ascii().is_empty() && age < EMPTY_FOR {
-                    return;
-                }
-                let parsed = parse(&text, &self.by, Some(&self.keys.file()));
-                match usable(self.watch.source(), parsed) {
-                    Ok(parsed) => self.take(parsed),
-                    Err(fault) => {
-                        self.watch.passed_over();
-                        self.refuse(&fault);
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_settling(&self) -> bool {
-        self.watch.is_settling()
     }
 }
 

@@ -8,11 +8,11 @@ use clap::ArgMatches;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{given, print, text};
+use super::{given, text};
 use crate::authn::keys::edit;
 use crate::authn::keys::file::{Found, Line, Parsed, parse};
 use crate::authn::keys::secret::Id;
-use crate::cli::{complain, health, say};
+use crate::cli::{complain, health, say, say_json};
 use crate::identity::shown;
 use crate::settings::Settings;
 use crate::watch::Source;
@@ -108,7 +108,7 @@ pub(super) fn list(settings: &Settings, path: &Path, matches: &ArgMatches) -> Re
         one.last_used = known.map(|used| humantime::format_rfc3339_seconds(time(used.last_use)).to_string());
     }
     if matches.get_flag("json") {
-        return print(&told);
+        return say_json(&told);
     }
     told.iter().for_each(|one| say(&one.text()));
     if parsed.bad > 0 {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::super::{complain, say};
 use crate::token::keys::SigningKeys;
-use crate::token::reload::{FILE_MAX, is_open};
+use crate::token::reload::FILE_MAX;
 use crate::watch::Source;
 
 /// So long before its end a certificate is spoken of: registries have to read the next one first.
@@ -24,9 +24,6 @@ pub(in crate::cli) fn check(path: &Path) -> bool {
                 return false;
             }
         };
-    if is_open(path) {
-        say(&format!("{name}: note: others on this machine can read or change it; chmod 600"));
-    }
     let now = SystemTime::now();
     let mut well = true;
     for key in keys.published() {

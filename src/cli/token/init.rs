@@ -5,9 +5,8 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::super::say;
+use super::super::{open_to_change, say};
 use super::{BUNDLE, JWKS, PUBLIC, SECRET, called_beside, given, line, make, publish, text};
-use crate::authn::htpasswd::write::Writer;
 use crate::identity::shown;
 use crate::settings::value;
 use crate::token::keys::{Algorithm, SigningKeys};
@@ -65,7 +64,7 @@ fn snippet(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
 pub(super) fn init(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let made = make(matches)?;
     called_beside(path)?;
-    let writer = Writer::open(path, true).map_err(|fault| match path.parent() {
+    let writer = open_to_change(path, true).map_err(|fault| match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
             format!("{}: there is no such folder; mkdir -p makes it", folder.display())
         }

@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::super::say;
+use super::super::{say, say_json};
 use crate::token::keys::{Published, SigningKeys};
 use crate::token::reload::FILE_MAX;
 use crate::watch::Source;
@@ -52,7 +52,7 @@ pub(super) fn list(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let keys = SigningKeys::parse(&content).map_err(|fault| format!("{}: {fault}", path.display()))?;
     if matches.get_flag("json") {
         let all: Vec<Told<'_>> = keys.published().map(|key| Told::of(&key)).collect();
-        say(&serde_json::to_string(&all).map_err(|error| error.to_string())?);
+        say_json(&all)?;
     } else {
         keys.published().for_each(|key| say(&text(&key)));
     }

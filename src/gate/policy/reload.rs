@@ -1,23 +1,24 @@
-//! Keeping the policy in force the one that is on disk: the file of rules, and the group file. A
-//! file with a fault leaves the last good one in force, and says so in the log, on `/readyz` and in
-//! the metrics.
+//! The policy's two files as ones that are kept in force: see [`crate::watch::reloader`].
 
 use std::sync::Arc;
-use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::Policy;
 use super::groups::Groups;
 use super::read;
-use crate::clock::Moment;
 use crate::metrics::Metrics;
-use crate::watch::standing::Standing;
-use crate::watch::{Freshness, ReadFault, Reload, SETTLE, Seen, Source, Watch};
+use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_MAX: u64 = 16 << 20;
 
-/// How long a group file must have been empty before it counts as the wish to have no groups.
-const EMPTY_FOR: Duration = Duration::from_secs(5);
+/// What is said of a group file without groups, in the log, by `check` and on `/readyz`. It is in force like any
+/// other.
+pub const EMPTIED: &str = "the group file has no groups, so nobody is in one";
+
+/// The line by which a group file says itself that it has no groups.
+pub const NONE_LINE: &[u8] = b"# no groups";
 
 /// Which of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,82 +109,84 @@ impl File {
     }
 }
 
-/// Watches one of the files.
-pub struct Reloader {
+/// Keeps one of the files in force.
+pub type Reloader = FileReloader<PolicyFile>;
+
+/// One of the files.
+pub struct PolicyFile {
     file: File,
-    watch: Watch,
     groups_known: GroupsKnown,
     policy: Arc<Policy>,
-    standing: Standing,
     metrics: Arc<Metrics>,
 }
 
-impl Reloader {
-    /// Reads the file for the first time. There is no last good one yet, so a fault is an error.
-    pub fn start(
-        file: File,
-        source: Source,
-        groups_known: GroupsKnown,
-        policy: Arc<Policy>,
-        metrics: Arc<Metrics>,
-        now: Moment,
-    ) -> Result<Self, PolicyFault> {
-        let (watch, text) = Watch::start_settled(source, now, || std::thread::sleep(SETTLE))?;
-        let content = file.parse(&watch.source().name(), &text, groups_known).map_err(PolicyFault::Faulty)?;
-        policy.replace(content);
-        Ok(Self { file, watch, groups_known, policy, standing: Standing::new(file.name()), metrics })
-    }
-
-    /// What `/readyz` asks.
-    pub fn freshness(&self) -> Arc<Freshness> {
-        self.standing.freshness()
-    }
-
-    fn fresh(&mut self) {
-        if self.standing.fresh(&self.watch.source().path) {
-            self.metrics.policy_stale.dec();
-        }
-    }
-
-    fn refuse(&mut self, faults: &[String]) {
-        let (news, was_well) = self.standing.refuse(faults, self.file.phrase());
-        if news {
-            self.metrics.policy_reload_failures.inc();
-        }
-        if was_well {
-            self.metrics.policy_stale.inc();
-        }
+impl PolicyFile {
+    /// A file that is not read yet.
+    pub fn new(file: File, groups_known: GroupsKnown, policy: Arc<Policy>, metrics: Arc<Metrics>) -> Self {
+        Self { file, groups_known, policy, metrics }
     }
 }
 
-impl Reload for Reloader {
-    fn look(&mut self, now: Moment, forced: bool) {
-        match self.watch.look(now, forced) {
-            Seen::Nothing => {}
-            Seen::InForce => self.fresh(),
-            Seen::Fault(fault) => self.refuse(&[fault.to_string()]),
-            Seen::New(text, age) => {
-                if self.file == File::Groups && text.trim_ascii().is_empty() && age < EMPTY_FOR {
-                    return;
-                }
-                match self.file.parse(&self.watch.source().name(), &text, self.groups_known) {
-                    Ok(content) => {
-                        self.policy.replace(content);
-                        self.watch.taken();
-                        self.metrics.policy_reloads.inc();
-                        tracing::info!(file = %self.watch.source().path.display(), "{} reloaded", self.file.name());
-                        self.fresh();
-                    }
-                    Err(faults) => {
-                        self.watch.passed_over();
-                        self.refuse(&faults);
-                    }
-                }
-            }
+impl Reloadable for PolicyFile {
+    type Content = Content;
+    type Fault = PolicyFault;
+
+    fn name(&self) -> &'static str {
+        self.file.name()
+    }
+
+    /// A policy that is cut behind a `[[grant]]` lacks the `[[deny]]`, and a group file that lacks a line lacks the
+    /// user whom a `[[deny]]` of a group is about.
+    fn unsettled(&self) -> Unsettled {
+        let denies = || self.policy.rules().is_some_and(|rules| rules.denies_groups().is_some());
+        match self.file {
+            File::Groups if !denies() => Unsettled::WholeLines,
+            File::Rules | File::Groups => Unsettled::Nothing,
         }
     }
 
-    fn is_settling(&self) -> bool {
-        self.watch.is_settling()
+    fn none_line(&self) -> &'static [u8] {
+        match self.file {
+            File::Groups => NONE_LINE,
+            File::Rules => b"",
+        }
+    }
+
+    fn emptied(&self) -> Option<&'static str> {
+        match self.file {
+            File::Groups => Some(EMPTIED),
+            File::Rules => None,
+        }
+    }
+
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Content, PolicyFault> {
+        self.file.parse(&source.name(), text, self.groups_known).map_err(PolicyFault::Faulty)
+    }
+
+    fn replace(&mut self, content: Content, source: &Source, first: bool) {
+        self.policy.replace(content);
+        if !first {
+            tracing::info!(file = %source.path.display(), "{} reloaded", self.file.name());
+        }
+    }
+
+    fn faults(&self, fault: &PolicyFault) -> Vec<String> {
+        match fault {
+            PolicyFault::Unreadable(fault) => vec![fault.to_string()],
+            PolicyFault::Faulty(faults) => faults.clone(),
+        }
+    }
+
+    fn phrase(&self, _: &PolicyFault) -> &'static str {
+        self.file.phrase()
+    }
+
+    fn count(&self, event: Event) {
+        match event {
+            Event::Reloaded => drop(self.metrics.policy_reloads.inc()),
+            Event::Failed => drop(self.metrics.policy_reload_failures.inc()),
+            Event::Stale => drop(self.metrics.policy_stale.inc()),
+            Event::Fresh => drop(self.metrics.policy_stale.dec()),
+        }
     }
 }

@@ -213,9 +213,12 @@ fn values() -> Vec<Bytes> {
     texts.chain(BYTES.iter().copied()).map(<[u8]>::to_vec).collect()
 }
 
-/// What no name may have, whoever is asked: RFC 7617's control characters, and what headers lose.
+/// What no name may have, whoever is asked: RFC 7617's control characters, what headers lose, what cannot be seen at
+/// an end, and what changes the layout of the text around it.
 fn is_no_name(value: &[u8]) -> bool {
-    value.trim_ascii() != value || value.iter().any(u8::is_ascii_control)
+    let text = String::from_utf8_lossy(value);
+    let bad = ['\u{85}', '\u{2028}', '\u{202e}', '\u{feff}'];
+    value.trim_ascii() != value || value.iter().any(u8::is_ascii_control) || text.contains(bad)
 }
 
 fn is_no_password(value: &[u8]) -> bool {

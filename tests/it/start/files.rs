@@ -45,16 +45,6 @@ fn a_missing_file_is_named_with_how_to_make_it() {
 }
 
 #[test]
-fn an_empty_file_is_named_with_how_to_add_a_user() {
-    for content in ["", "\n\n", "# nobody yet\n\n", "\u{feff}", "\r\n"] {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("htpasswd");
-        fs::write(&path, content).unwrap();
-        assert_both(&path, &format!(": it has no users; add one with: htpasswd -B {} NAME", path.display()));
-    }
-}
-
-#[test]
 fn what_is_no_file_is_named_for_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
     assert_both(dir.path(), ": it is a directory, and not a file");

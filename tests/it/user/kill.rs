@@ -1,13 +1,15 @@
 //! Killed at any moment.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{QUICK, Users, command};
 use crate::random::Random;
-use crate::support::PATIENCE;
+use crate::support::doorward::doorward;
+use crate::support::{PATIENCE, doorward as support};
 
 /// How many are killed.
 const KILLED: usize = 100;
@@ -33,13 +35,13 @@ fn undisturbed(users: &Users) -> Duration {
     (0..3).map(time).max().unwrap_or_default()
 }
 
-/// Kills it once the new file is there, which it is only for a moment; at the latest when it has
+/// Kills it once it is writing, which it is only for a moment, and has a lock meanwhile; at the latest when it has
 /// ended.
-fn kill_at_the_new_file(users: &Users, child: &mut Child, then: Duration) {
-    let new = users.dir.path().join(".htpasswd.doorward-new");
+fn kill_while_it_writes(folder: &Path, lock: &str, child: &mut Child, then: Duration) {
+    let lock = folder.join(lock);
     let end = Instant::now() + PATIENCE;
-    while !new.exists() && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < end, "neither a new file nor an end");
+    while !lock.exists() && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "neither a lock nor an end");
     }
     let moment = Instant::now() + then;
     while Instant::now() < moment {
@@ -67,12 +69,19 @@ fn whoever_is_killed_leaves_a_whole_file_and_no_obstacle() {
             thread::sleep(Duration::from_micros(random.below(longest.as_micros() as u64)));
             child.kill().unwrap();
         } else {
-            kill_at_the_new_file(&users, &mut child, Duration::from_micros(random.below(10_000)));
+            let then = Duration::from_micros(random.below(10_000));
+            kill_while_it_writes(users.dir.path(), ".htpasswd.doorward-lock", &mut child, then);
         }
         child.wait().unwrap();
         let new = users.text();
         let added = new.strip_prefix(&old[..]).unwrap_or_else(|| panic!("a line is lost after {i}"));
-        let left = users.names().iter().any(|name| name.ends_with("doorward-new"));
+        let left = users.names().iter().any(|name| name.ends_with("doorward-lock"));
+        if let Ok(unnamed) = fs::read_to_string(users.dir.path().join(".htpasswd.doorward-new")) {
+            assert!(
+                unnamed.ends_with('\n') && unnamed.starts_with(&old),
+                "it has a name only when it is whole"
+            );
+        }
         match (added.is_empty(), left) {
             (true, false) => before += 1,
             (true, true) => between += 1,
@@ -90,10 +99,38 @@ fn whoever_is_killed_leaves_a_whole_file_and_no_obstacle() {
         );
         assert_eq!(users.names(), ["htpasswd", "password"], "after {i}");
     }
-    println!(
-        "killed before the new file: {before}; while it was there: {between}; after the change: {after}"
-    );
+    println!("killed before it wrote: {before}; while it wrote: {between}; after the change: {after}");
     assert!(before > 0 && between > 0, "the moments are not all of one kind");
     let listed = users.run("list", &[], b"");
     assert_eq!(listed.stdout.lines().count(), EARLIER + 3 + KILLED + after);
+}
+
+#[test]
+fn killed_writer_of_signing_keys_leaves_no_key_in_a_temporary_file_after_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.pem").display().to_string();
+    assert_eq!(doorward(&["token", "init", "--keys", &path]).code, Some(0));
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let usual = names();
+    let mut random = Random::new();
+    for _ in 0..KILLED / 5 {
+        let mut command = support::command();
+        command.args(["token", "add", "--keys", &path]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let then = Duration::from_micros(random.below(3_000));
+        kill_while_it_writes(folder.path(), ".keys.pem.doorward-lock", &mut child, then);
+        child.wait().unwrap();
+        // As one left it that could not write without a name.
+        fs::write(folder.path().join(".keys.pem.doorward-new"), "half a key").unwrap();
+        // Also one that changes nothing: there is no such key.
+        assert_eq!(doorward(&["token", "use", "--keys", &path, "none"]).code, Some(1));
+        assert_eq!(names(), usual);
+    }
 }

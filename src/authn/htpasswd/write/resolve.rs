@@ -1,0 +1,137 @@
+//! Finding the folder and the name that a path leads to, link by link.
+//!
+//! Whoever may write to a folder can put a link there, and a file can be changed only by a user who may change its
+//! folder. So a link of another user's is not followed: it would have root change any file. Each folder is held open
+//! while the next name is looked up in it, so that nothing can be put in its place meanwhile.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::WriteFault;
+
+/// The most links of one path; Linux follows no more either (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// What no folder is opened without: without following a link that took its place, and only to look up names in it.
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A name in a folder that is held open.
+pub(super) struct Location {
+    pub(super) folder: OwnedFd,
+    /// The folder's path, without links.
+    pub(super) folder_path: PathBuf,
+    pub(super) name: OsString,
+    /// Whether the path's last part is a link.
+    pub(super) is_link: bool,
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({})", self.path().display())
+    }
+}
+
+impl Location {
+    /// The path without links.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder_path.join(&self.name)
+    }
+
+    /// What is at the name, a link itself included.
+    pub(super) fn stat(&self, name: &OsStr) -> Result<Option<Stat>, Errno> {
+        match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The names of a path that are still to be looked up.
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    let name = |part: Component<'_>| match part {
+        Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    };
+    path.components().filter_map(name)
+}
+
+/// Finds the folder and the name that `path` leads to.
+///
+/// # Errors
+/// A folder is missing or can't be entered; or a link on the way belongs neither to the caller nor to root.
+pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
+    let given = path.display().to_string();
+    let system = |error: Errno| WriteFault::System(given.clone(), error.into());
+    let root = |path: &Path| if path.is_absolute() { "/" } else { "." };
+    let open = |path: &Path| openat(CWD, root(path), FOLDER, Mode::empty()).map_err(system);
+    let mut folder = open(path)?;
+    let mut folder_path = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::new() };
+    let mut left: VecDeque<OsString> = names(path).collect();
+    let mut links = 0;
+    let mut is_link = false;
+    while let Some(name) = left.pop_front() {
+        let target =
+            match openat(&folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(found) => followed(&found, &given, &folder_path.join(&name))?,
+                // Only the last one may be missing.
+                Err(Errno::NOENT) if left.is_empty() => None,
+                Err(error) => return Err(system(error)),
+            };
+        match target {
+            Some(target) => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(system(Errno::LOOP));
+                }
+                if target.is_absolute() {
+                    (folder, folder_path) = (open(&target)?, PathBuf::from("/"));
+                }
+                is_link |= left.is_empty();
+                names(&target).rev().for_each(|name| left.push_front(name));
+            }
+            None if left.is_empty() && name != ".." => {
+                if folder_path.as_os_str().is_empty() {
+                    folder_path.push(".");
+                }
+                return Ok(Location { folder, folder_path, name, is_link });
+            }
+            None => {
+                folder = openat(&folder, &name, FOLDER, Mode::empty()).map_err(system)?;
+                if name != ".." || !folder_path.pop() {
+                    folder_path.push(name);
+                }
+            }
+        }
+    }
+    Err(system(Errno::ISDIR))
+}
+
+/// Where a link leads; `None` if it is none.
+fn followed(found: &OwnedFd, given: &str, at: &Path) -> Result<Option<PathBuf>, WriteFault> {
+    let system = |error: Errno| WriteFault::System(given.to_owned(), error.into());
+    let stat = fstat(found).map_err(system)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        return Ok(None);
+    }
+    let target = readlinkat(found, "", Vec::new()).map_err(system)?;
+    let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+    if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
+        let resolved = at.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+        return Err(WriteFault::ForeignLink {
+            name: given.to_owned(),
+            link: at.display().to_string(),
+            owner: stat.st_uid,
+            target: resolved.display().to_string(),
+        });
+    }
+    Ok(Some(target))
+}

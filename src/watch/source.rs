@@ -1,0 +1,194 @@
+//! Reading a watched file: where it is, why it cannot be read, and what tells one state of it from another.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+/// The buffer of a comparison, which keeps nothing of the file.
+const COMPARE_BUFFER: usize = 64 << 10;
+
+/// Why a file can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadFault {
+    /// There is nothing at that path.
+    #[error("{0}: there is no such file")]
+    Missing(String),
+    /// Something else than a file.
+    #[error("{0}: it is {1}, and not a file")]
+    NotAFile(String, &'static str),
+    /// The system refused to read it.
+    #[error("{0}: can't be read: {1}; the user that doorward runs as needs to read it")]
+    Unreadable(String, io::Error),
+    /// More than the bound.
+    #[error("{0}: it has more than {1} bytes")]
+    TooLarge(String, u64),
+    /// It was never the same for long enough to be read whole.
+    #[error("{0}: it changes all the time; write the new file beside it and rename it")]
+    Changing(String),
+}
+
+/// Where a file is, and how much of it may be read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its path, as it was set.
+    pub path: PathBuf,
+    /// The most bytes it may have.
+    pub max_bytes: u64,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Returns whether both are of one file. True only if that file was held open in between, since the number of
+    /// a file that is gone is given to the next one.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Returns whether nothing was written in between. The change time is left out: it also moves when the file
+    /// is unlinked.
+    fn is_same_content(&self, other: &Self) -> bool {
+        self.is_same_file(other) && (self.size, self.modified) == (other.size, other.modified)
+    }
+}
+
+/// A whole read.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// What was read; cleared when it goes, since it may be a secret.
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// Of `bytes`.
+    pub(super) hash: blake3::Hash,
+    /// The file, held open so that its number stays its own.
+    pub(super) file: File,
+    /// As it was before the first byte was read.
+    pub(super) stamp: Stamp,
+    /// Whether nothing was written while it was read.
+    pub(super) is_stable: bool,
+}
+
+impl Source {
+    /// Its path, for messages.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata))
+    }
+
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// Why it can't be read; at once, also if it is a pipe that nobody writes to.
+    pub fn read(&self) -> Result<Vec<u8>, ReadFault> {
+        self.read_text().map(|mut text| std::mem::take(&mut *text.bytes))
+    }
+
+    pub(super) fn read_text(&self) -> Result<Text, ReadFault> {
+        let (file, before) = self.open()?;
+        let bytes = self.read_open(&file, before.size)?;
+        let after = file.metadata().map_err(|error| self.unreadable(error))?;
+        let is_stable = Stamp::of(&after).is_same_content(&before);
+        Ok(Text { hash: blake3::hash(&bytes), bytes, file, stamp: before, is_stable })
+    }
+
+    /// Returns the hash of the content, without keeping the content.
+    pub(super) fn hash(&self) -> Result<blake3::Hash, ReadFault> {
+        let (file, _) = self.open()?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = Zeroizing::new(vec![0; COMPARE_BUFFER]);
+        let mut file = file.take(self.max_bytes);
+        loop {
+            match file.read(&mut buffer).map_err(|error| self.unreadable(error))? {
+                0 => return Ok(hasher.finalize()),
+                count => drop(hasher.update(buffer.get(..count).unwrap_or_default())),
+            }
+        }
+    }
+
+    /// Reads a file again that is held open, wherever it is by now; `None` if it was written to since it was read.
+    pub(super) fn read_again(&self, mut file: &File, stamp: &Stamp) -> Option<Zeroizing<Vec<u8>>> {
+        file.rewind().ok()?;
+        let bytes = self.read_open(file, stamp.size).ok()?;
+        is_untouched(file, stamp).then_some(bytes)
+    }
+
+    fn read_open(&self, file: &File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadFault> {
+        let too_large = || ReadFault::TooLarge(self.name(), self.max_bytes);
+        if size > self.max_bytes {
+            return Err(too_large());
+        }
+        // With room for one byte more, or the end would be found by growing, which leaves a copy behind.
+        let mut bytes =
+            Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
+        file.take(self.max_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.unreadable(error))?;
+        if bytes.len() as u64 > self.max_bytes { Err(too_large()) } else { Ok(bytes) }
+    }
+
+    /// Opens the file. It is looked at before, since opening a device can do something; and again when it is open,
+    /// since it can be another one by then. Nothing waits for the other end of a pipe.
+    fn open(&self) -> Result<(File, Stamp), ReadFault> {
+        let unreadable = |error| self.unreadable(error);
+        self.check_kind(&fs::metadata(&self.path).map_err(unreadable)?)?;
+        let no_wait = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+        let file =
+            fs::OpenOptions::new().read(true).custom_flags(no_wait).open(&self.path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        self.check_kind(&metadata)?;
+        Ok((file, Stamp::of(&metadata)))
+    }
+
+    fn check_kind(&self, metadata: &Metadata) -> Result<(), ReadFault> {
+        if metadata.is_dir() {
+            return Err(ReadFault::NotAFile(self.name(), "a directory"));
+        }
+        if !metadata.is_file() {
+            return Err(ReadFault::NotAFile(self.name(), "a device, a pipe or a socket"));
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, error: io::Error) -> ReadFault {
+        match error.kind() {
+            io::ErrorKind::NotFound => ReadFault::Missing(self.name()),
+            _ => ReadFault::Unreadable(self.name(), error),
+        }
+    }
+}
+
+/// Returns whether an open file is as it was when `stamp` was taken.
+pub(super) fn is_untouched(file: &File, stamp: &Stamp) -> bool {
+    file.metadata().is_ok_and(|metadata| Stamp::of(&metadata).is_same_content(stamp))
+}
+
+/// Returns whether a file was written less than `span` ago, or at a time to come.
+pub(super) fn is_recent(file: &File, span: Duration) -> bool {
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < span))
+}
