@@ -1,4 +1,4 @@
-//! The queue's rules; the test takes the place of the hash threads.
+//! The queue's rules where its places are fixed; the test takes the place of the hash threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,16 @@ fn pool() -> (HashPool, Clock, Ended) {
 fn job(name: &'static str, network: u64, user: u64, ended: &Ended) -> Job {
     let ended = Arc::clone(ended);
     Job {
-        asker: Asker { block: network, network, user },
+        asker: asker(network, user),
         deadline: Arc::new(AtomicU64::new(1000)),
         work: Box::new(|| Ok(Outcome::Rejected)),
         end: Box::new(move |end| ended.lock().unwrap().push((name, matches!(end, End::Done(_))))),
     }
+}
+
+/// A network that is a block by itself, and a user in it.
+fn asker(network: u64, user: u64) -> Asker {
+    Asker { block: network, network, user: network * 1000 + user }
 }
 
 fn order(ended: &Ended) -> Vec<&'static str> {
@@ -37,7 +42,7 @@ fn networks_take_turns() {
         pool.submit(job(name, network, u64::from(name.ends_with('3')), &ended)).ok().unwrap().tell();
     }
     while pool.run_next() {}
-    assert_eq!(order(&ended), ["a1", "b1", "a2", "a3"]);
+    assert_eq!(order(&ended), ["a1", "b1", "a3", "a2"]);
 }
 
 #[test]
@@ -45,14 +50,14 @@ fn a_share_that_is_taken_is_full_for_its_owner_alone() {
     let (pool, _, ended) = pool();
     pool.submit(job("a1", 1, 1, &ended)).ok().unwrap().tell();
     pool.submit(job("a2", 1, 1, &ended)).ok().unwrap().tell();
-    assert!(pool.is_full_for(Asker { block: 1, network: 1, user: 1 }));
+    assert!(pool.is_full_for(asker(1, 1)));
     assert!(pool.submit(job("a3", 1, 1, &ended)).is_err());
-    assert!(!pool.is_full_for(Asker { block: 1, network: 1, user: 2 }));
+    assert!(!pool.is_full_for(asker(1, 2)));
     pool.submit(job("a4", 1, 2, &ended)).ok().unwrap().tell();
-    assert!(pool.is_full_for(Asker { block: 1, network: 1, user: 3 }));
-    assert!(!pool.is_full_for(Asker { block: 2, network: 2, user: 1 }));
+    assert!(pool.is_full_for(asker(1, 3)));
+    assert!(!pool.is_full_for(asker(2, 1)));
     while pool.run_next() {}
-    assert!(!pool.is_full_for(Asker { block: 1, network: 1, user: 1 }));
+    assert!(!pool.is_full_for(asker(1, 1)));
 }
 
 #[test]
@@ -65,7 +70,7 @@ fn when_the_queue_is_full_the_network_with_most_gives_its_latest_to_one_with_few
     assert_eq!(*ended.lock().unwrap(), [("a3", false)]);
     pool.submit(job("d1", 4, 1, &ended)).ok().unwrap().tell();
     // Now every network has one, and the queue is full for all.
-    assert!(pool.is_full_for(Asker { block: 5, network: 5, user: 1 }));
+    assert!(pool.is_full_for(asker(5, 1)));
     assert!(pool.submit(job("e1", 5, 1, &ended)).is_err());
     while pool.run_next() {}
     assert_eq!(order(&ended), ["a1", "b1", "c1", "d1"]);

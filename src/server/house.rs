@@ -17,6 +17,7 @@ use crate::authn::http::client::ClientFault;
 use crate::authn::keys::reload::KeysFault;
 use crate::authn::keys::{self, Keys};
 use crate::authn::pool::HashPool;
+use crate::authn::queue::Limits;
 use crate::clock::{Clock, Moment};
 use crate::gate::policy::Policy;
 use crate::gate::policy::reload::{self as policy_reload, File, PolicyFault};
@@ -123,7 +124,14 @@ impl House {
         let readiness =
             readiness.with_leases(upstreams.leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
         let readiness = Arc::new(readiness);
-        let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
+        let pool = Arc::new(match &users {
+            Some(users) => {
+                let timing = settings.hash_timing();
+                HashPool::timed(timing, users.htpasswd(), clock.clone(), Arc::clone(&metrics))
+            }
+            // Nothing is hashed.
+            None => HashPool::new(Limits::default(), clock.clone(), Arc::clone(&metrics)),
+        });
         let gate = Gate::new(Parts {
             authenticators: authenticators(
                 settings,
