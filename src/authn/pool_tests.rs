@@ -143,10 +143,7 @@ fn accepted(name: &'static str, network: u64, user: u64, ended: &Ended) -> Job {
     use crate::authn::Identity;
     use crate::identity::Username;
     let identity = Identity::plain(Username::parse(b"ann").unwrap(), "test".into());
-    Job {
-        work: Box::new(|| Ok(Outcome::Accepted(Arc::new(identity)))),
-        ..job(name, network, user, ended)
-    }
+    Job { work: Box::new(|| Ok(Outcome::Accepted(Arc::new(identity)))), ..job(name, network, user, ended) }
 }
 
 /// Has `network` fail `count` times.

@@ -73,6 +73,11 @@ impl Check {
                 ticket.unasked();
                 Err(Verdict::Unavailable(trouble))
             }
+            // Its turn did not come. That is no fault of the others in its network, of whom there may be many.
+            Err(Verdict::Limited(limited)) => {
+                ticket.unasked();
+                Err(Verdict::Limited(limited))
+            }
             Err(refusal) => Err(refusal),
         }
     }
@@ -115,7 +120,3 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
 #[cfg(test)]
 #[path = "check_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-#[path = "equal_tests.rs"]
-mod equal_tests;

@@ -270,3 +270,28 @@ async fn endings_that_no_check_looks_at_cost_one_hash_if_they_are_right_and_one_
     assert_eq!(house.hashes(), 5);
     assert_eq!(house.answer("alice", &long[1..], AWAY).await, "challenge wrong");
 }
+
+#[tokio::test(start_paused = true)]
+async fn users_whose_turn_does_not_come_do_not_shut_their_network_field_o6() {
+    let house = house();
+    let mut waiting = Vec::new();
+    for user in ["u1", "u2", "u3"] {
+        waiting.push(house.ask(user, "x", HOME).await);
+    }
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), "limited busy");
+    }
+    house.clock.advance(Duration::from_secs(6));
+    house.hash();
+    assert_eq!(house.hashes(), 0);
+    // With those it would be five failures of the network.
+    for user in ["u4", "u5"] {
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    // Of each user it is one.
+    for wrong in ["y", "z"] {
+        assert_eq!(house.answer("u1", wrong, HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("u1", "x", HOME).await, "limited throttled");
+}

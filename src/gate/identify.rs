@@ -187,3 +187,7 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "identify_tests.rs"]
+mod tests;

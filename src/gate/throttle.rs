@@ -21,7 +21,7 @@
 //! that count the user gets no answer from that network, until some of it has leaked.
 //!
 //! A question that could not be asked counts for its user, but not for the network: whom a service's
-//! outage keeps out are all at once many, and the network would be shut for everybody else in it. There too
+//! outage or a full queue keeps out are all at once many, and the network would be shut for everybody else in it. There too
 //! a generous count keeps anybody from trying passwords against the cache meanwhile.
 //!
 //! Nothing here is shared between blocks, but for those of one IPv6 allocation, so nobody can lock out
@@ -61,9 +61,9 @@ pub struct Limits {
     pub user_failures: u32,
     /// Different failures from one client network within the window, whoever the user.
     pub network_failures: u32,
-    /// Different failures of one user from one block within the window.
+    /// Different failures of one user from one block within the window; what one network bears at the least.
     pub block_user_failures: u32,
-    /// Different failures from one block within the window, whoever the user.
+    /// Different failures from one block within the window, whoever the user; the same.
     pub block_failures: u32,
     /// Different wrong passwords of one user that a throttled client network may try against the
     /// answers it has had before.
@@ -126,12 +126,15 @@ impl Throttle {
     pub fn new(limits: Limits, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let table = |failures| Table::new(limits.entries, Rate::new(failures, limits.window));
         let tier = |user, all| Tier { users: table(user), all: table(all) };
+        // A wider tier bears what a narrower one does.
+        let user = limits.block_user_failures.max(limits.user_failures);
+        let all = limits.block_failures.max(limits.network_failures);
         let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
         Self {
             tiers: [
                 tier(limits.user_failures, limits.network_failures),
-                tier(limits.block_user_failures, limits.block_failures),
-                tier(wider(limits.block_user_failures), wider(limits.block_failures)),
+                tier(user, all),
+                tier(wider(user), wider(all)),
             ],
             probes: table(limits.familiar_failures),
             epoch: AtomicU64::new(0),

@@ -124,14 +124,7 @@ impl House {
         let readiness =
             readiness.with_leases(upstreams.leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
         let readiness = Arc::new(readiness);
-        let pool = Arc::new(match &users {
-            Some(users) => {
-                let timing = settings.hash_timing();
-                HashPool::timed(timing, users.htpasswd(), clock.clone(), Arc::clone(&metrics))
-            }
-            // Nothing is hashed.
-            None => HashPool::new(Limits::default(), clock.clone(), Arc::clone(&metrics)),
-        });
+        let pool = Arc::new(pool(settings, users.as_ref(), &clock, &metrics));
         let gate = Gate::new(Parts {
             authenticators: authenticators(
                 settings,
@@ -214,6 +207,16 @@ fn users(settings: &Settings, metrics: &Arc<Metrics>, now: Moment) -> Result<Opt
     let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
     let rules = Rules { key: random()?, allowed: settings.htpasswd_allow };
     Ok(Some(Reloader::start(source, rules, Arc::clone(metrics), now)?))
+}
+
+/// The pool that hashes for them.
+fn pool(settings: &Settings, users: Option<&Reloader>, clock: &Clock, metrics: &Arc<Metrics>) -> HashPool {
+    let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+    match users {
+        Some(users) => HashPool::timed(settings.hash_timing(), users.htpasswd(), clock, metrics),
+        // Nothing is hashed.
+        None => HashPool::new(Limits::default(), clock, metrics),
+    }
 }
 
 /// The file of keys, where there is one.

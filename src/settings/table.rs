@@ -169,14 +169,14 @@ pub const SETTINGS: &[Setting] = &[
         "throttle.block_user_failures",
         "N",
         "40",
-        "different wrong passwords of one user from one block (an IPv4 /24, an IPv6 /48) in a window",
+        "different wrong passwords of one user from one block (an IPv4 /24, an IPv6 /48) in a window; not below user_failures",
         |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.block_user_failures = v) }
     ),
     setting!(
         "throttle.block_failures",
         "N",
         "400",
-        "different failures from one block in a window; an IPv6 /32 bears a hundred times as many",
+        "different failures from one block in a window, not below network_failures; an IPv6 /32 bears a hundred times as many",
         |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.block_failures = v) }
     ),
     setting!(
