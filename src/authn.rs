@@ -63,15 +63,17 @@ impl Credentials {
     }
 
     /// All that an answer depends on, in one piece: the kind of credential, the fingerprint of the
-    /// records, the length of the user name, and `user:password`. No two questions look alike, but
-    /// for passwords that differ only behind the first `password_max` bytes, which no check looks
-    /// at: otherwise whoever has a long password could have a hash done for each of its endings.
-    pub fn frame(&mut self, kind: u8, records: &Fingerprint, password_max: usize) -> &[u8] {
+    /// records, the length of the user name, and `user:password`. No two questions look alike.
+    pub fn frame(&mut self, kind: u8, records: &Fingerprint) -> &[u8] {
         let length = u32::try_from(self.user_length).unwrap_or(u32::MAX).to_le_bytes();
         let frame = std::iter::once(kind).chain(*records).chain(length);
         self.framed.iter_mut().zip(frame).for_each(|(place, byte)| *place = byte);
-        let end = (Self::FRAME + self.user_length + 1).saturating_add(password_max);
-        self.framed.get(..end).unwrap_or(&self.framed)
+        &self.framed
+    }
+
+    /// How much of a frame holds the first `password_max` bytes of the password.
+    pub fn frame_length(&self, password_max: usize) -> usize {
+        (Self::FRAME + self.user_length + 1).saturating_add(password_max)
     }
 }
 

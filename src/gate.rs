@@ -61,9 +61,6 @@ use crate::network::Prefixes;
 use crate::token::issue::Tokens;
 use crate::upstream::Upstreams;
 
-/// What a client that finds the queue full is told to wait: about what a full share takes.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
-
 /// What the gate is made of, besides what it makes itself.
 pub struct Parts {
     /// Who is asked.
@@ -112,15 +109,18 @@ impl Gate {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let cache = Arc::new(AnswerCache::new(parts.cache));
+        let throttle = Throttle::new(parts.throttle, parts.clock.clone(), Arc::clone(&parts.metrics));
+        let throttle = Arc::new(throttle);
         Self {
-            flights: Flights::new(Arc::clone(&cache), parts.authenticators.clone(), parts.clock.clone()),
+            flights: Flights::new(
+                Arc::clone(&cache),
+                Arc::clone(&throttle),
+                parts.authenticators.clone(),
+                parts.clock.clone(),
+            ),
             authenticators: parts.authenticators,
             keys: KeyMaker::new(parts.random),
-            throttle: Arc::new(Throttle::new(
-                parts.throttle,
-                parts.clock.clone(),
-                Arc::clone(&parts.metrics),
-            )),
+            throttle,
             cache,
             policy: parts.policy,
             upstreams: parts.upstreams,
@@ -143,10 +143,10 @@ impl Gate {
             return Opened::Settled(self.admit(identity, request));
         }
         match self.identify(request) {
-            Ok(Found::Answer { entrance, asker, key, answer }) => {
+            Ok(Found::Answer { entrance, tags, key, answer }) => {
                 let identity = answer.identity();
                 if let Some(sight) = sight {
-                    memo.write(&sight, entrance, asker, key, answer);
+                    memo.write(&sight, entrance, tags, key, answer);
                 }
                 Opened::Settled(self.admit(identity, request))
             }
@@ -178,10 +178,12 @@ impl Gate {
         }
     }
 
-    /// Forgets the answers about one user, or all of them, those under way included.
+    /// Has the answers about one user, or all of them, those under way included, asked for anew. Rejections
+    /// are forgotten for all users, since the throttle does not know whose they are.
     pub fn flush(&self, user: Option<&[u8]>) {
         self.flights.flush();
         self.cache.flush(user);
+        self.throttle.forget_rejections();
         // Last: what was noted in the meantime is worthless too.
         self.flushes.fetch_add(1, Ordering::SeqCst);
     }

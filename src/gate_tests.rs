@@ -25,7 +25,7 @@ pub(super) const HOME: &str = "192.0.2.1";
 pub(super) const AWAY: &str = "198.51.100.1";
 
 pub(super) struct House {
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     pool: Arc<HashPool>,
     htpasswd: Arc<Htpasswd>,
     pub(super) metrics: Arc<Metrics>,
@@ -56,12 +56,13 @@ fn house_with(keys: Option<Arc<crate::authn::keys::Keys>>) -> House {
         cache: cache::Limits {
             accepted_max: 100,
             accepted_idle: 10 * minute,
-            rejected_max: 100,
             rejected_for: Duration::from_secs(10),
         },
         throttle: throttle::Limits {
             user_failures: 3,
             network_failures: 5,
+            block_user_failures: 6,
+            block_failures: 10,
             familiar_failures: 4,
             window: 3 * minute,
             entries: 64,
@@ -96,6 +97,24 @@ impl House {
         });
         tokio::task::yield_now().await;
         asked
+    }
+
+    /// Puts another file in force.
+    pub(super) fn set_users(&self, text: &str) {
+        self.htpasswd.replace(users(text));
+    }
+
+    /// The same, with every format allowed.
+    pub(super) fn allow_all(&self, text: &str) -> Arc<crate::authn::htpasswd::file::UserFile> {
+        let allowed = crate::authn::hash::Allowed { plain: true };
+        let rules = Rules { key: [7; 32], allowed };
+        self.htpasswd.replace(parse(text.as_bytes().to_vec(), &rules).users);
+        self.htpasswd.users()
+    }
+
+    /// Asks what is answered without a check.
+    pub(super) async fn answer_at_once(&self, user: &str, password: &str, from: &str) -> String {
+        self.ask(user, password, from).await.await.unwrap()
     }
 
     /// Does every check that waits.

@@ -80,7 +80,7 @@ pub struct Metrics {
     pub verdicts: Family<VerdictLabel, Counter>,
     /// Answers that were given from the cache, good ones.
     pub cache_hits: Counter,
-    /// Answers that were given from the cache, refusals.
+    /// Refusals that were given again without a check.
     pub cache_rejected_hits: Counter,
     /// Questions that the cache could not answer.
     pub cache_misses: Counter,
@@ -88,14 +88,14 @@ pub struct Metrics {
     pub cache_coalesced: Counter,
     /// Good answers in the cache now.
     pub cache_entries: Gauge,
-    /// Refusals in the cache now.
-    pub cache_rejected_entries: Gauge,
     /// Password checks done by the hash pool, one for each question.
     pub hashes: Family<ResultLabel, Counter>,
     /// Seconds that the hash pool's threads spent on checks.
     pub hash_seconds: Counter<f64, AtomicU64>,
     /// Checks waiting for a hash thread now.
     pub hash_queue: Gauge,
+    /// Checks that may wait: as many as the threads do within the time that a request waits.
+    pub hash_places: Gauge,
     /// Questions turned away because a share of the hash queue, or all of it, was full.
     pub hash_shed: Counter,
     /// Checks dropped unhashed: the asker's time was up, or a network with fewer of them came.
@@ -194,14 +194,18 @@ impl Metrics {
         let r = &mut registry;
         r.register("verdicts", "Answers given to nginx", self.verdicts.clone());
         r.register("cache_hits", "Accepted answers from the cache", self.cache_hits.clone());
-        r.register("cache_rejected_hits", "Refusals from the cache", self.cache_rejected_hits.clone());
+        r.register(
+            "cache_rejected_hits",
+            "Refusals given again without a check",
+            self.cache_rejected_hits.clone(),
+        );
         r.register("cache_misses", "Questions the cache could not answer", self.cache_misses.clone());
         r.register("cache_coalesced", "Misses that joined a check under way", self.cache_coalesced.clone());
         r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
-        r.register("cache_rejected_entries", "Refusals in the cache", self.cache_rejected_entries.clone());
         r.register("hashes", "Password checks done", self.hashes.clone());
         r.register("hash_seconds", "Seconds spent checking passwords", self.hash_seconds.clone());
         r.register("hash_queue", "Password checks waiting", self.hash_queue.clone());
+        r.register("hash_places", "Password checks that may wait", self.hash_places.clone());
         r.register("hash_shed", "Questions turned away, the hash queue being full", self.hash_shed.clone());
         r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_dropped.clone());
         r.register("http_calls", "Calls of authenticators over HTTP", self.http_calls.clone());

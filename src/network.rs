@@ -56,6 +56,9 @@ impl ClientNetwork {
 const BLOCK_V4: u128 = u128::MAX << 8;
 const BLOCK_V6: u128 = u128::MAX << 80;
 
+/// Those that the blocks of one IPv6 allocation have in common.
+const ALLOCATION_V6: u128 = u128::MAX << 96;
+
 impl ClientNetwork {
     /// A number of the wider block that the network is in.
     pub fn block(self) -> u128 {
@@ -63,6 +66,15 @@ impl ClientNetwork {
             Self::Block(IpNet::V4(_)) => self.number() & BLOCK_V4,
             Self::Block(IpNet::V6(_)) => self.number() & BLOCK_V6,
             Self::Local => 0,
+        }
+    }
+
+    /// A number of the IPv6 /32 that the network is in; `None` for others. Addresses of one IPv4 /16 have
+    /// nothing in common, but an IPv6 /32 is what one provider gets and anybody can rent: 65,536 blocks.
+    pub fn allocation(self) -> Option<u128> {
+        match self {
+            Self::Block(IpNet::V6(_)) => Some(self.number() & ALLOCATION_V6),
+            Self::Block(IpNet::V4(_)) | Self::Local => None,
         }
     }
 }
@@ -99,6 +111,18 @@ mod tests {
         assert_eq!(block("2001:db8:1:2::1"), block("2001:db8:1:ffff::1"));
         assert_ne!(block("2001:db8:1::1"), block("2001:db8:2::1"));
         assert_ne!(block("192.0.2.1"), block("::1"));
+    }
+
+    #[test]
+    fn an_allocation_is_wider_than_a_block_and_only_ipv6_has_one() {
+        let allocation = |address: &str| {
+            ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 }).allocation()
+        };
+        assert!(allocation("2001:db8:1::1").is_some());
+        assert_eq!(allocation("2001:db8:1::1"), allocation("2001:db8:ffff:1::1"));
+        assert_ne!(allocation("2001:db8::1"), allocation("2001:db9::1"));
+        assert_eq!(allocation("192.0.2.1"), None);
+        assert_eq!(ClientNetwork::Local.allocation(), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use self::authenticator::Authenticator;
 pub use self::fault::{Fault, Origin};
 use self::upstream::Upstream;
 use crate::authn::hash::Allowed;
-use crate::authn::queue;
+use crate::authn::pool::Timing;
 use crate::dialect::Dialect;
 use crate::gate::{cache, throttle};
 use crate::network::Prefixes;
@@ -117,7 +117,7 @@ pub struct Settings {
     pub htpasswd_max_bytes: u64,
     pub htpasswd_allow: Allowed,
     pub cache: cache::Limits,
-    pub hash: queue::Limits,
+    pub hash_user_share: usize,
     pub hash_threads: usize,
     pub hash_wait: Duration,
     pub throttle: throttle::Limits,
@@ -173,18 +173,15 @@ impl Default for Settings {
             htpasswd_poll: none,
             htpasswd_max_bytes: 0,
             htpasswd_allow: Allowed::default(),
-            cache: cache::Limits {
-                accepted_max: 0,
-                accepted_idle: none,
-                rejected_max: 0,
-                rejected_for: none,
-            },
-            hash: queue::Limits { queue: 0, network_share: 0, user_share: 0 },
+            cache: cache::Limits { accepted_max: 0, accepted_idle: none, rejected_for: none },
+            hash_user_share: 0,
             hash_threads: 0,
             hash_wait: none,
             throttle: throttle::Limits {
                 user_failures: 0,
                 network_failures: 0,
+                block_user_failures: 0,
+                block_failures: 0,
                 familiar_failures: 0,
                 window: none,
                 entries: 0,
@@ -214,6 +211,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What the places of the hash queue follow from.
+    pub fn hash_timing(&self) -> Timing {
+        Timing { threads: self.hash_threads, wait: self.hash_wait, user_share: self.hash_user_share }
+    }
+
     /// What is missing for tokens, and at which setting that is told.
     fn check_tokens(&self) -> Option<(&'static str, &'static str)> {
         let bearer = self.token_challenge == TokenChallenge::Bearer;
@@ -241,12 +243,6 @@ impl Settings {
         let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
         if let Some((key, what)) = self.check_tokens() {
             fault(key, what.to_owned());
-        }
-        if self.hash.user_share > self.hash.network_share {
-            fault("hash.user_share", "it is more than hash.network_share, of which it is a part".into());
-        }
-        if self.hash.network_share > self.hash.queue {
-            fault("hash.network_share", "it is more than hash.queue, of which it is a part".into());
         }
         if self.throttle.user_failures > self.throttle.network_failures {
             fault(

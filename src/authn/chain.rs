@@ -23,6 +23,9 @@ use super::{Identity, Records, Trust};
 /// The most authenticators in a chain: a bit of [`Covers`] for each.
 pub const AUTHENTICATORS_MAX: usize = 32;
 
+/// What a client that finds a service's queue full is told to wait: about what a full share takes.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
 /// How long an answer is good for that was given in place of one who could not be asked: short, since
 /// he may say something else when he is back.
 const COVERED: Trust = Trust { fresh: Some(Duration::from_secs(30)), stale: Some(Duration::ZERO) };
@@ -133,6 +136,14 @@ impl Authenticators {
             Some(Kind::Htpasswd(_, pool)) => pool.is_full_for(asker),
             Some(Kind::Http(service)) => service.is_full_for(asker),
             None => true,
+        }
+    }
+
+    /// After which time a question that found no place there may find one.
+    pub fn retry_after(&self, entrance: usize) -> Duration {
+        match self.chain.get(entrance).map(|one| &one.kind) {
+            Some(Kind::Htpasswd(_, pool)) => pool.retry_after(),
+            Some(Kind::Http(_)) | None => BUSY_WAIT,
         }
     }
 

@@ -7,6 +7,7 @@
 mod argon2;
 mod bcrypt;
 mod costliest;
+mod effort;
 mod md5_crypt;
 mod plain;
 mod sha1;
@@ -14,6 +15,8 @@ mod sha_crypt;
 mod yescrypt;
 
 pub use self::costliest::Costliest;
+pub use self::effort::speed;
+pub(super) use self::effort::thread_time;
 use self::sha_crypt::Variant;
 
 /// The highest bcrypt cost that is taken from a file: 14 is about a second of one core for each
@@ -22,6 +25,9 @@ pub const BCRYPT_COST_MAX: u8 = 14;
 
 /// The most memory that one check may need; every hash thread may need it at the same time.
 pub const MEMORY_MAX_KIB: u32 = 64 * 1024;
+
+/// The fewest bytes that any format looks at of a password.
+pub const PASSWORD_MAX_LEAST: usize = bcrypt::PASSWORD_MAX;
 
 /// A password hash in a known format, with a cost that is within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +190,8 @@ impl Format {
             Self::SaltedSha1 => Some(sha1::verify_salted(text, password)),
             Self::Plain => Some(plain::verify(text, password)),
         };
+        #[cfg(test)]
+        checked.iter().for_each(|_| tests::note(self));
         checked.unwrap_or_else(|| {
             // Or a damaged hash would be told by the speed of its refusal.
             self.waste(password);
@@ -193,6 +201,8 @@ impl Format {
 
     /// Does the work of one check in this format, for nobody.
     pub fn waste(self, password: &[u8]) {
+        #[cfg(test)]
+        tests::note(self);
         match self {
             Self::Bcrypt(cost) => bcrypt::waste(cost, password),
             Self::Apr1 | Self::Md5Crypt => md5_crypt::waste(password),
@@ -206,7 +216,34 @@ impl Format {
 
     /// How many bytes of a password the format looks at.
     pub fn password_max(self) -> usize {
-        if matches!(self, Self::Bcrypt(_)) { bcrypt::PASSWORD_MAX } else { usize::MAX }
+        match self {
+            Self::Bcrypt(_) => bcrypt::PASSWORD_MAX,
+            Self::Apr1
+            | Self::Md5Crypt
+            | Self::Sha256Crypt(_)
+            | Self::Sha512Crypt(_)
+            | Self::Argon2id(_)
+            | Self::Yescrypt(_)
+            | Self::Sha1
+            | Self::SaltedSha1
+            | Self::Plain => usize::MAX,
+        }
+    }
+
+    /// The cost, if it is bcrypt's.
+    pub fn bcrypt_cost(self) -> Option<u8> {
+        match self {
+            Self::Bcrypt(cost) => Some(cost),
+            Self::Apr1
+            | Self::Md5Crypt
+            | Self::Sha256Crypt(_)
+            | Self::Sha512Crypt(_)
+            | Self::Argon2id(_)
+            | Self::Yescrypt(_)
+            | Self::Sha1
+            | Self::SaltedSha1
+            | Self::Plain => None,
+        }
     }
 
     /// The format's name, as `check` counts it.
@@ -247,4 +284,4 @@ fn unsupported(text: &[u8]) -> FormatFault {
 
 #[cfg(test)]
 #[path = "hash_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,22 @@
 //! Vectors of every format, damaged ones, and the equal work of refusals.
 
+use std::cell::RefCell;
+
 use super::*;
+
+thread_local! {
+    /// Every check that this thread has done, for somebody or for nobody.
+    static DONE: RefCell<Vec<Format>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn note(format: Format) {
+    DONE.with_borrow_mut(|done| done.push(format));
+}
+
+/// The work of the checks that this thread has done since it was last asked; see [`work`].
+pub(crate) fn work_done() -> Work {
+    work(&DONE.take())
+}
 
 /// All of "password". Made with `htpasswd -nbB -C 4`, `openssl passwd -apr1`, `mkpasswd`,
 /// argon2-cffi, `htpasswd -nbs`, and RFC 2307's rule.
@@ -123,8 +139,11 @@ fn no_mutated_hash_makes_a_check_panic_or_take_long() {
     }
 }
 
-/// The work of some checks: rounds of bcrypt and their set-ups, and the names of the others.
-fn work(formats: &[Format]) -> ((u32, usize), Vec<String>) {
+/// Rounds of bcrypt and their set-ups, and the names of the others.
+pub(crate) type Work = ((u32, usize), Vec<String>);
+
+/// The work of some checks.
+fn work(formats: &[Format]) -> Work {
     let costs =
         || formats.iter().filter_map(|f| if let Format::Bcrypt(cost) = f { Some(*cost) } else { None });
     let bcrypt = (costs().map(|cost| 1 << cost).sum(), costs().count());

@@ -1,14 +1,17 @@
 //! A bounded, fair queue of questions that take their time: for the hash pool, and for each HTTP
 //! authenticator.
 //!
-//! Blocks of networks take turns, and when the queue is full, a block with many questions in it gives a
-//! place to one with few. So somebody who guesses delays a log-in from elsewhere by no more than his
-//! own turn. Only who commands as many blocks as the queue has places can keep newcomers out; those
-//! whose answers are cached don't notice.
+//! Blocks of networks take turns, and within them networks and users; when the queue is full, a block with many
+//! questions in it gives a place to one with few. So somebody who guesses delays a log-in from elsewhere by no
+//! more than his own turn. In the hash pool's queue blocks without recent failures come first, see
+//! [`standing`]. Only who commands as many blocks as the queue has places, none of which has failed of late, can
+//! keep newcomers out; those whose answers are cached don't notice.
 
 mod job;
+mod lanes;
+mod standing;
+mod turns;
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +19,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 pub use self::job::{Asker, Displaced, End, Figures, Job, Limits, Shed};
+use self::lanes::{Lanes, Places};
+use crate::clock::{Clock, Moment};
 
 /// The queue and its rules. Whoever takes from it is the caller's.
 pub struct Queue<W> {
@@ -26,45 +31,86 @@ pub struct Queue<W> {
     notify: Notify,
     /// Queued and at work, so that an idle queue costs a request one load.
     outstanding: AtomicUsize,
-    limits: Limits,
+    bounds: Bounds,
     figures: Figures,
 }
 
-struct Lanes<W> {
-    of: HashMap<u64, Lane<W>>,
-    /// The blocks that have a question queued, the next one first.
-    turns: VecDeque<u64>,
-    queued: usize,
-    closed: bool,
+/// How many questions there may be.
+enum Bounds {
+    /// So many.
+    Fixed(Limits),
+    /// As many as are answered in time, which changes.
+    Timed {
+        places: AtomicUsize,
+        /// How many are answered at one time.
+        takers: usize,
+        user_share: usize,
+        clock: Clock,
+    },
 }
 
-/// The questions of one block of networks.
-struct Lane<W> {
-    queued: VecDeque<Job<W>>,
-    at_work: Vec<Asker>,
-}
-
-impl<W> Lane<W> {
-    fn outstanding(&self) -> usize {
-        self.queued.len() + self.at_work.len()
+impl Bounds {
+    fn places(&self) -> Places {
+        match self {
+            Self::Fixed(limits) => Places {
+                all: limits.queue,
+                block: usize::MAX,
+                network: limits.network_share,
+                user: limits.user_share,
+                at_work_of_failing: usize::MAX,
+            },
+            Self::Timed { places, takers, user_share, .. } => {
+                let all = places.load(Ordering::Relaxed);
+                let at_work_of_failing = takers.saturating_sub(1).max(1);
+                Places { all, block: all, network: all, user: *user_share, at_work_of_failing }
+            }
+        }
     }
 
-    fn count(&self, wanted: impl Fn(&Asker) -> bool) -> usize {
-        self.queued.iter().map(|job| &job.asker).chain(&self.at_work).filter(|asker| wanted(asker)).count()
+    fn counts_failures(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Timed { .. } => true,
+        }
+    }
+
+    /// The time, where it counts.
+    fn now(&self) -> Moment {
+        match self {
+            Self::Fixed(_) => Moment::default(),
+            Self::Timed { clock, .. } => clock.now(),
+        }
     }
 }
 
 impl<W> Queue<W> {
     /// An empty queue.
     pub fn new(limits: Limits, figures: Figures) -> Self {
-        let lanes = Lanes { of: HashMap::new(), turns: VecDeque::new(), queued: 0, closed: false };
+        Self::with(Bounds::Fixed(limits), figures)
+    }
+
+    /// An empty queue from which so many `takers` take, in which failures count; see [`Queue::settle_as`]. It
+    /// has no place until [`Queue::set_places`].
+    pub fn timed(takers: usize, user_share: usize, clock: Clock, figures: Figures) -> Self {
+        Self::with(Bounds::Timed { places: AtomicUsize::new(0), takers, user_share, clock }, figures)
+    }
+
+    fn with(bounds: Bounds, figures: Figures) -> Self {
         Self {
-            lanes: Mutex::new(lanes),
+            lanes: Mutex::default(),
             ready: Condvar::new(),
             notify: Notify::new(),
             outstanding: AtomicUsize::new(0),
-            limits,
+            bounds,
             figures,
+        }
+    }
+
+    /// Changes how many questions may wait, if that is not fixed.
+    pub fn set_places(&self, number: usize) {
+        match &self.bounds {
+            Bounds::Fixed(_) => {}
+            Bounds::Timed { places, .. } => places.store(number, Ordering::Relaxed),
         }
     }
 
@@ -73,62 +119,34 @@ impl<W> Queue<W> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Questions that wait.
+    pub fn waiting(&self) -> usize {
+        if self.outstanding.load(Ordering::Acquire) == 0 { 0 } else { self.lock().queued() }
+    }
+
     /// Whether a question for `asker` would find no place now.
     pub fn is_full_for(&self, asker: Asker) -> bool {
         if self.outstanding.load(Ordering::Acquire) == 0 {
             return false;
         }
-        self.place(&self.lock(), asker).is_err()
-    }
-
-    /// Finds out whether there is a place: `Ok(Some(block))` if that block has to give one up.
-    fn place(&self, lanes: &Lanes<W>, asker: Asker) -> Result<Option<u64>, Shed> {
-        let own = lanes.of.get(&asker.block);
-        let of_network = own.map_or(0, |lane| lane.count(|other| other.network == asker.network));
-        let of_user = own.map_or(0, |lane| lane.count(|other| other.user == asker.user));
-        let share_taken = of_network >= self.limits.network_share || of_user >= self.limits.user_share;
-        if share_taken || lanes.closed {
-            return Err(Shed);
-        }
-        if lanes.queued < self.limits.queue {
-            return Ok(None);
-        }
-        let longest = lanes.of.iter().max_by_key(|(_, lane)| lane.queued.len());
-        match longest {
-            Some((block, lane)) if lane.queued.len() > own.map_or(0, Lane::outstanding) + 1 => {
-                Ok(Some(*block))
-            }
-            _ => Err(Shed),
-        }
+        self.lock().place(asker, &self.bounds.places(), self.bounds.now()).is_err()
     }
 
     /// Queues a question, or gives it back at once. Another's question that had to give up its place is
     /// handed out, for the caller to tell when he holds no lock that its end may want.
     pub fn submit(&self, job: Job<W>) -> Result<Displaced, Job<W>> {
+        let (places, now) = (self.bounds.places(), self.bounds.now());
         let mut lanes = self.lock();
-        let displaced = match self.place(&lanes, job.asker) {
+        let displaced = match lanes.place(job.asker, &places, now) {
             Err(Shed) => return Err(job),
-            Ok(None) => None,
-            Ok(Some(block)) => lanes.of.get_mut(&block).and_then(|lane| lane.queued.pop_back()),
+            Ok(displaces) => lanes.enter(job, displaces, now),
         };
         match &displaced {
-            Some(_) => {
-                lanes.queued -= 1;
-                self.figures.dropped.inc();
-            }
+            Some(_) => drop(self.figures.dropped.inc()),
             None => {
                 self.outstanding.fetch_add(1, Ordering::AcqRel);
                 self.figures.waiting.inc();
             }
-        }
-        let block = job.asker.block;
-        let lane =
-            lanes.of.entry(block).or_insert_with(|| Lane { queued: VecDeque::new(), at_work: Vec::new() });
-        let first = lane.queued.is_empty();
-        lane.queued.push_back(job);
-        lanes.queued += 1;
-        if first {
-            lanes.turns.push_back(block);
         }
         drop(lanes);
         self.ready.notify_one();
@@ -157,7 +175,7 @@ impl<W> Queue<W> {
                 let mut lanes = self.lock();
                 let job = self.take(&mut lanes);
                 // Two questions that come while nobody waits leave one permit, and so does the close.
-                if lanes.queued > 0 || lanes.closed {
+                if lanes.queued() > 0 || lanes.closed {
                     self.notify.notify_one();
                 }
                 if job.is_some() || lanes.closed {
@@ -175,44 +193,36 @@ impl<W> Queue<W> {
     }
 
     fn take(&self, lanes: &mut Lanes<W>) -> Option<Job<W>> {
-        while let Some(block) = lanes.turns.pop_front() {
-            let Some(lane) = lanes.of.get_mut(&block) else { continue };
-            let Some(job) = lane.queued.pop_front() else { continue };
-            lane.at_work.push(job.asker);
-            if !lane.queued.is_empty() {
-                lanes.turns.push_back(block);
-            }
-            lanes.queued -= 1;
-            self.figures.waiting.dec();
-            return Some(job);
-        }
-        None
+        let job = lanes.take(&self.bounds.places())?;
+        self.figures.waiting.dec();
+        Some(job)
     }
 
     /// Gives back the place of a question that was taken, and is answered.
     pub fn settle(&self, asker: Asker) {
-        let mut lanes = self.lock();
-        if let Some(lane) = lanes.of.get_mut(&asker.block) {
-            if let Some(at) = lane.at_work.iter().position(|at_work| *at_work == asker) {
-                lane.at_work.swap_remove(at);
-            }
-            if lane.outstanding() == 0 {
-                lanes.of.remove(&asker.block);
-            }
+        self.settle_as(asker, None);
+    }
+
+    /// The same, where the answer counts for or against its network: `Some(true)` for a failure. What the
+    /// network has waiting beyond the share that is left to it then is dropped.
+    pub fn settle_as(&self, asker: Asker, failed: Option<bool>) {
+        let (places, now) = (self.bounds.places(), self.bounds.now());
+        let failed = failed.filter(|_| self.bounds.counts_failures());
+        let beyond = self.lock().settle(asker, failed, &places, now);
+        self.outstanding.fetch_sub(1 + beyond.len(), Ordering::AcqRel);
+        // One that waits for the end of another's failing question may be let through now.
+        self.ready.notify_one();
+        for job in beyond {
+            self.figures.waiting.dec();
+            self.figures.dropped.inc();
+            (job.end)(End::Dropped);
         }
-        drop(lanes);
-        self.outstanding.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Takes no more questions, drops those that wait, and lets the takers go when they have done what
     /// they are doing.
     pub fn close(&self) {
-        let mut lanes = self.lock();
-        lanes.closed = true;
-        lanes.turns.clear();
-        let waiting: Vec<Job<W>> = lanes.of.values_mut().flat_map(|lane| lane.queued.drain(..)).collect();
-        lanes.queued = 0;
-        drop(lanes);
+        let waiting = self.lock().close();
         self.ready.notify_all();
         self.notify.notify_one();
         for job in waiting {

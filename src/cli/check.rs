@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{complain, expect, explain, probe, say, token, upstreams};
 use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{EMPTIED, FileFault, NONE_LINE, usable};
 use crate::authn::keys;
+use crate::authn::pool::Timing;
 use crate::gate::policy::reload::{self, FILE_MAX};
 use crate::gate::policy::rules::Registries;
 use crate::identity::shown;
@@ -142,7 +144,7 @@ fn users(settings: &Settings) -> bool {
         return false;
     };
     let source = Source { path: path.clone(), max_bytes: settings.htpasswd_max_bytes };
-    match check(&source, &path, settings.htpasswd_allow) {
+    match check(&source, &path, settings.htpasswd_allow, settings.hash_timing()) {
         Ok(whole) => whole,
         Err(fault) => {
             complain(&fault.to_string());
@@ -152,7 +154,7 @@ fn users(settings: &Settings) -> bool {
 }
 
 /// Says whether every line can be used.
-fn check(source: &Source, path: &Path, allowed: Allowed) -> Result<bool, FileFault> {
+fn check(source: &Source, path: &Path, allowed: Allowed, timing: Timing) -> Result<bool, FileFault> {
     // The fingerprints' key does not matter here: they are not looked at.
     let rules = Rules { allowed, ..Rules::default() };
     let text = source.read()?;
@@ -175,7 +177,21 @@ fn check(source: &Source, path: &Path, allowed: Allowed) -> Result<bool, FileFau
     let formats: Vec<String> =
         parsed.users.formats().iter().map(|(name, count)| format!("{name} {count}")).collect();
     say(&format!("{name}: users that can log in: {users} ({}); bad lines: {bad}", formats.join(", ")));
+    say(&format!("{name}: {}", bound(parsed.users.costliest().measure(), timing)));
     Ok(bad == 0)
+}
+
+/// How many users can log in for the first time at once, before their answers are cached: what the threads
+/// hash in time. Networks that failed of late get a fourth of the turns at the most.
+fn bound(refusal: Duration, timing: Timing) -> String {
+    let places = timing.places(refusal);
+    format!(
+        "a refusal takes {:.1} ms of a core, measured here; hash.threads = {} within hash.wait = {}: {places} first log-ins at once, {} of them under attack",
+        refusal.as_secs_f64() * 1000.0,
+        timing.threads,
+        humantime::format_duration(timing.wait),
+        places - places.div_ceil(4),
+    )
 }
 
 fn notes(users: &UserFile, path: &Path) {

@@ -1,11 +1,12 @@
 //! The answer cache: what an authenticator said, and nothing else. Policy is judged anew each time.
 //!
-//! Accepted and rejected answers live apart, so that no flood of refusals washes out a good answer.
-//! An accepted htpasswd answer is a pure function of its key, which holds the fingerprint of the
+//! Accepted answers only: a rejection is kept by the throttle, with what the client has asked, so that no flood of refusals
+//! washes out a good answer. An accepted htpasswd answer is a pure function of its key, which holds the fingerprint of the
 //! user's line, so it needs no short time to live: it goes when it was idle for long, when there is
 //! no room, or when the line was edited and nobody can make its key any more. One that a service gave
 //! has a time after which the service is asked anew, and perhaps a longer one in which it is given while
-//! the service can't be asked; a rejection or a flush ends both. Both caches evict the least recently
+//! the service can't be asked; a rejection or a flush ends both. A flushed answer is asked for anew, and the
+//! networks that proved it stay known, as with one that ran out. The cache evicts the least recently
 //! used, since a policy that weighs frequency would not let a newcomer in.
 //!
 //! Deadlines stand in the values and are compared with the gate's clock; moka's own are not used.
@@ -38,18 +39,8 @@ pub struct Limits {
     pub accepted_max: u64,
     /// An accepted answer that nobody asked for in this time goes.
     pub accepted_idle: Duration,
-    /// Rejected answers.
-    pub rejected_max: u64,
-    /// How long a rejected answer is given without a check.
+    /// How long a rejection by a service is given without asking it.
     pub rejected_for: Duration,
-}
-
-/// What the cache knows.
-pub enum Known {
-    /// Somebody was vouched for.
-    Accepted(Arc<Accepted>),
-    /// The answer was no.
-    Rejected,
 }
 
 /// What a network that was given an answer before may have of it.
@@ -73,55 +64,43 @@ pub struct Accepted {
     used: AtomicU64,
     /// Tags of the networks that were given this answer, the latest last.
     familiar: ArcSwap<Vec<u64>>,
-    /// It was forgotten, and is not to be given even by who knows where it lies.
+    /// It was flushed or forgotten, and is not to be given even by who knows where it lies.
     gone: AtomicBool,
-}
-
-#[derive(Clone)]
-struct Rejected {
-    until: Moment,
-    /// The network that asked. Another gets a check of its own: it must not learn from the speed of
-    /// an answer what was tried elsewhere.
-    network: u64,
-    user: Arc<[u8]>,
 }
 
 /// Whose answer is kept, and under which name.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'q> {
-    /// The question's name.
+    /// The answer's name.
     pub key: CacheKey,
     /// The name that the client gave.
     pub user: &'q [u8],
-    /// The tag of the network that asked.
-    pub network: u64,
 }
 
 /// See the top of this file.
 pub struct AnswerCache {
     accepted: Cache<CacheKey, Arc<Accepted>, Uniform>,
-    rejected: Cache<CacheKey, Rejected, Uniform>,
     limits: Limits,
 }
 
 impl AnswerCache {
     /// An empty cache.
     pub fn new(limits: Limits) -> Self {
-        fn sized<V: Clone + Send + Sync + 'static>(most: u64) -> Cache<CacheKey, V, Uniform> {
-            let builder = Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru());
-            builder.build_with_hasher(Uniform::default())
-        }
-        Self { accepted: sized(limits.accepted_max), rejected: sized(limits.rejected_max), limits }
+        let builder =
+            Cache::builder().max_capacity(limits.accepted_max).eviction_policy(EvictionPolicy::lru());
+        Self { accepted: builder.build_with_hasher(Uniform::default()), limits }
+    }
+
+    /// How long a rejection by a service is given without asking it.
+    pub fn rejected_for(&self) -> Duration {
+        self.limits.rejected_for
     }
 
     /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
-    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Known> {
-        if let Some(accepted) = self.live(key, now).filter(|accepted| accepted.is_fresh(now)) {
-            accepted.remember(network);
-            return Some(Known::Accepted(accepted));
-        }
-        let rejected = self.rejected.get(key)?;
-        (now < rejected.until && rejected.network == network).then_some(Known::Rejected)
+    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Accepted>> {
+        let accepted = self.live(key, now).filter(|accepted| accepted.is_fresh(now))?;
+        accepted.remember(network);
+        Some(accepted)
     }
 
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
@@ -163,7 +142,7 @@ impl AnswerCache {
     /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
     /// again, so that the cache knows that it is in use, and whether it is still there is known too.
     pub fn is_live(&self, key: &CacheKey, accepted: &Arc<Accepted>, now: Moment) -> bool {
-        if accepted.gone.load(Ordering::SeqCst) || !accepted.is_fresh(now) {
+        if !accepted.is_fresh(now) {
             return false;
         }
         if accepted.idle(now) < IDLE_STEP {
@@ -172,10 +151,9 @@ impl AnswerCache {
         self.live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
     }
 
-    /// Keeps an answer to `question`, for as long as `trust` says. One that is unknown to every
-    /// authenticator counts as rejected.
+    /// Keeps a good answer to `question`, for as long as `trust` says; any other ends what was kept.
     pub fn put(&self, question: &Asked<'_>, outcome: &Outcome, trust: Trust, now: Moment) {
-        let Asked { key, user, network } = *question;
+        let Asked { key, user } = *question;
         match outcome {
             Outcome::Accepted(identity) => {
                 let until = |span: Option<Duration>| now.plus(span.unwrap_or(Duration::MAX));
@@ -192,11 +170,7 @@ impl AnswerCache {
                 };
                 self.accepted.insert(key, Arc::new(answer));
             }
-            Outcome::Rejected | Outcome::Unknown => {
-                self.forget(&key);
-                let until = now.plus(self.limits.rejected_for);
-                self.rejected.insert(key, Rejected { until, network, user: user.into() });
-            }
+            Outcome::Rejected | Outcome::Unknown => self.forget(&key),
         }
     }
 
@@ -208,35 +182,32 @@ impl AnswerCache {
         }
     }
 
-    /// Forgets what is kept under `key`.
+    /// Forgets what is kept under `key`, and who knew it.
     pub fn forget(&self, key: &CacheKey) {
         if let Some(accepted) = self.accepted.remove(key) {
-            accepted.gone.store(true, Ordering::SeqCst);
+            accepted.end();
         }
-        self.rejected.invalidate(key);
     }
 
-    /// Forgets every answer, or those about one user. Walks the whole cache in the latter case.
+    /// Has the answer kept under `key` asked for anew. Which networks proved it before stays known.
+    pub fn expire(&self, key: &CacheKey) {
+        if let Some(accepted) = self.accepted.get(key) {
+            accepted.end();
+        }
+    }
+
+    /// The same for every answer, or those about one user. Walks the whole cache.
     pub fn flush(&self, user: Option<&[u8]>) {
-        let Some(user) = user else {
-            self.accepted.invalidate_all();
-            self.rejected.invalidate_all();
-            return;
-        };
-        for (key, _) in self.accepted.iter().filter(|(_, answer)| answer.is_about(user)) {
-            self.accepted.invalidate(&*key);
-        }
-        for (key, _) in self.rejected.iter().filter(|(_, answer)| *answer.user == *user) {
-            self.rejected.invalidate(&*key);
-        }
+        let answers = self.accepted.iter().map(|(_, answer)| answer);
+        answers
+            .filter(|answer| user.is_none_or(|user| answer.is_about(user)))
+            .for_each(|answer| answer.end());
     }
 
     /// Brings the gauges up to date, for somebody who is about to read them.
     pub fn measure(&self, metrics: &Metrics) {
         self.accepted.run_pending_tasks();
-        self.rejected.run_pending_tasks();
         metrics.cache_entries.set(i64::try_from(self.accepted.entry_count()).unwrap_or(i64::MAX));
-        metrics.cache_rejected_entries.set(i64::try_from(self.rejected.entry_count()).unwrap_or(i64::MAX));
     }
 }
 
@@ -252,7 +223,11 @@ impl Accepted {
     }
 
     fn is_fresh(&self, now: Moment) -> bool {
-        now < self.fresh_until
+        now < self.fresh_until && !self.gone.load(Ordering::SeqCst)
+    }
+
+    fn end(&self) {
+        self.gone.store(true, Ordering::SeqCst);
     }
 
     fn idle(&self, now: Moment) -> Duration {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::{Boarding, Question, land};
-use super::throttle::Ticket;
-use super::verdict::{Limited, Refusal, Verdict};
-use super::{BUSY_WAIT, Gate, Subrequest};
+use super::throttle::{Tags, Ticket};
+use super::verdict::{Refusal, Verdict};
+use super::{Gate, Subrequest};
 use crate::authn::Identity;
 use crate::authn::Outcome;
-use crate::authn::queue::Asker;
 
 /// Who was vouched for.
 pub struct Vouched {
@@ -24,13 +23,13 @@ pub struct Vouched {
 pub struct Check {
     gate: Arc<Gate>,
     ticket: Ticket,
-    asker: Asker,
+    tags: Tags,
     question: Question,
 }
 
 impl Check {
-    pub(super) fn new(gate: Arc<Gate>, ticket: Ticket, asker: Asker, question: Question) -> Self {
-        Self { gate, ticket, asker, question }
+    pub(super) fn new(gate: Arc<Gate>, ticket: Ticket, tags: Tags, question: Question) -> Self {
+        Self { gate, ticket, tags, question }
     }
 
     /// Has the credentials checked, and judges the request that they came with.
@@ -57,15 +56,16 @@ impl Check {
 
     /// Who it is; the last acceptance counts where nobody could be asked.
     async fn identity(self) -> Result<Vouched, Verdict> {
-        let Self { gate, ticket, asker, question } = self;
-        match asked(&gate, asker, &question).await {
+        let Self { gate, ticket, tags, question } = self;
+        match asked(&gate, &tags, &question).await {
             Ok(identity) => {
                 ticket.succeed();
                 Ok(Vouched { identity, stale: None })
             }
             Err(Verdict::Unavailable(trouble)) => {
-                let stale =
-                    trouble.permits_stale().then(|| gate.cache.stale(&question.key, gate.clock.now()));
+                let stale = trouble
+                    .permits_stale()
+                    .then(|| gate.cache.stale(&question.names.answer, gate.clock.now()));
                 if let Some((identity, left)) = stale.flatten() {
                     ticket.succeed();
                     gate.metrics.stale.inc();
@@ -74,18 +74,23 @@ impl Check {
                 ticket.unasked();
                 Err(Verdict::Unavailable(trouble))
             }
+            // Its turn did not come. That is no fault of the others in its network, of whom there may be many.
+            Err(Verdict::Limited(limited)) => {
+                ticket.unasked();
+                Err(Verdict::Limited(limited))
+            }
             Err(refusal) => Err(refusal),
         }
     }
 }
 
 /// Has the question checked, once for all who ask it at this time.
-async fn asked(gate: &Gate, asker: Asker, question: &Question) -> Result<Arc<Identity>, Verdict> {
-    let busy = || Verdict::Limited(Limited::Busy(BUSY_WAIT));
+async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Identity>, Verdict> {
+    let busy = || gate.busy(&question.records);
     let until = Instant::now() + gate.wait;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let boarding = gate.flights.board(question, asker, left).map_err(|_| {
+        let boarding = gate.flights.board(question, tags, left).map_err(|_| {
             gate.shed(&question.records);
             busy()
         })?;
@@ -99,7 +104,7 @@ async fn asked(gate: &Gate, asker: Asker, question: &Question) -> Result<Arc<Ide
         };
         match land(end, left).await {
             Some(Ok(Outcome::Accepted(identity))) => {
-                gate.cache.acquaint(&question.key, asker.network);
+                gate.cache.acquaint(&question.names.answer, tags.asker().network);
                 return Ok(identity);
             }
             Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::gate::tests::{AWAY, HOME, house};
 
+fn bcrypt_of(password: &str) -> String {
+    crate::authn::hash::make(password.as_bytes(), 4, [1; 16]).unwrap()
+}
+
 #[tokio::test]
 async fn too_many_different_wrong_passwords_and_only_the_familiar_answer_is_given() {
     let house = house();
@@ -133,24 +137,40 @@ async fn a_check_whose_askers_gave_up_is_not_done_and_counts_as_a_failure() {
 }
 
 #[tokio::test]
-async fn a_burst_is_paid_for_in_full() {
-    // Checks under way together pass the throttle together; all of them count against what follows.
+async fn a_burst_of_guesses_gets_no_further_than_the_limit() {
     let house = house();
     for wrong in ["a", "b"] {
         house.answer("alice", wrong, AWAY).await;
     }
-    let mut burst = Vec::new();
-    for wrong in ["c", "d"] {
-        burst.push(house.ask("alice", wrong, AWAY).await);
+    let third = house.ask("alice", "c", AWAY).await;
+    assert_eq!(house.answer_at_once("alice", "d", AWAY).await, "limited throttled");
+    // The same one again waits for the same check.
+    let again = house.ask("alice", "c", AWAY).await;
+    house.hash();
+    assert_eq!(third.await.unwrap(), "challenge wrong");
+    assert_eq!(again.await.unwrap(), "challenge wrong");
+    assert_eq!(house.hashes(), 3);
+    house.clock.advance(Duration::from_secs(61));
+    assert_eq!(house.answer("alice", "e", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "f", AWAY).await, "limited throttled");
+}
+
+#[tokio::test]
+async fn the_last_try_counts_nothing_if_it_is_right_however_often_it_is_asked_at_once() {
+    let house = house();
+    for wrong in ["a", "b"] {
+        house.answer("alice", wrong, AWAY).await;
+    }
+    let mut asked = Vec::new();
+    for _ in 0..10 {
+        asked.push(house.ask("alice", "password", AWAY).await);
     }
     house.hash();
-    for one in burst {
-        assert_eq!(one.await.unwrap(), "challenge wrong");
+    for one in asked {
+        assert_eq!(one.await.unwrap(), "allow");
     }
-    house.clock.advance(Duration::from_secs(61));
-    assert_eq!(house.answer("alice", "e", AWAY).await, "limited throttled");
-    house.clock.advance(Duration::from_secs(60));
-    assert_eq!(house.answer("alice", "e", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "c", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "d", AWAY).await, "limited throttled");
 }
 
 #[tokio::test]
@@ -198,11 +218,80 @@ async fn one_network_does_not_learn_what_another_was_refused() {
 }
 
 #[tokio::test]
-async fn endings_that_no_check_looks_at_are_one_question() {
+async fn a_rejection_is_kept_as_long_as_its_question_is_remembered_field_s5() {
+    let house = house();
+    for hour in 0..3 {
+        for network in [HOME, AWAY] {
+            assert_eq!(house.answer("alice", "stale", network).await, "challenge wrong");
+        }
+        assert_eq!(house.hashes(), 2, "one for each network, after {hour} hours");
+        house.clock.advance(Duration::from_secs(3600));
+    }
+    assert_eq!(house.metrics.cache_rejected_hits.get(), 4);
+    // It belongs to one state of the user's line, and to one password.
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    house.gate.flush(Some(b"bob"));
+    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+    assert_eq!(house.hashes(), 4, "a flush forgets it");
+}
+
+#[tokio::test]
+async fn a_throttled_network_that_proved_a_user_may_ask_for_him_after_a_flush() {
+    let house = house();
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    for wrong in ["a", "b", "c"] {
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+    }
+    house.gate.flush(Some(b"alice"));
+    let hashes = house.hashes();
+    assert_eq!(house.answer("alice", "passwore", HOME).await, "limited throttled");
+    assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.hashes(), hashes + 1, "asked anew, once for both");
+    house.gate.flush(None);
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    assert_eq!(house.hashes(), hashes + 2);
+}
+
+#[tokio::test]
+async fn endings_that_no_check_looks_at_cost_one_hash_if_they_are_right_and_one_each_if_not_field_s2() {
     let house = house();
     let long = "x".repeat(72);
-    house.answer("alice", &format!("{long}a"), HOME).await;
-    house.answer("alice", &format!("{long}b"), HOME).await;
-    assert_eq!(house.hashes(), 1);
-    assert_eq!(house.metrics.throttle_failures.get(), 1);
+    for (number, user) in [(1, "alice"), (2, "carol")] {
+        for ending in ["a", "b"] {
+            assert_eq!(house.answer(user, &format!("{long}{ending}"), HOME).await, "challenge wrong");
+        }
+        assert_eq!((house.hashes(), house.metrics.throttle_failures.get()), (2 * number, 2 * number));
+    }
+    house.set_users(&format!("alice:{}\n", bcrypt_of(&long)));
+    for ending in ["", "a", "b", "ccc"] {
+        assert_eq!(house.answer("alice", &format!("{long}{ending}"), AWAY).await, "allow");
+    }
+    assert_eq!(house.hashes(), 5);
+    assert_eq!(house.answer("alice", &long[1..], AWAY).await, "challenge wrong");
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_whose_turn_does_not_come_do_not_shut_their_network_field_o6() {
+    let house = house();
+    let mut waiting = Vec::new();
+    for user in ["u1", "u2", "u3"] {
+        waiting.push(house.ask(user, "x", HOME).await);
+    }
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), "limited busy");
+    }
+    house.clock.advance(Duration::from_secs(6));
+    house.hash();
+    assert_eq!(house.hashes(), 0);
+    // With those it would be five failures of the network.
+    for user in ["u4", "u5"] {
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("bob", "password", HOME).await, "allow");
+    // Of each user it is one.
+    for wrong in ["y", "z"] {
+        assert_eq!(house.answer("u1", wrong, HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("u1", "x", HOME).await, "limited throttled");
 }

@@ -13,21 +13,30 @@ use std::time::Duration;
 use dashmap::{DashMap, Entry};
 use tokio::sync::watch;
 
-use super::cache::{AnswerCache, Asked, Known};
-use super::key::{CacheKey, Uniform};
+use super::cache::{Accepted, AnswerCache, Asked};
+use super::key::{CacheKey, Names, Uniform};
+use super::throttle::{Tags, Throttle};
 use crate::authn::chain::{Authenticators, Course, Ended};
-use crate::authn::queue::{Asker, End, Shed};
+use crate::authn::queue::{End, Shed};
 use crate::authn::{Answer, Credentials, Outcome, Records, Trust};
 use crate::clock::{Clock, Moment};
 
 /// A question that the cache could not answer.
 pub struct Question {
-    /// Its name.
-    pub key: CacheKey,
+    /// Its names.
+    pub names: Names,
     /// What was presented.
     pub credentials: Arc<Credentials>,
-    /// The records that the key speaks of.
+    /// The records that the names speak of.
     pub records: Records,
+}
+
+/// What is known of a question without a check.
+pub enum Known {
+    /// Somebody was vouched for.
+    Accepted(Arc<Accepted>),
+    /// The answer was no, to a client in the same network.
+    Rejected,
 }
 
 struct Flight {
@@ -52,22 +61,37 @@ pub enum Boarding {
 pub struct Flights {
     under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
     cache: Arc<AnswerCache>,
+    throttle: Arc<Throttle>,
     chain: Authenticators,
     clock: Clock,
 }
 
 impl Flights {
     /// None under way.
-    pub fn new(cache: Arc<AnswerCache>, chain: Authenticators, clock: Clock) -> Self {
-        Self { under_way: Arc::new(DashMap::with_hasher(Uniform::default())), cache, chain, clock }
+    pub fn new(
+        cache: Arc<AnswerCache>,
+        throttle: Arc<Throttle>,
+        chain: Authenticators,
+        clock: Clock,
+    ) -> Self {
+        let under_way = Arc::new(DashMap::with_hasher(Uniform::default()));
+        Self { under_way, cache, throttle, chain, clock }
+    }
+
+    /// What is known without a check, for the client that `tags` stand for.
+    pub fn known(&self, names: &Names, tags: &Tags) -> Option<Known> {
+        if let Some(accepted) = self.cache.get(&names.answer, tags.asker().network, self.clock.now()) {
+            return Some(Known::Accepted(accepted));
+        }
+        self.throttle.is_rejected(tags, names.question.short()).then_some(Known::Rejected)
     }
 
     /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
-    pub fn board(&self, question: &Question, asker: Asker, wait: Duration) -> Result<Boarding, Shed> {
+    pub fn board(&self, question: &Question, tags: &Tags, wait: Duration) -> Result<Boarding, Shed> {
         let now = self.clock.now();
         let deadline = now.plus(wait).as_millis();
         // The entry's lock is held until the flight is entered, so two leaders can't meet.
-        match self.under_way.entry(question.key) {
+        match self.under_way.entry(question.names.question) {
             Entry::Occupied(entry) if !entry.get().flushed.load(Ordering::SeqCst) => {
                 let flight = entry.get();
                 flight.deadline.fetch_max(deadline, Ordering::AcqRel);
@@ -77,7 +101,7 @@ impl Flights {
             entry => {
                 // A flight keeps its answer before it leaves this map: one that ended since the
                 // cache was asked is seen here.
-                if let Some(known) = self.cache.get(&question.key, asker.network, now) {
+                if let Some(known) = self.known(&question.names, tags) {
                     return Ok(Boarding::Known(known));
                 }
                 let (tell, end) = watch::channel(None);
@@ -87,7 +111,7 @@ impl Flights {
                     user: question.credentials.user().into(),
                     flushed: AtomicBool::new(false),
                 });
-                let displaced = match self.course(question, asker, &flight, tell).start() {
+                let displaced = match self.course(question, *tags, &flight, tell).start() {
                     Ok(displaced) => displaced,
                     Err(not_started) => {
                         // What it would take out of the map is not in it, and the map is locked here.
@@ -107,26 +131,31 @@ impl Flights {
     fn course(
         &self,
         question: &Question,
-        asker: Asker,
+        tags: Tags,
         flight: &Arc<Flight>,
         tell: watch::Sender<Option<End>>,
     ) -> Course {
-        let (cache, clock) = (Arc::clone(&self.cache), self.clock.clone());
-        let (key, flown) = (question.key, Arc::clone(flight));
-        let landing = Landing { under_way: Arc::clone(&self.under_way), key, flight: Arc::clone(flight) };
+        let (cache, throttle) = (Arc::clone(&self.cache), Arc::clone(&self.throttle));
+        let (clock, names, flown) = (self.clock.clone(), question.names, Arc::clone(flight));
+        let (under_way, epoch) = (Arc::clone(&self.under_way), self.throttle.epoch());
+        let landing = Landing { under_way, key: names.question, flight: Arc::clone(flight) };
         Course {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
             records: question.records.clone(),
-            asker,
+            asker: tags.asker(),
             deadline: Arc::clone(&flight.deadline),
             told: Box::new(move |Ended { end, trust, unknown_to }| {
                 match &end {
                     End::Done(Ok(outcome)) => {
-                        let asked = Asked { key, user: &flown.user, network: asker.network };
+                        let asked = Asked { key: names.answer, user: &flown.user };
                         keep(&cache, &asked, &flown, outcome, trust, clock.now());
+                        if let Some(until) = rejected_until(outcome, trust, &cache, clock.now()) {
+                            // Before the flight is gone: who comes then must not have it checked again.
+                            throttle.reject(&tags, names.question.short(), until, epoch);
+                        }
                     }
-                    End::Done(Err(_)) => cache.disown(&key, &unknown_to),
+                    End::Done(Err(_)) => cache.disown(&names.answer, &unknown_to),
                     End::Dropped => {}
                 }
                 drop(landing);
@@ -143,6 +172,16 @@ impl Flights {
         for flight in self.under_way.iter() {
             flight.flushed.store(true, Ordering::SeqCst);
         }
+    }
+}
+
+/// Until when a rejection is given without a check: for good where it follows from local records alone,
+/// whose fingerprint is in the question's name; for a short time where a service may change its mind.
+fn rejected_until(outcome: &Outcome, trust: Trust, cache: &AnswerCache, now: Moment) -> Option<Moment> {
+    let until = trust.fresh.map_or(Duration::MAX, |_| cache.rejected_for());
+    match outcome {
+        Outcome::Accepted(_) => None,
+        Outcome::Rejected | Outcome::Unknown => Some(now.plus(until)),
     }
 }
 
@@ -178,7 +217,7 @@ fn keep(
     cache.put(asked, outcome, trust, now);
     if flight.flushed.load(Ordering::SeqCst) {
         // Between the two lines somebody may have been given it, and noted where it lies.
-        cache.forget(&asked.key);
+        cache.expire(&asked.key);
     }
 }
 

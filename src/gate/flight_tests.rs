@@ -14,13 +14,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn a_no_ends_what_was_accepted_even_if_another_user_is_flushed_meanwhile() {
     let framed = format!("{}alice:x", "\0".repeat(Credentials::FRAME)).into_bytes();
     let key = KeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap());
-    let asked = Asked { key, user: b"alice", network: 1 };
+    let asked = Asked { key, user: b"alice" };
     let trust = Trust { fresh: Some(Duration::ZERO), stale: Some(HOUR) };
     let accepted =
         Outcome::Accepted(Arc::new(Identity::plain(Username::parse(b"alice").unwrap(), "api".into())));
     let now = Moment::default();
     for (answer, is_left) in [(&accepted, true), (&Outcome::Rejected, false), (&Outcome::Unknown, false)] {
-        let limits = Limits { accepted_max: 9, accepted_idle: HOUR, rejected_max: 9, rejected_for: HOUR };
+        let limits = Limits { accepted_max: 9, accepted_idle: HOUR, rejected_for: HOUR };
         let cache = AnswerCache::new(limits);
         cache.put(&asked, &accepted, trust, now);
         let (_, end) = watch::channel(None);

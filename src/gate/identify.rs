@@ -5,18 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::cache::{Accepted, Familiar, Known};
+use super::Gate;
+use super::cache::{Accepted, Familiar};
 use super::check::Check;
 use super::credentials::{self, Header};
-use super::flight::Question;
-use super::key::CacheKey;
+use super::flight::{Known, Question};
+use super::key::{CacheKey, Names};
 use super::memo::{Memo, Sight, State};
 use super::subrequest::{ClientAddress, Subrequest};
+use super::throttle::Tags;
 use super::verdict::{Limited, Refusal, Verdict};
-use super::{BUSY_WAIT, Gate};
 use crate::authn::keys::Keys;
 use crate::authn::keys::secret::is_key;
-use crate::authn::queue::Asker;
 use crate::authn::{Credentials, Identity, Records};
 use crate::network::ClientNetwork;
 
@@ -25,7 +25,7 @@ pub(super) enum Found {
     /// In the cache.
     Answer {
         entrance: usize,
-        asker: Asker,
+        tags: Tags,
         key: CacheKey,
         answer: Arc<Accepted>,
     },
@@ -51,7 +51,7 @@ impl Gate {
     /// The short way: the answer that an identical request was given.
     pub(super) fn recall(&self, sight: &Sight<'_>, memo: &Memo) -> Option<Arc<Identity>> {
         let note = memo.find(sight)?;
-        let open = self.limit(note.entrance, note.asker).is_none();
+        let open = self.limit(note.entrance, &note.tags, None).is_none();
         if !open || !self.cache.is_live(&note.key, &note.answer, self.clock.now()) {
             return None;
         }
@@ -70,37 +70,38 @@ impl Gate {
             return self.identify_by_key(keys, credentials, client).map(Found::Key);
         }
         let records = self.authenticators.look_up(credentials.user());
-        let key = self.keys.key(&mut credentials, &records);
-        let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
+        let names = self.keys.names(&mut credentials, &records);
+        let tags = self.throttle.tags(ClientNetwork::of(client, self.prefixes), credentials.user());
 
         let Some(entrance) = self.authenticators.entrance(&records) else {
-            return Err(self.nobody_to_ask(asker, &key));
+            return Err(self.nobody_to_ask(&tags, &names));
         };
-        if let Some(limited) = self.limit(entrance, asker) {
-            match self.familiar(&key, asker) {
+        if let Some(limited) = self.limit(entrance, &tags, Some(names.question.short())) {
+            match self.familiar(&names, &tags) {
                 Some(Familiar::Answer(answer)) => return Ok(Found::Familiar(answer)),
                 // He proved it from there a while ago; to ask for it anew is no guess.
                 Some(Familiar::Expired) => {}
                 None => return Err(self.turn_away(limited, &records)),
             }
         }
-        let ticket = self.throttle.admit(asker, key.short());
-        if let Some(known) = self.cache.get(&key, asker.network, self.clock.now()) {
+        if let Some(known) = self.flights.known(&names, &tags) {
             let answer = self.known(known)?;
-            ticket.succeed();
-            return Ok(Found::Answer { entrance, asker, key, answer });
+            // It may have been asked before, and counted, when nobody could say.
+            self.throttle.forgive(&tags, names.question.short());
+            return Ok(Found::Answer { entrance, tags, key: names.answer, answer });
         }
         self.metrics.cache_misses.inc();
-        let question = Question { key, credentials: Arc::new(credentials), records };
-        Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, asker, question))))
+        let ticket = self.throttle.admit(tags, names.question.short());
+        let question = Question { names, credentials: Arc::new(credentials), records };
+        Ok(Found::Check(Box::new(Check::new(Arc::clone(self), ticket, tags, question))))
     }
 
     /// Where there are keys alone, anything else is wrong.
-    fn nobody_to_ask(&self, asker: Asker, key: &CacheKey) -> Verdict {
-        if let Some(wait) = self.throttle.wait(asker) {
+    fn nobody_to_ask(&self, tags: &Tags, names: &Names) -> Verdict {
+        if let Some(wait) = self.throttle.wait(tags, None) {
             return Verdict::Limited(Limited::Throttled(wait));
         }
-        drop(self.throttle.admit(asker, key.short()));
+        drop(self.throttle.admit(*tags, names.question.short()));
         Verdict::Challenge(Refusal::Wrong)
     }
 
@@ -122,22 +123,23 @@ impl Gate {
             // It was no guess: a fleet whose keys end on one day must not shut its network.
             return Err(Verdict::Challenge(Refusal::Key(fault)));
         }
-        let asker = self.throttle.asker(ClientNetwork::of(client, self.prefixes), credentials.user());
-        if let Some(wait) = self.throttle.wait(asker) {
+        let tags = self.throttle.tags(ClientNetwork::of(client, self.prefixes), credentials.user());
+        if let Some(wait) = self.throttle.wait(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
-        let question = self.keys.key(&mut credentials, &Records::default());
+        let names = self.keys.names(&mut credentials, &Records::default());
         // Counted as it goes.
-        drop(self.throttle.admit(asker, question.short()));
+        drop(self.throttle.admit(tags, names.question.short()));
         Err(Verdict::Challenge(Refusal::Key(fault)))
     }
 
-    /// Whether `asker` is kept from the cache and the queue that he would come to, and for how long.
-    fn limit(&self, entrance: usize, asker: Asker) -> Option<Limited> {
-        if let Some(wait) = self.throttle.wait(asker) {
+    /// Whether a client is kept from the cache and the queue that it would come to, and for how long.
+    fn limit(&self, entrance: usize, tags: &Tags, question: Option<u64>) -> Option<Limited> {
+        if let Some(wait) = self.throttle.wait(tags, question) {
             return Some(Limited::Throttled(wait));
         }
-        self.authenticators.is_full_for(entrance, asker).then_some(Limited::Busy(BUSY_WAIT))
+        let full = self.authenticators.is_full_for(entrance, tags.asker());
+        full.then(|| Limited::Busy(self.authenticators.retry_after(entrance)))
     }
 
     fn turn_away(&self, limited: Limited, records: &Records) -> Verdict {
@@ -145,6 +147,12 @@ impl Gate {
             self.shed(records);
         }
         Verdict::Limited(limited)
+    }
+
+    /// When to come again for a question about a user with these records that found no place.
+    pub(super) fn busy(&self, records: &Records) -> Verdict {
+        let entrance = self.authenticators.entrance(records).unwrap_or_default();
+        Verdict::Limited(Limited::Busy(self.authenticators.retry_after(entrance)))
     }
 
     pub(super) fn shed(&self, records: &Records) {
@@ -155,15 +163,15 @@ impl Gate {
     }
 
     /// What is left to who is limited: an answer that his own network has had before.
-    fn familiar(&self, key: &CacheKey, asker: Asker) -> Option<Familiar> {
-        if !self.throttle.may_probe(asker) {
+    fn familiar(&self, names: &Names, tags: &Tags) -> Option<Familiar> {
+        if !self.throttle.may_probe(tags) {
             return None;
         }
-        let familiar = self.cache.get_familiar(key, asker.network, self.clock.now());
+        let familiar = self.cache.get_familiar(&names.answer, tags.asker().network, self.clock.now());
         match &familiar {
             Some(Familiar::Answer(_)) => drop(self.metrics.cache_hits.inc()),
             Some(Familiar::Expired) => {}
-            None => self.throttle.probed(asker, key.short()),
+            None => self.throttle.probed(tags, names.question.short()),
         }
         familiar
     }
@@ -181,3 +189,7 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "identify_tests.rs"]
+mod tests;

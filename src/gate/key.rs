@@ -3,11 +3,14 @@
 //! Two questions with one key are taken for the same question, so the key must be beyond anyone's
 //! power to collide: BLAKE3, keyed with 32 random bytes that live as long as the process. Every
 //! part is framed by its length, so that no two pairs of user and password run into each other.
+//!
+//! A question and the good answer to it have names of their own, see [`Names`].
 
 use std::hash::{BuildHasher, Hasher};
 
 use zeroize::Zeroizing;
 
+use crate::authn::hash::PASSWORD_MAX_LEAST;
 use crate::authn::{Credentials, Fingerprint, Records};
 
 /// What kind of credential a key stands for; others come with other authenticators.
@@ -24,6 +27,17 @@ impl CacheKey {
     }
 }
 
+/// What a question is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The question itself, by the whole password. The throttle, the rejections and the checks under way
+    /// go by it, since it says nothing of how the user's password is kept, or whether there is one.
+    pub question: CacheKey,
+    /// The good answer to it, by as much of the password as is looked at: who has a long password must not
+    /// have a hash done for each of its endings.
+    pub answer: CacheKey,
+}
+
 /// Makes the keys; has the process's random key, and another derived from it.
 pub struct KeyMaker {
     questions: Zeroizing<[u8; 32]>,
@@ -38,18 +52,31 @@ impl KeyMaker {
         Self { questions: Zeroizing::new(random), headers }
     }
 
-    /// The key of the question whether `credentials` are right, given these records.
-    pub fn key(&self, credentials: &mut Credentials, records: &Records) -> CacheKey {
+    /// The names of the question whether `credentials` are right, given these records.
+    pub fn names(&self, credentials: &mut Credentials, records: &Records) -> Names {
         self.framed(credentials, &records.fingerprint(), records.password_max())
     }
 
     #[cfg(test)]
     pub(super) fn for_test(&self, credentials: &mut Credentials) -> CacheKey {
-        self.framed(credentials, &[0; 16], usize::MAX)
+        self.framed(credentials, &[0; 16], usize::MAX).question
     }
 
-    fn framed(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> CacheKey {
-        CacheKey(blake3::keyed_hash(&self.questions, credentials.frame(BASIC, records, password_max)).into())
+    fn framed(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> Names {
+        let is_long = credentials.password().len() > PASSWORD_MAX_LEAST;
+        let least = credentials.frame_length(PASSWORD_MAX_LEAST);
+        let frame = credentials.frame(BASIC, records);
+        let question = CacheKey(blake3::keyed_hash(&self.questions, frame).into());
+        // Whoever the user is, a long password is named twice: the work says nothing either.
+        let start = frame.get(..least).filter(|_| is_long);
+        let cut = start.map(|start| CacheKey(blake3::keyed_hash(&self.questions, start).into()));
+        let answer = cut.filter(|_| password_max <= PASSWORD_MAX_LEAST).unwrap_or(question);
+        Names { question, answer }
+    }
+
+    /// What a bearer token is known by to the throttle.
+    pub fn token(&self, token: &str) -> u64 {
+        CacheKey(self.header(token.as_bytes())).short()
     }
 
     /// What an `Authorization` header is known by, as it was sent.
@@ -88,11 +115,15 @@ impl BuildHasher for Uniform {
 mod tests {
     use super::*;
 
-    fn key(user: &str, password: &str, records: u8) -> CacheKey {
+    fn names(user: &str, password: &str, records: u8, password_max: usize) -> Names {
         let frame = "\0".repeat(Credentials::FRAME);
         let framed = Zeroizing::new(format!("{frame}{user}:{password}").into_bytes());
         let mut credentials = Credentials::new(framed).expect("a colon");
-        KeyMaker::new([1; 32]).framed(&mut credentials, &[records; 16], 72)
+        KeyMaker::new([1; 32]).framed(&mut credentials, &[records; 16], password_max)
+    }
+
+    fn key(user: &str, password: &str, records: u8) -> CacheKey {
+        names(user, password, records, usize::MAX).question
     }
 
     #[test]
@@ -112,9 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_password_counts_as_far_as_it_is_looked_at() {
+    fn a_good_answer_goes_by_as_much_of_a_password_as_is_looked_at_and_a_question_by_all_of_it() {
         let long = "x".repeat(71);
-        assert_ne!(key("a", &format!("{long}1"), 0), key("a", &format!("{long}2"), 0));
-        assert_eq!(key("a", &format!("{long}11"), 0), key("a", &format!("{long}12"), 0));
+        for (a, b, is_one) in [("1", "2", false), ("11", "12", true), ("1", "12", true)] {
+            let [a, b] = [a, b].map(|end| names("a", &format!("{long}{end}"), 0, 72));
+            assert_eq!(a.answer == b.answer, is_one);
+            assert_ne!(a.question, b.question);
+        }
+        for password in ["short".to_owned(), format!("{long}123")] {
+            let whole = names("a", &password, 0, usize::MAX);
+            assert_eq!(whole.answer, whole.question);
+        }
     }
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use super::cache::Accepted;
 use super::key::CacheKey;
-use crate::authn::queue::Asker;
+use super::throttle::Tags;
 
-/// Notes of one worker; about 45 KiB. A note that is overwritten costs the long way once.
+/// Notes of one worker; about 60 KiB. A note that is overwritten costs the long way once.
 const SLOTS: usize = 256;
 
 /// The longest text of a client's address: an IPv4 address written as IPv6.
@@ -39,8 +39,8 @@ pub struct Note {
     /// Who would be asked first.
     pub entrance: usize,
     /// Whom the throttle and the queues count it by.
-    pub asker: Asker,
-    /// The question's name.
+    pub tags: Tags,
+    /// The answer's name.
     pub key: CacheKey,
     /// The answer.
     pub answer: Arc<Accepted>,
@@ -96,7 +96,7 @@ impl Memo {
         &mut self,
         sight: &Sight<'_>,
         entrance: usize,
-        asker: Asker,
+        tags: Tags,
         key: CacheKey,
         answer: Arc<Accepted>,
     ) {
@@ -105,7 +105,7 @@ impl Memo {
         text.copy_from_slice(sight.client);
         if let Some(place) = self.0.get_mut(Self::slot(&sight.header, sight.client)) {
             *place =
-                Some(Note { header: sight.header, client, state: sight.state, entrance, asker, key, answer });
+                Some(Note { header: sight.header, client, state: sight.state, entrance, tags, key, answer });
         }
     }
 }

@@ -1,29 +1,43 @@
-//! The throttle: how many different wrong answers a client network may collect.
+//! The throttle: how many different wrong answers a client may collect.
 //!
-//! Failures are counted twice, by (user, client network) and by client network. Each count leaks
+//! Failures are counted by user and in all, for each of three tiers: the client network, the block that it
+//! is in (an IPv4 /24, an IPv6 /48), and for IPv6 the allocation of that block (a /32). The wider a tier,
+//! the more it bears: whoever owns a block has as many networks as he likes, and must not have a new
+//! count with each. Each count leaks
 //! away evenly over the window, so who is throttled gets one more try each time that one failure
 //! has leaked. The same wrong password again is no new failure: a CI job with a stale password
 //! must not lock its team out. A success clears nothing, or an attacker with an account of his own
 //! could start anew whenever he liked.
+//!
+//! A question counts from when it is let through, and is taken back by a good answer, so that a burst
+//! gets no further than the limit.
+//!
+//! What is remembered to tell a repeated wrong password from a new one also keeps the rejection: the
+//! same requester asks for nothing anew. Another network gets a check of its own, since it must not learn
+//! from the speed of an answer what was tried elsewhere.
 //!
 //! Who is throttled may still ask for answers that his own network has had before. So that a guest
 //! there can't try a million passwords against them, what he tries is counted too, generously; past
 //! that count the user gets no answer from that network, until some of it has leaked.
 //!
 //! A question that could not be asked counts for its user, but not for the network: whom a service's
-//! outage keeps out are all at once many, and the network would be shut for everybody else in it. There too
+//! outage or a full queue keeps out are all at once many, and the network would be shut for everybody else in it. There too
 //! a generous count keeps anybody from trying passwords against the cache meanwhile.
 //!
-//! Nothing here is shared between networks, so nobody can lock out people elsewhere. The tables
+//! Nothing here is shared between blocks, but for those of one IPv6 allocation, so nobody can lock out
+//! people elsewhere. The tables
 //! have a fixed number of places; where one is needed, the record with the fewest failures goes.
 
 pub mod table;
+mod ticket;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::table::{Rate, Table};
+pub use self::ticket::Ticket;
 use crate::authn::queue::Asker;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
@@ -32,6 +46,14 @@ use crate::network::ClientNetwork;
 /// Tells the same question from itself where it could not be asked.
 const UNASKED: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// The tiers: client network, block, allocation.
+const TIERS: usize = 3;
+
+/// How much more an allocation bears than a block. It has 65,536 of them, and strangers share it: a mobile
+/// provider has all of its clients in a few. A hundred blocks' worth stops whoever rents one, and is
+/// beyond whoever only gets another address now and then.
+const ALLOCATION_FACTOR: u32 = 100;
+
 /// How many failures are borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -39,21 +61,61 @@ pub struct Limits {
     pub user_failures: u32,
     /// Different failures from one client network within the window, whoever the user.
     pub network_failures: u32,
+    /// Different failures of one user from one block within the window; what one network bears at the least.
+    pub block_user_failures: u32,
+    /// Different failures from one block within the window, whoever the user; the same.
+    pub block_failures: u32,
     /// Different wrong passwords of one user that a throttled client network may try against the
     /// answers it has had before.
     pub familiar_failures: u32,
     /// The time in which a full count leaks away.
     pub window: Duration,
-    /// Records in each of the three tables.
+    /// Records in each of the throttle's tables.
     pub entries: usize,
+}
+
+/// Whom failures are counted by in one tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag {
+    /// The network, block or allocation.
+    all: u64,
+    /// The user within it.
+    user: u64,
+}
+
+/// Whom a request is counted by: tags that are equal for equal networks and users, and beyond a client's
+/// power to collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tags {
+    network: Tag,
+    block: Tag,
+    allocation: Option<Tag>,
+}
+
+impl Tags {
+    /// Whom the queues count it by.
+    pub fn asker(&self) -> Asker {
+        Asker { block: self.block.all, network: self.network.all, user: self.network.user }
+    }
+
+    fn tiers(&self) -> [Option<Tag>; TIERS] {
+        [Some(self.network), Some(self.block), self.allocation]
+    }
+}
+
+/// The counts of one tier.
+struct Tier {
+    users: Table,
+    all: Table,
 }
 
 /// Counts failures and says who has had too many.
 pub struct Throttle {
-    users: Table,
-    networks: Table,
+    tiers: [Tier; TIERS],
     /// What was tried while throttled, by user and network.
     probes: Table,
+    /// How often all rejections were forgotten.
+    epoch: AtomicU64,
     hasher: RandomState,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -62,136 +124,164 @@ pub struct Throttle {
 impl Throttle {
     /// With empty tables.
     pub fn new(limits: Limits, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let table = |failures| Table::new(limits.entries, Rate::new(failures, limits.window));
+        let tier = |user, all| Tier { users: table(user), all: table(all) };
+        // A wider tier bears what a narrower one does.
+        let user = limits.block_user_failures.max(limits.user_failures);
+        let all = limits.block_failures.max(limits.network_failures);
+        let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
         Self {
-            users: Table::new(limits.entries, Rate::new(limits.user_failures, limits.window)),
-            networks: Table::new(limits.entries, Rate::new(limits.network_failures, limits.window)),
-            probes: Table::new(limits.entries, Rate::new(limits.familiar_failures, limits.window)),
+            tiers: [
+                tier(limits.user_failures, limits.network_failures),
+                tier(user, all),
+                tier(wider(user), wider(all)),
+            ],
+            probes: table(limits.familiar_failures),
+            epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
             clock,
             metrics,
         }
     }
 
-    /// The tags under which `user` from `network` is counted, here and in the hash queue: equal for
-    /// equal ones, and beyond a client's power to collide.
-    pub fn asker(&self, network: ClientNetwork, user: &[u8]) -> Asker {
-        let block = self.hasher.hash_one(network.block());
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u128(network.number());
-        let network = hasher.finish();
-        // The network's number has a fixed length, so the user name needs no frame.
-        hasher.write(user);
-        Asker { block, network, user: hasher.finish() }
+    /// The tags under which `user` from `network` is counted.
+    pub fn tags(&self, network: ClientNetwork, user: &[u8]) -> Tags {
+        let tag = |number| {
+            let mut hasher = self.hasher.build_hasher();
+            hasher.write_u128(number);
+            let all = hasher.finish();
+            // The number has a fixed length, so the user name needs no frame.
+            hasher.write(user);
+            Tag { all, user: hasher.finish() }
+        };
+        Tags {
+            network: tag(network.number()),
+            block: tag(network.block()),
+            allocation: network.allocation().map(tag),
+        }
     }
 
-    /// How long `asker` has to wait until he may try again; `None` if he may now.
-    pub fn wait(&self, asker: Asker) -> Option<Duration> {
-        if self.users.is_empty() {
+    fn counted<'t>(&'t self, tags: &Tags) -> impl Iterator<Item = (usize, &'t Tier, Tag)> + use<'t> {
+        let tiers = self.tiers.iter().zip(tags.tiers()).enumerate();
+        tiers.filter_map(|(at, (tier, tag))| Some((at, tier, tag?)))
+    }
+
+    /// How long a client has to wait until it may try again; `None` if it may now, or if it asks the
+    /// `question` that is being asked for it already.
+    pub fn wait(&self, tags: &Tags, question: Option<u64>) -> Option<Duration> {
+        // Whatever is counted anywhere is counted by user first.
+        if self.tiers.iter().all(|tier| tier.users.is_empty()) {
             return None;
         }
         let now = self.clock.now();
-        let network = self.networks.wait(asker.network, now).max(self.probes.wait(asker.network, now));
-        self.users.wait(asker.user, now).max(network)
+        let wait = |(_, tier, tag): (usize, &Tier, Tag)| {
+            tier.users.wait(tag.user, question, now).max(tier.all.wait(tag.all, None, now))
+        };
+        let probed = self.probes.wait(tags.network.all, None, now);
+        self.counted(tags).map(wait).fold(probed, Option::max)
     }
 
-    /// Lets `asker` look for the answer named `question` (`CacheKey::short`). Whatever becomes of
+    /// Lets a client look for the answer named `question` (`CacheKey::short`). Whatever becomes of
     /// it counts as a failure, unless the ticket is told of a success: a question that was shed or
-    /// given up has told the asker as much as a refusal, namely that no good answer was at hand.
-    pub fn admit(self: &Arc<Self>, asker: Asker, question: u64) -> Ticket {
-        Ticket { throttle: Arc::clone(self), asker, question, end: TicketEnd::Failed }
+    /// given up has told the client as much as a refusal, namely that no good answer was at hand.
+    pub fn admit(self: &Arc<Self>, tags: Tags, question: u64) -> Ticket {
+        let now = self.clock.now();
+        let mut counted = [false; TIERS];
+        for (at, tier, tag) in self.counted(&tags) {
+            if let Some(place) = counted.get_mut(at) {
+                *place = tier.users.open(tag.user, question, now);
+            }
+        }
+        Ticket::new(Arc::clone(self), tags, question, counted)
     }
 
-    /// Whether `asker`, who is throttled or finds no place, may ask for an answer that his network
+    /// Notes that the answer to `question` is no, for the client that asked and for whoever else is in its
+    /// network: it is given again until `until` without a check, for as long as the question is remembered.
+    /// `epoch` is [`Throttle::epoch`] of before it was asked.
+    pub fn reject(&self, tags: &Tags, question: u64, until: Moment, epoch: u64) {
+        let [tier, ..] = &self.tiers;
+        tier.users.reject(tags.network.user, question, until, epoch);
+    }
+
+    /// Whether that is noted.
+    pub fn is_rejected(&self, tags: &Tags, question: u64) -> bool {
+        let [tier, ..] = &self.tiers;
+        tier.users.is_rejected(tags.network.user, question, self.clock.now(), self.epoch())
+    }
+
+    /// How often all rejections were forgotten.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Forgets every rejection, and none of the failures.
+    pub fn forget_rejections(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether a client that is throttled or finds no place may ask for an answer that its network
     /// has had before. Each try that is none is counted by [`Throttle::probed`]: his own network's
     /// answers can be guessed at too, if by nobody else, and no hash slows him down.
-    pub fn may_probe(&self, asker: Asker) -> bool {
-        self.probes.is_empty() || self.probes.wait(asker.user, self.clock.now()).is_none()
+    pub fn may_probe(&self, tags: &Tags) -> bool {
+        self.probes.wait(tags.network.user, None, self.clock.now()).is_none()
     }
 
     /// Counts a question that was no answer which the network has had before.
-    pub fn probed(&self, asker: Asker, question: u64) {
-        self.probes.count(asker.user, Some(question), self.clock.now());
+    pub fn probed(&self, tags: &Tags, question: u64) {
+        self.probes.count(tags.network.user, Some(question), self.clock.now());
     }
 
-    /// Takes the failure of a question back that turned out to be right: its check had been dropped,
-    /// or its asker had hung up.
-    fn forgive(&self, asker: Asker, question: u64) {
+    /// Takes the failure of a question back that turned out to be right: it was being checked, its check
+    /// had been dropped, or its client had hung up.
+    pub fn forgive(&self, tags: &Tags, question: u64) {
         let now = self.clock.now();
-        if self.users.is_empty() {
-            return;
+        for (_, tier, tag) in self.counted(tags) {
+            if tier.users.forgive(tag.user, Some(question), now) == Some(true) {
+                tier.all.forgive(tag.all, None, now);
+            }
+            tier.users.forgive(tag.user, Some(question ^ UNASKED), now);
         }
-        if self.users.forgive(asker.user, Some(question), now) {
-            self.networks.forgive(asker.network, None, now);
-        }
-        self.users.forgive(asker.user, Some(question ^ UNASKED), now);
     }
 
-    fn unasked(&self, asker: Asker, question: u64, now: Moment) {
-        if self.users.count(asker.user, Some(question ^ UNASKED), now) {
-            self.probes.count(asker.network, Some(question), now);
+    fn fail(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {
+        let now = self.clock.now();
+        for (at, tier, tag) in self.counted(tags) {
+            if counted.get(at) == Some(&true) {
+                tier.all.count(tag.all, None, now);
+                tier.users.charge(tag.user, question);
+            }
+        }
+        if counted.first() == Some(&true) {
             self.metrics.throttle_failures.inc();
         }
     }
 
-    fn fail(&self, asker: Asker, question: u64, now: Moment) {
-        if self.users.count(asker.user, Some(question), now) {
-            self.networks.count(asker.network, None, now);
-            self.metrics.throttle_failures.inc();
+    fn unasked(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {
+        let now = self.clock.now();
+        for (at, tier, tag) in self.counted(tags) {
+            if counted.get(at) == Some(&true) {
+                tier.users.forgive(tag.user, Some(question), now);
+            }
+            let is_new = tier.users.count(tag.user, Some(question ^ UNASKED), now);
+            if is_new && at == 0 {
+                self.probes.count(tag.all, Some(question), now);
+                self.metrics.throttle_failures.inc();
+            }
         }
+    }
+
+    fn close(&self, tags: &Tags, question: u64) {
+        self.counted(tags).for_each(|(_, tier, tag)| tier.users.close(tag.user, question));
     }
 
     /// Records in all tables.
     pub fn len(&self) -> usize {
-        self.users.len() + self.networks.len() + self.probes.len()
+        self.tiers.iter().map(|tier| tier.users.len() + tier.all.len()).sum::<usize>() + self.probes.len()
     }
 
     /// Whether nobody has failed yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// One admitted question. Dropping it counts a failure; [`Ticket::succeed`] does not.
-#[must_use = "dropping a ticket counts a failure"]
-pub struct Ticket {
-    throttle: Arc<Throttle>,
-    asker: Asker,
-    question: u64,
-    end: TicketEnd,
-}
-
-/// What became of a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TicketEnd {
-    /// Nothing good, as far as is known.
-    Failed,
-    /// A good answer.
-    Succeeded,
-    /// Nobody could be asked.
-    Unasked,
-}
-
-impl Ticket {
-    /// The answer was good.
-    pub fn succeed(mut self) {
-        self.end = TicketEnd::Succeeded;
-        self.throttle.forgive(self.asker, self.question);
-    }
-
-    /// Nobody could be asked.
-    pub fn unasked(mut self) {
-        self.end = TicketEnd::Unasked;
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let now = self.throttle.clock.now();
-        match self.end {
-            TicketEnd::Succeeded => {}
-            TicketEnd::Failed => self.throttle.fail(self.asker, self.question, now),
-            TicketEnd::Unasked => self.throttle.unasked(self.asker, self.question, now),
-        }
     }
 }
 

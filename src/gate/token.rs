@@ -8,14 +8,19 @@ use super::credentials::{Header, bearer_token};
 use super::identify::Found;
 use super::policy::Lacking;
 use super::policy::registry::Target;
-use super::verdict::{Denied, Refusal, Verdict};
+use super::verdict::{Denied, Limited, Refusal, Verdict};
 use super::{Gate, Subrequest};
 use crate::authn::Identity;
+use crate::clock::Moment;
 use crate::identity::{Membership, Username};
+use crate::network::ClientNetwork;
 use crate::rights::Actions;
 use crate::token::claims::{Access, Claims};
-use crate::token::issue::Tokens;
+use crate::token::issue::{NotOurs, Tokens};
 use crate::token::scope::Scope;
+
+/// Under which user name forged tokens are counted: one that nobody can have.
+const BEARER: &[u8] = b"\0bearer";
 
 /// By whom somebody is vouched for who has shown a token.
 const BY: &str = "token";
@@ -68,7 +73,13 @@ impl Gate {
         let tokens = self.tokens.as_ref()?;
         let token = bearer_token(request.authorization)?;
         let refused = |refusal| Some(Verdict::Challenge(refusal));
-        let Ok(claims) = tokens.verify(token, self.clock.unix()) else { return refused(Refusal::Token) };
+        let claims = match tokens.known(token, self.clock.unix()) {
+            Some(claims) => claims,
+            None => match self.verify_token(tokens, token, request) {
+                Ok(claims) => claims,
+                Err(refusal) => return Some(refusal),
+            },
+        };
         let Ok(identity) = identity(&claims) else { return refused(Refusal::Token) };
         Some(match self.policy.authorize_token(&claims, identity, request) {
             Ok(grant) => self.send_on(grant, request),
@@ -80,6 +91,39 @@ impl Gate {
                 }
             }
         })
+    }
+
+    /// Looks at the signature of a token that is not known. A forged one counts as a failure of its client
+    /// network, like a wrong password, and whoever shows too many of them is turned away before that work;
+    /// a token that was good before is not, since it can't be guessed. One that expired, or whose key is not
+    /// there any more, is no forgery: clients go on showing it until they get another.
+    fn verify_token(
+        &self,
+        tokens: &Tokens,
+        token: &str,
+        request: &Subrequest<'_>,
+    ) -> Result<Arc<Claims>, Verdict> {
+        let client = request.client().map_err(Verdict::Forbid)?;
+        let tags = self.throttle.tags(ClientNetwork::of(client, self.prefixes), BEARER);
+        if let Some(wait) = self.throttle.wait(&tags, None) {
+            return Err(Verdict::Limited(Limited::Throttled(wait)));
+        }
+        let question = self.keys.token(token);
+        if self.throttle.is_rejected(&tags, question) {
+            return Err(Verdict::Challenge(Refusal::Token));
+        }
+        match tokens.verify(token, self.clock.unix()) {
+            Ok(claims) => Ok(claims),
+            Err(NotOurs::Forged) => {
+                let epoch = self.throttle.epoch();
+                let ticket = self.throttle.admit(tags, question);
+                // It stays one for good.
+                self.throttle.reject(&tags, question, Moment::from_millis(u64::MAX), epoch);
+                drop(ticket);
+                Err(Verdict::Challenge(Refusal::Token))
+            }
+            Err(NotOurs::Otherwise) => Err(Verdict::Challenge(Refusal::Token)),
+        }
     }
 }
 

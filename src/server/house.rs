@@ -18,6 +18,7 @@ use crate::authn::http::client::ClientFault;
 use crate::authn::keys::reload::KeysFault;
 use crate::authn::keys::{self, Keys};
 use crate::authn::pool::HashPool;
+use crate::authn::queue::Limits;
 use crate::clock::{Clock, Moment};
 use crate::gate::policy::Policy;
 use crate::gate::policy::reload::{self as policy_reload, File, PolicyFault};
@@ -131,7 +132,7 @@ impl House {
         let readiness =
             readiness.with_leases(upstreams.leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
         let readiness = Arc::new(readiness);
-        let pool = Arc::new(HashPool::new(settings.hash, clock.clone(), Arc::clone(&metrics)));
+        let pool = Arc::new(pool(settings, users.as_ref(), &clock, &metrics));
         let gate = Gate::new(Parts {
             authenticators: authenticators(
                 settings,
@@ -222,6 +223,16 @@ fn users(settings: &Settings, metrics: &Arc<Metrics>, now: Moment) -> Result<Opt
     let last = settings.authenticators.iter().rfind(|one| !matches!(one.kind, Kind::Keys));
     let is_last = last.is_some_and(|one| matches!(one.kind, Kind::Htpasswd));
     Ok(Some(Reloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
+}
+
+/// The pool that hashes for them.
+fn pool(settings: &Settings, users: Option<&Reloader>, clock: &Clock, metrics: &Arc<Metrics>) -> HashPool {
+    let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+    match users {
+        Some(users) => HashPool::timed(settings.hash_timing(), users.kind().htpasswd(), clock, metrics),
+        // Nothing is hashed.
+        None => HashPool::new(Limits::default(), clock, metrics),
+    }
 }
 
 /// The file of keys, where there is one.

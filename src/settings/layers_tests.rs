@@ -59,13 +59,11 @@ fn the_command_line_wins_over_the_environment_over_the_file_over_the_default() {
 #[test]
 fn every_fault_is_told_at_once_with_its_place() {
     let told = faults(
-        "listen = \"localhost\"\nrealm = \"my basic realm\"\n\n[hash]\n  threads = 0\n  queu = 3\n[cache]\nidle = 12\n",
+        "listen = \"localhost\"\nrealm = \"my basic realm\"\n\n[hash]\n  threads = 0\n  wai = 3\n[cache]\nidle = 12\n",
     );
     assert_eq!(told.len(), 5, "{told:#?}");
     assert!(told[0].starts_with("FILE:1:10"), "in the order of the file");
-    assert!(
-        told.iter().any(|t| t == "FILE:6:3: hash.queu: there is no such setting; you may mean hash.queue")
-    );
+    assert!(told.iter().any(|t| t == "FILE:6:3: hash.wai: there is no such setting; you may mean hash.wait"));
     assert!(told.iter().any(|t| t.starts_with("FILE:1:10: listen: \"localhost\" is not an address")));
     assert!(told.iter().any(|t| t.starts_with("FILE:2:9: realm: the realm has the word \"basic\"")));
     assert!(

@@ -129,32 +129,27 @@ pub const SETTINGS: &[Setting] = &[
         "a good answer that nobody asked for in this time is forgotten",
         |s, t| { value::span(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.accepted_idle = v) }
     ),
-    setting!("cache.rejected_max_entries", "N", "4096", "refusals kept", |s, t| {
-        value::number(t, 1, 1_000_000).map(|v| s.cache.rejected_max = v)
-    }),
-    setting!("cache.rejected", "TIME", "10s", "how long a refusal is given without a check", |s, t| {
-        value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejected_for = v)
-    }),
+    setting!(
+        "cache.rejected",
+        "TIME",
+        "10s",
+        "how long a service's refusal is repeated to the same client network without asking the service",
+        |s, t| { value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejected_for = v) }
+    ),
     setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::threads(t)
         .map(|v| s.hash_threads = v)),
     setting!(
-        "hash.queue",
+        "hash.user_share",
         "N",
-        "128",
-        "password checks that may wait; more are turned away at once",
-        |s, t| { value::number(t, 1, 100_000).map(|v| s.hash.queue = v) }
+        "4",
+        "password checks of one user from one client network at one time",
+        |s, t| { value::number(t, 1, 100_000).map(|v| s.hash_user_share = v) }
     ),
-    setting!("hash.network_share", "N", "32", "of these, for one client network", |s, t| {
-        value::number(t, 1, 100_000).map(|v| s.hash.network_share = v)
-    }),
-    setting!("hash.user_share", "N", "4", "of these, for one user from one client network", |s, t| {
-        value::number(t, 1, 100_000).map(|v| s.hash.user_share = v)
-    }),
     setting!(
         "hash.wait",
         "TIME",
         "5s",
-        "how long a request waits for its check; keep it below nginx's proxy_read_timeout",
+        "how long a request waits for its check, and so how many may wait; keep it below nginx's proxy_read_timeout",
         |s, t| { value::span(t, Duration::from_millis(100), WAIT_MAX).map(|v| s.hash_wait = v) }
     ),
     setting!(
@@ -179,6 +174,20 @@ pub const SETTINGS: &[Setting] = &[
         |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
     ),
     setting!(
+        "throttle.block_user_failures",
+        "N",
+        "40",
+        "different wrong passwords of one user from one block (an IPv4 /24, an IPv6 /48) in a window; not below user_failures",
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.block_user_failures = v) }
+    ),
+    setting!(
+        "throttle.block_failures",
+        "N",
+        "400",
+        "different failures from one block in a window, not below network_failures; an IPv6 /32 bears a hundred times as many",
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.block_failures = v) }
+    ),
+    setting!(
         "throttle.familiar_failures",
         "N",
         "1000",
@@ -196,7 +205,7 @@ pub const SETTINGS: &[Setting] = &[
         "throttle.entries",
         "N",
         "32768",
-        "records in each of the throttle's three tables; about 100 bytes each",
+        "records in each of the throttle's seven tables; about 60 bytes each, and 40 for each wrong password that is remembered",
         |s, t| { value::number(t, 16, 10_000_000).map(|v| s.throttle.entries = v) }
     ),
     setting!(

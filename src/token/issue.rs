@@ -8,7 +8,7 @@ use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::claims::{Access, Claims};
-use super::keys::SignFault;
+use super::keys::{SignFault, VerifyFault};
 use super::reload::Kept;
 
 /// How far back a token begins: a registry's clock may be behind.
@@ -63,10 +63,32 @@ pub enum IssueFault {
     Signing,
 }
 
-/// A token that is none of ours, or does not count now.
+/// Why a token is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token is none of ours, or does not count now")]
-pub struct NotOurs;
+pub enum NotOurs {
+    /// It names a key of ours, which did not sign it.
+    #[error("the token is forged: the key that it names did not sign it")]
+    Forged,
+    /// It is none of ours, or does not count now.
+    #[error("the token is none of ours, or does not count now")]
+    Otherwise,
+}
+
+impl NotOurs {
+    fn of(fault: &VerifyFault) -> Self {
+        match fault {
+            VerifyFault::Signature => Self::Forged,
+            VerifyFault::TooLong
+            | VerifyFault::Form
+            | VerifyFault::Header
+            | VerifyFault::Key
+            | VerifyFault::Algorithm
+            | VerifyFault::Claims
+            | VerifyFault::Expired
+            | VerifyFault::Early => Self::Otherwise,
+        }
+    }
+}
 
 /// A token, and what its client is told of it.
 pub struct Issued {
@@ -141,26 +163,38 @@ impl Tokens {
         Ok(Issued { token, id: claims.jti, at: now, expires_in: exp.saturating_sub(now) })
     }
 
+    /// What a token of ours says that was verified before and counts at `now`; without looking at its
+    /// signature again.
+    pub fn known(&self, token: &str, now: u64) -> Option<Arc<Claims>> {
+        let (claims, _) = self.verified.get(&self.name(token))?;
+        (now < claims.exp).then_some(claims)
+    }
+
     /// What a token of ours says, if it is one and counts at `now`.
     ///
     /// # Errors
     /// If not; the client is not told why.
     pub fn verify(&self, token: &str, now: u64) -> Result<Arc<Claims>, NotOurs> {
-        let keys = self.keys.keys();
-        // Whoever is known by a key that is not there any more is not known again.
-        let name =
-            *blake3::Hasher::new_keyed(keys.fingerprint()).update(token.as_bytes()).finalize().as_bytes();
-        if let Some((claims, _)) = self.verified.get(&name).filter(|(claims, _)| now < claims.exp) {
+        if let Some(claims) = self.known(token, now) {
             return Ok(claims);
         }
-        let claims = Arc::new(keys.verify(token, now).map_err(|_| NotOurs)?);
+        let name = self.name(token);
+        let claims = Arc::new(self.keys.keys().verify(token, now).map_err(|fault| NotOurs::of(&fault))?);
         if claims.iss != self.names.issuer || claims.aud != self.names.service {
-            return Err(NotOurs);
+            return Err(NotOurs::Otherwise);
         }
         if now < claims.exp {
             let size = u32::try_from(2 * token.len() + VERIFIED_EACH).unwrap_or(u32::MAX);
             self.verified.insert(name, (Arc::clone(&claims), size));
         }
         Ok(claims)
+    }
+
+    /// What a token is known by. Whoever is known by a key that is not there any more is not known again.
+    fn name(&self, token: &str) -> [u8; 32] {
+        *blake3::Hasher::new_keyed(self.keys.keys().fingerprint())
+            .update(token.as_bytes())
+            .finalize()
+            .as_bytes()
     }
 }

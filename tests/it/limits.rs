@@ -130,7 +130,7 @@ fn a_full_table_locks_nobody_out_and_forgets_nobody_who_is_limited_as_in_cve_202
         let network = format!("10.1.{}.{}", number / 200, number % 200);
         assert_eq!(doorward.log_in(&format!("name{number}"), "x", &network), 401);
     }
-    assert!(doorward.metric("doorward_throttle_entries") <= 32.0, "two tables of sixteen");
+    assert!(doorward.metric("doorward_throttle_entries") <= 64.0, "four tables of sixteen");
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
     assert_limited(&doorward.ask(&from(ATTACKER, "alice", "wonderland")), "throttled");
 }
@@ -145,6 +145,28 @@ fn an_ipv6_network_is_its_64_bits_and_an_ipv4_address_has_one_name() {
     assert_eq!(doorward.log_in("alice", "x", "2001:db8:1:3::1"), 401);
     guess(&doorward, "::ffff:192.0.2.10", "alice", 3);
     assert_limited(&doorward.ask(&from(HOME, "alice", "x")), "throttled");
+}
+
+#[test]
+fn a_block_is_limited_above_its_networks_and_its_own_users_go_on_field_s3() {
+    let flags = ["--throttle-block-user-failures", "20", "--throttle-user-failures", "10"];
+    let doorward = Doorward::start(&users::two(), &flags);
+    assert_eq!(doorward.log_in("alice", "wonderland", "2001:db8:1:aaaa::1"), 200);
+    for network in 0..20 {
+        let answer =
+            doorward.ask(&from(&format!("2001:db8:1:{network:x}::1"), "alice", &format!("{network}")));
+        assert_eq!(answer.status, 401);
+    }
+    let hashes = doorward.hashes();
+    let limited = doorward.ask(&from("2001:db8:1:bbbb::1", "alice", "wonderland"));
+    let wait = assert_limited(&limited, "throttled");
+    assert!(wait <= 30, "a twentieth of ten minutes, not {wait} s");
+    assert_eq!(limited.face(), doorward.ask(&from("2001:db8:1:cccc::1", "alice", "x")).face());
+    assert_eq!(doorward.hashes(), hashes);
+    // Where she is known, and everybody else in the block, and she elsewhere.
+    assert_eq!(doorward.log_in("alice", "wonderland", "2001:db8:1:aaaa::2"), 200);
+    assert_eq!(doorward.log_in("bob", "builder", "2001:db8:1:bbbb::1"), 200);
+    assert_eq!(doorward.log_in("alice", "wonderland", "2001:db8:2::1"), 200);
 }
 
 #[test]

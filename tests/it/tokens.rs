@@ -4,6 +4,7 @@
 mod answers;
 mod bearer;
 mod faults;
+mod forged;
 
 use std::fs;
 

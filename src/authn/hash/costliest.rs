@@ -2,6 +2,7 @@
 //! so that the time of a "no" tells neither whether the user exists nor how his password is kept.
 
 use std::iter;
+use std::time::Duration;
 
 use super::{Format, bcrypt};
 
@@ -51,7 +52,13 @@ fn class(format: Format) -> Format {
     match format {
         Format::Md5Crypt => Format::Apr1,
         Format::SaltedSha1 | Format::Plain => Format::Sha1,
-        other => other,
+        Format::Bcrypt(_)
+        | Format::Apr1
+        | Format::Sha256Crypt(_)
+        | Format::Sha512Crypt(_)
+        | Format::Argon2id(_)
+        | Format::Yescrypt(_)
+        | Format::Sha1 => format,
     }
 }
 
@@ -61,14 +68,16 @@ fn weight(format: Format) -> u64 {
         Format::Sha256Crypt(rounds) | Format::Sha512Crypt(rounds) => u64::from(rounds),
         Format::Argon2id(cost) => u64::from(cost.memory_kib) * u64::from(cost.passes),
         Format::Yescrypt(cost) => cost.memory_kib(),
-        _ => 0,
+        Format::Bcrypt(cost) => 1 << cost,
+        // One each, without parameters.
+        Format::Apr1 | Format::Md5Crypt | Format::Sha1 | Format::SaltedSha1 | Format::Plain => 0,
     }
 }
 
 impl Costliest {
     /// Takes one more line of the file into account.
     pub fn include(&mut self, format: Format) {
-        if let Format::Bcrypt(cost) = format {
+        if let Some(cost) = format.bcrypt_cost() {
             let Range { lowest, highest } = self.bcrypt.unwrap_or(Range { lowest: cost, highest: cost });
             self.bcrypt = Some(Range { lowest: lowest.min(cost), highest: highest.max(cost) });
             return;
@@ -92,9 +101,22 @@ impl Costliest {
         let mut rest: Vec<Format> =
             self.others.iter().copied().filter(|other| Some(*other) != done).collect();
         if let Some(range) = self.bcrypt {
-            let done = if let Some(Format::Bcrypt(cost)) = done { Some(cost) } else { None };
-            rest.extend(range.rest(done));
+            rest.extend(range.rest(done.and_then(Format::bcrypt_cost)));
         }
         rest
+    }
+
+    /// What one refusal takes of a core of this machine: does the work once.
+    pub fn measure(&self) -> Duration {
+        let start = super::thread_time();
+        self.rest_of_refusal(None).into_iter().for_each(|format| format.waste(b"password"));
+        super::thread_time().saturating_sub(start)
+    }
+
+    /// What one refusal takes of a core that is `speed` times as slow as the one that efforts are told for; see
+    /// [`super::speed`].
+    pub fn effort(&self, speed: f64) -> Duration {
+        let all: f64 = self.rest_of_refusal(None).into_iter().map(Format::effort).sum();
+        Duration::from_secs_f64((all * speed).max(0.0))
     }
 }

@@ -277,12 +277,7 @@ impl UserFile {
 
     /// The lowest and the highest bcrypt cost, where they differ.
     pub fn bcrypt_spread(&self) -> Option<(u8, u8)> {
-        let costs = || {
-            self.index.iter().filter_map(|entry| match entry.format {
-                Some(Format::Bcrypt(cost)) => Some(cost),
-                _ => None,
-            })
-        };
+        let costs = || self.index.iter().filter_map(|entry| entry.format?.bcrypt_cost());
         costs().min().zip(costs().max()).filter(|(low, high)| low != high)
     }
 }

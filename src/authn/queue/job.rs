@@ -10,7 +10,7 @@ use crate::authn::Answer;
 use crate::clock::Moment;
 
 /// How many questions may be outstanding, queued or at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// In all.
     pub queue: usize,

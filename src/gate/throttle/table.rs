@@ -14,6 +14,9 @@ const WAYS: usize = 16;
 /// Wrong passwords remembered for each user and network, to tell a repeated one from a new one.
 const REMEMBERED: usize = 8;
 
+/// Below this a count has leaked away.
+const NOTHING: f64 = 1e-9;
+
 /// How many failures are borne, and how fast they leak away.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
@@ -34,27 +37,43 @@ impl Rate {
     }
 }
 
+/// A question that was counted.
 #[derive(Clone, Copy, Debug)]
+struct Remembered {
+    question: u64,
+    /// Requests that wait for its answer now.
+    open: u32,
+    /// Whether the total of the record's owner counts it too; see [`Table::charge`].
+    charged: bool,
+    /// Until when its rejection is given without a check.
+    rejected_until: Moment,
+    /// In which epoch that was noted; another one makes it worthless.
+    epoch: u64,
+}
+
+#[derive(Clone, Debug)]
 struct Record {
     tag: u64,
     level: f64,
     /// When `level` was true.
     at: Moment,
-    remembered: [u64; REMEMBERED],
-    next: usize,
+    /// The oldest first; empty in tables that count without questions.
+    remembered: Vec<Remembered>,
 }
 
 impl Record {
-    /// Says whether `question` is new here, and remembers it in the oldest one's place.
-    fn is_new(&mut self, question: u64) -> bool {
-        if self.remembered.contains(&question) {
-            return false;
+    fn find(&mut self, question: u64) -> Option<&mut Remembered> {
+        self.remembered.iter_mut().find(|known| known.question == question)
+    }
+
+    /// Remembers a new question, in the place of the oldest one that is not being asked.
+    fn remember(&mut self, question: u64) {
+        if self.remembered.len() >= REMEMBERED {
+            let oldest = self.remembered.iter().position(|known| known.open == 0).unwrap_or_default();
+            self.remembered.remove(oldest);
         }
-        if let Some(place) = self.remembered.get_mut(self.next % REMEMBERED) {
-            *place = question;
-        }
-        self.next += 1;
-        true
+        let rejected_until = Moment::default();
+        self.remembered.push(Remembered { question, open: 0, charged: false, rejected_until, epoch: 0 });
     }
 }
 
@@ -89,40 +108,35 @@ impl Table {
         Some(bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How long until there is room for one more failure under `tag`; `None` if there is now.
-    pub fn wait(&self, tag: u64, now: Moment) -> Option<Duration> {
+    /// How long until there is room for one more failure under `tag`; `None` if there is now. A `question`
+    /// that is being asked has its place already.
+    pub fn wait(&self, tag: u64, question: Option<u64>, now: Moment) -> Option<Duration> {
+        if self.is_empty() {
+            return None;
+        }
         let bucket = self.bucket(tag)?;
         let record = bucket.iter().find(|record| record.tag == tag)?;
         let excess = self.rate.level(record, now) + 1.0 - self.rate.limit;
         // What is left of a failure after its last millisecond is an error of the arithmetic.
-        (excess > self.rate.per_milli)
-            .then(|| Duration::from_millis((excess / self.rate.per_milli).ceil() as u64))
+        if excess <= self.rate.per_milli {
+            return None;
+        }
+        let open = |known: &Remembered| Some(known.question) == question && known.open > 0;
+        if excess <= 1.0 + self.rate.per_milli && record.remembered.iter().any(open) {
+            return None;
+        }
+        Some(Duration::from_millis((excess / self.rate.per_milli).ceil() as u64))
     }
 
     /// Counts a failure under `tag`, unless it is one of the last ones again. Says whether it did.
     pub fn count(&self, tag: u64, question: Option<u64>, now: Moment) -> bool {
         let Some(mut bucket) = self.bucket(tag) else { return true };
-        let fresh = Record { tag, level: 0.0, at: now, remembered: [0; REMEMBERED], next: 0 };
-        let index = match bucket.iter().position(|record| record.tag == tag) {
-            Some(index) => index,
-            None if bucket.len() < WAYS => {
-                bucket.push(fresh);
-                self.used.fetch_add(1, Ordering::AcqRel);
-                bucket.len() - 1
+        let Some(record) = self.record(&mut bucket, tag, now) else { return true };
+        if let Some(question) = question {
+            if record.find(question).is_some() {
+                return false;
             }
-            None => {
-                let index = self.least(&bucket, now);
-                if let Some(place) = bucket.get_mut(index) {
-                    *place = fresh;
-                }
-                index
-            }
-        };
-        let Some(record) = bucket.get_mut(index) else { return true };
-        if let Some(question) = question
-            && !record.is_new(question)
-        {
-            return false;
+            record.remember(question);
         }
         // Not cut at the limit: checks that were under way when it was reached are paid for too. Who
         // is throttled adds nothing, so they are all that there can be beyond it.
@@ -131,19 +145,87 @@ impl Table {
         true
     }
 
-    /// Takes a failure back that turned out not to be one. Says whether it was counted.
-    pub fn forgive(&self, tag: u64, question: Option<u64>, now: Moment) -> bool {
-        let Some(mut bucket) = self.bucket(tag) else { return false };
-        let Some(record) = bucket.iter_mut().find(|record| record.tag == tag) else { return false };
+    /// Counts a failure as [`Table::count`] does, of a question that is being asked until
+    /// [`Table::close`]: whatever is asked meanwhile finds it counted.
+    pub fn open(&self, tag: u64, question: u64, now: Moment) -> bool {
+        let counted = self.count(tag, Some(question), now);
+        self.with(tag, question, |known| known.open += 1);
+        counted
+    }
+
+    /// A request has stopped waiting for the answer.
+    pub fn close(&self, tag: u64, question: u64) {
+        self.with(tag, question, |known| known.open = known.open.saturating_sub(1));
+    }
+
+    /// Notes that the total of the record's owner counts `question`.
+    pub fn charge(&self, tag: u64, question: u64) {
+        self.with(tag, question, |known| known.charged = true);
+    }
+
+    /// Notes that the answer to `question` is no, until then and in this epoch. If the question is
+    /// forgotten, so is its answer.
+    pub fn reject(&self, tag: u64, question: u64, until: Moment, epoch: u64) {
+        self.with(tag, question, |known| (known.rejected_until, known.epoch) = (until, epoch));
+    }
+
+    /// Whether that is noted.
+    pub fn is_rejected(&self, tag: u64, question: u64, now: Moment, epoch: u64) -> bool {
+        let noted = self.with(tag, question, |known| known.epoch == epoch && now < known.rejected_until);
+        noted.unwrap_or_default()
+    }
+
+    /// Takes a failure back that turned out not to be one. `None` if it was not counted; otherwise whether
+    /// the owner's total counts it too.
+    pub fn forgive(&self, tag: u64, question: Option<u64>, now: Moment) -> Option<bool> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut bucket = self.bucket(tag)?;
+        let index = bucket.iter().position(|record| record.tag == tag)?;
+        let record = bucket.get_mut(index)?;
+        let mut charged = false;
         if let Some(question) = question {
-            let Some(place) = record.remembered.iter_mut().find(|known| **known == question) else {
-                return false;
-            };
-            *place = 0;
+            let place = record.remembered.iter().position(|known| known.question == question)?;
+            charged = record.remembered.remove(place).charged;
         }
         record.level = (self.rate.level(record, now) - 1.0).max(0.0);
         record.at = now;
-        true
+        // A success leaves nothing behind.
+        if record.level < NOTHING && record.remembered.is_empty() {
+            bucket.swap_remove(index);
+            self.used.fetch_sub(1, Ordering::AcqRel);
+        }
+        Some(charged)
+    }
+
+    fn with<T>(&self, tag: u64, question: u64, act: impl FnOnce(&mut Remembered) -> T) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut bucket = self.bucket(tag)?;
+        bucket.iter_mut().find(|record| record.tag == tag)?.find(question).map(act)
+    }
+
+    /// The record of `tag`, made if it is not there, in the place of the one with the least in it if need be.
+    fn record<'b>(&self, bucket: &'b mut Vec<Record>, tag: u64, now: Moment) -> Option<&'b mut Record> {
+        let fresh = || Record { tag, level: 0.0, at: now, remembered: Vec::new() };
+        let index = match bucket.iter().position(|record| record.tag == tag) {
+            Some(index) => index,
+            None if bucket.len() < WAYS => {
+                bucket.push(fresh());
+                self.used.fetch_add(1, Ordering::AcqRel);
+                bucket.len() - 1
+            }
+            None => {
+                let index = self.least(bucket, now);
+                if let Some(place) = bucket.get_mut(index) {
+                    *place = fresh();
+                }
+                index
+            }
+        };
+        bucket.get_mut(index)
     }
 
     fn least(&self, bucket: &[Record], now: Moment) -> usize {

@@ -193,6 +193,7 @@ fn check_tells_every_bad_line_at_once_and_counts_the_good_ones() {
         format!("{name}:5:1: note: alice stands in an earlier line, which counts; remove one"),
         format!("{name}:6:4: there is no colon behind the user name"),
         format!("{name}: users that can log in: 2 (bcrypt 1, sha 1); bad lines: 2"),
+        format!("{name}: a refusal takes "),
     ];
     assert_eq!(lines.len(), begins.len(), "{}", output.stdout);
     for (line, begin) in lines.iter().zip(&begins) {
@@ -206,11 +207,37 @@ fn check_of_a_good_file_says_so() {
     let path = dir.path().join("htpasswd");
     let output = doorward(&["check", "--htpasswd", path.to_str().unwrap()]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert_eq!(
-        output.stdout,
-        format!("{}: users that can log in: 1 (bcrypt 1); bad lines: 0\n", path.display())
-    );
+    let (users, bound) = output.stdout.split_once('\n').unwrap();
+    assert_eq!(users, format!("{}: users that can log in: 1 (bcrypt 1); bad lines: 0", path.display()));
+    assert!(bound.starts_with(&format!("{}: a refusal takes ", path.display())), "{bound}");
     assert_eq!(output.stderr, "");
+}
+
+/// The numbers that a line of `check` holds, in order.
+fn numbers(line: &str) -> Vec<f64> {
+    line.split(|c: char| !c.is_ascii_digit() && c != '.').filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn check_tells_how_many_can_log_in_at_once_and_how_many_of_them_under_attack_field_s5() {
+    let dir = super::folder();
+    let path = dir.path().join("htpasswd");
+    for (cost, flags) in [
+        (users::QUICK, &["--hash-threads", "3"][..]),
+        (users::USUAL, &["--hash-threads", "3"]),
+        (users::USUAL, &["--hash-threads", "1", "--hash-wait", "10s"]),
+        (users::SLOW, &["--hash-threads", "1", "--hash-wait", "100ms"]),
+    ] {
+        fs::write(&path, users::line("alice", "wonderland", cost)).unwrap();
+        let output = doorward(&[&["check", "--htpasswd", path.to_str().unwrap()], flags].concat());
+        let bound = output.stdout.lines().last().unwrap().rsplit_once(": a refusal takes ").unwrap().1;
+        let figures = numbers(&bound.replace("100ms", "0.1s"));
+        let [millis, threads, wait, at_once, attacked] = figures[..] else { panic!("{bound}: {figures:?}") };
+        let wanted = (threads * wait * 1000.0 / millis).clamp(2.0 * threads, 4096.0);
+        // The time is told to a tenth of a millisecond.
+        assert!((at_once / wanted - 1.0).abs() < 0.1, "{bound}: about {wanted}");
+        assert_eq!(attacked, at_once - (at_once / 4.0).ceil(), "{bound}");
+    }
 }
 
 #[test]

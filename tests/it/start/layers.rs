@@ -66,7 +66,7 @@ fn each_layer_reaches_the_answer() {
 
 #[test]
 fn several_faults_are_told_at_once_each_with_its_place() {
-    let text = "realm = \"x\"\nlisten = [\"127.0.0.1:0\", \"nowhere\"]\nhtpaswd = \"x\"\n\n[cache]\n  max_entries = 0\nttl = \"1h\"\nidle = \"soon\"\n[hash]\nuser_share = 9\nnetwork_share = 5\n";
+    let text = "realm = \"x\"\nlisten = [\"127.0.0.1:0\", \"nowhere\"]\nhtpaswd = \"x\"\n\n[cache]\n  max_entries = 0\nttl = \"1h\"\nidle = \"soon\"\n[throttle]\nuser_failures = 99\n";
     let (dir, config) = with_settings(text);
     let config = config.to_str().unwrap();
     let output = check(dir.path(), &[("DOORWARD_LOG_LEVEL", "loud")], &["--config", config]);
@@ -80,7 +80,9 @@ fn several_faults_are_told_at_once_each_with_its_place() {
         format!(
             "{config}:8:8: cache.idle: \"soon\" is not a span of time; write it like 500ms, 10s, 5m or 12h"
         ),
-        format!("{config}:10:14: it is more than hash.network_share, of which it is a part"),
+        format!(
+            "{config}:10:17: it is more than throttle.network_failures, which would always be reached first"
+        ),
         "DOORWARD_LOG_LEVEL: \"loud\" is not one of error, warn, info and debug".to_owned(),
     ];
     for want in &wanted {

@@ -1,0 +1,42 @@
+//! What a check costs, as far as that can be told without doing it.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Format, bcrypt};
+
+/// The bcrypt cost by which a machine's speed is measured: two milliseconds or so.
+const SAMPLE_COST: u8 = 5;
+
+/// Bounds of a measured speed: what lies beyond is an error of the measurement.
+const SPEED: (f64, f64) = (0.05, 100.0);
+
+impl Format {
+    /// Seconds of one core of a common server of 2024. Good to a factor of two.
+    pub(super) fn effort(self) -> f64 {
+        match self {
+            Self::Bcrypt(cost) => 48e-6 * f64::from(1_u32 << cost),
+            Self::Apr1 | Self::Md5Crypt => 250e-6,
+            Self::Sha256Crypt(rounds) => 0.4e-6 * f64::from(rounds),
+            Self::Sha512Crypt(rounds) => 0.5e-6 * f64::from(rounds),
+            Self::Argon2id(cost) => 1.2e-6 * f64::from(cost.memory_kib) * f64::from(cost.passes),
+            Self::Yescrypt(cost) => 3e-6 * cost.memory_kib() as f64,
+            Self::Sha1 | Self::SaltedSha1 | Self::Plain => 1e-6,
+        }
+    }
+}
+
+/// How many times as slow this machine is: a few milliseconds of work.
+pub fn speed() -> f64 {
+    let start = thread_time();
+    bcrypt::waste(SAMPLE_COST, b"password");
+    let took = thread_time().saturating_sub(start).as_secs_f64();
+    (took / Format::Bcrypt(SAMPLE_COST).effort()).clamp(SPEED.0, SPEED.1)
+}
+
+/// Processor time of this thread (clock_gettime(2)): what else the machine does is not in it.
+pub(in super::super) fn thread_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
