@@ -295,3 +295,21 @@ async fn users_whose_turn_does_not_come_do_not_shut_their_network_field_o6() {
     }
     assert_eq!(house.answer("u1", "x", HOME).await, "limited throttled");
 }
+
+#[tokio::test]
+async fn first_log_ins_of_a_network_take_its_failures_back_and_cached_answers_do_not_field_o6() {
+    let house = house();
+    for user in ["u1", "u2", "u3", "u4"] {
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    for _ in 0..10 {
+        assert_eq!(house.answer("alice", "password", HOME).await, "allow");
+    }
+    // Of five that are borne, three count.
+    for user in ["u5", "u6"] {
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+    }
+    assert_eq!(house.answer("u7", "x", HOME).await, "limited throttled");
+    assert_eq!(house.answer("bob", "password", HOME).await, "limited throttled");
+}

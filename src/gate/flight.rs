@@ -150,9 +150,15 @@ impl Flights {
                     End::Done(Ok(outcome)) => {
                         let asked = Asked { key: names.answer, user: &flown.user };
                         keep(&cache, &asked, &flown, outcome, trust, clock.now());
-                        if let Some(until) = rejected_until(outcome, trust, &cache, clock.now()) {
+                        let local = trust.fresh.is_none();
+                        match outcome {
+                            Outcome::Accepted(_) if local => throttle.proved(&tags),
+                            Outcome::Accepted(_) => {}
                             // Before the flight is gone: who comes then must not have it checked again.
-                            throttle.reject(&tags, names.question.short(), until, epoch);
+                            Outcome::Rejected | Outcome::Unknown => {
+                                let until = rejected_until(local, &cache, clock.now());
+                                throttle.reject(&tags, names.question.short(), until, epoch);
+                            }
                         }
                     }
                     End::Done(Err(_)) => cache.disown(&names.answer, &unknown_to),
@@ -177,12 +183,8 @@ impl Flights {
 
 /// Until when a rejection is given without a check: for good where it follows from local records alone,
 /// whose fingerprint is in the question's name; for a short time where a service may change its mind.
-fn rejected_until(outcome: &Outcome, trust: Trust, cache: &AnswerCache, now: Moment) -> Option<Moment> {
-    let until = trust.fresh.map_or(Duration::MAX, |_| cache.rejected_for());
-    match outcome {
-        Outcome::Accepted(_) => None,
-        Outcome::Rejected | Outcome::Unknown => Some(now.plus(until)),
-    }
+fn rejected_until(local: bool, cache: &AnswerCache, now: Moment) -> Moment {
+    now.plus(if local { Duration::MAX } else { cache.rejected_for() })
 }
 
 /// Takes a flight out of the map when it has come to its end, whichever that is: those who joined would

@@ -85,9 +85,9 @@ impl<'r> OriginalRequest<'r> {
 ///
 /// The proxy chooses the location by the decoded and normalised path, and passes the URI on as the client sent
 /// it. A registry that routes by the raw path would serve something else. So every spelling is refused that a
-/// proxy or a server could resolve to another path: dot segments, empty segments, a backslash, a semicolon,
-/// and each of these encoded, once or twice. No registry client sends any of them. The query is not looked at:
-/// it does not change the path.
+/// proxy or a server could resolve to another path: dot segments, empty segments, a backslash, a semicolon, each
+/// of these encoded too, and what is encoded twice. No registry client sends any of them. The query is not looked
+/// at: it does not change the path.
 ///
 /// # Errors
 /// What is wrong with the path.
@@ -100,25 +100,25 @@ pub fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
     // Of the segment that is being read: how long it is, and whether it consists of dots.
     let (mut length, mut dots) = (1_usize, false);
     let mut bytes = rest.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
+    while let Some(&byte) = bytes.next() {
+        let byte = match byte {
             b'?' => break,
+            b'%' => match (bytes.next().and_then(digit), bytes.next().and_then(digit)) {
+                (Some(high), Some(low)) if !b"%?".contains(&(high << 4 | low)) => high << 4 | low,
+                (Some(_), Some(_)) => {
+                    return Err("the path is encoded twice, or has an encoded question mark");
+                }
+                (Some(_) | None, _) => return Err("the path has a % that encodes nothing"),
+            },
+            plain => plain,
+        };
+        match byte {
             b'/' if length == 0 => return Err("the path has two slashes in a row"),
             b'/' if dots => return Err("the path has a dot segment"),
             b'/' => (length, dots) = (0, true),
             b';' | b'\\' | b'#' => return Err("the path has a semicolon, a backslash or a #"),
-            b'%' => {
-                let decoded = match (bytes.next().and_then(digit), bytes.next().and_then(digit)) {
-                    (Some(high), Some(low)) => high << 4 | low,
-                    _ => return Err("the path has a % that encodes nothing"),
-                };
-                if !decoded.is_ascii_graphic() || b"./\\;%?#".contains(&decoded) {
-                    return Err("the path has an encoded character by which servers part paths");
-                }
-                (length, dots) = (length + 1, false);
-            }
-            _ if !byte.is_ascii_graphic() => return Err("the path has a character that must be encoded"),
-            _ => (length, dots) = (length + 1, dots && *byte == b'.'),
+            b'!'..=b'~' => (length, dots) = (length + 1, dots && byte == b'.'),
+            _ => return Err("the path has a character that no path of a registry has"),
         }
     }
     if length > 0 && dots { Err("the path has a dot segment") } else { Ok(()) }
@@ -142,6 +142,7 @@ mod tests {
             "/v2/team/app/manifests/v1.0..rc",
             "/v2/team/app/manifests/sha256:0123",
             "/v2/team/app/manifests/sha256%3A0123",
+            "/v2/team%2Fapp/manifests/v1%2E0",
             "/v2/team/app.x/blobs/uploads/",
             "/v2/team/app/blobs/uploads/01-ab?_state=x%2F..%2Fy",
         ] {
@@ -178,6 +179,12 @@ mod tests {
             "/v2/.%2e/api",
             "/v2/..%2fapi",
             "/v2/a%2F..%2Fapi",
+            "/v2/a%2F%2Fapi",
+            "/v2/a/%2Fapi",
+            "/v2/a%2F/api",
+            "/v2/a%2F%2e",
+            "/v2/a%2F%2E%2e?x",
+            "/v2/a%3F/../b",
             "/v2/%252e%252e/api",
             "/v2//a",
             "/v2//",

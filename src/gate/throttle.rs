@@ -6,8 +6,9 @@
 //! count with each. Each count leaks
 //! away evenly over the window, so who is throttled gets one more try each time that one failure
 //! has leaked. The same wrong password again is no new failure: a CI job with a stale password
-//! must not lock its team out. A success clears nothing, or an attacker with an account of his own
-//! could start anew whenever he liked.
+//! must not lock its team out. A success clears nothing of its user, or an attacker with an account of his own
+//! could start anew whenever he liked; of its network a right password takes one failure back when it
+//! is checked for the first time ([`Throttle::proved`]), so that an office bears some guessers.
 //!
 //! A question counts from when it is let through, and is taken back by a good answer, so that a burst
 //! gets no further than the limit.
@@ -241,6 +242,14 @@ impl Throttle {
             }
             tier.users.forgive(tag.user, Some(question ^ UNASKED), now);
         }
+    }
+
+    /// A password was checked against local records and found right: a network with many users has failures too,
+    /// so one is taken back from it. None is from the user or the block, and a cached answer takes none back, or an
+    /// attacker with an account of his own could start anew whenever he liked.
+    pub fn proved(&self, tags: &Tags) {
+        let [tier, ..] = &self.tiers;
+        tier.all.forgive(tags.network.all, None, self.clock.now());
     }
 
     fn fail(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {

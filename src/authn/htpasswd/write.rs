@@ -365,6 +365,7 @@ mod tests {
             (mode("public"), fs::read(folder.path().join("public")).unwrap()),
             (0o640, b"two".to_vec())
         );
+        drop(writer);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 

@@ -184,6 +184,7 @@ fn check_tells_every_bad_line_at_once_and_counts_the_good_ones() {
     let text = users::alice()
         + "# comment\r\nmallory:$apr1$\n\nalice:x\neve\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=:field\r\n";
     fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let output = doorward(&["check", "--htpasswd", path.to_str().unwrap()]);
     assert_eq!(output.code, Some(1), "{output:?}");
     let name = path.display();
@@ -205,6 +206,7 @@ fn check_tells_every_bad_line_at_once_and_counts_the_good_ones() {
 fn check_of_a_good_file_says_so() {
     let dir = super::folder();
     let path = dir.path().join("htpasswd");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let output = doorward(&["check", "--htpasswd", path.to_str().unwrap()]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let (users, bound) = output.stdout.split_once('\n').unwrap();

@@ -65,7 +65,7 @@ fn the_rules_can_fail() {
 
 #[test]
 fn leaves_import_nothing_of_ours() {
-    for leaf in ["clock", "identity", "metrics", "network"] {
+    for leaf in ["clock", "dialect", "identity", "metrics", "network"] {
         let found: Vec<Source> = sources().into_iter().filter(|source| within(source, leaf)).collect();
         assert_eq!(found.len(), 1, "{leaf} is one file");
         let broken: Vec<String> =

@@ -48,10 +48,12 @@ fn log_in(doorward: &Doorward, user: usize, turned_away: &AtomicUsize) {
         if answer.status == 200 {
             return;
         }
-        assert_eq!(answer.header("x-auth-reason"), Some("busy"), "{answer:?}");
-        turned_away.fetch_add(1, Ordering::Relaxed);
         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-        thread::sleep(Duration::from_secs(wait));
+        // A machine that is busy with other things gives the guessers time to reach the network's limit.
+        let throttled = answer.header("x-auth-reason") == Some("throttled");
+        assert!(!throttled || !is_full(), "{answer:?}");
+        turned_away.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(Duration::from_secs(if throttled { 1 } else { wait }));
     }
 }
 
@@ -113,7 +115,7 @@ fn print(what: &str, count: usize, morning: &Morning) {
 fn users_behind_one_address_get_in_as_fast_as_the_cores_hash_field_o6() {
     // On a machine that is busy with other things fewer are hashed in the time, so a small run leaves room.
     let (cost, long, short) =
-        if is_full() { (users::USUAL, "5s", "5s") } else { (users::QUICK, "60s", "1s") };
+        if is_full() { (users::USUAL, "5s", "5s") } else { (users::QUICK, "60s", "2s") };
     let places = |wait| start(cost, wait, 1).metric("doorward_hash_places") as usize;
     let fitting = places(long).min(scaled(100, usize::MAX));
     let alone = morning(cost, long, fitting, 0);
