@@ -8,9 +8,8 @@ use super::flight::{Boarding, Question, land};
 use super::throttle::Ticket;
 use super::verdict::{Limited, Refusal, Verdict};
 use super::{BUSY_WAIT, Gate, Subrequest};
-use crate::authn::Identity;
-use crate::authn::Outcome;
 use crate::authn::queue::Asker;
+use crate::authn::{Cause, Identity, Outcome};
 
 /// Who was vouched for.
 pub struct Vouched {
@@ -70,7 +69,11 @@ impl Check {
                     gate.metrics.stale.inc();
                     return Ok(Vouched { identity, stale: Some(left) });
                 }
-                ticket.unasked();
+                match trouble.cause() {
+                    Cause::Requester => ticket.unanswered(),
+                    // An outage, or the beginning of one, must not throttle a network.
+                    Cause::Outage | Cause::Unclear => ticket.unasked(),
+                }
                 Err(Verdict::Unavailable(trouble))
             }
             Err(refusal) => Err(refusal),

@@ -117,6 +117,7 @@ impl Flights {
         Course {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
+            accepted_as: self.cache.accepted_as(&question.key),
             records: question.records.clone(),
             asker,
             deadline: Arc::clone(&flight.deadline),

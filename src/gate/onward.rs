@@ -13,6 +13,7 @@ use super::policy::rules::{Asking, Refused};
 use super::policy::{Grant, asking, registry, site};
 use super::verdict::{Denied, Refusal, Verdict};
 use super::{Gate, Subrequest};
+use crate::network::ClientNetwork;
 use crate::upstream::authorization::Authorization;
 use crate::upstream::{About, Permitted, Table, Upstreams};
 
@@ -46,7 +47,8 @@ impl Gate {
         let asking = asking(&Subrequest { content_type, ..*request }).ok()?;
         let host = site::host(asking.host).ok()?;
         let asked = read(&asking);
-        upstreams.refused(&Permitted { host: &host, about: about(&asked) }).cloned()
+        let block = ClientNetwork::of(request.client().ok().flatten(), self.prefixes).block();
+        upstreams.refused(&Permitted { host: &host, about: about(&asked) }, block).cloned()
     }
 }
 

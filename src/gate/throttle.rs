@@ -133,6 +133,13 @@ impl Throttle {
         }
     }
 
+    /// Each time counts, since each has cost the authenticator a call that got no answer.
+    fn unanswered(&self, asker: Asker, now: Moment) {
+        self.users.count(asker.user, None, now);
+        self.networks.count(asker.network, None, now);
+        self.metrics.throttle_failures.inc();
+    }
+
     fn fail(&self, asker: Asker, question: u64, now: Moment) {
         if self.users.count(asker.user, Some(question), now) {
             self.networks.count(asker.network, None, now);
@@ -169,6 +176,8 @@ enum TicketEnd {
     Succeeded,
     /// Nobody could be asked.
     Unasked,
+    /// An authenticator gave it no answer, and answered others meanwhile.
+    Unanswered,
 }
 
 impl Ticket {
@@ -182,6 +191,11 @@ impl Ticket {
     pub fn unasked(mut self) {
         self.end = TicketEnd::Unasked;
     }
+
+    /// An authenticator gave it no answer, and answered others meanwhile.
+    pub fn unanswered(mut self) {
+        self.end = TicketEnd::Unanswered;
+    }
 }
 
 impl Drop for Ticket {
@@ -191,6 +205,7 @@ impl Drop for Ticket {
             TicketEnd::Succeeded => {}
             TicketEnd::Failed => self.throttle.fail(self.asker, self.question, now),
             TicketEnd::Unasked => self.throttle.unasked(self.asker, self.question, now),
+            TicketEnd::Unanswered => self.throttle.unanswered(self.asker, now),
         }
     }
 }
