@@ -42,8 +42,10 @@ const TO_TELL: Duration = Duration::from_millis(100);
 /// Behind that the call gets less time than it should.
 pub const TURN: Duration = Duration::from_millis(500);
 
-/// What a call takes that ends well, in parts of the timeout, before there was one.
+/// What a call takes that ends well, in parts of the timeout, before there was one; and the least that is counted on,
+/// in milliseconds: a pause of the service is not to end its calls.
 const TYPICAL: u32 = 16;
+const TYPICAL_LEAST: u64 = 60;
 
 /// How much of the time that calls took before goes into what they typically take: seven eighths.
 const TYPICAL_WEIGHT: u64 = 8;
@@ -252,8 +254,7 @@ impl Service {
     /// A call took so long that ended in an acceptance, which nobody can bring about who only guesses.
     fn took(&self, time: Duration) {
         let mean = |before: u64| (before * (TYPICAL_WEIGHT - 1) + millis(time)) / TYPICAL_WEIGHT;
-        let least = millis(self.spec.bounds.timeout / TYPICAL);
-        let update = |before| Some(mean(before).max(least));
+        let update = |before| Some(mean(before).max(TYPICAL_LEAST));
         // It never fails, since `update` always has a value.
         let _ = self.typical.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     }

@@ -29,6 +29,9 @@ const NO_CONNECTION: u32 = 3;
 /// How long that is believed for requesters that are not asked about: while anyone asks, one a second is.
 const NO_CONNECTION_FOR: Duration = Duration::from_secs(10);
 
+/// How long an outage keeps requesters from being asked about without another call that proves it.
+const HOLDS_FOR: Duration = Duration::from_secs(30);
+
 /// How long after a connection a timeout of the next one may be due to a service that is full of calls.
 const FULL_FOR: Duration = Duration::from_secs(10);
 
@@ -77,8 +80,19 @@ struct Down {
     since: Moment,
     /// Who saw it.
     evidence: String,
+    /// When a call last proved it that no attacker can have fail: without a connection, or of users that had been
+    /// accepted. What other requesters saw is only told, since an attacker can have a fresh network block for each
+    /// call, and take every probe.
+    proved: Option<Moment>,
     probes: Probes,
     logged: bool,
+}
+
+impl Down {
+    /// Whether only probes are made.
+    fn holds(&self, now: Moment) -> bool {
+        self.proved.is_some_and(|proved| now.since(proved) < HOLDS_FOR)
+    }
 }
 
 /// The permission to ask once. Dropping it without a word leaves things as they are.
@@ -125,15 +139,21 @@ impl Circuit {
             return Err((Fault::HeldBack(wait), state.cause(&who, now)));
         }
         let class = Class::of(&who, state.requesters.is_suspect(&who, now));
-        let Some(down) = &mut state.down else { return Ok(permit(None)) };
+        let Some(down) = state.down.as_mut().filter(|down| down.holds(now)) else { return Ok(permit(None)) };
         match down.probes.begin(class, self.connections, now) {
             Ok(()) => Ok(permit(Some(class))),
             Err(wait) => Err((Fault::Down(wait), state.cause(&who, now))),
         }
     }
 
-    fn go_down(&self, state: &mut State, now: Moment, fault: &Fault, evidence: String) {
-        if state.down.is_some() {
+    /// The service is down, as a call shows. `is_proved` if no attacker can have that call fail.
+    fn go_down(&self, state: &mut State, now: Moment, fault: &Fault, evidence: String, is_proved: bool) {
+        let proved = is_proved.then_some(now);
+        if let Some(down) = &mut state.down {
+            if is_proved && down.proved.is_none() {
+                down.evidence = evidence;
+            }
+            down.proved = proved.or(down.proved);
             return;
         }
         self.figures.up.set(0);
@@ -142,7 +162,7 @@ impl Circuit {
             state.logged = Some(now);
             tracing::warn!(authenticator = %self.name, error = %fault, evidence, "authenticator down");
         }
-        state.down = Some(Down { since: now, evidence, probes: Probes::default(), logged });
+        state.down = Some(Down { since: now, evidence, proved, probes: Probes::default(), logged });
     }
 
     fn recover(&self, state: &mut State, now: Moment) {
@@ -234,7 +254,7 @@ impl CallPermit<'_> {
         state.no_connection_at = now;
         if state.no_connection >= NO_CONNECTION {
             let evidence = format!("no connection, {} times in a row", state.no_connection);
-            self.circuit.go_down(state, now, fault, evidence);
+            self.circuit.go_down(state, now, fault, evidence, true);
         }
         Cause::Outage
     }
@@ -255,7 +275,7 @@ impl CallPermit<'_> {
                 "no answer to {} requesters, of {} users in {} network blocks",
                 saw.requesters, saw.users, saw.blocks
             );
-            self.circuit.go_down(state, now, fault, evidence);
+            self.circuit.go_down(state, now, fault, evidence, saw.is_proved && self.who.accepted_before);
         }
         state.cause(&self.who, now)
     }

@@ -225,7 +225,8 @@ fn a_tarpit_with_a_fresh_network_block_for_each_guess_keeps_out_nobody_else_fiel
         "Tarpit, {guesses} guesses in as many blocks: {} of {logins} first logins failed: {failed:?}",
         failed.len()
     ));
-    assert!(failed.len() * 100 <= logins * (100 - SUCCEED_PERCENT), "{failed:?}");
+    // With as many fresh blocks at any time as there are places for a turn within the wait, some find none.
+    assert!(failed.len() * 10 <= logins, "{failed:?}");
 }
 
 #[test]

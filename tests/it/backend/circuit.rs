@@ -41,22 +41,34 @@ fn until_asked(doorward: &Doorward, backend: &Backend, from: usize) -> usize {
     })
 }
 
-/// Asks about users in blocks of their own until the service counts as down: the next number.
-fn fail(doorward: &Doorward) -> usize {
-    let mut number = 0;
+/// Answers are not trusted, so that every log-in is a call.
+const UNTRUSTED: &str = "trusted_for = \"0s\"\n";
+
+/// Doorward before this service, which has accepted five users, each in a block of his own.
+fn accepted(backend: &Backend, lines: &str) -> Doorward {
+    let doorward = start(None, &vendor(backend.address, &format!("{UNTRUSTED}{lines}")));
+    backend.say(Reply::status(200));
+    (1..6).for_each(|number| assert_eq!(ask(&doorward, 1000 + number).status, 200));
+    doorward
+}
+
+/// From now on the service answers so, and the users that it accepted have seen it.
+fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
+    backend.say(reply);
     eventually("the service counts as down", || {
-        assert_unavailable(&ask(doorward, number));
-        number += 1;
-        is_degraded(doorward).then_some(number)
-    })
+        (1..6).for_each(|number| assert_unavailable(&ask(doorward, 1000 + number)));
+        let is_told_at_once = || doorward.log().contains("is down: not asked for");
+        (is_degraded(doorward) && is_told_at_once()).then_some(())
+    });
 }
 
 #[test]
 fn a_service_that_fails_for_several_is_asked_once_a_second_until_it_is_back() {
-    let backend = Backend::saying(Reply::status(502));
-    let doorward = start(None, &vendor(backend.address, ""));
+    let backend = Backend::saying(Reply::status(200));
+    let doorward = accepted(&backend, "");
     assert_eq!(doorward.metric("doorward_http_up{authenticator=\"vendor\""), 1.0);
-    let mut number = fail(&doorward);
+    fail(&backend, &doorward, Reply::status(502));
+    let mut number = 0;
     assert_eq!(doorward.ready().status, 200, "a 503 would take every replica out at once");
     let ready = doorward.ready().text();
     assert!(ready.contains("no answer to ") && ready.contains(" network blocks"), "{ready}");
@@ -89,7 +101,7 @@ fn a_service_that_fails_for_several_is_asked_once_a_second_until_it_is_back() {
     assert_eq!(doorward.metric("doorward_http_up{authenticator=\"vendor\""), 1.0);
     backend.say(Reply::status(200));
     for number in 0..20 {
-        assert_eq!(ask(&doorward, 1000 + number).status, 200);
+        assert_eq!(ask(&doorward, 2000 + number).status, 200);
     }
     // It is written by a thread of its own.
     let log = eventually("the log says that it is back", || {
@@ -107,9 +119,10 @@ fn a_service_that_fails_for_several_is_asked_once_a_second_until_it_is_back() {
 
 #[test]
 fn while_it_is_down_a_few_calls_try_it_and_everyone_else_is_told_at_once() {
-    let backend = Backend::saying(Reply::status(502));
-    let doorward = start(None, &vendor(backend.address, "timeout = \"60s\""));
-    let number = fail(&doorward);
+    let backend = Backend::saying(Reply::status(200));
+    let doorward = accepted(&backend, "timeout = \"60s\"");
+    fail(&backend, &doorward, Reply::status(502));
+    let number = 0;
     backend.say(Reply::status(200).held());
     let mut trying = Vec::new();
     let began = Instant::now();
@@ -144,10 +157,9 @@ fn every_kind_of_failure_counts_and_trouble_of_another_kind_does_not() {
         Reply::status(200).held(),
         Reply::with("200 OK", "Content-Type: text/html\r\n", "<html>"),
     ] {
-        let backend = Backend::saying(reply.clone());
-        let doorward = start(None, &vendor(backend.address, "timeout = \"300ms\""));
-        fail(&doorward);
-        assert!(is_degraded(&doorward), "{reply:?}");
+        let backend = Backend::saying(Reply::status(200));
+        let doorward = accepted(&backend, "timeout = \"300ms\"");
+        fail(&backend, &doorward, reply);
     }
     // A client that guesses may bring the 429 about for everyone.
     for reply in [Reply::status(418), Reply::status(404), Reply::status(302), Reply::status(429)] {

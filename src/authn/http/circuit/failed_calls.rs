@@ -71,6 +71,8 @@ pub struct Saw {
     pub users: usize,
     /// Network blocks.
     pub blocks: usize,
+    /// Whether enough of the users had been accepted before.
+    pub is_proved: bool,
 }
 
 impl FailedCalls {
@@ -116,9 +118,9 @@ impl FailedCalls {
         let accepted = saw(self.accepted.last.iter(), now);
         let many = all.requesters >= REQUESTERS && all.users >= REQUESTERS && all.blocks >= BLOCKS;
         let spans = |calls: &Calls| calls.began.is_some_and(|began| now.since(began) >= SPAN);
-        let is_outage = many && (spans(&self.strangers) || spans(&self.accepted))
-            || accepted.users >= REQUESTERS && spans(&self.accepted);
-        is_outage.then_some(all)
+        let is_proved = accepted.users >= REQUESTERS && spans(&self.accepted);
+        let is_outage = is_proved || many && (spans(&self.strangers) || spans(&self.accepted));
+        is_outage.then_some(Saw { is_proved, ..all })
     }
 
     /// Whether enough users saw an outage, other than `user`, who had all been accepted. Where users were accepted
@@ -141,7 +143,7 @@ fn saw<'c>(calls: impl Iterator<Item = &'c FailedCall>, now: Moment) -> Saw {
         users.insert(call.who.user);
         blocks.insert(call.who.id.block);
     }
-    Saw { requesters: requesters.len(), users: users.len(), blocks: blocks.len() }
+    Saw { requesters: requesters.len(), users: users.len(), blocks: blocks.len(), is_proved: false }
 }
 
 #[cfg(test)]

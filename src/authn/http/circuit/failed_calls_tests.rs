@@ -41,7 +41,10 @@ fn failures_within_a_moment_are_no_outage_yet() {
     let who = [requester(1, 1), requester(2, 2), requester(3, 3)];
     who.iter().for_each(|who| calls.add(*who, at(10), at(10)));
     assert_eq!(calls.outage(at(10).plus(SPAN - Duration::from_millis(1))), None);
-    assert_eq!(calls.outage(at(10).plus(SPAN)), Some(Saw { requesters: 3, users: 3, blocks: 3 }));
+    assert_eq!(
+        calls.outage(at(10).plus(SPAN)),
+        Some(Saw { requesters: 3, users: 3, blocks: 3, is_proved: false })
+    );
 }
 
 #[test]
