@@ -144,15 +144,38 @@ pub enum Trouble {
         authenticator: Arc<str>,
         /// What went wrong; nothing of the request is in it.
         what: Arc<str>,
-        /// Whether it could not be asked at all, so that its last answer may do.
-        unavailable: bool,
+        /// What it is put down to.
+        cause: Cause,
     },
 }
 
+/// What it is put down to that a service gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An outage that other users saw too, or that no requester can bring about.
+    Outage,
+    /// The requester's own calls: the service answered others meanwhile.
+    Requester,
+    /// It can't be told.
+    Unclear,
+}
+
 impl Trouble {
-    /// Whether the last acceptance may be given in place of an answer.
+    /// Whether the last acceptance may be given in place of an answer: in an outage alone, or the owner of an
+    /// account that was closed at the service could stay in by calls of his own that get no answer.
     pub fn permits_stale(&self) -> bool {
-        matches!(self, Self::Http { unavailable: true, .. })
+        match self.cause() {
+            Cause::Outage => true,
+            Cause::Requester | Cause::Unclear => false,
+        }
+    }
+
+    /// What it is put down to.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Http { cause, .. } => *cause,
+            Self::CheckFailed => Cause::Unclear,
+        }
     }
 }
 

@@ -110,8 +110,11 @@ pub struct Metrics {
     pub http_queue: Gauge,
     /// Questions turned away because a share of a service's queue, or all of it, was full.
     pub http_shed: Counter,
-    /// Questions dropped unasked: the asker's time was up, or a network with fewer of them came.
+    /// Questions dropped unasked: the asker's time was up, or a network with fewer of them came; and calls that were
+    /// ended for others.
     pub http_dropped: Counter,
+    /// Questions that were not asked: the requester's last calls got no answer.
+    pub http_held_back: Counter,
     /// Acceptances given although nobody could be asked.
     pub stale: Counter,
     /// Distinct failures that the throttle counted.
@@ -214,6 +217,7 @@ impl Metrics {
         r.register("http_queue", "Questions waiting for an authenticator", self.http_queue.clone());
         r.register("http_shed", "Questions turned away, a queue being full", self.http_shed.clone());
         r.register("http_dropped", "Queued questions dropped unasked", self.http_dropped.clone());
+        r.register("http_held_back", "Questions of requesters held back", self.http_held_back.clone());
         r.register("stale", "Acceptances given while nobody could be asked", self.stale.clone());
         r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
         r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());

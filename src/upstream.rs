@@ -163,13 +163,17 @@ impl Upstreams {
         Ok(None)
     }
 
-    /// What the upstream did not take, where somebody can have it made anew: its name.
-    pub fn refused(&self, request: &Permitted<'_>) -> Option<&Arc<str>> {
+    /// The upstream refused the credentials to a client of this network block; some can be made anew. Returns the
+    /// table's name.
+    pub fn refused(&self, request: &Permitted<'_>, block: u128) -> Option<&Arc<str>> {
         let table = self.choose(request).ok()??;
-        #[cfg(feature = "ecr")]
-        if let Source::Ecr(lease) = &table.source {
-            lease.refused();
+        match &table.source {
+            Source::None | Source::File(_) => {}
+            #[cfg(feature = "ecr")]
+            Source::Ecr(lease) => lease.refused(block),
         }
+        // Used by one of the sources only.
+        let _ = block;
         Some(&table.name)
     }
 

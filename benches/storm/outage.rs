@@ -20,10 +20,10 @@ use crate::doorward::Doorward;
 
 /// For so long everything is well, then the service is away, and then it is back.
 const BEFORE: Duration = Duration::from_secs(3);
-const AWAY: Duration = Duration::from_millis(7500);
+const AWAY: Duration = Duration::from_millis(9500);
 const AFTER: Duration = Duration::from_secs(5);
 /// Into the time when it is away, another user is flushed.
-const FLUSH_AT: Duration = Duration::from_secs(4);
+const FLUSH_AT: Duration = Duration::from_secs(6);
 /// How long an answer is trusted where that is short.
 pub(crate) const TRUSTED: Duration = Duration::from_secs(2);
 

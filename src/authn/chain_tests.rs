@@ -9,7 +9,7 @@ use super::*;
 use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::queue::Limits;
 use crate::authn::queue::{End, Job};
-use crate::authn::{Answer, Credentials, Outcome, Trouble};
+use crate::authn::{Answer, Cause, Credentials, Outcome, Trouble};
 use crate::clock::Clock;
 
 /// alice: "password", with bcrypt at its lowest cost; and a line that is damaged.
@@ -58,6 +58,7 @@ impl House {
         let course = Course {
             chain: self.chain.clone(),
             credentials: credentials(user),
+            accepted_as: None,
             records: self.chain.look_up(user.as_bytes()),
             asker: Asker { block: 1, network: 1, user: 1 },
             deadline: Arc::new(AtomicU64::new(1000)),
@@ -97,7 +98,7 @@ fn answer(word: &str, user: &str) -> Answer {
         }
         "no" => Ok(Outcome::Rejected),
         "unknown" => Ok(Outcome::Unknown),
-        _ => Err(Trouble::Http { authenticator: word.into(), what: "is down".into(), unavailable: true }),
+        _ => Err(Trouble::Http { authenticator: word.into(), what: "is down".into(), cause: Cause::Unclear }),
     }
 }
 
@@ -180,6 +181,7 @@ fn a_place_that_is_taken_on_the_way_drops_the_question() {
     let course = Course {
         chain: house.chain.clone(),
         credentials: credentials("alice"),
+        accepted_as: None,
         records: house.chain.look_up(b"alice"),
         asker: Asker { block: 1, network: 1, user: 1 },
         deadline: Arc::new(AtomicU64::new(1000)),

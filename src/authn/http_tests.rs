@@ -48,8 +48,8 @@ pub(in crate::authn) fn mute(name: &str, limits: Limits) -> Service {
 
 impl Service {
     /// The next question, if there is one; its place is given back.
-    pub(in crate::authn) fn try_next(&self) -> Option<Job<Arc<Credentials>>> {
-        self.queue.try_next().inspect(|job| self.queue.settle(job.asker))
+    pub(in crate::authn) fn try_next(&self) -> Option<Job<Waiting>> {
+        self.lanes.try_next()
     }
 }
 
@@ -67,7 +67,7 @@ async fn ask(url: &str, password: &str, millis: u64) -> End {
     let job = Job {
         asker,
         deadline: Arc::new(std::sync::atomic::AtomicU64::new(millis)),
-        work: credentials(password),
+        work: Inquiry { credentials: credentials(password), accepted_as: None },
         end: Box::new(move |end| told.send(end).unwrap()),
     };
     service.submit(job).ok().unwrap().tell();

@@ -117,6 +117,12 @@ impl AnswerCache {
         well.then(|| (accepted.identity(), accepted.stale_until.since(now)))
     }
 
+    /// Whose the credentials were when they were accepted last, if that was not forgotten since. It admits nobody.
+    pub fn accepted_as(&self, key: &CacheKey) -> Option<Arc<Identity>> {
+        let accepted = self.accepted.get(key).filter(|accepted| !accepted.gone.load(Ordering::SeqCst))?;
+        Some(accepted.identity())
+    }
+
     /// Tells an accepted answer that the network tagged `network` was given it.
     pub fn acquaint(&self, key: &CacheKey, network: u64) {
         if let Some(accepted) = self.accepted.get(key) {

@@ -8,8 +8,7 @@ use super::flight::{Boarding, Question, land};
 use super::throttle::{Tags, Ticket};
 use super::verdict::{Refusal, Verdict};
 use super::{Gate, Subrequest};
-use crate::authn::Identity;
-use crate::authn::Outcome;
+use crate::authn::{Cause, Identity, Outcome};
 
 /// Who was vouched for.
 pub struct Vouched {
@@ -71,7 +70,11 @@ impl Check {
                     gate.metrics.stale.inc();
                     return Ok(Vouched { identity, stale: Some(left) });
                 }
-                ticket.unasked();
+                match trouble.cause() {
+                    Cause::Requester => ticket.unanswered(),
+                    // An outage, or the beginning of one, must not throttle a network.
+                    Cause::Outage | Cause::Unclear => ticket.unasked(),
+                }
                 Err(Verdict::Unavailable(trouble))
             }
             // Its turn did not come. That is no fault of the others in its network, of whom there may be many.

@@ -142,6 +142,7 @@ impl Flights {
         Course {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
+            accepted_as: self.cache.accepted_as(&names.answer),
             records: question.records.clone(),
             asker: tags.asker(),
             deadline: Arc::clone(&flight.deadline),

@@ -14,6 +14,7 @@ use super::policy::registry::{Asked, Target};
 use super::subrequest::{HeaderFault, HeaderNames, Incomplete};
 use super::verdict::{Denied, Refusal, Verdict};
 use super::{Gate, Subrequest};
+use crate::network::ClientNetwork;
 use crate::upstream::authorization::Authorization;
 use crate::upstream::{About, Permitted, Table, Upstreams};
 
@@ -48,7 +49,8 @@ impl Gate {
         let (method, uri, host) = (text(request.method)?, text(request.uri)?, text(request.host)?);
         let original = OriginalRequest::new(method, uri, host, "", request.backend);
         let about = about(original.registry());
-        upstreams.refused(&Permitted { host: original.host().ok()?, about }).cloned()
+        let block = ClientNetwork::of(request.client().ok().flatten(), self.prefixes).block();
+        upstreams.refused(&Permitted { host: original.host().ok()?, about }, block).cloned()
     }
 }
 

@@ -279,6 +279,20 @@ impl Throttle {
         }
     }
 
+    /// Each time counts, since each has cost the authenticator a call that got no answer.
+    fn unanswered(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {
+        let now = self.clock.now();
+        for (at, tier, tag) in self.counted(tags) {
+            if counted.get(at) == Some(&true) {
+                tier.users.charge(tag.user, question);
+            } else {
+                tier.users.count(tag.user, None, now);
+            }
+            tier.all.count(tag.all, None, now);
+        }
+        self.metrics.throttle_failures.inc();
+    }
+
     fn close(&self, tags: &Tags, question: u64) {
         self.counted(tags).for_each(|(_, tier, tag)| tier.users.close(tag.user, question));
     }

@@ -61,8 +61,10 @@ impl Readiness {
     /// What is not as it should be, though requests can be answered.
     fn degraded(&self) -> Option<String> {
         let file = self.files.iter().find_map(|file| file.degraded());
-        let down = || self.services.iter().find(|service| service.is_down());
-        file.or_else(|| down().map(|service| format!("authenticator {} is down", service.name())))
+        let outage = |service: &Arc<Service>| {
+            service.outage().map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
+        };
+        file.or_else(|| self.services.iter().find_map(outage))
     }
 
     #[cfg(feature = "ecr")]

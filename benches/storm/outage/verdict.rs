@@ -10,6 +10,9 @@ use crate::{ms, quantile};
 /// and the last look may hang until the time-out.
 const NORMAL_MAX: Duration = Duration::from_millis(3500);
 
+/// So long it may take until enough known users have seen that a service accepts connections and does not answer.
+const SEEN_AFTER: Duration = Duration::from_secs(5);
+
 /// For what a clock and a thread that had to wait may be off.
 const SLACK: Duration = Duration::from_millis(250);
 
@@ -84,6 +87,11 @@ fn faults(kind: Kind, records: &[Record], times: &Times) -> Vec<String> {
     faults
 }
 
+/// Whether it came when the outage could not be known yet.
+fn is_seen_later(r: &Record, times: &Times) -> bool {
+    r.sent >= times.leaving && r.sent < times.away + SEEN_AFTER
+}
+
 /// What is wrong with one answer.
 fn fault(kind: Kind, r: &Record, times: &Times) -> Option<String> {
     let away = r.sent >= times.away && r.done < times.back;
@@ -111,6 +119,7 @@ fn fault(kind: Kind, r: &Record, times: &Times) -> Option<String> {
         {
             told("trusted for longer than was said")
         }
+        Who::Known | Who::FlushedLater if !admitted && kind == Kind::Stale && is_seen_later(r, times) => None,
         Who::Known if !admitted && kind != Kind::Strict => told("a known user was refused"),
         Who::Known if !admitted && r.done < times.leaving => told("refused before anything happened"),
         Who::FlushedLater if !admitted && kind != Kind::Strict && r.done < times.flushed_later - SLACK => {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::{Authenticators, COVERED, Covers, Kind};
+use crate::authn::http::Inquiry;
 use crate::authn::queue::{Asker, Displaced, End, Job};
-use crate::authn::{Answer, Credentials, Outcome, Records, Trouble, Trust};
+use crate::authn::{Answer, Credentials, Identity, Outcome, Records, Trouble, Trust};
 
 /// What came of a question.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Course {
     pub chain: Authenticators,
     /// What was presented.
     pub credentials: Arc<Credentials>,
+    /// Whose these credentials were when they were accepted last, if they were.
+    pub accepted_as: Option<Arc<Identity>>,
     /// The records that were looked up for it.
     pub records: Records,
     /// Whose share it takes.
@@ -87,8 +90,9 @@ impl Leg {
                 pool.submit(Job { asker, deadline, work, end }).map_err(|job| job.end)
             }
             Kind::Http(service) => {
+                let work = Inquiry { credentials, accepted_as: self.course.accepted_as.clone() };
                 let end = Box::new(move |end| self.land(end));
-                service.submit(Job { asker, deadline, work: credentials, end }).map_err(|job| job.end)
+                service.submit(Job { asker, deadline, work, end })
             }
         }
     }
@@ -102,9 +106,10 @@ impl Leg {
         let Some(one) = self.course.chain.chain.get(self.place).cloned() else {
             return self.finish(End::Dropped);
         };
-        if let Kind::Http(service) = &one.kind {
-            self.trust = self.trust.and(service.trust());
-        }
+        self.trust = self.trust.and(match &one.kind {
+            Kind::Htpasswd(..) => Trust::WHOLE,
+            Kind::Http(service) => service.trust(),
+        });
         match answer {
             Ok(Outcome::Accepted(identity))
                 if self.course.chain.is_taken(self.place, self.course.credentials.user(), &identity) =>

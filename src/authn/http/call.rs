@@ -1,9 +1,11 @@
 //! One call: the request out, the answer in, within its time and its size.
 
+use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Request, Response};
+use reqwest::{Client, Request, Response, Url};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::answer::Reply;
@@ -31,8 +33,17 @@ pub struct Bounds {
 pub async fn call(client: &Client, request: Request, bounds: Bounds, left: Duration) -> Result<Reply, Fault> {
     let total = bounds.timeout.min(left);
     let asked = async {
-        let response = send(client, request).await.map_err(|error| of(&error, bounds, total))?;
-        read(response, bounds, total).await
+        let url = request.url().clone();
+        let reply = match send(client, request).await {
+            Ok(response) => read(response, bounds, total).await,
+            Err(error) => Err(of(&error, bounds, total)),
+        };
+        match reply {
+            Err(broken @ (Fault::Broken(_) | Fault::TlsEnded(_))) => {
+                Err(refused(&url).await.unwrap_or(broken))
+            }
+            reply => reply,
+        }
     };
     match timeout(total, asked).await {
         Ok(answered) => answered,
@@ -55,6 +66,15 @@ async fn send(client: &Client, request: Request) -> reqwest::Result<Response> {
         },
         sent => sent,
     }
+}
+
+/// Whether nobody listens any more, after a connection that broke. The requester may have brought about that one
+/// connection broke, and never that another is refused.
+async fn refused(url: &Url) -> Option<Fault> {
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let error = TcpStream::connect((host, port)).await.err()?;
+    (error.kind() == ErrorKind::ConnectionRefused).then(|| Fault::Connect(error.to_string()))
 }
 
 async fn read(mut response: Response, bounds: Bounds, total: Duration) -> Result<Reply, Fault> {

@@ -4,9 +4,11 @@
 
 use std::error::Error;
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use rustix::io::Errno;
 
 /// How much of a cause is told.
 const CAUSE_MAX: usize = 200;
@@ -32,9 +34,12 @@ pub enum Fault {
     /// The same, and it had less time than it should, having waited for its turn.
     #[error("no answer within {}, all that was left", humantime::format_duration(*.0))]
     Short(Duration),
-    /// The other side is not who it should be, or TLS failed otherwise.
+    /// The other side is not who it should be, or the TLS handshake failed otherwise.
     #[error("TLS: {0}")]
     Tls(String),
+    /// TLS ended after the handshake, so the request may have been sent.
+    #[error("TLS: {0}")]
+    TlsEnded(String),
     /// The connection ended, or what came is not HTTP.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -61,9 +66,15 @@ pub enum Fault {
     /// It is not asked, since it was down a moment ago.
     #[error("is down: not asked for {}", humantime::format_duration(*.0))]
     Down(Duration),
-    /// It is not asked for this client, by its own wish.
-    #[error("wants to be left alone with this client: not asked for {}", humantime::format_duration(*.0))]
-    Held(Duration),
+    /// It is not asked for this requester, whose last calls got no answer, or who was told to come again later.
+    #[error("requester held back after calls without an answer: not asked for {}", humantime::format_duration(*.0))]
+    HeldBack(Duration),
+    /// The call was ended for requesters who wait while slow calls take most connections.
+    #[error("no answer within {}, and others wait for the connection", humantime::format_duration(*.0))]
+    GaveWay(Duration),
+    /// This process lacks what a call takes: a descriptor, a port, memory. It says nothing of the service.
+    #[error("the call can't be made here: {0}")]
+    Local(String),
     /// The call ended without a result; a fault of ours.
     #[error("the call failed to run")]
     Ours,
@@ -81,45 +92,61 @@ fn bytes(count: u64) -> String {
     if count.is_multiple_of(1024) { format!("{}KiB", count / 1024) } else { format!("{count} bytes") }
 }
 
+/// What a call without an outcome says of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The service answered, though not as it was agreed.
+    Answered,
+    /// There is no connection to the service. No requester can bring that about.
+    NoConnection,
+    /// No connection came about in time: as above, unless the service just accepted others and is full of them.
+    ConnectTimeout,
+    /// The request was sent, and no usable answer came. The requester may have brought that about.
+    Unanswered,
+    /// The service wants fewer calls. Requesters who guess may have brought that about, for others too.
+    Limited,
+    /// The call was ended before its time. It only says that it was slow.
+    Slow,
+    /// None: the service was not asked.
+    NotAsked,
+}
+
+/// The causes for which this process can make no call.
+const LOCAL: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+
 impl Fault {
-    /// Whether it says that the service is down, rather than that it answers strangely. A 500 or a 429 may be
-    /// about what this client sent, and he must not shut the service for others.
-    pub fn is_outage(&self) -> bool {
+    /// What it says of the service.
+    pub fn evidence(&self) -> Evidence {
         match self {
-            Self::Status(status) | Self::Later(status, _) => matches!(status.as_u16(), 502..=504),
-            Self::Name(_)
-            | Self::Connect(_)
-            | Self::ConnectTime(_)
-            | Self::Time(_)
-            | Self::Tls(_)
-            | Self::Broken(_) => true,
-            Self::Short(_)
-            | Self::Page
-            | Self::NotJson(..)
-            | Self::Large(_)
-            | Self::Content(_)
-            | Self::Down(_)
-            | Self::Held(_)
-            | Self::Ours => false,
+            Self::Name(_) | Self::Connect(_) | Self::Tls(_) => Evidence::NoConnection,
+            Self::ConnectTime(_) => Evidence::ConnectTimeout,
+            // A page or a text in place of JSON may be the answer of a load balancer, and may as well be what the
+            // service shows the owner of a closed account.
+            Self::Time(_) | Self::TlsEnded(_) | Self::Broken(_) | Self::Page | Self::NotJson(..) => {
+                Evidence::Unanswered
+            }
+            Self::Later(status, _) if status.as_u16() == 429 => Evidence::Limited,
+            Self::Later(..) => Evidence::Unanswered,
+            Self::Status(status) if status.is_server_error() => Evidence::Unanswered,
+            // It may be the service's way to say that this user has lost his rights.
+            Self::Status(_) | Self::Large(_) | Self::Content(_) => Evidence::Answered,
+            Self::Short(_) | Self::GaveWay(_) => Evidence::Slow,
+            Self::Down(_) | Self::HeldBack(_) | Self::Local(_) | Self::Ours => Evidence::NotAsked,
         }
     }
 
-    /// Whether it could not be asked, so that its last answer may do: it is down, fails, or something else
-    /// answers in its place. A status that nobody spoke of, or an answer of another shape, may be its way to
-    /// say that this user has lost his rights, and that it wants to be left alone may be a guesser's doing.
-    pub fn is_unavailable(&self) -> bool {
-        match self {
-            Self::Down(_) | Self::Page | Self::NotJson(..) => true,
-            Self::Status(status) | Self::Later(status, _) => status.is_server_error(),
-            other => other.is_outage(),
-        }
+    /// How long the service wants to be left alone, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Later(_, wait) = self { *wait } else { None }
     }
 
     /// What reqwest could not do, without the URL.
     pub fn of(error: &reqwest::Error, connect: Duration, total: Duration) -> Self {
         let cause = cause(error);
         match () {
-            () if is_tls(error) => Self::Tls(cause),
+            () if is_local(error) => Self::Local(cause),
+            () if is_tls(error) && error.is_connect() => Self::Tls(cause),
+            () if is_tls(error) => Self::TlsEnded(cause),
             () if error.is_dns() => Self::Name(cause),
             () if error.is_connect() && error.is_timeout() => Self::ConnectTime(connect),
             () if error.is_connect() => Self::Connect(cause),
@@ -127,6 +154,22 @@ impl Fault {
             () => Self::Broken(cause),
         }
     }
+}
+
+/// Whether this process could not make the call. To look a name up takes a descriptor too, and its error does not
+/// say so.
+fn is_local(error: &reqwest::Error) -> bool {
+    let is_local = |error: &io::Error| {
+        error.raw_os_error().is_some_and(|code| LOCAL.iter().any(|local| local.raw_os_error() == code))
+    };
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if cause.downcast_ref::<io::Error>().is_some_and(is_local) {
+            return true;
+        }
+        next = cause.source();
+    }
+    error.is_dns() && UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_err_and(|error| is_local(&error))
 }
 
 /// The innermost cause and the one around it: the rest only says that a request failed.

@@ -24,6 +24,8 @@ enum End {
     Succeeded,
     /// Nobody could be asked.
     Unasked,
+    /// An authenticator gave it no answer, and answered others meanwhile.
+    Unanswered,
 }
 
 impl Ticket {
@@ -40,6 +42,11 @@ impl Ticket {
     pub fn unasked(mut self) {
         self.end = End::Unasked;
     }
+
+    /// An authenticator gave it no answer, and answered others meanwhile.
+    pub fn unanswered(mut self) {
+        self.end = End::Unanswered;
+    }
 }
 
 impl Drop for Ticket {
@@ -49,6 +56,7 @@ impl Drop for Ticket {
             End::Succeeded => throttle.forgive(tags, *question),
             End::Failed => throttle.fail(tags, *question, *counted),
             End::Unasked => throttle.unasked(tags, *question, *counted),
+            End::Unanswered => throttle.unanswered(tags, *question, *counted),
         }
         throttle.close(tags, *question);
     }

@@ -1,5 +1,6 @@
 //! The token in force, as requests look at it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,8 +19,15 @@ use crate::upstream::authorization::Authorization;
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 
 /// The least time between two tokens that are fetched because ECR refused one: it refuses for other reasons
-/// too, which a new token does not mend.
+/// too, which a new token does not mend. Any client can bring that about, by a repository that ECR refuses.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
+
+/// The longest time until the refusals of one network block have a token fetched again. It doubles each time, since
+/// the token of before did not mend them; refusals of other blocks are not affected.
+const REFUSED_MAX: Duration = Duration::from_secs(12 * 3600);
+
+/// The network blocks whose refusals are remembered; with more, the oldest is forgotten.
+const REFUSED_BLOCKS: usize = 256;
 
 struct Held {
     authorization: Authorization,
@@ -38,9 +46,42 @@ pub struct Lease {
     tried: watch::Sender<bool>,
     /// Has the token fetched now.
     wanted: Notify,
-    refused: Mutex<Option<Moment>>,
+    refused: Mutex<Refused>,
     clock: Clock,
     figures: Figures,
+}
+
+/// The refusals that had a token fetched.
+#[derive(Debug, Default)]
+struct Refused {
+    last: Option<Moment>,
+    /// By network block: when its refusals had a token fetched last, and how long they do not after that.
+    blocks: HashMap<u128, (Moment, Duration)>,
+}
+
+impl Refused {
+    /// Whether a refusal to a client of `block` has a token fetched now.
+    fn fetches(&mut self, block: u128, now: Moment) -> bool {
+        let known = self.blocks.get(&block).copied();
+        let since = |at: Moment, span: Duration| now.since(at) >= span;
+        if self.last.is_some_and(|last| !since(last, REFUSED_EVERY))
+            || known.is_some_and(|(at, span)| !since(at, span))
+        {
+            return false;
+        }
+        if known.is_none() && self.blocks.len() >= REFUSED_BLOCKS {
+            let oldest = self.blocks.iter().min_by_key(|(_, (at, _))| *at).map(|(block, _)| *block);
+            oldest.and_then(|oldest| self.blocks.remove(&oldest));
+        }
+        let span = match known {
+            // Long after the last time it is another matter.
+            Some((at, span)) if !since(at, REFUSED_MAX) => span.saturating_mul(2).min(REFUSED_MAX),
+            Some(_) | None => REFUSED_EVERY,
+        };
+        self.blocks.insert(block, (now, span));
+        self.last = Some(now);
+        true
+    }
 }
 
 struct Figures {
@@ -162,14 +203,20 @@ impl Lease {
         held.as_deref().filter(|held| now < held.until).map(|held| held.until.since(now))
     }
 
-    /// The upstream did not take the token: another one is fetched, but not all the time.
-    pub fn refused(&self) {
+    /// The upstream refused the token to a client of this network block: another one is fetched, but not all the
+    /// time.
+    pub fn refused(&self, block: u128) {
         let now = self.clock.now();
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.is_none_or(|at| now.since(at) >= REFUSED_EVERY) {
-            *refused = Some(now);
+        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).fetches(block, now) {
             self.wanted.notify_one();
         }
+    }
+
+    /// No token could be fetched in place of one that is good, but was refused. That is nothing which any client's
+    /// refusal may turn into a fault of the token in force: it stays, and so does its schedule.
+    pub fn fail_refused(&self, fault: &str) {
+        self.count("failed");
+        tracing::warn!(upstream = &*self.name, fault, "upstream token not fetched after a refusal");
     }
 
     /// Waits until a token is wanted out of turn.

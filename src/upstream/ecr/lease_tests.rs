@@ -52,17 +52,51 @@ fn readiness_says_how_old_the_token_is_and_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_wanted_anew_once_a_minute() {
+async fn a_refused_token_is_wanted_anew_once_a_minute_at_the_most() {
     let (lease, clock) = lease();
     let wanted = || tokio::time::timeout(Duration::ZERO, lease.wanted());
     assert!(wanted().await.is_err());
-    lease.refused();
-    lease.refused();
+    lease.refused(1);
+    lease.refused(1);
+    lease.refused(2);
     assert!(wanted().await.is_ok());
     assert!(wanted().await.is_err());
     clock.advance(REFUSED_EVERY);
-    lease.refused();
+    lease.refused(2);
     assert!(wanted().await.is_ok());
+}
+
+#[test]
+fn one_client_that_is_refused_all_day_has_a_few_tokens_fetched_and_hides_no_other_refusal() {
+    let (mut refused, mut fetched) = (Refused::default(), Vec::new());
+    for second in 0..24 * 3600 {
+        if refused.fetches(1, Moment::from_millis(second * 1000)) {
+            fetched.push(second / 60);
+        }
+    }
+    assert_eq!(fetched, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023]);
+    assert!(refused.fetches(2, Moment::from_millis(24 * 3_600_000)));
+    // Another matter, much later.
+    let later = Moment::from_millis(60 * 3_600_000);
+    assert!(refused.fetches(1, later) && !refused.fetches(1, later));
+    assert!(refused.fetches(1, later.plus(REFUSED_EVERY)));
+}
+
+#[test]
+fn the_blocks_whose_refusals_are_remembered_are_bounded() {
+    let mut refused = Refused::default();
+    let fetched =
+        (0..1000).filter(|n| refused.fetches(u128::from(*n), Moment::from_millis(n * 60_000))).count();
+    assert_eq!((fetched, refused.blocks.len()), (1000, REFUSED_BLOCKS));
+}
+
+#[test]
+fn a_fetch_that_fails_after_a_refusal_is_no_fault_of_the_token_in_force() {
+    let (lease, clock) = lease();
+    lease.renew(token("one"), 12 * HOUR, clock.now());
+    lease.fail_refused("AWS says no");
+    assert!(matches!(lease.standing(), Standing::Well(_)));
+    assert_eq!(given(&lease), Ok("Basic one".into()));
 }
 
 #[test]

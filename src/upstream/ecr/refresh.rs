@@ -41,15 +41,33 @@ impl<F: Fetch> Refresher<F> {
 
     /// Fetches one now.
     pub async fn fetch(&mut self) {
+        if let Err(fault) = self.renew().await {
+            self.schedule.failed(self.lease.now(), fault.retry_after(), (self.chance)());
+            self.lease.fail(&fault.to_string());
+        }
+    }
+
+    /// Fetches one because the upstream refused the one in force to a client, unless AWS gives none. If it fails while
+    /// that one is good, nothing changes: any client can have this happen.
+    pub async fn fetch_refused(&mut self) {
+        let is_good = self.lease.is_good();
+        if !self.schedule.permits(self.lease.now(), is_good) {
+            return;
+        }
+        if !is_good {
+            return self.fetch().await;
+        }
+        if let Err(fault) = self.renew().await {
+            self.lease.fail_refused(&fault.to_string());
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), Fault> {
         let asked = self.lease.now();
         // A task of its own: were there a panic in it, the next try would still come.
         let fetch = Arc::clone(&self.fetch);
         let fetched = tokio::spawn(async move { fetch.token().await }).await.unwrap_or(Err(Fault::Ours));
-        let taken = fetched.and_then(|fetched| self.take(&fetched, asked));
-        if let Err(fault) = taken {
-            self.schedule.failed(self.lease.now(), fault.retry_after(), (self.chance)());
-            self.lease.fail(&fault.to_string());
-        }
+        fetched.and_then(|fetched| self.take(&fetched, asked))
     }
 
     fn take(&mut self, fetched: &Fetched, asked: Instant) -> Result<(), Fault> {
@@ -69,11 +87,7 @@ impl<F: Fetch> Refresher<F> {
             self.look().await;
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.lease.wanted() => {
-                    if self.schedule.permits(self.lease.now(), self.lease.is_good()) {
-                        self.fetch().await;
-                    }
-                }
+                () = self.lease.wanted() => self.fetch_refused().await,
             }
         }
     }

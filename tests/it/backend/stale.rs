@@ -26,7 +26,7 @@ fn assert_stale(answer: &Answer, user: &str) {
     assert_eq!(answer.header("x-auth-by"), Some("vendor"), "{answer:?}");
 }
 
-/// The service accepts, is away, and doorward knows both.
+/// The service accepts, and doorward knows it.
 fn accepted(lines: &str, users: &[&str]) -> (Backend, Doorward) {
     let backend = Backend::saying(Reply::status(200));
     let doorward = start(None, &vendor(backend.address, lines));
@@ -36,10 +36,31 @@ fn accepted(lines: &str, users: &[&str]) -> (Backend, Doorward) {
     (backend, doorward)
 }
 
+/// A user who has been accepted like the others, in a network block of his own.
+fn another(number: usize) -> Request {
+    Request::auth().basic(&format!("another{number}"), "right").from(&format!("10.0.{number}.1"))
+}
+
+/// The same, beside others who can see an outage.
+fn accepted_beside_others(lines: &str, users: &[&str]) -> (Backend, Doorward) {
+    let (backend, doorward) = accepted(lines, users);
+    (0..4).for_each(|number| assert_fresh(&doorward.ask(&another(number))));
+    (backend, doorward)
+}
+
+/// From now on the service answers so, and the others have seen it.
+fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
+    backend.say(reply);
+    eventually("the others see the outage", || {
+        let answers: Vec<Answer> = (0..4).map(|number| doorward.ask(&another(number))).collect();
+        answers.iter().all(|answer| answer.header("x-auth-stale").is_some()).then_some(())
+    });
+}
+
 #[test]
 fn who_was_accepted_goes_on_and_nobody_else_does() {
-    let (backend, doorward) = accepted(HOUR, &["alice"]);
-    backend.say(Reply::status(500));
+    let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
+    fail(&backend, &doorward, Reply::status(500));
     for _ in 0..5 {
         assert_stale(&ask(&doorward, "alice", "right"), "alice");
     }
@@ -51,8 +72,8 @@ fn who_was_accepted_goes_on_and_nobody_else_does() {
     let elsewhere = Request::auth().basic("alice", "right").from("203.0.113.5");
     assert_stale(&doorward.ask(&elsewhere), "alice");
     for reply in [Reply::raw("").close(), Reply::with("200 OK", "Content-Type: text/html\r\n", "x")] {
-        let (backend, doorward) = accepted(HOUR, &["alice"]);
-        backend.say(reply);
+        let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
+        fail(&backend, &doorward, reply);
         assert_stale(&ask(&doorward, "alice", "right"), "alice");
         assert_unavailable(&ask(&doorward, "bob", "right"));
     }
@@ -60,11 +81,12 @@ fn who_was_accepted_goes_on_and_nobody_else_does() {
 
 #[test]
 fn when_the_service_is_back_its_word_counts() {
-    let (backend, doorward) = accepted(HOUR, &["alice"]);
-    backend.say(Reply::status(500));
+    let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
+    fail(&backend, &doorward, Reply::status(500));
     assert_stale(&ask(&doorward, "alice", "right"), "alice");
     // A status that nobody spoke of may be its way to say no.
     backend.say(Reply::status(402));
+    eventually("she is asked about", || (ask(&doorward, "alice", "right").status == 503).then_some(()));
     assert_unavailable(&ask(&doorward, "alice", "right"));
     backend.say(Reply::status(200));
     assert_fresh(&ask(&doorward, "alice", "right"));
@@ -73,19 +95,40 @@ fn when_the_service_is_back_its_word_counts() {
 }
 
 #[test]
+fn who_alone_sees_it_does_not_go_on_field_s1() {
+    // Each may be what the service shows the owner of a closed account alone.
+    let page = Reply::with("200 OK", "Content-Type: text/html\r\n", "x");
+    for reply in [Reply::status(500), Reply::status(503), Reply::raw("").close(), page] {
+        let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
+        backend
+            .behave(move |heard| if heard.who().0 == "alice" { reply.clone() } else { Reply::status(200) });
+        for _ in 0..5 {
+            let from = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
+            for from in from {
+                let answer = doorward.ask(&Request::auth().basic("alice", "right").from(from));
+                assert_ne!(answer.status, 200, "{answer:?}");
+            }
+        }
+        assert_fresh(&doorward.ask(&another(0)));
+    }
+}
+
+#[test]
 fn unless_it_is_set_nobody_goes_on() {
-    let (backend, doorward) = accepted("trusted_for = \"0s\"\n", &["alice"]);
-    backend.say(Reply::status(500));
-    assert_unavailable(&ask(&doorward, "alice", "right"));
+    let backend = Backend::saying(Reply::status(200));
+    let doorward = start(None, &vendor(backend.address, "trusted_for = \"0s\"\n"));
+    assert_fresh(&ask(&doorward, "alice", "right"));
+    drop(backend);
+    (0..3).for_each(|_| assert_unavailable(&ask(&doorward, "alice", "right")));
 }
 
 #[test]
 fn who_was_rejected_since_does_not_go_on() {
     for code in [401, 403] {
-        let (backend, doorward) = accepted(HOUR, &["alice", "bob"]);
+        let (backend, doorward) = accepted_beside_others(HOUR, &["alice", "bob"]);
         backend.behave(move |heard| Reply::status(if heard.who().0 == "alice" { code } else { 200 }));
         assert_challenged(&ask(&doorward, "alice", "right"));
-        backend.say(Reply::status(500));
+        fail(&backend, &doorward, Reply::status(500));
         // A refusal is remembered for a while; whether it is or not, she is not admitted.
         for _ in 0..3 {
             assert_ne!(ask(&doorward, "alice", "right").status, 200);
@@ -96,27 +139,27 @@ fn who_was_rejected_since_does_not_go_on() {
 
 #[test]
 fn who_is_unknown_since_does_not_go_on() {
-    let (backend, doorward) = accepted(&format!("{HOUR}unknown = [404]\n"), &["alice"]);
+    let (backend, doorward) = accepted_beside_others(&format!("{HOUR}unknown = [404]\n"), &["alice"]);
     backend.say(Reply::status(404));
     assert_challenged(&ask(&doorward, "alice", "right"));
-    backend.say(Reply::status(500));
+    fail(&backend, &doorward, Reply::status(500));
     assert_ne!(ask(&doorward, "alice", "right").status, 200);
 }
 
 #[test]
 fn a_wrong_password_meanwhile_takes_nothing_from_the_right_one() {
-    let (backend, doorward) = accepted(HOUR, &["alice"]);
+    let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
     backend.say(Reply::status(401));
     assert_challenged(&ask(&doorward, "alice", "wrong"));
-    backend.say(Reply::status(500));
+    fail(&backend, &doorward, Reply::status(500));
     assert_stale(&ask(&doorward, "alice", "right"), "alice");
     assert_ne!(ask(&doorward, "alice", "wrong").status, 200);
 }
 
 #[test]
 fn who_was_flushed_does_not_go_on() {
-    let (backend, doorward) = accepted(HOUR, &["alice", "bob"]);
-    backend.say(Reply::status(500));
+    let (backend, doorward) = accepted_beside_others(HOUR, &["alice", "bob"]);
+    fail(&backend, &doorward, Reply::status(500));
     assert_stale(&ask(&doorward, "alice", "right"), "alice");
     assert_eq!(doorward.admin(&Request::new("POST", "/flush?user=alice")).status, 204);
     assert_unavailable(&ask(&doorward, "alice", "right"));
@@ -127,7 +170,7 @@ fn who_was_flushed_does_not_go_on() {
 
 #[test]
 fn who_is_flushed_while_he_is_being_asked_about_does_not_go_on() {
-    let (backend, doorward) = accepted(HOUR, &["bob"]);
+    let (backend, doorward) = accepted_beside_others(HOUR, &["bob"]);
     backend.say(Reply::status(200).held());
     let before = backend.requests();
     let mut client = doorward.client();
@@ -136,7 +179,7 @@ fn who_is_flushed_while_he_is_being_asked_about_does_not_go_on() {
     assert_eq!(doorward.admin(&Request::new("POST", "/flush?user=alice")).status, 204);
     backend.release();
     assert_fresh(&client.receive(false).unwrap());
-    backend.say(Reply::status(500));
+    fail(&backend, &doorward, Reply::status(500));
     assert_unavailable(&ask(&doorward, "alice", "right"));
     assert_stale(&ask(&doorward, "bob", "right"), "bob");
 }
@@ -162,8 +205,10 @@ fn who_fills_his_own_share_of_the_queue_is_busy_and_gets_no_answer_of_before() {
 fn it_ends_by_itself_counted_from_the_last_true_yes() {
     let (backend, doorward) = accepted("trusted_for = \"0s\"\nstale_if_unavailable = \"2s\"\n", &["alice"]);
     let given = backend.heard()[0].at;
-    backend.say(Reply::status(500));
+    // Nobody can bring it about that the service is not there, so nobody else has to have seen it.
+    drop(backend);
     // Each stale answer is no new yes, so asking all the time does not keep it alive.
+    eventually("she goes on", || (ask(&doorward, "alice", "right").status == 200).then_some(()));
     let refused = eventually("she is not admitted any more", || {
         let answer = ask(&doorward, "alice", "right");
         if answer.status == 200 {

@@ -152,7 +152,7 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Settings(_) | Self::Ours => "settings",
-            Self::Ca(_) | Self::Call(_, Http::Tls(_)) => "tls",
+            Self::Ca(_) | Self::Call(_, Http::Tls(_) | Http::TlsEnded(_)) => "tls",
             Self::NoCredentials(_) | Self::Source(_) => "credentials",
             Self::Region => "region",
             Self::Refused { .. } => "refused",
@@ -210,7 +210,7 @@ fn remedy(who: Who, status: u16, code: &str) -> &'static str {
 /// What to do where there is no answer.
 fn way(who: Who, fault: &Http) -> &'static str {
     match (who, fault) {
-        (Who::Ecr | Who::Sts, Http::Tls(_)) => {
+        (Who::Ecr | Who::Sts, Http::Tls(_) | Http::TlsEnded(_)) => {
             "; a proxy between may need AWS_CA_BUNDLE; see this machine's clock, too"
         }
         (Who::Ecr | Who::Sts, Http::Name(_)) => "; see the region's name, and the resolver",
