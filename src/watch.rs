@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 pub use self::reloader::{Event, FileReloader, Reloadable};
 pub use self::run::{LookNow, Reload, spawn};
 pub use self::source::{ReadFault, Source};
-use self::source::{Stamp, Text, is_recent, is_untouched};
+use self::source::{Stamp, Text, is_settled, is_untouched};
 pub use self::state::FileHealth;
 use crate::clock::Moment;
 
@@ -43,6 +43,13 @@ const SETTLE_LEAST: Duration = Duration::from_millis(10);
 
 /// What the deadline leaves of [`IN_FORCE_WITHIN`]: for the last looks, and for threads that wait for a core.
 const MARGIN: Duration = Duration::from_millis(400);
+
+/// How long a file has to be empty at the start, as while it is watched: a tool may be between truncating and writing,
+/// and wait for a core there.
+const EMPTIED_AFTER: Duration = IN_FORCE_WITHIN.saturating_sub(MARGIN);
+
+/// How long a start waits for a file to hold still: an empty one may have been written just before the end.
+const START_WAIT: Duration = IN_FORCE_WITHIN.saturating_add(IN_FORCE_WITHIN);
 
 /// How long after the deadline two reads may still agree, before a file is taken unsettled.
 const UNSETTLED_AFTER: Duration = Duration::from_millis(100);
@@ -177,28 +184,35 @@ impl Watch {
         mut pause: impl FnMut(Duration),
     ) -> Result<(Self, New), ReadFault> {
         let mut text = source.read_text()?;
-        let mut waited = Duration::ZERO;
-        let mut is_whole = text.is_stable && !is_recent(&text.file, SETTLE);
-        while !is_whole && waited < IN_FORCE_WITHIN {
-            let quick = unsettled == Unsettled::WholeLines && !is_emptied(&text.bytes, none_line);
+        let is_empty = |text: &Text| is_emptied(&text.bytes, none_line);
+        let span = |text: &Text| if is_empty(text) { EMPTIED_AFTER } else { SETTLE };
+        let mut is_whole = text.is_stable && is_settled(&text.file, &text.stamp, span(&text));
+        let (mut waited, mut same_since) = (Duration::ZERO, Duration::ZERO);
+        while !is_whole && waited < START_WAIT {
+            let quick = unsettled == Unsettled::WholeLines && !is_empty(&text);
             let step = if quick { SETTLE_LEAST } else { SETTLE };
             pause(step);
             waited += step;
             // A file that is replaced by removing it first is missing for a moment.
             let Ok(next) = source.read_text() else { continue };
-            let replaced = !next.stamp.is_same_file(&text.stamp) && is_untouched(&text.file, &text.stamp);
-            is_whole = replaced && text.is_stable || next.hash == text.hash && next.is_stable;
-            if !replaced {
-                text = next;
+            if text.was_whole(&next) && !is_empty(&text) {
+                is_whole = true;
+                break;
             }
-        }
-        if !is_whole && unsettled == Unsettled::Nothing {
-            return Err(ReadFault::Changing(source.name()));
+            if !next.agrees(&text) {
+                same_since = waited;
+            }
+            text = next;
+            let wanted = if quick { SETTLE_LEAST } else { span(&text) };
+            is_whole = waited.saturating_sub(same_since) >= wanted;
         }
         let Text { mut hash, stamp, mut bytes, .. } = text;
         if !is_whole {
             cut(&mut bytes);
             hash = blake3::hash(&bytes);
+            if unsettled == Unsettled::Nothing || self::is_emptied(&bytes, none_line) {
+                return Err(ReadFault::Changing(source.name()));
+            }
         }
         let is_emptied = is_emptied(&bytes, none_line);
         let watch = Self {
@@ -315,7 +329,8 @@ impl Watch {
             None => Pending { since, candidate, whole: None, unsettled_from: now },
             Some(mut pending) => {
                 let before = pending.candidate;
-                if before.hash == candidate.hash {
+                // The hash alone is not enough: two reads can find the same part of two writes.
+                if before.hash == candidate.hash && before.stamp.is_same_content(&candidate.stamp) {
                     candidate.first = before.first;
                 } else if before.was_whole(&candidate) {
                     pending.whole = Some(before);

@@ -57,11 +57,17 @@ fn file_that_is_being_written_is_not_taken_by_half_at_the_start() {
         assert_eq!(started, ("grant deny".to_owned(), 2 * step));
         let started = start("grant", long_ago, kind, write, &["grant deny"]).unwrap();
         assert_eq!(started, ("grant".to_owned(), Duration::ZERO));
-        // Between truncating and writing.
-        let started = start("", now, kind, write, &["", "grant"]).unwrap();
-        assert_eq!(started.0, "", "{kind:?}: the same for {SETTLE:?}");
-        let started = start("", now, kind, write, &["grant"]).unwrap();
-        assert_eq!(started.0, "grant");
+        // Between truncating and writing, however long the tool waits for a core there.
+        for empty in 0..7 {
+            let later = [&vec![""; empty][..], &["grant"]].concat();
+            assert_eq!(start("", now, kind, write, &later).unwrap().0, "grant", "{kind:?} after {empty}");
+        }
+        let (text, waited) = start("", now, kind, write, &[]).unwrap();
+        assert!(
+            text.is_empty() && (EMPTIED_AFTER..=IN_FORCE_WITHIN).contains(&waited),
+            "{kind:?}: {waited:?}"
+        );
+        assert_eq!(start("", long_ago, kind, write, &[]).unwrap().1, Duration::ZERO);
     }
 }
 
@@ -215,6 +221,16 @@ fn unsettled_text_ends_with_a_whole_line_and_the_last_one_follows_when_it_is_who
     assert!(new.is_whole && new.text.ends_with(b"\nbo"));
     desk.watch.taken(Duration::ZERO);
     assert!((0..100).find_map(|_| desk.step()).is_none());
+}
+
+#[test]
+fn two_reads_of_the_same_part_of_two_writes_do_not_agree() {
+    let mut desk = desk(Unsettled::Nothing);
+    for n in 1..200_u64 {
+        // Each look finds it cut at the same place, and in between it was whole.
+        write(&desk.path, "grant\n", SystemTime::UNIX_EPOCH + Duration::from_secs(n));
+        assert!(desk.step().is_none());
+    }
 }
 
 #[test]

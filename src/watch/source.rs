@@ -70,7 +70,7 @@ impl Stamp {
 
     /// Returns whether nothing was written in between. The change time is left out: it also moves when the file
     /// is unlinked.
-    fn is_same_content(&self, other: &Self) -> bool {
+    pub(super) fn is_same_content(&self, other: &Self) -> bool {
         self.is_same_file(other) && (self.size, self.modified) == (other.size, other.modified)
     }
 }
@@ -88,6 +88,19 @@ pub(super) struct Text {
     pub(super) stamp: Stamp,
     /// Whether nothing was written while it was read.
     pub(super) is_stable: bool,
+}
+
+impl Text {
+    /// Whether this was whole: another file has taken its place since, and nobody wrote to it.
+    pub(super) fn was_whole(&self, next: &Self) -> bool {
+        let replaced = !self.stamp.is_same_file(&next.stamp);
+        replaced && self.is_stable && is_untouched(&self.file, &self.stamp)
+    }
+
+    /// Whether this is what was read before, and nobody wrote to it in between.
+    pub(super) fn agrees(&self, before: &Self) -> bool {
+        self.is_stable && self.hash == before.hash && self.stamp.is_same_content(&before.stamp)
+    }
 }
 
 impl Source {
@@ -187,8 +200,10 @@ pub(super) fn is_untouched(file: &File, stamp: &Stamp) -> bool {
     file.metadata().is_ok_and(|metadata| Stamp::of(&metadata).is_same_content(stamp))
 }
 
-/// Returns whether a file was written less than `span` ago, or at a time to come.
-pub(super) fn is_recent(file: &File, span: Duration) -> bool {
-    let modified = file.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < span))
+/// Returns whether an open file is as it was when `stamp` was taken, and was written at least `span` ago. Both are of
+/// one look: a thread that waited for a core in between must not take what was written meanwhile for what it read.
+pub(super) fn is_settled(file: &File, stamp: &Stamp, span: Duration) -> bool {
+    let Ok(metadata) = file.metadata() else { return false };
+    let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
+    Stamp::of(&metadata).is_same_content(stamp) && age.is_some_and(|age| age >= span)
 }

@@ -55,8 +55,12 @@ fn a_file_that_is_no_good_at_the_start_is_told_with_its_table() {
         assert_eq!(served.code, Some(1), "{served:?}");
         let checked = doorward(&["check", "--config", config, "--proxy-secret-file", &secret]);
         assert_eq!(checked.code, Some(1), "{checked:?}");
-        let line =
-            |text: &str| text.lines().find(|line| line.contains("token")).unwrap_or_default().to_owned();
+        let line = |text: &str| {
+            text.lines()
+                .find(|line| line.contains("token") && !line.contains("note: "))
+                .unwrap_or_default()
+                .to_owned()
+        };
         assert_eq!(line(&served.stderr), line(&format!("{}{}", checked.stdout, checked.stderr)));
         line(&served.stderr)
     };

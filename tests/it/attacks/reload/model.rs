@@ -33,6 +33,10 @@ const ASKERS: usize = 4;
 /// How long a file is left alone that may not be cut, once it was written in place.
 const LEFT_ALONE: Duration = Duration::from_millis(1500);
 
+/// How long a file has to be empty, or missing, at the least before it counts as emptied. A disk that is busy keeps a
+/// file for seconds between truncating and writing it, and then it is empty: nobody can know that more is to come.
+const EMPTIED_AFTER: Duration = Duration::from_millis(600);
+
 /// Something that a file says; its value is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fact {
@@ -141,6 +145,8 @@ const FILES: [(File, &str); 6] = [
 struct World {
     folder: PathBuf,
     history: History,
+    /// From when until when a file was not whole.
+    gaps: RwLock<Vec<(Instant, Option<Instant>)>>,
     keys: Vec<Key>,
     signing: [String; 2],
     /// By each of the signing keys.
@@ -233,8 +239,10 @@ impl World {
         }
     }
 
-    /// Changes files until it is told to stop, and counts.
-    fn keep_changing(&self, changes: &AtomicUsize, done: &AtomicBool) {
+    /// Changes files until it is told to stop, and counts. Returns the longest time that a file was not whole, which is
+    /// how long the system let this thread wait between truncating, or removing, and writing it.
+    fn keep_changing(&self, changes: &AtomicUsize, done: &AtomicBool) -> Duration {
+        let mut longest = Duration::ZERO;
         let mut random = Random::new();
         let mut left_alone = FILES.map(|_| Instant::now());
         while !done.load(Ordering::Acquire) {
@@ -248,7 +256,12 @@ impl World {
             self.history.begin(fact, value);
             let path = self.folder.join(name);
             let text = self.text(file);
-            match random.below(10) {
+            let begin = Instant::now();
+            let way = random.below(10);
+            if way <= 3 {
+                self.gaps.write().unwrap().push((begin, None));
+            }
+            match way {
                 0..3 => {
                     fs::write(&path, text).unwrap();
                     if !may_be_cut {
@@ -267,10 +280,15 @@ impl World {
                     fs::rename(path.with_extension("beside"), &path).unwrap();
                 }
             }
+            if let Some((_, end)) = self.gaps.write().unwrap().last_mut().filter(|_| way <= 3) {
+                longest = longest.max(begin.elapsed());
+                *end = Some(Instant::now());
+            }
             self.history.written(fact);
             changes.fetch_add(1, Ordering::SeqCst);
             thread::sleep(Duration::from_millis(random.below(120)));
         }
+        longest
     }
 }
 
@@ -410,8 +428,16 @@ impl World {
         if possible.contains(&answer.status) && upstream_fits {
             return;
         }
+        let emptied = |(begin, end): &(Instant, Option<Instant>)| {
+            let end = end.unwrap_or(until);
+            end.saturating_duration_since(*begin) >= EMPTIED_AFTER && *begin <= until && end >= from
+        };
         match answer.status {
             200 => asked.wrongly_admitted += 1,
+            _ if self.gaps.read().unwrap().iter().any(emptied) => {
+                asked.refused_by_empty += 1;
+                return;
+            }
             _ => asked.wrongly_refused += 1,
         }
         if asked.examples.len() < 5 {
@@ -427,6 +453,8 @@ struct Asked {
     unanswered: usize,
     wrongly_admitted: usize,
     wrongly_refused: usize,
+    /// While a file was empty for so long that it counted as emptied.
+    refused_by_empty: usize,
     examples: Vec<String>,
 }
 
@@ -459,6 +487,7 @@ fn start(folder: &Path) -> (World, Doorward, Address) {
     let mut world = World {
         folder: folder.to_owned(),
         history: History::new(),
+        gaps: RwLock::default(),
         keys,
         signing,
         tokens: Default::default(),
@@ -501,8 +530,8 @@ fn model_beside_requests_changes_and_restarts_finds_no_wrong_admission_and_no_wr
         let (world, mut doorward, address) = start(dir.path());
         let (left, changed) = (AtomicUsize::new(requests), AtomicUsize::new(0));
         let (all_changed, done) = (AtomicBool::new(false), AtomicBool::new(false));
-        let asked: Vec<Asked> = thread::scope(|scope| {
-            scope.spawn(|| world.keep_changing(&changed, &done));
+        let (asked, longest): (Vec<Asked>, Duration) = thread::scope(|scope| {
+            let changing = scope.spawn(|| world.keep_changing(&changed, &done));
             let (world, address, left, all_changed) = (&world, &address, &left, &all_changed);
             let asking: Vec<_> = (0..ASKERS)
                 .map(|seed| scope.spawn(move || world.keep_asking(address, seed, left, all_changed)))
@@ -522,21 +551,27 @@ fn model_beside_requests_changes_and_restarts_finds_no_wrong_admission_and_no_wr
             all_changed.store(true, Ordering::Release);
             let asked = asking.into_iter().map(|one| one.join().expect("asked")).collect();
             done.store(true, Ordering::Release);
-            asked
+            (asked, changing.join().expect("changed"))
         });
         let sum = |of: fn(&Asked) -> usize| asked.iter().map(of).sum::<usize>();
         let line = format!(
-            "{system}: {} requests, of which {} admitted; {} changes, {restarts} restarts: wrong admissions {}, wrong refusals {}; {} without an answer",
+            "{system}: {} requests, of which {} admitted; {} changes, {restarts} restarts: wrong admissions {}, wrong refusals {}; {} without an answer; a file was not whole for {longest:.2?} at most, {} refused by that",
             sum(|a| a.answered),
             sum(|a| a.admitted),
             changed.load(Ordering::SeqCst),
             sum(|a| a.wrongly_admitted),
             sum(|a| a.wrongly_refused),
             sum(|a| a.unanswered),
+            sum(|a| a.refused_by_empty),
         );
         report(&line);
         let examples: Vec<&String> = asked.iter().flat_map(|asked| &asked.examples).collect();
-        assert_eq!(sum(|a| a.wrongly_admitted) + sum(|a| a.wrongly_refused), 0, "{line}\n{examples:#?}");
+        assert_eq!(
+            sum(|a| a.wrongly_admitted) + sum(|a| a.wrongly_refused),
+            0,
+            "{line}\n{examples:#?}\n{}",
+            doorward.log()
+        );
         assert!(sum(|a| a.answered) >= requests && sum(|a| a.admitted) > requests / 10, "{line}");
     }
 }
