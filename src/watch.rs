@@ -151,6 +151,8 @@ struct Candidate {
     read: Moment,
     is_stable: bool,
     is_emptied: bool,
+    /// When it was emptied, at the earliest, if it is.
+    emptied: Moment,
 }
 
 /// Content that was handed out.
@@ -241,7 +243,11 @@ impl Watch {
     pub fn next_look(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref().map(|pending| {
             let wanted = self.settle(pending, now).saturating_sub(now.since(pending.candidate.first));
-            let to_deadline = self.deadline(pending).since(now);
+            let deadline = match pending.candidate.is_emptied {
+                true => pending.candidate.emptied.plus(EMPTIED_AFTER),
+                false => self.deadline(pending),
+            };
+            let to_deadline = deadline.since(now);
             let wait = match (pending.candidate.is_emptied, to_deadline.is_zero()) {
                 (_, true) => wanted,
                 (true, false) => to_deadline,
@@ -320,15 +326,16 @@ impl Watch {
         }
         let Text { bytes, hash, file, stamp, is_stable } = text;
         let is_emptied = is_emptied(&bytes, self.none_line);
-        let mut candidate = Candidate { hash, file, stamp, first: now, read: now, is_stable, is_emptied };
-        let unseen = now.since(self.decided).min(UNSEEN_MAX);
-        let since = Moment::from_millis(
-            now.as_millis().saturating_sub(u64::try_from(unseen.as_millis()).unwrap_or_default()),
-        );
+        let since = earliest(self.decided, now);
+        let mut candidate =
+            Candidate { hash, file, stamp, first: now, read: now, is_stable, is_emptied, emptied: since };
         let pending = match self.pending.take() {
             None => Pending { since, candidate, whole: None, unsettled_from: now },
             Some(mut pending) => {
                 let before = pending.candidate;
+                // To empty it is a change of its own, which begins when it was seen with something in it.
+                candidate.emptied =
+                    if before.is_emptied { before.emptied } else { earliest(before.read, now) };
                 // The hash alone is not enough: two reads can find the same part of two writes.
                 if before.hash == candidate.hash && before.stamp.is_same_content(&candidate.stamp) {
                     candidate.first = before.first;
@@ -346,8 +353,9 @@ impl Watch {
     fn decide(&mut self, pending: &Pending, text: Zeroizing<Vec<u8>>, now: Moment) -> Seen {
         let Candidate { hash, stamp, first, read, is_stable, is_emptied, .. } = &pending.candidate;
         let deadline = self.deadline(pending);
+        let may_be_taken = !is_emptied || now >= pending.candidate.emptied.plus(EMPTIED_AFTER);
         let is_settled = *is_stable && now.since(*first) >= self.settle(pending, now);
-        if is_settled && (!is_emptied || now >= deadline) {
+        if is_settled && may_be_taken {
             self.handed = Some(Handed { hash: *hash, stamp: Some(*stamp), read: *read });
             return Seen::New(New { text, is_whole: true, is_emptied: *is_emptied });
         }
@@ -441,6 +449,12 @@ impl Candidate {
         let replaced = !self.stamp.is_same_file(&next.stamp);
         replaced && self.is_stable && !self.is_emptied && is_untouched(&self.file, &self.stamp)
     }
+}
+
+/// When a change was made, at the earliest, that a look found now and one `before` did not.
+fn earliest(before: Moment, now: Moment) -> Moment {
+    let unseen = now.since(before).min(UNSEEN_MAX);
+    Moment::from_millis(now.as_millis().saturating_sub(u64::try_from(unseen.as_millis()).unwrap_or_default()))
 }
 
 /// Cuts a text behind its last whole line.

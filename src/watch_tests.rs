@@ -234,6 +234,35 @@ fn two_reads_of_the_same_part_of_two_writes_do_not_agree() {
 }
 
 #[test]
+fn emptied_file_has_a_deadline_of_its_own_and_not_that_of_a_change_before_it() {
+    for kind in KINDS {
+        for phase in 0..60 {
+            let mut desk = desk(kind);
+            (0..phase).for_each(|_| drop(desk.step()));
+            // A change that has no time to settle, and then the tool waits for its disk.
+            for n in 0..15 {
+                if n % 5 == 0 {
+                    fs::write(&desk.path, format!("{n}\n")).unwrap();
+                }
+                assert!(desk.step().is_none_or(|new| !new.is_emptied));
+            }
+            fs::write(&desk.path, "").unwrap();
+            for waited in 0..100 {
+                assert!(
+                    desk.step().is_none_or(|new| !new.is_emptied),
+                    "{kind:?} {phase}: after {waited} steps"
+                );
+            }
+            let emptied = (100..200).find(|_| desk.step().is_some_and(|new| new.is_emptied));
+            assert!(
+                emptied.is_some_and(|steps| STEP * steps <= IN_FORCE_WITHIN),
+                "{kind:?} {phase}: {emptied:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn load_time_is_taken_off_the_deadline() {
     let mut desk = desk(Unsettled::WholeLines);
     let load = Duration::from_secs(1);
