@@ -182,6 +182,36 @@ impl Metrics {
         metrics
     }
 
+    fn register_files(&self, r: &mut Registry) {
+        r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
+        r.register("htpasswd_bad_lines", "Lines that can't be used", self.htpasswd_bad_lines.clone());
+        r.register("htpasswd_reloads", "Changes of the file taken", self.htpasswd_reloads.clone());
+        r.register(
+            "htpasswd_reload_failures",
+            "Changes that could not be taken",
+            self.htpasswd_reload_failures.clone(),
+        );
+        r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_stale.clone());
+        r.register("keys", "Keys in force", self.keys.clone());
+        r.register("keys_bad_lines", "Lines of keys that can't be used", self.keys_bad_lines.clone());
+        r.register("keys_reloads", "Files of keys taken", self.keys_reloads.clone());
+        r.register("keys_reload_failures", "Files of keys not taken", self.keys_reload_failures.clone());
+        r.register("keys_stale", "1 while the last good keys are in force", self.keys_stale.clone());
+        r.register("key_uses", "How often a key was good since the start", self.key_uses.clone());
+        r.register("key_last_use_seconds", "When it was good last", self.key_last_use.clone());
+        r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
+        r.register(
+            "policy_reload_failures",
+            "Policy and group files that could not be taken",
+            self.policy_reload_failures.clone(),
+        );
+        r.register(
+            "policy_stale",
+            "Policy and group files not in force as they are",
+            self.policy_stale.clone(),
+        );
+    }
+
     fn register_listeners(&self, r: &mut Registry) {
         r.register(
             "connections_refused",
@@ -221,33 +251,7 @@ impl Metrics {
         r.register("stale", "Acceptances given while nobody could be asked", self.stale.clone());
         r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
         r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());
-        r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
-        r.register("htpasswd_bad_lines", "Lines that can't be used", self.htpasswd_bad_lines.clone());
-        r.register("htpasswd_reloads", "Changes of the file taken", self.htpasswd_reloads.clone());
-        r.register(
-            "htpasswd_reload_failures",
-            "Changes that could not be taken",
-            self.htpasswd_reload_failures.clone(),
-        );
-        r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_stale.clone());
-        r.register("keys", "Keys in force", self.keys.clone());
-        r.register("keys_bad_lines", "Lines of keys that can't be used", self.keys_bad_lines.clone());
-        r.register("keys_reloads", "Files of keys taken", self.keys_reloads.clone());
-        r.register("keys_reload_failures", "Files of keys not taken", self.keys_reload_failures.clone());
-        r.register("keys_stale", "1 while the last good keys are in force", self.keys_stale.clone());
-        r.register("key_uses", "How often a key was good since the start", self.key_uses.clone());
-        r.register("key_last_use_seconds", "When it was good last", self.key_last_use.clone());
-        r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
-        r.register(
-            "policy_reload_failures",
-            "Policy and group files that could not be taken",
-            self.policy_reload_failures.clone(),
-        );
-        r.register(
-            "policy_stale",
-            "Policy and group files not in force as they are",
-            self.policy_stale.clone(),
-        );
+        self.register_files(r);
         r.register("upstream_token_age_seconds", "Age of a token", self.upstream_token_age.clone());
         r.register(
             "upstream_token_life_seconds",

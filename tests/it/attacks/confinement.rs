@@ -68,8 +68,8 @@ fn image(kind: &str, auth: impl ToString, backend: impl ToString) -> Image {
         .set("PLAIN_HTTP", "on")
 }
 
-fn address(doorward: &Doorward) -> String {
-    match &doorward.address {
+fn address(listener: &Address) -> String {
+    match listener {
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),
     }
@@ -152,7 +152,11 @@ impl Attack<'_> {
 fn attack_registry(tokens: &str) {
     for rules in [None, Some(REGISTRY_RULES)] {
         let (doorward, backend) = (doorward(rules), Stub::start(None));
-        let nginx = Nginx::of(image("registry", address(&doorward), backend.address).set("TOKENS", tokens));
+        let nginx = Nginx::of(
+            image("registry", address(&doorward.address), backend.address)
+                .set("TOKENS", tokens)
+                .set("PUBLIC", address(&doorward.public)),
+        );
         Attack {
             name: &format!("registry, tokens {tokens}, policy {}", yes(rules.is_some())),
             has_policy: rules.is_some(),
@@ -179,7 +183,11 @@ fn nothing_reaches_a_registry_outside_of_v2_where_tokens_are_taken_too_field_r1(
 #[test]
 fn nothing_reaches_a_registry_that_verifies_tokens_outside_of_v2_field_r1() {
     let (doorward, backend) = (doorward(None), Stub::start(None));
-    let nginx = Nginx::of(image("registry", address(&doorward), backend.address).set("TOKENS", "on"));
+    let nginx = Nginx::of(
+        image("registry", address(&doorward.address), backend.address)
+            .set("TOKENS", "on")
+            .set("PUBLIC", address(&doorward.public)),
+    );
     let alice = basic("alice:wonderland");
     for (who, shown, passed) in [
         ("nobody", None, ""),
@@ -211,7 +219,7 @@ fn nothing_reaches_a_registry_elsewhere_outside_of_v2_field_r1() {
         let authority = Authority::new("Test Authority");
         let tls = server(&authority.pair("localhost", 2099));
         let (doorward, backend) = (doorward(rules), Stub::start(Some(tls)));
-        let image = image("ecr", address(&doorward), format!("localhost:{}", backend.address.port()));
+        let image = image("ecr", address(&doorward.address), format!("localhost:{}", backend.address.port()));
         let ca = authority.file(image.root()).display().to_string();
         let image = image.set("BACKEND_CA", ca).set("RESOLVER", "127.0.0.1");
         let image = more.iter().fold(image, |image, (name, value)| image.set(name, *value));
@@ -260,7 +268,7 @@ fn nothing_reaches_a_site_through_an_open_location_but_what_is_in_it_field_r1() 
     for rules in [None, Some(SITE_RULES)] {
         let (doorward, backend) = (doorward(rules), Stub::start(None));
         let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let (auth, to) = (address(&doorward), backend.address);
+        let (auth, to) = (address(&doorward.address), backend.address);
         let http = format!(
             "include doorward/doorward-http.conf;\nmap \"\" $doorward_secret {{ default \"{SECRET}\"; }}\nupstream doorward {{ server {auth}; keepalive 64; }}\nupstream doorward_backend {{ server {to}; keepalive 64; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; {OPEN} }}\n"
         );

@@ -23,6 +23,12 @@ fn image(kind: &str, auth: SocketAddr, backend: SocketAddr) -> Image {
     image.set("AUTH", auth.to_string()).set("BACKEND", backend.to_string())
 }
 
+/// With this way of tokens; a public listener is named only if there is one.
+fn with_tokens(image: Image, way: &str) -> Image {
+    let image = image.set("TOKENS", way);
+    if way == "off" { image } else { image.set("PUBLIC", "127.0.0.1:1") }
+}
+
 /// Names that applications trust, as they are listed in public reports and their products' documentation
 /// (caddyserver/caddy#7545); written down here, so that a line that goes missing from the snippet is seen.
 const TRUSTED: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-Rewrite X-Auth-Reason X-Auth-Proxy-Secret \
@@ -54,7 +60,7 @@ fn no_identity_header_of_a_clients_reaches_a_backend_field_c12() {
     let doorward = answerer(&[("X-Auth-User", "alice")]);
     for (kind, tokens) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
         let backend = Upstream::start(&empty("200 OK"));
-        let nginx = Nginx::of(image(kind, doorward.address, backend.address).set("TOKENS", tokens));
+        let nginx = Nginx::of(with_tokens(image(kind, doorward.address, backend.address), tokens));
         let names = names();
         for some in names.chunks(40) {
             let request =
@@ -145,7 +151,7 @@ fn no_client_is_told_what_a_backend_says_under_doorwards_names() {
     for (kind, way) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
         for status in ["200 OK", "404 Not Found", "401 No", "500 No"] {
             let backend = Upstream::start(&empty(&format!("{status}{headers}")));
-            let nginx = Nginx::of(image(kind, doorward.address, backend.address).set("TOKENS", way));
+            let nginx = Nginx::of(with_tokens(image(kind, doorward.address, backend.address), way));
             // The client of the tests fails with a header that is not on its list.
             let answer = nginx.ask(&Request::get("/v2/"));
             assert_eq!(answer.status.to_string(), status[..3], "{kind} {way}: {answer:?}");

@@ -32,7 +32,8 @@ impl Files {
         let signing = at("conf/signing.pem").display().to_string();
         assert_eq!(doorward(&["token", "init", "--keys", &signing]).code, Some(0));
         let config = "htpasswd = \"D/htpasswd\"\nkeys = \"D/keys\"\npolicy = \"D/policy\"\ngroups = \"D/groups\"\n\
-             upstream_secret_file = \"D/secret\"\n[token]\nkeys = \"D/signing.pem\"\nservice = \"registry.test\"\n\
+             proxy_secret_file = \"D/secret\"\n[token]\nkeys = \"D/signing.pem\"\nservice = \"registry.test\"\n\
+             [public]\nlisten = \"127.0.0.1:0\"\n\
              [[upstream]]\nname = \"one\"\ntype = \"bearer\"\ntoken_file = \"D/secret\"\n\
              [[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n\
              [[authenticator]]\ntype = \"keys\"\nname = \"keys\"\n\

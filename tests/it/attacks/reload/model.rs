@@ -498,7 +498,7 @@ fn start(folder: &Path) -> (World, Doorward, Address) {
     let at = |name: &str| folder.join(name).display().to_string();
     fs::write(at("proxy"), format!("{SECRET}\n")).unwrap();
     let config = format!(
-        "policy = \"{}\"\ngroups = \"{}\"\nkeys = \"{}\"\nupstream_secret_file = \"{}\"\n\
+        "policy = \"{}\"\ngroups = \"{}\"\nkeys = \"{}\"\nproxy_secret_file = \"{}\"\n\
          [token]\nkeys = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nexpires = \"1h\"\n\
          [throttle]\nuser_failures = 1000000\nnetwork_failures = 1000000\n\
          [[upstream]]\nname = \"up\"\ntype = \"bearer\"\ntoken_file = \"{}\"\n",
@@ -515,11 +515,11 @@ fn start(folder: &Path) -> (World, Doorward, Address) {
     let flags = ["--config", &at("doorward.toml"), "--htpasswd", &at("htpasswd"), "--listen", &listen];
     let doorward = Doorward::start_in(own, &flags);
     let address = doorward.address.clone();
-    world.tokens[0] = token(&address, |_| true);
+    world.tokens[0] = token(&doorward.public, |_| true);
     fs::write(at("signing.pem"), world.signing[1].clone() + &world.signing[0]).unwrap();
     let header = |token: &str| token.split('.').next().unwrap_or_default().to_owned();
     let first = header(&world.tokens[0]);
-    world.tokens[1] = token(&address, |token| header(token) != first);
+    world.tokens[1] = token(&doorward.public, |token| header(token) != first);
     (world, doorward, address)
 }
 

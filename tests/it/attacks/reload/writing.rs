@@ -113,7 +113,7 @@ impl Rig {
         }
         fs::write(at("proxy"), "0123456789abcdef0123456789abcdef\n").unwrap();
         let config = format!(
-            "policy = \"{}\"\ngroups = \"{}\"\nkeys = \"{}\"\nupstream_secret_file = \"{}\"\n\
+            "policy = \"{}\"\ngroups = \"{}\"\nkeys = \"{}\"\nproxy_secret_file = \"{}\"\n\
              [token]\nkeys = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nexpires = \"10m\"\n\
              [throttle]\nuser_failures = 1000000\nnetwork_failures = 1000000\n\
              [[upstream]]\nname = \"up\"\ntype = \"bearer\"\ntoken_file = \"{}\"\n",
