@@ -5,7 +5,7 @@
 //!
 //! As many checks may wait as the threads do within the time that a request waits, by the time that a check
 //! takes here: processor time, so that what else the machine has to do shrinks nobody's share, and of accepted
-//! checks alone, so that nobody makes them look slow who has no account. It is bounded in any case, see [`Pace`].
+//! checks alone, so that nobody makes them look slow who has no account. It is bounded in any case, see `Pace`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,7 +4,7 @@
 //! Blocks of networks take turns, and within them networks and users; when the queue is full, a block with many
 //! questions in it gives a place to one with few. So somebody who guesses delays a log-in from elsewhere by no
 //! more than his own turn. In the hash pool's queue blocks without recent failures come first, see
-//! [`standing`]. Only who commands as many blocks as the queue has places, none of which has failed of late, can
+//! `standing`. Only who commands as many blocks as the queue has places, none of which has failed of late, can
 //! keep newcomers out; those whose answers are cached don't notice.
 
 mod job;

@@ -1,5 +1,5 @@
 //! One log line for each refusal, within budgets that keep an attacker from filling the disk and from hiding
-//! others: see [`budget`]. What was not logged one by one is reported with a count for each client network, ten
+//! others: see `budget`. What was not logged one by one is reported with a count for each client network, ten
 //! seconds after it began and as long as it goes on.
 //!
 //! A request without credentials is how every client opens (docker sends one with each command),

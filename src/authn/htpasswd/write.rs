@@ -52,7 +52,7 @@ pub enum WriteFault {
     /// Something else than a file.
     #[error("{0}: it is {1}, and not a file")]
     NotAFile(String, &'static str),
-    /// More than [`FILE_MAX`].
+    /// More than `FILE_MAX`.
     #[error("{0}: it is larger than 2 GiB")]
     TooLarge(String),
     /// Another writer does not come to an end.
