@@ -31,7 +31,7 @@ use access::AdminAccess;
 use peer::Entitlement;
 use probe::Readiness;
 use refusals::RefusalLog;
-use reply::{Challenge, FactHeaders};
+use reply::{Challenge, IdentityHeaders};
 
 /// What the handlers share, made once for all workers.
 pub struct Front {
@@ -43,8 +43,8 @@ pub struct Front {
     pub basic: Challenge,
     /// The time.
     pub clock: Clock,
-    /// In which headers facts go.
-    pub facts: FactHeaders,
+    /// What the identity headers of all answers have in common.
+    pub identity_headers: IdentityHeaders,
     /// Where refusals are logged.
     pub refusals: RefusalLog,
     /// Where it is logged that an upstream refused its credentials: apart, so that a flood of wrong passwords

@@ -72,5 +72,11 @@ fn close(front: &Front, received: &Received<'_>, verdict: &Verdict) -> Response<
             _,
         ) => None,
     };
-    reply::reply(verdict, &front.challenge, &front.facts, scope.as_deref(), echo(received.request_id))
+    reply::reply(
+        verdict,
+        &front.challenge,
+        &front.identity_headers,
+        scope.as_deref(),
+        echo(received.request_id),
+    )
 }

@@ -39,20 +39,39 @@ const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream
 const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
 const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
+const EMPTY: HeaderValue = HeaderValue::from_static("");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The headers in which an authenticator's facts are passed on.
+/// What the identity headers have in common for all requests, made once.
 #[derive(Clone, Debug, Default)]
-pub struct FactHeaders(Box<[(Arc<str>, HeaderName)]>);
+pub struct IdentityHeaders {
+    /// The header of each fact.
+    facts: Box<[(Arc<str>, HeaderName)]>,
+    /// The values of `X-Auth-By`.
+    authenticators: Box<[(Arc<str>, HeaderValue)]>,
+}
 
-impl FactHeaders {
-    /// For facts of these names, each of which the settings found good.
-    pub fn new(names: impl Iterator<Item = Arc<str>>) -> Result<Self, InvalidHeaderName> {
+impl IdentityHeaders {
+    /// For facts and authenticators of these names, each of which the settings found good.
+    pub fn new(
+        facts: impl Iterator<Item = Arc<str>>,
+        authenticators: impl Iterator<Item = Arc<str>>,
+    ) -> Result<Self, InvalidHeaderName> {
         let header = |name: Arc<str>| {
             let header = HeaderName::from_bytes(format!("x-auth-fact-{name}").as_bytes())?;
             Ok((name, header))
         };
-        names.map(header).collect::<Result<_, _>>().map(Self)
+        let value = |name: Arc<str>| HeaderValue::from_str(&name).ok().map(|value| (name, value));
+        Ok(Self {
+            facts: facts.map(header).collect::<Result<_, _>>()?,
+            authenticators: authenticators.filter_map(value).collect(),
+        })
+    }
+
+    fn by(&self, name: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+        let known = self.authenticators.iter().find(|(known, _)| **known == *name);
+        known.map_or_else(|| HeaderValue::from_str(name), |(_, value)| Ok(value.clone()))
     }
 }
 
@@ -60,12 +79,12 @@ impl FactHeaders {
 pub(super) fn reply(
     verdict: &Verdict,
     challenge: &Challenge,
-    facts: &FactHeaders,
+    identity: &IdentityHeaders,
     scope: Option<&str>,
     id: Option<HeaderValue>,
 ) -> Response<BoxBody> {
     let mut response = match verdict {
-        Verdict::Allow(grant) => match allow(grant, facts) {
+        Verdict::Allow(grant) => match allow(grant, identity) {
             Ok(response) => response,
             Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
@@ -102,11 +121,15 @@ pub(super) fn reply(
 
 /// Admits. Every identity header is there, empty where there is nothing to say: a client's own
 /// copy must find its place taken.
-fn allow(grant: &Grant, facts: &FactHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
-    let (user, by) =
-        grant.identity().map_or((&b""[..], ""), |identity| (identity.user.as_bytes(), &identity.by));
-    let (user, by) = (HeaderValue::from_bytes(user)?, HeaderValue::from_str(by)?);
-    let groups = HeaderValue::from_bytes(grant.groups())?;
+fn allow(grant: &Grant, known: &IdentityHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
+    let (user, by) = match grant.identity() {
+        Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.by(&identity.by)?),
+        None => (EMPTY, EMPTY),
+    };
+    let groups = match grant.groups() {
+        [] => EMPTY,
+        groups => HeaderValue::from_bytes(groups)?,
+    };
     let uri = grant.uri().map(HeaderValue::from_str).transpose()?;
     let mut response = Response::new(StatusCode::OK);
     // Appended, which costs less than `insert`: no two of these names are equal.
@@ -114,12 +137,12 @@ fn allow(grant: &Grant, facts: &FactHeaders) -> Result<Response<BoxBody>, Invali
     headers.append(X_AUTH_USER, user);
     headers.append(X_AUTH_GROUPS, groups);
     headers.append(X_AUTH_BY, by);
-    for (name, header) in &facts.0 {
-        let known =
+    for (name, header) in &known.facts {
+        let fact =
             grant.identity().and_then(|identity| identity.facts.iter().find(|fact| fact.name == *name));
-        headers.append(header.clone(), HeaderValue::from_bytes(known.map_or(b"", |fact| &fact.value))?);
+        headers.append(header.clone(), HeaderValue::from_bytes(fact.map_or(b"", |fact| &fact.value))?);
     }
-    headers.append(X_AUTH_STALE, HeaderValue::from_static(if grant.is_stale() { "true" } else { "" }));
+    headers.append(X_AUTH_STALE, if grant.is_stale() { TRUE } else { EMPTY });
     if let Some(upstream) = grant.upstream() {
         let mut value = HeaderValue::from_maybe_shared(upstream.value().clone())?;
         value.set_sensitive(true);

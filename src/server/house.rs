@@ -28,7 +28,7 @@ use crate::http::access::AdminAccess;
 use crate::http::peer::Entitlement;
 use crate::http::probe::Readiness;
 use crate::http::refusals::RefusalLog;
-use crate::http::reply::{Challenge, FactHeaders};
+use crate::http::reply::{Challenge, IdentityHeaders};
 use crate::metrics::Metrics;
 use crate::settings::authenticator::{Authenticator, Kind};
 use crate::settings::{KeyOwners, Origin, Settings};
@@ -199,7 +199,7 @@ fn front(
         challenge: challenge(settings)?,
         basic: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
         clock: clock.clone(),
-        facts: facts(settings)?,
+        identity_headers: identity_headers(settings)?,
         refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
         refused: RefusalLog::new(settings.log_refusals, clock.clone()),
         readiness: sees.readiness,
@@ -286,15 +286,16 @@ fn authenticators(
     Authenticators::new(chain.collect(), keys)
 }
 
-/// The headers of all facts that any service may give.
-fn facts(settings: &Settings) -> Result<FactHeaders, StartError> {
+/// The headers of all facts that any service may give, and the names of all authenticators.
+fn identity_headers(settings: &Settings) -> Result<IdentityHeaders, StartError> {
     let of = |kind: &Kind| match kind {
         Kind::Http(spec) => spec.reading.facts.iter().map(|(name, _)| Arc::clone(name)).collect(),
         Kind::Htpasswd | Kind::Keys => Vec::new(),
     };
     let names: std::collections::BTreeSet<Arc<str>> =
         settings.authenticators.iter().flat_map(|one| of(&one.kind)).collect();
-    FactHeaders::new(names.into_iter()).map_err(|_| StartError::Realm)
+    let authenticators = settings.authenticators.iter().map(|one| Arc::clone(&one.name));
+    IdentityHeaders::new(names.into_iter(), authenticators).map_err(|_| StartError::Realm)
 }
 
 fn random() -> Result<[u8; 32], StartError> {
