@@ -49,11 +49,9 @@ fn log_in(doorward: &Doorward, user: usize, turned_away: &AtomicUsize) {
             return;
         }
         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-        // A machine that is busy with other things gives the guessers time to reach the network's limit.
-        let throttled = answer.header("x-auth-reason") == Some("throttled");
-        assert!(!throttled || !is_full(), "{answer:?}");
+        assert_eq!(answer.header("x-auth-reason"), Some("busy"), "{answer:?}");
         turned_away.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(Duration::from_secs(if throttled { 1 } else { wait }));
+        thread::sleep(Duration::from_secs(wait));
     }
 }
 
@@ -98,7 +96,13 @@ fn morning(cost: u32, wait: &str, count: usize, guessers: usize) -> Morning {
 fn start(cost: u32, wait: &str, users: usize) -> Doorward {
     let line = users::line("", "right", cost);
     let file: String = (0..users).map(|user| format!("user{user}{line}")).collect();
-    Doorward::start(&file, &["--hash-wait", wait, "--log-refusals-per-second", "0"])
+    let mut flags = vec!["--hash-wait", wait, "--log-refusals-per-second", "0"];
+    if !is_full() {
+        // On a machine that is busy with other things the guessers could reach the network's limit before the users
+        // are in, and the throttle is not what a small run shows.
+        flags.extend(["--throttle-network-failures", "1000000", "--throttle-user-failures", "1000000"]);
+    }
+    Doorward::start(&file, &flags)
 }
 
 fn print(what: &str, count: usize, morning: &Morning) {
