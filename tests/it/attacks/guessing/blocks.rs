@@ -134,7 +134,8 @@ fn guesses_from_all_networks_of_a_block_end_at_its_limit_and_others_log_in_meanw
     flood.print("one /48, an HTTP service", span());
     assert!(flood.reached <= limit(span()), "{} guesses were checked", flood.reached);
     assert_eq!(backend.requests(), flood.reached + flood.log_ins.len());
-    assert!(flood.reached >= 40, "the limit is no lower than it should be: {}", flood.reached);
+    // A guess that is turned away by the queue counts as well, and is not checked.
+    assert!(flood.reached >= 30, "the limit is no lower than it should be: {}", flood.reached);
     let file = with_file(scaled(users::QUICK as usize, users::USUAL as usize) as u32);
     let flood = self::flood(&file, span(), of_one_block);
     flood.print("one /48, the htpasswd file", span());
