@@ -173,7 +173,8 @@ impl Writer {
         unchanged: bool,
     ) -> Result<(), WriteFault> {
         let at = self.location.folder_path.join(name).display().to_string();
-        let new = temporary(name);
+        // One name for every file that is written under this lock, so that the next writer finds what is left of any.
+        let new = temporary(&self.location.name);
         remove(&self.location, &new);
         let written = self.write(&new, text, old, new_mode).and_then(|()| {
             let same = |now: Option<Stat>| match (old, now) {
@@ -262,7 +263,7 @@ struct Old {
     stat: Stat,
 }
 
-/// The name of a file that is being written. There is one for all: the lock is held.
+/// The name of a file that is being written under the lock of the file `name`.
 fn temporary(name: &OsStr) -> OsString {
     let mut new = OsString::from(".");
     new.push(name);
