@@ -44,6 +44,10 @@ const SETTLE_LEAST: Duration = Duration::from_millis(10);
 /// What the deadline leaves of [`IN_FORCE_WITHIN`]: for the last looks, and for threads that wait for a core.
 const MARGIN: Duration = Duration::from_millis(400);
 
+/// The age at which it is told that a change is not in force: as much before [`IN_FORCE_WITHIN`] as a thread may
+/// have to wait for a core to tell it.
+const TOLD_AFTER: Duration = IN_FORCE_WITHIN.saturating_sub(Duration::from_millis(150));
+
 /// How long a file has to be empty at the start, as while it is watched: a tool may be between truncating and writing,
 /// and wait for a core there.
 const EMPTIED_AFTER: Duration = IN_FORCE_WITHIN.saturating_sub(MARGIN);
@@ -253,15 +257,24 @@ impl Watch {
                 (true, false) => to_deadline,
                 (false, false) => wanted.min(to_deadline),
             };
+            let to_told = pending.since.plus(TOLD_AFTER).since(now);
+            let wait = if to_told.is_zero() { wait } else { wait.min(to_told) };
             wait.clamp(SETTLE_LEAST, SETTLE)
         });
         pending.or(self.unreadable.map(|_| SETTLE))
     }
 
-    /// How long a change is not in force, if that is longer than it should be.
+    /// How long a change has not been in force, once that has to be told.
     pub fn late(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
-        Some(now.since(pending.since)).filter(|age| *age >= IN_FORCE_WITHIN)
+        Some(now.since(pending.since)).filter(|age| *age >= TOLD_AFTER)
+    }
+
+    /// How long a change has not been in force that was handed out, if what it takes to be in force will bring it
+    /// past [`IN_FORCE_WITHIN`].
+    pub fn will_be_late(&self, now: Moment) -> Option<Duration> {
+        let pending = self.pending.as_ref()?;
+        Some(now.since(pending.since)).filter(|age| age.saturating_add(self.load) >= TOLD_AFTER)
     }
 
     /// One look at the file. `forced` reads it even if its stamp is the one known.
@@ -407,6 +420,11 @@ impl Watch {
     #[cfg(test)]
     pub(crate) fn source_mut(&mut self) -> &mut Source {
         &mut self.source
+    }
+
+    /// How long the content that [`Watch::start`] returned took to be put in force.
+    pub fn started(&mut self, load: Duration) {
+        self.load = load;
     }
 
     /// What was handed out is in force now, which took so long.

@@ -196,7 +196,7 @@ fn file_that_is_written_in_place_all_the_time_is_told_if_it_may_not_be_cut() {
         fs::write(&desk.path, format!("{n}\n")).unwrap();
         assert!(desk.step().is_none());
         let age = desk.now.since(Moment::default().plus(HOUR));
-        assert_eq!(desk.watch.late(desk.now).is_some(), age >= IN_FORCE_WITHIN, "{age:?}");
+        assert_eq!(desk.watch.late(desk.now).is_some(), age >= TOLD_AFTER, "{age:?}");
     }
     let taken = (0..100).find_map(|_| desk.step()).unwrap();
     assert_eq!(*taken.text, b"299\n");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::state::ReloadState;
+use super::state::{Late, ReloadState};
 use super::{FileHealth, New, ReadFault, Reload, Seen, Source, Unsettled, Watch};
 use crate::clock::Moment;
 
@@ -102,8 +102,10 @@ impl<T: Reloadable> FileReloader<T> {
         make: impl FnOnce(&Source, &mut Zeroizing<Vec<u8>>) -> Result<T, T::Fault>,
         now: Moment,
     ) -> Result<Self, T::Fault> {
-        let (watch, mut new) = Watch::start(source, none_line, unsettled, now, thread::sleep)?;
+        let (mut watch, mut new) = Watch::start(source, none_line, unsettled, now, thread::sleep)?;
+        let begin = Instant::now();
         let kind = make(watch.source(), &mut new.text)?;
+        watch.started(begin.elapsed());
         let mut state = ReloadState::new(kind.name());
         state.replaced(&watch.source().path, kind.emptied().filter(|_| new.is_emptied));
         state.fresh(&watch.source().path);
@@ -120,8 +122,12 @@ impl<T: Reloadable> FileReloader<T> {
         self.state.health()
     }
 
-    fn take(&mut self, mut new: New, now: Moment) {
-        let begin = Instant::now();
+    /// Puts new content in force, which a look at `now` found that began at `begin`.
+    fn take(&mut self, mut new: New, now: Moment, begin: Instant) {
+        let read = now.plus(begin.elapsed());
+        if let Some(age) = self.watch.will_be_late(read) {
+            self.late(age, Late::Large);
+        }
         match self.kind.parse(self.watch.source(), &mut new.text) {
             Ok(content) => {
                 self.kind.replace(content, self.watch.source(), false);
@@ -136,6 +142,12 @@ impl<T: Reloadable> FileReloader<T> {
                 self.watch.passed_over();
                 self.refuse(&fault);
             }
+        }
+    }
+
+    fn late(&mut self, age: Duration, why: Late) {
+        if self.state.late(&self.watch.source().path, age, why) {
+            self.kind.count(Event::Stale);
         }
     }
 
@@ -164,16 +176,15 @@ impl<T: Reloadable> FileReloader<T> {
 
 impl<T: Reloadable> Reload for FileReloader<T> {
     fn look(&mut self, now: Moment, forced: bool) {
+        let begin = Instant::now();
         match self.watch.look(now, forced, self.kind.unsettled()) {
             Seen::Nothing => {}
             Seen::InForce => self.fresh(),
             Seen::Fault(fault) => self.refuse(&fault.into()),
-            Seen::New(new) => self.take(new, now),
+            Seen::New(new) => self.take(new, now, begin),
         }
-        if let Some(age) = self.watch.late(now)
-            && self.state.late(&self.watch.source().path, age)
-        {
-            self.kind.count(Event::Stale);
+        if let Some(age) = self.watch.late(now.plus(begin.elapsed())) {
+            self.late(age, Late::Changing);
         }
     }
 

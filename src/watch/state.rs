@@ -37,8 +37,27 @@ impl FileHealth {
 enum Stale {
     /// It can't be used: the hash of what was logged.
     Refused(blake3::Hash),
-    /// It has been changing for too long.
+    /// It is not in force in time.
     Late,
+}
+
+/// Why a change is not in force in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It has been changing for too long.
+    Changing,
+    /// It takes long to be read.
+    Large,
+}
+
+impl Late {
+    /// The reason, for the log and `/readyz`; and what to do about it.
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Changing => ("is being written all the time", "; write it beside and rename it"),
+            Self::Large => ("takes long to be read", ""),
+        }
+    }
 }
 
 /// What [`ReloadState::refuse`] found.
@@ -113,19 +132,20 @@ impl ReloadState {
         Refusal { is_news, was_fresh }
     }
 
-    /// What is on disk has been changing for so long, and can't be taken before it holds still. Returns whether what
-    /// was in force was what was on disk before.
-    pub(super) fn late(&mut self, path: &Path, age: Duration) -> bool {
+    /// What is on disk has been there for so long, and is not in force yet. Returns whether what was in force was what
+    /// was on disk before.
+    pub(super) fn late(&mut self, path: &Path, age: Duration, why: Late) -> bool {
         let was_fresh = self.stale.is_none();
         // A reason that was told already is not replaced by a lesser one.
         if was_fresh {
+            let (reason, remedy) = why.texts();
             tracing::warn!(
                 file = %path.display(),
                 for_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-                "{} not reloaded, it is being written all the time; write it beside and rename it",
+                "{} not reloaded, it {reason}{remedy}",
                 self.name
             );
-            self.degrade(Stale::Late, &format!("the {} is being written all the time", self.name), age);
+            self.degrade(Stale::Late, &format!("the {} {reason}", self.name), age);
         }
         was_fresh
     }
