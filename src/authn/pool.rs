@@ -21,6 +21,10 @@ use crate::metrics::{Metrics, ResultLabel};
 /// The most checks that may wait, however quick they are: each holds a request, its connection and a password.
 const PLACES_MAX: usize = 4096;
 
+/// The share of the wait in which all that have a place are to be checked; the rest is for whatever else takes the
+/// cores' time. Whoever finds no place is told so at once, and one who waited in vain only after the whole wait.
+const FILLED: f64 = 0.9;
+
 /// How much the last check counts in the average.
 const WEIGHT: f64 = 0.125;
 
@@ -51,7 +55,7 @@ pub struct Timing {
 impl Timing {
     /// How many checks the threads do within the wait, if each takes so long; two for each thread at least.
     pub fn places(&self, check: Duration) -> usize {
-        let each = self.wait.as_secs_f64() / check.as_secs_f64().max(1e-9);
+        let each = FILLED * self.wait.as_secs_f64() / check.as_secs_f64().max(1e-9);
         let places = each * self.threads as f64;
         (places as usize).clamp((2 * self.threads).min(PLACES_MAX), PLACES_MAX)
     }
@@ -78,7 +82,7 @@ struct Average {
 
 impl Pace {
     fn new(timing: Timing, users: Arc<Htpasswd>) -> Self {
-        let speed = speed();
+        let speed = speed(timing.threads);
         let average = Mutex::new(Self::start(&users, speed));
         Self { timing, users, speed, average }
     }

@@ -157,8 +157,8 @@ fn fail(pool: &HashPool, network: u64, count: u64) {
 #[test]
 fn places_follow_from_threads_wait_and_the_time_of_a_check() {
     let timing = Timing { threads: 2, wait: Duration::from_secs(5), user_share: 4 };
-    assert_eq!(timing.places(Duration::from_millis(50)), 200);
-    assert_eq!(timing.places(Duration::from_secs(1)), 10);
+    assert_eq!(timing.places(Duration::from_millis(50)), 180);
+    assert_eq!(timing.places(Duration::from_secs(1)), 9);
     assert_eq!(timing.places(Duration::from_secs(60)), 4, "two for each thread");
     assert_eq!(timing.places(Duration::from_nanos(100)), PLACES_MAX);
 }
@@ -282,4 +282,21 @@ fn a_guesser_with_four_places_has_one_turn_among_the_users_of_his_network() {
     }
     while pool.run_next() {}
     assert_eq!(order(&ended), ["x", "a", "b", "c", "x", "x"]);
+}
+
+#[test]
+fn users_without_failures_take_the_places_of_guessers_in_their_network_field_o6() {
+    let (pool, _, ended) = timed(40);
+    // Ten guessers, by whose failures the network's share is down to a few places.
+    (0..3).for_each(|_| fail(&pool, 1, 10));
+    let guess = |user: u64| pool.submit(job("guess", 1, 100 + user, &ended)).map(Displaced::tell);
+    assert_eq!((0..10).filter(|user| guess(*user).is_ok()).count(), 4);
+    for user in 0..4 {
+        pool.submit(accepted("right", 1, user, &ended)).ok().unwrap().tell();
+    }
+    assert!(pool.is_full_for(asker(1, 5)), "nobody who has not failed gives his place up");
+    assert!(pool.is_full_for(asker(1, 100)));
+    while pool.run_next() {}
+    assert_eq!(order(&ended), ["right"; 4]);
+    assert_eq!(ended.lock().unwrap().iter().filter(|end| **end == ("guess", false)).count(), 4);
 }

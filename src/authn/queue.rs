@@ -129,7 +129,7 @@ impl<W> Queue<W> {
         if self.outstanding.load(Ordering::Acquire) == 0 {
             return false;
         }
-        self.lock().place(asker, &self.bounds.places(), self.bounds.now()).is_err()
+        self.lock().room(asker, &self.bounds.places(), self.bounds.now()).is_err()
     }
 
     /// Queues a question, or gives it back at once. Another's question that had to give up its place is
@@ -137,9 +137,9 @@ impl<W> Queue<W> {
     pub fn submit(&self, job: Job<W>) -> Result<Displaced, Job<W>> {
         let (places, now) = (self.bounds.places(), self.bounds.now());
         let mut lanes = self.lock();
-        let displaced = match lanes.place(job.asker, &places, now) {
+        let displaced = match lanes.room(job.asker, &places, now) {
             Err(Shed) => return Err(job),
-            Ok(displaces) => lanes.enter(job, displaces, now),
+            Ok(room) => lanes.enter(job, room, now),
         };
         match &displaced {
             Some(_) => drop(self.figures.dropped.inc()),

@@ -177,7 +177,7 @@ fn check(source: &Source, path: &Path, allowed: Allowed, timing: Timing) -> Resu
     let formats: Vec<String> =
         parsed.users.formats().iter().map(|(name, count)| format!("{name} {count}")).collect();
     say(&format!("{name}: users that can log in: {users} ({}); bad lines: {bad}", formats.join(", ")));
-    say(&format!("{name}: {}", bound(parsed.users.costliest().measure(), timing)));
+    say(&format!("{name}: {}", bound(parsed.users.costliest().measure(timing.threads), timing)));
     Ok(bad == 0)
 }
 

@@ -5,7 +5,8 @@
 //! the more it bears: whoever owns a block has as many networks as he likes, and must not have a new
 //! count with each. Each count leaks
 //! away evenly over the window, so who is throttled gets one more try each time that one failure
-//! has leaked. The same wrong password again is no new failure: a CI job with a stale password
+//! has leaked. From half of
+//! a network's limit on, users who failed there are throttled, and at the limit the others are. The same wrong password again is no new failure: a CI job with a stale password
 //! must not lock its team out. A success clears nothing of its user, or an attacker with an account of his own
 //! could start anew whenever he liked; of its network a right password takes one failure back when it
 //! is checked for the first time ([`Throttle::proved`]), so that an office bears some guessers.
@@ -54,6 +55,10 @@ const TIERS: usize = 3;
 /// provider has all of its clients in a few. A hundred blocks' worth stops whoever rents one, and is
 /// beyond whoever only gets another address now and then.
 const ALLOCATION_FACTOR: u32 = 100;
+
+/// The part of its limit that a network bears of users who failed there; the rest is for the others. So guesses at some
+/// names don't keep the network's other users from logging in for the first time.
+const PART_OF_FAILED_USERS: f64 = 0.5;
 
 /// How many failures are borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +118,8 @@ struct Tier {
 /// Counts failures and says who has had too many.
 pub struct Throttle {
     tiers: [Tier; TIERS],
+    /// See [`PART_OF_FAILED_USERS`]. One user alone is stopped by his own limit first.
+    part_of_failed_users: f64,
     /// What was tried while throttled, by user and network.
     probes: Table,
     /// How often all rejections were forgotten.
@@ -137,6 +144,9 @@ impl Throttle {
                 tier(user, all),
                 tier(wider(user), wider(all)),
             ],
+            part_of_failed_users: ((f64::from(limits.user_failures) + 1.0)
+                / f64::from(limits.network_failures.max(1)))
+            .clamp(PART_OF_FAILED_USERS, 1.0),
             probes: table(limits.familiar_failures),
             epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
@@ -175,8 +185,10 @@ impl Throttle {
             return None;
         }
         let now = self.clock.now();
-        let wait = |(_, tier, tag): (usize, &Tier, Tag)| {
-            tier.users.wait(tag.user, question, now).max(tier.all.wait(tag.all, None, now))
+        let wait = |(at, tier, tag): (usize, &Tier, Tag)| {
+            let is_failed = at == 0 && tier.users.is_charged(tag.user, now);
+            let part = if is_failed { self.part_of_failed_users } else { 1.0 };
+            tier.users.wait(tag.user, question, now).max(tier.all.wait_in_part(part, tag.all, now))
         };
         let probed = self.probes.wait(tags.network.all, None, now);
         self.counted(tags).map(wait).fold(probed, Option::max)

@@ -89,6 +89,21 @@ fn many_users_of_one_network_are_counted_together_and_no_other_network_is() {
     assert_eq!(throttle.wait(&from(&throttle, "192.0.2.2", "user1"), None), None);
 }
 
+#[test]
+fn guesses_at_some_names_of_a_network_throttle_those_names_before_they_throttle_others_field_o6() {
+    let (throttle, _) = throttle(64);
+    let of = |user: &str| from(&throttle, "192.0.2.1", user);
+    for user in ["user0", "user1", "user2", "user3"] {
+        fail(&throttle, of(user), 0..1);
+    }
+    assert!(throttle.wait(&of("user0"), None).is_some());
+    assert_eq!(throttle.wait(&of("somebody else"), None), None);
+    // What he asks for is let through, and counts like any other.
+    fail(&throttle, of("user4"), 0..1);
+    fail(&throttle, of("user5"), 0..1);
+    assert!(throttle.wait(&of("somebody else"), None).is_some());
+}
+
 /// Guesses once from each network until the throttle stops all of them.
 fn guesses_from(networks: impl Iterator<Item = String>) -> usize {
     let (throttle, _) = throttle(4096);

@@ -170,7 +170,7 @@ pub const SETTINGS: &[Setting] = &[
         "throttle.network_failures",
         "N",
         "50",
-        "different failures from one client network in a window",
+        "different failures from one client network in a window; users who failed there are throttled from half of it on",
         |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
     ),
     setting!(

@@ -106,11 +106,10 @@ impl Costliest {
         rest
     }
 
-    /// What one refusal takes of a core of this machine: does the work once.
-    pub fn measure(&self) -> Duration {
-        let start = super::thread_time();
-        self.rest_of_refusal(None).into_iter().for_each(|format| format.waste(b"password"));
-        super::thread_time().saturating_sub(start)
+    /// What one refusal takes of a core of this machine while so many threads hash: does the work once on each.
+    pub fn measure(&self, threads: usize) -> Duration {
+        let work = || self.rest_of_refusal(None).into_iter().for_each(|format| format.waste(b"password"));
+        super::effort::time_of(threads, 1, work)
     }
 
     /// What one refusal takes of a core that is `speed` times as slow as the one that efforts are told for; see

@@ -1,5 +1,6 @@
 //! What a check costs, as far as that can be told without doing it.
 
+use std::thread;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -8,6 +9,9 @@ use super::{Format, bcrypt};
 
 /// The bcrypt cost by which a machine's speed is measured: two milliseconds or so.
 const SAMPLE_COST: u8 = 5;
+
+/// How many times each thread does it.
+const SAMPLES: usize = 8;
 
 /// Bounds of a measured speed: what lies beyond is an error of the measurement.
 const SPEED: (f64, f64) = (0.05, 100.0);
@@ -27,12 +31,34 @@ impl Format {
     }
 }
 
-/// How many times as slow this machine is: a few milliseconds of work.
-pub fn speed() -> f64 {
-    let start = thread_time();
-    bcrypt::waste(SAMPLE_COST, b"password");
-    let took = thread_time().saturating_sub(start).as_secs_f64();
+/// How many times as slow this machine is as the one of [`Format::effort`] while so many threads hash. Some
+/// milliseconds of work.
+pub fn speed(threads: usize) -> f64 {
+    let took = time_of(threads, SAMPLES, || bcrypt::waste(SAMPLE_COST, b"password")).as_secs_f64();
     (took / Format::Bcrypt(SAMPLE_COST).effort()).clamp(SPEED.0, SPEED.1)
+}
+
+/// The processor time that `work` takes where so many threads do it at once, so many times each: the lower quartile,
+/// since what disturbs a sample makes it longer. A core whose neighbour idles is quicker, and so the work is done on
+/// as many as the hash threads will be.
+pub(super) fn time_of(threads: usize, times: usize, work: impl Fn() + Sync) -> Duration {
+    let samples = || {
+        let sample = |_| {
+            let start = thread_time();
+            work();
+            thread_time().saturating_sub(start)
+        };
+        (0..times).map(sample).collect::<Vec<_>>()
+    };
+    let mut all = thread::scope(|scope| {
+        let start = |_| thread::Builder::new().spawn_scoped(scope, samples).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
+        let mut all = samples();
+        others.into_iter().for_each(|one| all.extend(one.join().unwrap_or_default()));
+        all
+    });
+    all.sort_unstable();
+    all.get(all.len() / 4).copied().unwrap_or_default()
 }
 
 /// Processor time of this thread (clock_gettime(2)): what else the machine does is not in it.

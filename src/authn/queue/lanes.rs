@@ -1,13 +1,14 @@
 //! What a queue holds: the questions that wait, whose they are, and those that are being answered.
 //!
 //! Turns go by block, within a block by network, and within a network by user. Blocks without recent
-//! failures come first; the others have every fourth turn at the least, and at the most all takers but one.
+//! failures come first; the others have every fourth turn at the least, and at the most all takers but one. Within a
+//! network, users without recent failures come first.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::job::{Asker, Job, Shed};
 use super::standing::{Failures, Standing};
-use super::turns::{Line, Turns};
+use super::turns::{CLEAR, ClearFirst, FAILED, Line, Turns};
 use crate::clock::Moment;
 
 /// One turn in so many is one of the worst standing that waits, so that nobody waits for ever.
@@ -24,7 +25,21 @@ const BORNE_OF_BLOCK: f64 = 40.0;
 const PLACES_LEAST: usize = 4;
 
 /// The questions of one block.
-type OfBlock<W> = Turns<Turns<VecDeque<Job<W>>>>;
+type OfBlock<W> = Turns<OfNetwork<W>>;
+
+/// The questions of one network.
+type OfNetwork<W> = ClearFirst<Turns<VecDeque<Job<W>>>>;
+
+/// The room that there is for a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// A place that nobody has.
+    Free,
+    /// That of a question that has to go for it, of whoever has more of them or stands worse.
+    Yielded,
+    /// That of a user of the same network who failed of late.
+    YieldedInNetwork,
+}
 
 /// How many questions there may be.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +68,7 @@ pub(super) struct Lanes<W> {
     failing_at_work: Vec<Asker>,
     failures_of_blocks: Failures,
     failures_of_networks: Failures,
+    failures_of_users: Failures,
     turns: u32,
     pub(super) closed: bool,
 }
@@ -67,6 +83,7 @@ impl<W> Default for Lanes<W> {
             failing_at_work: Vec::new(),
             failures_of_blocks: Failures::default(),
             failures_of_networks: Failures::default(),
+            failures_of_users: Failures::default(),
             turns: 0,
             closed: false,
         }
@@ -106,10 +123,6 @@ fn share(places: usize, failures: f64, borne: f64) -> usize {
     (share as usize).max(PLACES_LEAST).min(places)
 }
 
-fn owners(asker: Asker) -> [u64; 3] {
-    [asker.block, asker.network, asker.user]
-}
-
 impl<W> Lanes<W> {
     /// Questions that wait.
     pub(super) fn queued(&self) -> usize {
@@ -140,21 +153,36 @@ impl<W> Lanes<W> {
         }
     }
 
-    /// Whether the share of `asker`'s network, block or user is taken.
+    /// The owners of a question of `asker`, the outermost first.
+    fn owners(&self, asker: Asker, now: Moment) -> [u64; 4] {
+        let user = match self.failures_of_users.standing(asker.user, now) {
+            Standing::Good => CLEAR,
+            Standing::Doubtful | Standing::Failing => FAILED,
+        };
+        [asker.block, asker.network, user, asker.user]
+    }
+
+    /// Whether the share of `asker`'s network or block is taken.
     fn is_share_taken(&self, asker: Asker, places: &Places, now: Moment) -> bool {
         let of_network = self.failures_of_networks.count(asker.network, now);
         let of_block = self.failures_of_blocks.count(asker.block, now);
-        self.users.of(asker.user) >= places.user
-            || self.networks.of(asker.network) >= share(places.network, of_network, BORNE_OF_NETWORK)
+        self.networks.of(asker.network) >= share(places.network, of_network, BORNE_OF_NETWORK)
             || self.blocks.of(asker.block) >= share(places.block, of_block, BORNE_OF_BLOCK)
     }
 
-    /// Whether there is a place for a question: `Ok(true)` if another one has to give it up.
-    pub(super) fn place(&self, asker: Asker, places: &Places, now: Moment) -> Result<bool, Shed> {
-        if self.closed || self.is_share_taken(asker, places, now) {
+    /// The room that there is for a question of `asker`.
+    pub(super) fn room(&self, asker: Asker, places: &Places, now: Moment) -> Result<Room, Shed> {
+        if self.closed || self.users.of(asker.user) >= places.user {
             return Err(Shed);
         }
-        let standing = self.standing(asker.block, now);
+        let (standing, owners) = (self.standing(asker.block, now), self.owners(asker, now));
+        if self.is_share_taken(asker, places, now) {
+            let [_, _, user, _] = owners;
+            let of_network =
+                self.lane(standing).line(asker.block).and_then(|block| block.line(asker.network));
+            let yields = user == CLEAR && of_network.is_some_and(OfNetwork::has_failed);
+            return if yields { Ok(Room::YieldedInNetwork) } else { Err(Shed) };
+        }
         let from = |standing| self.lane(standing).waiting();
         // Half of the places for all that have failed of late, and half of these for those with many failures.
         let taken = match standing {
@@ -165,33 +193,41 @@ impl<W> Lanes<W> {
             Standing::Failing => from(Standing::Failing) >= places.all.div_ceil(4),
         };
         if !taken && self.queued() < places.all {
-            return Ok(false);
+            return Ok(Room::Free);
         }
         let worse = Standing::ALL.into_iter().filter(|other| *other > standing);
-        let yields = self.lane(standing).yields(&owners(asker)) || worse.map(from).sum::<usize>() > 0;
-        if yields { Ok(true) } else { Err(Shed) }
+        let yields = self.lane(standing).yields(&owners) || worse.map(from).sum::<usize>() > 0;
+        if yields { Ok(Room::Yielded) } else { Err(Shed) }
     }
 
-    /// Takes a question in, for which there is a place, and gives the one back that has to go for it.
-    pub(super) fn enter(&mut self, job: Job<W>, displaces: bool, now: Moment) -> Option<Job<W>> {
+    /// Takes a question in, for which there is room, and gives the one back that has to go for it.
+    pub(super) fn enter(&mut self, job: Job<W>, room: Room, now: Moment) -> Option<Job<W>> {
         let (asker, standing) = (job.asker, self.standing(job.asker.block, now));
-        let displaced = if displaces { self.displace(asker, standing) } else { None };
+        let owners = self.owners(asker, now);
+        let displaced = match room {
+            Room::Free => None,
+            Room::Yielded => self.displace(&owners, standing),
+            Room::YieldedInNetwork => {
+                let of_network =
+                    |block: &mut OfBlock<W>| block.take_from(asker.network, OfNetwork::pop_failed);
+                self.lane_mut(standing).take_from(asker.block, of_network)
+            }
+        };
+        displaced.iter().for_each(|job| self.release(job.asker));
         self.blocks.add(asker.block);
         self.networks.add(asker.network);
         self.users.add(asker.user);
-        self.lane_mut(standing).push(&owners(asker), job);
+        self.lane_mut(standing).push(&owners, job);
         displaced
     }
 
-    fn displace(&mut self, asker: Asker, standing: Standing) -> Option<Job<W>> {
+    fn displace(&mut self, owners: &[u64], standing: Standing) -> Option<Job<W>> {
         let worst = Standing::ALL.into_iter().rev().filter(|other| *other > standing);
         let worst = worst.filter(|other| self.lane(*other).waiting() > 0).max();
-        let displaced = match worst {
+        match worst {
             Some(worst) => self.lane_mut(worst).pop_latest(),
-            None => self.lane_mut(standing).pop_yielding(&owners(asker)),
-        }?;
-        self.release(displaced.asker);
-        Some(displaced)
+            None => self.lane_mut(standing).pop_yielding(owners),
+        }
     }
 
     fn release(&mut self, asker: Asker) {
@@ -232,6 +268,7 @@ impl<W> Lanes<W> {
             self.failing_at_work.swap_remove(at);
         }
         let Some(failed) = failed else { return Vec::new() };
+        self.failures_of_users.add(asker.user, failed, now);
         self.failures_of_networks.add(asker.network, failed, now);
         self.failures_of_blocks.add(asker.block, failed, now);
         self.move_block(asker.block, now);

@@ -76,6 +76,11 @@ impl<L: Line> Turns<L> {
         self.of.get(&owner).map_or(0, L::waiting)
     }
 
+    /// The line of `owner`.
+    pub(super) fn line(&self, owner: u64) -> Option<&L> {
+        self.of.get(&owner)
+    }
+
     /// Takes an item out of the line of `owner` as `take` does.
     pub(super) fn take_from(
         &mut self,
@@ -176,6 +181,80 @@ impl<L: Line> Line for Turns<L> {
     }
 }
 
+/// The lines of the users of one network: those who failed of late come after the others, but for one turn in so
+/// many, and give up their places first.
+#[derive(Debug, Default)]
+pub(super) struct ClearFirst<L> {
+    clear: L,
+    failed: L,
+    turns: u32,
+}
+
+/// The owner that stands for the users without recent failures.
+pub(super) const CLEAR: u64 = 0;
+
+/// The owner that stands for the others.
+pub(super) const FAILED: u64 = 1;
+
+/// One turn in so many is one of those who failed while others wait.
+const TURN_OF_FAILED: u32 = 4;
+
+impl<L: Line> ClearFirst<L> {
+    /// Whether somebody who failed of late waits.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.waiting() > 0
+    }
+
+    /// Takes the latest item of those who failed of late.
+    pub(super) fn pop_failed(&mut self) -> Option<L::Item> {
+        self.failed.pop_latest()
+    }
+}
+
+impl<L: Line> Line for ClearFirst<L> {
+    type Item = L::Item;
+
+    fn waiting(&self) -> usize {
+        self.clear.waiting() + self.failed.waiting()
+    }
+
+    fn push(&mut self, owners: &[u64], item: L::Item) {
+        match owners.split_first() {
+            Some((&FAILED, rest)) => self.failed.push(rest, item),
+            Some((_, rest)) => self.clear.push(rest, item),
+            None => self.clear.push(owners, item),
+        }
+    }
+
+    fn pop(&mut self) -> Option<L::Item> {
+        let is_turn_of_failed = self.turns % TURN_OF_FAILED == TURN_OF_FAILED - 1;
+        self.turns = self.turns.wrapping_add(1);
+        match is_turn_of_failed {
+            true => self.failed.pop().or_else(|| self.clear.pop()),
+            false => self.clear.pop().or_else(|| self.failed.pop()),
+        }
+    }
+
+    fn pop_latest(&mut self) -> Option<L::Item> {
+        self.failed.pop_latest().or_else(|| self.clear.pop_latest())
+    }
+
+    fn yields(&self, owners: &[u64]) -> bool {
+        match owners.split_first() {
+            Some((&FAILED, rest)) => self.failed.yields(rest),
+            Some((_, rest)) => self.has_failed() || self.clear.yields(rest),
+            None => false,
+        }
+    }
+
+    fn pop_yielding(&mut self, owners: &[u64]) -> Option<L::Item> {
+        match owners.split_first()? {
+            (&FAILED, rest) => self.failed.pop_yielding(rest),
+            (_, rest) => self.pop_failed().or_else(|| self.clear.pop_yielding(rest)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +274,22 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| lines.pop()).collect();
         assert_eq!(order, ["a", "d", "c", "e", "b"]);
         assert_eq!((lines.waiting(), lines.of.len(), lines.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn users_who_failed_have_one_turn_in_four_and_yield_to_the_others() {
+        let mut users = ClearFirst::<Turns<VecDeque<&'static str>>>::default();
+        for (owner, user, item) in [(FAILED, 1, "x"), (FAILED, 2, "y"), (FAILED, 1, "z")] {
+            users.push(&[owner, user], item);
+        }
+        assert!(users.yields(&[CLEAR, 3, 0]) && !users.yields(&[FAILED, 2, 0]));
+        for (user, item) in (3..).zip(["a", "b", "c", "d", "e"]) {
+            users.push(&[CLEAR, user], item);
+        }
+        assert_eq!(users.pop_yielding(&[CLEAR, 9, 0]), Some("z"));
+        let order: Vec<_> = std::iter::from_fn(|| users.pop()).collect();
+        assert_eq!(order, ["a", "b", "c", "x", "d", "e", "y"]);
+        assert_eq!(users.waiting(), 0);
     }
 
     #[test]

@@ -111,12 +111,21 @@ impl Table {
     /// How long until there is room for one more failure under `tag`; `None` if there is now. A `question`
     /// that is being asked has its place already.
     pub fn wait(&self, tag: u64, question: Option<u64>, now: Moment) -> Option<Duration> {
+        self.wait_for(self.rate.limit, tag, question, now)
+    }
+
+    /// The same under a part of the limit.
+    pub fn wait_in_part(&self, part: f64, tag: u64, now: Moment) -> Option<Duration> {
+        self.wait_for(part * self.rate.limit, tag, None, now)
+    }
+
+    fn wait_for(&self, limit: f64, tag: u64, question: Option<u64>, now: Moment) -> Option<Duration> {
         if self.is_empty() {
             return None;
         }
         let bucket = self.bucket(tag)?;
         let record = bucket.iter().find(|record| record.tag == tag)?;
-        let excess = self.rate.level(record, now) + 1.0 - self.rate.limit;
+        let excess = self.rate.level(record, now) + 1.0 - limit;
         // What is left of a failure after its last millisecond is an error of the arithmetic.
         if excess <= self.rate.per_milli {
             return None;
@@ -156,6 +165,19 @@ impl Table {
     /// A request has stopped waiting for the answer.
     pub fn close(&self, tag: u64, question: u64) {
         self.with(tag, question, |known| known.open = known.open.saturating_sub(1));
+    }
+
+    /// Whether the total of the owner of `tag` counts a failure of it. One that has leaked away counts no more, nor
+    /// one that was forgotten for later ones.
+    pub fn is_charged(&self, tag: u64, now: Moment) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let Some(bucket) = self.bucket(tag) else { return true };
+        let record = bucket.iter().find(|record| record.tag == tag);
+        record.is_some_and(|record| {
+            self.rate.level(record, now) > NOTHING && record.remembered.iter().any(|known| known.charged)
+        })
     }
 
     /// Notes that the total of the record's owner counts `question`.
