@@ -314,6 +314,7 @@ impl Rig {
         request: &Request,
         removal: &OnceLock<Instant>,
     ) -> Found {
+        let mut told = None;
         loop {
             let is_allowed = Self::is_allowed(client, kind, request);
             let age = removal.get().map_or(Duration::ZERO, Instant::elapsed);
@@ -321,9 +322,13 @@ impl Rig {
                 assert!(removal.get().is_some(), "{kind:?} is refused before it is taken out");
                 return Found::Refused(age);
             }
-            if age > IN_FORCE_WITHIN && self.doorward.ready().text().contains("is being written all the time")
-            {
-                return Found::Told(age);
+            if told.is_none() && removal.get().is_some() {
+                let is_told = self.doorward.ready().text().contains("is being written all the time");
+                told = is_told.then_some(age);
+            }
+            // What is told may yet come into force in time.
+            if let Some(told) = told.filter(|_| age > IN_FORCE_WITHIN) {
+                return Found::Told(told);
             }
             assert!(age < PATIENCE, "{kind:?}: neither refused nor told\n{}", self.doorward.log());
             thread::sleep(Duration::from_millis(5));
