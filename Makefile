@@ -36,10 +36,11 @@ image-test:
 	@tests/image/run $(SECTIONS)
 
 lint:
-	@tests/need cc cargo-deny
+	@tests/need cc g++ cargo-deny
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --all-targets --all-features -- -D warnings
 	@$(CARGO) clippy -- -D warnings
+	@$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --all-features --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 

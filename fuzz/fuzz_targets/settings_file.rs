@@ -25,7 +25,7 @@ fn check_fault(fault: &Fault) {
 
 fuzz_target!(|text: &str| {
     let mut faults = Vec::new();
-    let Content { given, chain } = read(PATH, text, &mut faults);
+    let Content { given, chain, upstreams } = read(PATH, text, &mut faults);
     for fault in &faults {
         check_place(&fault.origin, text);
     }
@@ -40,7 +40,7 @@ fuzz_target!(|text: &str| {
         }
     }
     let found = faults.len();
-    let layers = Layers { file: given.into_iter().collect(), chain, faults, ..Layers::default() };
+    let layers = Layers { file: given.into_iter().collect(), chain, upstreams, faults, ..Layers::default() };
     match layers.settle() {
         Ok(settings) => {
             assert_eq!(found, 0);
