@@ -151,11 +151,11 @@ fn each_file_that_is_mounted_by_itself_is_warned_of_and_told_when_it_was_replace
 #[test]
 fn removed_user_stays_admitted_and_it_is_told_however_the_file_was_replaced_field_o3() {
     let Some(unshare) = unshare() else { return };
-    for (way, replace) in ways() {
-        for outside in outsides() {
-            for is_link in [false, true] {
-                let outside = tempfile::tempdir_in(outside.path()).unwrap();
-                let house = House::start(&unshare, outside, is_link);
+    for (number, (way, replace)) in ways().into_iter().enumerate() {
+        for (kind, outside) in outsides().into_iter().enumerate() {
+            {
+                // Through a link with every second one.
+                let house = House::start(&unshare, outside, (number + kind) % 2 == 1);
                 let secret = FILES[5].1.trim();
                 let bob = || {
                     let request = crate::support::client::Request::auth().basic("bob", "builder").from(HERE);

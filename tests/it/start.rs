@@ -6,6 +6,7 @@ mod commands;
 mod files;
 mod layers;
 mod line_ends;
+mod metrics;
 mod rights;
 mod secret;
 mod systemd;
