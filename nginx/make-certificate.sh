@@ -49,13 +49,12 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
     2>$new.log || { cat $new.log >&2; rm -f $new.log; fail "openssl makes no certificate"; }
 rm -f $new.log
 chmod 644 $new.crt
-# Root in a container makes them for whoever's folder it is.
-chown --reference=. $new.key $new.crt 2>/dev/null || :
 for file in key crt; do
     # Unlike mv, neither replaces what came there meanwhile. Some shares know no second name for a file.
     ln $new.$file tls.$file 2>/dev/null || (set -C && cat $new.$file >tls.$file) ||
         fail "cannot write $folder/tls.$file"
 done
+[ tls.crt -ef $new.crt ] || chmod 644 tls.crt
+# Root in a container makes them for whoever's folder it is; last, since it may not change them any more then.
 chown --reference=. tls.key tls.crt 2>/dev/null || :
-chmod 644 tls.crt
 remember
