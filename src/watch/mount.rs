@@ -73,7 +73,9 @@ fn unmounted_of(path: &Path, fstab: &[u8], mounts: &[u8]) -> Option<PathBuf> {
     // `/` is mounted, whatever the tables say.
     let found = folders.filter(|folder| folder.parent().is_some()).find(|folder| {
         // Of `/mnt/share/`, too.
-        let is_wanted = wanted.iter().any(|point| point.components().eq(folder.components()));
+        // Swap has none.
+        let is_point = |point: &&PathBuf| point.is_absolute() && point.components().eq(folder.components());
+        let is_wanted = wanted.iter().any(|point| is_point(&point));
         is_wanted && !there.iter().any(|point| point == folder)
     });
     found.map(Path::to_owned)

@@ -131,10 +131,12 @@ files_windows() {
     local from
     files_copy windows
     command -v git >/dev/null || { note "git is not there: no clone"; return; }
-    from=$copy
-    (cd "$from" && git init -q && git add -A && git -c user.name=x -c user.email=x@example.com commit -qm x) >/dev/null
-    copy=$dir/windows
-    git -c safe.directory='*' clone -q -c core.autocrlf=true "$from" "$copy" 2>"$dir/out" ||
+    from=$copy copy=$dir/windows
+    # git reads no repository of another user.
+    chown -R "$(id -u):$(id -g)" "$from"
+    (cd "$from" && git init -q && git add -A &&
+        git -c user.name=x -c user.email=x@example.com commit -q -m x) >"$dir/out" 2>&1 &&
+        git clone -q -c core.autocrlf=true "$from" "$copy" 2>>"$dir/out" ||
         { failed "the clone"; indent <"$dir/out"; return; }
     mkdir -p "$copy/access" "$copy/tls"
     chown -R 1000:1000 "$copy"
