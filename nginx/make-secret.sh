@@ -3,24 +3,36 @@
 #
 #     make-secret.sh FILE [OWNER:GROUP MODE]
 #
-# What is there stays as it is, also an empty file and a link that leads nowhere: whoever put it there has a reason, and a
-# secret that is replaced would be another one than doorward or nginx has read. POSIX sh, as dash and busybox have it.
+# A file that is there stays as it is, also an empty one: a secret that is replaced would be another one than doorward or
+# nginx has read. A link that leads nowhere and a folder are errors, since what they stand for may not be mounted. POSIX
+# sh, as dash and busybox have it.
 set -eu
 umask 077
 
 file=$1 owner=${2:-} mode=${3:-0600}
-if [ -e "$file" ] || [ -L "$file" ]; then exit 0; fi
+
+fail() { printf 'make-secret.sh: %s\n' "$*" >&2; exit 1; }
+
+# Whether there is a file, which then stays.
+is_there() {
+    if [ -L "$file" ] && [ ! -e "$file" ]; then
+        fail "$file is a link to $(readlink "$file"), where there is nothing; mount what it leads to, or remove the link"
+    fi
+    [ ! -d "$file" ] || fail "$file is a directory, and should be the file with the secret; remove it, or move it away"
+    [ -e "$file" ]
+}
+
+if is_there; then exit 0; fi
+folder=$(dirname "$file")
+[ -d "$folder" ] || fail "there is no folder $folder; mount what it is on, or make it with: mkdir -p $folder"
 
 new=$file.new.$$
 trap 'rm -f "$new"' EXIT
 # 256 bits, in hexadecimal digits, which need no quotes anywhere.
 head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$new"
 echo >>"$new"
-[ "$(wc -c <"$new")" -eq 65 ] || { echo "make-secret.sh: /dev/urandom gave too little" >&2; exit 1; }
+[ "$(wc -c <"$new")" -eq 65 ] || fail "/dev/urandom gave too little"
 [ -z "$owner" ] || chown "$owner" "$new"
 chmod "$mode" "$new"
 # Unlike mv, this never replaces what came there meanwhile.
-ln "$new" "$file" 2>/dev/null || [ -e "$file" ] || [ -L "$file" ] || {
-    echo "make-secret.sh: cannot write $file" >&2
-    exit 1
-}
+ln "$new" "$file" 2>/dev/null || is_there || fail "cannot write $file"

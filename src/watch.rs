@@ -13,6 +13,8 @@
 //! Whoever gets new content says what became of it; until then, and if it was no good, what was in force stays in
 //! force.
 
+mod access;
+pub mod mount;
 pub mod reloader;
 mod run;
 mod source;

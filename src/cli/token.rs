@@ -182,6 +182,8 @@ fn open(path: &Path) -> Result<Writer, String> {
 /// key that signs must be known.
 fn replace(writer: Writer, changed: &str, keys: &SigningKeys) -> Result<PathBuf, String> {
     let folder = writer.folder().to_owned();
+    // Before anything is written.
+    [BUNDLE, JWKS].iter().try_for_each(|file| writer.check_beside(file)).map_err(text)?;
     publish(&writer, keys)?;
     writer.replace(changed.as_bytes()).map_err(text)?;
     Ok(folder.join(BUNDLE))

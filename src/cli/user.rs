@@ -1,10 +1,11 @@
 //! `doorward user`: keeps an htpasswd file that the service may be reading.
 
+use std::fs::{self, File};
 use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use zeroize::Zeroizing;
 
 use super::{complain, open_to_change, say};
@@ -56,6 +57,12 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         .subcommand(writing("add", "Add a user").args([
             flag("create", "make the file if there is none"),
             flag("first", "only if the file has no user yet; otherwise do nothing"),
+            Arg::new("once")
+                .long("once")
+                .value_name("FILE")
+                .requires("first")
+                .value_hint(ValueHint::FilePath)
+                .help("a file, elsewhere, that remembers that there were users; then none is added to a file without users, whose share may not be mounted"),
         ]))
         .subcommand(writing("set", "Set a user's password"))
         .subcommand(with_settings(Command::new("remove").about("Remove a user")).arg(name()))
@@ -86,7 +93,7 @@ pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> Exit
                 .and_then(|writer| change(writer, name, Edit::Remove));
             removed.inspect(|()| keys_left(settings, name))
         }
-        _ => write(what == "add", path, name, matches),
+        _ => write(what == "add", settings, path, name, matches),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,7 +128,13 @@ fn keys_left(settings: &Settings, name: &str) {
     }
 }
 
-fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
+fn write(
+    add: bool,
+    settings: &Settings,
+    path: &Path,
+    name: &str,
+    matches: &ArgMatches,
+) -> Result<(), String> {
     edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
     let generate = matches.get_flag("generate");
     let password = if generate { generated()? } else { asked(matches, true)? };
@@ -129,11 +142,23 @@ fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(),
     getrandom::fill(&mut salt).map_err(text)?;
     let cost = matches.get_one::<u8>("cost").copied().unwrap_or_default();
     let hash = hash::make(&password, cost, salt).map_err(text)?;
-    let writer = open_to_change(path, add && matches.get_flag("create")).map_err(text)?;
     let first = add && matches.get_flag("first");
+    let once = add.then(|| matches.get_one::<String>("once")).flatten().map(Path::new);
+    // Nothing is changed then, so the file may be a link that this user could not change.
+    let there = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    if first && there.read().is_ok_and(|text| edit::has_users(&text)) {
+        return already(path, once);
+    }
+    if let Some(once) = once.filter(|once| fs::symlink_metadata(once).is_ok()) {
+        return Err(format!(
+            "{}: there are no users, and there were some, as {} shows; mount or restore the file, or remove {1} to begin anew",
+            path.display(),
+            once.display()
+        ));
+    }
+    let writer = open_to_change(path, add && matches.get_flag("create")).map_err(text)?;
     if first && edit::has_users(writer.text()) {
-        say(&format!("{}: there are users already, so none was added", path.display()));
-        return Ok(());
+        return already(path, once);
     }
     change(writer, name, if add { Edit::Add(&hash) } else { Edit::Set(&hash) })?;
     match (generate, String::from_utf8_lossy(&password)) {
@@ -142,7 +167,25 @@ fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(),
         (true, password) => say(&password),
         (false, _) => {}
     }
+    // Last, since the password that was printed is good whatever becomes of this.
+    once.map_or(Ok(()), remember)
+}
+
+/// Says that there are users, of whom none is the first.
+fn already(path: &Path, once: Option<&Path>) -> Result<(), String> {
+    once.map_or(Ok(()), remember)?;
+    say(&format!("{}: there are users already, so none was added", path.display()));
     Ok(())
+}
+
+/// Makes the file that remembers that there were users, unless something is there.
+fn remember(once: &Path) -> Result<(), String> {
+    match File::options().write(true).create_new(true).open(once) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(format!("--once: {}: {error}", once.display()))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn verify(settings: &Settings, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {

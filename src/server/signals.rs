@@ -13,6 +13,8 @@ pub struct Signals {
     int: Signal,
     quit: Signal,
     hup: Signal,
+    usr1: Signal,
+    usr2: Signal,
 }
 
 impl Signals {
@@ -24,6 +26,8 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -36,8 +40,16 @@ impl Signals {
                 Some(()) = self.quit.recv() => break "SIGQUIT",
                 // A look that waits already will do.
                 Some(()) = self.hup.recv() => drop(look.try_send(LookNow)),
+                // Rotators of logs send them, and the default is to end the process (signal(7)).
+                Some(()) = self.usr1.recv() => ignored("SIGUSR1"),
+                Some(()) = self.usr2.recv() => ignored("SIGUSR2"),
             }
         };
         tracing::info!(signal, "told to end");
     }
+}
+
+/// Logs a signal that changes nothing: the log goes to stderr, so there is no file to open again.
+fn ignored(signal: &'static str) {
+    tracing::info!(signal, "signal ignored");
 }

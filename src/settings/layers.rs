@@ -11,6 +11,9 @@ use super::{Fault, Origin, Settings, file, names};
 /// The most bytes that a settings file may have; a real one has a few thousand.
 const FILE_MAX: u64 = 1 << 20;
 
+/// Variables that our own compose files and tests define, which are no settings. An `env_file: .env` passes them on.
+const OTHER_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
+
 /// A value as text, and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
@@ -57,7 +60,8 @@ impl Layers {
                 continue;
             };
             // An empty one is how compose files write "not set".
-            if text.is_empty() || name == "DOORWARD_CONFIG" || is_injected(name, text) {
+            let is_ours = name == "DOORWARD_CONFIG" || OTHER_VARIABLES.contains(&name);
+            if text.is_empty() || is_ours || is_injected(name, text) {
                 continue;
             }
             match SETTINGS.iter().find(|setting| setting.variable() == name) {

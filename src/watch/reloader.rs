@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use super::mount::{ALONE, FileMount};
 use super::state::{Late, ReloadState};
 use super::{FileHealth, New, ReadFault, Reload, Seen, Source, Unsettled, Watch};
 use crate::clock::Moment;
@@ -73,6 +74,8 @@ pub trait Reloadable: Send {
 pub struct FileReloader<T> {
     watch: Watch,
     state: ReloadState,
+    /// If the file is mounted by itself.
+    mount: Option<FileMount>,
     kind: T,
 }
 
@@ -109,7 +112,11 @@ impl<T: Reloadable> FileReloader<T> {
         let mut state = ReloadState::new(kind.name());
         state.replaced(&watch.source().path, kind.emptied().filter(|_| new.is_emptied));
         state.fresh(&watch.source().path);
-        Ok(Self { watch, state, kind })
+        let mount = FileMount::of(&watch.source().path);
+        if mount.is_some() {
+            tracing::warn!(file = %watch.source().path.display(), "the {} {ALONE}", kind.name());
+        }
+        Ok(Self { watch, state, mount, kind })
     }
 
     /// What is kept in force.
@@ -157,6 +164,17 @@ impl<T: Reloadable> FileReloader<T> {
         }
     }
 
+    /// Tells if a file that is mounted by itself was replaced outside, which no look at it shows.
+    fn look_at_mount(&mut self, forced: bool) {
+        let Some(mount) = &self.mount else { return };
+        let path = &self.watch.source().path;
+        match self.state.replaced_outside(path, mount.is_replaced(), forced) {
+            Some(true) => self.kind.count(Event::Stale),
+            Some(false) => self.kind.count(Event::Fresh),
+            None => {}
+        }
+    }
+
     fn refuse(&mut self, fault: &T::Fault) {
         let refusal = self.state.refuse(&self.kind.faults(fault), self.kind.phrase(fault));
         if refusal.is_news {
@@ -186,6 +204,7 @@ impl<T: Reloadable> Reload for FileReloader<T> {
         if let Some(age) = self.watch.late(now.plus(begin.elapsed())) {
             self.late(age, Late::Changing);
         }
+        self.look_at_mount(forced);
     }
 
     fn next_look(&self, now: Moment) -> Option<Duration> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use super::access::lacking;
+
 /// The buffer of a comparison, which keeps nothing of the file.
 const COMPARE_BUFFER: usize = 64 << 10;
 
@@ -21,9 +23,9 @@ pub enum ReadFault {
     /// Something else than a file.
     #[error("{0}: it is {1}, and not a file")]
     NotAFile(String, &'static str),
-    /// The system refused to read it.
-    #[error("{0}: can't be read: {1}; the user that doorward runs as needs to read it")]
-    Unreadable(String, io::Error),
+    /// The system refused to read it; with what is lacking and how to give it, if that is known.
+    #[error("{0}: can't be read: {1}{lacks}", lacks = .2.as_ref().map(|what| format!("; {what}")).unwrap_or_default())]
+    Unreadable(String, io::Error, Option<String>),
     /// More than the bound.
     #[error("{0}: it has more than {1} bytes")]
     TooLarge(String, u64),
@@ -190,7 +192,10 @@ impl Source {
     fn unreadable(&self, error: io::Error) -> ReadFault {
         match error.kind() {
             io::ErrorKind::NotFound => ReadFault::Missing(self.name()),
-            _ => ReadFault::Unreadable(self.name(), error),
+            _ => {
+                let lacks = lacking(&self.path, &error);
+                ReadFault::Unreadable(self.name(), error, lacks)
+            }
         }
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 
+use super::mount::REPLACED;
+
 /// Faults that are logged one by one; `doorward check` lists all.
 const LOGGED_FAULTS_MAX: usize = 20;
 
@@ -78,12 +80,14 @@ pub(super) struct ReloadState {
     stale: Option<Stale>,
     /// What is said of a file in force that has no entries, and since when it is.
     emptied: Option<(&'static str, Instant)>,
+    /// Since when a file that is mounted by itself is replaced where it is mounted from.
+    replaced_outside: Option<Instant>,
 }
 
 impl ReloadState {
     /// Of a file that was just read, and found good.
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, health: Arc::default(), stale: None, emptied: None }
+        Self { name, health: Arc::default(), stale: None, emptied: None, replaced_outside: None }
     }
 
     pub(super) fn health(&self) -> Arc<FileHealth> {
@@ -114,9 +118,34 @@ impl ReloadState {
             }
             None => {}
         }
-        let degraded = self.emptied.map(|(what, since)| Degraded { what: what.to_owned(), since });
-        self.health.0.store(degraded.map(Arc::new));
-        was_stale.is_some()
+        self.tell();
+        was_stale.is_some() && self.replaced_outside.is_none()
+    }
+
+    /// Tells on `/readyz` what is to be said of a file although it can be used.
+    fn tell(&self) {
+        let outside = self.replaced_outside.map(|since| (format!("the {} {REPLACED}", self.name), since));
+        let told = outside.or_else(|| self.emptied.map(|(what, since)| (what.to_owned(), since)));
+        self.health.0.store(told.map(|(what, since)| Arc::new(Degraded { what, since })));
+    }
+
+    /// Notes whether a file that is mounted by itself is replaced where it is mounted from; with `again` it is logged
+    /// again. Returns whether what is in force is old because of that, if this is new.
+    pub(super) fn replaced_outside(&mut self, path: &Path, is_replaced: bool, again: bool) -> Option<bool> {
+        let is_new = is_replaced != self.replaced_outside.is_some();
+        if is_replaced && (is_new || again) {
+            tracing::error!(file = %path.display(), "the {} {REPLACED}", self.name);
+        }
+        if !is_new {
+            return None;
+        }
+        self.replaced_outside = is_replaced.then(Instant::now);
+        // Another reason that is told stays, and this one is told after it.
+        if self.stale.is_some() {
+            return None;
+        }
+        self.tell();
+        Some(is_replaced)
     }
 
     /// What is on disk can't be used, and the last good one stays in force. `phrase` is what `/readyz` says.

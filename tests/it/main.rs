@@ -25,6 +25,7 @@ mod outage;
 mod policy;
 mod random;
 mod reload;
+mod reload_mounted;
 mod secrets;
 mod start;
 mod tidy;

@@ -1,9 +1,13 @@
 //! Bad input at the start: each fault ends it with a line that names the place and the remedy, and
 //! with the exit code that it should have.
 
+mod certificate;
 mod commands;
 mod files;
 mod layers;
+mod line_ends;
+mod metrics;
+mod rights;
 mod secret;
 mod systemd;
 

@@ -7,6 +7,7 @@ pub(crate) mod doorward;
 pub(crate) mod image;
 pub(crate) mod keys;
 pub(crate) mod message;
+pub(crate) mod mounted;
 pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod registry;

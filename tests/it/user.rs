@@ -1,6 +1,7 @@
 //! `doorward user`: what it makes of a file, what others say of that file, and what it refuses.
 
 mod file;
+mod generated;
 mod kill;
 mod links;
 mod lock;

@@ -5,20 +5,21 @@ mod lock;
 mod resolve;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, linkat, openat, renameat,
-    unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, fchmod, fchown, fstat, linkat, openat,
+    readlinkat, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use self::lock::Lock;
 use self::resolve::{Location, resolve};
+use crate::watch::mount::unmounted;
 
 /// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
 const NEW_MODE: u32 = 0o640;
@@ -33,8 +34,26 @@ pub enum WriteFault {
     #[error("{0}: there is no such file; add --create to make it")]
     Missing(String),
     /// A link to nothing. What it leads to is not made: a share may not be mounted yet.
-    #[error("{0}: it is a link to {1}, where there is no file; make that, or remove the link")]
-    Dangling(String, String),
+    #[error(
+        "{name}: {link} is a link to {target}, where there is nothing, and nothing is made in its place; make or mount what it leads to, or remove the link"
+    )]
+    Dangling {
+        /// The path that was given.
+        name: String,
+        /// The link.
+        link: String,
+        /// Where it leads.
+        target: String,
+    },
+    /// The folder of the file is missing. It is not made: a share may not be mounted yet.
+    #[error("{0}: there is no folder {1}; mount what it is on, or make it with: mkdir -p {1}")]
+    NoFolder(String, String),
+    /// The folder is on what fstab says should be mounted, and is not.
+    #[error("{0}: {1} is a mount point by /etc/fstab and nothing is mounted there; mount it first")]
+    NotMounted(String, String),
+    /// What stands in the place of another file that is generated.
+    #[error("{0}: it is {1}, and is not replaced; remove it, or move it away")]
+    InTheWay(String, String),
     /// A link that somebody else could have put there.
     #[error(
         "{name}: {link} is a link of the user {owner}, and neither yours nor root's, so it is not followed; it leads to {target}. Name that file itself"
@@ -100,11 +119,17 @@ impl Writer {
             location.stat(&location.name).map_err(|error| WriteFault::System(name.clone(), error.into()))?;
         match there {
             Some(stat) => check_kind(&name, &stat)?,
-            None if location.is_link => {
-                return Err(WriteFault::Dangling(name, location.path().display().to_string()));
+            None => {
+                if let Some(link) = &location.link {
+                    return Err(link.dangling(name));
+                }
+                if let Some(point) = unmounted(&absolute(&location.path())) {
+                    return Err(WriteFault::NotMounted(name, point.display().to_string()));
+                }
+                if !create {
+                    return Err(WriteFault::Missing(name));
+                }
             }
-            None if !create => return Err(WriteFault::Missing(name)),
-            None => {}
         }
         let lock = Lock::acquire(&location, &name)?;
         // What a killed writer left.
@@ -135,7 +160,7 @@ impl Writer {
 
     /// The file that is changed, if the path that was given is a link.
     pub fn link_target(&self) -> Option<PathBuf> {
-        self.location.is_link.then(|| self.location.path())
+        self.location.link.as_ref().map(|_| self.location.path())
     }
 
     /// The text as it is.
@@ -159,9 +184,28 @@ impl Writer {
         let name = OsStr::new(file_name);
         let at = || self.location.folder_path.join(name).display().to_string();
         let old = self.location.stat(name).map_err(|error| WriteFault::System(at(), error.into()))?;
-        // A link is replaced, and what it leads to stays as it is.
-        let old = old.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        self.check_beside(file_name)?;
         self.put(name, text, old.as_ref(), new_mode, false)
+    }
+
+    /// Whether another file of the folder can be put there: nothing but a file of the same name is replaced.
+    ///
+    /// # Errors
+    /// There is something else.
+    pub fn check_beside(&self, file_name: &str) -> Result<(), WriteFault> {
+        let name = OsStr::new(file_name);
+        let at = || self.location.folder_path.join(name).display().to_string();
+        let there = self.location.stat(name).map_err(|error| WriteFault::System(at(), error.into()))?;
+        let what = match there.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            None | Some(FileType::RegularFile) => return Ok(()),
+            Some(FileType::Directory) => "a directory".to_owned(),
+            Some(FileType::Symlink) => match readlinkat(&self.location.folder, name, Vec::new()) {
+                Ok(target) => format!("a link to {}", target.to_string_lossy()),
+                Err(_) => "a link".to_owned(),
+            },
+            Some(_) => "a device, a pipe or a socket".to_owned(),
+        };
+        Err(WriteFault::InTheWay(at(), what))
     }
 
     fn put(
@@ -185,8 +229,7 @@ impl Writer {
             if unchanged && !same(self.location.stat(name)?) {
                 return Ok(false);
             }
-            renameat(&self.location.folder, &new, &self.location.folder, name)?;
-            Ok(true)
+            self.rename(&new, name, old.is_none())
         });
         match written {
             Ok(true) => {
@@ -207,6 +250,23 @@ impl Writer {
                 })
             }
         }
+    }
+
+    /// Gives the new file its name. If nothing had that name, it does not take the place of what came there since;
+    /// then it is `false`.
+    fn rename(&self, new: &OsStr, name: &OsStr, is_first: bool) -> io::Result<bool> {
+        let folder = &self.location.folder;
+        if is_first {
+            match renameat_with(folder, new, folder, name, RenameFlags::NOREPLACE) {
+                Ok(()) => return Ok(true),
+                Err(Errno::EXIST) => return Ok(false),
+                // Some file systems cannot do that.
+                Err(Errno::INVAL | Errno::NOSYS) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        renameat(folder, new, folder, name)?;
+        Ok(true)
     }
 
     /// Writes a new file at the name `new`. It has no name before it is whole, where the file system can do that:
@@ -271,6 +331,15 @@ fn temporary(name: &OsStr) -> OsString {
     new
 }
 
+/// A path as fstab and the table of mounts have it.
+fn absolute(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
 /// Removes what is at a name, be it a link; it may not be there.
 fn remove(location: &Location, name: &OsStr) {
     let _ = unlinkat(&location.folder, name, AtFlags::empty());
@@ -317,7 +386,6 @@ fn is_same(old: &Stat, now: &Stat) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::thread;
 

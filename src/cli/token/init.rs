@@ -64,12 +64,7 @@ fn snippet(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
 pub(super) fn init(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let made = make(matches)?;
     called_beside(path)?;
-    let writer = open_to_change(path, true).map_err(|fault| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
-            format!("{}: there is no such folder; mkdir -p makes it", folder.display())
-        }
-        _ => fault.to_string(),
-    })?;
+    let writer = open_to_change(path, true).map_err(text)?;
     let folder = fs::canonicalize(writer.folder()).map_err(|error| format!("{}: {error}", path.display()))?;
     if !writer.is_new() {
         return Err(format!(

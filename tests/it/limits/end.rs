@@ -142,3 +142,28 @@ fn a_connection_beyond_the_limit_waits_until_another_ends() {
     let mut third = third.patient(PATIENCE).unwrap();
     assert_eq!(third.receive(false).unwrap().status, 401);
 }
+
+#[test]
+fn user_signals_are_logged_and_ignored_at_any_time_field_o9() {
+    let mut doorward = Doorward::start(&users::alice(), &["--limits-drain", "60s"]);
+    let logged = |doorward: &Doorward, signal: &str| {
+        let line = format!("signal ignored signal=\"{signal}\"");
+        eventually(&line, || doorward.log().contains(&line).then_some(()));
+    };
+    for (signal, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        doorward.signal(signal);
+        logged(&doorward, name);
+        assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
+    }
+    // Also while a shutdown waits: it goes on, and is not cut short.
+    doorward.signal(Signal::TERM);
+    eventually("it drains", || (doorward.ready().status == 503).then_some(()));
+    for _ in 0..3 {
+        let before = doorward.log().matches("SIGUSR1").count();
+        doorward.signal(Signal::USR1);
+        eventually("it is logged", || (doorward.log().matches("SIGUSR1").count() > before).then_some(()));
+    }
+    assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
+    doorward.signal(Signal::TERM);
+    assert_eq!(doorward.wait(), Some(0));
+}

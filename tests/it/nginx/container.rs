@@ -109,6 +109,10 @@ fn an_unknown_setting_is_an_error_and_those_of_kubernetes_are_passed_over() {
     assert_refused(|| two().set("BACKENDS", "x:1"), &said);
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
     assert_taken(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));
+    // compose.yaml's own, as an `env_file: .env` has them (O10); a name that is near is an error.
+    let compose = || two().set("PUBLISH", "8443").set("SUBNET", "172.31.255.0/28");
+    assert_taken(|| compose().set("TLS_NAME", "registry.example.com"));
+    assert_refused(|| compose().set("TLS_NAMES", "x"), &["NGX_DOORWARD_TLS_NAMES is no setting"]);
 }
 
 #[test]

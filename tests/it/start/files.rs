@@ -55,27 +55,12 @@ fn what_is_no_file_is_named_for_what_it_is() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_named_with_who_must_be_able_to() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("htpasswd");
-    fs::write(&path, users::alice()).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::read(&path).is_ok() {
-        // Root may read it all the same, and then there is nothing to see but that it works.
-        return assert_eq!(doorward(&["check", "--htpasswd", path.to_str().unwrap()]).code, Some(0));
-    }
-    for output in both(&path) {
-        assert_fault(&output, "; the user that doorward runs as needs to read it");
-    }
-}
-
-#[test]
 fn a_link_to_nowhere_or_to_itself_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     std::os::unix::fs::symlink(&path, &path).unwrap();
     for output in both(&path) {
-        assert_fault(&output, "; the user that doorward runs as needs to read it");
+        assert_fault(&output, "(os error 40)");
     }
 }
 

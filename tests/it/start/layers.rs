@@ -1,5 +1,6 @@
 //! Settings: where they come from, which of them counts, and what is said of those that are wrong.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -175,6 +176,45 @@ fn what_kubernetes_and_docker_put_into_the_environment_is_passed_over_pitfall_p4
         output.stderr,
         "doorward: DOORWARD_PORT: there is no such setting; you may mean DOORWARD_LISTEN\n"
     );
+}
+
+/// The variables of this prefix that the text takes from the environment of compose, as in `${NAME:-default}`.
+fn taken_by_compose(text: &str, prefix: &str) -> BTreeSet<String> {
+    let start = format!("${{{prefix}");
+    let after = text.match_indices(&start).map(|(at, _)| &text[at + 2..]);
+    let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    after.map(|rest| rest.bytes().take_while(|byte| is_name(*byte)).map(char::from).collect()).collect()
+}
+
+#[test]
+fn env_file_with_every_variable_that_our_compose_files_take_is_no_error_field_o10() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = fs::read_dir(root.join("compose")).unwrap().map(|entry| entry.unwrap().path());
+    let files = beside.chain([root.join("compose.yaml"), root.join("compose.override.yaml")]);
+    let text: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let names = taken_by_compose(&text, "DOORWARD_");
+    assert!(names.contains("DOORWARD_IMAGE") && names.contains("DOORWARD_POLICY"), "{names:?}");
+    let dir = folder();
+    for name in names.iter().map(String::as_str).chain(["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"]) {
+        let said = check(dir.path(), &[(name, "some.example/image:1")], &[]).stderr;
+        assert!(!said.contains("there is no such setting"), "{name}: {said}");
+    }
+    // Names that are near are still errors.
+    for name in ["DOORWARD_IMAGES", "DOORWARD_IMAGE_", "DOORWARD_TEST_SCALES", "DOORWARD_PUBLISH"] {
+        let said = check(dir.path(), &[(name, "x")], &[]).stderr;
+        assert!(said.starts_with(&format!("doorward: {name}: there is no such setting")), "{said}");
+    }
+    // nginx's container passes over what is compose's own, too.
+    let entrypoint = fs::read_to_string(root.join("nginx/entrypoint/18-doorward.envsh")).unwrap();
+    let own: Vec<&str> = ["PUBLISH", "SUBNET", "TLS_NAME"].into_iter().collect();
+    assert!(entrypoint.contains(&format!("case $name in {}) continue", own.join(" | "))), "compose's own");
+    let known = entrypoint.split("doorward_known=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let known: Vec<&str> = known.split(|c: char| c.is_whitespace() || c == '\\').chain(own).collect();
+    let names = taken_by_compose(&text, "NGX_DOORWARD_");
+    assert!(names.contains("NGX_DOORWARD_PUBLISH"), "{names:?}");
+    for name in names {
+        assert!(known.contains(&name.trim_start_matches("NGX_DOORWARD_")), "{name}: {known:?}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn make(shell: &[&str], arguments: &[&str]) -> Output {
 }
 
 /// Tries it with Debian's shell, and with Alpine's if it is there.
-fn with_each_shell(test: impl Fn(&[&str], &Path)) {
+pub(super) fn with_each_shell(test: impl Fn(&[&str], &Path)) {
     let busybox = busybox().map(|path| path.display().to_string());
     let shells = [Some(vec!["sh"]), busybox.as_deref().map(|path| vec![path, "sh"])];
     for shell in shells.into_iter().flatten() {
@@ -42,19 +42,33 @@ fn a_secret_is_made_that_doorward_and_nginx_take_and_only_its_owner_reads() {
 }
 
 #[test]
-fn what_is_there_is_never_replaced_be_it_empty_a_folder_or_a_link_that_leads_nowhere() {
+fn what_is_there_is_never_replaced_be_it_empty_a_folder_or_a_link_that_leads_nowhere_field_o1() {
     with_each_shell(|shell, dir| {
         let at = |name: &str| dir.join(name);
         fs::write(at("file"), "mine").unwrap();
         fs::write(at("empty"), "").unwrap();
         fs::create_dir(at("folder")).unwrap();
+        symlink("file", at("to-a-file")).unwrap();
         symlink("/nowhere/at/all", at("dangling")).unwrap();
         symlink(at("target"), at("to-be-made")).unwrap();
+        symlink("to-be-made", at("chain")).unwrap();
         symlink(at("folder"), at("to-a-folder")).unwrap();
-        let names = ["file", "empty", "folder", "dangling", "to-be-made", "to-a-folder"];
-        for name in names {
+        let nowhere = "where there is nothing; mount what it leads to, or remove the link";
+        let target = at("target").display().to_string();
+        let names = [
+            ("file", None),
+            ("empty", None),
+            ("to-a-file", None),
+            ("folder", Some("folder is a directory".to_owned())),
+            ("to-a-folder", Some("to-a-folder is a directory".to_owned())),
+            ("dangling", Some(format!("dangling is a link to /nowhere/at/all, {nowhere}"))),
+            ("to-be-made", Some(format!("to-be-made is a link to {target}, {nowhere}"))),
+            ("chain", Some(format!("chain is a link to to-be-made, {nowhere}"))),
+        ];
+        for (name, refused) in &names {
             let output = make(shell, &[&at(name).display().to_string(), "", "0666"]);
-            assert_eq!(output.code, Some(0), "{name}: {output:?}");
+            assert_eq!(output.code, Some(i32::from(refused.is_some())), "{name}: {output:?}");
+            assert!(output.stderr.contains(refused.as_deref().unwrap_or_default()), "{name}: {output:?}");
         }
         assert_eq!(fs::read_to_string(at("file")).unwrap(), "mine");
         assert_eq!(fs::read_to_string(at("empty")).unwrap(), "");
@@ -70,6 +84,9 @@ fn a_secret_that_cannot_be_made_is_an_error() {
     with_each_shell(|shell, dir| {
         let output = make(shell, &[&dir.join("nowhere/secret").display().to_string()]);
         assert_ne!(output.code, Some(0), "{output:?}");
+        let said = format!("there is no folder {}; mount what it is on", dir.join("nowhere").display());
+        assert!(output.stderr.contains(&said), "{output:?}");
+        assert_eq!(fs::read_dir(dir).unwrap().count(), 0, "no folder is made");
         assert_ne!(make(shell, &[]).code, Some(0));
     });
 }

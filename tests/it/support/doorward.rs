@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::client::{self, Address, Answer, Client, OF_DOORWARD, Request};
 use super::eventually;
+use super::mounted::Mounts;
 use super::process::{Output, Process, run};
 
 /// Figures with labels, which are not there before their first value.
@@ -250,6 +251,9 @@ fn launch(dir: &Path, flags: &[String]) -> Launched {
     // A file beside it, for the few programs' variables that are none of doorward's own.
     let environment = fs::read_to_string(dir.join("environment")).unwrap_or_default();
     command.envs(environment.lines().filter_map(|line| line.split_once('=')));
+    if let Some(mounts) = Mounts::of(dir) {
+        command = mounts.wrap(command);
+    }
     let mut process = Process::spawn(command, &dir.join("log"));
     // Port 0 was asked for: which one it is stands in the log, in either format.
     let listens = |log: &str, which: &str| {

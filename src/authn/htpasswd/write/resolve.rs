@@ -29,8 +29,27 @@ pub(super) struct Location {
     /// The folder's path, without links.
     pub(super) folder_path: PathBuf,
     pub(super) name: OsString,
-    /// Whether the path's last part is a link.
-    pub(super) is_link: bool,
+    /// The last link of the path's last part, if that is one.
+    pub(super) link: Option<Link>,
+}
+
+/// A link that was followed.
+#[derive(Clone)]
+pub(super) struct Link {
+    at: PathBuf,
+    target: PathBuf,
+}
+
+impl Link {
+    /// The fault of a link that leads to nothing.
+    pub(super) fn dangling(&self, name: String) -> WriteFault {
+        let target = self.at.parent().map_or_else(|| self.target.clone(), |folder| folder.join(&self.target));
+        WriteFault::Dangling {
+            name,
+            link: self.at.display().to_string(),
+            target: target.display().to_string(),
+        }
+    }
 }
 
 impl fmt::Debug for Location {
@@ -77,13 +96,21 @@ pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
     let mut folder_path = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::new() };
     let mut left: VecDeque<OsString> = names(path).collect();
     let mut links = 0;
-    let mut is_link = false;
+    // The links in whose targets the next name is, each with the number of names that come after its target.
+    let mut within: Vec<(Link, usize)> = Vec::new();
     while let Some(name) = left.pop_front() {
+        within.retain(|(_, behind)| left.len() >= *behind);
         let target =
             match openat(&folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(found) => followed(&found, &given, &folder_path.join(&name))?,
                 // Only the last one may be missing.
                 Err(Errno::NOENT) if left.is_empty() => None,
+                Err(Errno::NOENT) => {
+                    return Err(match within.last() {
+                        Some((link, _)) => link.dangling(given),
+                        None => WriteFault::NoFolder(given, folder_path.join(&name).display().to_string()),
+                    });
+                }
                 Err(error) => return Err(system(error)),
             };
         match target {
@@ -92,17 +119,19 @@ pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
                 if links > LINKS_MAX {
                     return Err(system(Errno::LOOP));
                 }
+                within.push((Link { at: folder_path.join(&name), target: target.clone() }, left.len()));
                 if target.is_absolute() {
                     (folder, folder_path) = (open(&target)?, PathBuf::from("/"));
                 }
-                is_link |= left.is_empty();
                 names(&target).rev().for_each(|name| left.push_front(name));
             }
             None if left.is_empty() && name != ".." => {
                 if folder_path.as_os_str().is_empty() {
                     folder_path.push(".");
                 }
-                return Ok(Location { folder, folder_path, name, is_link });
+                // A link on the way is none of the file's own.
+                let link = within.into_iter().rfind(|(_, behind)| *behind == 0).map(|(link, _)| link);
+                return Ok(Location { folder, folder_path, name, link });
             }
             None => {
                 folder = openat(&folder, &name, FOLDER, Mode::empty()).map_err(system)?;
