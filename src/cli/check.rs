@@ -186,7 +186,7 @@ fn check(source: &Source, path: &Path, allowed: Allowed, timing: Timing) -> Resu
 fn bound(refusal: Duration, timing: Timing) -> String {
     let places = timing.places(refusal);
     format!(
-        "a refusal takes {:.1} ms of a core, measured here; hash.threads = {} within hash.wait = {}: {places} first log-ins at once, {} of them under attack",
+        "a refusal takes {:.1} ms of a core, measured here; hash.threads = {} within nine tenths of hash.wait = {}: {places} first log-ins at once, {} of them under attack",
         refusal.as_secs_f64() * 1000.0,
         timing.threads,
         humantime::format_duration(timing.wait),

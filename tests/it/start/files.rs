@@ -221,7 +221,8 @@ fn check_tells_how_many_can_log_in_at_once_and_how_many_of_them_under_attack_fie
             output.stdout.lines().find_map(|line| Some(line.rsplit_once(": a refusal takes ")?.1)).unwrap();
         let figures = numbers(&bound.replace("100ms", "0.1s"));
         let [millis, threads, wait, at_once, attacked] = figures[..] else { panic!("{bound}: {figures:?}") };
-        let wanted = (threads * wait * 1000.0 / millis).clamp(2.0 * threads, 4096.0);
+        // A tenth of the wait is left for what else takes the cores' time.
+        let wanted = (0.9 * threads * wait * 1000.0 / millis).clamp(2.0 * threads, 4096.0);
         // The time is told to a tenth of a millisecond.
         assert!((at_once / wanted - 1.0).abs() < 0.1, "{bound}: about {wanted}");
         assert_eq!(attacked, at_once - (at_once / 4.0).ceil(), "{bound}");
