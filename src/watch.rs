@@ -13,6 +13,7 @@
 //! Whoever gets new content says what became of it; until then, and if it was no good, what was in force stays in
 //! force.
 
+pub mod foreign;
 pub mod reloader;
 mod run;
 mod source;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use self::reloader::{Event, FileReloader, Reloadable};
-pub use self::run::{LookNow, Reload, spawn};
-pub use self::source::{ReadFault, Source};
+pub use self::run::{LookNow, Looks, Reload, spawn};
+pub use self::source::{ReadFault, Source, shown_path};
 use self::source::{Stamp, Text, is_settled, is_untouched};
 pub use self::state::FileHealth;
 use crate::clock::Moment;

@@ -11,18 +11,22 @@ use super::{complain, open_to_change, say};
 use crate::authn::hash::{self, Format};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
-use crate::authn::htpasswd::file::{Rules, parse};
+use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
+use crate::authn::htpasswd::source::FileFault;
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys;
 use crate::gate::credentials::{PASSWORD_MAX, is_password};
 use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;
-use crate::watch::Source;
+use crate::watch::{Source, foreign, shown_path};
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
 /// some 70 ms, once for each user and restart.
 const COST_DEFAULT: &str = "10";
+
+/// The exit status of `verify` if the password can't be checked, since the user's line can't be used.
+const CANNOT_CHECK: u8 = 3;
 
 /// Of a generated password: 20 characters out of 32, 100 bits.
 const GENERATED_LENGTH: usize = 20;
@@ -61,7 +65,9 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         .subcommand(with_settings(Command::new("remove").about("Remove a user")).arg(name()))
         .subcommand(with_settings(Command::new("list").about("List the users and their hashes' formats")))
         .subcommand(
-            with_settings(Command::new("verify").about("Check a user's password: exit 0 if it is right"))
+            with_settings(Command::new("verify").about(
+                "Check a user's password: exit 0 if it is right, 1 if it is not, 3 if the user's line can't be used",
+            ))
                 .args([name(), stdin()]),
         )
 }
@@ -79,7 +85,14 @@ pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> Exit
     let name = matches.try_get_one::<String>("name").ok().flatten().map_or("", String::as_str);
     let done = match what {
         "list" => list(settings, path),
-        "verify" => verify(settings, path, name, matches),
+        "verify" => match verify(settings, path, name, matches) {
+            Ok(None) => Ok(()),
+            Ok(Some(diagnosis)) => {
+                complain(&diagnosis);
+                return ExitCode::from(CANNOT_CHECK);
+            }
+            Err(error) => Err(error),
+        },
         "remove" => {
             let removed = open_to_change(path, false)
                 .map_err(text)
@@ -132,7 +145,7 @@ fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(),
     let writer = open_to_change(path, add && matches.get_flag("create")).map_err(text)?;
     let first = add && matches.get_flag("first");
     if first && edit::has_users(writer.text()) {
-        say(&format!("{}: there are users already, so none was added", path.display()));
+        say(&format!("{}: there are users already, so none was added", shown_path(path)));
         return Ok(());
     }
     change(writer, name, if add { Edit::Add(&hash) } else { Edit::Set(&hash) })?;
@@ -145,35 +158,69 @@ fn write(add: bool, path: &Path, name: &str, matches: &ArgMatches) -> Result<(),
     Ok(())
 }
 
-fn verify(settings: &Settings, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
+/// Checks a password. Returns why it can't be checked, as `check` says it, if the user's line can't be used.
+fn verify(
+    settings: &Settings,
+    path: &Path,
+    name: &str,
+    matches: &ArgMatches,
+) -> Result<Option<String>, String> {
     let users = Htpasswd::new(read(settings, path)?);
     let password = asked(matches, false)?;
+    let found = users.look_up(name.as_bytes());
+    if let Some(fault) = found.fault() {
+        let line = found.line_number().unwrap_or_default();
+        return Ok(Some(format!("{}:{line}: {fault}", shown_path(path))));
+    }
+    let name = shown(name.as_bytes());
     if !is_password(&password) {
         return Err(format!(
             "{name}: no service takes such a password: empty, too long, or with a NUL in it"
         ));
     }
-    match users.look_up(name.as_bytes()).check(&password) {
-        Some(true) => Ok(()),
+    match found.check(&password) {
+        Some(true) => Ok(None),
         Some(false) => Err(format!("{name}: the password is another")),
         None => Err(format!("{name}: {}", edit::EditFault::Absent)),
     }
 }
 
-fn read(settings: &Settings, path: &Path) -> Result<crate::authn::htpasswd::file::UserFile, String> {
+/// The users of a file that the service would take.
+fn read(settings: &Settings, path: &Path) -> Result<UserFile, String> {
     let source = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    let text = source.read().map_err(text)?;
+    if let Some(what) = foreign::not_lines(&text) {
+        return Err(FileFault::Foreign(source.name(), what).to_string());
+    }
     let rules = Rules { allowed: settings.htpasswd_allow, ..Rules::default() };
-    Ok(parse(source.read().map_err(text)?, &rules).users)
+    Ok(parse(text, &rules).users)
 }
 
 fn list(settings: &Settings, path: &Path) -> Result<(), String> {
-    for (name, format) in read(settings, path)?.list() {
-        let format = match format {
-            Some(Format::Bcrypt(cost)) => format!("bcrypt, cost {cost}"),
-            Some(format) => format.name().to_owned(),
-            None => "can't log in; doorward check says why".to_owned(),
+    let users = read(settings, path)?;
+    // Those whose names can't be told come last, in the order of the file.
+    let mut nameless = Vec::new();
+    for entry in users.list() {
+        let Some(name) = users.name_to_tell(entry) else {
+            nameless.push((users.line_number(entry), users.fault(entry)));
+            if nameless.len() >= FAULTS_MAX {
+                break;
+            }
+            continue;
         };
-        say(&format!("{}\t{format}", shown(&name)));
+        let format = match (entry.format, users.fault(entry)) {
+            (Some(Format::Bcrypt(cost)), _) => format!("bcrypt, cost {cost}"),
+            (Some(format), _) => format.name().to_owned(),
+            (None, Some(fault)) => format!("can't log in: {}", fault.what()),
+            (None, None) => "can't log in".to_owned(),
+        };
+        say(&format!("{}\t{format}", shown(name)));
+    }
+    nameless.sort_by_key(|(line, _)| *line);
+    for (line, fault) in nameless {
+        let fault = fault.map(|fault| (fault.length(), fault.what()));
+        let (length, what) = fault.unwrap_or_default();
+        say(&format!("line {line}, {length} bytes\tcan't log in: {what}"));
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub struct FileHealth(ArcSwapOption<Degraded>);
 #[derive(Debug)]
 struct Degraded {
     what: String,
+    /// Whether what is in force is not what is on disk.
+    is_stale: bool,
     /// By a clock that nobody sets.
     since: Instant,
 }
@@ -26,9 +28,16 @@ impl FileHealth {
     /// What is not as it should be, and since when; it does not tell where the file is.
     pub fn degraded(&self) -> Option<String> {
         let degraded = self.0.load();
-        let Degraded { what, since } = degraded.as_deref()?;
+        let Degraded { what, since, .. } = degraded.as_deref()?;
         let date = SystemTime::now().checked_sub(since.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(format!("{what} (since {})", humantime::format_rfc3339_seconds(date)))
+    }
+}
+
+impl FileHealth {
+    /// Why what is in force is not what is on disk, if it is not.
+    pub fn stale(&self) -> Option<String> {
+        self.0.load().as_deref().filter(|degraded| degraded.is_stale).map(|degraded| degraded.what.clone())
     }
 }
 
@@ -95,7 +104,8 @@ impl ReloadState {
             }
             None => {}
         }
-        let degraded = self.emptied.map(|(what, since)| Degraded { what: what.to_owned(), since });
+        let degraded =
+            self.emptied.map(|(what, since)| Degraded { what: what.to_owned(), is_stale: false, since });
         self.health.0.store(degraded.map(Arc::new));
         was_stale.is_some()
     }
@@ -137,7 +147,7 @@ impl ReloadState {
         let since = before.flatten().unwrap_or_else(|| now.checked_sub(age).unwrap_or(now));
         self.stale = Some(stale);
         let what = format!("{phrase}; the last good one is in force");
-        self.health.0.store(Some(Arc::new(Degraded { what, since })));
+        self.health.0.store(Some(Arc::new(Degraded { what, is_stale: true, since })));
     }
 }
 
