@@ -145,11 +145,11 @@ fn keys(settings: &Settings) -> bool {
             return false;
         }
     };
-    if let Some(what) = foreign::not_text(&text) {
+    let parsed = keys::file::parse(&text, &"keys".into(), None);
+    if let Some(what) = foreign::not_text(&text).filter(|_| parsed.file.is_empty() && parsed.bad > 0) {
         complain(&KeysFault::Foreign(name, what).to_string());
         return false;
     }
-    let parsed = keys::file::parse(&text, &"keys".into(), None);
     for fault in &parsed.faults {
         say(&format!("{name}:{}: {}", fault.line, fault.what));
     }

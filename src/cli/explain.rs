@@ -100,8 +100,8 @@ impl Asker {
         if self.user == NOBODY {
             return if self.groups.is_empty() { Ok(()) } else { Err("nobody is in no group".into()) };
         }
-        Username::check(self.user.as_bytes())
-            .map_err(|fault| format!("{}: {fault}", shown(self.user.as_bytes())))
+        // The name is not quoted: it can be a word of a line that was not understood.
+        Username::check(self.user.as_bytes()).map_err(|fault| fault.to_string())
     }
 }
 

@@ -189,11 +189,13 @@ fn verify(
 fn read(settings: &Settings, path: &Path) -> Result<UserFile, String> {
     let source = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
     let text = source.read().map_err(text)?;
-    if let Some(what) = foreign::not_lines(&text) {
-        return Err(FileFault::Foreign(source.name(), what).to_string());
-    }
     let rules = Rules { allowed: settings.htpasswd_allow, ..Rules::default() };
-    Ok(parse(text, &rules).users)
+    let other = foreign::not_lines(&text);
+    let users = parse(text, &rules).users;
+    match other.filter(|_| users.len() == users.bad_lines()) {
+        Some(what) => Err(FileFault::Foreign(source.name(), what).to_string()),
+        None => Ok(users),
+    }
 }
 
 fn list(settings: &Settings, path: &Path) -> Result<(), String> {

@@ -21,7 +21,6 @@ const MAGIC: &[(&[u8], &str)] = &[
     (b"SQLite format 3\0", "a database of SQLite"),
     (b"\xd0\xcf\x11\xe0", "a document of an older office program"),
     (b"\x03\xd9\xa2\x9a", "a database of KeePass"),
-    (b"\xed\xfe", "a keytab, or another binary file"),
     (b"\x05\x02", "a keytab"),
 ];
 
@@ -31,9 +30,9 @@ const UTF_32: &str = "UTF-32 text; save it as UTF-8";
 
 /// Returns what a file is whose bytes are not those of any text in UTF-8 or a similar encoding, and what to do.
 pub fn not_text(text: &[u8]) -> Option<&'static str> {
-    if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) {
-        // Two letters alone can be the beginning of a name.
-        let is_certain = !matches!(text, [b'M', b'Z', ..] | [b'B', b'Z', b'h', ..]) || text.contains(&0);
+    if let Some((magic, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) {
+        // Letters alone can be the beginning of a name.
+        let is_certain = magic.iter().any(|b| !b.is_ascii_graphic()) || text.contains(&0);
         if is_certain {
             return Some(what);
         }
@@ -53,7 +52,12 @@ pub fn not_text(text: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The same, and for texts in a format with a syntax of its own.
+/// Returns whether a text has two or four bytes for each character: no line of another encoding can be added to it.
+pub fn is_wide(text: &[u8]) -> bool {
+    matches!(not_text(text), Some(UTF_16 | UTF_32))
+}
+
+/// Returns the same as [`not_text`], and what a text is in a format with a syntax of its own.
 pub fn not_lines(text: &[u8]) -> Option<&'static str> {
     if let Some(what) = not_text(text) {
         return Some(what);

@@ -111,13 +111,14 @@ pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFa
 /// Whether a text can take a line of ours. A new line is added to lines of users only; one line that can't be read
 /// may be a slip.
 fn check_file(text: &[u8], edit: Edit<'_>) -> Result<(), EditFault> {
-    if let Some(what) = foreign::not_lines(text) {
-        return Err(EditFault::Foreign(what));
-    }
-    let Edit::Add(_) = edit else { return Ok(()) };
     // With every format, since it is not asked who may log in.
     let parsed = parse(text.to_vec(), &Rules { allowed: Allowed { plain: true }, ..Rules::default() });
     let users = &parsed.users;
+    let is_other = foreign::is_wide(text) || users.len() == users.bad_lines();
+    if let Some(what) = foreign::not_lines(text).filter(|_| is_other) {
+        return Err(EditFault::Foreign(what));
+    }
+    let Edit::Add(_) = edit else { return Ok(()) };
     let bad = parsed.faults.iter().filter(|fault| fault.costs_the_line);
     let understood = users.len() > users.bad_lines() || bad.clone().any(|fault| fault.is_understood);
     match bad.count() {

@@ -125,7 +125,12 @@ impl Reader<'_> {
         let colon = line.iter().position(|b| *b == b':');
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         let name_at = start + indent;
-        if let Err(fault) = Username::check(name) {
+        // Without a colon the whole line counts as the name, so that it is found again for its diagnosis. No client
+        // can have a name that is none.
+        let is_whole_line = colon.is_none() && line.len() <= HASH_MAX;
+        if let Err(fault) = Username::check(name)
+            && !is_whole_line
+        {
             return self.bad_line(number, indent + 1, LineFault::name(line, fault));
         }
         let (hash_at, hash) = match colon {
@@ -146,7 +151,7 @@ impl Reader<'_> {
                 column: indent + 1,
                 what: what.to_owned(),
                 costs_the_line: false,
-                is_understood: true,
+                is_understood: format.is_some(),
             });
         }
         if format.is_none()

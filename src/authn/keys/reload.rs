@@ -88,10 +88,11 @@ impl Reloadable for ApiKeyFile {
     }
 
     fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Parsed, KeysFault> {
-        if let Some(what) = foreign::not_text(text) {
-            return Err(KeysFault::Foreign(source.name(), what));
-        }
-        usable(source, parse(text, &self.by, Some(&self.keys.file())))
+        let parsed = parse(text, &self.by, Some(&self.keys.file()));
+        usable(source, parsed).map_err(|fault| match foreign::not_text(text) {
+            Some(what) => KeysFault::Foreign(source.name(), what),
+            None => fault,
+        })
     }
 
     fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {

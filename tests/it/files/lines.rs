@@ -63,7 +63,9 @@ fn text_of_a_line_that_was_not_understood_is_told_nowhere_field_c2() {
 fn file_that_holds_only_a_password_is_told_by_line_and_length_field_c2() {
     for text in [format!("{MARK}\n"), format!("{MARK} {MARK}"), format!("{MARK}\n{MARK}\n{MARK}\n")] {
         let place = Place::of(&text);
-        for arguments in [&["check"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        for arguments in
+            [&["check"][..], &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]]
+        {
             let output = place.run(arguments, "");
             assert_eq!(output.code, Some(1), "{output:?}");
             let line = said(&output);
@@ -163,7 +165,7 @@ fn utf_16_file_is_named_and_nothing_is_written_to_it_field_d3() {
         let place = Place::of(&content);
         for arguments in [
             &["check"][..],
-            &["serve", "--listen", "127.0.0.1:0"],
+            &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
             &["user", "list"],
             &["user", "add", "--stdin", "carol"],
             &["user", "set", "--stdin", "alice"],
