@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 use crate::identity::{Fact, Membership, Username};
 use crate::rights::scope::Scope;
 use htpasswd::Lookup;
+use htpasswd::line::LineFault;
 use keys::Key;
 
 /// What the client presented: a user name and a password (RFC 7617), or a key alone as a bearer, with an
@@ -235,6 +236,11 @@ impl Records {
     /// Whether the htpasswd file has a line of this user's by which he could log in.
     pub fn has_usable_line(&self) -> bool {
         self.htpasswd.as_ref().is_some_and(Lookup::is_usable)
+    }
+
+    /// Why the htpasswd file's line of this user can't be used, if it has one that can't.
+    pub fn line_fault(&self) -> Option<LineFault> {
+        self.htpasswd.as_ref().and_then(Lookup::fault)
     }
 
     /// Whether the htpasswd file has a line of this user's.

@@ -10,6 +10,7 @@ mod probe;
 pub mod serve;
 mod token;
 pub mod upstreams;
+mod usage;
 mod user;
 
 use std::ffi::OsString;
@@ -151,11 +152,7 @@ fn config(matches: &ArgMatches) -> Option<String> {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => {
-            // Where stdout and stderr are closed there is nobody to tell.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
-        }
+        Err(error) => return usage::tell(&error),
     };
     match matches.subcommand() {
         Some(("completions", matches)) => completions(matches),
@@ -175,7 +172,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             // Every fault at once: those of the settings do not hide those of the htpasswd file.
             let (settings, faults) = layers(matches).read();
             let expect = matches.get_one::<String>("expect").map(String::as_str);
-            let checked = check::run(&settings, expect, matches.get_flag("probe"), faults.is_empty());
+            let named = |key: &str| matches.contains_id(key);
+            let files = config(matches).is_none()
+                && ["policy", "groups", "keys", "token.keys"].into_iter().any(named);
+            let checked = check::run(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
             permissions::run(&settings, config(matches).as_deref().map(Path::new));
             if faults.is_empty() { checked } else { report(&faults) }
         }

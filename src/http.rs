@@ -16,7 +16,7 @@ pub mod subrequest;
 pub mod token;
 mod token_request;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::web::{self, ServiceConfig};
 use prometheus_client::metrics::counter::Counter;
@@ -27,6 +27,7 @@ use crate::gate::Gate;
 use crate::gate::verdict::Reason;
 use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
+use crate::watch::Looks;
 use access::AdminAccess;
 use peer::Entitlement;
 use probe::Readiness;
@@ -68,6 +69,8 @@ pub struct Front {
     pub dialects: Box<[Dialect]>,
     /// Which requests the admin listener serves.
     pub admin: AdminAccess,
+    /// Asks for a look at all files; empty until their threads run.
+    pub looks: OnceLock<Looks>,
 }
 
 impl Front {

@@ -89,7 +89,8 @@ impl Server {
         let callers = services.iter().map(spawn_caller).collect::<io::Result<Vec<_>>>()?;
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
-        watch::spawn(reloaders, poll, &clock, looks)?;
+        // It was empty before.
+        let _ = front.looks.set(watch::spawn(reloaders, poll, &clock, looks)?);
 
         let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.keys.get());
         let addresses = |kind| -> Vec<String> {

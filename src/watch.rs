@@ -14,6 +14,7 @@
 //! force.
 
 mod access;
+pub mod foreign;
 pub mod mount;
 pub mod reloader;
 mod run;
@@ -26,8 +27,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use self::reloader::{Event, FileReloader, Reloadable};
-pub use self::run::{LookNow, Reload, spawn};
-pub use self::source::{ReadFault, Source};
+pub use self::run::{LookNow, Looks, Reload, spawn};
+pub use self::source::{ReadFault, Source, shown_path};
 use self::source::{Stamp, Text, is_settled, is_untouched};
 pub use self::state::FileHealth;
 use crate::clock::Moment;

@@ -8,6 +8,7 @@ mod argon2;
 mod bcrypt;
 mod costliest;
 mod effort;
+mod foreign;
 mod md5_crypt;
 mod plain;
 mod sha1;
@@ -73,12 +74,12 @@ pub enum FormatFault {
     BcryptBroken,
     /// An apr1 or MD5 crypt text of the wrong shape.
     #[error(
-        "the {0} hash is cut short or damaged ({0}, a salt of at most 8 characters, $, then 22 characters of ./0-9A-Za-z)"
+        "the {0} hash is cut short or damaged ({0}, a salt of at most 8 characters without $, $, then 22 characters of ./0-9A-Za-z)"
     )]
     Md5CryptDamaged(&'static str),
     /// A SHA crypt text of the wrong shape.
     #[error(
-        "the SHA crypt hash is cut short or damaged ($5$ or $6$, perhaps rounds=N$, a salt of 1 to 16 characters, $, then 43 or 86 characters of ./0-9A-Za-z)"
+        "the SHA crypt hash is cut short or damaged ($5$ or $6$, perhaps rounds=N$, a salt of at most 16 characters without $, $, then 43 or 86 characters of ./0-9A-Za-z)"
     )]
     ShaCryptDamaged,
     /// SHA crypt rounds that are out of bounds.
@@ -117,12 +118,98 @@ pub enum FormatFault {
     /// A known format that is not taken.
     #[error("{0} is not taken")]
     Unsupported(&'static str),
+    /// A hash behind the scheme or mark of another program.
+    #[error("the hash stands behind {0}")]
+    Prefixed(&'static str),
+    /// A scheme in braces that is not known.
+    #[error("the scheme in braces is not known")]
+    Scheme,
+    /// A hash whose `$` are doubled.
+    #[error("each $ is written twice, as in a compose file")]
+    Doubled,
+    /// A hash between quotes.
+    #[error("there are quotes around the hash or the line")]
+    Quoted,
+    /// A hash that a comma, a semicolon or a blank follows.
+    #[error("something follows the hash that is no part of it")]
+    Followed,
+    /// `!`, `*` or `x`, by which /etc/shadow and /etc/passwd say that there is none.
+    #[error("the account is locked, or its hash is in another file (!, * or x, as in /etc/shadow)")]
+    Locked,
+    /// A line of Apache's htdigest.
+    #[error("it is a line of htdigest (NAME:REALM:MD5), which is not taken")]
+    Digest,
     /// Thirteen characters of the DES alphabet.
     #[error("DES crypt, which reads eight characters of a password and is broken in hours, is refused")]
     Des,
     /// Anything else; most likely the password itself.
     #[error("it is no known hash, perhaps the password itself in the clear")]
     Unknown,
+}
+
+impl FormatFault {
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Doubled => "write each $ once",
+            Self::Quoted => "take the quotes away, and what else the other file's format wanted",
+            Self::Followed => "write one user a line: NAME:HASH",
+            Self::Prefixed(_) => "take that away, so that the hash follows the colon",
+            Self::Empty
+            | Self::BcryptDamaged
+            | Self::BcryptCost(_)
+            | Self::BcryptBroken
+            | Self::Md5CryptDamaged(_)
+            | Self::ShaCryptDamaged
+            | Self::ShaCryptRounds(_)
+            | Self::Argon2Damaged
+            | Self::Argon2Variant
+            | Self::Argon2Cost
+            | Self::YescryptDamaged
+            | Self::YescryptCost
+            | Self::Sha1Damaged
+            | Self::SaltedSha1Damaged
+            | Self::PlainNotAllowed
+            | Self::Unsupported(_)
+            | Self::Scheme
+            | Self::Locked
+            | Self::Digest
+            | Self::Des
+            | Self::Unknown => "set the password anew with htpasswd -B FILE NAME",
+        }
+    }
+
+    /// Whether the text is a hash of some known format, so that the line was understood: what stands before the
+    /// colon is a name then, and no part of a secret.
+    pub fn is_of_a_format(self) -> bool {
+        match self {
+            Self::BcryptDamaged
+            | Self::BcryptCost(_)
+            | Self::BcryptBroken
+            | Self::Md5CryptDamaged(_)
+            | Self::ShaCryptDamaged
+            | Self::ShaCryptRounds(_)
+            | Self::Argon2Damaged
+            | Self::Argon2Variant
+            | Self::Argon2Cost
+            | Self::YescryptDamaged
+            | Self::YescryptCost
+            | Self::Sha1Damaged
+            | Self::SaltedSha1Damaged
+            | Self::PlainNotAllowed
+            | Self::Unsupported(_)
+            | Self::Prefixed(_)
+            | Self::Doubled
+            | Self::Des => true,
+            Self::Empty
+            | Self::Scheme
+            | Self::Quoted
+            | Self::Followed
+            | Self::Locked
+            | Self::Digest
+            | Self::Unknown => false,
+        }
+    }
 }
 
 /// A new bcrypt hash (`$2y$`) of `password`, under a salt that nobody else has.
@@ -173,8 +260,15 @@ impl Format {
             _ if text.starts_with(sha1::SALTED) => sha1::check_salted(text).map(|()| Self::SaltedSha1),
             _ if text.starts_with(plain::PLAIN) && allowed.plain => Ok(Self::Plain),
             _ if text.starts_with(plain::PLAIN) => Err(FormatFault::PlainNotAllowed),
-            _ => Err(unsupported(text)),
+            _ if is_des(text) => Err(FormatFault::Des),
+            _ => Err(FormatFault::Unknown),
         }
+    }
+
+    /// The same, with a closer look at a text that is no hash of ours. `rest` is all that stands behind the line's
+    /// first colon; `text` is its first field.
+    pub fn diagnose(text: &[u8], rest: &[u8], allowed: Allowed) -> Result<Self, FormatFault> {
+        Self::recognise(text, allowed).map_err(|fault| foreign::look_closer(text, rest, fault, allowed))
     }
 
     /// Says whether `password` is the one that the hash `text`, which has this format, was made of.
@@ -183,7 +277,8 @@ impl Format {
         let checked = match self {
             Self::Bcrypt(_) => Some(bcrypt::verify(text, password)),
             Self::Apr1 | Self::Md5Crypt => Some(md5_crypt::verify(text, password)),
-            Self::Sha256Crypt(_) | Self::Sha512Crypt(_) => sha_crypt::verify(text, password),
+            Self::Sha256Crypt(_) => sha_crypt::verify(text, Variant::Sha256, password),
+            Self::Sha512Crypt(_) => sha_crypt::verify(text, Variant::Sha512, password),
             Self::Argon2id(_) => argon2::verify(text, password),
             Self::Yescrypt(_) => yescrypt::verify(text, password),
             Self::Sha1 => Some(sha1::verify(text, password)),
@@ -263,23 +358,9 @@ impl Format {
     }
 }
 
-fn unsupported(text: &[u8]) -> FormatFault {
-    const KNOWN: [(&[u8], &str); 8] = [
-        (b"$7$", "scrypt ($7$)"),
-        (b"$scrypt$", "scrypt ($scrypt$)"),
-        (b"$gy$", "gost-yescrypt ($gy$)"),
-        (b"$sha1$", "SHA-1 crypt ($sha1$)"),
-        (b"$pbkdf2", "PBKDF2 ($pbkdf2…$)"),
-        (b"$3$", "the NT hash ($3$)"),
-        (b"{SSHA", "SHA-2 in braces ({SSHA256}, {SSHA512})"),
-        (b"_", "BSDi DES crypt (_)"),
-    ];
-    let des = text.len() == 13 && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'));
-    if des {
-        return FormatFault::Des;
-    }
-    let known = KNOWN.iter().find(|(prefix, _)| text.starts_with(prefix));
-    known.map_or(FormatFault::Unknown, |(_, name)| FormatFault::Unsupported(name))
+/// DES crypt is 13 characters of its alphabet.
+fn is_des(text: &[u8]) -> bool {
+    text.len() == 13 && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'))
 }
 
 #[cfg(test)]

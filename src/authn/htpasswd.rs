@@ -3,6 +3,7 @@
 pub mod difference;
 pub mod edit;
 pub mod file;
+pub mod line;
 pub mod reload;
 pub mod source;
 pub mod write;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use self::file::{Entry, UserFile};
+use self::line::LineFault;
 use super::Fingerprint;
 use super::hash::Format;
 
@@ -84,6 +86,16 @@ impl Lookup {
     /// Whether there is such a line, and it is well.
     pub fn is_usable(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.format.is_some())
+    }
+
+    /// Why the line can't be used, if there is one and it can't.
+    pub fn fault(&self) -> Option<LineFault> {
+        self.entry.as_ref().and_then(|entry| self.users.fault(entry))
+    }
+
+    /// The number of the line, from 1, if there is one.
+    pub fn line_number(&self) -> Option<usize> {
+        self.entry.as_ref().map(|entry| self.users.line_number(entry))
     }
 
     /// Whether there is such a line, well or damaged.

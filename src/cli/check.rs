@@ -10,13 +10,15 @@ use crate::authn::hash::Allowed;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{EMPTIED, FileFault, NONE_LINE, usable};
 use crate::authn::keys;
+use crate::authn::keys::reload::KeysFault;
 use crate::authn::pool::Timing;
 use crate::gate::policy::reload::{self, FILE_MAX};
 use crate::gate::policy::rules::Registries;
 use crate::identity::shown;
+use crate::rights::scope::Scope;
 use crate::server::StartError;
 use crate::settings::Settings;
-use crate::watch::{Source, is_emptied};
+use crate::watch::{Source, foreign, is_emptied, shown_path};
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
 /// ever after if that is not refused).
@@ -25,19 +27,40 @@ const ANYONE: &str = "a grant to anyone is for curl, crane and browsers; docker,
 /// What a grant to anyone is where an upstream wants credentials.
 const NOBODY_GOES_ON: &str = "who has shown no credentials is challenged where an [[upstream]] has some, whatever a grant to anyone permits, unless it says anyone = true";
 
+/// What a grant of push is where nobody grants pull.
+const PUSH_ALONE: &str = "a push requires pull too, and no grant permits pull to all whom this one permits push, on the same repositories; add \"pull\" to its actions";
+
+/// The same of a key's scope.
+pub(super) const PUSH_ALONE_IN_SCOPE: &str =
+    "a push requires pull too, and the scope permits push alone; write pull,push:REPOSITORY";
+
 /// What a listener beyond loopback is.
 const NO_TLS: &str = "other machines can reach this listener, and it has no TLS: whoever can read the network between it and its peers reads credentials";
+
+/// Scopes of keys that are looked at for what they lack.
+const SCOPES_MAX: usize = 10_000;
 
 /// From which difference of bcrypt costs on `check` speaks of it: eight times the work.
 const SPREAD: u8 = 3;
 
 /// Checks, tells, and returns 1 where something is wrong. `expectations` is a file of what the policy
 /// should say; with `ask` the services are asked. Of settings that are not `whole`, what there is is
-/// checked.
-pub(super) fn run(settings: &Settings, expectations: Option<&str>, ask: bool, whole: bool) -> ExitCode {
+/// checked; so are `files` that the command line names, without settings that `serve` could start with.
+pub(super) fn run(
+    settings: &Settings,
+    expectations: Option<&str>,
+    ask: bool,
+    whole: bool,
+    files: bool,
+) -> ExitCode {
     // All of it, so that every fault is told at once.
-    let nobody = settings.authenticators.is_empty() && expectations.is_none() && whole;
+    let nobody = settings.authenticators.is_empty() && expectations.is_none() && whole && !files;
     let users = if settings.htpasswd.is_some() || nobody { users(settings) } else { true };
+    if settings.authenticators.is_empty() && files {
+        say(
+            "note: no htpasswd file and no [[authenticator]] is set, so only the files that are named were checked",
+        );
+    }
     let services = probe::run(settings, ask && whole);
     let keys = keys(settings);
     let upstreams = upstreams::run(settings, ask && whole);
@@ -87,6 +110,9 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
         {
             say(&format!("{}: note: {NOBODY_GOES_ON}", path.display()));
         }
+        for line in rules.pushes_without_pull(&policy.groups()) {
+            say(&format!("{}:{line}: warning: {PUSH_ALONE}", shown_path(path)));
+        }
         let by_tokens = settings.token_keys.is_some();
         if rules.grants_to_anyone() && !by_tokens && *rules.registries() != Registries::All(false) {
             say(&format!("{}: note: {ANYONE}", path.display()));
@@ -120,8 +146,17 @@ fn keys(settings: &Settings) -> bool {
         }
     };
     let parsed = keys::file::parse(&text, &"keys".into(), None);
+    if let Some(what) = foreign::not_text(&text).filter(|_| parsed.file.is_empty() && parsed.bad > 0) {
+        complain(&KeysFault::Foreign(name, what).to_string());
+        return false;
+    }
     for fault in &parsed.faults {
         say(&format!("{name}:{}: {}", fault.line, fault.what));
+    }
+    for (line, scope) in scopes(&text) {
+        if scope.pushes_without_pull() {
+            say(&format!("{name}:{line}: warning: {PUSH_ALONE_IN_SCOPE}"));
+        }
     }
     let good = parsed.file.records().count();
     say(&format!("{name}: keys: {good}; bad lines: {}", parsed.bad));
@@ -136,6 +171,16 @@ fn keys(settings: &Settings) -> bool {
             false
         }
     }
+}
+
+/// The scopes of a file of keys, each with the number of its line; the first few of them.
+fn scopes(text: &[u8]) -> Vec<(usize, Scope)> {
+    let scope = |(number, line): (usize, &[u8])| {
+        let line = keys::edit::lines(line).next()?;
+        let scope = line.scope?;
+        Some((number, Scope::parse(scope.iter().map(String::as_str)).ok()?))
+    };
+    (1..).zip(text.split(|b| *b == b'\n')).filter_map(scope).take(SCOPES_MAX).collect()
 }
 
 fn users(settings: &Settings) -> bool {
@@ -159,12 +204,20 @@ fn check(source: &Source, path: &Path, allowed: Allowed, timing: Timing) -> Resu
     let rules = Rules { allowed, ..Rules::default() };
     let text = source.read()?;
     let parsed = parse(text.clone(), &rules);
-    let name = path.display();
-    for fault in &parsed.faults {
+    let name = shown_path(path);
+    // Of a file that is something else, all lines have the same fault.
+    let is_other = !text.is_empty()
+        && parsed.users.len() == parsed.users.bad_lines()
+        && !parsed.faults.iter().any(|fault| fault.is_understood);
+    // The first one is told by the fault of the file, if none of its lines can be used.
+    let is_unusable = parsed.users.len() == parsed.users.bad_lines();
+    let first = parsed.faults.iter().position(|fault| fault.costs_the_line).filter(|_| is_unusable);
+    let listed = parsed.faults.iter().enumerate().filter(|(at, _)| !is_other && Some(*at) != first);
+    for (_, fault) in listed {
         let kind = if fault.costs_the_line { "" } else { "note: " };
         say(&format!("{name}:{}:{}: {kind}{}", fault.line, fault.column, fault.what));
     }
-    if parsed.faults.len() >= FAULTS_MAX {
+    if parsed.faults.len() >= FAULTS_MAX && !is_other {
         say(&format!("{name}: there may be more; only the first {FAULTS_MAX} are listed"));
     }
     if is_emptied(&text, NONE_LINE) {
@@ -198,7 +251,7 @@ fn notes(users: &UserFile, path: &Path) {
     if let Some((low, high)) = users.bcrypt_spread().filter(|(low, high)| high - low >= SPREAD) {
         say(&format!(
             "{}: note: the bcrypt costs go from {low} to {high}, and every refusal takes as long as the costliest; set them to one cost with htpasswd -B -C",
-            path.display()
+            shown_path(path)
         ));
     }
 }

@@ -84,8 +84,7 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
             Some(("host", name)) => host = Some(name.to_owned()),
             Some(("groups", names)) => groups.extend(names.split(',').map(str::to_owned)),
             Some((_, address)) => {
-                from =
-                    Some(address.parse::<IpAddr>().map_err(|_| format!("\"{address}\" is no IP address"))?);
+                from = Some(address.parse::<IpAddr>().map_err(|_| "from= takes an IP address".to_owned())?);
             }
             None => return Err(shape()),
         }
@@ -143,7 +142,7 @@ fn host(policy: &Policy, expectation: &Expectation) -> Result<String, String> {
         }
         (None, _) => ANY_HOST.to_owned(),
     };
-    let bare = site::host(&host).map_err(|why| format!("{host}: {why}"))?;
+    let bare = site::host(&host).map_err(|why| format!("host=: {why}"))?;
     if expectation.in_registry && !rules.is_registry(&bare, true) {
         return Err(format!("{host} is no registry to this policy"));
     }

@@ -37,7 +37,9 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     with_settings(
-        Command::new("explain").about("Say what a user may do, and which rule says so: exit 0 if allowed"),
+        Command::new("explain").about(
+            "Say what a user may do, and which rule says so: exit 0 if /auth would allow it, 1 if not, also for a user who can't log in",
+        ),
     )
     .args([
         needed("user", "USER", "the user name; - for nobody"),
@@ -98,8 +100,8 @@ impl Asker {
         if self.user == NOBODY {
             return if self.groups.is_empty() { Ok(()) } else { Err("nobody is in no group".into()) };
         }
-        Username::check(self.user.as_bytes())
-            .map_err(|fault| format!("{}: {fault}", shown(self.user.as_bytes())))
+        // The name is not quoted: it can be a word of a line that was not understood.
+        Username::check(self.user.as_bytes()).map_err(|fault| fault.to_string())
     }
 }
 
@@ -221,7 +223,11 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         }
         told
     });
-    told.note = note(settings, &asker);
+    if let Some(why) = no_log_in(settings, &asker) {
+        // The rules are told all the same, since users are often added after them.
+        told.note = Some(format!("for a user who can log in: {}: {}", told.verdict, told.why));
+        (told.verdict, told.why, told.upstream) = ("challenge", why, None);
+    }
     if let Some(fault) = no_key {
         (told.verdict, told.why, told.note) = ("challenge", fault, None);
         told.upstream = None;
@@ -235,8 +241,8 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
     if told.verdict == "allow" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// That the htpasswd file, where it is the only one to be asked, does not let him in, whatever he may do.
-fn note(settings: &Settings, asker: &Asker) -> Option<String> {
+/// Why the htpasswd file, if no other authenticator is asked, does not let the user log in, whatever the policy says.
+fn no_log_in(settings: &Settings, asker: &Asker) -> Option<String> {
     let alone = |one: &Authenticator| matches!(one.kind, Kind::Htpasswd | Kind::Keys);
     if asker.user == NOBODY || !settings.authenticators.iter().all(alone) {
         return None;
@@ -249,11 +255,15 @@ fn note(settings: &Settings, asker: &Asker) -> Option<String> {
         Ok(text) => text,
         Err(fault) => return Some(fault.to_string()),
     };
-    let users = Htpasswd::new(htpasswd::file::parse(text, &rules).users);
+    let users = match htpasswd::source::usable(&source, text, &rules) {
+        Ok(parsed) => Htpasswd::new(parsed.users),
+        Err(fault) => return Some(fault.to_string()),
+    };
     let found = users.look_up(asker.user.as_bytes());
-    match (found.has_line(), found.is_usable()) {
-        (_, true) => None,
-        (true, false) => Some(format!("{}'s line in {name} can't be used, so he can't log in", asker.user)),
-        (false, false) => Some(format!("{} has no line in {name}, so he can't log in", asker.user)),
+    let user = shown(asker.user.as_bytes());
+    match (found.line_number(), found.fault()) {
+        (Some(line), Some(fault)) => Some(format!("{name}:{line}: {user} can't log in: {fault}")),
+        (Some(_), None) => None,
+        (None, _) => Some(format!("{user} has no line in {name}, so nobody can log in with this name")),
     }
 }

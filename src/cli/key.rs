@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use self::list::{Told, list};
 pub(super) use self::scope::scope;
+use super::check::PUSH_ALONE_IN_SCOPE;
 use super::{complain, open_to_change, say, say_json};
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys::edit;
@@ -106,13 +107,14 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let name = given(matches, "name").unwrap_or_default();
     check_name(name)?;
     let scope = matches.get_many::<String>("scope").map(|texts| texts.cloned().collect::<Vec<_>>());
-    Scope::parse(scope.iter().flatten().map(String::as_str)).map_err(|what| format!("--scope: {what}"))?;
+    let parsed = Scope::parse(scope.iter().flatten().map(String::as_str));
+    let lacks_pull = parsed.map_err(|what| format!("--scope: {what}"))?.pushes_without_pull();
     let now = SystemTime::now();
     let expires = match given(matches, "expires") {
         None => None,
         Some(span) => {
             let span = humantime::parse_duration(span).map_err(|_| {
-                format!("--expires: \"{span}\" is not a span of time; write it like 12h, 90d or 1y")
+                "--expires: it is not a span of time; write it like 12h, 90d or 1y".to_owned()
             })?;
             if span < Duration::from_secs(1) || span > EXPIRES_MAX {
                 return Err("--expires: it is not within a second and ten years".into());
@@ -144,6 +146,9 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         true => serde_json::to_string(&Made { key: &key, line: Told::of(&line) }).map_err(text)?,
         false => key.to_string(),
     };
+    if lacks_pull {
+        complain(&format!("--scope: warning: {PUSH_ALONE_IN_SCOPE}"));
+    }
     // Nobody will ever see it again, so a key that could not be printed must not stay.
     let mut stdout = io::stdout();
     writeln!(stdout, "{told}").and_then(|()| stdout.flush()).map_err(|error| {

@@ -12,18 +12,22 @@ use super::{complain, open_to_change, say};
 use crate::authn::hash::{self, Format};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
-use crate::authn::htpasswd::file::{Rules, parse};
+use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
+use crate::authn::htpasswd::source::FileFault;
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys;
 use crate::gate::credentials::{PASSWORD_MAX, is_password};
 use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;
-use crate::watch::Source;
+use crate::watch::{Source, foreign, shown_path};
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
 /// some 70 ms, once for each user and restart.
 const COST_DEFAULT: &str = "10";
+
+/// The exit status of `verify` if the password can't be checked, since the user's line can't be used.
+const CANNOT_CHECK: u8 = 3;
 
 /// Of a generated password: 20 characters out of 32, 100 bits.
 const GENERATED_LENGTH: usize = 20;
@@ -68,7 +72,9 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         .subcommand(with_settings(Command::new("remove").about("Remove a user")).arg(name()))
         .subcommand(with_settings(Command::new("list").about("List the users and their hashes' formats")))
         .subcommand(
-            with_settings(Command::new("verify").about("Check a user's password: exit 0 if it is right"))
+            with_settings(Command::new("verify").about(
+                "Check a user's password: exit 0 if it is right, 1 if it is not, 3 if the user's line can't be used",
+            ))
                 .args([name(), stdin()]),
         )
 }
@@ -86,7 +92,14 @@ pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> Exit
     let name = matches.try_get_one::<String>("name").ok().flatten().map_or("", String::as_str);
     let done = match what {
         "list" => list(settings, path),
-        "verify" => verify(settings, path, name, matches),
+        "verify" => match verify(settings, path, name, matches) {
+            Ok(None) => Ok(()),
+            Ok(Some(diagnosis)) => {
+                complain(&diagnosis);
+                return ExitCode::from(CANNOT_CHECK);
+            }
+            Err(error) => Err(error),
+        },
         "remove" => {
             let removed = open_to_change(path, false)
                 .map_err(text)
@@ -152,8 +165,8 @@ fn write(
     if let Some(once) = once.filter(|once| fs::symlink_metadata(once).is_ok()) {
         return Err(format!(
             "{}: there are no users, and there were some, as {} shows; mount or restore the file, or remove {1} to begin anew",
-            path.display(),
-            once.display()
+            shown_path(path),
+            shown_path(once)
         ));
     }
     let writer = open_to_change(path, add && matches.get_flag("create")).map_err(text)?;
@@ -174,7 +187,7 @@ fn write(
 /// Says that there are users, of whom none is the first.
 fn already(path: &Path, once: Option<&Path>) -> Result<(), String> {
     once.map_or(Ok(()), remember)?;
-    say(&format!("{}: there are users already, so none was added", path.display()));
+    say(&format!("{}: there are users already, so none was added", shown_path(path)));
     Ok(())
 }
 
@@ -182,41 +195,77 @@ fn already(path: &Path, once: Option<&Path>) -> Result<(), String> {
 fn remember(once: &Path) -> Result<(), String> {
     match File::options().write(true).create_new(true).open(once) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(format!("--once: {}: {error}", once.display()))
+            Err(format!("--once: {}: {error}", shown_path(once)))
         }
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-fn verify(settings: &Settings, path: &Path, name: &str, matches: &ArgMatches) -> Result<(), String> {
+/// Checks a password. Returns why it can't be checked, as `check` says it, if the user's line can't be used.
+fn verify(
+    settings: &Settings,
+    path: &Path,
+    name: &str,
+    matches: &ArgMatches,
+) -> Result<Option<String>, String> {
     let users = Htpasswd::new(read(settings, path)?);
     let password = asked(matches, false)?;
+    let found = users.look_up(name.as_bytes());
+    if let Some(fault) = found.fault() {
+        let line = found.line_number().unwrap_or_default();
+        return Ok(Some(format!("{}:{line}: {fault}", shown_path(path))));
+    }
+    let name = shown(name.as_bytes());
     if !is_password(&password) {
         return Err(format!(
             "{name}: no service takes such a password: empty, too long, or with a NUL in it"
         ));
     }
-    match users.look_up(name.as_bytes()).check(&password) {
-        Some(true) => Ok(()),
+    match found.check(&password) {
+        Some(true) => Ok(None),
         Some(false) => Err(format!("{name}: the password is another")),
         None => Err(format!("{name}: {}", edit::EditFault::Absent)),
     }
 }
 
-fn read(settings: &Settings, path: &Path) -> Result<crate::authn::htpasswd::file::UserFile, String> {
+/// The users of a file that the service would take.
+fn read(settings: &Settings, path: &Path) -> Result<UserFile, String> {
     let source = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    let text = source.read().map_err(text)?;
     let rules = Rules { allowed: settings.htpasswd_allow, ..Rules::default() };
-    Ok(parse(source.read().map_err(text)?, &rules).users)
+    let other = foreign::not_lines(&text);
+    let users = parse(text, &rules).users;
+    match other.filter(|_| users.len() == users.bad_lines()) {
+        Some(what) => Err(FileFault::Foreign(source.name(), what).to_string()),
+        None => Ok(users),
+    }
 }
 
 fn list(settings: &Settings, path: &Path) -> Result<(), String> {
-    for (name, format) in read(settings, path)?.list() {
-        let format = match format {
-            Some(Format::Bcrypt(cost)) => format!("bcrypt, cost {cost}"),
-            Some(format) => format.name().to_owned(),
-            None => "can't log in; doorward check says why".to_owned(),
+    let users = read(settings, path)?;
+    // Those whose names can't be told come last, in the order of the file.
+    let mut nameless = Vec::new();
+    for entry in users.list() {
+        let Some(name) = users.name_to_tell(entry) else {
+            nameless.push((users.line_number(entry), users.fault(entry)));
+            if nameless.len() >= FAULTS_MAX {
+                break;
+            }
+            continue;
         };
-        say(&format!("{}\t{format}", shown(&name)));
+        let format = match (entry.format, users.fault(entry)) {
+            (Some(Format::Bcrypt(cost)), _) => format!("bcrypt, cost {cost}"),
+            (Some(format), _) => format.name().to_owned(),
+            (None, Some(fault)) => format!("can't log in: {}", fault.what()),
+            (None, None) => "can't log in".to_owned(),
+        };
+        say(&format!("{}\t{format}", shown(name)));
+    }
+    nameless.sort_by_key(|(line, _)| *line);
+    for (line, fault) in nameless {
+        let fault = fault.map(|fault| (fault.length(), fault.what()));
+        let (length, what) = fault.unwrap_or_default();
+        say(&format!("line {line}, {length} bytes\tcan't log in: {what}"));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::flight::{Boarding, Question, land};
 use super::throttle::{Tags, Ticket};
 use super::verdict::{Refusal, Verdict};
 use super::{Gate, Subrequest};
-use crate::authn::{Cause, Identity, Outcome};
+use crate::authn::{Cause, Identity, Outcome, Records};
 
 /// Who was vouched for.
 pub struct Vouched {
@@ -111,7 +111,7 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
                 return Ok(identity);
             }
             Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {
-                return Err(Verdict::Challenge(Refusal::Wrong));
+                return Err(Verdict::Challenge(refusal(&question.records)));
             }
             Some(Err(trouble)) => return Err(Verdict::Unavailable(trouble)),
             // The check was dropped: who had joined it asks for a place of his own.
@@ -119,6 +119,11 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
             None => return Err(busy()),
         }
     }
+}
+
+/// Why a user was rejected after a check: the password is wrong, or none can be right.
+fn refusal(records: &Records) -> Refusal {
+    records.line_fault().map_or(Refusal::Wrong, Refusal::Unusable)
 }
 
 #[cfg(test)]

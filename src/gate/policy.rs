@@ -8,6 +8,7 @@
 //! What is judged is what the client asked for and what the backend will do. A request that two
 //! readers could take for two things is refused ([`registry`], [`site`]).
 
+mod coverage;
 pub mod explain;
 pub mod grammar;
 pub mod groups;

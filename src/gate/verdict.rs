@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::policy::Grant;
 use super::policy::rules::Refused;
 use super::subrequest::Incomplete;
+use crate::authn::htpasswd::line::LineFault;
 use crate::authn::keys::KeyFault;
 use crate::authn::{Identity, Trouble};
 use crate::rights::Actions;
@@ -13,6 +14,9 @@ use crate::upstream::Missing;
 
 /// What a peer that does not prove to be the proxy lacks.
 const UNENTITLED: &str = "an [[upstream]] has credentials, so every peer must show the secret of proxy_secret_file, once, in X-Auth-Proxy-Secret";
+
+/// What the log says of a user whose line can't be used, before the diagnosis.
+const UNUSABLE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub enum Refusal {
     Scheme,
     /// The user is unknown, or his password is another.
     Wrong,
+    /// The user's line in the htpasswd file can't be used, so no password can be checked against it.
+    Unusable(LineFault),
     /// A key that is no good.
     Key(KeyFault),
     /// A token of the registry's that is no good.
@@ -120,6 +126,7 @@ impl Verdict {
             Self::Unavailable(trouble) => trouble.to_string(),
             Self::NoCredentials(missing) => missing.to_string(),
             Self::Challenge(Refusal::Key(fault)) => fault.to_string(),
+            Self::Challenge(Refusal::Unusable(fault)) => format!("{UNUSABLE}: {}", fault.what()),
             Self::Allow(grant) => grant.identity().and_then(Identity::key_of_whom).unwrap_or_default(),
             Self::Challenge(_) | Self::Limited(_) => String::new(),
         }
@@ -142,7 +149,7 @@ impl Verdict {
             Self::Challenge(Refusal::Missing) => Reason::Missing,
             Self::Challenge(Refusal::Malformed) => Reason::Malformed,
             Self::Challenge(Refusal::Scheme) => Reason::Scheme,
-            Self::Challenge(Refusal::Wrong) => Reason::Wrong,
+            Self::Challenge(Refusal::Wrong | Refusal::Unusable(_)) => Reason::Wrong,
             Self::Challenge(Refusal::Key(_)) => Reason::Key,
             Self::Challenge(Refusal::Token) => Reason::Token,
             Self::Challenge(Refusal::Scope) => Reason::Scope,

@@ -2,6 +2,7 @@
 //! forgets cached answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,10 +13,16 @@ use super::access::AdminRefusal;
 use super::peer::Peer;
 use super::reply::{self, Fault};
 use crate::authn::keys::file::Record;
+use crate::watch::IN_FORCE_WITHIN;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 const JSON: &str = "application/json";
+
+/// How long a flush waits for changes of files: as long as one may take, and a second for threads that wait for a core.
+const LOOKS_WITHIN: Duration = IN_FORCE_WITHIN.saturating_add(Duration::from_secs(1));
 
 /// `?user=`; anything else is an error, since a misspelt name must not flush everything.
 #[derive(Debug, Deserialize)]
@@ -95,7 +102,8 @@ pub(super) async fn keys(request: HttpRequest) -> HttpResponse {
     }
 }
 
-/// Forgets every cached answer, or one user's. 204 when it is done.
+/// Has all files looked at, and forgets every cached answer, or one user's. 204 when it is done; 503 if it is done, and
+/// some file is in force otherwise than it is on disk.
 pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
     let front = match for_admin(&request) {
         Ok(front) => front,
@@ -112,10 +120,21 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
     if query.user.as_deref().is_some_and(|user| user.is_empty() || user.contains('\u{fffd}')) {
         return reply::fault(Fault::BadRequest);
     }
+    // A user who was taken out of a file a moment ago must not be let in by what was in force of it.
+    let is_settled = match front.looks.get() {
+        Some(looks) => looks.settle(LOOKS_WITHIN).await,
+        None => false,
+    };
     front.gate.flush(query.user.as_deref().map(str::as_bytes));
     match &query.user {
         Some(user) => tracing::info!(user = %user.escape_debug(), "cached answers of one user flushed"),
         None => tracing::info!("all cached answers flushed"),
     }
-    reply::done()
+    match (front.readiness.stale_file(), is_settled) {
+        (None, true) => reply::done(),
+        (stale, _) => {
+            let why = stale.unwrap_or_else(|| "a file changes, or a look at it takes too long".to_owned());
+            reply::text(false, PLAIN, format!("flushed, but what is on disk is not all in force: {why}\n"))
+        }
+    }
 }

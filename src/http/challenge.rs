@@ -39,7 +39,12 @@ impl Challenge {
         match refusal {
             Refusal::Token => text.push_str(",error=\"invalid_token\""),
             Refusal::Scope => text.push_str(",error=\"insufficient_scope\""),
-            Refusal::Missing | Refusal::Malformed | Refusal::Scheme | Refusal::Wrong | Refusal::Key(_) => {}
+            Refusal::Missing
+            | Refusal::Malformed
+            | Refusal::Scheme
+            | Refusal::Wrong
+            | Refusal::Unusable(_)
+            | Refusal::Key(_) => {}
         }
         HeaderValue::from_str(&text)
     }

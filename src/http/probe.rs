@@ -85,6 +85,11 @@ impl Readiness {
         Tokens::default()
     }
 
+    /// Why what is in force of a file is not what is on disk, of the first file of which it is not.
+    pub fn stale_file(&self) -> Option<String> {
+        self.files.iter().find_map(|file| file.stale())
+    }
+
     /// From now on, 503.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);

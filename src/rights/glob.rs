@@ -98,6 +98,19 @@ impl Glob {
             .map_while(|piece| if let Piece::Literal(text) = piece { Some(&**text) } else { None })
     }
 
+    /// Segments that it matches, for a user and groups.
+    pub fn example(&self, names: Names<'_>) -> Vec<String> {
+        let text = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"example")).into_owned();
+        let one = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.to_string(),
+            Piece::Wild(parts) => parts.join("example"),
+            Piece::AnyDepth => "example".to_owned(),
+            Piece::User => text(names.user),
+            Piece::Group => text(names.groups.first().copied()),
+        };
+        self.pieces.iter().map(one).collect()
+    }
+
     /// Whether it ends with a slash.
     pub fn ends_open(&self) -> bool {
         matches!(self.pieces.last(), Some(Piece::Literal(text)) if text.is_empty())

@@ -10,9 +10,6 @@ use super::{Actions, Object, On};
 /// The most rights in a scope.
 pub const RIGHTS_MAX: usize = 32;
 
-/// Characters of a right that a message shows.
-const SHOWN_MAX: usize = 100;
-
 /// See the top of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope(Box<[On]>);
@@ -23,8 +20,11 @@ impl Scope {
     /// # Errors
     /// The text that is no right, and what would do.
     pub fn parse<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Self, String> {
-        let rights = texts
-            .map(|text| right(text).map_err(|what| format!("{:?}: {what}", short(text))))
+        let rights = (1..)
+            .zip(texts)
+            .map(|(number, text): (usize, &str)| {
+                right(text).map_err(|what| format!("right {number}: {what}"))
+            })
             .collect::<Result<Box<[On]>, String>>()?;
         if rights.len() > RIGHTS_MAX {
             return Err(format!("there are more than {RIGHTS_MAX} rights in the scope"));
@@ -37,15 +37,24 @@ impl Scope {
         self.0.iter().any(|on| matches!(on, On::Registry { .. }))
     }
 
+    /// Whether it permits push to a repository and not pull, without which a push is refused.
+    pub fn pushes_without_pull(&self) -> bool {
+        let pushes = self.0.iter().filter_map(|on| match on {
+            On::Registry { repositories, actions } if !actions.common(Actions::PUSH).is_empty() => {
+                Some(repositories.iter().map(|glob| glob.example(Names::default())))
+            }
+            On::Everything | On::Registry { .. } | On::Site { .. } => None,
+        });
+        pushes.flatten().any(|segments| {
+            let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+            self.actions(&Object::Repository(&segments)).common(Actions::PULL).is_empty()
+        })
+    }
+
     /// What may be done there, as far as the scope goes. A site knows one action only.
     pub fn actions(&self, object: &Object<'_>) -> Actions {
         self.0.iter().fold(Actions::default(), |sum, on| sum.and(permitted(on, object)))
     }
-}
-
-/// As much of a text as a message shows; it may be anybody's.
-fn short(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).collect()
 }
 
 fn right(text: &str) -> Result<On, String> {

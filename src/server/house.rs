@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::descriptors::DescriptorFault;
 use super::issuing::{challenge, issuing, tokens};
@@ -211,6 +211,7 @@ fn front(
         entitlement: sees.entitlement,
         dialects: settings.dialects.clone().into(),
         admin: sees.admin,
+        looks: OnceLock::new(),
     })
 }
 

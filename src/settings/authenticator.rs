@@ -154,9 +154,7 @@ fn places(given: &[Spanned<String>], earlier: &[Authenticator], faults: &mut Fau
         match earlier.iter().position(|other| *other.name == **one.get_ref()) {
             Some(place) => covers.with(place),
             None => {
-                let what =
-                    format!("\"{}\": covers names authenticators that are asked before", one.get_ref());
-                faults.push((at(one), what));
+                faults.push((at(one), "covers names authenticators that are asked before".into()));
                 covers
             }
         }

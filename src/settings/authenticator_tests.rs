@@ -46,7 +46,7 @@ fn each_fault_of_a_table_is_told() {
         ("name = \"api\"", "name = \"Api\"", 3, "lower-case"),
         ("https://api", "https://{username}", 4, "always the same"),
         ("/login\"", "/{password}\"", 4, "logs"),
-        ("url = ", "uri = ", 4, "unknown field `uri`"),
+        ("url = ", "uri = ", 4, "uri: there is no such key; you may mean url"),
         ("\"{password}\"", "\"x\"", 4, "any password would do"),
         ("\"{password}\"", "\"{pasword}\"", 5, "there are {username}"),
         ("\"doorward\"", "\"{username}, x\"", 6, "at the end"),

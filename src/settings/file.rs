@@ -62,10 +62,10 @@ impl Walk<'_> {
             let at = name.span().start;
             if name.get_ref().contains('.') {
                 // It would be a second way to write a setting of a table.
-                let what = format!(
-                    "\"{key}\": there is no such setting; names of settings are written without quotes"
+                self.fault(
+                    at,
+                    "there is no such setting; names of settings are written without quotes".into(),
                 );
-                self.fault(at, what);
                 continue;
             }
             match (table::find(&key), value.get_ref()) {
@@ -80,7 +80,8 @@ impl Walk<'_> {
                     self.table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let what = format!("{key}: {}", names::unknown(&key, &|right| right.to_owned()));
+                    let what = names::unknown(&key, &|right| right.to_owned());
+                    let what = format!("{}: {what}", names::shown(&key));
                     self.fault(at, what);
                 }
             }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::authenticator::Authenticator;
 use super::table::{self, SETTINGS, Setting};
 use super::upstream::Upstream;
 use super::{Fault, Origin, Settings, file, names};
+use crate::watch::{foreign, shown_path};
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
 const FILE_MAX: u64 = 1 << 20;
@@ -78,12 +80,20 @@ impl Layers {
     /// Adds the file at `path`.
     #[must_use]
     pub fn with_file(mut self, path: &str) -> Self {
-        let origin = Origin::File { path: path.to_owned(), line: 1, column: 1 };
+        let shown = shown_path(Path::new(path));
+        let origin = Origin::File { path: shown, line: 1, column: 1 };
         let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
-            length if metadata.is_file() && length <= FILE_MAX => std::fs::read_to_string(path),
+            length if metadata.is_file() && length <= FILE_MAX => std::fs::read(path),
             _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
         });
-        match read {
+        let text = read.and_then(|bytes| {
+            if let Some(what) = foreign::not_lines(&bytes) {
+                return Err(std::io::Error::other(format!("they are no TOML but {what}")));
+            }
+            let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("they are not UTF-8"))?;
+            Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+        });
+        match text {
             Ok(text) => {
                 let content = file::read(path, &text, &mut self.faults);
                 self.file = content.given.into_iter().collect();
@@ -119,8 +129,13 @@ impl Layers {
                     &default
                 }
             };
-            for Given { text, origin } in given {
+            for (number, Given { text, origin }) in (1..).zip(given) {
                 if let Err(what) = (setting.read)(&mut settings, text) {
+                    // The value is not quoted, so the place of one among several is told.
+                    let what = match given.len() {
+                        0 | 1 => what,
+                        all => format!("value {number} of {all}: {what}"),
+                    };
                     // A flag and a variable say by themselves which setting they are.
                     let what = match origin {
                         Origin::Flag(_) | Origin::Variable(_) => what,

@@ -64,12 +64,10 @@ fn every_fault_is_told_at_once_with_its_place() {
     assert_eq!(told.len(), 5, "{told:#?}");
     assert!(told[0].starts_with("FILE:1:10"), "in the order of the file");
     assert!(told.iter().any(|t| t == "FILE:6:3: hash.wai: there is no such setting; you may mean hash.wait"));
-    assert!(told.iter().any(|t| t.starts_with("FILE:1:10: listen: \"localhost\" is not an address")));
+    assert!(told.iter().any(|t| t.starts_with("FILE:1:10: listen: it is not an address")));
     assert!(told.iter().any(|t| t.starts_with("FILE:2:9: realm: the realm has the word \"basic\"")));
-    assert!(
-        told.iter().any(|t| t.starts_with("FILE:5:13: hash.threads: \"0\" is not a whole number from 1"))
-    );
-    assert!(told.iter().any(|t| t.starts_with("FILE:8:8: cache.idle: \"12\" is not a span of time")));
+    assert!(told.iter().any(|t| t.starts_with("FILE:5:13: hash.threads: it is not a whole number from 1")));
+    assert!(told.iter().any(|t| t.starts_with("FILE:8:8: cache.idle: it is not a span of time")));
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub const SETTINGS: &[Setting] = &[
                 s.htpasswd_allow.plain = true;
                 Ok(())
             }
-            _ => Err(format!("\"{t}\" is not a format that has to be allowed by name; plain is the only one")),
+            _ => Err("it is not a format that has to be allowed by name; plain is the only one".into()),
         }
     ),
     setting!("keys", "FILE", "", "the file of API keys", |s, t| value::path(t).map(|v| s.keys = Some(v))),

@@ -28,11 +28,26 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
             // What was found there is not quoted: it may be a secret.
             let what = match error.message().rsplit_once(", expected ") {
                 Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
-                _ => error.message().to_owned(),
+                Some((said, wanted)) if said.starts_with("unknown field ") => unknown(said, wanted),
+                // Which key is missing is ours.
+                _ if error.message().starts_with("missing field ") => error.message().to_owned(),
+                _ => "it can't be read".to_owned(),
             };
             faults.push((error.span().map_or(place, |span| span.start), what));
             None
         }
+    }
+}
+
+/// What to say of a key that there is not, from serde's words. It is named if it resembles one that there is: the line
+/// may be one of another file.
+fn unknown(said: &str, wanted: &str) -> String {
+    let name = said.split('`').nth(1).unwrap_or_default();
+    let keys: Vec<&str> = wanted.split('`').skip(1).step_by(2).collect();
+    let alike = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
+    match keys.iter().max_by_key(alike).filter(|key| alike(key) > 800) {
+        Some(near) => format!("{name}: there is no such key; you may mean {near}"),
+        None => format!("there is no such key here; there are {}", keys.join(", ")),
     }
 }
 
@@ -41,10 +56,7 @@ pub(super) fn name(given: Option<&Spanned<String>>, default: &str, faults: &mut 
     let Some(given) = given else { return default.into() };
     if !is_name(given.get_ref()) {
         let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";
-        faults.push((
-            at(given),
-            format!("\"{}\": {what}, and begins with none of the latter two", given.get_ref()),
-        ));
+        faults.push((at(given), format!("{what}, and begins with none of the latter two")));
     }
     given.get_ref().as_str().into()
 }

@@ -162,7 +162,7 @@ fn each<T>(
         faults.push((at(given), "it is empty, and fits nothing; leave it out for all".into()));
     }
     let mut one = |text: &Text| {
-        let fault = |what| (at(text), format!("\"{}\": {what}", text.get_ref()));
+        let fault = |what: String| (at(text), what);
         read(text.get_ref()).map_err(|what| faults.push(fault(what))).ok()
     };
     given.get_ref().iter().filter_map(&mut one).collect()
@@ -241,7 +241,7 @@ fn ecr(raw: &Raw, _: usize, faults: &mut Faults) -> Option<Kind> {
     let mut text = |given: &Option<Text>, what: &str, well: fn(&str) -> bool| {
         let given = given.as_ref()?;
         if !well(given.get_ref()) {
-            faults.push((at(given), format!("\"{}\" is not {what}", given.get_ref())));
+            faults.push((at(given), format!("it is not {what}")));
         }
         Some(given.get_ref().clone())
     };

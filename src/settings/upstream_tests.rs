@@ -62,7 +62,11 @@ fn each_fault_is_told_with_its_line_and_its_remedy() {
         ("[[upstream]]\ntype = \"basic\"\nusername = \"x\"", 2, "needs password_file"),
         ("[[upstream]]\ntype = \"basic\"\nusername = \"a:b\"\npassword_file = \"/x\"", 4, "no colon"),
         ("[[upstream]]\ntype = \"bearer\"", 2, "needs token_file"),
-        ("[[upstream]]\ntype = \"bearer\"\ntoken = \"s3cret\"", 4, "unknown field `token`"),
+        (
+            "[[upstream]]\ntype = \"bearer\"\ntoken = \"s3cret\"",
+            4,
+            "token: there is no such key; you may mean token_file",
+        ),
         ("[[upstream]]\ntype = \"none\"\nfile = \"/x\"", 4, "no key of type none"),
         ("[[upstream]]\ntype = \"none\"\nhosts = [\"a b\"]", 4, "not a host name"),
         ("[[upstream]]\ntype = \"none\"\nhosts = []", 4, "leave it out"),

@@ -1,5 +1,5 @@
 //! Reading single values from text: one small function for each kind, whose error says what would
-//! do instead.
+//! do instead. The value itself is not quoted: it can be a secret that was pasted into the wrong place.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(super) fn number<T>(text: &str, low: T, high: T) -> Result<T, String>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
-    let wanted = || format!("\"{text}\" is not a whole number from {low} to {high}");
+    let wanted = || format!("it is not a whole number from {low} to {high}");
     let number = text.replace('_', "").parse::<T>().map_err(|_| wanted())?;
     if number < low || number > high { Err(wanted()) } else { Ok(number) }
 }
@@ -34,7 +34,7 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 pub(super) fn span(text: &str, low: Duration, high: Duration) -> Result<Duration, String> {
     let show = humantime::format_duration;
     let span = humantime::parse_duration(text)
-        .map_err(|_| format!("\"{text}\" is not a span of time; write it like 500ms, 10s, 5m or 12h"))?;
+        .map_err(|_| "it is not a span of time; write it like 500ms, 10s, 5m or 12h".to_owned())?;
     if span < low || span > high {
         return Err(format!("{} is not within {} and {}", show(span), show(low), show(high)));
     }
@@ -43,11 +43,8 @@ pub(super) fn span(text: &str, low: Duration, high: Duration) -> Result<Duration
 
 /// A number of bytes: `1048576`, `64KiB`, `256MiB`.
 pub(super) fn bytes(text: &str, low: u64, high: u64) -> Result<u64, String> {
-    let wanted = || {
-        format!(
-            "\"{text}\" is not a number of bytes from {low} to {high}; write it like 65536, 64KiB or 256MiB"
-        )
-    };
+    let wanted =
+        || format!("it is not a number of bytes from {low} to {high}; write it like 65536, 64KiB or 256MiB");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
     let unit = text.get(digits.len()..).unwrap_or_default().trim();
     let factor: u64 = match unit {
@@ -81,7 +78,7 @@ pub fn quotable(text: &str) -> Result<String, String> {
 pub fn url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).ok();
     if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-        return Err(format!("\"{text}\" is no URL; write it like https://registry.example.com/token"));
+        return Err("it is no URL; write it like https://registry.example.com/token".into());
     }
     quotable(text)
 }
@@ -91,7 +88,7 @@ pub(super) fn challenge(text: &str) -> Result<TokenChallenge, String> {
     match text {
         "basic" => Ok(TokenChallenge::Basic),
         "bearer" => Ok(TokenChallenge::Bearer),
-        _ => Err(format!("\"{text}\" is neither basic nor bearer")),
+        _ => Err("it is neither basic nor bearer".into()),
     }
 }
 
@@ -100,9 +97,9 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return match path.strip_prefix('/') {
             Some(_) => Ok(Listen::Unix(PathBuf::from(path))),
-            None => Err(format!(
-                "\"{text}\": a unix socket needs an absolute path, as in unix:/run/doorward/doorward.sock"
-            )),
+            None => {
+                Err("a unix socket needs an absolute path, as in unix:/run/doorward/doorward.sock".into())
+            }
         };
     }
     if let Some(name) = text.strip_prefix("systemd:") {
@@ -112,13 +109,11 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
         return if named {
             Ok(Listen::Systemd(name.to_owned()))
         } else {
-            Err(format!(
-                "\"{text}\": write the FileDescriptorName of the socket unit, as in systemd:doorward"
-            ))
+            Err("write the FileDescriptorName of the socket unit, as in systemd:doorward".into())
         };
     }
     text.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
-        format!("\"{text}\" is not an address to listen on; write IP:PORT like 127.0.0.1:8000 or [::1]:8000, unix:/path, or systemd:NAME")
+        "it is not an address to listen on; write IP:PORT like 127.0.0.1:8000 or [::1]:8000, unix:/path, or systemd:NAME".into()
     })
 }
 
@@ -127,13 +122,13 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let parsed =
         text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(|a| IpNet::from(a.to_canonical())));
     let network = parsed.map_err(|_| {
-        format!("\"{text}\" is neither an IP address nor a network like 10.0.0.0/24; names are not looked up")
+        "it is neither an IP address nor a network like 10.0.0.0/24; names are not looked up".to_owned()
     })?;
     if matches!(network, IpNet::V6(block) if block.addr().to_ipv4_mapped().is_some()) {
-        return Err(format!("\"{text}\" is an IPv4 address written as IPv6; write it as IPv4"));
+        return Err("it is an IPv4 address written as IPv6; write it as IPv4".into());
     }
     if network.prefix_len() == 0 {
-        return Err(format!("{text} is everybody: name the addresses that nginx asks from"));
+        return Err("it is everybody: name the addresses that nginx asks from".into());
     }
     Ok(network.trunc())
 }
@@ -143,7 +138,7 @@ pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
     let known = Dialect::ALL.into_iter().find(|dialect| dialect.name() == text);
     known.ok_or_else(|| {
         let names: Vec<&str> = Dialect::ALL.into_iter().map(Dialect::name).collect();
-        format!("\"{text}\" is not a dialect; known are: {}", names.join(", "))
+        format!("it is not a dialect; known are: {}", names.join(", "))
     })
 }
 
@@ -156,9 +151,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
     if (1..=HOST_NAME_MAX).contains(&text.len()) && text.bytes().all(known) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(format!(
-        "\"{text}\" is not a host name; write it without a scheme and a port, like doorward.internal"
-    ))
+    Err("it is not a host name; write it without a scheme and a port, like doorward.internal".into())
 }
 
 /// The realm of the challenge.
@@ -184,7 +177,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode <= 0o777 && digits.len() >= 3 => Ok(mode),
-        _ => Err(format!("\"{text}\" is not a file mode; write it in octal and in quotes, like \"0660\"")),
+        _ => Err("it is not a file mode; write it in octal and in quotes, like \"0660\"".into()),
     }
 }
 
@@ -193,7 +186,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(format!("\"{text}\" is neither true nor false")),
+        _ => Err("it is neither true nor false".into()),
     }
 }
 
@@ -202,17 +195,15 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(format!("\"{text}\" is neither text nor json")),
+        _ => Err("it is neither text nor json".into()),
     }
 }
 
 /// From which level on log lines are written.
 pub(super) fn log_level(text: &str) -> Result<tracing::level_filters::LevelFilter, String> {
     match text {
-        "error" | "warn" | "info" | "debug" => {
-            text.parse().map_err(|_| format!("\"{text}\" is no log level"))
-        }
-        _ => Err(format!("\"{text}\" is not one of error, warn, info and debug")),
+        "error" | "warn" | "info" | "debug" => text.parse().map_err(|_| "it is no log level".into()),
+        _ => Err("it is not one of error, warn, info and debug".into()),
     }
 }
 
@@ -234,6 +225,6 @@ pub(super) fn key_owners(text: &str) -> Result<KeyOwners, String> {
     match text {
         "htpasswd" => Ok(KeyOwners::Htpasswd),
         "any" => Ok(KeyOwners::Any),
-        _ => Err(format!("\"{text}\" is neither htpasswd nor any")),
+        _ => Err("it is neither htpasswd nor any".into()),
     }
 }

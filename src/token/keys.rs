@@ -25,7 +25,6 @@ pub use self::pair::Algorithm;
 use self::pem::Block;
 pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault};
 use super::claims::Claims;
-use crate::identity::shown;
 
 /// Why a file of keys can't be used. It holds secrets, so nothing of what stands in a block is told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +113,25 @@ fn misplaced(label: &str) -> &'static str {
     }
 }
 
+/// The label of a block for a message, if it is one of those that tools write.
+fn shown_label(label: &str) -> String {
+    const KNOWN: [&str; 12] = [
+        "PRIVATE KEY",
+        "EC PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        "DSA PRIVATE KEY",
+        "ENCRYPTED PRIVATE KEY",
+        "OPENSSH PRIVATE KEY",
+        "PUBLIC KEY",
+        "RSA PUBLIC KEY",
+        "CERTIFICATE",
+        "CERTIFICATE REQUEST",
+        "EC PARAMETERS",
+        "DH PARAMETERS",
+    ];
+    KNOWN.into_iter().find(|known| *known == label).unwrap_or("of another kind").to_owned()
+}
+
 impl SigningKeys {
     /// Reads the text of a file of keys.
     ///
@@ -127,7 +145,7 @@ impl SigningKeys {
         let mut numbered = (1..).zip(&blocks);
         let fault = |(number, block): (usize, &Block<'_>), what| KeysFault::Block {
             number,
-            label: shown(block.label.as_bytes()),
+            label: shown_label(block.label),
             line: block.line,
             what,
         };

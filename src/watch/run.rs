@@ -5,14 +5,50 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::clock::{Clock, Moment};
 
-/// Requests to look at a file that wait; more say nothing new.
-const LOOKS_WAITING: usize = 1;
+/// Requests to look at a file that wait: one for each connection of the admin listener, and one for SIGHUP.
+const LOOKS_WAITING: usize = 65;
 
 /// Asks for a look at once.
 #[derive(Clone, Copy, Debug)]
 pub struct LookNow;
+
+/// A look that is asked of the thread of one file.
+#[derive(Debug)]
+struct Ask {
+    /// Whether the file is read even if nothing seems to have changed.
+    forced: bool,
+    /// Told when no change of the file is pending any more.
+    settled: Option<oneshot::Sender<()>>,
+}
+
+/// Asks the threads of all files for a look.
+#[derive(Clone, Debug, Default)]
+pub struct Looks(Vec<SyncSender<Ask>>);
+
+impl Looks {
+    /// Has all files looked at, and waits until no change is pending, for `within` at most. Returns whether none is.
+    pub async fn settle(&self, within: Duration) -> bool {
+        let ask = |sender: &SyncSender<Ask>| {
+            let (settled, is_settled) = oneshot::channel();
+            sender.try_send(Ask { forced: false, settled: Some(settled) }).ok().map(|()| is_settled)
+        };
+        let asked: Vec<_> = self.0.iter().map(ask).collect();
+        let all = async {
+            for one in asked {
+                let Some(is_settled) = one else { return false };
+                if is_settled.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(within, all).await.unwrap_or(false)
+    }
+}
 
 /// What keeps something fresh.
 pub trait Reload: Send {
@@ -24,7 +60,7 @@ pub trait Reload: Send {
 
 /// Starts a thread for each file, which looks every `poll`, and whenever `wake` receives a message, until its sender
 /// is dropped. Each file has its own, since a large one takes a second to read, and the others have to be in force
-/// in time meanwhile.
+/// in time meanwhile. What is returned asks for looks as well.
 ///
 /// # Errors
 /// The system gave no thread.
@@ -33,8 +69,8 @@ pub fn spawn(
     poll: Duration,
     clock: &Clock,
     wake: Receiver<LookNow>,
-) -> io::Result<()> {
-    let mut senders: Vec<SyncSender<LookNow>> = Vec::new();
+) -> io::Result<Looks> {
+    let mut senders: Vec<SyncSender<Ask>> = Vec::new();
     let named = || thread::Builder::new().name("doorward-reload".into());
     for reloader in reloaders {
         let (sender, receiver) = sync_channel(LOOKS_WAITING);
@@ -42,25 +78,39 @@ pub fn spawn(
         let clock = clock.clone();
         named().spawn(move || run(reloader, poll, &clock, &receiver))?;
     }
+    let looks = Looks(senders);
+    let all = looks.clone();
     named().spawn(move || {
         for LookNow in wake {
-            // A look that waits already will do.
-            for sender in &senders {
-                let _ = sender.try_send(LookNow);
+            // Looks that wait already will do.
+            for sender in &all.0 {
+                let _ = sender.try_send(Ask { forced: true, settled: None });
             }
         }
     })?;
-    Ok(())
+    Ok(looks)
 }
 
-fn run(mut reloader: Box<dyn Reload>, poll: Duration, clock: &Clock, wake: &Receiver<LookNow>) {
+fn run(mut reloader: Box<dyn Reload>, poll: Duration, clock: &Clock, wake: &Receiver<Ask>) {
+    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
     loop {
         let wait = reloader.next_look(clock.now()).map_or(poll, |soon| soon.min(poll));
         let forced = match wake.recv_timeout(wait) {
-            Ok(LookNow) => true,
+            Ok(Ask { forced, settled }) => {
+                // Those that wait have a connection each; of the others none is kept.
+                waiting.retain(|one| !one.is_closed());
+                waiting.extend(settled);
+                forced
+            }
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
         reloader.look(clock.now(), forced);
+        if reloader.next_look(clock.now()).is_none() {
+            for one in waiting.drain(..) {
+                // Whoever asked may have gone.
+                let _ = one.send(());
+            }
+        }
     }
 }

@@ -3,13 +3,14 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::access::lacking;
+use crate::identity;
 
 /// The buffer of a comparison, which keeps nothing of the file.
 const COMPARE_BUFFER: usize = 64 << 10;
@@ -108,7 +109,7 @@ impl Text {
 impl Source {
     /// Its path, for messages.
     pub fn name(&self) -> String {
-        self.path.display().to_string()
+        shown_path(&self.path)
     }
 
     pub(super) fn stamp(&self) -> Option<Stamp> {
@@ -198,6 +199,34 @@ impl Source {
             }
         }
     }
+}
+
+/// Returns a path for messages. A text that names nothing can be a secret that was pasted in the place of a path, so
+/// it is shown only if it begins at a folder that exists: `/etc/…`, `./…`, `access/…`.
+pub fn shown_path(path: &Path) -> String {
+    let text = path.as_os_str();
+    let is_there = || fs::symlink_metadata(path).is_ok();
+    if begins_at_a_folder(path) || is_there() {
+        return identity::shown(text.as_encoded_bytes());
+    }
+    format!("a path of {} bytes, which is not shown since nothing is there", text.len())
+}
+
+/// Returns whether the first folder of a path exists; of `.` and `..`, the first one behind.
+fn begins_at_a_folder(path: &Path) -> bool {
+    let mut folder = PathBuf::new();
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        folder.push(part);
+        // The last part is the file's own name.
+        if parts.peek().is_none() {
+            return matches!(path.components().next(), Some(Component::CurDir | Component::ParentDir));
+        }
+        if matches!(part, Component::Normal(_)) {
+            return folder.is_dir();
+        }
+    }
+    false
 }
 
 /// Returns whether an open file is as it was when `stamp` was taken.

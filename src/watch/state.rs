@@ -20,6 +20,8 @@ pub struct FileHealth(ArcSwapOption<Degraded>);
 #[derive(Debug)]
 struct Degraded {
     what: String,
+    /// Whether what is in force is not what is on disk.
+    is_stale: bool,
     /// By a clock that nobody sets.
     since: Instant,
 }
@@ -28,9 +30,16 @@ impl FileHealth {
     /// What is not as it should be, and since when; it does not tell where the file is.
     pub fn degraded(&self) -> Option<String> {
         let degraded = self.0.load();
-        let Degraded { what, since } = degraded.as_deref()?;
+        let Degraded { what, since, .. } = degraded.as_deref()?;
         let date = SystemTime::now().checked_sub(since.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(format!("{what} (since {})", humantime::format_rfc3339_seconds(date)))
+    }
+}
+
+impl FileHealth {
+    /// Why what is in force is not what is on disk, if it is not.
+    pub fn stale(&self) -> Option<String> {
+        self.0.load().as_deref().filter(|degraded| degraded.is_stale).map(|degraded| degraded.what.clone())
     }
 }
 
@@ -124,9 +133,11 @@ impl ReloadState {
 
     /// Tells on `/readyz` what is to be said of a file although it can be used.
     fn tell(&self) {
-        let outside = self.replaced_outside.map(|since| (format!("the {} {REPLACED}", self.name), since));
-        let told = outside.or_else(|| self.emptied.map(|(what, since)| (what.to_owned(), since)));
-        self.health.0.store(told.map(|(what, since)| Arc::new(Degraded { what, since })));
+        let outside =
+            self.replaced_outside.map(|since| (format!("the {} {REPLACED}", self.name), true, since));
+        let told = outside.or_else(|| self.emptied.map(|(what, since)| (what.to_owned(), false, since)));
+        let degraded = told.map(|(what, is_stale, since)| Arc::new(Degraded { what, is_stale, since }));
+        self.health.0.store(degraded);
     }
 
     /// Notes whether a file that is mounted by itself is replaced where it is mounted from; with `again` it is logged
@@ -186,7 +197,7 @@ impl ReloadState {
         let since = before.flatten().unwrap_or_else(|| now.checked_sub(age).unwrap_or(now));
         self.stale = Some(stale);
         let what = format!("{phrase}; the last good one is in force");
-        self.health.0.store(Some(Arc::new(Degraded { what, since })));
+        self.health.0.store(Some(Arc::new(Degraded { what, is_stale: true, since })));
     }
 }
 

@@ -17,6 +17,7 @@ mod backend;
 mod differential;
 #[cfg(feature = "ecr")]
 mod ecr_aws;
+mod files;
 mod keys;
 mod limits;
 mod nginx;

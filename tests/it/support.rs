@@ -12,6 +12,7 @@ pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod registry;
 pub(crate) mod scale;
+pub(crate) mod secrets;
 pub(crate) mod upstream;
 pub(crate) mod users;
 

@@ -59,7 +59,11 @@ impl Users {
         let output = command.stdin(File::open(&input).unwrap()).output().unwrap();
         fs::remove_file(&input).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let line = format!("{command:?}");
+        let output =
+            Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+        crate::support::secrets::assert_tells_none(&line, &(output.stdout.clone() + &output.stderr));
+        output
     }
 
     /// The same, which must succeed and say nothing.

@@ -18,12 +18,19 @@ const SALT_MAX: usize = 8;
 /// The characters of the encoded 16-byte digest.
 const DIGEST_LENGTH: usize = 22;
 
-const ITOA64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// The alphabet of crypt(3), in the order of its values.
+pub(super) const ITOA64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Whether the last character of a crypt(3) digest can be its last: it holds `bits` bits. No password has a
 /// digest that ends otherwise.
 pub(super) fn can_end(digest: &[u8], bits: u32) -> bool {
     digest.last().is_some_and(|last| ITOA64.iter().take(1 << bits).any(|known| known == last))
+}
+
+/// Returns whether crypt(3) can have been given a salt. glibc, libxcrypt and musl differ in the characters that they
+/// refuse, and nginx's own `$apr1$` refuses none; so all are taken that end neither the salt nor the text.
+pub(super) fn is_salt(salt: &[u8], most: usize) -> bool {
+    salt.len() <= most && !salt.iter().any(|b| matches!(b, b'$' | b':' | b'\0' | b'\n' | b'\r'))
 }
 
 /// The magic, the salt and the encoded digest of a text.
@@ -33,7 +40,7 @@ fn parts(text: &[u8]) -> Option<(&'static [u8], &[u8], &[u8])> {
     let dollar = rest.iter().position(|b| *b == b'$')?;
     let (salt, digest) = rest.split_at_checked(dollar)?;
     let digest = digest.strip_prefix(b"$")?;
-    let fits = salt.len() <= SALT_MAX && digest.len() == DIGEST_LENGTH && can_end(digest, 2);
+    let fits = is_salt(salt, SALT_MAX) && digest.len() == DIGEST_LENGTH && can_end(digest, 2);
     (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((magic, salt, digest))
 }
 

@@ -1,10 +1,10 @@
 //! `$5$` and `$6$`: Ulrich Drepper's SHA crypt, by the crate of that name.
 
-use sha_crypt::password_hash::Error;
-use sha_crypt::{Params, PasswordVerifier, ShaCrypt, sha256_crypt, sha512_crypt};
+use sha_crypt::{Params, sha256_crypt, sha512_crypt};
+use subtle::ConstantTimeEq;
 
 use super::FormatFault;
-use super::md5_crypt::can_end;
+use super::md5_crypt::{ITOA64, can_end, is_salt};
 
 /// Rounds where the text names none.
 const ROUNDS_DEFAULT: u32 = 5000;
@@ -41,42 +41,82 @@ impl Variant {
     }
 }
 
+/// The parts of a text.
+#[derive(Clone, Copy, Debug)]
+struct Parts<'t> {
+    rounds: u32,
+    salt: &'t [u8],
+    digest: &'t [u8],
+}
+
+/// Parses a text whose first three characters were recognised. The rounds are not compared with the limits.
+fn parts(text: &[u8], variant: Variant) -> Option<Parts<'_>> {
+    let mut fields = text.split(|b| *b == b'$').skip(2);
+    let first = fields.next()?;
+    let (rounds, salt) = match first.strip_prefix(b"rounds=") {
+        None => (ROUNDS_DEFAULT, first),
+        // crypt(3) takes neither a sign nor a zero in front.
+        Some(rounds) if rounds.first().is_some_and(|b| matches!(b, b'1'..=b'9')) => {
+            (std::str::from_utf8(rounds).ok()?.parse().ok()?, fields.next()?)
+        }
+        Some(_) => return None,
+    };
+    let digest = fields.next()?;
+    let fits = is_salt(salt, SALT_MAX)
+        && digest.len() == variant.digest_length()
+        && digest.iter().all(|b| ITOA64.contains(b))
+        && can_end(digest, variant.last_bits());
+    (fits && fields.next().is_none()).then_some(Parts { rounds, salt, digest })
+}
+
 /// The rounds of a well-formed text, whose first three characters were recognised.
 pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> {
-    let text = std::str::from_utf8(text).map_err(|_| FormatFault::ShaCryptDamaged)?;
-    let mut fields = text.split('$').skip(2);
-    let mut next = || fields.next().ok_or(FormatFault::ShaCryptDamaged);
-    let first = next()?;
-    let (rounds, salt) = match first.strip_prefix("rounds=") {
-        None => (ROUNDS_DEFAULT, first),
-        Some(rounds) if rounds.starts_with(|c: char| matches!(c, '1'..='9')) => {
-            (rounds.parse().map_err(|_| FormatFault::ShaCryptDamaged)?, next()?)
-        }
-        Some(_) => return Err(FormatFault::ShaCryptDamaged),
-    };
-    let digest = next()?;
-    let crypt64 = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'));
-    let salt_fits = (1..=SALT_MAX).contains(&salt.len()) && crypt64(salt);
-    let digest_fits = digest.len() == variant.digest_length()
-        && crypt64(digest)
-        && can_end(digest.as_bytes(), variant.last_bits());
-    if !salt_fits || !digest_fits || fields.next().is_some() {
-        return Err(FormatFault::ShaCryptDamaged);
-    }
+    let rounds = parts(text, variant).ok_or(FormatFault::ShaCryptDamaged)?.rounds;
     if !(Params::ROUNDS_MIN..=ROUNDS_MAX).contains(&rounds) {
         return Err(FormatFault::ShaCryptRounds(rounds));
     }
     Ok(rounds)
 }
 
-/// Checks a password. `None` if the crate finds fault with a text that looked well: then it has done
-/// no work, and somebody else has to.
-pub(super) fn verify(text: &[u8], password: &[u8]) -> Option<bool> {
-    match ShaCrypt::SHA512.verify_password(password, std::str::from_utf8(text).ok()?) {
-        Ok(()) => Some(true),
-        Err(Error::PasswordInvalid) => Some(false),
-        Err(_) => None,
+/// Checks a password. `None` if the text is not well-formed: then no work is done here, and the caller must do it.
+///
+/// The crate's own reader of such texts takes fewer salts than crypt(3) does, so it only computes the digest.
+pub(super) fn verify(text: &[u8], variant: Variant, password: &[u8]) -> Option<bool> {
+    let Parts { rounds, salt, digest } = parts(text, variant)?;
+    let params = Params::new(rounds).ok()?;
+    let encoded = match variant {
+        Variant::Sha256 => encode(&sha256_crypt(password, salt, params), &ORDER_SHA256),
+        Variant::Sha512 => encode(&sha512_crypt(password, salt, params), &ORDER_SHA512),
+    };
+    Some(encoded.ct_eq(digest).into())
+}
+
+/// The order in which SHA-256 crypt writes the bytes of its digest, the lowest of each three first.
+#[rustfmt::skip]
+const ORDER_SHA256: [usize; 32] = [
+    20, 10, 0, 11, 1, 21, 2, 22, 12, 23, 13, 3, 14, 4, 24, 5,
+    25, 15, 26, 16, 6, 17, 7, 27, 8, 28, 18, 29, 19, 9, 30, 31,
+];
+
+/// The same of SHA-512 crypt.
+#[rustfmt::skip]
+const ORDER_SHA512: [usize; 64] = [
+    42, 21, 0, 1, 43, 22, 23, 2, 44, 45, 24, 3, 4, 46, 25, 26,
+    5, 47, 48, 27, 6, 7, 49, 28, 29, 8, 50, 51, 30, 9, 10, 52,
+    31, 32, 11, 53, 54, 33, 12, 13, 55, 34, 35, 14, 56, 57, 36, 15,
+    16, 58, 37, 38, 17, 59, 60, 39, 18, 19, 61, 40, 41, 20, 62, 63,
+];
+
+/// Writes a digest as crypt(3) does: six bits a character, of each three bytes the lowest bits first.
+fn encode(digest: &[u8], order: &[usize]) -> Vec<u8> {
+    let byte = |at: &usize| u32::from(digest.get(*at).copied().unwrap_or_default());
+    let mut text = Vec::with_capacity(digest.len().div_ceil(3) * 4);
+    for three in order.chunks(3) {
+        let bits = three.iter().rev().fold(0, |bits, at| bits << 8 | byte(at));
+        let characters = (three.len() * 8).div_ceil(6);
+        text.extend((0..characters).filter_map(|n| ITOA64.get((bits >> (6 * n) & 63) as usize)));
     }
+    text
 }
 
 /// Does the work of one check, for nobody.

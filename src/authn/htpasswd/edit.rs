@@ -1,8 +1,11 @@
 //! Changing an htpasswd file's text: one user's line, and nothing else. Comments, order, line ends
 //! and what stands behind the hash stay as they are.
 
+use super::file::{Rules, parse};
 use super::source::NONE_LINE;
+use crate::authn::hash::Allowed;
 use crate::identity::{Username, UsernameFault};
+use crate::watch::foreign;
 
 /// What some editors put before the text; the reader passes it over.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -19,6 +22,12 @@ pub enum EditFault {
     /// There is such a user already.
     #[error("there is such a user already; change the password with: doorward user set")]
     Exists,
+    /// Text that is no htpasswd file, and would be spoilt by a line of one.
+    #[error("the file is {0}; nothing was changed")]
+    Foreign(&'static str),
+    /// Lines of which none is a user's.
+    #[error("none of the file's {0} lines is NAME:HASH, so it seems to be another file; nothing was changed")]
+    NoUsers(usize),
     /// There is no such user.
     #[error("there is no such user; doorward user list shows them all")]
     Absent,
@@ -53,6 +62,7 @@ pub fn has_users(text: &[u8]) -> bool {
 /// or the second would come into force.
 pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFault> {
     check_name(name)?;
+    check_file(text, edit)?;
     let (bom, text) = text.split_at_checked(3).filter(|(start, _)| *start == BOM).unwrap_or((b"", text));
     let found = lines(text).any(|line| is_of(line, name));
     match (edit, found) {
@@ -96,6 +106,25 @@ pub fn apply(text: &[u8], name: &[u8], edit: Edit<'_>) -> Result<Vec<u8>, EditFa
         changed.splice(..0, BOM.iter().copied());
     }
     Ok(changed)
+}
+
+/// Whether a text can take a line of ours. A new line is added to lines of users only; one line that can't be read
+/// may be a slip.
+fn check_file(text: &[u8], edit: Edit<'_>) -> Result<(), EditFault> {
+    // With every format, since it is not asked who may log in.
+    let parsed = parse(text.to_vec(), &Rules { allowed: Allowed { plain: true }, ..Rules::default() });
+    let users = &parsed.users;
+    let is_other = foreign::is_wide(text) || users.len() == users.bad_lines();
+    if let Some(what) = foreign::not_lines(text).filter(|_| is_other) {
+        return Err(EditFault::Foreign(what));
+    }
+    let Edit::Add(_) = edit else { return Ok(()) };
+    let bad = parsed.faults.iter().filter(|fault| fault.costs_the_line);
+    let understood = users.len() > users.bad_lines() || bad.clone().any(|fault| fault.is_understood);
+    match bad.count() {
+        lines @ 2.. if !understood => Err(EditFault::NoUsers(lines)),
+        _ => Ok(()),
+    }
 }
 
 /// The lines of a text, each with its end.

@@ -18,10 +18,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::Fingerprint;
 use super::super::hash::{Allowed, Costliest, Format};
-use crate::identity::{Username, UsernameFault, shown};
-
-/// The longest hash, in bytes. The longest in use has about 130; nginx gives up at 4,096.
-const HASH_MAX: usize = 4096;
+use super::line::{HASH_MAX, LineFault};
+use crate::identity::Username;
 
 /// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.
 const SHORT_LINE: usize = 32;
@@ -36,10 +34,12 @@ pub struct Fault {
     pub line: usize,
     /// In bytes, counted from 1.
     pub column: usize,
-    /// What is wrong and what to do; never any of the hash.
+    /// What is wrong and what to do; never any text of the line.
     pub what: String,
     /// Whether the line's user can't log in because of it.
     pub costs_the_line: bool,
+    /// Whether it is a line of an htpasswd file at least, with a name and a hash of some known format.
+    pub is_understood: bool,
 }
 
 impl fmt::Display for Fault {
@@ -67,6 +67,8 @@ pub struct UserFile {
     hasher: DefaultHashBuilder,
     costliest: Costliest,
     bad_lines: usize,
+    /// By which its lines were read.
+    allowed: Allowed,
 }
 
 /// What reading a file gave.
@@ -102,6 +104,7 @@ pub fn parse(text: Vec<u8>, rules: &Rules) -> Parsed {
         start += length + 1;
     }
     reader.users.text = text;
+    reader.users.allowed = rules.allowed;
     Parsed { users: reader.users, faults: reader.faults }
 }
 
@@ -122,39 +125,51 @@ impl Reader<'_> {
         let colon = line.iter().position(|b| *b == b':');
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         let name_at = start + indent;
-        if let Err(fault) = Username::check(name) {
-            let remedy = match fault {
-                UsernameFault::Empty => "; write NAME:HASH",
-                _ => "; no client is let in with it: remove the line",
-            };
-            return self.fault(number, indent + 1, format!("{fault}{remedy}"), true);
+        // Without a colon the whole line counts as the name, so that it is found again for its diagnosis. No client
+        // can have a name that is none.
+        let is_whole_line = colon.is_none() && line.len() <= HASH_MAX;
+        if let Err(fault) = Username::check(name)
+            && !is_whole_line
+        {
+            return self.bad_line(number, indent + 1, LineFault::name(line, fault));
         }
         let (hash_at, hash) = match colon {
-            None => (name_at + name.len(), Err("there is no colon behind the user name")),
+            None => (name_at + name.len(), None),
             Some(colon) => {
                 let rest = line.get(colon + 1..).unwrap_or_default();
-                let hash = rest.split(|b| *b == b':').next().unwrap_or_default();
-                (name_at + colon + 1, Ok(hash))
+                (name_at + colon + 1, rest.split(|b| *b == b':').next())
             }
         };
-        let recognised = match hash {
-            Ok(hash) if hash.len() > HASH_MAX => Err(format!("the hash is longer than {HASH_MAX} bytes")),
-            Ok(hash) => Format::recognise(hash, self.rules.allowed).map_err(|fault| fault.to_string()),
-            Err(missing) => Err(missing.to_owned()),
-        };
-        let format = recognised.as_ref().ok().copied();
+        let short = hash.filter(|hash| hash.len() <= HASH_MAX);
+        let format = short.and_then(|hash| Format::recognise(hash, self.rules.allowed).ok());
         let hash = hash.unwrap_or_default();
         let cut = hash.get(..HASH_MAX).unwrap_or(hash);
-        let user = shown(name);
         if !self.insert(text, (name_at, name), (hash_at, cut), format) {
-            let what = format!("{user} stands in an earlier line, which counts; remove one");
-            return self.fault(number, indent + 1, what, false);
+            let what = "the user of this line stands in an earlier line, which counts; remove one";
+            return self.fault(Fault {
+                line: number,
+                column: indent + 1,
+                what: what.to_owned(),
+                costs_the_line: false,
+                is_understood: format.is_some(),
+            });
         }
-        if let Err(what) = recognised {
-            let what =
-                format!("{what}; {user} can't log in: set the password anew with htpasswd -B FILE {user}");
-            self.fault(number, hash_at - start + 1, what, true);
+        if format.is_none()
+            && self.faults.len() < FAULTS_MAX
+            && let Some(fault) = LineFault::hash(line, self.rules.allowed)
+        {
+            self.bad_line(number, hash_at - start + 1, fault);
         }
+    }
+
+    fn bad_line(&mut self, line: usize, column: usize, fault: LineFault) {
+        self.fault(Fault {
+            line,
+            column,
+            what: fault.to_string(),
+            costs_the_line: true,
+            is_understood: fault.tells_name(),
+        });
     }
 
     /// Says whether the user is new.
@@ -195,9 +210,9 @@ impl Reader<'_> {
         true
     }
 
-    fn fault(&mut self, line: usize, column: usize, what: String, costs_the_line: bool) {
+    fn fault(&mut self, fault: Fault) {
         if self.faults.len() < FAULTS_MAX {
-            self.faults.push(Fault { line, column, what, costs_the_line });
+            self.faults.push(fault);
         }
     }
 }
@@ -220,7 +235,30 @@ impl UserFile {
             hasher: DefaultHashBuilder::default(),
             costliest: Costliest::default(),
             bad_lines: 0,
+            allowed: Allowed::default(),
         }
+    }
+
+    /// Why the line of an entry can't be used; `None` if it can.
+    pub fn fault(&self, entry: &Entry) -> Option<LineFault> {
+        if entry.format.is_some() {
+            return None;
+        }
+        let rest = self.text.get(entry.name.0 as usize..).unwrap_or_default();
+        let line = rest.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
+        LineFault::hash(line, self.allowed)
+    }
+
+    /// The number of the line of an entry, from 1. Counts the lines before it.
+    pub fn line_number(&self, entry: &Entry) -> usize {
+        let before = self.text.get(..entry.name.0 as usize).unwrap_or_default();
+        before.iter().filter(|b| **b == b'\n').count() + 1
+    }
+
+    /// The name of an entry, if its line was understood. Otherwise it may be a password.
+    pub fn name_to_tell(&self, entry: &Entry) -> Option<&[u8]> {
+        let is_understood = entry.format.is_some() || self.fault(entry).is_some_and(LineFault::tells_name);
+        is_understood.then(|| span(&self.text, entry.name))
     }
 
     /// The line of `user`, if there is one.
@@ -268,10 +306,10 @@ impl UserFile {
         self.index.iter().map(|entry| (span(&self.text, entry.name), entry))
     }
 
-    /// Every user with the format of his hash, by name.
-    pub fn list(&self) -> Vec<(Vec<u8>, Option<Format>)> {
-        let mut all: Vec<_> = self.entries().map(|(name, entry)| (name.to_vec(), entry.format)).collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    /// Every user's line, by name.
+    pub fn list(&self) -> Vec<&Entry> {
+        let mut all: Vec<&Entry> = self.index.iter().collect();
+        all.sort_by_key(|entry| span(&self.text, entry.name));
         all
     }
 

@@ -60,8 +60,8 @@ fn a_fault_names_the_place_and_the_remedy_and_shows_no_hash() {
     assert_eq!(
         told,
         [
-            "2:9: it is no known hash, perhaps the password itself in the clear; carol can't log in: \
-             set the password anew with htpasswd -B FILE carol",
+            "2:9: it is no known hash, perhaps the password itself in the clear (a line of 13 bytes); its user \
+             can't log in: set the password anew with htpasswd -B FILE NAME",
             "3:1: the user name is empty; write NAME:HASH",
         ]
     );

@@ -1,7 +1,7 @@
 //! What makes an htpasswd file out of a text, and why one can't be used.
 
 use super::file::{Fault, Parsed, Rules, parse};
-use crate::watch::{ReadFault, Source};
+use crate::watch::{ReadFault, Source, foreign};
 
 /// What is said of a file without users, in the log, by `check` and on `/readyz`. It is in force like any other.
 pub const EMPTIED: &str = "the htpasswd file has no users, so it admits nobody";
@@ -13,7 +13,7 @@ pub const NONE_LINE: &[u8] = b"# no users";
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
     /// There is nothing at that path.
-    #[error("{0}: there is no such file; make it with: htpasswd -B -c {0} NAME")]
+    #[error("{0}: there is no such file; make it with: htpasswd -B -c {file} NAME", file = for_a_command(.0))]
     Missing(String),
     /// More than the bound.
     #[error("{0}: it has more than {1} bytes (htpasswd_max_bytes)")]
@@ -21,6 +21,9 @@ pub enum FileFault {
     /// It can't be read for another reason.
     #[error(transparent)]
     Unreadable(ReadFault),
+    /// Something else than lines.
+    #[error("{0}: it is no htpasswd file but {1}")]
+    Foreign(String, &'static str),
     /// Lines, but none that can be used.
     #[error("{0}:{1} (none of its lines can be used)")]
     NothingUsable(String, Fault),
@@ -43,17 +46,26 @@ impl FileFault {
             Self::Missing(_) => "the htpasswd file is gone",
             Self::Unreadable(_) => "the htpasswd file can't be read",
             Self::TooLarge(..) => "the htpasswd file is too large",
-            Self::NothingUsable(..) => "the htpasswd file can't be used",
+            Self::NothingUsable(..) | Self::Foreign(..) => "the htpasswd file can't be used",
         }
     }
+}
+
+/// A path as an argument of a command.
+fn for_a_command(name: &str) -> &str {
+    if name.contains(' ') { "FILE" } else { name }
 }
 
 /// Parses what was read. A file with lines of which none can be used is a fault; one without users is none, and
 /// admits nobody.
 pub fn usable(source: &Source, text: Vec<u8>, rules: &Rules) -> Result<Parsed, FileFault> {
+    let other = foreign::not_lines(&text);
     let parsed = parse(text, rules);
     let users = &parsed.users;
     match parsed.faults.iter().find(|fault| fault.costs_the_line) {
+        Some(_) if users.len() == users.bad_lines() && other.is_some() => {
+            Err(FileFault::Foreign(source.name(), other.unwrap_or_default()))
+        }
         Some(first) if users.len() == users.bad_lines() => {
             Err(FileFault::NothingUsable(source.name(), first.clone()))
         }

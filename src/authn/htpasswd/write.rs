@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use self::lock::Lock;
 use self::resolve::{Location, resolve};
 use crate::watch::mount::unmounted;
+use crate::watch::shown_path;
 
 /// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
 const NEW_MODE: u32 = 0o640;
@@ -111,7 +112,7 @@ impl Writer {
     /// # Errors
     /// Why it can't be changed.
     pub fn open(path: &Path, create: bool) -> Result<Self, WriteFault> {
-        let name = path.display().to_string();
+        let name = shown_path(path);
         // A link stays a link; what it points to is replaced.
         let location = resolve(path)?;
         // Before there is a lock, so that a name that is wrong leaves nothing behind.

@@ -55,9 +55,7 @@ impl Pointer {
         if (text.is_empty() || text.starts_with('/')) && escapes_well {
             return Ok(Self(text.into()));
         }
-        Err(format!(
-            "\"{text}\" is not a JSON pointer; write it like /user/name, with ~1 for a slash in a name"
-        ))
+        Err("it is not a JSON pointer; write it like /user/name, with ~1 for a slash in a name".into())
     }
 
     /// What stands there; nothing where it is null.

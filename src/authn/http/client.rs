@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::watch::shown_path;
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 use zeroize::Zeroizing;
 
@@ -42,9 +43,7 @@ pub fn build(
     connect_timeout: Duration,
     connections: usize,
 ) -> Result<Client, ClientFault> {
-    let fault = |key: &'static str, path: &Path, what: String| {
-        ClientFault::File(key, path.display().to_string(), what)
-    };
+    let fault = |key: &'static str, path: &Path, what: String| ClientFault::File(key, shown_path(path), what);
     let mut builder = Client::builder()
         .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -91,7 +90,7 @@ pub fn build(
 /// A secret of a template: the file's content without the line's end; visible ASCII, since it may be sent in a
 /// header.
 pub fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientFault> {
-    let fault = |what: &str| ClientFault::File("the file", path.display().to_string(), what.into());
+    let fault = |what: &str| ClientFault::File("the file", shown_path(path), what.into());
     let text = read(path).map_err(|what| fault(&what))?;
     let text = Zeroizing::new(text.trim_ascii().to_vec());
     if text.is_empty() {

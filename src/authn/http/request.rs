@@ -53,22 +53,22 @@ impl Target {
         let template = Template::parse(text, Place::Url)?;
         let authority = template.beginning().split_once("://").map(|(_, rest)| rest);
         if !authority.is_some_and(|rest| template.fixed().is_some() || rest.contains('/')) {
-            return Err(format!(
-                "\"{text}\": write http:// or https://, a host that is always the same, and a path"
-            ));
+            return Err("write http:// or https://, a host that is always the same, and a path".into());
         }
         let plain = text.replace("{username}", "x");
         // Not quoted: there may be a password in it.
         let base = Url::parse(&plain).map_err(|error| format!("it is not a URL: {error}"))?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(format!("\"{text}\": write http:// or https://"));
+            return Err("write http:// or https://".into());
         }
         if !base.username().is_empty() || base.password().is_some() {
             return Err("a URL with a password in it ends up in logs; use headers or header_files".into());
         }
         let path = path_of(&plain);
         if base.fragment().is_some() || !matches!(path, "" | "/") && path != base.path() {
-            return Err(format!("\"{text}\": write the path as it is sent, like {}", base.path()));
+            return Err(
+                "write the path as it is sent: percent-encoded, without dot segments and a fragment".into()
+            );
         }
         let in_path = text.split('?').next().is_some_and(|path| path.contains("{username}"));
         Ok(Self { template, base, in_path })

@@ -205,15 +205,47 @@ fn read(
         return Err((None, format!("the line is longer than {LINE_MAX} bytes")));
     }
     if !line.starts_with(b"{") {
-        return Err((None, "it is no key: write one JSON object a line".into()));
+        let what = format!("the line of {} bytes is no key; write one JSON object a line", line.len());
+        return Err((None, what));
     }
-    let line: Line = serde_json::from_slice(line).map_err(|error| {
-        let what = format!("it is no key: {}", crate::identity::shown(error.to_string().as_bytes()));
-        (id_of(line), what)
-    })?;
+    let line: Line = serde_json::from_slice(line)
+        .map_err(|error| (id_of(line), format!("it is no key: {}", shape(line, &error))))?;
     let id = Id::bare(&line.id)
         .ok_or_else(|| (Id::parse(&line.id), "id: it has 10 letters and digits, and no prefix".to_owned()))?;
     record(id, line, by, before, scopes).map(|record| (id, record)).map_err(|what| (Some(id), what))
+}
+
+/// What is wrong with the JSON of a line. Serde's own words quote what stands there, which may be a secret.
+fn shape(line: &[u8], error: &serde_json::Error) -> String {
+    const TEXTS: [&str; 7] = ["id", "hash", "owner", "name", "created", "expires", "note"];
+    const REQUIRED: [&str; 4] = ["id", "hash", "owner", "name"];
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice::<serde_json::Value>(line) else {
+        return format!("it is not JSON from byte {} of {} on", error.column(), line.len());
+    };
+    if let Some(missing) = REQUIRED.iter().find(|name| !fields.contains_key(**name)) {
+        return format!("missing field {missing}");
+    }
+    for (name, value) in &fields {
+        match (name.as_str(), value) {
+            (text, value) if TEXTS.contains(&text) => {
+                if !value.is_string() {
+                    return format!("{text}: it has to be a text");
+                }
+            }
+            ("scope", serde_json::Value::Array(rights))
+                if rights.iter().all(serde_json::Value::is_string) => {}
+            ("scope", _) => return "scope: it has to be a list of texts".to_owned(),
+            (other, _) => {
+                let known = TEXTS.into_iter().chain(["scope"]);
+                let alike = |known: &&str| (strsim::jaro_winkler(other, known) * 1000.0) as u32;
+                return match known.max_by_key(alike).filter(|near| alike(near) > 800) {
+                    Some(near) => format!("{other}: there is no such field; you may mean {near}"),
+                    None => format!("there is a field besides {} and scope", TEXTS.join(", ")),
+                };
+            }
+        }
+    }
+    "a field stands there twice".to_owned()
 }
 
 /// The id of a line that can't be used otherwise.

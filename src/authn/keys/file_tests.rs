@@ -53,7 +53,7 @@ fn a_line_that_cannot_be_used_costs_that_key_and_says_why() {
         (line(r#","expires":"tomorrow""#), "expires: write it in UTC"),
         (line(r#","created":"1960-01-01T00:00:00Z""#), "created: "),
         // An end that is misspelt must not make a key without one.
-        (line(r#","expire":"2026-01-01T00:00:00Z""#), "unknown field `expire`"),
+        (line(r#","expire":"2026-01-01T00:00:00Z""#), "expire: there is no such field; you may mean expires"),
         (line("").replace("alice", "a:b"), "owner: "),
         (line("").replace("\"ci\"", "\"c i\""), "name: "),
         (line("").replace("sha256", "md5"), "hash: "),

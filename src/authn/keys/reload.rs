@@ -11,7 +11,7 @@ use super::file::{KeyFile, Parsed, parse};
 use super::{Keys, Rules};
 use crate::metrics::Metrics;
 use crate::watch::state::log_bad_lines;
-use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled};
+use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled, foreign};
 
 /// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
 pub const EMPTIED: &str = "the file of keys has no keys, so none is good";
@@ -25,6 +25,9 @@ pub enum KeysFault {
     /// It can't be read.
     #[error(transparent)]
     Unreadable(#[from] ReadFault),
+    /// It is something else than lines.
+    #[error("{0}: it is no file of keys but {1}")]
+    Foreign(String, &'static str),
     /// It holds something, and nothing in it is about a key.
     #[error("{0}: none of its {1} lines is about a key; is it another file? See doorward check")]
     Garbage(String, usize),
@@ -85,7 +88,11 @@ impl Reloadable for ApiKeyFile {
     }
 
     fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Parsed, KeysFault> {
-        usable(source, parse(text, &self.by, Some(&self.keys.file())))
+        let parsed = parse(text, &self.by, Some(&self.keys.file()));
+        usable(source, parsed).map_err(|fault| match foreign::not_text(text) {
+            Some(what) => KeysFault::Foreign(source.name(), what),
+            None => fault,
+        })
     }
 
     fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {

@@ -8,6 +8,7 @@ use super::{Asker, NOBODY};
 use crate::gate::policy::explain::Explanation;
 use crate::gate::policy::rules::Judgement;
 use crate::gate::verdict::Denied;
+use crate::watch::shown_path;
 
 /// What is told.
 #[derive(Debug, Serialize)]
@@ -23,7 +24,7 @@ pub(in crate::cli) struct Told {
     pub(in crate::cli) upstream_uri: Option<String>,
     /// With which credentials it would go on.
     pub(in crate::cli) upstream: Option<String>,
-    /// That he could not log in to begin with.
+    /// What the policy says of a user who cannot log in.
     pub(in crate::cli) note: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl Told {
             };
             return Self { verdict, why: why.to_owned(), ..nothing };
         }
-        let file = path.map(|path| path.display().to_string()).unwrap_or_default();
+        let file = path.map(shown_path).unwrap_or_default();
         let place = |line: usize| format!("{file}:{line}");
         let mut told = Self {
             needs: Some(explanation.needs.clone()),

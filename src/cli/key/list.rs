@@ -10,15 +10,19 @@ use zeroize::Zeroizing;
 
 use super::{given, text};
 use crate::authn::keys::edit;
-use crate::authn::keys::file::{Found, Line, Parsed, parse};
+use crate::authn::keys::file::{Found, Line, Parsed, check_name, parse};
 use crate::authn::keys::secret::Id;
 use crate::cli::{complain, health, say, say_json};
-use crate::identity::shown;
+use crate::identity::{Username, shown};
+use crate::rights::scope::Scope;
 use crate::settings::Settings;
 use crate::watch::Source;
 
 /// The largest file of the admin listener's token that is read.
 const TOKEN_FILE_MAX: u64 = 64 << 10;
+
+/// What stands in the place of a text that is not told.
+const NOT_TOLD: &str = "-";
 
 /// What is told of a key.
 #[derive(Serialize)]
@@ -43,19 +47,20 @@ pub(super) struct Told<'k> {
 }
 
 impl<'k> Told<'k> {
-    /// Of a line that was read.
+    /// Of a line that was read. Of what can't be right in it no text is told, since it may be a secret.
     pub(super) fn of(line: &'k Line) -> Self {
-        let expires = line.expires.as_deref();
+        let time = |text: &&str| humantime::parse_rfc3339(text).is_ok();
         let over = |text: &str| humantime::parse_rfc3339(text).map_or(true, |time| time <= SystemTime::now());
-        let id = Id::parse(&line.id).map_or_else(|| shown(line.id.as_bytes()), |id| id.to_string());
+        let is_owner = Username::check(line.owner.as_bytes()).is_ok();
+        let is_scope = |scope: &&[String]| Scope::parse(scope.iter().map(String::as_str)).is_ok();
         Self {
-            id,
-            owner: &line.owner,
-            name: &line.name,
-            scope: line.scope.as_deref(),
-            created: line.created.as_deref(),
-            expires,
-            expired: expires.is_some_and(over),
+            id: Id::parse(&line.id).map_or_else(|| NOT_TOLD.to_owned(), |id| id.to_string()),
+            owner: if is_owner { &line.owner } else { NOT_TOLD },
+            name: if check_name(&line.name).is_ok() { &line.name } else { NOT_TOLD },
+            scope: line.scope.as_deref().map(|scope| Some(scope).filter(is_scope).unwrap_or_default()),
+            created: line.created.as_deref().filter(time),
+            expires: line.expires.as_deref().filter(time),
+            expired: line.expires.as_deref().is_some_and(over),
             unusable: false,
             uses: None,
             last_used: None,

@@ -9,7 +9,7 @@ use super::rule::{Effect, Everybody, Rule, Subject};
 use super::rules::{Judgement, Refused, Rules};
 use crate::gate::original::OriginalRequest;
 use crate::rights::host::HostPattern;
-use crate::rights::{Actions, Object};
+use crate::rights::{Actions, Object, On};
 
 /// What there is to say of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,8 @@ impl Rules {
         found.unwrap_or_default()
     }
 
-    /// The grant that lacks least.
+    /// The grant that lacks least. Of two that lack as much, one of the wanted actions is nearer than one of others,
+    /// and one about this subject nearer than one about others.
     fn nearest(
         &self,
         subject: &Subject<'_>,
@@ -95,9 +96,14 @@ impl Rules {
     ) -> Option<(usize, Vec<String>)> {
         with_object(self, request, refused.repository.as_deref(), |host, object, _| {
             let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
-            let lacks = grants.map(|rule| (rule.line, lacks(rule, subject, host, object, refused.actions)));
             // Of several the first.
-            lacks.min_by_key(|(_, lacks)| lacks.len())
+            let nearest = grants
+                .map(|rule| (rule, lacks(rule, subject, host, object, refused.actions)))
+                .min_by_key(|(rule, lacks)| {
+                    let is_of_others = !grants_any(rule, object, refused.actions);
+                    (2 * lacks.len() + usize::from(is_of_others), !rule.is_about(subject))
+                });
+            nearest.map(|(rule, lacks)| (rule.line, lacks))
         })?
     }
 }
@@ -128,6 +134,21 @@ fn with_object<T>(
         // No grant is needed, and none would help.
         (None, Target::Ping) => return None,
     })
+}
+
+/// Whether a grant is of the kind that is wanted: one of the actions, or for a site any.
+fn grants_any(rule: &Rule, object: &Object<'_>, wanted: Actions) -> bool {
+    match (&rule.on, object) {
+        (On::Everything, _) => true,
+        (On::Registry { .. }, Object::Path(..)) => false,
+        (On::Registry { actions, .. }, Object::Ping | Object::Catalog | Object::Repository(_)) => {
+            !actions.common(wanted).is_empty()
+        }
+        (On::Site { methods, .. }, Object::Path(_, method)) => {
+            methods.is_empty() || methods.iter().any(|one| **one == **method)
+        }
+        (On::Site { .. }, Object::Ping | Object::Catalog | Object::Repository(_)) => false,
+    }
 }
 
 fn lacks(

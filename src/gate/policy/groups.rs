@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group, shown};
+use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group};
 
 /// The most faults that are told of one file.
 const FAULTS_MAX: usize = 100;
@@ -47,7 +47,7 @@ impl Groups {
             }
             let mut fault = |what: String| faults.push(Fault { line: at + 1, what });
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-                fault("there is no colon; write GROUP: USER USER".into());
+                fault(format!("the line of {} bytes has no colon; write GROUP: USER USER", line.len()));
                 continue;
             };
             let (group, users) = line.split_at(colon);
@@ -55,12 +55,11 @@ impl Groups {
                 fault(what);
                 continue;
             }
-            for user in users.split(u8::is_ascii_whitespace).map(|u| u.strip_prefix(b":").unwrap_or(u)) {
-                if user.is_empty() {
-                    continue;
-                }
+            let words = users.split(u8::is_ascii_whitespace).map(|u| u.strip_prefix(b":").unwrap_or(u));
+            // The words are not quoted: the line may be one of another file, with a password.
+            for (number, user) in (1..).zip(words.filter(|user| !user.is_empty())) {
                 if let Err(why) = check_user(user) {
-                    fault(format!("{}: {why}", shown(user)));
+                    fault(format!("user {number} of the line: {why}"));
                     continue;
                 }
                 let groups = found.entry(user).or_default();
@@ -70,7 +69,7 @@ impl Groups {
                 }
                 groups.push(group);
                 if groups.len() > GROUPS_OF_USER_MAX {
-                    fault(format!("{} is in more than {GROUPS_OF_USER_MAX} groups", shown(user)));
+                    fault(format!("user {number} of the line is in more than {GROUPS_OF_USER_MAX} groups"));
                 }
             }
         }
@@ -84,6 +83,12 @@ impl Groups {
     /// The groups of a user.
     pub fn of(&self, user: &[u8]) -> &Membership {
         self.of.get(user).unwrap_or(&self.none)
+    }
+
+    /// The users of a group, in no order.
+    pub fn members<'g>(&'g self, group: &'g [u8]) -> impl Iterator<Item = &'g [u8]> {
+        let is_in = |of: &Membership| of.groups().iter().any(|known| **known == *group);
+        self.of.iter().filter(move |(_, of)| is_in(of)).map(|(user, _)| &**user)
     }
 
     /// Whether anybody is in this group.

@@ -131,7 +131,7 @@ impl Reader<'_> {
         for (text, at) in self.texts(value, at) {
             match site::host(text) {
                 Ok(host) => hosts.push(host.into()),
-                Err(_) => self.fault(at, format!("\"{text}\" is not a host name")),
+                Err(_) => self.fault(at, "it is not a host name; write it without a scheme and a path"),
             }
         }
         Registries::Hosts(hosts.into())
@@ -262,7 +262,8 @@ impl Reader<'_> {
         for (text, at) in given.get(key).into_iter().flatten() {
             match read(text) {
                 Ok(value) => values.push(value),
-                Err(what) => self.fault(*at, format!("\"{text}\": {what}")),
+                // The text is not quoted: it can be a line of another file, with a password.
+                Err(what) => self.fault(*at, format!("{key}: {what}")),
             }
         }
         values.into()

@@ -195,7 +195,7 @@ methods = ["get"]
     let told: Vec<String> = faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.what)).collect();
     for (place, part) in [
         ("1:1", "[[grant]], [[deny]] and registries"),
-        ("3:10", "\"a:b\": the user name has a colon"),
+        ("3:10", "users: the user name has a colon"),
         ("3:17", "it takes texts"),
         ("4:1", "action: there is no such key"),
         ("5:1", "to whom?"),

@@ -8,7 +8,7 @@ use super::Policy;
 use super::groups::Groups;
 use super::read;
 use crate::metrics::Metrics;
-use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled};
+use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled, foreign};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_MAX: u64 = 16 << 20;
@@ -82,6 +82,9 @@ impl File {
     pub fn parse(self, path: &str, text: &[u8], known: GroupsKnown) -> Result<Content, Vec<String>> {
         match self {
             Self::Rules => {
+                if let Some(what) = foreign::not_lines(text) {
+                    return Err(vec![format!("{path}: it is no policy but {what}")]);
+                }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
                 let rules = read::read(text.strip_prefix('\u{feff}').unwrap_or(text));
                 let said = |f: read::Fault| format!("{path}:{}:{}: {}", f.line, f.column, f.what);
@@ -101,6 +104,9 @@ impl File {
                 Ok(Content::Rules(rules))
             }
             Self::Groups => {
+                if let Some(what) = foreign::not_lines(text) {
+                    return Err(vec![format!("{path}: it is no group file but {what}")]);
+                }
                 let groups = Groups::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
                 let said = |fault: super::groups::Fault| format!("{path}:{}: {}", fault.line, fault.what);
                 groups.map(Content::Groups).map_err(|faults| faults.into_iter().map(said).collect())

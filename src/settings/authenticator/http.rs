@@ -101,8 +101,8 @@ impl Reader<'_> {
             "HEAD" => Method::HEAD,
             "POST" => Method::POST,
             "PUT" => Method::PUT,
-            other => {
-                self.fault(at(given), format!("\"{other}\" is not one of GET, HEAD, POST and PUT"));
+            _ => {
+                self.fault(at(given), "it is not one of GET, HEAD, POST and PUT");
                 return Method::POST;
             }
         };
@@ -117,8 +117,7 @@ impl Reader<'_> {
 
     pub(super) fn header_name(&mut self, name: &Spanned<String>) -> Option<HeaderName> {
         let parsed = HeaderName::from_bytes(name.get_ref().as_bytes());
-        let header =
-            self.take(at(name), parsed.map_err(|_| format!("\"{}\" is no header", name.get_ref())))?;
+        let header = self.take(at(name), parsed.map_err(|_| "it is no name of a header".to_owned()))?;
         let own = [HOST, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
         if own.contains(&header) {
             self.fault(at(name), format!("{header} follows from the URL and the body; leave it out"));

@@ -165,5 +165,5 @@ fn keys_that_nobody_asks_and_keys_without_a_file_are_faults_of_the_settings() {
     let two =
         tables(&["htpasswd", "keys"], &service) + "[[authenticator]]\ntype = \"keys\"\nname = \"again\"\n";
     says(keys.clone() + &two, "there are two of type keys, and it has one file");
-    says(keys + "keys_owners = \"some\"\n", "\"some\" is neither htpasswd nor any");
+    says(keys + "keys_owners = \"some\"\n", "it is neither htpasswd nor any");
 }

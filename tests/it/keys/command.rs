@@ -196,9 +196,9 @@ fn a_name_is_given_once_and_is_free_again_when_its_key_is_gone() {
 fn what_would_be_no_key_is_not_written() {
     let place = Place::new(Some("# none\n"));
     for (scope, why) in [
-        ("pul:team/**", "--scope: \"pul:team/**\": "),
-        ("pull", "--scope: \"pull\": write ACTIONS:REPOSITORY"),
-        ("", "--scope: \"\": "),
+        ("pul:team/**", "--scope: right "),
+        ("pull", ": write ACTIONS:REPOSITORY"),
+        ("", "--scope: right "),
         ("catalog:x", "by itself"),
         ("get:/docs", "capitals"),
         ("pull:{user}/**", "for the policy"),
@@ -207,8 +207,8 @@ fn what_would_be_no_key_is_not_written() {
         place.refuses("new", &[&CI[..], &["--scope", "pull:**", "--scope", scope]].concat(), why);
     }
     for (span, why) in [
-        ("soon", "--expires: \"soon\" is not a span of time"),
-        ("", "--expires: \"\" is not a span of time"),
+        ("soon", "--expires: it is not a span of time"),
+        ("", "--expires: it is not a span of time"),
         ("90", "is not a span of time"),
         ("2027-01-01T00:00:00Z", "is not a span of time"),
         ("0s", "not within a second and ten years"),

@@ -31,10 +31,10 @@ const NOT_THERE: &str = "key ID is not in the file: it was revoked, or never the
 fn a_malformed_scope_costs_its_key_and_is_not_passed_over() {
     let key = Key::new("ann", "ci");
     for (scope, what) in [
-        (&["pul:team/**"][..], "scope: \"pul:team/**\": "),
-        (&["pull:team/**", "push"], "scope: \"push\": write ACTIONS:REPOSITORY"),
-        (&["pull:{user}/**"], "scope: \"pull:{user}/**\": {user} and {group} are for the policy"),
-        (&[""], "scope: \"\": write ACTIONS:REPOSITORY"),
+        (&["pul:team/**"][..], "scope: right 1: there are pull"),
+        (&["pull:team/**", "push"], "scope: right 2: write ACTIONS:REPOSITORY"),
+        (&["pull:{user}/**"], "scope: right 1: {user} and {group} are for the policy"),
+        (&[""], "scope: right 1: write ACTIONS:REPOSITORY"),
     ] {
         assert_costs_itself(&key.clone().scope(scope).line(), &key, ITS_LINE, what);
     }
@@ -48,7 +48,7 @@ fn a_scope_that_is_no_list_costs_its_key() {
             &key.clone().with("scope", scope).line(),
             &key,
             ITS_LINE,
-            "it is no key: invalid type",
+            "it is no key: scope: it has to be a list of texts",
         );
     }
 }
@@ -58,7 +58,7 @@ fn a_field_that_is_not_known_costs_its_key_since_it_may_have_meant_an_end() {
     let key = Key::new("ann", "ci");
     for field in ["expire", "Expires", "scopes", "x"] {
         let line = key.clone().with(field, "2020-01-01T00:00:00Z").line();
-        assert_costs_itself(&line, &key, ITS_LINE, &format!("it is no key: unknown field `{field}`"));
+        assert_costs_itself(&line, &key, ITS_LINE, "it is no key: ");
     }
 }
 
@@ -83,11 +83,11 @@ fn a_field_that_is_wrong_missing_or_there_twice_costs_its_key() {
         assert_costs_itself(&key.clone().with(field, value).line(), &key, ITS_LINE, what);
     }
     let numbered = key.clone().with("expires", 1_900_000_000).line();
-    assert_costs_itself(&numbered, &key, ITS_LINE, "it is no key: invalid type");
+    assert_costs_itself(&numbered, &key, ITS_LINE, "it is no key: ");
     let unowned = whole.replace("\"owner\":\"ann\"", "\"note\":\"x\"");
-    assert_costs_itself(&unowned, &key, ITS_LINE, "it is no key: missing field `owner`");
+    assert_costs_itself(&unowned, &key, ITS_LINE, "it is no key: missing field owner");
     let twice = whole.replace("\"owner\":\"ann\"", "\"owner\":\"ann\",\"owner\":\"bob\"");
-    assert_costs_itself(&twice, &key, ITS_LINE, "it is no key: duplicate field `owner`");
+    assert_costs_itself(&twice, &key, ITS_LINE, "it is no key: a field stands there twice");
     // Whose it is can't be told.
     let nobodys = key.clone().with("id", "short").line();
     assert_costs_itself(&nobodys, &key, NOT_THERE, "id: it has 10 letters and digits");
@@ -98,15 +98,25 @@ fn a_line_that_is_cut_short_or_is_no_json_costs_its_key() {
     let key = Key::new("ann", "ci");
     let whole = key.line();
     for cut in [whole.len() - 2, whole.len() / 2, 20, 1] {
-        assert_costs_itself(&whole[..cut], &key, NOT_THERE, "it is no key: EOF while parsing");
+        assert_costs_itself(&whole[..cut], &key, NOT_THERE, "it is no key: it is not JSON from byte ");
     }
-    assert_costs_itself("not a key", &key, NOT_THERE, "it is no key: write one JSON object a line");
-    assert_costs_itself("\u{0}\u{1}\u{fffd}", &key, NOT_THERE, "it is no key: write one JSON object a line");
+    assert_costs_itself(
+        "not a key",
+        &key,
+        NOT_THERE,
+        "the line of 9 bytes is no key; write one JSON object a line",
+    );
+    assert_costs_itself(
+        "\u{0}\u{1}\u{fffd}",
+        &key,
+        NOT_THERE,
+        "the line of 5 bytes is no key; write one JSON object a line",
+    );
     assert_costs_itself(
         &format!("{},", whole.trim_end()),
         &key,
         NOT_THERE,
-        "it is no key: trailing characters",
+        "it is no key: it is not JSON from byte ",
     );
 }
 

@@ -33,7 +33,7 @@ fn check_says_which_lines_of_the_keys_cannot_be_used_and_that_there_is_no_file()
     fs::write(path("bad"), good.line() + &Key::new("ann", "x").with("expire", "x").line()).unwrap();
     let (code, said) = check("bad");
     assert!(
-        code == Some(1) && said.contains("bad:2: it is no key: unknown field `expire`"),
+        code == Some(1) && said.contains("bad:2: it is no key: expire: there is no such field"),
         "{code:?} {said}"
     );
     fs::write(path("garbage"), "garbage\n").unwrap();

@@ -45,7 +45,7 @@ fn a_bad_policy_leaves_the_last_good_one_in_force_and_says_so() {
     eventually("it says so", || house.doorward.ready().text().contains("degraded").then_some(()));
     assert_eq!(house.status("carl", PUSH.0, PUSH.1), 403);
     put(&house.path("groups"), "devs ann\n");
-    eventually("it is told", || house.doorward.log().contains("there is no colon").then_some(()));
+    eventually("it is told", || house.doorward.log().contains("bytes has no colon").then_some(()));
     assert_eq!(house.status("bob", PUSH.0, PUSH.1), 200);
     assert!(house.doorward.log().contains("policy.toml:2:1: user: there is no such key"));
     assert!(house.doorward.metric("doorward_policy_reload_failures_total") >= 5.0);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, secrets};
 
 /// How many lines of a log a failure shows.
 const TAIL: usize = 25;
@@ -31,31 +31,57 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// Returns the command line of a doorward, whose output must not tell a secret; `None` of any other program.
+fn of_doorward(command: &Command) -> Option<String> {
+    let line = format!("{:?} {:?}", command.get_program(), command.get_args().collect::<Vec<_>>());
+    line.contains(env!("CARGO_BIN_EXE_doorward")).then_some(line)
+}
+
 /// Runs a program that ends by itself, and fails if it does not.
-pub(crate) fn run(mut command: Command) -> Output {
+pub(crate) fn run(command: Command) -> Output {
+    run_with(command, Stdio::null())
+}
+
+/// The same with this on stdin.
+pub(crate) fn run_with_input(command: Command, input: &[u8]) -> Output {
+    let dir = tempfile::tempdir().expect("a folder for the input");
+    let path = dir.path().join("in");
+    fs::write(&path, input).unwrap();
+    run_with(command, File::open(&path).unwrap().into())
+}
+
+fn run_with(mut command: Command, stdin: Stdio) -> Output {
     let dir = tempfile::tempdir().expect("a folder for the output");
     let (out, err) = (dir.path().join("out"), dir.path().join("err"));
-    command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
-    let mut process =
-        Process { child: command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")), log: err };
+    let of_doorward = of_doorward(&command);
+    command.stdin(stdin).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let mut process = Process { child, log: err, of_doorward: None };
     let code = process.wait().code();
     let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-    Output { code, stdout: read(&out), stderr: read(&process.log) }
+    let output = Output { code, stdout: read(&out), stderr: read(&process.log) };
+    if let Some(line) = of_doorward {
+        secrets::assert_tells_none(&line, &(output.stdout.clone() + &output.stderr));
+    }
+    output
 }
 
 /// A program that runs until it is stopped; it is, when this goes.
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    /// The command line, if it is doorward's.
+    of_doorward: Option<String>,
 }
 
 impl Process {
     /// Starts it, its output going to a file at `log`.
     pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
         let file = File::create(log).unwrap();
+        let of_doorward = of_doorward(&command);
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, log: log.to_owned() }
+        Self { child, log: log.to_owned(), of_doorward }
     }
 
     /// All it wrote so far.
@@ -130,6 +156,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
+        if let Some(line) = self.of_doorward.take() {
+            secrets::assert_tells_none(&line, &self.log());
+        }
     }
 }
 

@@ -150,7 +150,7 @@ fn users_are_listed_with_their_formats() {
     let users = Users::of(&text);
     let output = users.run("list", &[], b"");
     assert_eq!((output.code, &output.stderr[..]), (Some(0), ""));
-    let expected = "alice\tsha\nbob\tbcrypt, cost 5\ncarol\tcan't log in; doorward check says why\n";
+    let expected = "alice\tsha\nbob\tbcrypt, cost 5\ncarol\tcan't log in: DES crypt, which reads eight characters of a password and is broken in hours, is refused\n";
     assert_eq!(output.stdout, expected);
 }
 

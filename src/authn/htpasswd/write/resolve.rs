@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::WriteFault;
+use crate::watch::shown_path;
 
 /// The most links of one path; Linux follows no more either (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -88,7 +89,7 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 /// # Errors
 /// A folder is missing or can't be entered; or a link on the way belongs neither to the caller nor to root.
 pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
-    let given = path.display().to_string();
+    let given = shown_path(path);
     let system = |error: Errno| WriteFault::System(given.clone(), error.into());
     let root = |path: &Path| if path.is_absolute() { "/" } else { "." };
     let open = |path: &Path| openat(CWD, root(path), FOLDER, Mode::empty()).map_err(system);

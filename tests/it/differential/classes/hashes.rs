@@ -11,19 +11,6 @@ fn beyond_72(case: &Case) -> bool {
     case.is(&["$2a$", "$2b$", "$2y$"]) && case.made_of.len().max(case.password.len()) > 72
 }
 
-/// The salt of a `$5$` or `$6$` hash.
-fn sha_salt(case: &Case) -> Option<String> {
-    let text = String::from_utf8_lossy(&case.hash).into_owned();
-    let mut fields = text.split('$').skip(2).skip_while(|field| field.starts_with("rounds="));
-    case.is(&["$5$", "$6$"]).then(|| fields.next().unwrap_or_default().to_owned())
-}
-
-/// One that is of another alphabet than the digest, or empty.
-fn odd_salt(case: &Case) -> bool {
-    let of_crypt = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/');
-    sha_salt(case).is_some_and(|salt| salt.is_empty() || !salt.chars().all(of_crypt))
-}
-
 fn is_unpadded(case: &Case) -> bool {
     case.is(&["{SHA}", "{SSHA}"])
         && !case
@@ -145,14 +132,6 @@ pub(super) const CLASSES: &[Class] = &[
         says: Accepts,
         doorward: NO,
         why: "the same",
-    },
-    Class {
-        pattern: "`$5$` or `$6$` with an empty salt, or one with signs other than `.` and `/`",
-        holds: odd_salt,
-        who: &[Maker, Nginx, Htpasswd],
-        says: Accepts,
-        doorward: NO,
-        why: "no tool makes such a salt by itself, and the crate that doorward computes with takes none; refused by name",
     },
     Class {
         pattern: "`{PLAIN}` of a password with a colon",

@@ -1,0 +1,212 @@
+//! Texts that are no hash of ours: what they look like, and what to do. Nothing of the text is told, since it may be
+//! the password.
+
+use super::{Allowed, Format, FormatFault};
+
+/// What a text that cannot be checked begins with, and what it is called. The longer of two beginnings comes first.
+const BEGINNINGS: &[(&[u8], &str)] = &[
+    (b"$7$", "scrypt ($7$)"),
+    (b"$scrypt$", "scrypt ($scrypt$)"),
+    (b"$gy$", "gost-yescrypt ($gy$)"),
+    (b"$sha1$", "SHA-1 crypt ($sha1$)"),
+    (b"$pbkdf2", "PBKDF2 ($pbkdf2…$)"),
+    (b"$3$", "the NT hash ($3$)"),
+    (b"$2$", "the first bcrypt ($2$)"),
+    (b"$md5", "Sun's MD5 ($md5)"),
+    (b"$wp$", "WordPress's hash ($wp$)"),
+    (b"$P$", "WordPress's and phpBB's hash ($P$)"),
+    (b"$H$", "WordPress's and phpBB's hash ($H$)"),
+    (b"$S$", "Drupal's hash ($S$)"),
+    (b"$bcrypt-sha256$", "passlib's bcrypt over SHA-256 ($bcrypt-sha256$)"),
+    (b"$scram$", "SCRAM ($scram$)"),
+    (b"$ml$", "macOS's PBKDF2 ($ml$)"),
+    (b"$8$", "Cisco's PBKDF2 ($8$)"),
+    (b"$9$", "Cisco's scrypt ($9$)"),
+    (b"pbkdf2_", "Django's PBKDF2 (pbkdf2_sha256$)"),
+    (b"bcrypt_sha256$", "Django's bcrypt over SHA-256 (bcrypt_sha256$)"),
+    (b"argon2$", "Django's argon2 (argon2$)"),
+    (b"unsalted_", "Django's hash without a salt (unsalted_)"),
+    (b"pbkdf2:", "werkzeug's PBKDF2 (pbkdf2:)"),
+    (b"scrypt:", "werkzeug's scrypt (scrypt:)"),
+    (b"plain$", "werkzeug's password in the clear (plain$)"),
+    (b"scrypt$", "scrypt of Django or werkzeug (scrypt$)"),
+    (b"sha512$", "SHA-512 of Django or werkzeug (sha512$)"),
+    (b"sha256$", "SHA-256 of Django or werkzeug (sha256$)"),
+    (b"sha1$", "SHA-1 of Django or werkzeug (sha1$)"),
+    (b"md5$", "MD5 of Django or werkzeug (md5$)"),
+    (b"SCRAM-SHA-", "PostgreSQL's SCRAM (SCRAM-SHA-256$)"),
+    (b"#jbcrypt", "Jenkins's prefix (#jbcrypt:)"),
+    (b"#", "a mark before the hash (#)"),
+    (b"AQAAAA", "ASP.NET's hash (AQAAAA)"),
+    (b"0x0", "SQL Server's hash (0x01)"),
+];
+
+/// Beginnings behind which there is a hash that would do by itself.
+const BEFORE_A_HASH: &[(&[u8], &str)] = &[
+    (b"bcrypt$", "Django's prefix (bcrypt$)"),
+    (b"crypt$$", "Django's prefix (crypt$$)"),
+    (b"argon2$", "Django's prefix (argon2)"),
+    (b"!", "the mark of a locked account (!)"),
+];
+
+/// The schemes in braces that LDAP servers, Dovecot and others write, in capitals.
+const SCHEMES: &[(&[u8], &str)] = &[
+    (b"CRYPT", "{CRYPT}"),
+    (b"BLF-CRYPT", "{BLF-CRYPT}"),
+    (b"BCRYPT", "{BCRYPT}"),
+    (b"SHA256-CRYPT", "{SHA256-CRYPT}"),
+    (b"SHA512-CRYPT", "{SHA512-CRYPT}"),
+    (b"MD5-CRYPT", "{MD5-CRYPT}"),
+    (b"DES-CRYPT", "{DES-CRYPT}"),
+    (b"ARGON2", "{ARGON2}"),
+    (b"ARGON2I", "{ARGON2I}"),
+    (b"ARGON2ID", "{ARGON2ID}"),
+    (b"SHA", "{SHA} in small letters"),
+    (b"SSHA", "{SSHA} in small letters"),
+    (b"SHA1", "{SHA1}"),
+    (b"SHA256", "{SHA256}"),
+    (b"SSHA256", "{SSHA256}"),
+    (b"SHA384", "{SHA384}"),
+    (b"SSHA384", "{SSHA384}"),
+    (b"SHA512", "{SHA512}"),
+    (b"SSHA512", "{SSHA512}"),
+    (b"MD5", "{MD5}"),
+    (b"SMD5", "{SMD5}"),
+    (b"PLAIN-MD5", "{PLAIN-MD5}"),
+    (b"LDAP-MD5", "{LDAP-MD5}"),
+    (b"CRAM-MD5", "{CRAM-MD5}"),
+    (b"DIGEST-MD5", "{DIGEST-MD5}"),
+    (b"PBKDF2", "{PBKDF2}"),
+    (b"PBKDF2-SHA1", "{PBKDF2-SHA1}"),
+    (b"PBKDF2-SHA256", "{PBKDF2-SHA256}"),
+    (b"PBKDF2-SHA512", "{PBKDF2-SHA512}"),
+    (b"SCRYPT", "{SCRYPT}"),
+    (b"SCRAM-SHA-1", "{SCRAM-SHA-1}"),
+    (b"SCRAM-SHA-256", "{SCRAM-SHA-256}"),
+    (b"NTLM", "{NTLM}"),
+    (b"LANMAN", "{LANMAN}"),
+    (b"SASL", "{SASL}"),
+    (b"PLAIN", "{PLAIN} in small letters"),
+    (b"CLEAR", "{CLEAR}"),
+    (b"CLEARTEXT", "{CLEARTEXT}"),
+    (b"NOOP", "{noop}"),
+];
+
+/// The characters that people put around a line or a value.
+const QUOTES: [u8; 3] = [b'"', b'\'', b'`'];
+
+/// Looks closer at a text that [`Format::recognise`] found `fault` with. `rest` is all that stands behind the line's
+/// first colon, of which `text` is the first field.
+pub(super) fn look_closer(text: &[u8], rest: &[u8], fault: FormatFault, allowed: Allowed) -> FormatFault {
+    let is_well = |text: &[u8]| Format::recognise(text, allowed).is_ok();
+    let is_known =
+        |text: &[u8]| Format::recognise(text, allowed).map_or_else(FormatFault::is_of_a_format, |_| true);
+    let bare = text.trim_ascii().trim_ascii_end();
+    let unquoted = unquote(bare);
+    if unquoted.len() < bare.len() && is_known(unquoted) {
+        return FormatFault::Quoted;
+    }
+    if text.starts_with(b"$$") || text.windows(2).any(|two| two == b"$$") && is_well(&halve(text)) {
+        return FormatFault::Doubled;
+    }
+    let first = bare.split(|b| matches!(b, b',' | b';' | b' ' | b'\t')).next().unwrap_or_default();
+    if first.len() < bare.len() && is_well(unquote(first)) {
+        return FormatFault::Followed;
+    }
+    match fault {
+        FormatFault::Unknown | FormatFault::Des => of_others(text, rest, fault, allowed),
+        other => other,
+    }
+}
+
+/// A text of another program.
+fn of_others(text: &[u8], rest: &[u8], fault: FormatFault, allowed: Allowed) -> FormatFault {
+    if let Some(scheme) = text.strip_prefix(b"{") {
+        return scheme_of(scheme, allowed);
+    }
+    let is_well = |text: &[u8]| Format::recognise(text, allowed).is_ok();
+    let behind = |(prefix, name): &(&[u8], &'static str)| {
+        // The `$` of `bcrypt$` may be that of the hash.
+        let rest = text.strip_prefix(*prefix)?;
+        let with_dollar = [b"$", rest].concat();
+        (is_well(rest) || is_well(&with_dollar)).then_some(FormatFault::Prefixed(name))
+    };
+    if let Some(prefixed) = BEFORE_A_HASH.iter().find_map(behind) {
+        return prefixed;
+    }
+    let is_hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
+    let mut fields = rest.split(|b| *b == b':').skip(1);
+    let second = fields.next().map(<[u8]>::trim_ascii).unwrap_or_default();
+    match text {
+        [b'!', ..] | b"*" | b"*LK*" | b"*NP*" | b"x" | b"NP" | b"LK" => return FormatFault::Locked,
+        [b'*', hex @ ..] if hex.len() == 40 && is_hex(hex) => {
+            return FormatFault::Unsupported("MySQL's hash (*)");
+        }
+        [b'm', b'd', b'5', hex @ ..] if hex.len() == 32 && is_hex(hex) => {
+            return FormatFault::Unsupported("PostgreSQL's MD5 (md5)");
+        }
+        b"pbkdf2" | b"scrypt" if !second.is_empty() => {
+            return FormatFault::Unsupported(if text == b"scrypt" {
+                "werkzeug's scrypt (scrypt:)"
+            } else {
+                "werkzeug's PBKDF2 (pbkdf2:)"
+            });
+        }
+        b"md5" | b"sha1" | b"sha256" | b"sha512" | b"argon2" if !second.is_empty() => {
+            return FormatFault::Unsupported("another program's hash");
+        }
+        _ if second.len() == 32 && is_hex(second) && fields.next().is_none() => {
+            return FormatFault::Digest;
+        }
+        _ => {}
+    }
+    if let Some((_, name)) = BEGINNINGS.iter().find(|(prefix, _)| text.starts_with(prefix)) {
+        return FormatFault::Unsupported(name);
+    }
+    match text.len() {
+        20 if text.starts_with(b"_") => FormatFault::Unsupported("BSDi DES crypt (_)"),
+        32 if is_hex(text) => FormatFault::Unsupported("an MD5 or NT hash in hexadecimal"),
+        40 if is_hex(text) => FormatFault::Unsupported("a SHA-1 hash in hexadecimal"),
+        64 if is_hex(text) => FormatFault::Unsupported("a SHA-256 hash in hexadecimal"),
+        96 if is_hex(text) => FormatFault::Unsupported("a SHA-384 hash in hexadecimal"),
+        128 if is_hex(text) => FormatFault::Unsupported("a SHA-512 hash in hexadecimal"),
+        _ => fault,
+    }
+}
+
+/// A text that begins with a scheme in braces; `scheme` is what stands behind the first brace.
+fn scheme_of(scheme: &[u8], allowed: Allowed) -> FormatFault {
+    let Some(end) = scheme.iter().position(|b| *b == b'}') else { return FormatFault::Unknown };
+    let (name, hash) = scheme.split_at_checked(end).unwrap_or_default();
+    // Dovecot writes an encoding behind a dot, as in {SHA256.HEX}.
+    let name = name.split(|b| *b == b'.').next().unwrap_or_default();
+    let Some((_, known)) = SCHEMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)) else {
+        return FormatFault::Scheme;
+    };
+    match hash.get(1..).map(|hash| Format::recognise(hash, allowed)) {
+        Some(Ok(_)) => FormatFault::Prefixed(known),
+        _ => FormatFault::Unsupported(known),
+    }
+}
+
+/// Without quotes at either end, and without the comma behind them.
+pub(super) fn unquote(text: &[u8]) -> &[u8] {
+    let quoted = |b: &u8| QUOTES.contains(b);
+    let text = text.strip_suffix(b",").filter(|inner| inner.last().is_some_and(quoted)).unwrap_or(text);
+    let start = text.iter().position(|b| !quoted(b)).unwrap_or(text.len());
+    let end = text.iter().rposition(|b| !quoted(b)).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
+}
+
+/// With one `$` for each two.
+fn halve(text: &[u8]) -> Vec<u8> {
+    let mut halved = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        halved.push(byte);
+        if byte == b'$' {
+            bytes.next_if_eq(&b'$');
+        }
+    }
+    halved
+}
