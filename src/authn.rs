@@ -216,6 +216,8 @@ pub struct Records {
     htpasswd: Option<Lookup>,
     /// Whether somebody is asked before the record, and so looks at the whole password.
     whole_password: bool,
+    /// Whether a service may be asked about users without a record.
+    has_service: bool,
 }
 
 impl Records {
@@ -235,6 +237,11 @@ impl Records {
     /// Whether the htpasswd file has a line of this user's by which he could log in.
     pub fn has_usable_line(&self) -> bool {
         self.htpasswd.as_ref().is_some_and(Lookup::is_usable)
+    }
+
+    /// Whether an htpasswd line decides about this user, or would if the user had one: no service is asked.
+    pub fn hash_decides(&self) -> bool {
+        self.htpasswd.is_some() && (self.has_line() || !self.has_service)
     }
 
     /// Whether the htpasswd file has a line of this user's.

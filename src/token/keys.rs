@@ -23,7 +23,7 @@ use ring::rand::SystemRandom;
 use self::key::{Key, Side};
 pub use self::pair::Algorithm;
 use self::pem::Block;
-pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault};
+pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault, check_time};
 use super::claims::Claims;
 use crate::identity::shown;
 
