@@ -4,7 +4,7 @@
 //! than a user requested is logged like a refusal, at level info and within the same budgets. Any other token is logged
 //! at level debug, or info with `log.allowed`.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use super::super::Front;
 use super::super::subrequest::Received;
@@ -57,9 +57,8 @@ impl RefusalLog {
         let line = Line::of(front, received, Some(seen), Reason::Allowed, Some(token.user));
         let suppressed = if is_notable {
             let reason = if is_narrower { Reason::Denied } else { Reason::Allowed };
-            let mut hasher = self.hasher.build_hasher();
-            (&line.client, &line.user, &line.host, token.requested, token.denied).hash(&mut hasher);
-            match self.decide(front, &line, reason, hasher.finish()) {
+            let says = (&line.client, &line.user, &line.host, token.requested, token.denied);
+            match self.decide(front, &line, reason, self.hasher.hash_one(says)) {
                 Some(suppressed) => suppressed,
                 None => return,
             }

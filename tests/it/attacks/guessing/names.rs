@@ -138,7 +138,8 @@ fn a_password_beyond_what_is_hashed_says_nothing_of_the_user_by_status_count_or_
         ["doorward_hashes_total", "doorward_throttle_failures_total", "doorward_cache_misses_total"]
             .map(|name| doorward.metric(name))
     };
-    for length in [1024, 1025, 1026, 6000, 12_000] {
+    let lengths: &[usize] = if is_full() { &[1024, 1025, 1026, 6000, 12_000] } else { &[1025, 12_000] };
+    for length in lengths.iter().copied() {
         let mut seen = Vec::new();
         for (number, user) in
             ["unknown", "bcrypt", "apr1", "sha512", "argon2id", "sha", "ssha", "damaged"].iter().enumerate()
