@@ -44,6 +44,7 @@ fn claims(repositories: usize) -> Claims {
         jti: "00112233445566778899aabbccddeeff".into(),
         host: String::new(),
         access: (0..repositories).map(access).collect(),
+        denied: Vec::new(),
     }
 }
 

@@ -217,6 +217,8 @@ pub struct Records {
     htpasswd: Option<Lookup>,
     /// Whether somebody is asked before the record, and so looks at the whole password.
     whole_password: bool,
+    /// Whether a service may be asked about users without a record.
+    has_service: bool,
 }
 
 impl Records {
@@ -241,6 +243,11 @@ impl Records {
     /// Why the htpasswd file's line of this user can't be used, if it has one that can't.
     pub fn line_fault(&self) -> Option<LineFault> {
         self.htpasswd.as_ref().and_then(Lookup::fault)
+    }
+
+    /// Whether an htpasswd line decides about this user, or would if the user had one: no service is asked.
+    pub fn hash_decides(&self) -> bool {
+        self.htpasswd.is_some() && (self.has_line() || !self.has_service)
     }
 
     /// Whether the htpasswd file has a line of this user's.

@@ -33,6 +33,7 @@ pub mod memo;
 pub mod onward;
 pub mod original;
 pub mod policy;
+mod signing;
 pub mod subrequest;
 pub mod throttle;
 pub mod token;
@@ -49,6 +50,7 @@ use self::identify::Found;
 use self::key::KeyMaker;
 use self::memo::Memo;
 use self::policy::Policy;
+use self::signing::Signing;
 pub use self::subrequest::Subrequest;
 use self::throttle::Throttle;
 use self::verdict::{Denied, Refusal, Verdict};
@@ -97,6 +99,7 @@ pub struct Gate {
     policy: Arc<Policy>,
     upstreams: Option<Arc<Upstreams>>,
     tokens: Option<Arc<Tokens>>,
+    signing: Arc<Signing>,
     prefixes: Prefixes,
     wait: Duration,
     clock: Clock,
@@ -125,6 +128,7 @@ impl Gate {
             policy: parts.policy,
             upstreams: parts.upstreams,
             tokens: parts.tokens,
+            signing: Arc::new(Signing::new(parts.clock.clone(), &parts.metrics)),
             prefixes: parts.prefixes,
             wait: parts.wait,
             clock: parts.clock,

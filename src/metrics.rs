@@ -161,6 +161,10 @@ pub struct Metrics {
     pub upstream_refused: Family<UpstreamLabel, Counter>,
     /// Tokens of the registry's that were given out.
     pub tokens: Counter,
+    /// Requests for a token that wait for a signature now.
+    pub token_queue: Gauge,
+    /// Requests for a token that waited in vain: their time was up, or a network with fewer of them came.
+    pub token_queue_evicted: Counter,
     /// Connections that were closed at once: the peer may not use the listener.
     pub connections_refused: Family<ListenerLabel, Counter>,
     /// Requests that the admin listener refused: a foreign host or origin, or no token.
@@ -261,6 +265,12 @@ impl Metrics {
         r.register("upstream_fetches", "Tokens asked for", self.upstream_fetches.clone());
         r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
         r.register("tokens", "Tokens given out", self.tokens.clone());
+        r.register("token_queue", "Tokens waiting for a signature", self.token_queue.clone());
+        r.register(
+            "token_queue_evicted",
+            "Tokens whose signature was waited for in vain",
+            self.token_queue_evicted.clone(),
+        );
         self.register_listeners(r);
         r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
         let mut text = String::new();

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use doorward::authn::http::Spec;
 use doorward::authn::http::answer::Reply;
 use doorward::authn::{Credentials, Outcome};
-use doorward::gate::credentials::is_password;
+use doorward::gate::credentials::check_password;
 use doorward::identity::{Username, check_group};
 use doorward::settings::authenticator::Kind;
 use doorward::settings::file::read;
@@ -85,7 +85,7 @@ fn accepted(body: &[u8], status: u16, user: &str, outcome: &Outcome) {
 
 fuzz_target!(|input: (&[u8], &[u8], u16, bool, &[u8])| {
     let (user, password, status, html, answer) = input;
-    if Username::check(user).is_err() || !is_password(password) {
+    if Username::check(user).is_err() || check_password(password).is_err() {
         return;
     }
     let asked = credentials(user, password);

@@ -49,6 +49,7 @@ static DESK: LazyLock<Desk> = LazyLock::new(|| {
         jti: "0".into(),
         host: String::new(),
         access: Vec::new(),
+        denied: Vec::new(),
     };
     let token = keys.sign(&claims).unwrap();
     Desk { pieces, new: made(), keys, token }

@@ -112,7 +112,8 @@ impl Authenticators {
     /// Looks up every local record that the answer for `user` depends on. Does not wait.
     pub fn look_up(&self, user: &[u8]) -> Records {
         let whole_password = self.shows_whole_password();
-        Records { htpasswd: self.users().map(|users| users.look_up(user)), whole_password }
+        let has_service = self.chain.iter().any(|one| matches!(one.kind, Kind::Http(_)));
+        Records { htpasswd: self.users().map(|users| users.look_up(user)), whole_password, has_service }
     }
 
     /// Whether a service may be asked about somebody who has a line: before it, or in its place.

@@ -27,6 +27,15 @@ pub const BCRYPT_COST_MAX: u8 = 14;
 /// The most memory that one check may need; every hash thread may need it at the same time.
 pub const MEMORY_MAX_KIB: u32 = 64 * 1024;
 
+/// The longest password that is compared with a hash, in bytes. The htpasswd tool stops at 255. Some formats take time
+/// that grows with the length, and this bounds it. Secrets that are not hashed have no such limit.
+pub const PASSWORD_MAX: usize = 1024;
+
+/// Returns whether a password can be compared with a hash: it is not empty, not too long, and has no NUL.
+pub fn is_password(password: &[u8]) -> bool {
+    (1..=PASSWORD_MAX).contains(&password.len()) && !password.contains(&0)
+}
+
 /// The fewest bytes that any format looks at of a password.
 pub const PASSWORD_MAX_LEAST: usize = bcrypt::PASSWORD_MAX;
 

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use self::file::{Entry, UserFile};
 use self::line::LineFault;
 use super::Fingerprint;
-use super::hash::Format;
+use super::hash::{Format, PASSWORD_MAX};
 
 /// The fingerprint of a line that is not there.
 pub const ABSENT: Fingerprint = [0; 16];
@@ -104,8 +104,12 @@ impl Lookup {
     }
 
     /// Checks `password`: `None` where there is no such user. Every "no" takes the same time,
-    /// whether the user is unknown, his line is damaged, or his password another.
+    /// whether the user is unknown, his line is damaged, or his password another. A password of more than
+    /// [`PASSWORD_MAX`] bytes is compared with nothing, whoever the user is.
     pub fn check(&self, password: &[u8]) -> Option<bool> {
+        if password.len() > PASSWORD_MAX {
+            return self.entry.as_ref().map(|_| false);
+        }
         let format = self.entry.as_ref().and_then(|entry| entry.format);
         if let (Some(entry), Some(format)) = (&self.entry, format)
             && format.verify(self.users.hash_text(entry), password)
@@ -137,6 +141,9 @@ mod tests {
         assert_eq!(users.look_up(b"alice").check(b"Password"), Some(false));
         assert_eq!(users.look_up(b"alice").check(b"password\0"), Some(false));
         assert_eq!(users.look_up(b"Alice").check(b"password"), None);
+        let long = [b'x'; PASSWORD_MAX + 1];
+        assert_eq!(users.look_up(b"alice").check(&long), Some(false));
+        assert_eq!(users.look_up(b"nobody").check(&long), None);
     }
 
     #[test]

@@ -9,14 +9,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use zeroize::Zeroizing;
 
 use super::{complain, open_to_change, say};
-use crate::authn::hash::{self, Format};
+use crate::authn::hash::{self, Format, PASSWORD_MAX, is_password};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::FileFault;
 use crate::authn::htpasswd::write::Writer;
 use crate::authn::keys;
-use crate::gate::credentials::{PASSWORD_MAX, is_password};
 use crate::identity::shown;
 use crate::server::StartError;
 use crate::settings::Settings;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::{Boarding, Question, land};
+use super::identify::rejection;
 use super::throttle::{Tags, Ticket};
-use super::verdict::{Refusal, Verdict};
+use super::verdict::Verdict;
 use super::{Gate, Subrequest};
-use crate::authn::{Cause, Identity, Outcome, Records};
+use crate::authn::{Cause, Identity, Outcome};
 
 /// Who was vouched for.
 pub struct Vouched {
@@ -90,6 +91,7 @@ impl Check {
 /// Has the question checked, once for all who ask it at this time.
 async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Identity>, Verdict> {
     let busy = || gate.busy(&question.records);
+    let rejected = || rejection(&question.credentials, &question.records);
     let until = Instant::now() + gate.wait;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -98,7 +100,7 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
             busy()
         })?;
         let (end, led) = match boarding {
-            Boarding::Known(known) => return gate.known(known).map(|answer| answer.identity()),
+            Boarding::Known(known) => return gate.known(known, rejected).map(|answer| answer.identity()),
             Boarding::Led(end) => (end, true),
             Boarding::Joined(end) => {
                 gate.metrics.cache_coalesced.inc();
@@ -111,7 +113,7 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
                 return Ok(identity);
             }
             Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {
-                return Err(Verdict::Challenge(refusal(&question.records)));
+                return Err(Verdict::Challenge(rejected()));
             }
             Some(Err(trouble)) => return Err(Verdict::Unavailable(trouble)),
             // The check was dropped: who had joined it asks for a place of his own.
@@ -119,11 +121,6 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
             None => return Err(busy()),
         }
     }
-}
-
-/// Why a user was rejected after a check: the password is wrong, or none can be right.
-fn refusal(records: &Records) -> Refusal {
-    records.line_fault().map_or(Refusal::Wrong, Refusal::Unusable)
 }
 
 #[cfg(test)]

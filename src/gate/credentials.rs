@@ -8,17 +8,43 @@ use zeroize::Zeroizing;
 use super::verdict::Refusal;
 use crate::authn::Credentials;
 use crate::authn::keys::secret::is_key;
-use crate::identity::Username;
-
-/// The longest password, in bytes. The htpasswd tool stops at 255; some formats take time that
-/// grows with the length, and a limit bounds it.
-pub const PASSWORD_MAX: usize = 1024;
+use crate::identity::{Username, UsernameFault};
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Why an `Authorization` header of the scheme Basic cannot be read. Nothing of the header is quoted: a part of it is
+/// the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedCredentials {
+    /// More than one header.
+    #[error("the request has more than one Authorization header")]
+    Repeated,
+    /// A header, or a password in a form, that is longer than `limits.header_bytes`.
+    #[error("the Authorization header is longer than limits.header_bytes")]
+    TooLong,
+    /// Not base64.
+    #[error("the credentials are not base64")]
+    Encoding,
+    /// No colon between the user name and the password.
+    #[error("the credentials have no colon between the user name and the password")]
+    NoColon,
+    /// A user name that no user can have.
+    #[error("{0}")]
+    User(UsernameFault),
+    /// An API key where the user name belongs.
+    #[error("the user name is an API key: send the key as the password")]
+    KeyAsUser,
+    /// An empty password.
+    #[error("the password is empty")]
+    Empty,
+    /// A NUL, which ends a password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
+    #[error("the password has a NUL")]
+    Nul,
+}
 
 /// What a request carries under a name: nothing, one value, or several, which no honest client sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +67,7 @@ enum Scheme<'a> {
     /// No header, or a blank one.
     Missing,
     /// More than one header, or one that is too long.
-    Unreadable,
+    Unreadable(MalformedCredentials),
     /// `Basic`, and what is behind it.
     Basic(&'a [u8]),
     /// `Bearer`, and what is behind it.
@@ -53,7 +79,8 @@ enum Scheme<'a> {
 fn scheme(authorization: Header<'_>) -> Scheme<'_> {
     let value = match authorization {
         Header::Absent => return Scheme::Missing,
-        Header::Repeated | Header::Unreadable => return Scheme::Unreadable,
+        Header::Repeated => return Scheme::Unreadable(MalformedCredentials::Repeated),
+        Header::Unreadable => return Scheme::Unreadable(MalformedCredentials::TooLong),
         Header::Once(value) => value.trim_ascii(),
     };
     let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
@@ -73,31 +100,35 @@ fn scheme(authorization: Header<'_>) -> Scheme<'_> {
 pub fn bearer_token(authorization: Header<'_>) -> Option<&str> {
     match scheme(authorization) {
         Scheme::Bearer(token) if !token.is_empty() && !is_key(token) => std::str::from_utf8(token).ok(),
-        Scheme::Bearer(_) | Scheme::Basic(_) | Scheme::Other | Scheme::Missing | Scheme::Unreadable => None,
+        Scheme::Bearer(_) | Scheme::Basic(_) | Scheme::Other | Scheme::Missing | Scheme::Unreadable(_) => {
+            None
+        }
     }
 }
 
-/// Reads what the client presented. A bearer is taken where there are keys, and if it is one.
+/// Reads what the client presented: credentials whose user name can be one. Their password is checked by
+/// [`check_password`], so that the user is known if it is refused. A bearer is taken where there are keys, and if it is
+/// one.
 pub fn read(authorization: Header<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
     let basic = match scheme(authorization) {
         Scheme::Missing => return Err(Refusal::Missing),
-        Scheme::Unreadable => return Err(Refusal::Malformed),
+        Scheme::Unreadable(why) => return Err(Refusal::Malformed(why)),
         Scheme::Bearer(token) if has_keys => return bearer(token).ok_or(Refusal::Scheme),
         Scheme::Bearer(_) | Scheme::Other => return Err(Refusal::Scheme),
         Scheme::Basic(basic) => basic,
     };
-    let credentials = decode(basic).ok_or(Refusal::Malformed)?;
-    Username::check(credentials.user()).map_err(|_| Refusal::Malformed)?;
+    let credentials = decode(basic).map_err(Refusal::Malformed)?;
+    Username::check(credentials.user()).map_err(|why| Refusal::Malformed(MalformedCredentials::User(why)))?;
     // It would stand in logs, and be shown to others, as a name.
     if has_keys && is_key(credentials.user()) {
-        return Err(Refusal::Malformed);
+        return Err(Refusal::Malformed(MalformedCredentials::KeyAsUser));
     }
-    if is_password(credentials.password()) { Ok(credentials) } else { Err(Refusal::Malformed) }
+    Ok(credentials)
 }
 
 /// A key by itself (RFC 6750 section 2.1).
 fn bearer(token: &[u8]) -> Option<Credentials> {
-    if !is_key(token) || token.len() > PASSWORD_MAX || token.contains(&b' ') {
+    if !is_key(token) || token.contains(&b' ') {
         return None;
     }
     let mut framed = Zeroizing::new(Vec::with_capacity(Credentials::FRAME + 1 + token.len()));
@@ -107,19 +138,25 @@ fn bearer(token: &[u8]) -> Option<Credentials> {
     Credentials::new(framed)
 }
 
-/// Whether a password can be checked at all. A NUL ends it for C programs and repeats it for bcrypt:
-/// "ab\0ab" would match "ab".
-pub fn is_password(password: &[u8]) -> bool {
-    (1..=PASSWORD_MAX).contains(&password.len()) && !password.contains(&0)
+/// Checks that a password can be compared with anything. How long it may be is the concern of what compares it: see
+/// [`crate::authn::hash::PASSWORD_MAX`].
+///
+/// # Errors
+/// Why not.
+pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentials> {
+    if password.is_empty() {
+        return Err(MalformedCredentials::Empty);
+    }
+    if password.contains(&0) { Err(MalformedCredentials::Nul) } else { Ok(()) }
 }
 
-fn decode(text: &[u8]) -> Option<Credentials> {
+fn decode(text: &[u8]) -> Result<Credentials, MalformedCredentials> {
     let room = Credentials::FRAME + base64::decoded_len_estimate(text.len());
     // With room for all of it from the start: growing would leave a copy behind.
     let mut framed = Zeroizing::new(Vec::with_capacity(room));
     framed.resize(Credentials::FRAME, 0);
-    BASE64.decode_vec(text, &mut framed).ok()?;
-    Credentials::new(framed)
+    BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentials::Encoding)?;
+    Credentials::new(framed).ok_or(MalformedCredentials::NoColon)
 }
 
 #[cfg(test)]
@@ -132,6 +169,7 @@ mod tests {
 
     fn read_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
         let credentials = read(Header::Once(value.as_bytes()), true)?;
+        check_password(credentials.password()).map_err(Refusal::Malformed)?;
         Ok((credentials.user().to_vec(), credentials.password().to_vec()))
     }
 
@@ -144,6 +182,8 @@ mod tests {
         assert_eq!(read_text(basic(b"alice:se:cret").trim_end_matches('=')), alice);
         assert!(read_text(&basic("zoë:pässword".as_bytes())).is_ok());
         assert!(read_text(&basic(b"zo\xeb:p\xe4ss")).is_ok());
+        // Of any length; the header has a limit.
+        assert!(read_text(&basic(&[&b"alice:"[..], &[b'x'; 10_000]].concat())).is_ok());
     }
 
     #[test]
@@ -152,7 +192,8 @@ mod tests {
         for other in ["Bearer abc", "Bearer", "Bearer ", "Bearer dwk_a b", "Bearer xdwk_a"] {
             assert_eq!(read_text(other).err(), Some(Refusal::Scheme), "{other}");
         }
-        assert_eq!(read_text(&basic(b"dwk_abc:x-oauth-basic")).err(), Some(Refusal::Malformed));
+        let key_as_user = Some(Refusal::Malformed(MalformedCredentials::KeyAsUser));
+        assert_eq!(read_text(&basic(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
         let alone = read(Header::Once(b"Bearer dwk_abc"), false);
         assert_eq!(alone.err(), Some(Refusal::Scheme));
     }
@@ -160,24 +201,25 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         assert_eq!(read(Header::Absent, true).err(), Some(Refusal::Missing));
-        assert_eq!(read(Header::Repeated, true).err(), Some(Refusal::Malformed));
-        assert_eq!(read(Header::Unreadable, true).err(), Some(Refusal::Malformed));
-        let cases: [(String, Refusal); 15] = [
+        use MalformedCredentials as Bad;
+        let malformed = Refusal::Malformed;
+        assert_eq!(read(Header::Repeated, true).err(), Some(malformed(Bad::Repeated)));
+        assert_eq!(read(Header::Unreadable, true).err(), Some(malformed(Bad::TooLong)));
+        let cases: [(String, Refusal); 14] = [
             (String::new(), Refusal::Missing),
             ("Bearer abc".into(), Refusal::Scheme),
             ("Basicx YTpi".into(), Refusal::Scheme),
-            ("Basic".into(), Refusal::Malformed),
-            ("Basic ".into(), Refusal::Malformed),
-            ("Basic !!!".into(), Refusal::Malformed),
-            ("Basic YTpi YTpi".into(), Refusal::Malformed),
-            (basic(b"alice"), Refusal::Malformed),
-            (basic(b":secret"), Refusal::Malformed),
-            (basic(b"alice:"), Refusal::Malformed),
-            (basic(b"alice:a\0b"), Refusal::Malformed),
-            (basic(b"al\0ice:secret"), Refusal::Malformed),
-            (basic(b"al\rice:secret"), Refusal::Malformed),
-            (basic(&[&b"alice:"[..], &[b'x'; PASSWORD_MAX + 1]].concat()), Refusal::Malformed),
-            (basic(&[&[b'x'; 256][..], b":secret"].concat()), Refusal::Malformed),
+            ("Basic".into(), malformed(Bad::NoColon)),
+            ("Basic ".into(), malformed(Bad::NoColon)),
+            ("Basic !!!".into(), malformed(Bad::Encoding)),
+            ("Basic YTpi YTpi".into(), malformed(Bad::Encoding)),
+            (basic(b"alice"), malformed(Bad::NoColon)),
+            (basic(b":secret"), malformed(Bad::User(UsernameFault::Empty))),
+            (basic(b"alice:"), malformed(Bad::Empty)),
+            (basic(b"alice:a\0b"), malformed(Bad::Nul)),
+            (basic(b"al\0ice:secret"), malformed(Bad::User(UsernameFault::Control))),
+            (basic(b"al\rice:secret"), malformed(Bad::User(UsernameFault::Control))),
+            (basic(&[&[b'x'; 256][..], b":secret"].concat()), malformed(Bad::User(UsernameFault::Long))),
         ];
         for (value, refusal) in cases {
             assert_eq!(read_text(&value).err(), Some(refusal), "{value:.40}");

@@ -15,6 +15,7 @@ use super::memo::{Memo, Sight, State};
 use super::subrequest::{ClientAddress, Subrequest};
 use super::throttle::Tags;
 use super::verdict::{Limited, Refusal, Verdict};
+use crate::authn::hash::PASSWORD_MAX;
 use crate::authn::keys::Keys;
 use crate::authn::keys::secret::is_key;
 use crate::authn::{Credentials, Identity, Records};
@@ -66,6 +67,8 @@ impl Gate {
         let mut credentials =
             credentials::read(request.authorization, keys.is_some()).map_err(Verdict::Challenge)?;
         request.set_user(credentials.user());
+        credentials::check_password(credentials.password())
+            .map_err(|why| Verdict::Challenge(Refusal::Malformed(why)))?;
         if let Some(keys) = keys.filter(|_| is_key(credentials.password())) {
             return self.identify_by_key(keys, credentials, client).map(Found::Key);
         }
@@ -85,7 +88,7 @@ impl Gate {
             }
         }
         if let Some(known) = self.flights.known(&names, &tags) {
-            let answer = self.known(known)?;
+            let answer = self.known(known, || rejection(&credentials, &records))?;
             // It may have been asked before, and counted, when nobody could say.
             self.throttle.forgive(&tags, names.question.short());
             return Ok(Found::Answer { entrance, tags, key: names.answer, answer });
@@ -176,7 +179,12 @@ impl Gate {
         familiar
     }
 
-    pub(super) fn known(&self, known: Known) -> Result<Arc<Accepted>, Verdict> {
+    /// The answer to a question that is known; `rejection` says why it is a rejection, if it is one.
+    pub(super) fn known(
+        &self,
+        known: Known,
+        rejection: impl FnOnce() -> Refusal,
+    ) -> Result<Arc<Accepted>, Verdict> {
         match known {
             Known::Accepted(answer) => {
                 self.metrics.cache_hits.inc();
@@ -184,10 +192,19 @@ impl Gate {
             }
             Known::Rejected => {
                 self.metrics.cache_rejected_hits.inc();
-                Err(Verdict::Challenge(Refusal::Wrong))
+                Err(Verdict::Challenge(rejection()))
             }
         }
     }
+}
+
+/// Why credentials were rejected, for the log.
+pub(super) fn rejection(credentials: &Credentials, records: &Records) -> Refusal {
+    if let Some(fault) = records.line_fault() {
+        return Refusal::Unusable(fault);
+    }
+    let is_too_long = credentials.password().len() > PASSWORD_MAX && records.hash_decides();
+    if is_too_long { Refusal::TooLong } else { Refusal::Wrong }
 }
 
 #[cfg(test)]

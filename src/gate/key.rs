@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use zeroize::Zeroizing;
 
-use crate::authn::hash::PASSWORD_MAX_LEAST;
+use crate::authn::hash::{PASSWORD_MAX, PASSWORD_MAX_LEAST};
 use crate::authn::{Credentials, Fingerprint, Records};
 
 /// What kind of credential a key stands for; others come with other authenticators.
@@ -64,13 +64,16 @@ impl KeyMaker {
 
     fn framed(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> Names {
         let is_long = credentials.password().len() > PASSWORD_MAX_LEAST;
+        // Compared with no hash, so it shares no answer with one that is.
+        let is_hashed = credentials.password().len() <= PASSWORD_MAX;
         let least = credentials.frame_length(PASSWORD_MAX_LEAST);
         let frame = credentials.frame(BASIC, records);
         let question = CacheKey(blake3::keyed_hash(&self.questions, frame).into());
         // Whoever the user is, a long password is named twice: the work says nothing either.
         let start = frame.get(..least).filter(|_| is_long);
         let cut = start.map(|start| CacheKey(blake3::keyed_hash(&self.questions, start).into()));
-        let answer = cut.filter(|_| password_max <= PASSWORD_MAX_LEAST).unwrap_or(question);
+        let is_cut = password_max <= PASSWORD_MAX_LEAST && is_hashed;
+        let answer = cut.filter(|_| is_cut).unwrap_or(question);
         Names { question, answer }
     }
 
@@ -150,6 +153,11 @@ mod tests {
             assert_eq!(a.answer == b.answer, is_one);
             assert_ne!(a.question, b.question);
         }
+        let [one, beyond] = [1024, 1025].map(|length| names("a", &"x".repeat(length), 0, 72));
+        assert_ne!(
+            one.answer, beyond.answer,
+            "no answer is shared with a password that no hash is compared with"
+        );
         for password in ["short".to_owned(), format!("{long}123")] {
             let whole = names("a", &password, 0, usize::MAX);
             assert_eq!(whole.answer, whole.question);

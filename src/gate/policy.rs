@@ -24,6 +24,7 @@ pub mod site;
 mod token;
 mod value;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -33,7 +34,7 @@ use self::groups::Groups;
 use self::reload::Content;
 use self::rule::Subject;
 use self::rules::{Judgement, Refused, Rules};
-pub use self::token::Lacking;
+pub use self::token::{Granted, Lacking};
 use super::Subrequest;
 use super::subrequest::ClientAddress;
 use super::verdict::Denied;
@@ -104,6 +105,8 @@ static OPEN: LazyLock<Rules> = LazyLock::new(Rules::open);
 pub struct Policy {
     rules: ArcSwapOption<Rules>,
     groups: ArcSwap<Groups>,
+    /// When either of them was replaced last, in seconds since 1970; 0 if they are those of the start.
+    changed: AtomicU64,
 }
 
 impl Policy {
@@ -113,6 +116,12 @@ impl Policy {
             Content::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
             Content::Groups(groups) => self.groups.store(Arc::new(groups)),
         }
+    }
+
+    /// Records that the rules or the groups were replaced at `now`, in seconds since 1970. What a token of before was
+    /// not granted may be granted since.
+    pub fn note_change(&self, now: u64) {
+        self.changed.fetch_max(now, Ordering::AcqRel);
     }
 
     /// The rules in force, if there are any.

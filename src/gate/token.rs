@@ -6,17 +6,20 @@ use std::sync::Arc;
 use super::check::Check;
 use super::credentials::{Header, bearer_token};
 use super::identify::Found;
-use super::policy::Lacking;
+use super::policy::Grant;
 use super::policy::registry::Target;
-use super::verdict::{Denied, Limited, Refusal, Verdict};
+use super::policy::{Granted, Lacking};
+use super::signing::Class;
+use super::verdict::{CATALOG_SCOPE, Denied, Limited, Refusal, Verdict};
 use super::{Gate, Subrequest};
 use crate::authn::Identity;
 use crate::clock::Moment;
 use crate::identity::{Membership, Username};
 use crate::network::ClientNetwork;
 use crate::rights::Actions;
-use crate::token::claims::{Access, Claims};
-use crate::token::issue::{NotOurs, Tokens};
+use crate::token::claims::Claims;
+use crate::token::issue::{IssueFault, Issued, NewToken, Tokens};
+use crate::token::keys::{VerifyFault, check_time};
 use crate::token::scope::Scope;
 
 /// Under which user name forged tokens are counted: one that nobody can have.
@@ -33,6 +36,15 @@ pub enum Who {
     Checking(Box<Check>),
     /// He is refused.
     Refused(Verdict),
+}
+
+/// Why no token is issued to a client that may have one.
+#[derive(Debug)]
+pub enum NotIssued {
+    /// It has to come again later, or is refused.
+    Refused(Verdict),
+    /// There can be no such token.
+    Fault(IssueFault),
 }
 
 impl Gate {
@@ -59,8 +71,31 @@ impl Gate {
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
         scopes: &[Scope<'_>],
-    ) -> Result<Vec<Access>, Denied> {
+    ) -> Result<Granted, Denied> {
         self.policy.access(identity, request, scopes)
+    }
+
+    /// Signs a token: at once, or in turn where that takes long.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn issue(
+        &self,
+        tokens: &Arc<Tokens>,
+        new: NewToken,
+        request: &Subrequest<'_>,
+    ) -> Result<Issued, NotIssued> {
+        if !tokens.is_slow() {
+            return tokens.issue(new).map_err(NotIssued::Fault);
+        }
+        let client = request.client().map_err(|denied| NotIssued::Refused(Verdict::Forbid(denied)))?;
+        let asker = self.throttle.tags(ClientNetwork::of(client, self.prefixes), &new.user).asker();
+        let class = if new.user.is_empty() { Class::Anonymous } else { Class::Identified };
+        let tokens = Arc::clone(tokens);
+        match self.signing.run(asker, class, move || tokens.issue(new)).await {
+            Ok(issued) => issued.map_err(NotIssued::Fault),
+            Err(limited) => Err(NotIssued::Refused(Verdict::Limited(limited))),
+        }
     }
 
     /// The tokens, where any are given out.
@@ -72,31 +107,36 @@ impl Gate {
     pub(super) fn open_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
         let tokens = self.tokens.as_ref()?;
         let token = bearer_token(request.authorization)?;
-        let refused = |refusal| Some(Verdict::Challenge(refusal));
-        let claims = match tokens.known(token, self.clock.unix()) {
+        let claims = match tokens.known(token) {
             Some(claims) => claims,
             None => match self.verify_token(tokens, token, request) {
                 Ok(claims) => claims,
                 Err(refusal) => return Some(refusal),
             },
         };
-        let Ok(identity) = identity(&claims) else { return refused(Refusal::Token) };
-        Some(match self.policy.authorize_token(&claims, identity, request) {
+        Some(match self.authorize_token(&claims, request) {
             Ok(grant) => self.send_on(grant, request),
-            Err(lacking) => {
+            Err(refusal) => {
                 request.set_user(claims.sub.as_bytes());
-                match lacking {
-                    Lacking::Scope => Verdict::Challenge(Refusal::Scope),
-                    Lacking::Denied(denied) => Verdict::Forbid(denied),
-                }
+                refusal
             }
+        })
+    }
+
+    fn authorize_token(&self, claims: &Claims, request: &Subrequest<'_>) -> Result<Grant, Verdict> {
+        let refused = |fault| Verdict::Challenge(Refusal::Token(fault));
+        check_time(claims, self.clock.unix()).map_err(refused)?;
+        let identity = identity(claims).map_err(|()| refused(VerifyFault::User))?;
+        self.policy.authorize_token(claims, identity, request).map_err(|lacking| match lacking {
+            Lacking::Scope(lacks) => Verdict::Challenge(Refusal::Scope(lacks)),
+            Lacking::Denied(denied) => Verdict::Forbid(denied),
         })
     }
 
     /// Looks at the signature of a token that is not known. A forged one counts as a failure of its client
     /// network, like a wrong password, and whoever shows too many of them is turned away before that work;
-    /// a token that was good before is not, since it can't be guessed. One that expired, or whose key is not
-    /// there any more, is no forgery: clients go on showing it until they get another.
+    /// a token that was good before is not, since it can't be guessed. One whose key is not there any more is no
+    /// forgery: clients go on showing it until they get another.
     fn verify_token(
         &self,
         tokens: &Tokens,
@@ -110,19 +150,31 @@ impl Gate {
         }
         let question = self.keys.token(token);
         if self.throttle.is_rejected(&tags, question) {
-            return Err(Verdict::Challenge(Refusal::Token));
+            return Err(Verdict::Challenge(Refusal::Token(VerifyFault::Signature)));
         }
-        match tokens.verify(token, self.clock.unix()) {
+        match tokens.verify(token) {
             Ok(claims) => Ok(claims),
-            Err(NotOurs::Forged) => {
+            Err(fault @ VerifyFault::Signature) => {
                 let epoch = self.throttle.epoch();
                 let ticket = self.throttle.admit(tags, question);
                 // It stays one for good.
                 self.throttle.reject(&tags, question, Moment::from_millis(u64::MAX), epoch);
                 drop(ticket);
-                Err(Verdict::Challenge(Refusal::Token))
+                Err(Verdict::Challenge(Refusal::Token(fault)))
             }
-            Err(NotOurs::Otherwise) => Err(Verdict::Challenge(Refusal::Token)),
+            Err(
+                fault @ (VerifyFault::TooLong
+                | VerifyFault::Form
+                | VerifyFault::Header
+                | VerifyFault::Key
+                | VerifyFault::Algorithm
+                | VerifyFault::Claims
+                | VerifyFault::Issuer
+                | VerifyFault::Audience
+                | VerifyFault::User
+                | VerifyFault::Expired
+                | VerifyFault::Early),
+            ) => Err(Verdict::Challenge(Refusal::Token(fault))),
         }
     }
 }
@@ -149,7 +201,7 @@ pub fn needed(request: &Subrequest<'_>) -> Option<String> {
     };
     let own = match asked.target {
         Target::Ping => return None,
-        Target::Catalog => "registry:catalog:*".to_owned(),
+        Target::Catalog => CATALOG_SCOPE.to_owned(),
         Target::Repository(name) => one(name, asked.actions),
     };
     Some(match &asked.source {

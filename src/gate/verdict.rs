@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
+use super::credentials::MalformedCredentials;
 use super::policy::Grant;
 use super::policy::rules::Refused;
 use super::subrequest::Incomplete;
+use crate::authn::hash::PASSWORD_MAX;
 use crate::authn::htpasswd::line::LineFault;
 use crate::authn::keys::KeyFault;
 use crate::authn::{Identity, Trouble};
 use crate::rights::Actions;
+use crate::token::keys::VerifyFault;
 use crate::upstream::Missing;
 
 /// What a peer that does not prove to be the proxy lacks.
@@ -17,6 +20,8 @@ const UNENTITLED: &str = "an [[upstream]] has credentials, so every peer must sh
 
 /// What the log says of a user whose line can't be used, before the diagnosis.
 const UNUSABLE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";
+/// The scope of the list of all repositories.
+pub(super) const CATALOG_SCOPE: &str = "registry:catalog:*";
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
@@ -41,19 +46,32 @@ pub enum Refusal {
     /// No `Authorization`.
     Missing,
     /// An `Authorization` that can't be read as a user name and a password.
-    Malformed,
+    Malformed(MalformedCredentials),
     /// Another scheme than Basic.
     Scheme,
     /// The user is unknown, or his password is another.
     Wrong,
     /// The user's line in the htpasswd file can't be used, so no password can be checked against it.
     Unusable(LineFault),
+    /// The password is longer than any that is compared with a hash, and nothing else decides about this user.
+    TooLong,
     /// A key that is no good.
     Key(KeyFault),
     /// A token of the registry's that is no good.
-    Token,
+    Token(VerifyFault),
     /// One that is, and permits less.
-    Scope,
+    Scope(TokenLacks),
+}
+
+/// What a token lacks for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLacks {
+    /// The scope, as the registry's token protocol writes it; empty for `/v2/`, which needs none.
+    pub scope: String,
+    /// Whether the token is for another host, where all of it may be permitted.
+    pub is_of_other_host: bool,
+    /// Whether the token names a user. A client without a user is asked to log in.
+    pub has_user: bool,
 }
 
 /// Why a request is forbidden.
@@ -83,13 +101,20 @@ impl Denied {
             Self::Incomplete(what) => return what.to_string(),
             Self::Untrusted => return String::new(),
         };
-        let what = match (refused.unreadable, self.scope()) {
+        let mut what = match (refused.unreadable, self.scope()) {
             (Some(why), _) => why.to_owned(),
             (None, Some(scope)) if refused.for_want_of_scope => format!("{scope} is beyond the scope"),
             (None, None) if refused.for_want_of_scope => "the request is beyond the scope".to_owned(),
             (None, Some(scope)) => scope,
+            (None, None) if refused.denied_at.is_some() => "the request".to_owned(),
             (None, None) => "no grant permits it".to_owned(),
         };
+        if let Some(line) = refused.denied_at {
+            what.push_str(&format!("; the [[deny]] at line {line} of the policy forbids it"));
+        }
+        if refused.by_token {
+            what.push_str("; it was not granted when the token was issued");
+        }
         match &refused.key {
             Some(key) => format!("{what}; {key}"),
             None => what,
@@ -103,8 +128,26 @@ impl Denied {
         let actions: Vec<&str> = refused.actions.names().collect();
         match &refused.repository {
             Some(name) => Some(format!("repository:{name}:{}", actions.join(","))),
-            None if refused.actions == Actions::CATALOG => Some("registry:catalog:*".to_owned()),
+            None if refused.actions == Actions::CATALOG => Some(CATALOG_SCOPE.to_owned()),
             None => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// What the log says besides the reason; empty where there is nothing to add.
+    fn detail(&self) -> String {
+        match self {
+            Self::Malformed(why) => why.to_string(),
+            Self::TooLong => {
+                format!("the password is longer than {PASSWORD_MAX} bytes, and no hash is compared with it")
+            }
+            Self::Unusable(fault) => format!("{UNUSABLE}: {}", fault.what()),
+            Self::Key(fault) => fault.to_string(),
+            Self::Token(fault) => fault.to_string(),
+            Self::Scope(lacks) if lacks.is_of_other_host => "the token is for another host".to_owned(),
+            Self::Scope(lacks) => format!("{} is not in the token", lacks.scope),
+            Self::Missing | Self::Scheme | Self::Wrong => String::new(),
         }
     }
 }
@@ -119,16 +162,39 @@ pub enum Limited {
 }
 
 impl Verdict {
+    /// The scope that was not permitted or is not in the token, as the registry's token protocol writes it.
+    pub fn scope(&self) -> Option<String> {
+        match self {
+            Self::Forbid(denied) => denied.scope(),
+            Self::Challenge(Refusal::Scope(lacks)) => {
+                Some(lacks.scope.clone()).filter(|scope| !scope.is_empty())
+            }
+            Self::Challenge(
+                Refusal::Missing
+                | Refusal::Malformed(_)
+                | Refusal::Scheme
+                | Refusal::Wrong
+                | Refusal::Unusable(_)
+                | Refusal::TooLong
+                | Refusal::Key(_)
+                | Refusal::Token(_),
+            )
+            | Self::Allow(_)
+            | Self::Limited(_)
+            | Self::Unavailable(_)
+            | Self::NoCredentials(_) => None,
+        }
+    }
+
     /// What the log says besides the reason; empty where there is nothing to add.
     pub fn detail(&self) -> String {
         match self {
             Self::Forbid(denied) => denied.detail(),
             Self::Unavailable(trouble) => trouble.to_string(),
             Self::NoCredentials(missing) => missing.to_string(),
-            Self::Challenge(Refusal::Key(fault)) => fault.to_string(),
-            Self::Challenge(Refusal::Unusable(fault)) => format!("{UNUSABLE}: {}", fault.what()),
+            Self::Challenge(refusal) => refusal.detail(),
             Self::Allow(grant) => grant.identity().and_then(Identity::key_of_whom).unwrap_or_default(),
-            Self::Challenge(_) | Self::Limited(_) => String::new(),
+            Self::Limited(_) => String::new(),
         }
     }
 
@@ -147,12 +213,12 @@ impl Verdict {
         match self {
             Self::Allow(_) => Reason::Allowed,
             Self::Challenge(Refusal::Missing) => Reason::Missing,
-            Self::Challenge(Refusal::Malformed) => Reason::Malformed,
+            Self::Challenge(Refusal::Malformed(_)) => Reason::Malformed,
             Self::Challenge(Refusal::Scheme) => Reason::Scheme,
-            Self::Challenge(Refusal::Wrong | Refusal::Unusable(_)) => Reason::Wrong,
+            Self::Challenge(Refusal::Wrong | Refusal::Unusable(_) | Refusal::TooLong) => Reason::Wrong,
             Self::Challenge(Refusal::Key(_)) => Reason::Key,
-            Self::Challenge(Refusal::Token) => Reason::Token,
-            Self::Challenge(Refusal::Scope) => Reason::Scope,
+            Self::Challenge(Refusal::Token(_)) => Reason::Token,
+            Self::Challenge(Refusal::Scope(_)) => Reason::Scope,
             Self::Forbid(Denied::NotPermitted(_)) => Reason::Denied,
             Self::Forbid(Denied::Incomplete(_)) => Reason::Incomplete,
             Self::Forbid(Denied::Untrusted) => Reason::Untrusted,
@@ -220,6 +286,12 @@ reasons! {
     Busy: "limited", "busy";
     /// A source of users could not be asked.
     Unavailable: "unavailable", "unavailable";
+    /// A token could not be signed.
+    Signing: "unavailable", "signing";
     /// There are no good upstream credentials.
     Upstream: "unavailable", "upstream";
+    /// A request for a token that cannot be read, or is for another registry.
+    TokenRequest: "invalid", "token_request";
+    /// A refresh token, of which there are none.
+    RefreshToken: "invalid", "refresh_token";
 }

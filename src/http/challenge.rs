@@ -37,13 +37,14 @@ impl Challenge {
         }
         // RFC 6750 section 3.1; who has shown nothing has made no error.
         match refusal {
-            Refusal::Token => text.push_str(",error=\"invalid_token\""),
-            Refusal::Scope => text.push_str(",error=\"insufficient_scope\""),
+            Refusal::Token(_) => text.push_str(",error=\"invalid_token\""),
+            Refusal::Scope(_) => text.push_str(",error=\"insufficient_scope\""),
             Refusal::Missing
-            | Refusal::Malformed
+            | Refusal::Malformed(_)
             | Refusal::Scheme
             | Refusal::Wrong
             | Refusal::Unusable(_)
+            | Refusal::TooLong
             | Refusal::Key(_) => {}
         }
         HeaderValue::from_str(&text)

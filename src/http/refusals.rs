@@ -7,6 +7,7 @@
 //! line costs more than the whole check.
 
 mod budget;
+mod issued;
 mod line;
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -15,15 +16,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::budget::{Budget, Counts, Decision};
-use self::line::{Line, shown_address};
+pub(super) use self::issued::IssuedToken;
+use self::line::{Entry, Line, is_of_proxy, shown_address};
 pub(super) use self::line::{Seen, shown_header};
 use super::Front;
+use super::reply::TokenFault;
 use super::subrequest::Received;
 use crate::clock::{Clock, Moment};
 use crate::gate::Subrequest;
 use crate::gate::credentials::Header;
 use crate::gate::subrequest::ClientAddress;
-use crate::gate::verdict::{Denied, Reason, Refusal, Verdict};
+use crate::gate::verdict::{Reason, Refusal, Verdict};
 
 /// After this time refusals that were not logged one by one are reported.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
@@ -86,68 +89,103 @@ impl RefusalLog {
 
     /// Counts the verdict, and logs it if it is to be logged.
     pub(super) fn note(&self, front: &Front, received: &Received<'_>, verdict: &Verdict) {
-        self.note_at(front, received, None, verdict);
-    }
-
-    /// The same, of a request whose method and path are not those of the proxy's headers.
-    pub(super) fn note_at(
-        &self,
-        front: &Front,
-        received: &Received<'_>,
-        seen: Option<Seen<'_>>,
-        verdict: &Verdict,
-    ) {
-        if received.subrequest.client == ClientAddress::Unnamed {
-            self.warn_of_nameless(verdict);
-        }
         match verdict {
             Verdict::Allow(grant) => {
+                self.warn_of_nameless(received, Reason::Allowed);
                 front.allowed.inc();
                 if front.log_allowed {
-                    Line::of(front, received, seen, verdict).write(verdict, 0);
+                    let entry = Entry::of_verdict(verdict);
+                    Line::of_entry(front, received, None, &entry).write(&entry, 0);
                 } else if grant.is_stale() {
-                    self.write(front, received, seen, verdict);
+                    self.write(front, received, None, &Entry::of_verdict(verdict));
                 }
-                return;
             }
-            Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {}
+            Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {
+                self.count(front, received, Reason::Missing);
+            }
             Verdict::Challenge(_)
             | Verdict::Forbid(_)
             | Verdict::Limited(_)
             | Verdict::Unavailable(_)
-            | Verdict::NoCredentials(_) => self.write(front, received, seen, verdict),
+            | Verdict::NoCredentials(_) => {
+                self.write(front, received, None, &Entry::of_verdict(verdict));
+                self.count(front, received, verdict.label());
+            }
         }
-        self.warn_of_own_address(&received.subrequest, verdict);
-        front.metrics.verdicts.get_or_create(&super::verdict_label(verdict.label())).inc();
     }
 
-    fn write(&self, front: &Front, received: &Received<'_>, seen: Option<Seen<'_>>, verdict: &Verdict) {
-        let line = Line::of(front, received, seen, verdict);
-        let signature = self.signature(&line, received, verdict);
+    /// The same of a request for a token that was not issued, whose method and path the proxy's headers do not name.
+    pub(super) fn note_token_fault(
+        &self,
+        front: &Front,
+        received: &Received<'_>,
+        seen: Seen<'_>,
+        fault: &TokenFault,
+    ) {
+        let entry = Entry::of_token_fault(fault);
+        let reason = entry.reason;
+        if reason != Reason::Missing || tracing::enabled!(tracing::Level::DEBUG) {
+            self.write(front, received, Some(seen), &entry);
+        }
+        self.count(front, received, reason);
+    }
+
+    fn count(&self, front: &Front, received: &Received<'_>, reason: Reason) {
+        self.warn_of_nameless(received, reason);
+        self.warn_of_own_address(&received.subrequest, reason);
+        front.metrics.verdicts.get_or_create(&super::verdict_label(reason)).inc();
+    }
+
+    fn write(&self, front: &Front, received: &Received<'_>, seen: Option<Seen<'_>>, entry: &Entry) {
+        let line = Line::of_entry(front, received, seen, entry);
+        let signature = self.signature(&line, received, entry);
+        if let Some(suppressed) = self.decide(front, &line, entry.reason, signature) {
+            line.write(entry, suppressed);
+        }
+    }
+
+    /// Whether a line may be written, and how many of its network's were not since the last one.
+    fn decide(&self, front: &Front, line: &Line, reason: Reason, signature: u64) -> Option<u64> {
         let shared = &self.shared;
-        let last = || Last { client: line.client.clone(), user: line.user.clone(), reason: verdict.label() };
+        let last = || Last { client: line.client.clone(), user: line.user.clone(), reason };
         let decision = shared.budget().decide(line.network, signature, shared.clock.now(), last);
         match decision {
-            Decision::Log(suppressed) => line.write(verdict, suppressed),
+            Decision::Log(suppressed) => Some(suppressed),
             Decision::Count => {
                 front.metrics.log_suppressed.inc();
                 shared.report_later();
+                None
             }
         }
     }
 
     /// Equal for refusals that say the same. Wrong credentials differ if they are other ones: each is a guess of
     /// its own, whatever path it was tried at.
-    fn signature(&self, line: &Line, received: &Received<'_>, verdict: &Verdict) -> u64 {
+    fn signature(&self, line: &Line, received: &Received<'_>, entry: &Entry) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        (verdict.label(), &line.client, verdict.detail()).hash(&mut hasher);
-        match verdict {
-            Verdict::Challenge(_) => match received.subrequest.authorization {
+        (entry.reason, &line.client, &entry.detail).hash(&mut hasher);
+        match entry.reason {
+            Reason::Missing
+            | Reason::Malformed
+            | Reason::Scheme
+            | Reason::Wrong
+            | Reason::Key
+            | Reason::Token
+            | Reason::Scope => match received.subrequest.authorization {
                 Header::Once(value) => value.hash(&mut hasher),
                 Header::Absent | Header::Repeated | Header::Unreadable => {}
             },
-            Verdict::Limited(_) => line.user.hash(&mut hasher),
-            Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoCredentials(_) => {
+            Reason::Throttled | Reason::Busy => line.user.hash(&mut hasher),
+            Reason::Allowed
+            | Reason::Denied
+            | Reason::Incomplete
+            | Reason::Untrusted
+            | Reason::ProxySecret
+            | Reason::Unavailable
+            | Reason::Signing
+            | Reason::Upstream
+            | Reason::TokenRequest
+            | Reason::RefreshToken => {
                 (&line.user, &line.method, &line.host, &line.path).hash(&mut hasher);
             }
         }
@@ -156,8 +194,9 @@ impl RefusalLog {
 
     /// Says once that the proxy does not name the client: all clients are then one network, and the first
     /// that guesses throttles them all.
-    fn warn_of_nameless(&self, verdict: &Verdict) {
-        if is_of_proxy(verdict) && !self.nameless.swap(true, Ordering::Relaxed) {
+    fn warn_of_nameless(&self, received: &Received<'_>, reason: Reason) {
+        let is_nameless = received.subrequest.client == ClientAddress::Unnamed && is_of_proxy(reason);
+        if is_nameless && !self.nameless.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the proxy sends no X-Real-IP, so all clients count as one network, and one that guesses locks out the others: set it to the client's address (nginx: proxy_set_header X-Real-IP $remote_addr)"
             );
@@ -165,9 +204,9 @@ impl RefusalLog {
     }
 
     /// Says once that the proxy names itself where it should name the client.
-    fn warn_of_own_address(&self, request: &Subrequest<'_>, verdict: &Verdict) {
+    fn warn_of_own_address(&self, request: &Subrequest<'_>, reason: Reason) {
         let count = self.own_address.load(Ordering::Relaxed);
-        if count == u32::MAX || !is_of_proxy(verdict) || request.client == ClientAddress::Unnamed {
+        if count == u32::MAX || !is_of_proxy(reason) || request.client == ClientAddress::Unnamed {
             return;
         }
         let client = request.client().ok().flatten().map(|address| address.to_canonical());
@@ -180,19 +219,6 @@ impl RefusalLog {
                 "X-Real-IP has been the proxy's own address so far, so all clients count as one network, and one that guesses locks out the others: behind another proxy or a balancer let nginx find the client's address (set_real_ip_from)"
             );
         }
-    }
-}
-
-/// Whether a request that is answered so came from a proxy that may ask.
-fn is_of_proxy(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Forbid(Denied::Untrusted | Denied::Unentitled) => false,
-        Verdict::Forbid(Denied::NotPermitted(_) | Denied::Incomplete(_))
-        | Verdict::Allow(_)
-        | Verdict::Challenge(_)
-        | Verdict::Limited(_)
-        | Verdict::Unavailable(_)
-        | Verdict::NoCredentials(_) => true,
     }
 }
 

@@ -23,7 +23,7 @@ pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
 use crate::gate::policy::Grant;
-use crate::gate::verdict::{Denied, Limited, Verdict};
+use crate::gate::verdict::{Denied, Limited, Reason, Refusal, TokenLacks, Verdict};
 
 const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
@@ -92,15 +92,17 @@ pub(super) fn reply(
             Ok(value) => {
                 let mut response = Response::new(StatusCode::UNAUTHORIZED);
                 response.headers_mut().insert(WWW_AUTHENTICATE, value);
+                // A user who is logged in is told what the token lacks. Anyone else is asked to log in.
+                if let Refusal::Scope(TokenLacks { has_user: true, .. }) = refusal {
+                    insert_scope(&mut response, verdict);
+                }
                 response
             }
             Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
-        Verdict::Forbid(denied) => {
+        Verdict::Forbid(_) => {
             let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
-            if let Some(scope) = denied.scope().and_then(|scope| HeaderValue::try_from(scope).ok()) {
-                response.headers_mut().insert(X_AUTH_SCOPE, scope);
-            }
+            insert_scope(&mut response, verdict);
             response
         }
         Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)) => {
@@ -152,6 +154,12 @@ fn allow(grant: &Grant, known: &IdentityHeaders) -> Result<Response<BoxBody>, In
         headers.append(X_UPSTREAM_URI, uri);
     }
     Ok(response)
+}
+
+fn insert_scope(response: &mut Response<BoxBody>, verdict: &Verdict) {
+    if let Some(scope) = verdict.scope().and_then(|scope| HeaderValue::try_from(scope).ok()) {
+        response.headers_mut().insert(X_AUTH_SCOPE, scope);
+    }
 }
 
 fn refuse(status: StatusCode, reason: &'static str) -> Response<BoxBody> {
@@ -263,6 +271,28 @@ pub(super) enum TokenFault {
     Refused(Verdict),
     /// It could not be signed.
     Signing,
+}
+
+impl TokenFault {
+    /// The reason, for the log and the metrics.
+    pub(super) fn label(&self) -> Reason {
+        match self {
+            Self::Request(_) => Reason::TokenRequest,
+            Self::NoRefresh => Reason::RefreshToken,
+            Self::Refused(verdict) => verdict.label(),
+            Self::Signing => Reason::Signing,
+        }
+    }
+
+    /// What the log says besides the reason; empty where there is nothing to add.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Request(what) => (*what).to_owned(),
+            Self::NoRefresh => "refresh tokens are not issued; API keys do their work".to_owned(),
+            Self::Refused(verdict) => verdict.detail(),
+            Self::Signing => "the system gives no random numbers".to_owned(),
+        }
+    }
 }
 
 /// The answer to a client that gets no token, in words that registries' clients print.

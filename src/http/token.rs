@@ -16,26 +16,23 @@ use zeroize::Zeroizing;
 
 use super::Front;
 use super::peer::Peer;
-use super::refusals::Seen;
+use super::refusals::{IssuedToken, Seen};
 use super::reply::{self, Fault, TokenFault};
 use super::subrequest::{Received, one};
 use super::token_request::{Asked, Grant, no_secret};
 use crate::authn::Identity;
 use crate::gate::credentials::Header;
-use crate::gate::token::Who;
-use crate::gate::verdict::{Limited, Verdict};
-use crate::identity::shown;
+use crate::gate::policy::Granted;
+use crate::gate::token::{NotIssued, Who};
+use crate::gate::verdict::Verdict;
 use crate::token::claims::Access;
-use crate::token::issue::{IssueFault, Issued, Tokens};
+use crate::token::issue::{IssueFault, NewToken, Tokens};
 
 /// The largest form: a password, and the scopes of a large push.
 const FORM_MAX: usize = 16 << 10;
 
 /// How long it may take to arrive: nginx has all of it before it asks.
 const FORM_WAIT: Duration = Duration::from_secs(5);
-
-/// When to come again where too many tokens are being signed.
-const SIGNING_WAIT: Duration = Duration::from_secs(1);
 
 /// The type of a form (HTML, RFC 6749 appendix B).
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -55,23 +52,23 @@ struct Given<'g> {
 pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some(front) = request.app_data::<Arc<Front>>() else { return reply::fault(Fault::NotConfigured) };
     let Some(tokens) = front.gate.tokens() else { return reply::fault(Fault::NotFound) };
-    let form = match *request.method() {
-        Method::GET => Zeroizing::default(),
-        Method::POST => match form(&request, payload).await {
-            Ok(form) => form,
-            Err(what) => return reply::token_fault(&TokenFault::Request(what), &front.basic),
-        },
+    let is_form = match *request.method() {
+        Method::GET => false,
+        Method::POST => true,
         _ => return reply::fault(Fault::Method),
     };
-    let asked = match request.method() {
-        &Method::POST => Asked::of_form(&form),
-        _ => Asked::of_query(request.query_string()),
-    };
-    let given = match no_secret(request.query_string()).and(asked) {
-        Ok(asked) => give(front, tokens, &request, &asked).await,
-        Err(what) => Err(TokenFault::Request(what)),
-    };
-    given.unwrap_or_else(|fault| reply::token_fault(&fault, &front.basic))
+    let form = if is_form { form(&request, payload).await } else { Ok(Zeroizing::default()) };
+    let asked = form.and_then(|form| {
+        no_secret(request.query_string())?;
+        if is_form { Asked::of_form(&form) } else { Asked::of_query(request.query_string()) }
+    });
+    let mut received = Received::read(front, request.headers(), request.conn_data::<Peer>());
+    let seen = Seen { method: request.method().as_str(), path: request.path() };
+    let given = give(front, tokens, &request, seen, asked.as_ref(), &mut received).await;
+    given.unwrap_or_else(|fault| {
+        front.refusals.note_token_fault(front, &received, seen, &fault);
+        reply::token_fault(&fault, &front.basic)
+    })
 }
 
 /// The keys by which a registry, or anybody else, may verify tokens.
@@ -97,48 +94,58 @@ async fn form(request: &HttpRequest, payload: web::Payload) -> Result<Zeroizing<
     }
 }
 
-async fn give(
+async fn give<'r>(
     front: &Front,
     tokens: &Arc<Tokens>,
-    request: &HttpRequest,
-    asked: &Asked,
+    request: &'r HttpRequest,
+    seen: Seen<'_>,
+    asked: Result<&'r Asked, &&'static str>,
+    received: &mut Received<'r>,
 ) -> Result<HttpResponse, TokenFault> {
+    received.for_token().map_err(TokenFault::Refused)?;
+    let asked = asked.map_err(|what| TokenFault::Request(what))?;
     asked.check(&tokens.names().service).map_err(TokenFault::Request)?;
-    let mut received = Received::read(front, request.headers(), request.conn_data::<Peer>());
     match &asked.grant {
         Grant::Header => {}
+        // What is too long for a header is too long here.
+        Grant::Password(basic) if basic.len() > front.header_bytes => {
+            received.subrequest.authorization = Header::Unreadable;
+        }
         Grant::Password(basic) => received.subrequest.authorization = Header::Once(basic),
         Grant::Refresh => return Err(TokenFault::NoRefresh),
     }
     if received.subrequest.host == Header::Absent {
         received.subrequest.host = one(request.headers(), HOST, front.header_bytes);
     }
-    let seen = Seen { method: request.method().as_str(), path: request.path() };
-    let refused = |verdict| {
-        front.refusals.note_at(front, &received, Some(seen), &verdict);
-        TokenFault::Refused(verdict)
-    };
-    let subrequest = received.for_token().map_err(refused)?;
+    let received = &*received;
+    let subrequest = &received.subrequest;
+    let denied = |denied| TokenFault::Refused(Verdict::Forbid(denied));
     // Before a password is checked, since no token is given without it.
-    let host = subrequest.host_name().map_err(|denied| refused(Verdict::Forbid(denied)))?.into_owned();
+    let host = subrequest.host_name().map_err(denied)?.into_owned();
     let who = front.gate.who(subrequest);
     asked.check_account(subrequest.user()).map_err(TokenFault::Request)?;
-    let (identity, stale) = identity(who).await.map_err(refused)?;
+    let (identity, stale) = identity(who).await.map_err(TokenFault::Refused)?;
     let scopes = asked.scopes().map_err(TokenFault::Request)?;
-    let access = front.gate.access(identity.as_deref(), subrequest, &scopes);
-    let access = access.map_err(|denied| refused(Verdict::Forbid(denied)))?;
-    let scope = asked.is_form.then(|| written(&access));
+    let Granted { access, denied } =
+        front.gate.access(identity.as_deref(), subrequest, &scopes).map_err(denied)?;
+    let (granted, not_granted) = (written(&access), written(&denied));
     let now = front.clock.unix();
     // Nothing that was said while nobody could be asked lasts longer than that may be said.
     let while_stale = stale.map(|left| now.saturating_add(left.as_secs()));
     let ends = identity.as_deref().and_then(Identity::expires);
     let until = ends.into_iter().chain(while_stale).min();
-    let user = identity.as_deref().map_or(Vec::new(), |identity| identity.user.as_bytes().to_vec());
-    let told = (front.log_allowed || stale.is_some()).then(|| (shown(&user), host.clone(), written(&access)));
-    let issued = sign(tokens, Wanted { user, host, access, now, until }).await?;
-    if let Some((user, host, access)) = told {
-        tracing::info!(user, host, access, id = issued.id, stale = stale.is_some(), "a token is given");
-    }
+    let user = identity.as_deref().map_or(&b""[..], |identity| identity.user.as_bytes());
+    let new = NewToken { user: user.to_vec(), host, access, denied, now, until };
+    let issued = front.gate.issue(tokens, new, subrequest).await.map_err(fault)?;
+    let line = IssuedToken {
+        user,
+        requested: &asked.scopes_text(),
+        granted: &granted,
+        denied: &not_granted,
+        id: &issued.id,
+        is_stale: stale.is_some(),
+    };
+    front.refusals.note_token(front, received, seen, &line);
     front.metrics.tokens.inc();
     let at = std::time::UNIX_EPOCH + Duration::from_secs(issued.at);
     let given = Given {
@@ -146,7 +153,7 @@ async fn give(
         access_token: &issued.token,
         expires_in: issued.expires_in,
         issued_at: humantime::format_rfc3339_seconds(at).to_string(),
-        scope,
+        scope: asked.is_form.then_some(granted),
     };
     serde_json::to_string(&given).map(reply::json).map_err(|_| TokenFault::Signing)
 }
@@ -166,41 +173,16 @@ fn written(access: &[Access]) -> String {
     access.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// What a token is to say.
-struct Wanted {
-    user: Vec<u8>,
-    host: String,
-    access: Vec<Access>,
-    now: u64,
-    until: Option<u64>,
-}
-
-/// Signs, where that takes long on a thread that answers nobody, and on no more than a few.
-async fn sign(tokens: &Arc<Tokens>, wanted: Wanted) -> Result<Issued, TokenFault> {
-    let issue = move |tokens: &Tokens| {
-        let Wanted { user, host, access, now, until } = wanted;
-        tokens.issue(&user, &host, access, now, until)
-    };
-    let issued = match tokens.slow() {
-        None => issue(tokens),
-        Some(Err(_)) => {
-            return Err(TokenFault::Refused(Verdict::Limited(Limited::Busy(SIGNING_WAIT))));
+/// What a client is told that gets no token.
+fn fault(not_issued: NotIssued) -> TokenFault {
+    match not_issued {
+        NotIssued::Refused(verdict) => TokenFault::Refused(verdict),
+        NotIssued::Fault(IssueFault::Name) => {
+            TokenFault::Request("the user name is no UTF-8, so no token can name it")
         }
-        Some(Ok(place)) => {
-            let tokens = Arc::clone(tokens);
-            let signed = tokio::task::spawn_blocking(move || {
-                let issued = issue(&tokens);
-                drop(place);
-                issued
-            });
-            signed.await.unwrap_or(Err(IssueFault::Signing))
-        }
-    };
-    issued.map_err(|fault| match fault {
-        IssueFault::Name => TokenFault::Request("the user name is no UTF-8, so no token can name it"),
-        IssueFault::Long => {
+        NotIssued::Fault(IssueFault::Long) => {
             TokenFault::Request("more is asked for than a token can hold: ask for less at once")
         }
-        IssueFault::Signing => TokenFault::Signing,
-    })
+        NotIssued::Fault(IssueFault::Signing) => TokenFault::Signing,
+    }
 }

@@ -121,6 +121,11 @@ impl Asked {
         }
     }
 
+    /// What is asked for, as it was written.
+    pub(super) fn scopes_text(&self) -> String {
+        self.scopes.join(" ")
+    }
+
     /// What is asked for.
     pub(super) fn scopes(&self) -> Result<Vec<Scope<'_>>, &'static str> {
         scope::read_all(self.scopes.iter().map(String::as_str))

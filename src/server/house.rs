@@ -119,7 +119,7 @@ impl House {
         let users = users(settings, &metrics, clock.now())?;
         let services = services(settings, &clock, &metrics)?;
         let keys = keys(settings, &metrics, clock.now())?;
-        let (policy, files) = policy(settings, &metrics, clock.now())?;
+        let (policy, files) = policy(settings, &clock, &metrics)?;
         let upstreams = Kept::build(settings, &clock, &metrics)?;
         let tokens = tokens(settings, clock.now())?;
         let health = files.iter().map(policy_reload::Reloader::health);
@@ -308,16 +308,17 @@ fn random() -> Result<[u8; 32], StartError> {
 /// The policy, and what keeps its files fresh.
 fn policy(
     settings: &Settings,
+    clock: &Clock,
     metrics: &Arc<Metrics>,
-    now: Moment,
 ) -> Result<(Arc<Policy>, Vec<policy_reload::Reloader>), PolicyFault> {
     let policy = Arc::new(Policy::default());
     let files = [(File::Rules, &settings.policy), (File::Groups, &settings.groups)];
     let start = |(file, path): (File, &Option<PathBuf>)| {
         let source = Source { path: path.clone()?, max_bytes: policy_reload::FILE_MAX };
         let (policy, metrics) = (Arc::clone(&policy), Arc::clone(metrics));
-        let file = policy_reload::PolicyFile::new(file, settings.groups_known(), policy, metrics);
-        Some(policy_reload::Reloader::start(source, file, now))
+        let known = settings.groups_known();
+        let file = policy_reload::PolicyFile::new(file, known, policy, clock.clone(), metrics);
+        Some(policy_reload::Reloader::start(source, file, clock.now()))
     };
     let reloaders = files.into_iter().filter_map(start).collect::<Result<_, _>>()?;
     Ok((policy, reloaders))

@@ -24,6 +24,10 @@ pub struct Claims {
     pub host: String,
     /// What may be done with it; empty is nothing but to have logged in.
     pub access: Vec<Access>,
+    /// What was asked for besides and not granted, as far as doorward has to know it: a client that lacks it is denied,
+    /// and not sent for another token. Registries pass it over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<Access>,
 }
 
 /// A right on one thing.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::claims::{Access, Claims};
 use super::keys::{SignFault, VerifyFault};
@@ -21,8 +20,8 @@ const VERIFIED_MAX: u64 = 4 << 20;
 /// What one takes besides its text, once as it came and once as it is read.
 const VERIFIED_EACH: usize = 512;
 
-/// Signatures that are made at one time where they take milliseconds (RSA): beyond that clients come again.
-const SLOW_MAX: usize = 4;
+/// How much of what was not granted a token says, at the most: a push with mounts asks for some dozen things.
+const DENIED_MAX: usize = 16;
 
 /// What stands in every token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +38,6 @@ pub struct Tokens {
     names: Names,
     expires: Duration,
     verified: Cache<[u8; 32], (Arc<Claims>, u32)>,
-    /// Places for signatures that take long.
-    slow: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Tokens {
@@ -63,31 +60,21 @@ pub enum IssueFault {
     Signing,
 }
 
-/// Why a token is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotOurs {
-    /// It names a key of ours, which did not sign it.
-    #[error("the token is forged: the key that it names did not sign it")]
-    Forged,
-    /// It is none of ours, or does not count now.
-    #[error("the token is none of ours, or does not count now")]
-    Otherwise,
-}
-
-impl NotOurs {
-    fn of(fault: &VerifyFault) -> Self {
-        match fault {
-            VerifyFault::Signature => Self::Forged,
-            VerifyFault::TooLong
-            | VerifyFault::Form
-            | VerifyFault::Header
-            | VerifyFault::Key
-            | VerifyFault::Algorithm
-            | VerifyFault::Claims
-            | VerifyFault::Expired
-            | VerifyFault::Early => Self::Otherwise,
-        }
-    }
+/// What a token is to say.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The user's name; empty for nobody.
+    pub user: Vec<u8>,
+    /// At which host it was judged.
+    pub host: String,
+    /// What may be done with it.
+    pub access: Vec<Access>,
+    /// What was asked for besides, and is not granted.
+    pub denied: Vec<Access>,
+    /// When it is issued, in seconds since 1970.
+    pub now: u64,
+    /// When what it follows from ends, if it does.
+    pub until: Option<u64>,
 }
 
 /// A token, and what its client is told of it.
@@ -110,7 +97,7 @@ impl Tokens {
             .weigher(|_, (_, size): &(Arc<Claims>, u32)| *size)
             .time_to_live(expires)
             .build();
-        Self { keys, names, expires, verified, slow: Arc::new(Semaphore::new(SLOW_MAX)) }
+        Self { keys, names, expires, verified }
     }
 
     /// What stands in every token.
@@ -123,29 +110,24 @@ impl Tokens {
         self.keys.keys().jwks()
     }
 
-    /// Whether a signature takes so long that no thread that answers requests should make it; and then a place
-    /// for one, or none where there are too many.
-    pub fn slow(&self) -> Option<Result<OwnedSemaphorePermit, TryAcquireError>> {
-        self.keys.keys().is_slow().then(|| Arc::clone(&self.slow).try_acquire_owned())
+    /// Whether a signature takes so long that no thread that answers requests should make it.
+    pub fn is_slow(&self) -> bool {
+        self.keys.keys().is_slow()
     }
 
-    /// A token for `user`, judged at `host`, whose own credentials end at `until`.
+    /// Signs a token.
     ///
     /// # Errors
     /// [`IssueFault`].
-    pub fn issue(
-        &self,
-        user: &[u8],
-        host: &str,
-        access: Vec<Access>,
-        now: u64,
-        until: Option<u64>,
-    ) -> Result<Issued, IssueFault> {
-        let sub = std::str::from_utf8(user).map_err(|_| IssueFault::Name)?.to_owned();
+    pub fn issue(&self, new: NewToken) -> Result<Issued, IssueFault> {
+        let NewToken { user, host, access, mut denied, now, until } = new;
+        let sub = String::from_utf8(user).map_err(|_| IssueFault::Name)?;
         let exp = now.saturating_add(self.expires.as_secs()).min(until.unwrap_or(u64::MAX));
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| IssueFault::Signing)?;
-        let claims = Claims {
+        // A client without a user is asked to log in, whatever it was not granted.
+        denied.truncate(if sub.is_empty() { 0 } else { DENIED_MAX });
+        let mut claims = Claims {
             iss: self.names.issuer.clone(),
             sub,
             aud: self.names.service.clone(),
@@ -153,40 +135,49 @@ impl Tokens {
             nbf: now.saturating_sub(BACKDATED),
             iat: now,
             jti: format!("{:032x}", u128::from_le_bytes(id)),
-            host: host.to_owned(),
+            host,
             access,
+            denied,
         };
-        let token = self.keys.keys().sign(&claims).map_err(|fault| match fault {
+        let keys = self.keys.keys();
+        let token = match keys.sign(&claims) {
+            // What is granted comes first.
+            Err(SignFault::TooLong) if !claims.denied.is_empty() => {
+                claims.denied.clear();
+                keys.sign(&claims)
+            }
+            signed => signed,
+        };
+        let token = token.map_err(|fault| match fault {
             SignFault::TooLong => IssueFault::Long,
-            _ => IssueFault::Signing,
+            SignFault::Claims(_) | SignFault::Ring => IssueFault::Signing,
         })?;
         Ok(Issued { token, id: claims.jti, at: now, expires_in: exp.saturating_sub(now) })
     }
 
-    /// What a token of ours says that was verified before and counts at `now`; without looking at its
-    /// signature again.
-    pub fn known(&self, token: &str, now: u64) -> Option<Arc<Claims>> {
-        let (claims, _) = self.verified.get(&self.name(token))?;
-        (now < claims.exp).then_some(claims)
+    /// What a token of ours says whose signature was verified before, without looking at it again. The caller
+    /// checks the time.
+    pub fn known(&self, token: &str) -> Option<Arc<Claims>> {
+        self.verified.get(&self.name(token)).map(|(claims, _)| claims)
     }
 
-    /// What a token of ours says, if it is one and counts at `now`.
+    /// What a token of ours says, if it is one. The caller checks the time; one that has expired is known again as
+    /// well, since clients go on showing it.
     ///
     /// # Errors
     /// If not; the client is not told why.
-    pub fn verify(&self, token: &str, now: u64) -> Result<Arc<Claims>, NotOurs> {
-        if let Some(claims) = self.known(token, now) {
-            return Ok(claims);
-        }
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, VerifyFault> {
+        // Before, so that nothing is known under other keys than those that verified it.
         let name = self.name(token);
-        let claims = Arc::new(self.keys.keys().verify(token, now).map_err(|fault| NotOurs::of(&fault))?);
-        if claims.iss != self.names.issuer || claims.aud != self.names.service {
-            return Err(NotOurs::Otherwise);
+        let claims = Arc::new(self.keys.keys().verify_signature(token)?);
+        if claims.iss != self.names.issuer {
+            return Err(VerifyFault::Issuer);
         }
-        if now < claims.exp {
-            let size = u32::try_from(2 * token.len() + VERIFIED_EACH).unwrap_or(u32::MAX);
-            self.verified.insert(name, (Arc::clone(&claims), size));
+        if claims.aud != self.names.service {
+            return Err(VerifyFault::Audience);
         }
+        let size = u32::try_from(2 * token.len() + VERIFIED_EACH).unwrap_or(u32::MAX);
+        self.verified.insert(name, (Arc::clone(&claims), size));
         Ok(claims)
     }
 

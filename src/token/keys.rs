@@ -23,7 +23,7 @@ use ring::rand::SystemRandom;
 use self::key::{Key, Side};
 pub use self::pair::Algorithm;
 use self::pem::Block;
-pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault};
+pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault, check_time};
 use super::claims::Claims;
 
 /// Why a file of keys can't be used. It holds secrets, so nothing of what stands in a block is told.

@@ -34,6 +34,7 @@ fn claims() -> Claims {
         jti: "0".repeat(32),
         host: String::new(),
         access: vec![access],
+        denied: Vec::new(),
     }
 }
 

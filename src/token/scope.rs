@@ -45,11 +45,12 @@ pub enum On<'s> {
     Catalog,
 }
 
-/// Reads one scope.
+/// Reads one scope; `None` if its name is empty, as in zot's challenge for a request that names no repository
+/// (`repository::pull`): nothing can be granted of it, and it spoils no other scope.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(text: &str) -> Result<Scope<'_>, &'static str> {
+pub fn read(text: &str) -> Result<Option<Scope<'_>>, &'static str> {
     if text.len() > SCOPE_MAX {
         return Err("a scope is longer than 1024 bytes");
     }
@@ -64,14 +65,14 @@ pub fn read(text: &str) -> Result<Scope<'_>, &'static str> {
         let well = class.strip_suffix(')').is_some_and(|class| class.bytes().all(is_word));
         if well { Ok(kind) } else { Err(shape) }
     })?;
-    if kind.is_empty() || !kind.bytes().all(is_word) || name.is_empty() || name.matches(':').count() > 1 {
+    if kind.is_empty() || !kind.bytes().all(is_word) || name.matches(':').count() > 1 {
         return Err(shape);
     }
     let known = |action: &str| action == "*" || action.bytes().all(|b| b.is_ascii_lowercase());
     if !actions.split(',').all(known) {
         return Err("an action is written in lower-case letters, or *");
     }
-    Ok(Scope { kind, name, wanted: wanted(kind, name, actions) })
+    Ok((!name.is_empty()).then(|| Scope { kind, name, wanted: wanted(kind, name, actions) }))
 }
 
 fn is_word(byte: u8) -> bool {
@@ -98,7 +99,7 @@ fn wanted<'s>(kind: &str, name: &'s str, actions: &str) -> Option<Wanted<'s>> {
 pub fn read_all<'s>(parameters: impl Iterator<Item = &'s str>) -> Result<Vec<Scope<'s>>, &'static str> {
     let mut scopes: Vec<Scope<'s>> = Vec::new();
     for text in parameters.flat_map(|parameter| parameter.split(' ')).filter(|text| !text.is_empty()) {
-        let scope = read(text)?;
+        let Some(scope) = read(text)? else { continue };
         match scopes.iter_mut().find(|other| other.kind == scope.kind && other.name == scope.name) {
             Some(known) => merge(known, scope),
             None => scopes.push(scope),

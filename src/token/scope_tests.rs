@@ -3,7 +3,7 @@
 use super::*;
 
 fn actions(text: &str) -> Vec<&'static str> {
-    let scope = read(text).unwrap();
+    let scope = read(text).unwrap().unwrap();
     scope.wanted.map(|wanted| wanted.actions.names().collect()).unwrap_or_default()
 }
 
@@ -16,7 +16,10 @@ fn what_clients_ask_for_is_read() {
     assert_eq!(actions("repository:team/app:*"), ["pull", "push", "delete"]);
     assert_eq!(actions("registry:catalog:*"), ["catalog"]);
     assert_eq!(actions("repository(plugin):team/app:pull"), ["pull"]);
-    assert_eq!(read("repository:localhost:5000/team/app:pull").unwrap().name, "localhost:5000/team/app");
+    assert_eq!(
+        read("repository:localhost:5000/team/app:pull").unwrap().unwrap().name,
+        "localhost:5000/team/app"
+    );
     assert_eq!(actions("repository:team/app:"), Vec::<&str>::new());
 }
 
@@ -38,7 +41,6 @@ fn what_is_no_scope_is_refused() {
         "repository",
         "repository:a",
         ":a:pull",
-        "repository::pull",
         "repository:a:PULL",
         "Repository:a:pull",
         "repository:a:pull push",
@@ -49,6 +51,25 @@ fn what_is_no_scope_is_refused() {
         "repository:ä:pull",
         &long,
     ] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_scope_with_an_empty_name_is_ignored_field_d7_zot() {
+    for text in [
+        "repository::pull",
+        "repository::pull,push",
+        "registry::*",
+        "repository(plugin)::pull",
+        "repository::",
+    ] {
+        assert_eq!(read(text), Ok(None), "{text}");
+        let scopes = read_all([text, "repository:a:pull"].into_iter()).unwrap();
+        assert_eq!(scopes.iter().map(|scope| scope.name).collect::<Vec<_>>(), ["a"], "{text}");
+    }
+    // No more of it is ignored than that.
+    for text in ["::pull", "repository::PULL", "repository:::pull:x", "Repository::pull"] {
         assert!(read(text).is_err(), "{text}");
     }
 }

@@ -7,4 +7,5 @@ mod guessing;
 mod listeners;
 mod outage;
 mod reload;
+mod signing;
 mod subrequest;

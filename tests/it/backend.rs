@@ -7,6 +7,7 @@ mod chain;
 mod circuit;
 mod cover;
 mod faults;
+mod long;
 mod many;
 mod places;
 mod policed;

@@ -51,6 +51,7 @@ fn claims(scopes: &[&str]) -> Claims {
         jti: "00112233445566778899aabbccddeeff".into(),
         host: String::new(),
         access: scopes.iter().map(access).collect(),
+        denied: Vec::new(),
     }
 }
 

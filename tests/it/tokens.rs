@@ -3,8 +3,12 @@
 
 mod answers;
 mod bearer;
+mod clocks;
+mod denied;
 mod faults;
 mod forged;
+mod log;
+mod reasons;
 
 use std::fs;
 
@@ -46,17 +50,25 @@ fn start(flags: &[&str]) -> Doorward {
 
 fn start_with(policy: &str, flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.toml");
+    fs::write(&path, policy).unwrap();
+    launch(dir, &[&["--policy", path.to_str().unwrap()], flags].concat())
+}
+
+/// The same without a policy.
+fn start_open(flags: &[&str]) -> Doorward {
+    launch(tempfile::tempdir().unwrap(), flags)
+}
+
+fn launch(dir: tempfile::TempDir, flags: &[&str]) -> Doorward {
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fs::write(at("htpasswd"), users::two()).unwrap();
-    fs::write(at("policy.toml"), policy).unwrap();
     let made =
         doorward(&["token", "init", "--keys", &at("keys.pem"), "--service", SERVICE, "--realm", REALM]);
     assert_eq!(made.code, Some(0), "{made:?}");
-    let (keys, policy) = (at("keys.pem"), at("policy.toml"));
-    let own =
-        ["--policy", &policy, "--token-keys", &keys, "--token-service", SERVICE, "--token-realm", REALM];
-    let flags: Vec<&str> = own.into_iter().chain(flags.iter().copied()).collect();
-    Doorward::start_in(dir, &flags)
+    let keys = at("keys.pem");
+    let own = ["--token-keys", &keys, "--token-service", SERVICE, "--token-realm", REALM];
+    Doorward::start_in(dir, &[&own, flags].concat())
 }
 
 /// A request for a token, as nginx passes it on.

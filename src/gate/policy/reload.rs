@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::Policy;
 use super::groups::Groups;
 use super::read;
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::watch::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled, foreign};
 
@@ -123,13 +124,20 @@ pub struct PolicyFile {
     file: File,
     groups_known: GroupsKnown,
     policy: Arc<Policy>,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl PolicyFile {
     /// A file that is not read yet.
-    pub fn new(file: File, groups_known: GroupsKnown, policy: Arc<Policy>, metrics: Arc<Metrics>) -> Self {
-        Self { file, groups_known, policy, metrics }
+    pub fn new(
+        file: File,
+        groups_known: GroupsKnown,
+        policy: Arc<Policy>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { file, groups_known, policy, clock, metrics }
     }
 }
 
@@ -172,6 +180,7 @@ impl Reloadable for PolicyFile {
     fn replace(&mut self, content: Content, source: &Source, first: bool) {
         self.policy.replace(content);
         if !first {
+            self.policy.note_change(self.clock.unix());
             tracing::info!(file = %source.path.display(), "{} reloaded", self.file.name());
         }
     }

@@ -41,6 +41,10 @@ pub struct Refused {
     pub unreadable: Option<&'static str>,
     /// The rule that forbids it.
     pub denied_by: Option<u32>,
+    /// The line of that rule in the policy file.
+    pub denied_at: Option<usize>,
+    /// It was asked for when the token was issued, and not granted.
+    pub by_token: bool,
     /// It is granted, and the scope of the key does not go so far.
     pub for_want_of_scope: bool,
     /// The key that was used, and whose it is, for the log.
@@ -156,7 +160,7 @@ impl Rules {
         wanted: Actions,
     ) -> Decided {
         let Some((rule, actions)) = self.sum(subject, host, on, wanted).denied else { return Ok(()) };
-        Err(Box::new(Refused { denied_by: Some(rule), actions, ..Refused::default() }))
+        Err(self.denied_by(rule, actions))
     }
 
     /// What of `wanted` would be permitted, each action by itself, as it is judged for a request.
@@ -189,10 +193,15 @@ impl Rules {
     fn judge_ping(&self, subject: &Subject<'_>, host: &str) -> Decided {
         let sum = self.sum(subject, host, &Object::Ping, Actions::PULL);
         match sum.denied {
-            Some((rule, _)) => Err(Box::new(Refused { denied_by: Some(rule), ..Refused::default() })),
+            Some((rule, _)) => Err(self.denied_by(rule, Actions::default())),
             None if subject.user.is_none() => Err(Box::default()),
             None => Ok(()),
         }
+    }
+
+    fn denied_by(&self, rule: u32, actions: Actions) -> Box<Refused> {
+        let denied_at = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
+        Box::new(Refused { denied_by: Some(rule), denied_at, actions, ..Refused::default() })
     }
 
     fn judge_actions(
@@ -204,7 +213,7 @@ impl Rules {
     ) -> Decided {
         let sum = self.sum(subject, host, object, wanted);
         if let Some((rule, actions)) = sum.denied {
-            return Err(Box::new(Refused { denied_by: Some(rule), actions, ..Refused::default() }));
+            return Err(self.denied_by(rule, actions));
         }
         let missing = wanted.without(sum.granted);
         // Without an action there is nothing that could have been granted.

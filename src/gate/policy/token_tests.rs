@@ -125,7 +125,10 @@ fn a_token_permits_what_the_policy_does_and_nothing_else() {
         };
         let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();
         let texts = texts.iter().map(String::as_str).chain(["registry:catalog:*"]);
-        let access = policy.access(identity.as_deref(), &asker, &read_all(texts).unwrap()).unwrap();
+        let Granted { access, denied } =
+            policy.access(identity.as_deref(), &asker, &read_all(texts).unwrap()).unwrap();
+        let count = |all: &[Access]| all.iter().map(|one| one.actions.len()).sum::<usize>();
+        assert_eq!(count(&access) + count(&denied), 3 * NAMES.len() + 1, "each is granted or denied");
         let has = |name: &str, action: &str| {
             access.iter().any(|one| one.name == name && one.actions.iter().any(|known| known == action))
         };
@@ -164,8 +167,12 @@ fn a_token_holds_no_more_than_was_asked_for() {
     };
     let asker = Subrequest { host: Header::Once(b"registry.test"), ..Subrequest::default() };
     let access = |identity, texts: &[&'static str]| {
-        let access = policy.access(identity, &asker, &read_all(texts.iter().copied()).unwrap()).unwrap();
-        access.into_iter().map(|one| format!("{}:{}", one.name, one.actions.join(","))).collect::<Vec<_>>()
+        let granted = policy.access(identity, &asker, &read_all(texts.iter().copied()).unwrap()).unwrap();
+        granted
+            .access
+            .into_iter()
+            .map(|one| format!("{}:{}", one.name, one.actions.join(",")))
+            .collect::<Vec<_>>()
     };
     assert_eq!(access(Some(&ann), &["repository:a:pull"]), ["a:pull"]);
     assert_eq!(access(Some(&ann), &["repository:a:pull,push repository:b:pull"]), ["a:pull,push", "b:pull"]);

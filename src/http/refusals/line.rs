@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::super::Front;
+use super::super::reply::TokenFault;
 use super::super::subrequest::Received;
-use super::is_of_proxy;
 use crate::gate::credentials::Header;
-use crate::gate::verdict::{Refusal, Verdict};
+use crate::gate::verdict::{Reason, Verdict};
 use crate::network::ClientNetwork;
 
 /// Characters of a client's value that a line shows; escaped, each may become ten bytes.
@@ -21,6 +21,65 @@ pub(in crate::http) struct Seen<'s> {
     pub(in crate::http) path: &'s str,
 }
 
+/// What became of a request, as the log has it.
+pub(in crate::http) struct Entry {
+    /// The verdict and its reason.
+    pub(super) reason: Reason,
+    /// What there is to say besides; empty for nothing.
+    pub(super) detail: String,
+    /// The user, if it is another than the one whom the credentials name.
+    user: Option<Box<[u8]>>,
+    /// Whether it is allowed by the last answer of an authenticator that could not be asked.
+    is_stale: bool,
+}
+
+impl Entry {
+    /// Of a request to `/auth`.
+    pub(super) fn of_verdict(verdict: &Verdict) -> Self {
+        let (user, is_stale) = match verdict {
+            Verdict::Allow(grant) => {
+                let user = grant.identity().map_or(&b""[..], |identity| identity.user.as_bytes());
+                (Some(user.into()), grant.is_stale())
+            }
+            Verdict::Challenge(_)
+            | Verdict::Forbid(_)
+            | Verdict::Limited(_)
+            | Verdict::Unavailable(_)
+            | Verdict::NoCredentials(_) => (None, false),
+        };
+        Self { reason: verdict.label(), detail: verdict.detail(), user, is_stale }
+    }
+
+    /// Of a request to `/token` that was answered without a token.
+    pub(super) fn of_token_fault(fault: &TokenFault) -> Self {
+        Self { reason: fault.label(), detail: fault.detail(), user: None, is_stale: false }
+    }
+}
+
+/// Returns whether a request with this answer came from a proxy that may ask.
+pub(super) fn is_of_proxy(reason: Reason) -> bool {
+    match reason {
+        Reason::Untrusted | Reason::ProxySecret => false,
+        Reason::Allowed
+        | Reason::Missing
+        | Reason::Malformed
+        | Reason::Scheme
+        | Reason::Wrong
+        | Reason::Key
+        | Reason::Token
+        | Reason::Scope
+        | Reason::Denied
+        | Reason::Incomplete
+        | Reason::Throttled
+        | Reason::Busy
+        | Reason::Unavailable
+        | Reason::Signing
+        | Reason::Upstream
+        | Reason::TokenRequest
+        | Reason::RefreshToken => true,
+    }
+}
+
 /// What a line says. Values of the client's are cut here, and escaped once, where they are written.
 pub(super) struct Line {
     pub(super) user: String,
@@ -29,7 +88,7 @@ pub(super) struct Line {
     pub(super) method: String,
     pub(super) host: String,
     pub(super) path: String,
-    request_id: String,
+    pub(super) request_id: String,
 }
 
 /// As much of a client's value as a line shows.
@@ -54,26 +113,19 @@ impl Line {
         front: &Front,
         received: &Received<'_>,
         seen: Option<Seen<'_>>,
-        verdict: &Verdict,
+        reason: Reason,
+        user: Option<&[u8]>,
     ) -> Self {
         let request = &received.subrequest;
         // Of an untrusted peer's headers none is believed; the address is its own.
-        let client = if is_of_proxy(verdict) { request.client().ok().flatten() } else { request.peer };
-        // Of a token the name stands in it, and not in a password.
-        let user = match verdict {
-            Verdict::Allow(grant) => grant.identity().map_or(&b""[..], |identity| identity.user.as_bytes()),
-            Verdict::Challenge(_)
-            | Verdict::Forbid(_)
-            | Verdict::Limited(_)
-            | Verdict::Unavailable(_)
-            | Verdict::NoCredentials(_) => request.user(),
-        };
+        let client = if is_of_proxy(reason) { request.client().ok().flatten() } else { request.peer };
         let (method, path) = match seen {
             Some(seen) => (shown(seen.method.as_bytes()), shown(seen.path.as_bytes())),
             None => (shown_header(request.method), shown_header(path(request.uri))),
         };
         Self {
-            user: shown(user),
+            // Of a token the name stands in it, and not in a password.
+            user: shown(user.unwrap_or_else(|| request.user())),
             client: shown_address(client),
             network: ClientNetwork::of(client, front.prefixes),
             method,
@@ -83,11 +135,20 @@ impl Line {
         }
     }
 
-    pub(super) fn write(&self, verdict: &Verdict, suppressed: u64) {
-        let (name, reason) = (verdict.name(), verdict.reason());
-        let detail = verdict.detail();
+    /// The same for what became of a request.
+    pub(super) fn of_entry(
+        front: &Front,
+        received: &Received<'_>,
+        seen: Option<Seen<'_>>,
+        entry: &Entry,
+    ) -> Self {
+        Self::of(front, received, seen, entry.reason, entry.user.as_deref())
+    }
+
+    pub(super) fn write(&self, entry: &Entry, suppressed: u64) {
+        let (name, reason) = (entry.reason.verdict(), entry.reason.name());
         // Left out of the line where there is none.
-        let detail = Some(&*detail).filter(|detail| !detail.is_empty());
+        let detail = Some(&*entry.detail).filter(|detail| !detail.is_empty());
         let Self { user, client, network, method, host, path, request_id } = self;
         let network = network.to_string();
         macro_rules! line {
@@ -108,14 +169,25 @@ impl Line {
                 )
             };
         }
-        match verdict {
-            Verdict::Allow(grant) if grant.is_stale() => {
-                line!(warn, "allowed by its last answer, stale=true")
-            }
-            Verdict::Allow(_) => line!(info, "allowed"),
-            Verdict::Challenge(Refusal::Missing) => line!(debug, "refused"),
-            Verdict::Unavailable(_) | Verdict::NoCredentials(_) => line!(error, "refused"),
-            Verdict::Challenge(_) | Verdict::Forbid(_) | Verdict::Limited(_) => line!(warn, "refused"),
+        match entry.reason {
+            Reason::Allowed if entry.is_stale => line!(warn, "allowed by its last answer, stale=true"),
+            Reason::Allowed => line!(info, "allowed"),
+            Reason::Missing => line!(debug, "refused"),
+            Reason::Unavailable | Reason::Signing | Reason::Upstream => line!(error, "refused"),
+            Reason::Malformed
+            | Reason::Scheme
+            | Reason::Wrong
+            | Reason::Key
+            | Reason::Token
+            | Reason::Scope
+            | Reason::Denied
+            | Reason::Incomplete
+            | Reason::Untrusted
+            | Reason::ProxySecret
+            | Reason::Throttled
+            | Reason::Busy
+            | Reason::TokenRequest
+            | Reason::RefreshToken => line!(warn, "refused"),
         }
     }
 }

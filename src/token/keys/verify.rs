@@ -43,11 +43,20 @@ pub enum VerifyFault {
     /// Signed by us, and not to be read.
     #[error("its claims can't be read")]
     Claims,
+    /// Another issuer than `token.issuer`.
+    #[error("its issuer is not token.issuer")]
+    Issuer,
+    /// Another audience than `token.service`.
+    #[error("its audience is not token.service")]
+    Audience,
+    /// A user name that no user can have.
+    #[error("its user name cannot be one")]
+    User,
     /// It is over.
     #[error("it has expired")]
     Expired,
     /// It counts only later.
-    #[error("it does not count yet")]
+    #[error("it is not valid yet: the clock of the machine that issued it is ahead of this one's")]
     Early,
 }
 
@@ -74,6 +83,16 @@ impl SigningKeys {
     /// # Errors
     /// Why it is not to be taken.
     pub fn verify(&self, token: &str, now: u64) -> Result<Claims, VerifyFault> {
+        let claims = self.verify_signature(token)?;
+        check_time(&claims, now)?;
+        Ok(claims)
+    }
+
+    /// The same at any time: see [`check_time`].
+    ///
+    /// # Errors
+    /// Why it is not to be taken.
+    pub fn verify_signature(&self, token: &str) -> Result<Claims, VerifyFault> {
         if token.len() > TOKEN_MAX {
             return Err(VerifyFault::TooLong);
         }
@@ -91,13 +110,20 @@ impl SigningKeys {
         if !key.pair.verifies(signed.as_bytes(), &signature) {
             return Err(VerifyFault::Signature);
         }
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| VerifyFault::Claims)?;
-        if now > claims.exp.saturating_add(LEEWAY) {
-            return Err(VerifyFault::Expired);
-        }
-        if now.saturating_add(LEEWAY) < claims.nbf {
-            return Err(VerifyFault::Early);
-        }
-        Ok(claims)
+        serde_json::from_slice(&claims).map_err(|_| VerifyFault::Claims)
     }
+}
+
+/// Checks that a token counts at `now` (seconds since 1970).
+///
+/// # Errors
+/// That it has expired, or is not valid yet.
+pub fn check_time(claims: &Claims, now: u64) -> Result<(), VerifyFault> {
+    if now > claims.exp.saturating_add(LEEWAY) {
+        return Err(VerifyFault::Expired);
+    }
+    if now.saturating_add(LEEWAY) < claims.nbf {
+        return Err(VerifyFault::Early);
+    }
+    Ok(())
 }

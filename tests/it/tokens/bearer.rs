@@ -7,9 +7,9 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::eventually;
 
-const BEARER: [&str; 2] = ["--token-challenge", "bearer"];
+pub(super) const BEARER: [&str; 2] = ["--token-challenge", "bearer"];
 
-fn question(method: &str, uri: &str) -> Request {
+pub(super) fn question(method: &str, uri: &str) -> Request {
     Request::auth()
         .header("X-Original-Method", method)
         .header("X-Original-URI", uri)
@@ -19,7 +19,7 @@ fn question(method: &str, uri: &str) -> Request {
         .from("192.0.2.1")
 }
 
-fn show(doorward: &Doorward, token: &str, method: &str, uri: &str) -> Answer {
+pub(super) fn show(doorward: &Doorward, token: &str, method: &str, uri: &str) -> Answer {
     doorward.ask(&question(method, uri).header("Authorization", format!("Bearer {token}")))
 }
 
@@ -27,13 +27,13 @@ fn of_bob(doorward: &Doorward, scope: &str) -> String {
     token(doorward, &get(&format!("service=registry.test&scope={scope}")).basic("bob", "builder"))
 }
 
-fn challenged(answer: &Answer, rest: &str) {
+pub(super) fn challenged(answer: &Answer, rest: &str) {
     let wanted = format!("Bearer realm=\"{REALM}\",service=\"registry.test\"{rest}");
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(&wanted[..])), "{answer:?}");
     assert!(answer.header("x-auth-user").is_none());
 }
 
-const MANIFEST: &str = "/v2/team/app/manifests/v1";
+pub(super) const MANIFEST: &str = "/v2/team/app/manifests/v1";
 
 #[test]
 fn a_client_is_told_where_to_get_a_token_and_for_what() {
@@ -53,7 +53,7 @@ fn a_client_is_told_where_to_get_a_token_and_for_what() {
 #[test]
 fn a_token_admits_to_what_stands_in_it() {
     let doorward = start(&BEARER);
-    let pull = of_bob(&doorward, "repository:team/app:pull,push");
+    let pull = of_bob(&doorward, "repository:team/app:pull");
     let answer = show(&doorward, &pull, "GET", MANIFEST);
     assert_eq!(
         (answer.status, answer.header("x-auth-user"), answer.header("x-auth-by")),
@@ -97,7 +97,7 @@ fn anonymous_tokens_pull_what_is_public_beside_those_who_log_in() {
 }
 
 #[test]
-fn a_mount_needs_both_or_goes_on_as_an_upload() {
+fn a_mount_needs_both() {
     let doorward = start(&BEARER);
     let mount = format!("/v2/team/app/blobs/uploads/?mount=sha256:{}&from=public/base", "a".repeat(64));
     let ask = |scope: &str| {
@@ -107,7 +107,8 @@ fn a_mount_needs_both_or_goes_on_as_an_upload() {
     };
     let both = "repository:team/app:pull,push&scope=repository:public/base:pull";
     assert_eq!(ask(both), (200, None));
-    assert_eq!(ask("repository:team/app:pull,push"), (200, Some("/v2/team/app/blobs/uploads/".into())));
+    // See `denied` for a source that the token does not name.
+    assert_eq!(ask("repository:team/app:pull,push"), (401, None));
     assert_eq!(ask("repository:public/base:pull"), (401, None));
 }
 

@@ -200,7 +200,7 @@ fn the_log_says_who_failed_to_get_one_and_holds_no_secret() {
     let line = log.lines().find(|line| line.contains("/token")).unwrap();
     assert!(line.contains("user=\"alice\"") && line.contains("POST") && !line.contains("victim"), "{line}");
     let (told, _) = given(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
-    let given_out = || Some(doorward.log()).filter(|log| log.contains("a token is given"));
+    let given_out = || Some(doorward.log()).filter(|log| log.contains("token issued"));
     let log = crate::support::eventually("it is logged", given_out);
     assert!(!log.contains("s3cret") && !log.contains(told["token"].as_str().unwrap()), "{log}");
 }

@@ -129,7 +129,33 @@ fn names_that_differ_in_their_length_or_their_bytes_alone_are_counted_alike() {
     {
         assert_eq!(series(user, &address(256 * number)), known);
     }
-    for user in ["alice", "nobody"] {
-        assert_eq!(doorward.log_in(user, &"z".repeat(1025), "198.51.100.7"), 401);
+}
+
+#[test]
+fn a_password_beyond_what_is_hashed_says_nothing_of_the_user_by_status_count_or_work_field_c1_s2() {
+    let doorward = Doorward::start(&file(), &[]);
+    let figures = || {
+        ["doorward_hashes_total", "doorward_throttle_failures_total", "doorward_cache_misses_total"]
+            .map(|name| doorward.metric(name))
+    };
+    let lengths: &[usize] = if is_full() { &[1024, 1025, 1026, 6000, 12_000] } else { &[1025, 12_000] };
+    for length in lengths.iter().copied() {
+        let mut seen = Vec::new();
+        for (number, user) in
+            ["unknown", "bcrypt", "apr1", "sha512", "argon2id", "sha", "ssha", "damaged"].iter().enumerate()
+        {
+            let network = address((length * 16 + number) * 256);
+            let before = figures();
+            let guesses = (0..12).map(|number| guess(length, number));
+            let statuses: Vec<u16> = guesses.map(|guess| doorward.log_in(user, &guess, &network)).collect();
+            let spent: Vec<f64> =
+                figures().iter().zip(before).map(|(after, before)| after - before).collect();
+            seen.push((statuses, spent));
+        }
+        assert!(seen.windows(2).all(|two| two[0] == two[1]), "{length} bytes: {seen:?}");
     }
+    // bcrypt looks at 72 bytes: the right ones are no way in with an ending beyond the limit, cached or not.
+    let long = format!("wonderland{}", "\u{1}".repeat(1015));
+    assert_eq!(doorward.log_in("bcrypt", "wonderland", "198.51.100.7"), 200);
+    assert_eq!(doorward.log_in("bcrypt", &long, "198.51.100.7"), 401);
 }

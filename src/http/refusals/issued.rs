@@ -1,0 +1,89 @@
+//! The line about a token that was issued: what was requested, what was granted and what was denied.
+//!
+//! A registry that verifies tokens itself refuses what is not in one without telling doorward. So a token with less
+//! than a user requested is logged like a refusal, at level info and within the same budgets. Any other token is logged
+//! at level debug, or info with `log.allowed`.
+
+use std::hash::BuildHasher;
+
+use super::super::Front;
+use super::super::subrequest::Received;
+use super::RefusalLog;
+use super::line::{Line, Seen};
+use crate::gate::verdict::Reason;
+
+/// Characters of a list of scopes that a line shows: those of a push with a few mounts.
+const LIST_MAX: usize = 400;
+
+/// What the log says of a token.
+pub(in crate::http) struct IssuedToken<'t> {
+    /// The user's name; empty for a client without credentials.
+    pub(in crate::http) user: &'t [u8],
+    /// What was requested, as it was written.
+    pub(in crate::http) requested: &'t str,
+    /// What was granted.
+    pub(in crate::http) granted: &'t str,
+    /// What was not granted.
+    pub(in crate::http) denied: &'t str,
+    /// The token's `jti`.
+    pub(in crate::http) id: &'t str,
+    /// Whether it follows from the last answer of an authenticator that could not be asked.
+    pub(in crate::http) is_stale: bool,
+}
+
+/// As much of a list of scopes as a line shows.
+fn shown(list: &str) -> String {
+    let mut shown: String = list.chars().take(LIST_MAX).collect();
+    if shown.len() < list.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+impl RefusalLog {
+    /// Logs a token that was issued, if it is to be logged.
+    pub(in crate::http) fn note_token(
+        &self,
+        front: &Front,
+        received: &Received<'_>,
+        seen: Seen<'_>,
+        token: &IssuedToken<'_>,
+    ) {
+        let is_narrower = !token.denied.is_empty() && !token.user.is_empty();
+        let is_notable = is_narrower || token.is_stale;
+        if !is_notable && !front.log_allowed && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let line = Line::of(front, received, Some(seen), Reason::Allowed, Some(token.user));
+        let suppressed = if is_notable {
+            let reason = if is_narrower { Reason::Denied } else { Reason::Allowed };
+            let says = (&line.client, &line.user, &line.host, token.requested, token.denied);
+            match self.decide(front, &line, reason, self.hasher.hash_one(says)) {
+                Some(suppressed) => suppressed,
+                None => return,
+            }
+        } else {
+            0
+        };
+        let Line { user, client, network, host, request_id, method: _, path: _ } = &line;
+        let network = network.to_string();
+        let [requested, granted, denied] = [token.requested, token.granted, token.denied].map(shown);
+        let denied = Some(denied).filter(|denied| !denied.is_empty());
+        let IssuedToken { id, is_stale: stale, .. } = token;
+        macro_rules! line {
+            ($level:ident, $text:literal) => {
+                tracing::$level!(
+                    user, client, network, host, requested, granted, denied, id, stale, request_id,
+                    suppressed, $text
+                )
+            };
+        }
+        if is_narrower {
+            line!(info, "token issued without all that was requested");
+        } else if token.is_stale || front.log_allowed {
+            line!(info, "token issued");
+        } else {
+            line!(debug, "token issued");
+        }
+    }
+}
