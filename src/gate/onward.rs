@@ -71,7 +71,7 @@ pub fn select<'u>(
     let asked = request.registry();
     let of = |about| upstreams.choose(&Permitted { host, about }).map_err(Denied::unreadable);
     let table = of(about(asked))?;
-    match asked.ok().and_then(|asked| Some((asked, asked.source.as_deref()?))) {
+    match asked.ok().and_then(|asked| Some((asked, &*asked.source.as_ref()?.repository))) {
         Some((asked, source)) if !same(table, of(About::Repository(source))?) => {
             if !request.rewrites() {
                 return Err(Denied::unreadable(ACROSS));

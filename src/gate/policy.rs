@@ -13,6 +13,8 @@ pub mod grammar;
 pub mod groups;
 pub mod index;
 mod judge;
+pub mod malformed;
+mod parameters;
 pub mod query;
 pub mod read;
 pub mod registry;
@@ -21,6 +23,7 @@ pub mod rule;
 pub mod rules;
 pub mod site;
 mod token;
+mod unknown_key;
 mod value;
 
 use std::sync::{Arc, LazyLock};

@@ -7,6 +7,7 @@ use super::check::Check;
 use super::credentials::{Header, bearer_token};
 use super::identify::Found;
 use super::policy::Lacking;
+use super::policy::grammar::is_name;
 use super::policy::registry::Target;
 use super::verdict::{Denied, Limited, Refusal, Verdict};
 use super::{Gate, Subrequest};
@@ -150,10 +151,12 @@ pub fn needed(request: &Subrequest<'_>) -> Option<String> {
     let own = match asked.target {
         Target::Ping => return None,
         Target::Catalog => "registry:catalog:*".to_owned(),
+        // No token is for a malformed name, and it could end the challenge's text.
+        Target::Repository(name) if !is_name(name) => return None,
         Target::Repository(name) => one(name, asked.actions),
     };
     Some(match &asked.source {
-        Some(source) => format!("{own} {}", one(source, Actions::PULL)),
+        Some(source) => format!("{own} {}", one(&source.repository, Actions::PULL)),
         None => own,
     })
 }

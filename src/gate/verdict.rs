@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::policy::Grant;
+use super::policy::malformed::ErrorCode;
 use super::policy::rules::Refused;
 use super::subrequest::Incomplete;
 use crate::authn::keys::KeyFault;
@@ -90,6 +91,14 @@ impl Denied {
         }
     }
 
+    /// The specification's code for a malformed reference; `None` for every other refusal.
+    pub fn error(&self) -> Option<ErrorCode> {
+        match self {
+            Self::NotPermitted(refused) => refused.error,
+            Self::Incomplete(_) | Self::Untrusted | Self::Unentitled => None,
+        }
+    }
+
     /// What was not permitted in a registry, as its token protocol writes it (distribution's
     /// token/scope.md): `repository:team/app:pull,push`.
     pub fn scope(&self) -> Option<String> {
@@ -146,6 +155,9 @@ impl Verdict {
             Self::Challenge(Refusal::Key(_)) => Reason::Key,
             Self::Challenge(Refusal::Token) => Reason::Token,
             Self::Challenge(Refusal::Scope) => Reason::Scope,
+            Self::Forbid(Denied::NotPermitted(refused)) if refused.error.is_some() => {
+                Reason::MalformedReference
+            }
             Self::Forbid(Denied::NotPermitted(_)) => Reason::Denied,
             Self::Forbid(Denied::Incomplete(_)) => Reason::Incomplete,
             Self::Forbid(Denied::Untrusted) => Reason::Untrusted,
@@ -201,6 +213,8 @@ reasons! {
     Scope: "challenge", "scope";
     /// Not permitted.
     Denied: "forbid", "denied";
+    /// A malformed reference in a repository where all that the request takes is granted.
+    MalformedReference: "forbid", "malformed";
     /// The proxy's headers do not describe the request.
     Incomplete: "forbid", "incomplete";
     /// The peer may not ask.

@@ -62,7 +62,7 @@ impl Rules {
                     Target::Repository(name) => format!("{} in {name}", listed(asked.actions)),
                 };
                 if let Some(source) = &asked.source {
-                    needs.push_str(&format!(", and pull in {source} for the mount"));
+                    needs.push_str(&format!(", and pull in {} for the mount", source.repository));
                 }
                 needs
             }

@@ -68,6 +68,12 @@ impl Policy {
             return Err(unreadable("a token is for a registry, and this host is none"));
         }
         let asked = original.registry().map_err(unreadable)?;
+        // No token is for such a name.
+        if let (Target::Repository(name), Some(malformed)) = (asked.target, asked.malformed)
+            && !is_name(name)
+        {
+            return Err(unreadable(malformed.why));
+        }
         if claims.host != host || !permits(claims, asked) {
             return Err(Lacking::Scope);
         }
@@ -85,15 +91,20 @@ impl Policy {
             };
             denied.map_err(Denied::NotPermitted)?;
             // What may not be pulled any more may not be mounted from either.
-            Ok(match asked.source.as_deref() {
+            Ok(match asked.source.as_ref().map(|source| &*source.repository) {
                 None => Ok(()),
                 Some(source) if has(claims, "repository", source, Actions::PULL) => of(source, Actions::PULL),
                 Some(_) => Err(Box::default()),
             })
         })
         .map_err(Lacking::Denied)?;
-        let uri = backend_uri(asked, mount, original.rewrites())
-            .map_err(|refused| refused.unreadable.map_or(Lacking::Scope, unreadable))?;
+        let uri = backend_uri(asked, host, mount, original.rewrites()).map_err(|refused| {
+            if refused.unreadable.is_some() {
+                Lacking::Denied(Denied::NotPermitted(refused))
+            } else {
+                Lacking::Scope
+            }
+        })?;
         Ok(Grant { identity, groups: Box::default(), uri, stale: false, upstream: None })
     }
 }
