@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::policy::Grant;
-use super::policy::malformed::ErrorCode;
+use super::policy::malformed::{ErrorCode, Malformed};
 use super::policy::rules::Refused;
 use super::subrequest::Incomplete;
 use crate::authn::keys::KeyFault;
@@ -68,6 +68,11 @@ impl Denied {
     /// A request that two readers could take for two things.
     pub(super) fn unreadable(why: &'static str) -> Self {
         Self::NotPermitted(Box::new(Refused { unreadable: Some(why), ..Refused::default() }))
+    }
+
+    /// A reference that no registry can have, in a request that is permitted otherwise.
+    pub(super) fn malformed(malformed: Malformed) -> Self {
+        Self::NotPermitted(Box::new(Refused::malformed(malformed)))
     }
 
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.

@@ -64,6 +64,9 @@ impl Rules {
                 if let Some(source) = &asked.source {
                     needs.push_str(&format!(", and pull in {} for the mount", source.repository));
                 }
+                if let Some(malformed) = &asked.malformed {
+                    needs.push_str(&format!("; {}", malformed.why));
+                }
                 needs
             }
         }

@@ -70,11 +70,12 @@ pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<Asked<
         return Err("the path is encoded; names, tags and digests need no encoding");
     }
     let rest = path.strip_prefix("/v2/").ok_or("the path does not begin with /v2/")?;
-    if has_empty_or_dot_segment(rest) {
-        return Err("the path has an empty segment, or one of dots");
-    }
     let reads = matches!(method, "GET" | "HEAD");
     let (endpoint, reference) = endpoint(rest, reads).ok_or("the path is none of the registry protocol's")?;
+    // No well-formed reference has such a segment.
+    if reference.is_some() && has_empty_or_dot_segment(rest) {
+        return Err("the path has an empty segment, or one of dots");
+    }
     let (target, actions) = needs(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
     let pairs = query::pairs(query)?;
     let parameter = parameters::check(&endpoint, method, &pairs)?;
@@ -188,8 +189,8 @@ pub(super) fn backend_uri(
     rewrites: bool,
 ) -> Result<Option<String>, Box<Refused>> {
     let unreadable = |why| Box::new(Refused { unreadable: Some(why), ..Refused::default() });
-    if let Some(Malformed { code, why }) = asked.malformed {
-        return Err(Box::new(Refused { error: Some(code), ..*unreadable(why) }));
+    if let Some(malformed) = asked.malformed {
+        return Err(Box::new(Refused::malformed(malformed)));
     }
     // At another registry the same name is another repository, which nobody judged.
     let origin = asked.source.as_ref().and_then(|source| source.origin.as_deref());

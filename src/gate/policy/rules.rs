@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::grammar::is_name;
 use super::index::Index;
-use super::malformed::ErrorCode;
+use super::malformed::{ErrorCode, Malformed};
 use super::registry::{self, Asked, Target};
 use super::rule::{Effect, Everybody, Rule, Subject};
 use super::site;
@@ -53,6 +53,13 @@ pub struct Refused {
     pub repository: Option<String>,
     /// What was asked for there and no grant permits, or what is denied.
     pub actions: Actions,
+}
+
+impl Refused {
+    /// For a malformed reference, where all that the request takes is granted.
+    pub fn malformed(malformed: Malformed) -> Self {
+        Self { unreadable: Some(malformed.why), error: Some(malformed.code), ..Self::default() }
+    }
 }
 
 /// Rules that were read without a fault.

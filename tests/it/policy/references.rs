@@ -28,9 +28,9 @@ fn a_malformed_reference_is_named_to_those_who_hold_the_action_field_c15() {
         assert_eq!(answer.header("x-auth-scope"), None, "nothing is lacking: {method} {uri}");
         // bob is denied one repository of these, and carl may pull only: they learn nothing more than before.
         let denied = uri.replace("/team/app/", "/team/secret/");
-        let answer = house.ask("bob", method, &denied);
-        assert_eq!(answer.header("x-auth-error"), None, "bob {method} {denied}");
         if denied != uri {
+            let answer = house.ask("bob", method, &denied);
+            assert_eq!(answer.header("x-auth-error"), None, "bob {method} {denied}");
             assert_eq!(answer.header("x-auth-reason"), Some("denied"), "bob {method} {denied}");
         }
         if !matches!(method, "GET" | "HEAD") {
