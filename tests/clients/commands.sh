@@ -51,7 +51,7 @@ before_cosign() {
     skopeo --insecure-policy copy -q --preserve-digests --dest-tls-verify=false "--dest-creds=$user:$word" "oci:$dir/$image:one" "docker://$host/$1:one"
 }
 cosi() { docker_config && HOME=$dir DOCKER_CONFIG=$config COSIGN_PASSWORD='' "${at[cosign]}" "$@"; }
-push_cosign() { cosi sign --yes --key "$dir/cosign.key" --tlog-upload=false --use-signing-config=false --allow-http-registry "$host/$1:one"; }
+push_cosign() { cosi sign --yes -a "by=$user" --key "$dir/cosign.key" --tlog-upload=false --use-signing-config=false --allow-http-registry "$host/$1:one"; }
 pull_cosign() { cosi verify --key "$dir/cosign.pub" --insecure-ignore-tlog --private-infrastructure --allow-http-registry "$host/$1:one"; }
 mount_cosign() { cosi copy --allow-http-registry "$host/$1:one" "$host/$2:one"; }
 
