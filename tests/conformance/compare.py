@@ -1,5 +1,6 @@
 """Compares the suite's results in each way to a registry with those of the registry alone: how each test ended, and with
-which statuses its requests were answered. Neither a 401 that a client answers with credentials nor the answer to a request for a token counts."""
+which statuses its requests were answered. Neither a 401 that a client answers with credentials nor the answer to a
+request for a token counts. It fails if a test passes with the registry alone, and not here."""
 
 import collections
 import re
