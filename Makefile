@@ -1,5 +1,7 @@
 # make run     nginx, doorward and a registry on loopback, ready for docker login
 # make test    every test, against the real nginx, registry and skopeo
+# make test-conformance   the OCI conformance suite: a registry alone, and behind nginx and doorward; needs Go
+# make test-clients   what nine registry clients print; needs Go, and root for buildah and ctr
 # make test-attacks   the attack tests at full size, with their figures
 # make image-test   the image, the compose files and nginx's image, with docker, podman and skopeo; as root
 # make lint    format, clippy, documentation, licences and bans
@@ -10,7 +12,7 @@
 # Each installs what it lacks on a bare Debian machine, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-attacks image-test lint bench fuzz audit
+.PHONY: help run test test-attacks test-conformance test-clients image-test lint bench fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -31,6 +33,16 @@ test:
 test-attacks:
 	@tests/need cc nginx docker-registry skopeo htpasswd curl openssl python3
 	@DOORWARD_TEST_SCALE=full $(CARGO) test --release --all-features --test it attacks:: -- --nocapture --test-threads=1
+
+test-conformance:
+	@tests/need cc nginx docker-registry htpasswd python3
+	@$(CARGO) build --release
+	@tests/conformance/run
+
+test-clients:
+	@tests/need cc nginx htpasswd python3 skopeo buildah containerd
+	@$(CARGO) build --release
+	@tests/clients/run
 
 image-test:
 	@tests/image/run $(SECTIONS)

@@ -4,6 +4,8 @@
 # ann pulls and pushes what is her team's, bob pulls it, dora does everything, and anyone pulls what is public.
 
 service=registry.bench
+# A script that wants doorward without a policy empties this.
+policy=(--policy "$dir/policy.toml")
 port_nginx='' port_doorward='' port_public='' port_admin='' port_registry='' port_slow=''
 pid_nginx='' pid_doorward='' pid_registry='' pid_slow=''
 
@@ -50,7 +52,7 @@ doorward_starts() { # mode expires
         --token-expires "$2" --token-challenge bearer)
     start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --public-listen "127.0.0.1:$port_public" \
         --admin-listen "127.0.0.1:$port_admin" \
-        --htpasswd "$dir/users" --policy "$dir/policy.toml" --throttle-user-failures 10000 \
+        --htpasswd "$dir/users" "${policy[@]}" --throttle-user-failures 10000 \
         --throttle-network-failures 10000 "${flags[@]}"
     pid_doorward=$pid
     wait_for doorward "$port_admin" /readyz

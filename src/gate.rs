@@ -176,6 +176,8 @@ impl Gate {
         match self.policy.authorize(None, request) {
             Ok(grant) => self.send_on(grant, request),
             Err(Denied::Incomplete(what)) => Verdict::Forbid(Denied::Incomplete(what)),
+            // It is granted to anyone, so credentials would change nothing.
+            Err(denied @ Denied::NotPermitted(_)) if denied.error().is_some() => Verdict::Forbid(denied),
             Err(Denied::NotPermitted(_) | Denied::Untrusted | Denied::Unentitled) => {
                 Verdict::Challenge(Refusal::Missing)
             }

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use super::explain::{Asker, Question, Told, asks_where, explain, rewrites};
 use crate::gate::policy::Policy;
+use crate::gate::policy::registry;
 use crate::gate::policy::rules::{Judgement, Registries};
 use crate::gate::policy::site;
 
@@ -102,6 +103,10 @@ fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Resu
     for (method, uri) in &expectation.requests {
         let rewrite = rewrites(policy, &host, uri);
         let question = Question { method, uri, host: &host, content_type: "", rewrite };
+        let malformed = registry::read(method, uri, "").ok().and_then(|asked| asked.malformed);
+        if let Some(malformed) = malformed.filter(|_| expectation.in_registry) {
+            return Err(format!("{}: {}", expectation.what, malformed.why));
+        }
         let explained = explain(policy, &expectation.asker, &question, |explained, _| explained);
         let unreadable = match explained.as_ref().map(|explanation| &explanation.judgement) {
             Ok(Judgement::Refused(refused)) => refused.unreadable,

@@ -69,9 +69,13 @@ pub fn select<'u>(
     let unreadable = Incomplete { header: HeaderNames::NGINX.host, fault: HeaderFault::Unreadable };
     let host = request.host().map_err(|_| Denied::Incomplete(unreadable))?;
     let asked = request.registry();
-    let of = |about| upstreams.choose(&Permitted { host, about }).map_err(Denied::unreadable);
+    let malformed = asked.ok().and_then(|asked| asked.malformed);
+    let of = |about| {
+        let unclear = |why| malformed.map_or_else(|| Denied::unreadable(why), Denied::malformed);
+        upstreams.choose(&Permitted { host, about }).map_err(unclear)
+    };
     let table = of(about(asked))?;
-    match asked.ok().and_then(|asked| Some((asked, asked.source.as_deref()?))) {
+    match asked.ok().and_then(|asked| Some((asked, &*asked.source.as_ref()?.repository))) {
         Some((asked, source)) if !same(table, of(About::Repository(source))?) => {
             if !request.rewrites() {
                 return Err(Denied::unreadable(ACROSS));
@@ -119,6 +123,8 @@ fn equip(table: Option<&Table>, grant: Grant, request: &Subrequest<'_>) -> Resul
 /// What a request is about.
 fn about<'r>(asked: Result<&Asked<'r>, &'static str>) -> About<'r> {
     match asked {
+        // A registry may read it as another reference, and a name as another name.
+        Ok(Asked { malformed: Some(malformed), .. }) => About::Unclear(malformed.why),
         Ok(asked) => match asked.target {
             Target::Ping => About::Ping,
             Target::Repository(name) => About::Repository(name),

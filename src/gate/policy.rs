@@ -14,6 +14,8 @@ pub mod grammar;
 pub mod groups;
 pub mod index;
 mod judge;
+pub mod malformed;
+mod parameters;
 pub mod query;
 pub mod read;
 pub mod registry;
@@ -22,6 +24,7 @@ pub mod rule;
 pub mod rules;
 pub mod site;
 mod token;
+mod unknown_key;
 mod value;
 
 use std::sync::atomic::{AtomicU64, Ordering};

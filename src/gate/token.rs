@@ -7,6 +7,7 @@ use super::check::Check;
 use super::credentials::{Header, bearer_token};
 use super::identify::Found;
 use super::policy::Grant;
+use super::policy::grammar::is_name;
 use super::policy::registry::Target;
 use super::policy::{Granted, Lacking};
 use super::signing::Class;
@@ -202,10 +203,12 @@ pub fn needed(request: &Subrequest<'_>) -> Option<String> {
     let own = match asked.target {
         Target::Ping => return None,
         Target::Catalog => CATALOG_SCOPE.to_owned(),
+        // No token is for a malformed name, and it could end the challenge's text.
+        Target::Repository(name) if !is_name(name) => return None,
         Target::Repository(name) => one(name, asked.actions),
     };
     Some(match &asked.source {
-        Some(source) => format!("{own} {}", one(source, Actions::PULL)),
+        Some(source) => format!("{own} {}", one(&source.repository, Actions::PULL)),
         None => own,
     })
 }

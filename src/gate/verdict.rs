@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::credentials::MalformedCredentials;
 use super::policy::Grant;
+use super::policy::malformed::{ErrorCode, Malformed};
 use super::policy::rules::Refused;
 use super::subrequest::Incomplete;
 use crate::authn::hash::PASSWORD_MAX;
@@ -93,6 +94,11 @@ impl Denied {
         Self::NotPermitted(Box::new(Refused { unreadable: Some(why), ..Refused::default() }))
     }
 
+    /// A reference that no registry can have, in a request that is permitted otherwise.
+    pub(super) fn malformed(malformed: Malformed) -> Self {
+        Self::NotPermitted(Box::new(Refused::malformed(malformed)))
+    }
+
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
     pub fn detail(&self) -> String {
         let refused = match self {
@@ -118,6 +124,14 @@ impl Denied {
         match &refused.key {
             Some(key) => format!("{what}; {key}"),
             None => what,
+        }
+    }
+
+    /// The specification's code for a malformed reference; `None` for every other refusal.
+    pub fn error(&self) -> Option<ErrorCode> {
+        match self {
+            Self::NotPermitted(refused) => refused.error,
+            Self::Incomplete(_) | Self::Untrusted | Self::Unentitled => None,
         }
     }
 
@@ -219,6 +233,9 @@ impl Verdict {
             Self::Challenge(Refusal::Key(_)) => Reason::Key,
             Self::Challenge(Refusal::Token(_)) => Reason::Token,
             Self::Challenge(Refusal::Scope(_)) => Reason::Scope,
+            Self::Forbid(Denied::NotPermitted(refused)) if refused.error.is_some() => {
+                Reason::MalformedReference
+            }
             Self::Forbid(Denied::NotPermitted(_)) => Reason::Denied,
             Self::Forbid(Denied::Incomplete(_)) => Reason::Incomplete,
             Self::Forbid(Denied::Untrusted) => Reason::Untrusted,
@@ -274,6 +291,8 @@ reasons! {
     Scope: "challenge", "scope";
     /// Not permitted.
     Denied: "forbid", "denied";
+    /// A malformed reference in a repository where all that the request takes is granted.
+    MalformedReference: "forbid", "malformed";
     /// The proxy's headers do not describe the request.
     Incomplete: "forbid", "incomplete";
     /// The peer may not ask.

@@ -178,6 +178,7 @@ impl RefusalLog {
             Reason::Throttled | Reason::Busy => line.user.hash(&mut hasher),
             Reason::Allowed
             | Reason::Denied
+            | Reason::MalformedReference
             | Reason::Incomplete
             | Reason::Untrusted
             | Reason::ProxySecret

@@ -33,6 +33,8 @@ const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 const X_AUTH_STALE: HeaderName = HeaderName::from_static("x-auth-stale");
 /// What the policy does not permit, as the registry's token protocol writes it.
 const X_AUTH_SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
+/// The specification's code for a malformed reference.
+const X_AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
 /// What the upstream is shown in place of the client's `Authorization`.
 const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream-authorization");
 /// What the backend must be asked for instead.
@@ -100,9 +102,12 @@ pub(super) fn reply(
             }
             Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
-        Verdict::Forbid(_) => {
+        Verdict::Forbid(denied) => {
             let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
             insert_scope(&mut response, verdict);
+            if let Some(error) = denied.error() {
+                response.headers_mut().insert(X_AUTH_ERROR, HeaderValue::from_static(error.name()));
+            }
             response
         }
         Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)) => {

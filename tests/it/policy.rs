@@ -5,6 +5,7 @@ mod advisories;
 mod agree;
 pub(crate) mod corpus;
 mod readme;
+mod references;
 mod reloading;
 mod tools;
 

@@ -78,6 +78,10 @@ impl Told {
                 told.upstream_uri.clone_from(uri);
             }
             Judgement::Refused(refused) => {
+                // It is granted, so credentials would change nothing.
+                if refused.error.is_some() {
+                    told.verdict = "forbid";
+                }
                 told.why = match (refused.unreadable, refused.denied_by, &explanation.nearest) {
                     (Some(why), ..) => why.to_owned(),
                     _ if refused.for_want_of_scope => format!(

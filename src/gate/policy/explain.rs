@@ -62,7 +62,10 @@ impl Rules {
                     Target::Repository(name) => format!("{} in {name}", listed(asked.actions)),
                 };
                 if let Some(source) = &asked.source {
-                    needs.push_str(&format!(", and pull in {source} for the mount"));
+                    needs.push_str(&format!(", and pull in {} for the mount", source.repository));
+                }
+                if let Some(malformed) = &asked.malformed {
+                    needs.push_str(&format!("; {}", malformed.why));
                 }
                 needs
             }

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::rule::{Effect, Everybody, Rule};
 use super::rules::{Registries, Rules};
 use super::site;
+use super::unknown_key::{OF_FILE, OF_RULE, unknown_key};
 use super::value::network;
 pub use super::value::{FAULTS_MAX, Fault};
 use crate::identity::{Username, check_group};
@@ -79,7 +80,7 @@ impl Reader<'_> {
                 ("deny", DeValue::Array(tables)) => self.rules(Effect::Deny, tables, &mut rules),
                 ("registries", value) => registries = Some(self.registries(value, at)),
                 ("grant" | "deny", _) => self.fault(at, "write a list of tables: [[grant]], [[deny]]"),
-                _ => self.fault(at, "there is no such key; a policy has [[grant]], [[deny]] and registries"),
+                (key, _) => self.fault(at, unknown_key(key, &OF_FILE)),
             }
         }
         if rules.len() > RULES_MAX {
@@ -148,13 +149,11 @@ impl Reader<'_> {
     }
 
     fn rule(&mut self, effect: Effect, table: &DeTable<'_>, at: usize) -> Option<Rule> {
-        const KEYS: [&str; 9] =
-            ["users", "groups", "who", "networks", "hosts", "repositories", "actions", "paths", "methods"];
         let before = self.faults.len();
         let mut given: BTreeMap<&str, Vec<Text<'_>>> = BTreeMap::new();
         for (name, value) in table {
             let (key, key_at) = (&**name.get_ref(), name.span().start);
-            match KEYS.into_iter().find(|known| *known == key) {
+            match OF_RULE.into_iter().find(|known| *known == key) {
                 Some(key) => {
                     let texts = self.texts(value.get_ref(), value.span().start);
                     if texts.is_empty() {
@@ -162,9 +161,7 @@ impl Reader<'_> {
                     }
                     given.insert(key, texts);
                 }
-                None => {
-                    self.fault(key_at, format!("{key}: there is no such key; there are {}", KEYS.join(", ")))
-                }
+                None => self.fault(key_at, unknown_key(key, &OF_RULE)),
             }
         }
         let rule = Rule {

@@ -194,10 +194,10 @@ methods = ["get"]
     let faults = read(text).unwrap_err();
     let told: Vec<String> = faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.what)).collect();
     for (place, part) in [
-        ("1:1", "[[grant]], [[deny]] and registries"),
+        ("1:1", "grants: there is no such key; you may mean grant"),
         ("3:10", "users: the user name has a colon"),
         ("3:17", "it takes texts"),
-        ("4:1", "action: there is no such key"),
+        ("4:1", "action: there is no such key; you may mean actions"),
         ("5:1", "to whom?"),
         ("5:1", "which actions?"),
         ("6:17", "no repository has the character 'T'"),
@@ -220,6 +220,34 @@ methods = ["get"]
     assert!(read("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].what.contains("there is no [[grant]]"));
     let mixed = "[[grant]]\nusers=[\"a\"]\nactions=[\"pull\"]\n[[grant]]\nusers=[\"a\"]\npaths=[\"/\"]\n";
     assert!(read(mixed).unwrap_err()[0].what.contains("registries ="));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_one() {
+    for (key, part) in [
+        ("user", "user: there is no such key; you may mean users"),
+        ("Repos", "Repos: there is no such key; you may mean repositories"),
+        ("\"reposotories\"", "reposotories: there is no such key; you may mean repositories"),
+        ("cidr", "cidr: there is no such key; you may mean networks"),
+        ("registries", "registries: there is no such key here; it stands before the first rule"),
+        ("zzz", "zzz: there is no such key; there are users, groups, who,"),
+        // What is no word may be anything, such as a hash in the wrong file.
+        ("\"$2y$05$abc\"", "2:1: there is no such key; there are users"),
+    ] {
+        let faults = read(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err();
+        let told: Vec<String> =
+            faults.iter().map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.what)).collect();
+        assert!(told.iter().any(|line| line.contains(part)), "{key}: {told:?}");
+        assert!(!told.iter().any(|line| line.contains("$2y")), "{told:?}");
+    }
+    for (line, part) in [
+        ("registry = [\"a\"]", "registry: there is no such key; you may mean registries"),
+        ("users = [\"ann\"]", "users: there is no such key here; it belongs into a [[grant]] or a [[deny]]"),
+        ("[[allow]]\nusers = [\"ann\"]", "allow: there is no such key; you may mean grant"),
+    ] {
+        let faults = read(line).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.what == part), "{line}: {faults:?}");
+    }
 }
 
 #[test]

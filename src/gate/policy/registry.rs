@@ -7,6 +7,8 @@
 //! repository may itself be called `manifests` or `blobs/uploads`.
 
 use super::grammar::{is_digest, is_name, is_tag, is_upload};
+use super::malformed::Malformed;
+use super::parameters::{self, MountSource, is_namespace, is_of_mount};
 use super::query::{self, Pair};
 use super::rules::Refused;
 use crate::rights::Actions;
@@ -29,33 +31,31 @@ pub struct Asked<'r> {
     pub target: Target<'r>,
     /// All that it takes there.
     pub actions: Actions,
-    /// The repository from which a blob is to be mounted, which takes a pull there.
-    pub source: Option<String>,
+    /// From where a blob is to be mounted, which takes a pull there.
+    pub source: Option<MountSource>,
     /// Parameters that must not reach the registry, whoever asks.
     pub strip: bool,
+    /// A reference that no registry can have. Such a request is never passed on.
+    pub malformed: Option<Malformed>,
     path: &'r str,
     pairs: Vec<Pair<'r>>,
 }
-
-/// Parameters of a mount (spec.md, "Mounting a blob from another repository"). A mount without a
-/// source is from anywhere in some registries (zot's CreateBlobUpload).
-const MOUNT: [&str; 2] = ["mount", "from"];
-/// What a mirror's clients add to name the registry that they mean: the same path, another content.
-const NAMESPACE: &str = "ns";
 
 impl Asked<'_> {
     /// The request's URI without the mount, and without what must never be passed on. A registry
     /// then begins an ordinary upload, which is what the spec has it do with a mount that it can't
     /// make; every client goes on with it.
     pub fn without_mount(&self) -> String {
-        let kept = |pair: &&Pair<'_>| pair.key != NAMESPACE && !MOUNT.contains(&&*pair.key);
+        let kept = |pair: &&Pair<'_>| !is_namespace(pair) && !is_of_mount(pair);
         query::join(self.path, self.pairs.iter().filter(kept))
     }
 
     /// The request's URI without what must never be passed on.
     pub fn stripped(&self) -> String {
-        let alone = self.source.is_none();
-        let kept = |pair: &&Pair<'_>| pair.key != NAMESPACE && !(alone && MOUNT.contains(&&*pair.key));
+        if self.source.is_none() {
+            return self.without_mount();
+        }
+        let kept = |pair: &&Pair<'_>| !is_namespace(pair);
         query::join(self.path, self.pairs.iter().filter(kept))
     }
 }
@@ -70,25 +70,34 @@ pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<Asked<
         return Err("the path is encoded; names, tags and digests need no encoding");
     }
     let rest = path.strip_prefix("/v2/").ok_or("the path does not begin with /v2/")?;
-    let endpoint = endpoint(rest).ok_or("the path is none of the registry protocol's")?;
+    let reads = matches!(method, "GET" | "HEAD");
+    let (endpoint, reference) = endpoint(rest, reads).ok_or("the path is none of the registry protocol's")?;
+    // No well-formed reference has such a segment.
+    if reference.is_some() && has_empty_or_dot_segment(rest) {
+        return Err("the path has an empty segment, or one of dots");
+    }
     let (target, actions) = needs(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
     let pairs = query::pairs(query)?;
-    check_parameters(&endpoint, method, &pairs)?;
-    let starts = matches!(endpoint, Endpoint::Uploads(_));
-    if starts || matches!(endpoint, Endpoint::Upload(_)) {
+    let parameter = parameters::check(&endpoint, method, &pairs)?;
+    if matches!(endpoint, Endpoint::Uploads(_) | Endpoint::Upload(_)) {
         refuse_form(content_type)?;
     }
-    let value = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| &*pair.value);
-    let source = match (value("mount"), value("from")) {
-        (Some(_), Some(from)) => Some(from.to_owned()),
-        _ => None,
-    };
-    let strip = pairs.iter().any(|pair| pair.key == NAMESPACE)
-        || (source.is_none() && pairs.iter().any(|pair| MOUNT.contains(&&*pair.key)));
-    Ok(Asked { target, actions, source, strip, path, pairs })
+    let malformed = reference.or(parameter);
+    let source = parameters::source(&endpoint, &pairs).filter(|_| malformed.is_none());
+    let alone = source.is_none() && matches!(endpoint, Endpoint::Uploads(_));
+    let strip = pairs.iter().any(|pair| is_namespace(pair) || (alone && is_of_mount(pair)));
+    Ok(Asked { target, actions, source, strip, malformed, path, pairs })
 }
 
-enum Endpoint<'r> {
+/// Whether a path could be resolved to another one. The last segment may be empty: there is no reference then.
+fn has_empty_or_dot_segment(rest: &str) -> bool {
+    let (before, last) = rest.rsplit_once('/').map_or((None, rest), |(before, last)| (Some(before), last));
+    let is_dots = |segment: &str| !segment.is_empty() && segment.bytes().all(|b| b == b'.');
+    is_dots(last) || before.is_some_and(|path| path.split('/').any(|one| one.is_empty() || is_dots(one)))
+}
+
+/// One endpoint of the protocol, and the repository name in its path.
+pub(super) enum Endpoint<'r> {
     Ping,
     Catalog,
     /// Manifests, blobs, tags, referrers: what is read under a name.
@@ -102,30 +111,34 @@ enum Endpoint<'r> {
     Upload(&'r str),
 }
 
-fn endpoint(rest: &str) -> Option<Endpoint<'_>> {
+/// The endpoint of a path, and the malformed reference in it, if there is one.
+fn endpoint(rest: &str, reads: bool) -> Option<(Endpoint<'_>, Option<Malformed>)> {
     match rest {
-        "" => return Some(Endpoint::Ping),
-        "_catalog" => return Some(Endpoint::Catalog),
+        "" => return Some((Endpoint::Ping, None)),
+        "_catalog" => return Some((Endpoint::Catalog, None)),
         _ => {}
     }
     let (before, last) = rest.rsplit_once('/')?;
     let (name, kind) = before.rsplit_once('/')?;
-    let (name, endpoint): (&str, fn(_) -> _) = match kind {
-        "tags" if last == "list" => (name, Endpoint::Tags),
-        "manifests" if is_tag(last) || is_digest(last) => (name, Endpoint::Manifest),
-        "blobs" if is_digest(last) => (name, Endpoint::Blob),
-        "referrers" if is_digest(last) => (name, Endpoint::Referrers),
+    let fault = |is_well: bool, malformed: Malformed| (!is_well).then_some(malformed);
+    let (name, endpoint, malformed): (&str, fn(_) -> _, _) = match kind {
+        "tags" if last == "list" => (name, Endpoint::Tags, None),
+        "manifests" => {
+            let is_well = is_tag(last) || is_digest(last);
+            (name, Endpoint::Manifest, fault(is_well, Malformed::manifest(last, reads)))
+        }
+        "blobs" => (name, Endpoint::Blob, fault(is_digest(last), Malformed::blob(reads))),
+        "referrers" => (name, Endpoint::Referrers, fault(is_digest(last), Malformed::digest())),
         "uploads" => {
             let name = name.strip_suffix("/blobs")?;
             match last {
-                "" => (name, Endpoint::Uploads),
-                id if is_upload(id) => (name, Endpoint::Upload),
-                _ => return None,
+                "" => (name, Endpoint::Uploads, None),
+                id => (name, Endpoint::Upload, fault(is_upload(id), Malformed::upload(reads))),
             }
         }
         _ => return None,
     };
-    is_name(name).then(|| endpoint(name))
+    Some((endpoint(name), fault(is_name(name), Malformed::name(reads)).or(malformed)))
 }
 
 /// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
@@ -154,49 +167,6 @@ fn needs<'r>(endpoint: &Endpoint<'r>, method: &str) -> Option<(Target<'r>, Actio
     }
 }
 
-fn check_parameters(endpoint: &Endpoint<'_>, method: &str, pairs: &[Pair<'_>]) -> Result<(), &'static str> {
-    let known: &[&str] = match endpoint {
-        Endpoint::Ping | Endpoint::Blob(_) => &[],
-        Endpoint::Catalog | Endpoint::Tags(_) => &["n", "last"],
-        Endpoint::Referrers(_) => &["artifactType", "n", "last"],
-        Endpoint::Manifest(_) if method == "PUT" => &["tag"],
-        Endpoint::Manifest(_) => &[],
-        Endpoint::Uploads(_) => &["mount", "from", "digest", "digest-algorithm"],
-        // The registry made this URI itself, and put into it what it liked (spec.md, "Pushing a blob
-        // in chunks": clients must use the Location as it is).
-        Endpoint::Upload(_) => return check_upload(pairs),
-    };
-    for (at, pair) in pairs.iter().enumerate() {
-        if pair.key == NAMESPACE {
-            continue;
-        }
-        if !known.contains(&&*pair.key) {
-            return Err("a parameter is none of this endpoint's");
-        }
-        // Only manifests take several tags at once. Otherwise one reader takes the first and another the last.
-        let repeated = pairs.iter().take(at).any(|other| other.key == pair.key);
-        if repeated && pair.key != "tag" {
-            return Err("a parameter is there twice");
-        }
-        let well = match &*pair.key {
-            "mount" | "digest" => is_digest(&pair.value),
-            "from" => is_name(&pair.value),
-            "tag" => is_tag(&pair.value),
-            _ => true,
-        };
-        if !well {
-            return Err("the value of a parameter is not what the registry protocol takes there");
-        }
-    }
-    Ok(())
-}
-
-fn check_upload(pairs: &[Pair<'_>]) -> Result<(), &'static str> {
-    let mounts = pairs.iter().any(|pair| MOUNT.contains(&&*pair.key));
-    let digests = pairs.iter().filter(|pair| pair.key == "digest").count();
-    if mounts || digests > 1 { Err("a parameter is none of an upload's, or there twice") } else { Ok(()) }
-}
-
 /// A form's fields count as parameters for the reference implementation (Go's `FormValue`), before
 /// those of the URI, and no service behind nginx sees the body.
 fn refuse_form(content_type: &str) -> Result<(), &'static str> {
@@ -211,12 +181,23 @@ fn refuse_form(content_type: &str) -> Result<(), &'static str> {
 }
 
 /// The URI to ask the backend for instead, if it has to be another; `mount` says whether the source of a mount
-/// may be pulled.
+/// may be pulled. A request that no registry must see is refused here, by whatever credentials it is permitted.
 pub(super) fn backend_uri(
     asked: &Asked<'_>,
+    host: &str,
     mount: Result<(), Box<Refused>>,
     rewrites: bool,
 ) -> Result<Option<String>, Box<Refused>> {
+    let unreadable = |why| Box::new(Refused { unreadable: Some(why), ..Refused::default() });
+    if let Some(malformed) = asked.malformed {
+        return Err(Box::new(Refused::malformed(malformed)));
+    }
+    // At another registry the same name is another repository, which nobody judged.
+    let origin = asked.source.as_ref().and_then(|source| source.origin.as_deref());
+    let mount = match origin {
+        Some(origin) if origin != host => Err(unreadable("the mount's origin is another registry")),
+        Some(_) | None => mount,
+    };
     match (mount.err(), asked.strip, rewrites) {
         (None, false, _) => Ok(None),
         (None, true, true) => Ok(Some(asked.stripped())),
@@ -224,8 +205,7 @@ pub(super) fn backend_uri(
         (Some(_), _, true) => Ok(Some(asked.without_mount())),
         (Some(refused), _, false) => Err(refused),
         (None, true, false) => {
-            let unreadable = "a parameter must not reach the registry, and the proxy does not take it away";
-            Err(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
+            Err(unreadable("a parameter must not reach the registry, and the proxy does not take it away"))
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::grammar::is_name;
 use super::index::Index;
+use super::malformed::{ErrorCode, Malformed};
 use super::registry::{self, Asked, Target};
 use super::rule::{Effect, Everybody, Rule, Subject};
 use super::site;
@@ -39,6 +41,8 @@ pub enum Judgement {
 pub struct Refused {
     /// What is wrong with the request itself.
     pub unreadable: Option<&'static str>,
+    /// The specification's code for that. It is set only if all that the request takes is granted.
+    pub error: Option<ErrorCode>,
     /// The rule that forbids it.
     pub denied_by: Option<u32>,
     /// The line of that rule in the policy file.
@@ -53,6 +57,13 @@ pub struct Refused {
     pub repository: Option<String>,
     /// What was asked for there and no grant permits, or what is denied.
     pub actions: Actions,
+}
+
+impl Refused {
+    /// For a malformed reference, where all that the request takes is granted.
+    pub fn malformed(malformed: Malformed) -> Self {
+        Self { unreadable: Some(malformed.why), error: Some(malformed.code), ..Self::default() }
+    }
 }
 
 /// Rules that were read without a fault.
@@ -145,10 +156,10 @@ impl Rules {
             Target::Repository(name) => self.judge_repository(subject, host, name, asked.actions)?,
         }
         let mount = match &asked.source {
-            Some(source) => self.judge_repository(subject, host, source, Actions::PULL),
+            Some(source) => self.judge_repository(subject, host, &source.repository, Actions::PULL),
             None => Ok(()),
         };
-        registry::backend_uri(asked, mount, rewrites)
+        registry::backend_uri(asked, host, mount, rewrites)
     }
 
     /// The denial that is about this, whatever is granted.
@@ -183,7 +194,8 @@ impl Rules {
     fn judge_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> Decided {
         let segments: Vec<&str> = name.split('/').collect();
         self.judge_actions(subject, host, &Object::Repository(&segments), actions).map_err(|mut refused| {
-            refused.repository = Some(name.to_owned());
+            // A malformed name could not stand in a scope.
+            refused.repository = is_name(name).then(|| name.to_owned());
             refused
         })
     }

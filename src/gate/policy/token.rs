@@ -84,6 +84,12 @@ impl Policy {
             return Err(unreadable("a token is for a registry, and this host is none"));
         }
         let asked = original.registry().map_err(unreadable)?;
+        // No token is for such a name.
+        if let (Target::Repository(name), Some(malformed)) = (asked.target, asked.malformed)
+            && !is_name(name)
+        {
+            return Err(unreadable(malformed.why));
+        }
         let token = Token { claims, is_current: self.is_current(claims), is_here: claims.host == host };
         token.check(asked)?;
         let who = identity.as_deref();
@@ -100,7 +106,7 @@ impl Policy {
             };
             denied.map_err(Denied::NotPermitted)?;
             // What may not be pulled any more may not be mounted from either.
-            Ok(match asked.source.as_deref() {
+            Ok(match asked.source.as_ref().map(|source| &*source.repository) {
                 None => Mount::Decided(Ok(())),
                 Some(source) if token.grants(source, Actions::PULL) => {
                     Mount::Decided(of(source, Actions::PULL))
@@ -124,14 +130,15 @@ impl Policy {
             Mount::Decided(mount) => mount,
             Mount::WithAnotherToken(source) => return Err(token.lacks(Some(source), Actions::PULL)),
         };
-        let uri =
-            backend_uri(asked, mount, original.rewrites()).map_err(|refused| match refused.unreadable {
+        let uri = backend_uri(asked, host, mount, original.rewrites()).map_err(|refused| {
+            match refused.unreadable {
                 Some(why) => unreadable(why),
                 None if refused.by_token || refused.denied_by.is_some() => {
                     Lacking::Denied(Denied::NotPermitted(refused))
                 }
-                None => token.lacks(asked.source.as_deref(), Actions::PULL),
-            })?;
+                None => token.lacks(asked.source.as_ref().map(|source| &*source.repository), Actions::PULL),
+            }
+        })?;
         Ok(Grant { identity, groups: Box::default(), uri, stale: false, upstream: None })
     }
 

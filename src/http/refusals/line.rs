@@ -69,6 +69,7 @@ pub(super) fn is_of_proxy(reason: Reason) -> bool {
         | Reason::Token
         | Reason::Scope
         | Reason::Denied
+        | Reason::MalformedReference
         | Reason::Incomplete
         | Reason::Throttled
         | Reason::Busy
@@ -181,6 +182,7 @@ impl Line {
             | Reason::Token
             | Reason::Scope
             | Reason::Denied
+            | Reason::MalformedReference
             | Reason::Incomplete
             | Reason::Untrusted
             | Reason::ProxySecret

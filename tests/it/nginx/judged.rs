@@ -44,7 +44,11 @@ fn check(seen: &Seen, acted: &Acted) {
         assert!(may(seen.sample.user, &acted.method, name, is_upload), "acted on {name}: {told}");
     }
     for name in acted.touched.iter().filter(|name| !acted.on.contains(*name)) {
-        assert_eq!(asked.source.as_deref(), Some(&name[..]), "looked into {name}: {told}");
+        assert_eq!(
+            asked.source.as_ref().map(|source| &source.repository),
+            Some(name),
+            "looked into {name}: {told}"
+        );
         assert!(may(seen.sample.user, "GET", name, false), "looked into {name}: {told}");
     }
     // Where the log names no files, it is still known what the registry was asked to mount.

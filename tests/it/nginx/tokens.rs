@@ -3,6 +3,7 @@
 
 mod asked;
 mod clients;
+mod conformance;
 mod given;
 mod house;
 mod limits;

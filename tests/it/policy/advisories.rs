@@ -37,13 +37,12 @@ fn malcolm_cve_2026_63177_what_is_not_canonical_is_not_normalised() {
 
 #[test]
 fn oauth2_proxy_ghsa_7rh7_c77v_6434_and_cve_2026_41059_query_and_fragment_are_no_path() {
-    for uri in [
-        "/v2/team/app/manifests/v1?/v2/public/x/manifests/v1",
-        "/v2/team/app/manifests/v1#/v2/public/x/manifests/v1",
-    ] {
-        refused("-", "GET", uri);
-        refused("carl", "GET", uri);
+    let with = |sign: char| format!("/v2/team/app/manifests/v1{sign}/v2/public/x/manifests/v1");
+    for uri in ['?', '#'].map(with) {
+        refused("-", "GET", &uri);
+        refused("carl", "PUT", &uri);
     }
+    refused("carl", "GET", &with('#'));
 }
 
 #[test]

@@ -52,7 +52,8 @@ fn said(answer: &Answer) -> (&'static str, Option<String>) {
         _ => panic!("{answer:?}"),
     };
     if verdict == "forbid" {
-        assert_eq!(answer.header("x-auth-reason"), Some("denied"), "{answer:?}");
+        let reason = if answer.header("x-auth-error").is_some() { "malformed" } else { "denied" };
+        assert_eq!(answer.header("x-auth-reason"), Some(reason), "{answer:?}");
     }
     (verdict, answer.header("x-upstream-uri").map(str::to_owned))
 }
@@ -68,7 +69,7 @@ fn explained(
     let asking = OriginalRequest::new(method, uri, host, content_type, Backend::Registry);
     match policy.rules().unwrap().explain(&subject, &asking).judgement {
         Judgement::Allowed { uri, .. } => ("allow", uri),
-        Judgement::Refused(_) if user.is_none() => ("challenge", None),
+        Judgement::Refused(refused) if refused.error.is_none() && user.is_none() => ("challenge", None),
         Judgement::Refused(_) => ("forbid", None),
     }
 }

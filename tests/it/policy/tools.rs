@@ -137,7 +137,10 @@ fn an_expectation_that_is_met_for_another_reason_is_none() {
         check("carl GET /v2/secret/app/tags/list allow\n").contains("otherwise: 0"),
         "elsewhere it is a path"
     );
-    assert!(check("ann pull Secret deny\n").contains("the path is none of the registry protocol's"));
+    for user in ["ann", "carl"] {
+        let told = check(&format!("{user} pull Secret deny\n"));
+        assert!(told.contains("the repository name is malformed"), "{told}");
+    }
     assert!(check("ann pull a host=www.example.com allow\n").contains("is no registry to this policy"));
     assert!(check("bob pull a deny\n").contains("add from=IP"));
     assert!(check("bob pull a from=10.0.0.1 deny\n").contains("otherwise: 0"));

@@ -17,6 +17,7 @@ pub(crate) const OF_DOORWARD: &[&str] = &[
     "x-auth-fact-plan",
     "x-auth-groups",
     "x-auth-reason",
+    "x-auth-error",
     "x-auth-scope",
     "x-auth-stale",
     "x-upstream-authorization",

@@ -139,6 +139,10 @@ fn refusals(reason: Reason) -> Vec<Case> {
             ));
             all
         }
+        Reason::MalformedReference => {
+            let request = question("GET", "/v2/team/app/manifests/.invalid").basic("alice", "wonderland");
+            cases([(request, 403)], plain, &["detail=\"the tag", "user=\"alice\""])
+        }
         Reason::Incomplete => {
             let says = ["detail=\"X-Forwarded-Uri belongs to another kind of proxy"];
             let requests =

@@ -112,7 +112,7 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
     refused(&doorward.ask(&bare().basic("alice", "wonderland")), 403, "incomplete", "s3cret");
     for (method, uri) in [
-        ("GET", "/v2/private/app/manifests/1?x=1"),
+        ("GET", "/v2/private/app/manifests/1?from=x"),
         ("GET", "/v2/private/app/manifests/%31"),
         ("OPTIONS", "/v2/private/app/manifests/1"),
         ("GET", "/v2/other/../private/app/manifests/1"),
@@ -121,6 +121,11 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
         ("GET", "/elsewhere"),
     ] {
         refused(&doorward.ask(&of_alice(method, uri)), 403, "denied", "s3cret");
+    }
+    // Of a malformed name it cannot be told which it is for a registry that ignores case.
+    for uri in ["/v2/Private/app/manifests/1", "/v2/private/app/manifests/.1", "/v2/other/app/blobs/sha256:0"]
+    {
+        refused(&doorward.ask(&of_alice("GET", uri)), 403, "malformed", "s3cret");
     }
     let form = bare()
         .header("X-Original-Method", "POST")

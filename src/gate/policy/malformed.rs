@@ -1,0 +1,111 @@
+//! Malformed references: repository names, tags, digests and upload ids that no registry can have. The request
+//! that carries one is refused with the code that the OCI distribution spec has for it, so that the proxy can answer as a
+//! registry does.
+
+/// A code of the specification (spec.md, "Error Codes") for a malformed reference, as `X-Auth-Error` has it.
+///
+/// The list is closed: the proxy's configuration maps each code to a status and a body. Codes that end in
+/// `_UNKNOWN` are a 404, the others a 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No such blob.
+    BlobUnknown,
+    /// An upload that cannot be.
+    BlobUploadInvalid,
+    /// No such upload.
+    BlobUploadUnknown,
+    /// A digest that cannot be.
+    DigestInvalid,
+    /// A manifest reference that cannot be.
+    ManifestInvalid,
+    /// No such manifest.
+    ManifestUnknown,
+    /// A repository name that cannot be.
+    NameInvalid,
+    /// No such repository.
+    NameUnknown,
+}
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: &[Self] = &[
+        Self::BlobUnknown,
+        Self::BlobUploadInvalid,
+        Self::BlobUploadUnknown,
+        Self::DigestInvalid,
+        Self::ManifestInvalid,
+        Self::ManifestUnknown,
+        Self::NameInvalid,
+        Self::NameUnknown,
+    ];
+
+    /// The code as the specification writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BlobUnknown => "BLOB_UNKNOWN",
+            Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
+            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::DigestInvalid => "DIGEST_INVALID",
+            Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
+            Self::NameInvalid => "NAME_INVALID",
+            Self::NameUnknown => "NAME_UNKNOWN",
+        }
+    }
+}
+
+/// What is malformed in a request that is otherwise one of the registry protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The specification's code.
+    pub code: ErrorCode,
+    /// The fault, for the log and for `explain`.
+    pub why: &'static str,
+}
+
+impl Malformed {
+    /// A repository name. `reads` is whether the method is GET or HEAD: what cannot exist is then not found.
+    pub(super) fn name(reads: bool) -> Self {
+        let code = if reads { ErrorCode::NameUnknown } else { ErrorCode::NameInvalid };
+        Self { code, why: "the repository name is malformed" }
+    }
+
+    /// A manifest's tag or digest.
+    pub(super) fn manifest(reference: &str, reads: bool) -> Self {
+        let is_digest = reference.contains(':');
+        let code = match (reads, is_digest) {
+            (true, _) => ErrorCode::ManifestUnknown,
+            (false, true) => ErrorCode::DigestInvalid,
+            (false, false) => ErrorCode::ManifestInvalid,
+        };
+        let why = if is_digest { "the manifest's digest is malformed" } else { "the tag is malformed" };
+        Self { code, why }
+    }
+
+    /// A blob's digest in the path.
+    pub(super) fn blob(reads: bool) -> Self {
+        let code = if reads { ErrorCode::BlobUnknown } else { ErrorCode::DigestInvalid };
+        Self { code, why: "the blob's digest is malformed" }
+    }
+
+    /// An upload's id.
+    pub(super) fn upload(reads: bool) -> Self {
+        let code = if reads { ErrorCode::BlobUploadUnknown } else { ErrorCode::BlobUploadInvalid };
+        Self { code, why: "the upload id is malformed" }
+    }
+
+    /// A digest in a parameter, or of a subject's referrers (spec.md, "Listing Referrers": 400).
+    pub(super) fn digest() -> Self {
+        Self { code: ErrorCode::DigestInvalid, why: "the digest is malformed" }
+    }
+
+    /// A tag in a parameter.
+    pub(super) fn tag() -> Self {
+        Self { code: ErrorCode::ManifestInvalid, why: "a tag parameter is malformed" }
+    }
+
+    /// The source of a mount.
+    pub(super) fn source() -> Self {
+        Self { code: ErrorCode::NameInvalid, why: "the repository name of the mount's source is malformed" }
+    }
+}
