@@ -16,7 +16,7 @@ fn beside_a_good_line(line: &str) -> Place {
 fn not_understood() -> Vec<(String, &'static str)> {
     let hash = users::alice().trim_end().replace("alice:", "");
     vec![
-        (format!("{MARK}"), "has no colon, perhaps it is a password alone"),
+        (MARK.to_owned(), "has no colon, perhaps it is a password alone"),
         (hash.clone(), "is a hash without a user name"),
         (format!("alice {MARK}"), "has no colon, perhaps a blank in its place"),
         (format!("alice\t{hash}"), "has no colon, perhaps a blank in its place"),

@@ -33,7 +33,7 @@ fn pasted() -> Vec<(String, &'static str)> {
         (format!("socket_mode = \"{MARK}\""), "socket_mode: it is not a file mode"),
         (format!("admin.hosts = [\"https://ann:{MARK}@a\"]"), "admin.hosts: it is not a host name"),
         (format!("{MARK} = 1"), "a key of"),
-        (format!("{MARK}"), ":1:"),
+        (MARK.to_owned(), ":1:"),
         (format!("alice:{MARK}"), ":1:"),
         (format!("listen = {MARK}"), ":1:"),
         (format!("listen = \"{MARK}"), ":1:"),
@@ -41,7 +41,7 @@ fn pasted() -> Vec<(String, &'static str)> {
         (url(&format!("https://ann:{MARK}@api.example.com/login")), "a URL with a password in it"),
         (url(&format!("ftp://api.example.com/{MARK}?token={MARK}")), "write http:// or https://"),
         (url(&format!("https://api.example.com/a/../b?token={MARK}")), "write the path as it is sent"),
-        (url(&format!("{MARK}")), "write http:// or https://"),
+        (url(MARK), "write http:// or https://"),
         (
             http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")),
             "there is no such key here; there are ",
