@@ -164,12 +164,12 @@ mod tests {
         apply(text.as_bytes(), name.as_bytes(), edit).map(|text| String::from_utf8(text).unwrap())
     }
 
-    const TEXT: &str = "# team\nalice:old:Alice\r\n\nbob:x\nalice:second\n  carol:y";
+    const TEXT: &str = "# team\nalice:old:Alice\r\n\nbob:$2y$\nalice:second\n  carol:y";
 
     #[test]
     fn the_first_line_is_set_and_all_else_stays() {
         let set = edited(TEXT, "alice", Edit::Set("new"));
-        assert_eq!(set.unwrap(), "# team\nalice:new:Alice\r\n\nbob:x\nalice:second\n  carol:y");
+        assert_eq!(set.unwrap(), "# team\nalice:new:Alice\r\n\nbob:$2y$\nalice:second\n  carol:y");
         assert_eq!(edited(TEXT, "carol", Edit::Set("new")).unwrap(), TEXT.replace("carol:y", "carol:new"));
         assert_eq!(edited("alice", "alice", Edit::Set("new")).unwrap(), "alice:new");
         // Found by the fuzzer: a line without a colon, and with a space at its end.
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn all_lines_of_a_user_are_removed() {
-        assert_eq!(edited(TEXT, "alice", Edit::Remove).unwrap(), "# team\n\nbob:x\n  carol:y");
+        assert_eq!(edited(TEXT, "alice", Edit::Remove).unwrap(), "# team\n\nbob:$2y$\n  carol:y");
         assert_eq!(edited("alice:x\n", "alice", Edit::Remove).unwrap(), "# no users\n");
         assert_eq!(edited("# team\nalice:x", "alice", Edit::Remove).unwrap(), "# team\n# no users\n");
         assert_eq!(edited("\u{feff}alice:x", "alice", Edit::Remove).unwrap(), "\u{feff}# no users\n");
