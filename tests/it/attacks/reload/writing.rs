@@ -225,7 +225,10 @@ impl Rig {
         let answer = client.ask(request);
         let shown = answer.header("x-upstream-authorization").unwrap_or_default();
         match kind {
-            Kind::UpstreamSecret => shown.starts_with("Bearer old"),
+            Kind::UpstreamSecret => {
+                assert!(answer.status == 200, "{answer:?}");
+                shown.starts_with("Bearer old")
+            }
             _ => {
                 assert!(matches!(answer.status, 200 | 401 | 403), "{kind:?}: {answer:?}");
                 answer.status == 200
@@ -276,6 +279,9 @@ impl Rig {
         let mut client = self.doorward.client();
         self.put(kind, Way::Rename, 0, false, true);
         eventually("it is allowed", || Self::is_allowed(&mut client, kind, &request).then_some(()));
+        // What was written before may still come into force for a moment: a flush waits for that.
+        let flush = Request::new("POST", "/flush").host("localhost");
+        eventually("no change is pending", || (self.doorward.admin(&flush).status == 204).then_some(()));
         let phase = Duration::from_millis(600 + random.below(600));
         let mut waits: Vec<u64> = (0..1000).map(|_| random.below(1 << 32)).collect();
         let (removal, done) = (OnceLock::new(), AtomicBool::new(false));
@@ -301,7 +307,7 @@ impl Rig {
                     }));
                 }
             });
-            let found = self.await_refusal(&mut client, kind, &request, &removal);
+            let found = self.await_refusal(&mut client, (kind, way, pace), &request, &removal);
             done.store(true, Ordering::Release);
             found
         })
@@ -310,7 +316,7 @@ impl Rig {
     fn await_refusal(
         &self,
         client: &mut Client,
-        kind: Kind,
+        (kind, way, pace): (Kind, Way, Pace),
         request: &Request,
         removal: &OnceLock<Instant>,
     ) -> Found {
@@ -319,7 +325,11 @@ impl Rig {
             let is_allowed = Self::is_allowed(client, kind, request);
             let age = removal.get().map_or(Duration::ZERO, Instant::elapsed);
             if !is_allowed {
-                assert!(removal.get().is_some(), "{kind:?} is refused before it is taken out");
+                assert!(
+                    removal.get().is_some(),
+                    "{kind:?} {way:?} {pace:?} is refused before it is taken out\n{}",
+                    self.doorward.log()
+                );
                 return Found::Refused(age);
             }
             if told.is_none() && removal.get().is_some() {
