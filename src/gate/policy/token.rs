@@ -84,12 +84,7 @@ impl Policy {
             return Err(unreadable("a token is for a registry, and this host is none"));
         }
         let asked = original.registry().map_err(unreadable)?;
-        // No token is for such a name.
-        if let (Target::Repository(name), Some(malformed)) = (asked.target, asked.malformed)
-            && !is_name(name)
-        {
-            return Err(unreadable(malformed.why));
-        }
+        check_name(asked)?;
         let token = Token { claims, is_current: self.is_current(claims), is_here: claims.host == host };
         token.check(asked)?;
         let who = identity.as_deref();
@@ -131,13 +126,10 @@ impl Policy {
             Mount::WithAnotherToken(source) => return Err(token.lacks(Some(source), Actions::PULL)),
         };
         let uri = backend_uri(asked, host, mount, original.rewrites()).map_err(|refused| {
-            match refused.unreadable {
-                Some(why) => unreadable(why),
-                None if refused.by_token || refused.denied_by.is_some() => {
-                    Lacking::Denied(Denied::NotPermitted(refused))
-                }
-                None => token.lacks(asked.source.as_ref().map(|source| &*source.repository), Actions::PULL),
+            if refused.unreadable.is_some() || refused.by_token || refused.denied_by.is_some() {
+                return Lacking::Denied(Denied::NotPermitted(refused));
             }
+            token.lacks(asked.source.as_ref().map(|source| &*source.repository), Actions::PULL)
         })?;
         Ok(Grant { identity, groups: Box::default(), uri, stale: false, upstream: None })
     }
@@ -218,6 +210,14 @@ impl Token<'_> {
             None => String::new(),
         };
         Lacking::Scope(TokenLacks { scope, has_user: self.has_user(), is_of_other_host: !self.is_here })
+    }
+}
+
+/// Refuses a malformed repository name: no token is for one.
+fn check_name(asked: &Asked<'_>) -> Result<(), Lacking> {
+    match (asked.target, asked.malformed) {
+        (Target::Repository(name), Some(malformed)) if !is_name(name) => Err(unreadable(malformed.why)),
+        (Target::Ping | Target::Catalog | Target::Repository(_), _) => Ok(()),
     }
 }
 

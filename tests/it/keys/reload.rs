@@ -29,7 +29,7 @@ fn a_missing_file_and_one_of_garbage_are_faults_at_the_start() {
     let output = refuses_to_start(None);
     assert!(output.stderr.contains("keys: there is no such file"), "{output:?}");
     let output = refuses_to_start(Some(b"\x7fELF\0\x01\x02\n\xff\xfe\nann:$2y$05$x\n"));
-    assert!(output.stderr.contains("keys: none of its 3 lines is about a key"), "{output:?}");
+    assert!(output.stderr.contains("keys: it is no file of keys but a program"), "{output:?}");
     let cut = &Key::new("ann", "ci").line()[..50];
     let output = refuses_to_start(Some(cut.as_bytes()));
     assert!(output.stderr.contains("keys: none of its 1 lines is about a key"), "{output:?}");
@@ -83,7 +83,7 @@ fn a_file_that_is_gone_leaves_the_last_good_keys() {
 #[test]
 fn a_file_of_garbage_leaves_the_last_good_keys() {
     let garbage = [0x7f, b'E', b'L', b'F', 0, 0xff, b'\n', 0xfe].repeat(100);
-    assert_survives(|house| house.put(&garbage), "lines is about a key; is it another file?");
+    assert_survives(|house| house.put(&garbage), "it is no file of keys but a program");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_file_that_is_cut_in_its_last_line_costs_that_key_and_the_rest_stay() {
     house.put(&whole[..whole.len() - 40]);
     house.await_status(Way::Bearer, &last.secret, 401);
     assert_admitted(&house.show(Way::Bearer, &first.secret), "ann");
-    house.await_log("/keys:2: it is no key: EOF while parsing");
+    house.await_log("/keys:2: it is no key: it is not JSON from byte ");
     house.await_log("bad_lines=1");
     assert_eq!(house.doorward.ready().text(), "ready\n");
     // The end of a line is no part of it.

@@ -11,6 +11,8 @@ use std::thread::{self, JoinHandle};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::eventually;
+
 /// A request that came.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -128,7 +130,8 @@ impl Api {
     pub(crate) fn come(&mut self) {
         assert!(self.accepting.is_none(), "it is there");
         self.shared.ended.store(false, Ordering::SeqCst);
-        let listener = TcpListener::bind(self.address).expect("a port");
+        // The port may serve as somebody's own end of a connection for a moment.
+        let listener = eventually("a port", || TcpListener::bind(self.address).ok());
         self.address = listener.local_addr().unwrap();
         let shared = Arc::clone(&self.shared);
         self.accepting = Some(thread::spawn(move || accept(&listener, &shared)));

@@ -175,7 +175,7 @@ fn what_can_not_be_meant_is_refused() {
     }
     let missing = place.path("none/keys.pem").display().to_string();
     let output = crate::support::doorward::doorward(&["token", "init", "--keys", &missing]);
-    assert!(output.code == Some(1) && output.stderr.contains("mkdir -p makes it"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("make it with: mkdir -p "), "{output:?}");
     let path = made(&place, "p256-sec1").replace("p256-sec1", "none");
     place.refuses("init", &["--key", &path], "--key: ");
     let output = place.run("init", &["--algorithm", "HS256"]);

@@ -205,18 +205,27 @@ fn by_token(method: &str, uri: &str, status: u16, says: &'static str) -> Vec<Cas
     vec![Case { doorward, request, status, says: vec![says, "user=\"bob\""], _held: Vec::new() }]
 }
 
-/// One thread that hashes, one place for a user of a network, and a check that takes a while.
+/// So many checks come before the one that has to last.
+const BEFORE: usize = 6;
+
+/// One thread that hashes, one place for a user of a network, and checks that take a while.
 fn busy() -> Vec<Case> {
     let file = users::line("alice", "wonderland", users::SLOW);
-    let flags = ["--hash-threads", "1", "--hash-user-share", "1", "--throttle-user-failures", "40"];
+    let flags = ["--hash-threads", "1", "--hash-user-share", "1", "--hash-wait", "60s"];
     let case = |(request, status)| {
         let doorward = place(&file, "", &[&BEARER[..], &flags].concat());
-        let mut client = doorward.client();
-        client.send(&question("GET", MANIFEST).basic("alice", "guess").bytes()).unwrap();
-        eventually("the guess is being checked", || {
-            (doorward.metric("doorward_cache_misses_total") > 0.0).then_some(())
+        // The last one waits behind those for others.
+        let others = (0..BEFORE).map(|number| format!("other{number}"));
+        let held = others.chain(["alice".to_owned()]).map(|user| {
+            let mut client = doorward.client();
+            client.send(&question("GET", MANIFEST).basic(&user, "guess").bytes()).unwrap();
+            client
         });
-        Case { doorward, request, status, says: vec!["user=\"alice\""], _held: vec![client] }
+        let held = held.collect();
+        eventually("the guesses wait for their checks", || {
+            (doorward.metric("doorward_hash_queue") as usize >= BEFORE).then_some(())
+        });
+        Case { doorward, request, status, says: vec!["user=\"alice\""], _held: held }
     };
     both(&basic("alice:other")).into_iter().zip([403, 429]).map(case).collect()
 }

@@ -153,7 +153,8 @@ fn a_changed_token_is_in_force_and_a_bad_file_leaves_the_last_one() {
     fs::write(&path, "short").unwrap();
     let degraded = || doorward.ready().text().contains("admin.token_file").then_some(());
     eventually("it is told that the file can't be used", degraded);
-    assert_eq!((status(next), status("short"), status("")), (204, 401, 401));
+    // It is served, and told that not all that is on disk is in force.
+    assert_eq!((status(next), status("short"), status("")), (503, 401, 401));
 }
 
 #[test]
