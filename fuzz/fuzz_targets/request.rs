@@ -55,6 +55,10 @@ fn query(uri: &str) -> &str {
 }
 
 fn check(asked: &Asked<'_>, method: &str, uri: &str) {
+    // A malformed reference is refused, whatever it was read as.
+    if asked.malformed.is_some() {
+        return;
+    }
     let path = uri.split('?').next().unwrap_or_default();
     assert!(!path.contains('%') && !path.contains("//"), "the path is the one that is routed");
     assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")));
@@ -71,8 +75,9 @@ fn check(asked: &Asked<'_>, method: &str, uri: &str) {
         let both = form_value(query, "mount").filter(|m| !m.is_empty()).and(form_value(query, "from"));
         both.filter(|from| starts && !from.is_empty()).map(Cow::into_owned)
     };
-    assert_eq!(mounts(uri), asked.source);
-    assert_eq!(mounts(&asked.stripped()), asked.source);
+    let source = asked.source.as_ref().map(|source| source.repository.clone());
+    assert_eq!(mounts(uri), source);
+    assert_eq!(mounts(&asked.stripped()), source);
     assert_eq!(mounts(&asked.without_mount()), None);
     for uri in [asked.stripped(), asked.without_mount()] {
         assert_eq!(form_value(query(&uri), "ns"), None);

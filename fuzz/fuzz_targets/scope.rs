@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
         let again = format!("{}:{}:{}", scope.kind, scope.name, names.join(","));
         if matches!(wanted.on, On::Repository(_)) && again.len() <= 1024 {
             let again = read(&again).expect("what was read can be written");
-            assert_eq!(again.wanted.expect("a repository").actions, wanted.actions);
+            assert_eq!(again.expect("a name").wanted.expect("a repository").actions, wanted.actions);
         }
     }
 });
