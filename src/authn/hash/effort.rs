@@ -31,7 +31,7 @@ impl Format {
     }
 }
 
-/// How many times as slow this machine is as the one of [`Format::effort`] while so many threads hash. Some
+/// How many times as slow this machine is as a common server of 2024 while so many threads hash. Some
 /// milliseconds of work.
 pub fn speed(threads: usize) -> f64 {
     let took = time_of(threads, SAMPLES, || bcrypt::waste(SAMPLE_COST, b"password")).as_secs_f64();
