@@ -58,7 +58,18 @@ timed() { # command...: sets $took, in seconds
     return $status
 }
 
-quietly() { "$@" >"$dir/out" 2>&1; }      # what it said is in $dir/out
+quietly() { # command...: what it said, and how it ended where it failed, is in $dir/out
+    local status
+    "$@" >"$dir/out" 2>&1
+    status=$?
+    ((status == 0)) || printf '%s\n' "$1 $(how_ended "$status")" >>"$dir/out"
+    return $status
+}
+
+# A client that was killed says nothing; then this is all there is.
+how_ended() { # status
+    (($1 > 128)) && printf 'was ended by SIG%s\n' "$(kill -l "$1")" || printf 'ended with status %s\n' "$1"
+}
 
 wait_until() { # seconds command...: as soon as the command succeeds; fails when the time is up
     local end=$((SECONDS + $1))

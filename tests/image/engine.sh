@@ -21,7 +21,8 @@ engine_start() {
         [[ -e /sys/class/net/docker0 ]] || at_end "ip link del docker0"
         # The path of a unix socket is short.
         export DOCKER_HOST=unix://$dir/docker.sock
-        dockerd --host "$DOCKER_HOST" --data-root "$dir/docker" --exec-root "$dir/exec" \
+        # In a session of its own: Ctrl-C must not end it before what runs in it is cleaned up.
+        setsid dockerd --host "$DOCKER_HOST" --data-root "$dir/docker" --exec-root "$dir/exec" \
             --pidfile "$dir/docker.pid" </dev/null >"$dir/dockerd.log" 2>&1 &
         engine_pid=$!
         at_end "stop $engine_pid"

@@ -73,7 +73,7 @@ with_client() { # docker or podman
     [[ $client == docker ]] || tls_of=(${tls[@]+"${tls[@]}"})
     if [[ $client == podman ]]; then
         # It has not got the image that docker built.
-        as_podman pull "${tls_of[@]}" --creds "admin:$password" "$at/team/docker" >/dev/null 2>"$dir/out" ||
+        quietly as_podman pull "${tls_of[@]}" --creds "admin:$password" "$at/team/docker" ||
             { failed "podman: pull of what docker pushed"; indent <"$dir/out"; return; }
         as_podman tag "$at/team/docker" "$image"
     else

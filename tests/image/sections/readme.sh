@@ -95,6 +95,7 @@ readme_docker() {
 readme_own_pair() { # url secret
     local at=${NGX_DOORWARD_PUBLISH:-443} to
     to=registry.example.com:${at##*:}
+    mkdir "$dir/pair" && mv "$copy"/tls/tls.* "$dir/pair"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=registry.example.com \
         -addext subjectAltName=DNS:registry.example.com -keyout "$copy/tls/tls.key" -out "$copy/tls/tls.crt" 2>/dev/null
     grep -o 'NGX_DOORWARD_SERVER_NAME=registry.example.com' "$root/README.md" >"$copy/.env"
@@ -106,7 +107,8 @@ readme_own_pair() { # url secret
     }
     turns "your own pair, and your own name" 20 own_pair_answers "$@"
     same "any other name gets no handshake" "$(status "$1")" 000
-    rm "$copy/.env" "$copy"/tls/tls.*
+    # Back to the pair that was made: no other one would be.
+    rm "$copy/.env" && mv "$dir/pair"/tls.* "$copy/tls"
     compose up -d >/dev/null 2>&1
     ready "$1"
 }
