@@ -36,6 +36,8 @@ pub(crate) fn command() -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DOORWARD_")) {
         command.env_remove(name);
     }
+    // Tests run at the same time, and only one of them could have the default port.
+    command.env("DOORWARD_ADMIN_LISTEN", "127.0.0.1:0");
     command
 }
 
