@@ -157,7 +157,7 @@ pub enum FormatFault {
 }
 
 impl FormatFault {
-    /// What to do about it.
+    /// The remedy, for a person who reads the message.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Doubled => "write each $ once",
@@ -274,8 +274,8 @@ impl Format {
         }
     }
 
-    /// The same, with a closer look at a text that is no hash of ours. `rest` is all that stands behind the line's
-    /// first colon; `text` is its first field.
+    /// Recognises a hash, and names the program that an unknown text seems to come from. `rest` is the line behind its
+    /// first colon, and `text` is the first field of `rest`.
     pub fn diagnose(text: &[u8], rest: &[u8], allowed: Allowed) -> Result<Self, FormatFault> {
         Self::recognise(text, allowed).map_err(|fault| foreign::look_closer(text, rest, fault, allowed))
     }

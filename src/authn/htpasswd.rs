@@ -105,7 +105,7 @@ impl Lookup {
 
     /// Checks `password`: `None` where there is no such user. Every "no" takes the same time,
     /// whether the user is unknown, his line is damaged, or his password another. A password of more than
-    /// [`PASSWORD_MAX`] bytes is compared with nothing, whoever the user is.
+    /// [`PASSWORD_MAX`] bytes matches no hash.
     pub fn check(&self, password: &[u8]) -> Option<bool> {
         if password.len() > PASSWORD_MAX {
             return self.entry.as_ref().map(|_| false);

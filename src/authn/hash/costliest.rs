@@ -106,7 +106,7 @@ impl Costliest {
         rest
     }
 
-    /// What one refusal takes of a core of this machine while so many threads hash: does the work once on each.
+    /// Measures the processor time of one rejection while `threads` threads hash. Does the work once on each thread.
     pub fn measure(&self, threads: usize) -> Duration {
         let work = || self.rest_of_refusal(None).into_iter().for_each(|format| format.waste(b"password"));
         super::effort::time_of(threads, 1, work)

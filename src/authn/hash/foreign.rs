@@ -1,9 +1,9 @@
-//! Texts that are no hash of ours: what they look like, and what to do. Nothing of the text is told, since it may be
-//! the password.
+//! Recognises texts that are not a supported hash, by how they begin. No message quotes such a text: it may be the
+//! password.
 
 use super::{Allowed, Format, FormatFault};
 
-/// What a text that cannot be checked begins with, and what it is called. The longer of two beginnings comes first.
+/// The first bytes of each unsupported format, and its name. Of two that begin alike, the longer one comes first.
 const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"$7$", "scrypt ($7$)"),
     (b"$scrypt$", "scrypt ($scrypt$)"),
@@ -198,7 +198,7 @@ pub(super) fn unquote(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-/// With one `$` for each two.
+/// Replaces each `$$` by `$`.
 fn halve(text: &[u8]) -> Vec<u8> {
     let mut halved = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied().peekable();
