@@ -29,10 +29,10 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use doorward::clock::Clock;
+use doorward::config::layers::Layers;
 use doorward::http::peer::Peer;
 use doorward::http::service::{Kind, service};
-use doorward::server::house::House;
-use doorward::settings::layers::Layers;
+use doorward::server::components::House;
 
 /// alice, with the password of `htpasswd.example`.
 const ALICE: &str = "YWxpY2U6d29uZGVybGFuZA==";

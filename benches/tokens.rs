@@ -15,8 +15,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use doorward::token::claims::{Access, Claims};
-use doorward::token::keys::SigningKeys;
-use doorward::token::keys::make::{certify, generate};
+use doorward::token::signing_key::SigningKeys;
+use doorward::token::signing_key::make::{certify, generate};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often each kind has its turn.

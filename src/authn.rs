@@ -8,12 +8,12 @@
 //! waiting goes into [`Records`]; what has to be waited for gets a [`queue`] of its own, and holds
 //! neither a thread of the hash pool nor one that answers requests.
 
+pub mod api_key;
 pub mod chain;
 pub mod hash;
+pub mod hash_pool;
 pub mod htpasswd;
 pub mod http;
-pub mod keys;
-pub mod pool;
 pub mod queue;
 
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::identity::{Fact, Membership, Username};
-use crate::rights::scope::Scope;
+use crate::permissions::scope::Scope;
+use api_key::Key;
 use htpasswd::Lookup;
 use htpasswd::line::LineFault;
-use keys::Key;
 
 /// What the client presented: a user name and a password (RFC 7617), or a key alone as a bearer, with an
 /// empty name then (RFC 6750).

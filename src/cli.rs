@@ -1,14 +1,14 @@
 //! The command line: its words, made from the table of settings, and what each command does.
 
+mod api_key;
 pub mod check;
 mod expect;
 mod explain;
 pub mod health;
-mod key;
 mod permissions;
 mod probe;
 pub mod serve;
-mod token;
+mod signing_key;
 pub mod upstreams;
 mod usage;
 mod user;
@@ -22,10 +22,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde::Serialize;
 
 use crate::authn::htpasswd::write::{WriteFault, Writer};
+use crate::config::layers::{Given, Layer, Layers};
+use crate::config::table::{SETTINGS, Setting};
+use crate::config::{Fault, Origin};
 use crate::identity::escaped_json;
-use crate::settings::layers::{Given, Layer, Layers};
-use crate::settings::table::{SETTINGS, Setting};
-use crate::settings::{Fault, Origin};
 
 /// What was asked for can't be understood (BSD's and clap's own).
 const USAGE: u8 = 2;
@@ -70,8 +70,8 @@ pub fn command() -> Command {
             .arg(url),
         )
         .subcommand(user::command(with_htpasswd_settings))
-        .subcommand(key::command(with_key_settings))
-        .subcommand(token::command())
+        .subcommand(api_key::command(with_key_settings))
+        .subcommand(signing_key::command())
         .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
 }
 
@@ -157,12 +157,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match matches.subcommand() {
         Some(("completions", matches)) => completions(matches),
         Some(("token", matches)) => match matches.subcommand() {
-            Some((what, matches)) => token::run(what, matches),
+            Some((what, matches)) => signing_key::run(what, matches),
             None => ExitCode::from(USAGE),
         },
         Some((noun @ ("user" | "key"), matches)) => match matches.subcommand() {
             Some((what, matches)) => match layers(matches).settle() {
-                Ok(settings) if noun == "key" => key::run(what, matches, &settings),
+                Ok(settings) if noun == "key" => api_key::run(what, matches, &settings),
                 Ok(settings) => user::run(what, matches, &settings),
                 Err(faults) => report(&faults),
             },

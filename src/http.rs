@@ -5,16 +5,16 @@ pub mod access;
 pub mod admin;
 pub mod auth;
 mod challenge;
+pub mod health;
 pub mod peer;
-pub mod probe;
 pub mod refusals;
-pub mod refused;
 pub mod reply;
 pub mod service;
 pub mod spaced_log;
 pub mod subrequest;
 pub mod token;
 mod token_request;
+pub mod upstream_refused;
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,14 +23,14 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Clock;
 use crate::dialect::Dialect;
-use crate::gate::Gate;
-use crate::gate::verdict::Reason;
 use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::Prefixes;
-use crate::watch::Looks;
+use crate::pipeline::Gate;
+use crate::pipeline::verdict::Reason;
+use crate::reload::Looks;
 use access::AdminAccess;
+use health::Readiness;
 use peer::Entitlement;
-use probe::Readiness;
 use refusals::RefusalLog;
 use reply::{Challenge, IdentityHeaders};
 
@@ -103,8 +103,8 @@ fn admin_routes(config: &mut ServiceConfig) {
         .service(web::resource("/metrics").to(admin::metrics))
         .service(web::resource("/keys").to(admin::keys))
         .service(web::resource("/flush").to(admin::flush))
-        .service(web::resource("/livez").to(probe::livez))
-        .service(web::resource("/readyz").to(probe::readyz))
+        .service(web::resource("/livez").to(health::livez))
+        .service(web::resource("/readyz").to(health::readyz))
         .default_service(web::to(reply::not_found));
 }
 

@@ -22,12 +22,14 @@ pub mod dialect;
 pub mod identity;
 pub mod metrics;
 pub mod network;
-pub mod rights;
-pub mod watch;
+pub mod permissions;
+pub mod reload;
 
 // Who says who you are, and what is made of it.
 pub mod authn;
-pub mod gate;
+pub mod pipeline;
+pub mod policy;
+pub mod request;
 
 // What the protected service is shown instead.
 pub mod upstream;
@@ -37,7 +39,7 @@ pub mod token;
 
 // The two sides to the outside.
 pub mod cli;
+pub mod config;
 pub mod http;
 pub mod server;
-pub mod settings;
 pub mod telemetry;

@@ -2,8 +2,8 @@
 //! concrete type.
 
 mod admission;
+pub mod components;
 pub mod descriptors;
-pub mod house;
 mod http;
 pub mod inherited;
 mod issuing;
@@ -25,20 +25,20 @@ use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use self::house::House;
-pub use self::house::StartError;
+use self::components::House;
+pub use self::components::StartError;
 use self::inherited::Inherited;
 use self::listen::{BindFault, Listener};
 use self::signals::Signals;
+use crate::authn::hash_pool::HashPool;
 use crate::authn::http::Service;
-use crate::authn::pool::HashPool;
 use crate::clock::Clock;
+use crate::config::{Listen, Settings};
 use crate::http::service::Kind;
 use crate::metrics::Metrics;
-use crate::settings::{Listen, Settings};
+use crate::reload;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{Account, aws::Aws, lease::Lease};
-use crate::watch;
 
 /// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
 /// core that is hashing. A third of a core's weight, so that a log-in still gets through beside
@@ -90,7 +90,7 @@ impl Server {
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
         // It was empty before.
-        let _ = front.looks.set(watch::spawn(reloaders, poll, &clock, looks)?);
+        let _ = front.looks.set(reload::spawn(reloaders, poll, &clock, looks)?);
 
         let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.keys.get());
         let addresses = |kind| -> Vec<String> {

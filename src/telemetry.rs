@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use self::escape::{Escaping, Format};
-use crate::settings::LogFormat;
+use crate::config::LogFormat;
 
 /// What actix says of its workers, and the HTTP client of its connections, is of no use to an administrator,
 /// unless it is a warning.

@@ -5,6 +5,6 @@
 
 pub mod claims;
 pub mod issue;
-pub mod keys;
 pub mod reload;
 pub mod scope;
+pub mod signing_key;

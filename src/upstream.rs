@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use self::authorization::Authorization;
 use self::file::Kept;
-use crate::rights::glob::{Glob, Names};
-use crate::rights::host::HostPattern;
+use crate::permissions::glob::{Glob, Names};
+use crate::permissions::host::HostPattern;
 
 /// The most tables; each request is compared with one after the other.
 pub const TABLES_MAX: usize = 64;

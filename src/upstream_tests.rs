@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::rights::read::repository;
+use crate::permissions::read::repository;
 
 fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> Table {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use doorward::authn::Credentials;
-use doorward::gate::credentials::{Header, check_password, read};
+use doorward::pipeline::credentials::{Header, check_password, read};
 use doorward::identity::Username;
 use libfuzzer_sys::fuzz_target;
 

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use doorward::authn::keys::file::{Found, parse};
-use doorward::authn::keys::secret::{Id, Presented, is_key};
-use doorward::authn::keys::{Keys, Rules, edit};
-use doorward::rights::scope::Scope;
-use doorward::rights::{Actions, Object};
+use doorward::authn::api_key::file::{Found, parse};
+use doorward::authn::api_key::secret::{Id, Presented, is_key};
+use doorward::authn::api_key::{Keys, Rules, edit};
+use doorward::permissions::scope::Scope;
+use doorward::permissions::{Actions, Object};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_700_000_000;

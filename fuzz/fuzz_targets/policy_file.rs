@@ -3,11 +3,11 @@
 
 #![no_main]
 
-use doorward::gate::original::{Backend, OriginalRequest};
-use doorward::gate::policy::read::read;
-use doorward::rights::{Actions, Object};
-use doorward::gate::policy::rule::{Effect, Subject};
-use doorward::gate::policy::rules::{Judgement, Rules};
+use doorward::request::original::{Backend, OriginalRequest};
+use doorward::policy::read::read;
+use doorward::permissions::{Actions, Object};
+use doorward::policy::rule::{Effect, Subject};
+use doorward::policy::rules::{Judgement, Rules};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["a", "a/b", "team/app", "ann/x/y"];

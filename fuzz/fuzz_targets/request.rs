@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use doorward::gate::policy::registry::{Asked, Target, read};
-use doorward::gate::policy::site;
+use doorward::request::registry::{Asked, Target, read};
+use doorward::request::site;
 use libfuzzer_sys::fuzz_target;
 use regex::Regex;
 

@@ -3,9 +3,9 @@
 
 #![no_main]
 
-use doorward::settings::file::{Content, read};
-use doorward::settings::layers::Layers;
-use doorward::settings::{Fault, Origin, table};
+use doorward::config::file::{Content, read};
+use doorward::config::layers::Layers;
+use doorward::config::{Fault, Origin, table};
 use libfuzzer_sys::fuzz_target;
 
 const PATH: &str = "doorward.toml";

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use doorward::token::claims::Claims;
-use doorward::token::keys::make::{Made, certify, generate};
-use doorward::token::keys::{KeysFault, SigningKeys, edit};
+use doorward::token::signing_key::make::{Made, certify, generate};
+use doorward::token::signing_key::{KeysFault, SigningKeys, edit};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_700_000_000;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::course::{Course, Ended, NotStarted, Told};
+use super::api_key::Keys;
+use super::hash_pool::HashPool;
 use super::htpasswd::Htpasswd;
 use super::http::Service;
-use super::keys::Keys;
-use super::pool::HashPool;
 use super::queue::Asker;
 use super::{Identity, Records, Trust};
 

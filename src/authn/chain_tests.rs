@@ -33,7 +33,7 @@ fn house(chain: &str, covers: &[(usize, usize)]) -> House {
         let kind = if name == 'f' {
             Kind::Htpasswd(Arc::clone(&users), Arc::clone(&pool))
         } else {
-            services.push(Arc::new(super::super::http::tests::mute(&name.to_string(), LIMITS)));
+            services.push(Arc::new(crate::authn::http::tests::mute(&name.to_string(), LIMITS)));
             Kind::Http(Arc::clone(services.last().unwrap()))
         };
         let covers = covers.iter().filter(|(who, _)| *who == place).map(|(_, whom)| *whom);
@@ -173,7 +173,7 @@ fn a_place_that_is_taken_on_the_way_drops_the_question() {
     let house = house("af", &[]);
     let full = || {
         let asker = Asker { block: 1, network: 1, user: 1 };
-        let work: super::super::pool::PasswordCheck = Box::new(|| Ok(Outcome::Rejected));
+        let work: crate::authn::hash_pool::PasswordCheck = Box::new(|| Ok(Outcome::Rejected));
         Job { asker, deadline: Arc::new(AtomicU64::new(1000)), work, end: Box::new(|_| {}) }
     };
     let told = Arc::new(Mutex::new(Vec::new()));

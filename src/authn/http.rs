@@ -143,7 +143,7 @@ impl Service {
             .is_full_for(&Requester { id: asker, user: asker.user, accepted_before: false }, &self.circuit)
     }
 
-    /// Queues a question, or gives back who is told of its end; see [`super::queue::Queue::submit`].
+    /// Queues a question, or gives back who is told of its end; see [`crate::authn::queue::Queue::submit`].
     pub fn submit(&self, job: Job<Inquiry>) -> Result<Displaced, Refused> {
         let Job { asker, deadline, work, end } = job;
         let accepted = work.accepted_as.as_ref().map(|identity| identity.user.as_bytes());
@@ -169,7 +169,7 @@ impl Service {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Takes no more questions; see [`super::queue::Queue::close`].
+    /// Takes no more questions; see [`crate::authn::queue::Queue::close`].
     pub fn close(&self) {
         self.lanes.close();
     }

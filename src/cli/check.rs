@@ -5,20 +5,21 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{complain, expect, explain, probe, say, token, upstreams};
+use super::signing_key;
+use super::{complain, expect, explain, probe, say, upstreams};
+use crate::authn::api_key;
+use crate::authn::api_key::reload::KeysFault;
 use crate::authn::hash::Allowed;
+use crate::authn::hash_pool::Timing;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{EMPTIED, FileFault, NONE_LINE, usable};
-use crate::authn::keys;
-use crate::authn::keys::reload::KeysFault;
-use crate::authn::pool::Timing;
-use crate::gate::policy::reload::{self, FILE_MAX};
-use crate::gate::policy::rules::Registries;
+use crate::config::Settings;
 use crate::identity::shown;
-use crate::rights::scope::Scope;
+use crate::permissions::scope::Scope;
+use crate::policy::reload::{self, FILE_MAX};
+use crate::policy::rules::Registries;
+use crate::reload::{Source, foreign, is_emptied, shown_path};
 use crate::server::StartError;
-use crate::settings::Settings;
-use crate::watch::{Source, foreign, is_emptied, shown_path};
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
 /// ever after if that is not refused).
@@ -64,7 +65,7 @@ pub(super) fn run(
     let services = probe::run(settings, ask && whole);
     let keys = keys(settings);
     let upstreams = upstreams::run(settings, ask && whole);
-    let tokens = settings.token_keys.as_deref().is_none_or(token::check);
+    let tokens = settings.token_keys.as_deref().is_none_or(signing_key::check);
     let policy = policy(settings, expectations);
     for (key, address) in settings.beyond_loopback() {
         say(&format!("{key}: warning: {address}: {NO_TLS}"));
@@ -145,7 +146,7 @@ fn keys(settings: &Settings) -> bool {
             return false;
         }
     };
-    let parsed = keys::file::parse(&text, &"keys".into(), None);
+    let parsed = api_key::file::parse(&text, &"keys".into(), None);
     if let Some(what) = foreign::not_text(&text).filter(|_| parsed.file.is_empty() && parsed.bad > 0) {
         complain(&KeysFault::Foreign(name, what).to_string());
         return false;
@@ -160,11 +161,11 @@ fn keys(settings: &Settings) -> bool {
     }
     let good = parsed.file.records().count();
     say(&format!("{name}: keys: {good}; bad lines: {}", parsed.bad));
-    if is_emptied(&text, keys::edit::NONE_LEFT) {
-        say(&format!("{name}: note: {}", keys::reload::EMPTIED));
+    if is_emptied(&text, api_key::edit::NONE_LEFT) {
+        say(&format!("{name}: note: {}", api_key::reload::EMPTIED));
     }
     let well = parsed.bad == 0;
-    match keys::reload::usable(&source, parsed) {
+    match api_key::reload::usable(&source, parsed) {
         Ok(_) => well,
         Err(fault) => {
             complain(&fault.to_string());
@@ -176,7 +177,7 @@ fn keys(settings: &Settings) -> bool {
 /// The scopes of a file of keys, each with the number of its line; the first few of them.
 fn scopes(text: &[u8]) -> Vec<(usize, Scope)> {
     let scope = |(number, line): (usize, &[u8])| {
-        let line = keys::edit::lines(line).next()?;
+        let line = api_key::edit::lines(line).next()?;
         let scope = line.scope?;
         Some((number, Scope::parse(scope.iter().map(String::as_str)).ok()?))
     };

@@ -14,10 +14,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::explain::{Asker, Question, Told, asks_where, explain, rewrites};
-use crate::gate::policy::Policy;
-use crate::gate::policy::registry;
-use crate::gate::policy::rules::{Judgement, Registries};
-use crate::gate::policy::site;
+use crate::policy::Policy;
+use crate::policy::rules::{Judgement, Registries};
+use crate::request::registry;
+use crate::request::site;
 
 /// A digest for requests that need one.
 const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";

@@ -11,19 +11,19 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 pub(super) use self::told::Told;
 use super::{complain, say, say_json};
 use crate::authn::htpasswd::{self, Htpasswd};
-use crate::gate::policy::Policy;
-use crate::gate::policy::explain::Explanation;
-use crate::gate::policy::reload::{FILE_MAX, File, GroupsKnown};
-use crate::gate::policy::rule::Subject;
-use crate::gate::policy::site;
-use crate::gate::subrequest::Subrequest;
-use crate::gate::verdict::Denied;
+use crate::config::Settings;
+use crate::config::authenticator::{Authenticator, Kind};
 use crate::http::subrequest::Nginx;
 use crate::identity::{Username, check_group, shown};
-use crate::rights::scope::Scope;
-use crate::settings::Settings;
-use crate::settings::authenticator::{Authenticator, Kind};
-use crate::watch::Source;
+use crate::permissions::scope::Scope;
+use crate::policy::Policy;
+use crate::policy::denial::Denied;
+use crate::policy::explain::Explanation;
+use crate::policy::reload::{FILE_MAX, File, GroupsKnown};
+use crate::policy::rule::Subject;
+use crate::reload::Source;
+use crate::request::site;
+use crate::request::subrequest::Subrequest;
 
 /// How nobody is written.
 pub(super) const NOBODY: &str = "-";
@@ -193,7 +193,8 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         from: matches.get_one::<IpAddr>("from").copied(),
         scope: None,
     };
-    let key = matches.get_one::<String>("key").map(|key| super::key::scope(settings, &asker.user, key));
+    let key =
+        matches.get_one::<String>("key").map(|key| crate::cli::api_key::scope(settings, &asker.user, key));
     let (scope, no_key) = match key {
         None => (None, None),
         Some(Ok(scope)) => (scope, None),
@@ -215,7 +216,8 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
     let mut told = explain(&policy, &asker, &question, |explained, request| {
         let mut told = Told::of(&explained, policy.rules().is_some(), &asker, settings.policy.as_deref());
         let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original().ok());
-        let onward = original.and_then(|one| super::upstreams::explain(settings, one, asker.user != NOBODY));
+        let onward =
+            original.and_then(|one| crate::cli::upstreams::explain(settings, one, asker.user != NOBODY));
         if let Some(onward) = onward {
             told.verdict = onward.refusal.unwrap_or(told.verdict);
             told.upstream = Some(onward.told);

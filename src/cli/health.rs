@@ -12,7 +12,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{complain, say};
-use crate::settings::{Listen, Settings};
+use crate::config::{Listen, Settings};
 
 /// How long each step may take. Health checks are asked every few seconds.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::say;
-use crate::settings::Settings;
-use crate::settings::authenticator::Kind;
-use crate::settings::upstream;
+use crate::config::Settings;
+use crate::config::authenticator::Kind;
+use crate::config::upstream;
 
 /// Bits of a mode: others, the group, and the bit that keeps users from replacing each other's files.
 const OTHERS_READ: u32 = 0o004;

@@ -12,10 +12,10 @@ use super::{complain, say};
 use crate::authn::http::Service;
 use crate::authn::{Credentials, Outcome};
 use crate::clock::Clock;
+use crate::config::Settings;
+use crate::config::authenticator::Kind;
 use crate::metrics::Metrics;
-use crate::server::house::services;
-use crate::settings::Settings;
-use crate::settings::authenticator::Kind;
+use crate::server::components::services;
 
 /// A user whom nobody has, so that a log on the other side tells what this was.
 const NOBODY: &str = "doorward-probe";

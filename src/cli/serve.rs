@@ -6,9 +6,9 @@ use std::time::Instant;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 use super::complain;
+use crate::config::Settings;
 use crate::server::signals::Signals;
 use crate::server::{Server, StartError};
-use crate::settings::Settings;
 use crate::telemetry;
 
 /// Serves until it is told to end.

@@ -7,12 +7,12 @@ use super::complain;
 #[cfg(feature = "ecr")]
 use super::say;
 use crate::clock::Clock;
-use crate::gate::onward::select;
-use crate::gate::original::OriginalRequest;
+use crate::config::Settings;
+use crate::config::upstream::Upstream;
 use crate::metrics::Metrics;
+use crate::pipeline::upstream_credentials::select;
+use crate::request::original::OriginalRequest;
 use crate::server::upstreams::{Kept as Built, admin_token, secret};
-use crate::settings::Settings;
-use crate::settings::upstream::Upstream;
 use crate::upstream::file::Kept;
 use crate::upstream::{Source, Table, Upstreams};
 

@@ -7,8 +7,8 @@ use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{USAGE, complain};
-use crate::settings::names;
-use crate::settings::table::{self, SETTINGS};
+use crate::config::names;
+use crate::config::table::{self, SETTINGS};
 
 /// Says what is wrong, or shows the help that was asked for.
 pub(super) fn tell(error: &Error) -> ExitCode {

@@ -9,17 +9,17 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use zeroize::Zeroizing;
 
 use super::{complain, open_to_change, say};
+use crate::authn::api_key;
 use crate::authn::hash::{self, Format, PASSWORD_MAX, is_password};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, Edit};
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::FileFault;
 use crate::authn::htpasswd::write::Writer;
-use crate::authn::keys;
+use crate::config::Settings;
 use crate::identity::shown;
+use crate::reload::{Source, foreign, shown_path};
 use crate::server::StartError;
-use crate::settings::Settings;
-use crate::watch::{Source, foreign, shown_path};
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
 /// some 70 ms, once for each user and restart.
@@ -131,7 +131,7 @@ fn keys_left(settings: &Settings, name: &str) {
     let Some(path) = settings.keys.clone() else { return };
     let source = Source { path, max_bytes: settings.keys_max_bytes };
     let Ok(content) = source.read() else { return };
-    let left = keys::edit::lines(&content).filter(|line| line.owner == name).count();
+    let left = api_key::edit::lines(&content).filter(|line| line.owner == name).count();
     if left > 0 {
         complain(&format!(
             "{}: {left} keys of {name}'s are left, and would be good for another user of that name: doorward key revoke",

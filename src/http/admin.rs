@@ -12,8 +12,8 @@ use super::Front;
 use super::access::AdminRefusal;
 use super::peer::Peer;
 use super::reply::{self, Fault};
-use crate::authn::keys::file::Record;
-use crate::watch::IN_FORCE_WITHIN;
+use crate::authn::api_key::file::Record;
+use crate::reload::IN_FORCE_WITHIN;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

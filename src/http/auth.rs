@@ -10,11 +10,11 @@ use super::peer::Peer;
 use super::reply::Challenge;
 use super::subrequest::{Received, echo};
 use super::{Front, reply};
-use crate::gate::Opened;
-use crate::gate::check::Check;
-use crate::gate::memo::Memo;
-use crate::gate::token::needed;
-use crate::gate::verdict::Verdict;
+use crate::pipeline::Opened;
+use crate::pipeline::check::Check;
+use crate::pipeline::token::needed;
+use crate::pipeline::verdict::Verdict;
+use crate::pipeline::worker_cache::Memo;
 
 /// The answer, or the check that has to be waited for.
 pub(super) enum Answer {

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{HeaderValue, InvalidHeaderValue};
 
-use crate::gate::verdict::Refusal;
+use crate::pipeline::challenge::Refusal;
 
 /// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
 /// 1.23 passes only the first on, and some clients look only at the last.

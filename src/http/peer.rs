@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::gate::credentials::Header;
+use crate::request::header::Header;
 use crate::upstream::file::Kept;
 
 /// The other end of a connection.

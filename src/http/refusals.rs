@@ -23,10 +23,11 @@ use super::Front;
 use super::reply::TokenFault;
 use super::subrequest::Received;
 use crate::clock::{Clock, Moment};
-use crate::gate::Subrequest;
-use crate::gate::credentials::Header;
-use crate::gate::subrequest::ClientAddress;
-use crate::gate::verdict::{Reason, Refusal, Verdict};
+use crate::pipeline::challenge::Refusal;
+use crate::pipeline::verdict::{Reason, Verdict};
+use crate::request::header::Header;
+use crate::request::subrequest::ClientAddress;
+use crate::request::subrequest::Subrequest;
 
 /// After this time refusals that were not logged one by one are reported.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
@@ -133,7 +134,7 @@ impl RefusalLog {
     fn count(&self, front: &Front, received: &Received<'_>, reason: Reason) {
         self.warn_of_nameless(received, reason);
         self.warn_of_own_address(&received.subrequest, reason);
-        front.metrics.verdicts.get_or_create(&super::verdict_label(reason)).inc();
+        front.metrics.verdicts.get_or_create(&crate::http::verdict_label(reason)).inc();
     }
 
     fn write(&self, front: &Front, received: &Received<'_>, seen: Option<Seen<'_>>, entry: &Entry) {

@@ -22,8 +22,11 @@ use super::access::AdminRefusal;
 pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
-use crate::gate::policy::Grant;
-use crate::gate::verdict::{Denied, Limited, Reason, Refusal, TokenLacks, Verdict};
+use crate::pipeline::challenge::Refusal;
+use crate::pipeline::verdict::{Limited, Reason, Verdict};
+use crate::policy::Grant;
+use crate::policy::denial::Denied;
+use crate::policy::token::TokenLacks;
 
 const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");

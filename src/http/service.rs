@@ -22,9 +22,10 @@ use super::access::AdminRefusal;
 use super::auth::{self, Answer};
 use super::peer::Peer;
 use super::reply::{self, Fault};
-use super::{Front, admin_routes, auth_routes, public_routes, refused};
+use super::upstream_refused;
+use super::{Front, admin_routes, auth_routes, public_routes};
 use crate::dialect::Dialect;
-use crate::gate::memo::Memo;
+use crate::pipeline::worker_cache::Memo;
 
 /// What nginx shows in the place of an upstream's own 401 or 403.
 const REFUSED: &str = "/auth/refused";
@@ -157,7 +158,7 @@ fn answer_auth(front: &Arc<Front>, memo: &RefCell<Memo>, request: Request) -> An
         };
     }
     if path == REFUSED {
-        return ready(refused::refused(front, &request).into());
+        return ready(upstream_refused::refused(front, &request).into());
     }
     ready(reply::fault(Fault::NotFound).into())
 }

@@ -17,11 +17,12 @@ use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
 
 use super::Front;
 use super::peer::Peer;
-use crate::gate::Subrequest;
-use crate::gate::credentials::Header;
-use crate::gate::original::Backend;
-use crate::gate::subrequest::{ClientAddress, HeaderFault, HeaderNames, Incomplete};
-use crate::gate::verdict::{Denied, Verdict};
+use crate::pipeline::verdict::Verdict;
+use crate::policy::denial::Denied;
+use crate::request::header::Header;
+use crate::request::original::Backend;
+use crate::request::subrequest::Subrequest;
+use crate::request::subrequest::{ClientAddress, HeaderFault, HeaderNames, Incomplete};
 
 /// `$request_id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -21,10 +21,10 @@ use super::reply::{self, Fault, TokenFault};
 use super::subrequest::{Received, one};
 use super::token_request::{Asked, Grant, no_secret};
 use crate::authn::Identity;
-use crate::gate::credentials::Header;
-use crate::gate::policy::Granted;
-use crate::gate::token::{NotIssued, Who};
-use crate::gate::verdict::Verdict;
+use crate::pipeline::token::{NotIssued, Who};
+use crate::pipeline::verdict::Verdict;
+use crate::policy::Granted;
+use crate::request::header::Header;
 use crate::token::claims::Access;
 use crate::token::issue::{IssueFault, NewToken, Tokens};
 
@@ -119,15 +119,18 @@ async fn give<'r>(
     }
     let received = &*received;
     let subrequest = &received.subrequest;
-    let denied = |denied| TokenFault::Refused(Verdict::Forbid(denied));
+
     // Before a password is checked, since no token is given without it.
-    let host = subrequest.host_name().map_err(denied)?.into_owned();
+    let host =
+        subrequest.host_name().map_err(|incomplete| TokenFault::Refused(incomplete.into()))?.into_owned();
     let who = front.gate.who(subrequest);
     asked.check_account(subrequest.user()).map_err(TokenFault::Request)?;
     let (identity, stale) = identity(who).await.map_err(TokenFault::Refused)?;
     let scopes = asked.scopes().map_err(TokenFault::Request)?;
-    let Granted { access, denied } =
-        front.gate.access(identity.as_deref(), subrequest, &scopes).map_err(denied)?;
+    let Granted { access, denied } = front
+        .gate
+        .access(identity.as_deref(), subrequest, &scopes)
+        .map_err(|denied| TokenFault::Refused(Verdict::Forbid(denied)))?;
     let (granted, not_granted) = (written(&access), written(&denied));
     let now = front.clock.unix();
     // Nothing that was said while nobody could be asked lasts longer than that may be said.

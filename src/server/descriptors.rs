@@ -7,9 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::RESOLVER_THREADS;
 use super::http::Share;
+use crate::config::Settings;
+use crate::config::authenticator::Kind as Authenticator;
 use crate::http::service::Kind;
-use crate::settings::Settings;
-use crate::settings::authenticator::Kind as Authenticator;
 
 /// For the standard streams, the log, the listeners, and each file that is read while it is reloaded.
 const FILES: usize = 64;
@@ -81,8 +81,8 @@ fn needed(settings: &Settings) -> u64 {
     }
     #[cfg(feature = "ecr")]
     {
-        let is_fetched = |one: &&crate::settings::upstream::Upstream| {
-            matches!(one.kind, crate::settings::upstream::Kind::Ecr(_))
+        let is_fetched = |one: &&crate::config::upstream::Upstream| {
+            matches!(one.kind, crate::config::upstream::Kind::Ecr(_))
         };
         needed +=
             settings.upstreams.iter().filter(is_fetched).count() * (OF_TOKEN + RESOLVER_THREADS * OF_LOOKUP);

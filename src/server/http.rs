@@ -20,12 +20,12 @@ use super::admission::{Admission, PROBES_MAX};
 use super::listen::{Listener, SocketPath};
 use super::peers;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::http::Front;
 use crate::http::peer::Peer;
 use crate::http::service::{Kind, expectation, service};
 use crate::http::spaced_log::SpacedLog;
 use crate::metrics::ListenerLabel;
-use crate::settings::Settings;
 
 /// Connections to the public listener at one time. They are nginx's, which keeps 64 of them and opens more for
 /// requests that wait.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::house::StartError;
+use super::components::StartError;
 use crate::clock::Moment;
+use crate::config::{Settings, TokenChallenge};
 use crate::http::reply::Challenge;
-use crate::settings::{Settings, TokenChallenge};
 use crate::token;
 use crate::token::issue::{Names, Tokens};
 

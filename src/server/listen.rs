@@ -12,7 +12,7 @@ use rustix::fs::Mode;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::inherited::Inherited;
-use crate::settings::Listen;
+use crate::config::Listen;
 
 /// Connections that wait to be accepted. The kernel cuts it to its own limit.
 const BACKLOG: i32 = 1024;

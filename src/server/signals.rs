@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::watch::LookNow;
+use crate::reload::LookNow;
 
 /// The signals that the process obeys.
 pub struct Signals {

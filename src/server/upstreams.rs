@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::house::StartError;
+use super::components::StartError;
 use crate::clock::Clock;
+use crate::config::Settings;
+use crate::config::upstream::{Kind, Upstream};
 use crate::http::peer::Entitlement;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
-use crate::settings::upstream::{Kind, Upstream};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{Account, lease::Lease};
 use crate::upstream::file::{self, Form, Reloader};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::claims::{Access, Claims};
-use super::keys::{SignFault, VerifyFault};
 use super::reload::Kept;
+use super::signing_key::{SignFault, VerifyFault};
 
 /// How far back a token begins: a registry's clock may be behind.
 const BACKDATED: u64 = 60;

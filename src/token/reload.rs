@@ -1,4 +1,4 @@
-//! The file of signing keys as one that is kept in force: see [`crate::watch::reloader`].
+//! The file of signing keys as one that is kept in force: see [`crate::reload::reloader`].
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use super::keys::{KeysFault, SigningKeys};
+use super::signing_key::{KeysFault, SigningKeys};
 use crate::clock::Moment;
-use crate::watch::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
+use crate::reload::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The largest file that is read: a key of RSA-4096 has 6 KiB with its certificate, and a file has two or three.
 pub const FILE_MAX: u64 = 256 << 10;

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::clock::Clock;
-use crate::token::keys::make::generate;
-use crate::watch::Reload;
+use crate::reload::Reload;
+use crate::token::signing_key::make::generate;
 
 struct Desk {
     _folder: tempfile::TempDir,

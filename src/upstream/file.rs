@@ -1,7 +1,7 @@
 //! A secret that something else writes into a file, and may change at any time: the upstream's credentials,
 //! what nginx shows to have them, or the token of the admin listener.
 //!
-//! It is kept in force as every file is: see [`crate::watch::reloader`].
+//! It is kept in force as every file is: see [`crate::reload::reloader`].
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::authorization::Authorization;
 use crate::clock::Moment;
-use crate::watch::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
+use crate::reload::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The largest file that is read: the longest value, and room for what is told to be wrong with it.
 const FILE_MAX: u64 = 64 << 10;

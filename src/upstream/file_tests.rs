@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Clock;
-use crate::watch::Reload;
+use crate::reload::Reload;
 
 struct Desk {
     _folder: tempfile::TempDir,

@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use doorward::token::claims::{Access, Claims};
-use doorward::token::keys::SigningKeys;
+use doorward::token::signing_key::SigningKeys;
 use tempfile::TempDir;
 
 use crate::support::doorward::doorward;

@@ -109,11 +109,11 @@ impl Costliest {
     /// Measures the processor time of one rejection while `threads` threads hash. Does the work once on each thread.
     pub fn measure(&self, threads: usize) -> Duration {
         let work = || self.rest_of_refusal(None).into_iter().for_each(|format| format.waste(b"password"));
-        super::effort::time_of(threads, 1, work)
+        crate::authn::hash::effort::time_of(threads, 1, work)
     }
 
     /// What one refusal takes of a core that is `speed` times as slow as the one that efforts are told for; see
-    /// [`super::speed`].
+    /// [`crate::authn::hash::speed`].
     pub fn effort(&self, speed: f64) -> Duration {
         let all: f64 = self.rest_of_refusal(None).into_iter().map(Format::effort).sum();
         Duration::from_secs_f64((all * speed).max(0.0))

@@ -62,7 +62,7 @@ pub(super) fn time_of(threads: usize, times: usize, work: impl Fn() + Sync) -> D
 }
 
 /// Processor time of this thread (clock_gettime(2)): what else the machine does is not in it.
-pub(in super::super) fn thread_time() -> Duration {
+pub(in crate::authn) fn thread_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -62,8 +62,8 @@ impl Difference {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::{Rules, parse};
     use super::*;
+    use crate::authn::htpasswd::file::{Rules, parse};
 
     fn read(text: &str) -> UserFile {
         parse(text.as_bytes().to_vec(), &Rules::default()).users

@@ -5,7 +5,7 @@ use super::file::{Rules, parse};
 use super::source::NONE_LINE;
 use crate::authn::hash::Allowed;
 use crate::identity::{Username, UsernameFault};
-use crate::watch::foreign;
+use crate::reload::foreign;
 
 /// What some editors put before the text; the reader passes it over.
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -16,9 +16,9 @@ use std::hash::BuildHasher;
 use hashbrown::hash_table::Entry as TableEntry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::super::Fingerprint;
-use super::super::hash::{Allowed, Costliest, Format};
 use super::line::{HASH_MAX, LineFault};
+use crate::authn::Fingerprint;
+use crate::authn::hash::{Allowed, Costliest, Format};
 use crate::identity::Username;
 
 /// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.

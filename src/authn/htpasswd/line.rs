@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::super::hash::{Allowed, Format, FormatFault};
+use crate::authn::hash::{Allowed, Format, FormatFault};
 use crate::identity::UsernameFault;
 
 /// The longest hash, in bytes. The longest in use has about 130; nginx gives up at 4,096.

@@ -1,4 +1,4 @@
-//! The htpasswd file as one that is kept in force: see [`crate::watch::reloader`].
+//! The htpasswd file as one that is kept in force: see [`crate::reload::reloader`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::difference::Difference;
 use super::file::{Fault, Parsed, Rules, parse};
 use super::source::{EMPTIED, FileFault, NONE_LINE, usable};
 use crate::metrics::Metrics;
-use crate::watch::state::log_bad_lines;
-use crate::watch::{Event, FileReloader, Reloadable, Source, Unsettled};
+use crate::reload::state::log_bad_lines;
+use crate::reload::{Event, FileReloader, Reloadable, Source, Unsettled};
 
 /// Keeps the htpasswd file in force.
 pub type Reloader = FileReloader<HtpasswdFile>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, Moment};
-use crate::watch::{COMPARE_EVERY, IN_FORCE_WITHIN, Reload, SETTLE};
+use crate::reload::{COMPARE_EVERY, IN_FORCE_WITHIN, Reload, SETTLE};
 
 const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";

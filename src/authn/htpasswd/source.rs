@@ -1,7 +1,7 @@
 //! What makes an htpasswd file out of a text, and why one can't be used.
 
 use super::file::{Fault, Parsed, Rules, parse};
-use crate::watch::{ReadFault, Source, foreign};
+use crate::reload::{ReadFault, Source, foreign};
 
 /// What is said of a file without users, in the log, by `check` and on `/readyz`. It is in force like any other.
 pub const EMPTIED: &str = "the htpasswd file has no users, so it admits nobody";

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use self::lock::Lock;
 use self::resolve::{Location, resolve};
-use crate::watch::mount::unmounted;
-use crate::watch::shown_path;
+use crate::reload::mount::unmounted;
+use crate::reload::shown_path;
 
 /// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
 const NEW_MODE: u32 = 0o640;

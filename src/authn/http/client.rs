@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::watch::shown_path;
+use crate::reload::shown_path;
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 use zeroize::Zeroizing;
 

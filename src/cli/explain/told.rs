@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Asker, NOBODY};
-use crate::gate::policy::explain::Explanation;
-use crate::gate::policy::rules::Judgement;
-use crate::gate::verdict::Denied;
-use crate::watch::shown_path;
+use crate::policy::denial::Denied;
+use crate::policy::explain::Explanation;
+use crate::policy::rules::Judgement;
+use crate::reload::shown_path;
 
 /// What is told.
 #[derive(Debug, Serialize)]

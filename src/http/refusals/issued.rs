@@ -6,11 +6,11 @@
 
 use std::hash::BuildHasher;
 
-use super::super::Front;
-use super::super::subrequest::Received;
 use super::RefusalLog;
 use super::line::{Line, Seen};
-use crate::gate::verdict::Reason;
+use crate::http::Front;
+use crate::http::subrequest::Received;
+use crate::pipeline::verdict::Reason;
 
 /// Characters of a list of scopes that a line shows: those of a push with a few mounts.
 const LIST_MAX: usize = 400;

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::super::Front;
-use super::super::reply::TokenFault;
-use super::super::subrequest::Received;
-use crate::gate::credentials::Header;
-use crate::gate::verdict::{Reason, Verdict};
+use crate::http::Front;
+use crate::http::reply::TokenFault;
+use crate::http::subrequest::Received;
 use crate::network::ClientNetwork;
+use crate::pipeline::verdict::{Reason, Verdict};
+use crate::request::header::Header;
 
 /// Characters of a client's value that a line shows; escaped, each may become ten bytes.
 const SHOWN_MAX: usize = 100;

@@ -10,8 +10,8 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward::gate::policy::registry::{self, Target};
-use doorward::gate::policy::rules::Judgement;
+use doorward::policy::rules::Judgement;
+use doorward::request::registry::{self, Target};
 
 use self::house::{House, Seen};
 use self::told::{Acted, acts};

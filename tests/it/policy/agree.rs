@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use doorward::gate::original::{Backend, OriginalRequest};
-use doorward::gate::policy::Policy;
-use doorward::gate::policy::reload::{File, GroupsKnown};
-use doorward::gate::policy::rule::Subject;
-use doorward::gate::policy::rules::Judgement;
+use doorward::policy::Policy;
+use doorward::policy::reload::{File, GroupsKnown};
+use doorward::policy::rule::Subject;
+use doorward::policy::rules::Judgement;
+use doorward::request::original::{Backend, OriginalRequest};
 use serde_json::Value;
 
 use super::House;

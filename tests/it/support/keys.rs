@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use doorward::authn::keys::secret;
+use doorward::authn::api_key::secret;
 use serde_json::{Value, json};
 
 use super::client::Request;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use doorward::token::keys::SigningKeys;
+use doorward::token::signing_key::SigningKeys;
 
 use super::{NAMES, Place, genpkey, openssl};
 

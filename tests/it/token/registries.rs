@@ -168,7 +168,7 @@ fn the_set_of_keys_is_one_that_registry_3_reads() {
 
 #[test]
 fn a_key_whose_id_registry_3_gets_wrong_is_known_by_its_certificate() {
-    use doorward::token::keys::SigningKeys;
+    use doorward::token::signing_key::SigningKeys;
     // One in 128 has a coordinate that begins with a zero byte.
     let place = Place::empty();
     let own = place.path("own.pem");

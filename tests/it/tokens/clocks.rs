@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use doorward::token::claims::{Access, Claims};
-use doorward::token::keys::SigningKeys;
+use doorward::token::signing_key::SigningKeys;
 
 use super::bearer::{BEARER, MANIFEST, challenged, show};
 use super::{SERVICE, get, start, token};

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use doorward::gate::verdict::Reason;
+use doorward::pipeline::verdict::Reason;
 use tempfile::TempDir;
 
 use super::bearer::{BEARER, MANIFEST, question, show};

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doorward::clock::Clock;
-use doorward::gate::credentials::Header;
-use doorward::gate::memo::Memo;
-use doorward::gate::subrequest::ClientAddress;
-use doorward::gate::verdict::Verdict;
-use doorward::gate::{Opened, Subrequest};
+use doorward::config::layers::Layers;
 use doorward::metrics::Metrics;
-use doorward::server::house::House;
-use doorward::settings::layers::Layers;
+use doorward::pipeline::Opened;
+use doorward::pipeline::verdict::Verdict;
+use doorward::pipeline::worker_cache::Memo;
+use doorward::request::header::Header;
+use doorward::request::subrequest::{ClientAddress, Subrequest};
+use doorward::server::components::House;
 use doorward::upstream::ecr::refresh::Refresher;
 use doorward::upstream::ecr::{Fault, Fetch, Fetched};
 

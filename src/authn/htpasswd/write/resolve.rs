@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::WriteFault;
-use crate::watch::shown_path;
+use crate::reload::shown_path;
 
 /// The most links of one path; Linux follows no more either (path_resolution(7)).
 const LINKS_MAX: usize = 40;

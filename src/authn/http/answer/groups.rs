@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::super::fault::Fault;
 use super::{Condition, Pointer, Reply, Spot};
 use crate::authn::Credentials;
+use crate::authn::http::fault::Fault;
 use crate::identity::{GROUPS_OF_USER_MAX, check_group};
 
 /// A list of groups in an answer.

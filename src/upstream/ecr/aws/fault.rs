@@ -107,7 +107,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Bad {
     /// Its body is larger than may be read.
-    #[error("it has more than {} KiB", super::BODY_MAX / 1024)]
+    #[error("it has more than {} KiB", crate::upstream::ecr::aws::BODY_MAX / 1024)]
     Large,
     /// It is not a JSON object.
     #[error("it is not JSON")]
@@ -119,7 +119,7 @@ pub enum Bad {
     #[error("authorizationToken is missing or empty")]
     NoToken,
     /// A token larger than nginx takes.
-    #[error("authorizationToken has more than {} bytes", super::TOKEN_MAX)]
+    #[error("authorizationToken has more than {} bytes", crate::upstream::ecr::aws::TOKEN_MAX)]
     TokenLarge,
     /// A token that is not base64 of `AWS:` and a password.
     #[error("authorizationToken is not base64 of AWS: and a password")]

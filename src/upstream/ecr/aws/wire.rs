@@ -80,7 +80,7 @@ impl Wire {
         let fault = |error: reqwest::Error| {
             let cause =
                 std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            Fault::Ca(super::fault::line(&cause))
+            Fault::Ca(crate::upstream::ecr::aws::fault::line(&cause))
         };
         let plain = builder().no_proxy().tls_certs_only([]).build().map_err(fault)?;
         let secure = match bundle()? {

@@ -142,7 +142,7 @@ fn every_identity_header_is_there_whoever_is_allowed_field_c12() {
 
 #[test]
 fn every_verdict_and_reason_has_a_series_from_the_start_field_c18() {
-    use doorward::gate::verdict::Reason;
+    use doorward::pipeline::verdict::Reason;
     let doorward = start(true, &[]);
     let text = doorward.admin(&Request::get("/metrics")).text();
     for reason in Reason::ALL {

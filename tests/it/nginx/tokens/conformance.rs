@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use doorward::gate::policy::malformed::ErrorCode;
+use doorward::request::malformed::ErrorCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -1,0 +1,236 @@
+//! `doorward token`: keeps the file of keys that sign the registry's tokens, and beside it what registries and
+//! others read of it.
+
+mod check;
+mod init;
+mod list;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use zeroize::Zeroizing;
+
+pub(super) use self::check::check;
+use self::init::{SNIPPET, init};
+use self::list::{list, text as told};
+use super::{complain, open_to_change, say};
+use crate::authn::htpasswd::write::{WriteFault, Writer};
+use crate::reload::Source;
+use crate::token::reload::FILE_MAX;
+use crate::token::signing_key::edit;
+use crate::token::signing_key::make::{Made, certify, generate};
+use crate::token::signing_key::{Algorithm, SigningKeys};
+
+/// Where the file is, if no flag says so.
+const VARIABLE: &str = "DOORWARD_TOKEN_KEYS";
+
+/// The certificates, for a registry's `rootcertbundle`.
+const BUNDLE: &str = "bundle.pem";
+
+/// The public keys, as `/jwks` gives them.
+const JWKS: &str = "jwks.json";
+
+/// The mode of a new file of keys: whoever reads it can give himself any right.
+const SECRET: u32 = 0o600;
+
+/// That of the files beside it, which the registry's user reads.
+const PUBLIC: u32 = 0o644;
+
+/// The subcommands.
+pub(super) fn command() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let keys = || {
+        option("keys", "FILE", "the file of token.keys [env: DOORWARD_TOKEN_KEYS]")
+            .value_hint(ValueHint::FilePath)
+    };
+    let made = || {
+        [
+            keys(),
+            option(
+                "algorithm",
+                "NAME",
+                "ES256 or RS256, which needs --key [default: ES256, or that of --key]",
+            )
+            .value_parser(Algorithm::ALL.map(Algorithm::name)),
+            option("key", "FILE", "a key that is there already (PEM), instead of a new one")
+                .value_hint(ValueHint::FilePath),
+        ]
+    };
+    // An id may begin with a dash.
+    let kid = || {
+        Arg::new("kid")
+            .value_name("KID")
+            .required(true)
+            .allow_hyphen_values(true)
+            .help("the id of a key, as list shows it")
+    };
+    Command::new("token")
+        .about("Keep the file of keys that sign the registry's tokens")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("init")
+                .about("Make the file with a first key, and beside it bundle.pem, jwks.json and registry-auth.yml")
+                .args(made())
+                .args([
+                    option("service", "NAME", "the registry's name, as in token.service"),
+                    option("issuer", "NAME", "who gives tokens out, as in token.issuer [default: doorward]"),
+                    option("realm", "URL", "where clients get tokens, as in token.realm").value_hint(ValueHint::Url),
+                ]),
+        )
+        .subcommand(Command::new("add").about("Add a further key, which is published and does not sign yet").args(made()))
+        .subcommand(Command::new("use").about("Have a key of the file sign from now on").args([keys(), kid()]))
+        .subcommand(
+            Command::new("remove").about("Take a key out, so that its tokens end").args([keys(), kid()]),
+        )
+        .subcommand(
+            Command::new("list")
+                .about("List the keys; never their secrets")
+                .args([keys(), Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON")]),
+        )
+}
+
+/// Runs one of them.
+pub(super) fn run(what: &str, matches: &ArgMatches) -> ExitCode {
+    let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let done = match given(matches, "keys").map(PathBuf::from).or_else(variable) {
+        None => Err(format!("no file of signing keys is named: use --keys FILE, or {VARIABLE}")),
+        Some(path) => match what {
+            "init" => init(&path, matches),
+            "add" => add(&path, matches),
+            "use" => put_first(&path, matches),
+            "remove" => remove(&path, matches),
+            _ => list(&path, matches),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn given<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}
+
+/// A new key, or the one that is brought along.
+fn make(matches: &ArgMatches) -> Result<Made, String> {
+    let (now, algorithm) = (SystemTime::now(), given(matches, "algorithm"));
+    let Some(file) = given(matches, "key") else {
+        if algorithm == Some(Algorithm::Rs256.name()) {
+            return Err(
+                "--algorithm RS256 needs a key, since doorward makes no RSA keys: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out rsa.pem, and --key rsa.pem"
+                    .into(),
+            );
+        }
+        return generate(now).map_err(text);
+    };
+    let source = Source { path: file.into(), max_bytes: FILE_MAX };
+    let secret = Zeroizing::new(source.read().map_err(|fault| format!("--key: {fault}"))?);
+    let made = certify(&secret, now).map_err(|fault| format!("--key: {file}: {fault}"))?;
+    match algorithm.filter(|algorithm| *algorithm != made.algorithm.name()) {
+        None => Ok(made),
+        Some(other) => Err(format!("--key: {file}: it is a key for {}, and not for {other}", made.algorithm)),
+    }
+}
+
+/// Puts what is published beside the file.
+fn publish(writer: &Writer, keys: &SigningKeys) -> Result<(), String> {
+    writer.put_beside(BUNDLE, keys.bundle().as_bytes(), PUBLIC).map_err(text)?;
+    writer.put_beside(JWKS, (keys.jwks() + "\n").as_bytes(), PUBLIC).map_err(text)
+}
+
+/// Refuses a file that is called like one of those that are written beside it, for everybody to read. The name
+/// counts, too, that it has behind any links.
+fn called_beside(path: &Path) -> Result<(), String> {
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = |path: &Path| {
+        path.file_name().is_some_and(|name| [BUNDLE, JWKS, SNIPPET].iter().any(|file| name == *file))
+    };
+    if beside(path) || beside(&real) {
+        return Err(format!(
+            "{}: that is what another file is called that is made beside it, for everybody to read",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Opens the file, which has to be there.
+fn open(path: &Path) -> Result<Writer, String> {
+    called_beside(path)?;
+    open_to_change(path, false).map_err(|fault| match fault {
+        WriteFault::Missing(name) => {
+            format!("{name}: there is no such file; doorward token init makes it")
+        }
+        other => other.to_string(),
+    })
+}
+
+/// Writes all files anew. What is published comes first: a key that nobody holds does no harm in there, and a
+/// key that signs must be known.
+fn replace(writer: Writer, changed: &str, keys: &SigningKeys) -> Result<PathBuf, String> {
+    let folder = writer.folder().to_owned();
+    // Before anything is written.
+    [BUNDLE, JWKS].iter().try_for_each(|file| writer.check_beside(file)).map_err(text)?;
+    publish(&writer, keys)?;
+    writer.replace(changed.as_bytes()).map_err(text)?;
+    Ok(folder.join(BUNDLE))
+}
+
+/// What is said of the one key of this id.
+fn line(keys: &SigningKeys, kid: &str) -> String {
+    keys.published().find(|key| key.kid == kid).map(|key| told(&key)).unwrap_or_default()
+}
+
+fn in_file(path: &Path) -> impl Fn(edit::EditFault) -> String {
+    move |fault| format!("{}: {fault}; nothing was changed", path.display())
+}
+
+fn add(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let made = make(matches)?;
+    let writer = open(path)?;
+    let (changed, keys) = edit::add(writer.text(), &made).map_err(in_file(path))?;
+    let bundle = replace(writer, &changed, &keys)?;
+    say(&format!("added: {}", line(&keys, &made.kid)));
+    say(&format!(
+        "have the registry read {} (start it again), then: doorward token use {}",
+        bundle.display(),
+        made.kid
+    ));
+    Ok(())
+}
+
+fn put_first(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let kid = given(matches, "kid").unwrap_or_default();
+    let writer = open(path)?;
+    let before = SigningKeys::parse(writer.text()).map_err(|fault| in_file(path)(fault.into()))?;
+    let (changed, keys) = edit::put_first(writer.text(), kid).map_err(in_file(path))?;
+    replace(writer, &changed, &keys)?;
+    say(&format!("signs: {}", line(&keys, kid)));
+    for old in before.kids().take(1).filter(|old| *old != kid) {
+        say(&format!("when the tokens of the other are over (token.expires): doorward token remove {old}"));
+    }
+    Ok(())
+}
+
+fn remove(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let kid = given(matches, "kid").unwrap_or_default();
+    let writer = open(path)?;
+    let (changed, keys) = edit::remove(writer.text(), kid).map_err(in_file(path))?;
+    let bundle = replace(writer, &changed, &keys)?;
+    say(&format!("removed: {kid}"));
+    say(&format!("its tokens are taken until the registry has read {} (start it again)", bundle.display()));
+    Ok(())
+}

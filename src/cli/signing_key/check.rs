@@ -1,0 +1,47 @@
+//! `doorward check` of the keys that sign tokens.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::cli::{complain, say};
+use crate::reload::Source;
+use crate::token::reload::FILE_MAX;
+use crate::token::signing_key::SigningKeys;
+
+/// So long before its end a certificate is spoken of: registries have to read the next one first.
+const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Says what is wrong with the file. Whether all is well.
+pub(in crate::cli) fn check(path: &Path) -> bool {
+    let source = Source { path: path.to_owned(), max_bytes: FILE_MAX };
+    let name = source.name();
+    let read = source.read().map_err(|fault| fault.to_string());
+    let keys =
+        match read.and_then(|text| SigningKeys::parse(&text).map_err(|fault| format!("{name}: {fault}"))) {
+            Ok(keys) => keys,
+            Err(fault) => {
+                complain(&fault);
+                return false;
+            }
+        };
+    let now = SystemTime::now();
+    let mut well = true;
+    for key in keys.published() {
+        let (kid, ends) = (key.kid, SystemTime::UNIX_EPOCH + Duration::from_secs(key.ends));
+        match ends.duration_since(now) {
+            Err(_) => {
+                complain(&format!(
+                    "{name}: the certificate of key {kid} has ended, and registries take no token of its: add another key, and use it"
+                ));
+                well = false;
+            }
+            Ok(left) if left < SOON => say(&format!(
+                "{name}: note: the certificate of key {kid} ends in {} days: add another key in time",
+                left.as_secs() / 86_400
+            )),
+            Ok(_) => {}
+        }
+    }
+    say(&format!("{name}: keys that verify tokens: {}; the first one signs", keys.kids().count()));
+    well
+}

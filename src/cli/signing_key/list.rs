@@ -1,0 +1,60 @@
+//! `doorward token list`: the keys of a file; never their secrets.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use clap::ArgMatches;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cli::{say, say_json};
+use crate::reload::Source;
+use crate::token::reload::FILE_MAX;
+use crate::token::signing_key::{Published, SigningKeys};
+
+/// A key, as `--json` tells it.
+#[derive(Serialize)]
+struct Told<'k> {
+    kid: &'k str,
+    algorithm: &'static str,
+    /// Whether it is the one that signs.
+    signs: bool,
+    /// Until when its certificate counts.
+    expires: String,
+    expired: bool,
+}
+
+impl<'k> Told<'k> {
+    fn of(key: &Published<'k>) -> Self {
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(key.ends);
+        Self {
+            kid: key.kid,
+            algorithm: key.algorithm.name(),
+            signs: key.signs,
+            expires: humantime::format_rfc3339_seconds(end).to_string(),
+            expired: end < SystemTime::now(),
+        }
+    }
+}
+
+/// A key, for people.
+pub(super) fn text(key: &Published<'_>) -> String {
+    let told = Told::of(key);
+    let state = if told.signs { "signs" } else { "published" };
+    let end = if told.expired { "EXPIRED" } else { "until" };
+    format!("{}\t{}\t{state}\t{end} {}", told.kid, told.algorithm, told.expires)
+}
+
+/// Lists them, in their order.
+pub(super) fn list(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let source = Source { path: path.to_owned(), max_bytes: FILE_MAX };
+    let content = Zeroizing::new(source.read().map_err(|fault| fault.to_string())?);
+    let keys = SigningKeys::parse(&content).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    if matches.get_flag("json") {
+        let all: Vec<Told<'_>> = keys.published().map(|key| Told::of(&key)).collect();
+        say_json(&all)?;
+    } else {
+        keys.published().for_each(|key| say(&text(&key)));
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! The settings: what may be set, where it may be set, and what is in force.
+//!
+//! A setting has one key. It can be given on the command line (`--cache-max-entries`), in the
+//! environment (`DOORWARD_CACHE_MAX_ENTRIES`) and in the TOML file (`[cache] max_entries`); the
+//! first of these that speaks counts, and the default where none does. All of them go through the
+//! one reader that [`table`] names, and every fault is found before any is reported.
+//!
+//! To add a setting: a field of [`Settings`], and a row of the table.
+
+pub mod authenticator;
+mod chain;
+mod fault;
+pub mod file;
+pub mod layers;
+mod listeners;
+pub mod names;
+pub mod setting;
+pub mod table;
+mod tables;
+pub mod upstream;
+pub mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use self::authenticator::Authenticator;
+pub use self::fault::{Fault, Origin};
+use self::upstream::Upstream;
+use crate::authn::hash::Allowed;
+use crate::authn::hash_pool::Timing;
+use crate::dialect::Dialect;
+use crate::network::Prefixes;
+use crate::pipeline::{cache, throttle};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address and port.
+    Tcp(SocketAddr),
+    /// A unix socket at this path.
+    Unix(PathBuf),
+    /// The sockets of this name that systemd passes (`FileDescriptorName=`).
+    Systemd(String),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+/// Whose keys count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyOwners {
+    /// Of who has a line in the htpasswd file, where one is asked.
+    #[default]
+    Htpasswd,
+    /// Anybody's.
+    Any,
+}
+
+/// With what `/auth` challenges, where tokens are given out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenChallenge {
+    /// For a user name and a password.
+    #[default]
+    Basic,
+    /// For a token.
+    Bearer,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Every setting, valid. What each means stands in [`table`], beside its key and its default.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the table says it, for the README and --help too")]
+pub struct Settings {
+    pub listen: Vec<Listen>,
+    pub socket_mode: u32,
+    pub trusted_peers: Vec<IpNet>,
+    pub realm: String,
+    pub htpasswd: Option<PathBuf>,
+    pub authenticators: Vec<Authenticator>,
+    pub keys: Option<PathBuf>,
+    pub keys_username: String,
+    pub keys_owners: KeyOwners,
+    pub keys_max_bytes: u64,
+    pub upstreams: Vec<Upstream>,
+    pub proxy_secret_file: Option<PathBuf>,
+    pub dialects: Vec<Dialect>,
+    pub token_keys: Option<PathBuf>,
+    pub token_service: String,
+    pub token_issuer: String,
+    pub token_realm: String,
+    pub token_expires: Duration,
+    pub token_challenge: TokenChallenge,
+    pub proxy_read_timeout: Duration,
+    pub policy: Option<PathBuf>,
+    pub groups: Option<PathBuf>,
+    pub htpasswd_poll: Duration,
+    pub htpasswd_max_bytes: u64,
+    pub htpasswd_allow: Allowed,
+    pub cache: cache::Limits,
+    pub hash_user_share: usize,
+    pub hash_threads: usize,
+    pub hash_wait: Duration,
+    pub throttle: throttle::Limits,
+    pub prefixes: Prefixes,
+    pub workers: usize,
+    pub connections: usize,
+    pub header_bytes: usize,
+    pub head_timeout: Duration,
+    pub keep_alive: Duration,
+    pub drain: Duration,
+    pub shutdown_timeout: Duration,
+    pub public_listen: Vec<Listen>,
+    pub public_peers: Vec<IpNet>,
+    pub public_socket_mode: u32,
+    pub admin_listen: Vec<Listen>,
+    pub admin_peers: Vec<IpNet>,
+    pub admin_hosts: Vec<String>,
+    pub admin_token_file: Option<PathBuf>,
+    pub admin_socket_mode: u32,
+    pub log_format: LogFormat,
+    pub log_level: tracing::level_filters::LevelFilter,
+    pub log_allowed: bool,
+    pub log_refusals: u32,
+}
+
+impl Default for Settings {
+    /// The blank sheet that the table's defaults are written on; not a valid configuration.
+    fn default() -> Self {
+        let none = Duration::ZERO;
+        Self {
+            listen: Vec::new(),
+            socket_mode: 0,
+            trusted_peers: Vec::new(),
+            realm: String::new(),
+            htpasswd: None,
+            authenticators: Vec::new(),
+            keys: None,
+            keys_username: String::new(),
+            keys_owners: KeyOwners::default(),
+            keys_max_bytes: 0,
+            upstreams: Vec::new(),
+            proxy_secret_file: None,
+            dialects: Vec::new(),
+            token_keys: None,
+            token_service: String::new(),
+            token_issuer: String::new(),
+            token_realm: String::new(),
+            token_expires: none,
+            token_challenge: TokenChallenge::default(),
+            proxy_read_timeout: none,
+            policy: None,
+            groups: None,
+            htpasswd_poll: none,
+            htpasswd_max_bytes: 0,
+            htpasswd_allow: Allowed::default(),
+            cache: cache::Limits { accepted_max: 0, accepted_idle: none, rejected_for: none },
+            hash_user_share: 0,
+            hash_threads: 0,
+            hash_wait: none,
+            throttle: throttle::Limits {
+                user_failures: 0,
+                network_failures: 0,
+                block_user_failures: 0,
+                block_failures: 0,
+                familiar_failures: 0,
+                window: none,
+                entries: 0,
+            },
+            prefixes: Prefixes { ipv4: 0, ipv6: 0 },
+            workers: 0,
+            connections: 0,
+            header_bytes: 0,
+            head_timeout: none,
+            keep_alive: none,
+            drain: none,
+            shutdown_timeout: none,
+            public_listen: Vec::new(),
+            public_peers: Vec::new(),
+            public_socket_mode: 0,
+            admin_listen: Vec::new(),
+            admin_peers: Vec::new(),
+            admin_hosts: Vec::new(),
+            admin_token_file: None,
+            admin_socket_mode: 0,
+            log_format: LogFormat::Text,
+            log_level: tracing::level_filters::LevelFilter::INFO,
+            log_allowed: false,
+            log_refusals: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// What the places of the hash queue follow from.
+    pub fn hash_timing(&self) -> Timing {
+        Timing { threads: self.hash_threads, wait: self.hash_wait, user_share: self.hash_user_share }
+    }
+
+    /// What is missing for tokens, and at which setting that is told.
+    fn check_tokens(&self) -> Option<(&'static str, &'static str)> {
+        let bearer = self.token_challenge == TokenChallenge::Bearer;
+        if self.token_keys.is_some() && self.token_service.is_empty() {
+            return Some((
+                "token.keys",
+                "set token.service too: the registry's `service`, which stands in every token",
+            ));
+        }
+        if self.token_keys.is_some() && self.public_listen.is_empty() {
+            let what = "set public.listen too: the listener of /token and /jwks, to which nginx passes clients on, e.g. 127.0.0.1:8002";
+            return Some(("token.keys", what));
+        }
+        if bearer && self.token_realm.is_empty() {
+            let what = "set token.realm too: where clients get tokens, https://registry.example.com/token";
+            return Some(("token.challenge", what));
+        }
+        let nobody = bearer && self.token_keys.is_none();
+        nobody.then_some(("token.challenge", "set token.keys too: nobody could get a token"))
+    }
+
+    /// What no single value can show: faults between settings.
+    fn cross_check(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
+        self.check_listeners(origin_of, faults);
+        let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
+        if let Some((key, what)) = self.check_tokens() {
+            fault(key, what.to_owned());
+        }
+        if self.throttle.user_failures > self.throttle.network_failures {
+            fault(
+                "throttle.user_failures",
+                "it is more than throttle.network_failures, which would always be reached first".into(),
+            );
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `/livez` and `/readyz`, for those who start, stop and balance.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::peer::Peer;
+use super::reply;
+use crate::authn::http::Service;
+use crate::reload::FileHealth;
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::lease::{Lease, Standing};
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What is told of upstream tokens: of one that was never had, of one that is not renewed, of the others.
+#[derive(Default)]
+struct Tokens {
+    never: Option<String>,
+    degraded: Option<String>,
+    well: String,
+}
+
+/// Whether requests should be sent here.
+pub struct Readiness {
+    draining: AtomicBool,
+    /// Of each file that is reloaded.
+    files: Vec<Arc<FileHealth>>,
+    services: Vec<Arc<Service>>,
+    #[cfg(feature = "ecr")]
+    leases: Vec<Arc<Lease>>,
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("draining", &self.draining).finish_non_exhaustive()
+    }
+}
+
+impl Readiness {
+    /// Ready: there is no listener before the first load.
+    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<Service>>) -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            files,
+            services,
+            #[cfg(feature = "ecr")]
+            leases: Vec::new(),
+        }
+    }
+
+    /// The same, with tokens that have to be had.
+    #[cfg(feature = "ecr")]
+    #[must_use]
+    pub fn with_leases(self, leases: Vec<Arc<Lease>>) -> Self {
+        Self { leases, ..self }
+    }
+
+    /// What is not as it should be, though requests can be answered.
+    fn degraded(&self) -> Option<String> {
+        let file = self.files.iter().find_map(|file| file.degraded());
+        let outage = |service: &Arc<Service>| {
+            service.outage().map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
+        };
+        file.or_else(|| self.services.iter().find_map(outage))
+    }
+
+    #[cfg(feature = "ecr")]
+    fn tokens(&self) -> Tokens {
+        let mut tokens = Tokens::default();
+        for lease in &self.leases {
+            match lease.standing() {
+                Standing::Never(why) => drop(tokens.never.get_or_insert(why)),
+                Standing::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
+                Standing::Well(how) => tokens.well.push_str(&format!("{how}\n")),
+            }
+        }
+        tokens
+    }
+
+    #[cfg(not(feature = "ecr"))]
+    fn tokens(&self) -> Tokens {
+        Tokens::default()
+    }
+
+    /// Why what is in force of a file is not what is on disk, of the first file of which it is not.
+    pub fn stale_file(&self) -> Option<String> {
+        self.files.iter().find_map(|file| file.stale())
+    }
+
+    /// From now on, 503.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}
+
+/// 200 as long as the process answers at all.
+pub(super) async fn livez() -> HttpResponse {
+    reply::text(true, PLAIN, "alive\n".into())
+}
+
+/// 503 while draining, and before the first token where one is needed; else 200, with "degraded" in the body
+/// where the last good file is in force, an authenticator was down when it was last asked, or a token is not
+/// renewed: a 503 for that would take every replica out at the same time. Why it is so is told to who may ask.
+pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
+    let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
+        return reply::fault(reply::Fault::NotConfigured);
+    };
+    if readiness.draining.load(Ordering::Acquire) {
+        return reply::text(false, PLAIN, "draining\n".into());
+    }
+    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
+    let because = |why: String| if trusted { format!(": {why}") } else { String::new() };
+    let tokens = readiness.tokens();
+    if let Some(why) = tokens.never {
+        return reply::text(false, PLAIN, format!("not ready{}\n", because(why)));
+    }
+    let told = match readiness.degraded().or(tokens.degraded) {
+        None => "ready\n".to_owned(),
+        Some(why) => format!("ready, degraded{}\n", because(why)),
+    };
+    let well = if trusted { &tokens.well[..] } else { "" };
+    reply::text(true, PLAIN, told + well)
+}

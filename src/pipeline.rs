@@ -1,0 +1,225 @@
+//! The gate: from a subrequest to a verdict.
+//!
+//! The steps, in the order in which a request meets them:
+//! 1. [`credentials`]: what the client presented. Unreadable: challenge. A key
+//!    ([`crate::authn::api_key`]) is checked here, and goes on at 6.
+//! 2. [`Authenticators::look_up`]: one look at the local
+//!    records that the answer depends on; [`key`] names the question after them.
+//! 3. [`throttle`] and the share of the first queue: who has failed too often, or would find no
+//!    place in the queue, gets an answer only if his own network has had this very answer before.
+//!    Otherwise the cache would be a guessing machine: wrong guesses turned away for nothing, the
+//!    right one answered at once.
+//! 4. [`cache`]: an answer at hand ends it here.
+//! 5. [`flight`] and [`crate::authn::chain`]: the check, one for all who ask the same.
+//! 6. [`policy`]: what this identity may do. Judged on every request.
+//! 7. [`onward`]: with which credentials the request goes on, where the settings give it some.
+//!
+//! A request that is the same as one before takes the short way of the worker's [`memo`] to the
+//! answer in step 4; the throttle and the policy are asked all the same.
+//!
+//! Settings: `cache`, `hash` and `throttle`. Metrics: see [`crate::metrics`].
+//!
+//! **Invariants.** Only an accepted outcome leads to an identity, and only the policy makes a
+//! [`Grant`](policy::Grant). No trouble is ever kept in the cache. Every question that was let
+//! through to the cache and found no good answer counts as a failure, whatever became of it.
+
+pub mod cache;
+pub mod cache_key;
+pub mod challenge;
+pub mod check;
+pub mod credentials;
+mod identify;
+pub mod single_flight;
+pub mod throttle;
+pub mod token;
+mod token_signing;
+pub mod upstream_credentials;
+pub mod verdict;
+pub mod worker_cache;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::cache::AnswerCache;
+use self::cache_key::KeyMaker;
+use self::challenge::Refusal;
+use self::check::Check;
+use self::identify::Found;
+use self::single_flight::Flights;
+use self::throttle::Throttle;
+use self::token_signing::Signing;
+use self::verdict::Verdict;
+use self::worker_cache::Memo;
+use crate::authn::Identity;
+use crate::authn::api_key::file::KeyFile;
+use crate::authn::chain::Authenticators;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::network::Prefixes;
+use crate::policy::Policy;
+use crate::policy::denial::Denied;
+use crate::request::subrequest::Subrequest;
+use crate::token::issue::Tokens;
+use crate::upstream::Upstreams;
+
+/// What the gate is made of, besides what it makes itself.
+pub struct Parts {
+    /// Who is asked.
+    pub authenticators: Authenticators,
+    /// What each may do.
+    pub policy: Arc<Policy>,
+    /// With which credentials requests go on, where any are set.
+    pub upstreams: Option<Arc<Upstreams>>,
+    /// The registry's tokens, where any are given out.
+    pub tokens: Option<Arc<Tokens>>,
+    /// How much of the answers is kept.
+    pub cache: cache::Limits,
+    /// How many failures are borne.
+    pub throttle: throttle::Limits,
+    /// What makes a client network.
+    pub prefixes: Prefixes,
+    /// How long a request waits for its check, by all authenticators together.
+    pub wait: Duration,
+    /// 32 random bytes of this process.
+    pub random: [u8; 32],
+    /// The time.
+    pub clock: Clock,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+}
+
+/// See the top of this file. Made once and shared by all workers.
+pub struct Gate {
+    authenticators: Authenticators,
+    keys: KeyMaker,
+    throttle: Arc<Throttle>,
+    cache: Arc<AnswerCache>,
+    flights: Flights,
+    policy: Arc<Policy>,
+    upstreams: Option<Arc<Upstreams>>,
+    tokens: Option<Arc<Tokens>>,
+    signing: Arc<Signing>,
+    prefixes: Prefixes,
+    wait: Duration,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    /// How often answers were flushed.
+    flushes: AtomicU64,
+}
+
+impl Gate {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let cache = Arc::new(AnswerCache::new(parts.cache));
+        let throttle = Throttle::new(parts.throttle, parts.clock.clone(), Arc::clone(&parts.metrics));
+        let throttle = Arc::new(throttle);
+        Self {
+            flights: Flights::new(
+                Arc::clone(&cache),
+                Arc::clone(&throttle),
+                parts.authenticators.clone(),
+                parts.clock.clone(),
+            ),
+            authenticators: parts.authenticators,
+            keys: KeyMaker::new(parts.random),
+            throttle,
+            cache,
+            policy: parts.policy,
+            upstreams: parts.upstreams,
+            tokens: parts.tokens,
+            signing: Arc::new(Signing::new(parts.clock.clone(), &parts.metrics)),
+            prefixes: parts.prefixes,
+            wait: parts.wait,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            flushes: AtomicU64::new(0),
+        }
+    }
+
+    /// Decides on one request as far as that can be done without waiting. `memo` is the worker's.
+    pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut Memo) -> Opened {
+        if let Some(verdict) = self.open_token(request) {
+            return Opened::Settled(verdict);
+        }
+        let sight = self.sight(request);
+        if let Some(identity) = sight.as_ref().and_then(|sight| self.recall(sight, memo)) {
+            return Opened::Settled(self.admit(identity, request));
+        }
+        match self.identify(request) {
+            Ok(Found::Answer { entrance, tags, key, answer }) => {
+                let identity = answer.identity();
+                if let Some(sight) = sight {
+                    memo.write(&sight, entrance, tags, key, answer);
+                }
+                Opened::Settled(self.admit(identity, request))
+            }
+            Ok(Found::Key(identity)) => Opened::Settled(self.admit(identity, request)),
+            Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity(), request)),
+            Ok(Found::Check(check)) => Opened::Checking(check),
+            Err(Verdict::Challenge(Refusal::Missing)) => Opened::Settled(self.admit_anyone(request)),
+            Err(refusal) => Opened::Settled(refusal),
+        }
+    }
+
+    /// What this identity may do.
+    pub fn admit(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
+        match self.policy.authorize(Some(identity), request) {
+            Ok(grant) => self.send_on(grant, request),
+            Err(denied) => Verdict::Forbid(denied),
+        }
+    }
+
+    /// Who has shown no credentials may do what the policy grants to anyone. For all else he is
+    /// challenged; wrong credentials never come here.
+    fn admit_anyone(&self, request: &Subrequest<'_>) -> Verdict {
+        match self.policy.authorize(None, request) {
+            Ok(grant) => self.send_on(grant, request),
+            Err(Denied::Incomplete(what)) => Verdict::Forbid(Denied::Incomplete(what)),
+            // It is granted to anyone, so credentials would change nothing.
+            Err(denied @ Denied::NotPermitted(_)) if denied.error().is_some() => Verdict::Forbid(denied),
+            Err(Denied::NotPermitted(_) | Denied::Untrusted | Denied::Unentitled) => {
+                Verdict::Challenge(Refusal::Missing)
+            }
+        }
+    }
+
+    /// Has the answers about one user, or all of them, those under way included, asked for anew. Rejections
+    /// are forgotten for all users, since the throttle does not know whose they are.
+    pub fn flush(&self, user: Option<&[u8]>) {
+        self.flights.flush();
+        self.cache.flush(user);
+        self.throttle.forget_rejections();
+        // Last: what was noted in the meantime is worthless too.
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The keys in force, where there are any.
+    pub fn keys(&self) -> Option<Arc<KeyFile>> {
+        self.authenticators.keys().map(|keys| keys.file())
+    }
+
+    /// Brings the gauges up to date, for somebody who is about to read them.
+    pub fn measure(&self) {
+        self.cache.measure(&self.metrics);
+        if let Some(upstreams) = &self.upstreams {
+            upstreams.measure();
+        }
+        if let Some(keys) = self.authenticators.keys() {
+            keys.measure(&self.metrics);
+        }
+        self.metrics.throttle_entries.set(i64::try_from(self.throttle.len()).unwrap_or(i64::MAX));
+    }
+}
+
+/// What is known of a request without waiting.
+pub enum Opened {
+    /// All there is to know.
+    Settled(Verdict),
+    /// The cache has no answer: a password has to be checked.
+    Checking(Box<Check>),
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -1,0 +1,262 @@
+//! The answer cache: what an authenticator said, and nothing else. Policy is judged anew each time.
+//!
+//! Accepted answers only: a rejection is kept by the throttle, with what the client has asked, so that no flood of refusals
+//! washes out a good answer. An accepted htpasswd answer is a pure function of its key, which holds the fingerprint of the
+//! user's line, so it needs no short time to live: it goes when it was idle for long, when there is
+//! no room, or when the line was edited and nobody can make its key any more. One that a service gave
+//! has a time after which the service is asked anew, and perhaps a longer one in which it is given while
+//! the service can't be asked; a rejection or a flush ends both. A flushed answer is asked for anew, and the
+//! networks that proved it stay known, as with one that ran out. The cache evicts the least recently
+//! used, since a policy that weighs frequency would not let a newcomer in.
+//!
+//! Deadlines stand in the values and are compared with the gate's clock; moka's own are not used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::cache_key::{CacheKey, Uniform};
+use crate::authn::Identity;
+use crate::authn::{Outcome, Trust};
+use crate::clock::Moment;
+use crate::metrics::Metrics;
+
+/// Client networks remembered for each accepted answer: those that may have it while throttled. A
+/// team's offices and CI runners fit; who is forgotten is only treated as any other network.
+const FAMILIAR_MAX: usize = 64;
+
+/// How the idle time is rounded, so that a hot answer is not written to at each hit.
+const IDLE_STEP: Duration = Duration::from_secs(1);
+
+/// How much is kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Accepted answers.
+    pub accepted_max: u64,
+    /// An accepted answer that nobody asked for in this time goes.
+    pub accepted_idle: Duration,
+    /// How long a rejection by a service is given without asking it.
+    pub rejected_for: Duration,
+}
+
+/// What a network that was given an answer before may have of it.
+pub enum Familiar {
+    /// The answer.
+    Answer(Arc<Accepted>),
+    /// That it is asked for anew.
+    Expired,
+}
+
+/// An accepted answer.
+pub struct Accepted {
+    identity: Arc<Identity>,
+    /// The name that the client gave, by which it may be flushed.
+    user: Box<[u8]>,
+    /// When it has to be asked for anew.
+    fresh_until: Moment,
+    /// Until when it is given where nobody can be asked.
+    stale_until: Moment,
+    /// In milliseconds of the gate's clock.
+    used: AtomicU64,
+    /// Tags of the networks that were given this answer, the latest last.
+    familiar: ArcSwap<Vec<u64>>,
+    /// It was flushed or forgotten, and is not to be given even by who knows where it lies.
+    gone: AtomicBool,
+}
+
+/// Whose answer is kept, and under which name.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'q> {
+    /// The answer's name.
+    pub key: CacheKey,
+    /// The name that the client gave.
+    pub user: &'q [u8],
+}
+
+/// See the top of this file.
+pub struct AnswerCache {
+    accepted: Cache<CacheKey, Arc<Accepted>, Uniform>,
+    limits: Limits,
+}
+
+impl AnswerCache {
+    /// An empty cache.
+    pub fn new(limits: Limits) -> Self {
+        let builder =
+            Cache::builder().max_capacity(limits.accepted_max).eviction_policy(EvictionPolicy::lru());
+        Self { accepted: builder.build_with_hasher(Uniform::default()), limits }
+    }
+
+    /// How long a rejection by a service is given without asking it.
+    pub fn rejected_for(&self) -> Duration {
+        self.limits.rejected_for
+    }
+
+    /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
+    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Accepted>> {
+        let accepted = self.live(key, now).filter(|accepted| accepted.is_fresh(now))?;
+        accepted.remember(network);
+        Some(accepted)
+    }
+
+    /// The accepted answer kept under `key`, if this very network was given it before: all that a
+    /// throttled client gets, or it could try passwords against the cache for nothing.
+    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Familiar> {
+        let accepted = self.live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))?;
+        Some(if accepted.is_fresh(now) { Familiar::Answer(accepted) } else { Familiar::Expired })
+    }
+
+    /// The last acceptance, which may be given since nobody can be asked, and for how long.
+    pub fn stale(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
+        let accepted = self.accepted.get(key)?;
+        let well = now < accepted.stale_until && !accepted.gone.load(Ordering::SeqCst);
+        well.then(|| (accepted.identity(), accepted.stale_until.since(now)))
+    }
+
+    /// Whose the credentials were when they were accepted last, if that was not forgotten since. It admits nobody.
+    pub fn accepted_as(&self, key: &CacheKey) -> Option<Arc<Identity>> {
+        let accepted = self.accepted.get(key).filter(|accepted| !accepted.gone.load(Ordering::SeqCst))?;
+        Some(accepted.identity())
+    }
+
+    /// Tells an accepted answer that the network tagged `network` was given it.
+    pub fn acquaint(&self, key: &CacheKey, network: u64) {
+        if let Some(accepted) = self.accepted.get(key) {
+            accepted.remember(network);
+        }
+    }
+
+    fn live(&self, key: &CacheKey, now: Moment) -> Option<Arc<Accepted>> {
+        let accepted = self.accepted.get(key)?;
+        match accepted.idle(now) {
+            idle if idle >= self.limits.accepted_idle => {
+                if now >= accepted.stale_until || accepted.fresh_until.as_millis() == u64::MAX {
+                    self.accepted.invalidate(key);
+                }
+                return None;
+            }
+            idle if idle >= IDLE_STEP => accepted.used.store(now.as_millis(), Ordering::Relaxed),
+            _ => {}
+        }
+        Some(accepted)
+    }
+
+    /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
+    /// again, so that the cache knows that it is in use, and whether it is still there is known too.
+    pub fn is_live(&self, key: &CacheKey, accepted: &Arc<Accepted>, now: Moment) -> bool {
+        if !accepted.is_fresh(now) {
+            return false;
+        }
+        if accepted.idle(now) < IDLE_STEP {
+            return true;
+        }
+        self.live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
+    }
+
+    /// Keeps a good answer to `question`, for as long as `trust` says; any other ends what was kept.
+    pub fn put(&self, question: &Asked<'_>, outcome: &Outcome, trust: Trust, now: Moment) {
+        let Asked { key, user } = *question;
+        match outcome {
+            Outcome::Accepted(identity) => {
+                let until = |span: Option<Duration>| now.plus(span.unwrap_or(Duration::MAX));
+                // Who was given the answer before it ran out is given it hereafter.
+                let before = self.accepted.get(&key);
+                let answer = Accepted {
+                    identity: Arc::clone(identity),
+                    user: user.into(),
+                    fresh_until: until(trust.fresh),
+                    stale_until: until(trust.stale),
+                    used: AtomicU64::new(now.as_millis()),
+                    familiar: before.map(|before| before.familiar.load_full()).unwrap_or_default().into(),
+                    gone: AtomicBool::new(false),
+                };
+                self.accepted.insert(key, Arc::new(answer));
+            }
+            Outcome::Rejected | Outcome::Unknown => self.forget(&key),
+        }
+    }
+
+    /// Forgets an acceptance by one of those who do not know the user any more.
+    pub fn disown(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
+        let kept = self.accepted.get(key).filter(|_| !unknown_to.is_empty());
+        if kept.is_some_and(|kept| unknown_to.contains(&kept.identity.by)) {
+            self.forget(key);
+        }
+    }
+
+    /// Forgets what is kept under `key`, and who knew it.
+    pub fn forget(&self, key: &CacheKey) {
+        if let Some(accepted) = self.accepted.remove(key) {
+            accepted.end();
+        }
+    }
+
+    /// Has the answer kept under `key` asked for anew. Which networks proved it before stays known.
+    pub fn expire(&self, key: &CacheKey) {
+        if let Some(accepted) = self.accepted.get(key) {
+            accepted.end();
+        }
+    }
+
+    /// The same for every answer, or those about one user. Walks the whole cache.
+    pub fn flush(&self, user: Option<&[u8]>) {
+        let answers = self.accepted.iter().map(|(_, answer)| answer);
+        answers
+            .filter(|answer| user.is_none_or(|user| answer.is_about(user)))
+            .for_each(|answer| answer.end());
+    }
+
+    /// Brings the gauges up to date, for somebody who is about to read them.
+    pub fn measure(&self, metrics: &Metrics) {
+        self.accepted.run_pending_tasks();
+        metrics.cache_entries.set(i64::try_from(self.accepted.entry_count()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Accepted {
+    /// Who was vouched for.
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
+    /// Whether it is about this user, by the name that he gave or by the one that he has.
+    fn is_about(&self, user: &[u8]) -> bool {
+        *self.user == *user || self.identity.user.as_bytes() == user
+    }
+
+    fn is_fresh(&self, now: Moment) -> bool {
+        now < self.fresh_until && !self.gone.load(Ordering::SeqCst)
+    }
+
+    fn end(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+
+    fn idle(&self, now: Moment) -> Duration {
+        now.since(Moment::from_millis(self.used.load(Ordering::Relaxed)))
+    }
+
+    fn remember(&self, network: u64) {
+        let place = self.familiar.load().iter().position(|known| *known == network);
+        // In the younger half it is safe for long; to move it at each use would be a write at each.
+        if place.is_some_and(|place| place + FAMILIAR_MAX / 2 >= self.familiar.load().len()) {
+            return;
+        }
+        self.familiar.rcu(|known| {
+            let mut known: Vec<u64> = known.iter().copied().filter(|known| *known != network).collect();
+            if known.len() >= FAMILIAR_MAX {
+                known.remove(0);
+            }
+            known.push(network);
+            known
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,0 +1,82 @@
+//! Why a client is challenged (401).
+
+use crate::authn::api_key::KeyFault;
+use crate::authn::hash::PASSWORD_MAX;
+use crate::authn::htpasswd::line::LineFault;
+use crate::identity::UsernameFault;
+use crate::policy::token::TokenLacks;
+use crate::token::signing_key::VerifyFault;
+
+/// What the log says of a user whose line can't be used, before the diagnosis.
+const UNUSABLE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";
+
+/// Why a client is challenged. It is never told which of these it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No `Authorization`.
+    Missing,
+    /// An `Authorization` that can't be read as a user name and a password.
+    Malformed(MalformedCredentials),
+    /// Another scheme than Basic.
+    Scheme,
+    /// The user is unknown, or his password is another.
+    Wrong,
+    /// The user's line in the htpasswd file can't be used, so no password can be checked against it.
+    Unusable(LineFault),
+    /// The password is longer than any that is compared with a hash, and nothing else decides about this user.
+    TooLong,
+    /// A key that is no good.
+    Key(KeyFault),
+    /// A token of the registry's that is no good.
+    Token(VerifyFault),
+    /// One that is, and permits less.
+    Scope(TokenLacks),
+}
+
+impl Refusal {
+    /// What the log says besides the reason; empty where there is nothing to add.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Malformed(why) => why.to_string(),
+            Self::TooLong => {
+                format!("the password is longer than {PASSWORD_MAX} bytes, and no hash is compared with it")
+            }
+            Self::Unusable(fault) => format!("{UNUSABLE}: {}", fault.what()),
+            Self::Key(fault) => fault.to_string(),
+            Self::Token(fault) => fault.to_string(),
+            Self::Scope(lacks) if lacks.is_of_other_host => "the token is for another host".to_owned(),
+            Self::Scope(lacks) => format!("{} is not in the token", lacks.scope),
+            Self::Missing | Self::Scheme | Self::Wrong => String::new(),
+        }
+    }
+}
+
+/// Why an `Authorization` header of the scheme Basic cannot be read. Nothing of the header is quoted: a part of it is
+/// the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedCredentials {
+    /// More than one header.
+    #[error("the request has more than one Authorization header")]
+    Repeated,
+    /// A header, or a password in a form, that is longer than `limits.header_bytes`.
+    #[error("the Authorization header is longer than limits.header_bytes")]
+    TooLong,
+    /// Not base64.
+    #[error("the credentials are not base64")]
+    Encoding,
+    /// No colon between the user name and the password.
+    #[error("the credentials have no colon between the user name and the password")]
+    NoColon,
+    /// A user name that no user can have.
+    #[error("{0}")]
+    User(UsernameFault),
+    /// An API key where the user name belongs.
+    #[error("the user name is an API key: send the key as the password")]
+    KeyAsUser,
+    /// An empty password.
+    #[error("the password is empty")]
+    Empty,
+    /// A NUL, which ends a password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
+    #[error("the password has a NUL")]
+    Nul,
+}

@@ -1,0 +1,239 @@
+//! Checks under way: any number of equal questions asked at one time cost one check.
+//!
+//! Who asks first leads and has the check queued; the others wait for the same flight. The check
+//! belongs to the chain of authenticators, not to the leader's connection, so a leader who hangs up takes nobody
+//! with him. A leader who finds no place is told so before there is a flight to join, and a flight
+//! whose check was dropped sends each of the others to ask for a place of his own: nobody's refusal
+//! becomes another's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::{DashMap, Entry};
+use tokio::sync::watch;
+
+use super::cache::{Accepted, AnswerCache, Asked};
+use super::cache_key::{CacheKey, Names, Uniform};
+use super::throttle::{Tags, Throttle};
+use crate::authn::chain::{Authenticators, Course, Ended};
+use crate::authn::queue::{End, Shed};
+use crate::authn::{Answer, Credentials, Outcome, Records, Trust};
+use crate::clock::{Clock, Moment};
+
+/// A question that the cache could not answer.
+pub struct Question {
+    /// Its names.
+    pub names: Names,
+    /// What was presented.
+    pub credentials: Arc<Credentials>,
+    /// The records that the names speak of.
+    pub records: Records,
+}
+
+/// What is known of a question without a check.
+pub enum Known {
+    /// Somebody was vouched for.
+    Accepted(Arc<Accepted>),
+    /// The answer was no, to a client in the same network.
+    Rejected,
+}
+
+struct Flight {
+    deadline: Arc<AtomicU64>,
+    end: watch::Receiver<Option<End>>,
+    user: Box<[u8]>,
+    /// Its answer must not be kept: what it was asked about has been flushed since.
+    flushed: AtomicBool,
+}
+
+/// How somebody takes part.
+pub enum Boarding {
+    /// The answer came in between.
+    Known(Known),
+    /// He led, and waits for his own check.
+    Led(watch::Receiver<Option<End>>),
+    /// He waits for another's.
+    Joined(watch::Receiver<Option<End>>),
+}
+
+/// The checks under way, by question.
+pub struct Flights {
+    under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
+    cache: Arc<AnswerCache>,
+    throttle: Arc<Throttle>,
+    chain: Authenticators,
+    clock: Clock,
+}
+
+impl Flights {
+    /// None under way.
+    pub fn new(
+        cache: Arc<AnswerCache>,
+        throttle: Arc<Throttle>,
+        chain: Authenticators,
+        clock: Clock,
+    ) -> Self {
+        let under_way = Arc::new(DashMap::with_hasher(Uniform::default()));
+        Self { under_way, cache, throttle, chain, clock }
+    }
+
+    /// What is known without a check, for the client that `tags` stand for.
+    pub fn known(&self, names: &Names, tags: &Tags) -> Option<Known> {
+        if let Some(accepted) = self.cache.get(&names.answer, tags.asker().network, self.clock.now()) {
+            return Some(Known::Accepted(accepted));
+        }
+        self.throttle.is_rejected(tags, names.question.short()).then_some(Known::Rejected)
+    }
+
+    /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
+    pub fn board(&self, question: &Question, tags: &Tags, wait: Duration) -> Result<Boarding, Shed> {
+        let now = self.clock.now();
+        let deadline = now.plus(wait).as_millis();
+        // The entry's lock is held until the flight is entered, so two leaders can't meet.
+        match self.under_way.entry(question.names.question) {
+            Entry::Occupied(entry) if !entry.get().flushed.load(Ordering::SeqCst) => {
+                let flight = entry.get();
+                flight.deadline.fetch_max(deadline, Ordering::AcqRel);
+                Ok(Boarding::Joined(flight.end.clone()))
+            }
+            // One that was flushed may have been asked before what the flush is about.
+            entry => {
+                // A flight keeps its answer before it leaves this map: one that ended since the
+                // cache was asked is seen here.
+                if let Some(known) = self.known(&question.names, tags) {
+                    return Ok(Boarding::Known(known));
+                }
+                let (tell, end) = watch::channel(None);
+                let flight = Arc::new(Flight {
+                    deadline: Arc::new(AtomicU64::new(deadline)),
+                    end: end.clone(),
+                    user: question.credentials.user().into(),
+                    flushed: AtomicBool::new(false),
+                });
+                let displaced = match self.course(question, *tags, &flight, tell).start() {
+                    Ok(displaced) => displaced,
+                    Err(not_started) => {
+                        // What it would take out of the map is not in it, and the map is locked here.
+                        drop(entry);
+                        drop(not_started);
+                        return Err(Shed);
+                    }
+                };
+                drop(entry.insert(flight));
+                // Its end takes its flight out of the map, which must not be locked by then.
+                displaced.tell();
+                Ok(Boarding::Led(end))
+            }
+        }
+    }
+
+    fn course(
+        &self,
+        question: &Question,
+        tags: Tags,
+        flight: &Arc<Flight>,
+        tell: watch::Sender<Option<End>>,
+    ) -> Course {
+        let (cache, throttle) = (Arc::clone(&self.cache), Arc::clone(&self.throttle));
+        let (clock, names, flown) = (self.clock.clone(), question.names, Arc::clone(flight));
+        let (under_way, epoch) = (Arc::clone(&self.under_way), self.throttle.epoch());
+        let landing = Landing { under_way, key: names.question, flight: Arc::clone(flight) };
+        Course {
+            chain: self.chain.clone(),
+            credentials: Arc::clone(&question.credentials),
+            accepted_as: self.cache.accepted_as(&names.answer),
+            records: question.records.clone(),
+            asker: tags.asker(),
+            deadline: Arc::clone(&flight.deadline),
+            told: Box::new(move |Ended { end, trust, unknown_to }| {
+                match &end {
+                    End::Done(Ok(outcome)) => {
+                        let asked = Asked { key: names.answer, user: &flown.user };
+                        keep(&cache, &asked, &flown, outcome, trust, clock.now());
+                        let local = trust.fresh.is_none();
+                        match outcome {
+                            Outcome::Accepted(_) if local => throttle.proved(&tags),
+                            Outcome::Accepted(_) => {}
+                            // Before the flight is gone: who comes then must not have it checked again.
+                            Outcome::Rejected | Outcome::Unknown => {
+                                let until = rejected_until(local, &cache, clock.now());
+                                throttle.reject(&tags, names.question.short(), until, epoch);
+                            }
+                        }
+                    }
+                    End::Done(Err(_)) => cache.disown(&names.answer, &unknown_to),
+                    End::Dropped => {}
+                }
+                drop(landing);
+                // Nobody may be waiting any more, and that is fine.
+                let _ = tell.send(Some(end));
+            }),
+        }
+    }
+
+    /// Keeps the answers under way out of the cache, and later askers from joining them. For a flush, which
+    /// then clears the cache: whichever of the two comes first, nothing of before it stays. All of them,
+    /// since a service may give a user another name than the one that he was asked about by.
+    pub fn flush(&self) {
+        for flight in self.under_way.iter() {
+            flight.flushed.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Until when a rejection is given without a check: for good where it follows from local records alone,
+/// whose fingerprint is in the question's name; for a short time where a service may change its mind.
+fn rejected_until(local: bool, cache: &AnswerCache, now: Moment) -> Moment {
+    now.plus(if local { Duration::MAX } else { cache.rejected_for() })
+}
+
+/// Takes a flight out of the map when it has come to its end, whichever that is: those who joined would
+/// come back to it for ever.
+struct Landing {
+    under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
+    key: CacheKey,
+    flight: Arc<Flight>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.under_way.remove_if(&self.key, |_, flight| Arc::ptr_eq(flight, &self.flight));
+    }
+}
+
+fn keep(
+    cache: &AnswerCache,
+    asked: &Asked<'_>,
+    flight: &Flight,
+    outcome: &Outcome,
+    trust: Trust,
+    now: Moment,
+) {
+    if flight.flushed.load(Ordering::SeqCst) {
+        // The flush may have been another user's, and a "no" ends what was accepted in any case.
+        if !matches!(outcome, Outcome::Accepted(_)) {
+            cache.forget(&asked.key);
+        }
+        return;
+    }
+    cache.put(asked, outcome, trust, now);
+    if flight.flushed.load(Ordering::SeqCst) {
+        // Between the two lines somebody may have been given it, and noted where it lies.
+        cache.expire(&asked.key);
+    }
+}
+
+/// Waits for the end of a check, `wait` at the most. `None` if there was no answer: the check was
+/// dropped, or the time was up.
+pub async fn land(mut end: watch::Receiver<Option<End>>, wait: Duration) -> Option<Answer> {
+    let landed = tokio::time::timeout(wait, end.wait_for(Option::is_some)).await;
+    match landed.ok()?.ok()?.as_ref()? {
+        End::Done(answer) => Some(answer.clone()),
+        End::Dropped => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "single_flight_tests.rs"]
+mod tests;

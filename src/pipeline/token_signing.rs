@@ -1,0 +1,171 @@
+//! Signatures that take milliseconds (RSA), in turn.
+//!
+//! A few threads sign. In front of them is a short queue for clients that said who they are and another one for those
+//! that did not: the first goes first, and the second has every eighth turn, so that neither waits for ever. Within
+//! each queue blocks of networks, networks and users take turns, and when it is full, a block with many requests gives
+//! a place to one with few: see [`crate::authn::queue`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::verdict::Limited;
+use crate::authn::queue::{Asker, Figures, Job, Limits, Queue};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// The most threads that sign at one time; no more than there are cores either.
+const THREADS_MAX: usize = 4;
+
+/// The most requests that wait, of clients that said who they are. They are fewer than the connections of the public
+/// listener (512), so that the answer to the next one is at hand, and as many as two cores sign in a second.
+const IDENTIFIED_PLACES: usize = 256;
+
+/// The same of those that did not say who they are.
+const ANONYMOUS_PLACES: usize = 128;
+
+/// How long a request waits for its signature. With the check of its password before it, it stays within the 10 s that
+/// nginx waits.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// When a client that found no place may come again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// One turn in so many is an anonymous client's, if one waits.
+const ANONYMOUS_TURN: u32 = 8;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Which of the two queues a request waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Of clients that said who they are.
+    Identified,
+    /// Of those that did not.
+    Anonymous,
+}
+
+/// See the top of this file.
+pub(super) struct Signing {
+    identified: Queue<Work>,
+    anonymous: Queue<Work>,
+    turns: AtomicU32,
+    /// Threads that sign now.
+    running: AtomicUsize,
+    threads: usize,
+    clock: Clock,
+}
+
+impl Signing {
+    /// With empty queues.
+    pub(super) fn new(clock: Clock, metrics: &Metrics) -> Self {
+        let queue = |places| {
+            // One network may have all places, as long as no other needs them.
+            let limits = Limits { queue: places, network_share: usize::MAX, user_share: usize::MAX };
+            let waiting = metrics.token_queue.clone();
+            Queue::new(limits, Figures { waiting, dropped: metrics.token_queue_evicted.clone() })
+        };
+        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            identified: queue(IDENTIFIED_PLACES),
+            anonymous: queue(ANONYMOUS_PLACES),
+            turns: AtomicU32::new(0),
+            running: AtomicUsize::new(0),
+            threads: cores.min(THREADS_MAX),
+            clock,
+        }
+    }
+
+    /// Runs `sign` on a thread that answers nobody, when it is its turn.
+    ///
+    /// # Errors
+    /// There is no place, or its turn did not come in time.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        asker: Asker,
+        class: Class,
+        sign: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Limited> {
+        let (tell, told) = oneshot::channel();
+        let work: Work = Box::new(move || {
+            // Nothing is signed for a client that has hung up.
+            if !tell.is_closed() {
+                drop(tell.send(sign()));
+            }
+        });
+        let deadline = Arc::new(AtomicU64::new(self.clock.now().plus(WAIT).as_millis()));
+        // What is dropped with the work tells the one that waits.
+        let job = Job { asker, deadline, work, end: Box::new(|_| {}) };
+        const BUSY: Limited = Limited::Busy(RETRY_AFTER);
+        self.queue(class).submit(job).map_err(|_| BUSY)?.tell();
+        self.start_thread();
+        timeout(WAIT, told).await.map_err(|_| BUSY)?.map_err(|_| BUSY)
+    }
+
+    fn queue(&self, class: Class) -> &Queue<Work> {
+        match class {
+            Class::Identified => &self.identified,
+            Class::Anonymous => &self.anonymous,
+        }
+    }
+
+    /// Has another thread sign, unless there are enough.
+    fn start_thread(self: &Arc<Self>) {
+        if self.enter() {
+            let signing = Arc::clone(self);
+            drop(spawn_blocking(move || signing.work()));
+        }
+    }
+
+    fn enter(&self) -> bool {
+        let more = |running: usize| (running < self.threads).then_some(running + 1);
+        self.running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    /// Signs until nothing waits.
+    fn work(&self) {
+        loop {
+            while let Some((class, job)) = self.next() {
+                let Job { asker, work, .. } = job;
+                // A panic ends one signature, and not the thread: whoever waits for it is told by the drop.
+                let _ = catch_unwind(AssertUnwindSafe(work));
+                self.queue(class).settle(asker);
+            }
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            // What came since the look found this thread still running, and started none.
+            let waiting = self.identified.waiting() + self.anonymous.waiting();
+            if waiting == 0 || !self.enter() {
+                return;
+            }
+        }
+    }
+
+    /// The next request whose time is not up.
+    fn next(&self) -> Option<(Class, Job<Work>)> {
+        loop {
+            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            let order = if turn % ANONYMOUS_TURN == ANONYMOUS_TURN - 1 {
+                [Class::Anonymous, Class::Identified]
+            } else {
+                [Class::Identified, Class::Anonymous]
+            };
+            let take = |class| self.queue(class).try_next().map(|job| (class, job));
+            let (class, job) = order.into_iter().find_map(take)?;
+            if self.clock.now() < job.due() {
+                return Some((class, job));
+            }
+            self.queue(class).dropped().inc();
+            self.queue(class).settle(job.asker);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "token_signing_tests.rs"]
+mod tests;

@@ -1,0 +1,253 @@
+//! What an identity may do. A [`Grant`] is made here and nowhere else, and an allowed request can
+//! be answered only from one.
+//!
+//! Without a policy every identity is admitted. With one, nothing is that no `[[grant]]` names;
+//! grants add up, in any order, and a `[[deny]]` wins over all of them. The policy is judged on
+//! every request, after the cache: a change of it, or of a group, is in force with the next one.
+//!
+//! What is judged is what the client asked for and what the backend will do. A request that two
+//! readers could take for two things is refused ([`registry`], [`site`]).
+
+mod backend_uri;
+mod coverage;
+pub mod denial;
+pub mod explain;
+pub mod groups;
+pub mod index;
+mod judge;
+pub mod read;
+pub mod reload;
+pub mod rule;
+pub mod rules;
+pub mod token;
+mod unknown_key;
+mod value;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use self::denial::{Denied, Refused};
+use self::explain::Explanation;
+use self::groups::Groups;
+use self::reload::Content;
+use self::rule::Subject;
+use self::rules::{Judgement, Rules};
+pub use self::token::{Granted, Lacking};
+use crate::authn::Identity;
+use crate::identity::Membership;
+use crate::request::header::Header;
+use crate::request::original::{Backend, check_below_v2};
+use crate::request::subrequest::{ClientAddress, Subrequest};
+use crate::upstream::authorization::Authorization;
+
+/// The proof that the policy permits a request, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    identity: Option<Arc<Identity>>,
+    groups: Box<[u8]>,
+    uri: Option<String>,
+    stale: bool,
+    upstream: Option<Authorization>,
+}
+
+impl Grant {
+    /// Who is admitted; `None` where the policy permits it to anyone, and nobody said who he is.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
+    /// The identity's groups, with commas between them.
+    pub fn groups(&self) -> &[u8] {
+        &self.groups
+    }
+
+    /// Whether the authenticator could not be asked, and this is what it said last.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The same, of an identity that could not be confirmed anew.
+    #[must_use]
+    pub fn stale(self, stale: bool) -> Self {
+        Self { stale, ..self }
+    }
+
+    /// The same, with what the upstream is shown.
+    #[must_use]
+    pub(crate) fn with(self, upstream: Authorization) -> Self {
+        Self { upstream: Some(upstream), ..self }
+    }
+
+    /// The same, of which the backend is asked for another URI.
+    #[must_use]
+    pub(crate) fn for_uri(self, uri: String) -> Self {
+        Self { uri: Some(uri), ..self }
+    }
+
+    /// What the upstream is shown in place of the client's own; `None` where the settings say nothing of it.
+    pub fn upstream(&self) -> Option<&Authorization> {
+        self.upstream.as_ref()
+    }
+
+    /// What the backend must be asked for instead, where that is not what the client asked for.
+    pub fn uri(&self) -> Option<&str> {
+        self.uri.as_deref()
+    }
+}
+
+/// What a scope narrows where there is no policy.
+static OPEN: LazyLock<Rules> = LazyLock::new(Rules::open);
+
+/// The rules and the groups in force.
+#[derive(Debug, Default)]
+pub struct Policy {
+    rules: ArcSwapOption<Rules>,
+    groups: ArcSwap<Groups>,
+    /// When either of them was replaced last, in seconds since 1970; 0 if they are those of the start.
+    changed: AtomicU64,
+}
+
+impl Policy {
+    /// Puts other rules or groups in force. Each request is judged by the old ones or by the new ones.
+    pub fn replace(&self, content: Content) {
+        match content {
+            Content::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
+            Content::Groups(groups) => self.groups.store(Arc::new(groups)),
+        }
+    }
+
+    /// Records that the rules or the groups were replaced at `now`, in seconds since 1970. What a token of before was
+    /// not granted may be granted since.
+    pub fn note_change(&self, now: u64) {
+        self.changed.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// The rules in force, if there are any.
+    pub fn rules(&self) -> Option<Arc<Rules>> {
+        self.rules.load_full()
+    }
+
+    /// The groups in force.
+    pub fn groups(&self) -> Arc<Groups> {
+        self.groups.load_full()
+    }
+
+    /// Judges one request of `identity`'s, or of nobody's.
+    pub fn authorize(
+        &self,
+        identity: Option<Arc<Identity>>,
+        request: &Subrequest<'_>,
+    ) -> Result<Grant, Denied> {
+        let file = self.groups.load();
+        let rules = self.rules.load();
+        let sources = memberships(&file, identity.as_deref());
+        let judged = match in_force(rules.as_deref(), identity.as_deref()) {
+            None => unrestricted(identity.is_some(), request),
+            Some(rules) => as_subject(sources, identity.as_deref(), request, |subject| {
+                Ok(rules.judge(subject, request.original()?))
+            }),
+        };
+        let uri = match judged {
+            Ok(Judgement::Allowed { uri }) => uri,
+            Ok(Judgement::Refused(mut refused)) => {
+                refused.key = identity.as_deref().and_then(Identity::key_of_whom);
+                return Err(of_user(identity.as_deref(), request, Denied::NotPermitted(refused)));
+            }
+            Err(denied) => return Err(of_user(identity.as_deref(), request, denied)),
+        };
+        let groups = joined(sources);
+        Ok(Grant { identity, groups, uri, stale: false, upstream: None })
+    }
+
+    /// Judges one request as [`Policy::authorize`] does, and says why. The subject has the groups and the scope
+    /// that its identity would have.
+    ///
+    /// # Errors
+    /// If the proxy does not describe the request completely.
+    pub fn explain(&self, subject: &Subject<'_>, request: &Subrequest<'_>) -> Result<Explanation, Denied> {
+        let rules = self.rules.load();
+        match rules.as_deref().or(subject.scope.map(|_| &*OPEN)) {
+            Some(rules) => Ok(rules.explain(subject, request.original()?)),
+            None => unrestricted(subject.user.is_some(), request).map(Explanation::without_policy),
+        }
+    }
+}
+
+/// The judgement if there is no policy and no scope: every user may do everything, and nobody else anything.
+/// Which path a request to a registry reaches is checked all the same.
+fn unrestricted(is_identified: bool, request: &Subrequest<'_>) -> Result<Judgement, Denied> {
+    if !is_identified {
+        return Ok(Judgement::Refused(Box::<Refused>::default()));
+    }
+    match check_confined(request) {
+        Ok(()) => Ok(Judgement::Allowed { uri: None }),
+        Err(Denied::NotPermitted(refused)) => Ok(Judgement::Refused(refused)),
+        Err(denied) => Err(denied),
+    }
+}
+
+/// Checks that a request of which the proxy says that it goes to a registry stays below `/v2/` there. Where a policy
+/// is in force, its grammar is stricter.
+fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
+    match (request.backend, request.uri) {
+        (Backend::Unsaid | Backend::Other, _) => Ok(()),
+        (Backend::Registry, Header::Once(uri)) => check_below_v2(uri).map_err(Denied::unreadable),
+        (Backend::Registry, Header::Absent | Header::Repeated | Header::Unreadable) => {
+            Ok(request.uri_text().map(|_| ())?)
+        }
+    }
+}
+
+/// Records whose request is denied, for the log.
+fn of_user(identity: Option<&Identity>, request: &Subrequest<'_>, denied: Denied) -> Denied {
+    if let Some(identity) = identity {
+        request.set_user(identity.user.as_bytes());
+    }
+    denied
+}
+
+/// The rules that an identity is judged by, if there are any.
+fn in_force<'r>(rules: Option<&'r Rules>, identity: Option<&Identity>) -> Option<&'r Rules> {
+    rules.or(identity.and_then(Identity::scope).map(|_| &*OPEN))
+}
+
+type Sources<'s> = [Option<&'s Membership>; 2];
+
+/// The groups of the group file, and those that the authenticator named.
+fn memberships<'s>(file: &'s Groups, identity: Option<&'s Identity>) -> Sources<'s> {
+    let user = identity.map(|identity| identity.user.as_bytes());
+    [user.map(|user| file.of(user)), identity.map(|identity| &identity.membership)]
+}
+
+/// Has something judged of who asks.
+fn as_subject<T>(
+    sources: Sources<'_>,
+    identity: Option<&Identity>,
+    request: &Subrequest<'_>,
+    judge: impl FnOnce(&Subject<'_>) -> Result<T, Denied>,
+) -> Result<T, Denied> {
+    let of: Vec<&[u8]> =
+        sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|group| &**group)).collect();
+    // nginx's own address is not the client's: who is not named is in no network.
+    let client = match request.client {
+        ClientAddress::Unnamed | ClientAddress::Local => None,
+        ClientAddress::Text(_) => request.client()?,
+    };
+    let user = identity.map(|identity| identity.user.as_bytes());
+    let scope = identity.and_then(|identity| identity.scope());
+    judge(&Subject { user, groups: &of, client, scope })
+}
+
+/// The groups of the group file and those that the authenticator named, each once.
+fn joined(sources: Sources<'_>) -> Box<[u8]> {
+    match sources.map(|source| source.filter(|of| !of.is_empty())) {
+        [None, None] => Box::default(),
+        [Some(of), None] | [None, Some(of)] => of.joined().into(),
+        [Some(file), Some(own)] => {
+            let both = [file, own].into_iter().flat_map(|of| of.groups().iter().map(|group| &**group));
+            Membership::new(both.collect()).joined().into()
+        }
+    }
+}

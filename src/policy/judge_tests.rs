@@ -1,0 +1,121 @@
+//! What the rules say of sites and registries, and of hosts that could be either.
+
+use super::*;
+use crate::policy::read::tests::Team;
+
+#[test]
+fn a_site_has_paths_and_methods() {
+    let team = Team::of(concat!(
+        "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\", \"HEAD\"]\n",
+        "[[grant]]\ngroups = [\"ops\"]\npaths = [\"/admin/**\", \"/admin\"]\n",
+        "[[grant]]\nwho = \"anyone\"\npaths = [\"/\", \"/docs/**\"]\nmethods = [\"GET\"]\n",
+        "[[deny]]\nwho = \"anyone\"\npaths = [\"/admin/keys\"]\n",
+    ));
+    for (user, method, uri, may) in [
+        ("ann", "GET", "/x/y?z", true),
+        ("ann", "POST", "/x/y", false),
+        ("bob", "POST", "/admin/x", true),
+        ("bob", "POST", "/admin", true),
+        ("bob", "POST", "/%61dmin/x", true),
+        ("ann", "POST", "/admin/x", false),
+        ("bob", "GET", "/admin/keys", false),
+        ("bob", "GET", "/admin/%6beys", false),
+        ("bob", "GET", "/admin//keys", false),
+        ("bob", "GET", "/x/../admin/keys", false),
+        ("-", "GET", "/", true),
+        ("-", "GET", "/docs/", true),
+        ("-", "GET", "/docs/../x", false),
+        ("-", "GET", "/docs%2Fx", false),
+        ("-", "GET", "/Docs/x", false),
+        ("-", "POST", "/docs/x", false),
+        ("-", "GET", "/x", false),
+        ("-", "GET", "/x?/docs/x", false),
+        ("-", "GET", "/x#/docs/x", false),
+    ] {
+        assert_eq!(team.may(user, method, uri), may, "{user} {method} {uri}");
+    }
+}
+
+#[test]
+fn registries_and_sites_can_stand_beside_each_other() {
+    let mut team = Team::of(concat!(
+        "registries = [\"registry.example.com\"]\n",
+        "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
+        "[[grant]]\nusers = [\"ann\"]\npaths = [\"/v2/**\"]\n",
+    ));
+    assert_eq!(team.rights("ann", "a"), "p--");
+    team.host = "www.example.com";
+    assert_eq!(team.rights("ann", "a"), "pPd", "there it is just a path");
+}
+
+#[test]
+fn an_encoded_slash_is_permitted_only_as_both_of_its_readings() {
+    // ingress-nginx#8644 again: nginx itself, and many a site, decodes it and then sees other segments.
+    let team = Team::of(concat!(
+        "[[grant]]\nwho = \"anyone\"\npaths = [\"/docs/**\"]\n",
+        "[[grant]]\nwho = \"authenticated\"\npaths = [\"/*\", \"/x/**\"]\n",
+        "[[deny]]\nusers = [\"carl\"]\npaths = [\"/admin/**\", \"/x/admin/**\"]\n",
+    ));
+    for (user, uri, may) in [
+        ("-", "/docs/x%2Fy", true),
+        ("-", "/docs/..%2Fadmin/users", false),
+        ("-", "/docs/%2e%2e%2fadmin/users", false),
+        ("-", "/docs%2Fx", false),
+        ("ann", "/x/a%2Fb", true),
+        ("ann", "/admin%2Fusers", false),
+        ("carl", "/x/a%2Fb", true),
+        ("carl", "/x/admin%2Fusers", false),
+        ("carl", "/admin%2Fusers", false),
+        ("carl", "/%2Fadmin/users", false),
+    ] {
+        assert_eq!(team.may(user, "GET", uri), may, "{user} {uri}");
+    }
+}
+
+#[test]
+fn the_client_does_not_choose_whether_it_asks_a_registry() {
+    let text = concat!(
+        "registries = [\"registry.example.com\"]\n",
+        "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\"]\n",
+        "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
+    );
+    let team = Team::of(text);
+    let judge = |host, rewrites| {
+        let subject = Subject { user: Some(b"carl"), groups: &[], client: None, scope: None };
+        let backend = if rewrites { Backend::Registry } else { Backend::Unsaid };
+        let asking = OriginalRequest::new("GET", "/v2/secret/tags/list", host, "", backend);
+        matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
+    };
+    assert!(!judge("registry.example.com", true));
+    // nginx guards a registry there, whatever the client calls it.
+    assert!(!judge("other.example.com", true) && !judge("_", true));
+    assert!(judge("other.example.com", false));
+}
+
+#[test]
+fn a_policy_that_does_not_tell_takes_the_proxys_word() {
+    let team = Team::of("[[grant]]\nusers = [\"ann\"]\n");
+    let may = |user: &'static str, uri, rewrites| {
+        let subject = Subject { user: Some(user.as_bytes()), groups: &[], client: None, scope: None };
+        let backend = if rewrites { Backend::Registry } else { Backend::Unsaid };
+        let asking = OriginalRequest::new("GET", uri, "h", "", backend);
+        matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
+    };
+    assert!(may("ann", "/v2/a/tags/list", true) && may("ann", "/index.html", false));
+    assert!(!may("ann", "/index.html", true), "that is none of a registry's");
+    assert!(!may("carl", "/v2/a/tags/list", true) && !may("carl", "/index.html", false));
+}
+
+#[test]
+fn a_denial_of_a_path_is_one_of_it_with_a_slash_at_its_end() {
+    let team = Team::of(concat!(
+        "[[grant]]\nwho = \"authenticated\"\npaths = [\"/**\"]\n",
+        "[[deny]]\nwho = \"anyone\"\npaths = [\"/closed\", \"/shut/\", \"/a/*\"]\n",
+    ));
+    for uri in ["/closed", "/closed/", "/shut", "/shut/", "/a/b", "/a/b/"] {
+        assert!(!team.may("ann", "GET", uri), "{uri}");
+    }
+    for uri in ["/", "/close", "/closed/x", "/shut/x", "/a", "/a/b/c"] {
+        assert!(team.may("ann", "GET", uri), "{uri}");
+    }
+}

@@ -1,0 +1,282 @@
+//! The policy file: what it means, and what it says of what means nothing.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::policy::rule::Subject;
+use crate::policy::rules::Judgement;
+use crate::request::original::{Backend, OriginalRequest};
+use crate::request::site;
+
+/// A policy, and requests to it.
+pub(crate) struct Team {
+    pub(crate) rules: Rules,
+    pub(crate) host: &'static str,
+    from: Option<IpAddr>,
+}
+
+/// ann is in devs, bob in ops and devs, and carl in nothing.
+fn groups(user: &str) -> &'static [&'static [u8]] {
+    match user {
+        "ann" => &[b"devs"],
+        "bob" => &[b"devs", b"ops"],
+        _ => &[],
+    }
+}
+
+impl Team {
+    pub(crate) fn of(text: &str) -> Self {
+        let rules = read(text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        Self { rules, host: "registry.example.com", from: Some([10, 0, 0, 7].into()) }
+    }
+
+    /// `user` may be `-` for nobody.
+    fn judge(&self, user: &str, method: &str, uri: &str) -> Judgement {
+        let subject = Subject {
+            user: (user != "-").then_some(user.as_bytes()),
+            groups: groups(user),
+            client: self.from,
+            scope: None,
+        };
+        self.rules.judge(&subject, &self.asking(method, uri))
+    }
+
+    /// As nginx puts it: a registry's configuration rewrites.
+    fn asking<'r>(&self, method: &'r str, uri: &'r str) -> OriginalRequest<'r> {
+        let is_registry = site::host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
+        let backend = if is_registry { Backend::Registry } else { Backend::Unsaid };
+        OriginalRequest::new(method, uri, self.host, "", backend)
+    }
+
+    pub(crate) fn may(&self, user: &str, method: &str, uri: &str) -> bool {
+        matches!(self.judge(user, method, uri), Judgement::Allowed { .. })
+    }
+
+    /// Whether `user` may pull, push and delete in a repository: `pPd`, with `-` for what he may not.
+    pub(crate) fn rights(&self, user: &str, name: &str) -> String {
+        let each = [("GET", 'p'), ("PUT", 'P'), ("DELETE", 'd')];
+        let may = |method| self.may(user, method, &format!("/v2/{name}/manifests/x"));
+        each.map(|(method, sign)| if may(method) { sign } else { '-' }).into_iter().collect()
+    }
+}
+
+#[test]
+fn nothing_is_permitted_that_no_grant_names() {
+    let team = Team::of(
+        "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"team/app\"]\nactions = [\"pull\", \"push\"]\n",
+    );
+    assert_eq!(team.rights("ann", "team/app"), "pP-");
+    assert_eq!(team.rights("ann", "team/app/x"), "---");
+    assert_eq!(team.rights("ann", "team"), "---");
+    assert_eq!(team.rights("carl", "team/app"), "---");
+    assert_eq!(team.rights("-", "team/app"), "---");
+    assert!(team.may("ann", "GET", "/v2/") && team.may("carl", "GET", "/v2/"), "the password was right");
+    assert!(!team.may("-", "GET", "/v2/"));
+    assert!(!team.may("ann", "GET", "/v2/_catalog"));
+}
+
+#[test]
+fn grants_add_up_in_any_order_and_a_denial_wins() {
+    let grants = [
+        "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n",
+        "[[grant]]\ngroups = [\"devs\"]\nrepositories = [\"devs/**\"]\nactions = [\"push\"]\n",
+        "[[deny]]\nusers = [\"bob\"]\nrepositories = [\"devs/secret\"]\n",
+        "[[deny]]\ngroups = [\"ops\"]\nrepositories = [\"devs/app\"]\nactions = [\"push\"]\n",
+    ];
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+        let team = Team::of(&order.map(|at| grants[at]).concat());
+        assert_eq!(team.rights("ann", "devs/app"), "pP-");
+        assert_eq!(team.rights("ann", "devs/secret"), "pP-");
+        assert_eq!(team.rights("bob", "devs/app"), "p--");
+        assert_eq!(team.rights("bob", "devs/secret"), "---");
+        assert_eq!(team.rights("bob", "devs/other"), "pP-");
+        assert_eq!(team.rights("carl", "devs/app"), "p--");
+    }
+}
+
+#[test]
+fn who_may_be_anyone_and_the_names_of_others_are_patterns_for_nobody() {
+    let team = Team::of(concat!(
+        "[[grant]]\nwho = \"anyone\"\nrepositories = [\"public/**\"]\nactions = [\"pull\"]\n",
+        "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"home/{user}/**\"]\nactions = [\"pull\", \"push\", \"delete\"]\n",
+        "[[grant]]\ngroups = [\"devs\"]\nrepositories = [\"of/{group}/**\"]\nactions = [\"pull\"]\n",
+        "[[grant]]\nusers = [\"bob\"]\nactions = [\"catalog\"]\n",
+    ));
+    for user in ["-", "ann", "carl"] {
+        assert_eq!(team.rights(user, "public/x"), "p--", "{user}");
+        assert!(!team.may(user, "GET", "/v2/_catalog"), "{user}");
+    }
+    assert_eq!(team.rights("ann", "home/ann/x"), "pPd");
+    assert_eq!(team.rights("ann", "home/bob/x"), "---");
+    assert_eq!(team.rights("-", "home/ann/x"), "---");
+    assert_eq!(team.rights("**", "home/bob/x"), "---");
+    // bob is in ops too, but the rule is about devs.
+    assert_eq!(team.rights("bob", "of/devs/x"), "p--");
+    assert_eq!(team.rights("bob", "of/ops/x"), "---");
+    assert_eq!(team.rights("carl", "of/devs/x"), "---");
+    assert!(team.may("bob", "GET", "/v2/_catalog") && team.may("bob", "GET", "/v2/_catalog?n=5"));
+    assert!(!team.may("-", "GET", "/v2/"), "docker would send no credentials any more (pitfall P12)");
+}
+
+#[test]
+fn a_rule_may_be_for_some_networks_and_some_hosts() {
+    let text = concat!(
+        "[[grant]]\nusers = [\"ann\"]\nnetworks = [\"10.0.0.0/8\", \"2001:db8::/32\"]\nactions = [\"pull\"]\n",
+        "[[grant]]\nusers = [\"bob\"]\nhosts = [\"Registry.example.com\", \"*.example.org\"]\nactions = [\"pull\"]\n",
+        "[[deny]]\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\"]\n",
+    );
+    let mut team = Team::of(text);
+    let rights = |team: &Team| [team.rights("ann", "a"), team.rights("bob", "a")].concat();
+    assert_eq!(rights(&team), "p--p--");
+    team.from = Some("::ffff:10.1.2.3".parse().unwrap());
+    assert_eq!(rights(&team), "p--p--");
+    team.from = Some([192, 0, 2, 1].into());
+    assert_eq!(rights(&team), "------");
+    assert!(!team.may("bob", "GET", "/v2/"), "all is denied to him from there");
+    team.from = None;
+    assert_eq!(rights(&team), "------", "who came from nowhere gets no grant, and every denial");
+    team.from = Some([10, 0, 0, 1].into());
+    for (host, expected) in [
+        ("REGISTRY.example.com:5000", "p--"),
+        ("a.b.example.org", "p--"),
+        ("example.org", "---"),
+        ("xexample.org", "---"),
+    ] {
+        team.host = host;
+        assert_eq!(team.rights("bob", "a"), expected, "{host}");
+    }
+}
+
+#[test]
+fn a_mount_takes_a_pull_of_its_source_and_is_an_upload_without_it_pitfall_p18() {
+    let team = Team::of(concat!(
+        "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"a/**\"]\nactions = [\"pull\", \"push\"]\n",
+        "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"b/**\"]\nactions = [\"pull\"]\n",
+    ));
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let mount =
+        |from: &str| team.judge("ann", "POST", &format!("/v2/a/x/blobs/uploads/?mount={digest}&from={from}"));
+    let uri = |judgement| match judgement {
+        Judgement::Allowed { uri, .. } => uri,
+        Judgement::Refused(refused) => panic!("{refused:?}"),
+    };
+    assert_eq!(uri(mount("b/y")), None);
+    assert_eq!(uri(mount("c/y")), Some("/v2/a/x/blobs/uploads/".to_owned()));
+    assert!(!team.may("ann", "POST", &format!("/v2/b/x/blobs/uploads/?mount={digest}&from=a/y")));
+
+    // A proxy that does not ask for what it is told gets no half of a yes.
+    let subject = Subject { user: Some(b"ann"), groups: &[], client: None, scope: None };
+    let uri = format!("/v2/a/x/blobs/uploads/?mount={digest}&from=c/y");
+    let asking = OriginalRequest::new("POST", &uri, "h", "", Backend::Unsaid);
+    let Judgement::Refused(refused) = team.rules.judge(&subject, &asking) else { panic!() };
+    assert_eq!((refused.repository.as_deref(), refused.actions), (Some("c/y"), Actions::PULL));
+}
+
+#[test]
+fn every_fault_has_its_place_and_its_remedy() {
+    let text = r#"grants = 1
+[[grant]]
+users = ["a:b", 5]
+action = ["pull"]
+[[grant]]
+repositories = ["Team/**"]
+[[grant]]
+who = "everyone"
+networks = ["10.0.0.0/33"]
+actions = ["write"]
+[[grant]]
+users = []
+paths = ["x", "/a%20b"]
+actions = ["pull"]
+hosts = ["*"]
+methods = ["get"]
+"#;
+    let faults = read(text).unwrap_err();
+    let told: Vec<String> = faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.what)).collect();
+    for (place, part) in [
+        ("1:1", "grants: there is no such key; you may mean grant"),
+        ("3:10", "users: the user name has a colon"),
+        ("3:17", "it takes texts"),
+        ("4:1", "action: there is no such key; you may mean actions"),
+        ("5:1", "to whom?"),
+        ("5:1", "which actions?"),
+        ("6:17", "no repository has the character 'T'"),
+        ("8:7", "\"authenticated\" or \"anyone\""),
+        ("9:13", "neither an IP address nor a network"),
+        ("10:12", "pull, push, delete and catalog"),
+        ("12:1", "users is empty"),
+        ("11:1", "write two rules"),
+    ] {
+        assert!(
+            told.iter().any(|line| line.starts_with(&format!("{place}: ")) && line.contains(part)),
+            "{place} {part}: {told:#?}"
+        );
+    }
+    for text in ["", "[[deny]]\nusers = [\"ann\"]\n", "[[grant]", "grant = 1", "[grant]\nusers=[\"ann\"]"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+    let misspelt = read("[[grant]]\nuser = [\"ann\"]\nactions = [\"pull\"]\n").unwrap_err();
+    assert!(misspelt.iter().all(|fault| !fault.what.contains("there is no [[grant]]")), "{misspelt:?}");
+    assert!(read("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].what.contains("there is no [[grant]]"));
+    let mixed = "[[grant]]\nusers=[\"a\"]\nactions=[\"pull\"]\n[[grant]]\nusers=[\"a\"]\npaths=[\"/\"]\n";
+    assert!(read(mixed).unwrap_err()[0].what.contains("registries ="));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_one() {
+    for (key, part) in [
+        ("user", "user: there is no such key; you may mean users"),
+        ("Repos", "Repos: there is no such key; you may mean repositories"),
+        ("\"reposotories\"", "reposotories: there is no such key; you may mean repositories"),
+        ("cidr", "cidr: there is no such key; you may mean networks"),
+        ("registries", "registries: there is no such key here; it stands before the first rule"),
+        ("zzz", "zzz: there is no such key; there are users, groups, who,"),
+        // What is no word may be anything, such as a hash in the wrong file.
+        ("\"$2y$05$abc\"", "2:1: there is no such key; there are users"),
+    ] {
+        let faults = read(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err();
+        let told: Vec<String> =
+            faults.iter().map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.what)).collect();
+        assert!(told.iter().any(|line| line.contains(part)), "{key}: {told:?}");
+        assert!(!told.iter().any(|line| line.contains("$2y")), "{told:?}");
+    }
+    for (line, part) in [
+        ("registry = [\"a\"]", "registry: there is no such key; you may mean registries"),
+        ("users = [\"ann\"]", "users: there is no such key here; it belongs into a [[grant]] or a [[deny]]"),
+        ("[[allow]]\nusers = [\"ann\"]", "allow: there is no such key; you may mean grant"),
+    ] {
+        let faults = read(line).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.what == part), "{line}: {faults:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_rules_are_looked_at_as_one() {
+    let mut text: String = (0..10_000)
+        .map(|n| format!("[[grant]]\nusers=[\"u{n}\"]\nrepositories=[\"r{n}/**\"]\nactions=[\"pull\"]\n"))
+        .collect();
+    text.push_str("[[deny]]\nusers = [\"u7\"]\nrepositories = [\"r7/x\"]\n");
+    let team = Team::of(&text);
+    assert_eq!(team.rights("u7", "r7/y"), "p--");
+    assert_eq!(team.rights("u7", "r7/x"), "---");
+    assert_eq!(team.rights("u7", "r8/y"), "---");
+    assert_eq!(team.rights("u9999", "r9999/y"), "p--");
+}
+
+#[test]
+fn what_would_be_a_denial_that_never_applies_is_a_fault() {
+    for (line, part) in [
+        ("networks = [\"::ffff:192.0.2.0/120\"]", "write it as IPv4"),
+        ("groups = [\"devs, ops\"]", "no name of a group"),
+        ("paths = [\"//\"]", "empty segment"),
+    ] {
+        let text = format!("[[grant]]\nusers = [\"ann\"]\n[[deny]]\n{line}\n");
+        let faults = read(&text).unwrap_err();
+        assert!(
+            faults.iter().any(|fault| fault.line == 4 && fault.what.contains(part)),
+            "{line}: {faults:?}"
+        );
+    }
+    let many = "[[grant]]\nx = 1\n".repeat(10 * FAULTS_MAX);
+    assert_eq!(read(&many).unwrap_err().len(), FAULTS_MAX);
+}

@@ -1,0 +1,108 @@
+//! The judgement by the index against one that looks at every rule.
+
+use super::*;
+use crate::policy::read::read;
+
+/// A small generator, the same at each run (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
+    }
+
+    fn pick<'t>(&mut self, from: &[&'t str]) -> &'t str {
+        from[self.roll(from.len())]
+    }
+
+    fn some(&mut self, from: &[&str]) -> String {
+        let count = 1 + self.roll(2);
+        let picked: Vec<String> = (0..count).map(|_| format!("\"{}\"", self.pick(from))).collect();
+        format!("[{}]", picked.join(", "))
+    }
+}
+
+const USERS: [&str; 3] = ["ann", "bob", "a"];
+const GROUPS: [&str; 3] = ["devs", "ops", "b"];
+const HOSTS: [&str; 3] = ["h.test", "*.test", "x.h.test"];
+const REPOSITORIES: [&str; 11] =
+    ["**", "a", "a/b", "a/**", "*/b", "**/b", "{user}/**", "{group}/*", "a/{user}", "a*/b", "a/*/b"];
+const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.1"];
+
+fn policy(dice: &mut Dice) -> String {
+    let mut text = String::from("[[grant]]\nusers = [\"nobody\"]\nactions = [\"pull\"]\n");
+    for _ in 0..1 + dice.roll(6) {
+        text.push_str(if dice.roll(4) == 0 { "[[deny]]\n" } else { "[[grant]]\n" });
+        match dice.roll(4) {
+            0 => text.push_str("who = \"anyone\"\n"),
+            1 => text.push_str("who = \"authenticated\"\n"),
+            2 => text.push_str(&format!("users = {}\n", dice.some(&USERS))),
+            _ => text.push_str(&format!("groups = {}\n", dice.some(&GROUPS))),
+        }
+        if dice.roll(4) == 0 {
+            text.push_str(&format!("hosts = {}\n", dice.some(&HOSTS)));
+        }
+        if dice.roll(4) == 0 {
+            text.push_str(&format!("networks = {}\n", dice.some(&NETWORKS)));
+        }
+        if dice.roll(5) != 0 {
+            text.push_str(&format!("repositories = {}\n", dice.some(&REPOSITORIES)));
+            text.push_str(&format!("actions = {}\n", dice.some(&["pull", "push", "delete", "catalog"])));
+        }
+    }
+    text
+}
+
+/// All rules, one after the other.
+fn by_every_rule(
+    rules: &Rules,
+    subject: &Subject<'_>,
+    host: &str,
+    object: &Object<'_>,
+    wanted: Actions,
+) -> bool {
+    let mut granted = Actions::default();
+    for rule in rules.all() {
+        let actions = rule.applies(subject, host, object).unwrap_or_default().common(wanted);
+        match rule.effect {
+            Effect::Grant => granted = granted.and(actions),
+            Effect::Deny if !actions.is_empty() => return false,
+            Effect::Deny => {}
+        }
+    }
+    wanted.without(granted).is_empty()
+}
+
+#[test]
+fn the_index_loses_no_grant_and_no_denial() {
+    let mut dice = Dice(0x5EED);
+    let (mut allowed, mut refused) = (0, 0);
+    for _ in 0..3_000 {
+        let text = policy(&mut dice);
+        let rules = read(&text).unwrap_or_else(|faults| panic!("{text}\n{faults:?}"));
+        for _ in 0..12 {
+            let user = [None, Some(&b"ann"[..]), Some(b"bob"), Some(b"a")][dice.roll(4)];
+            let devs: &[&[u8]] = &[b"devs"];
+            let groups = [&[][..], devs, &[b"b", b"ops"]][if user.is_some() { dice.roll(3) } else { 0 }];
+            let client = [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())][dice.roll(3)];
+            let subject = Subject { user, groups, client, scope: None };
+            let host = dice.pick(&["h.test", "x.h.test", "other"]);
+            let name = dice.pick(&["a", "a/b", "a/b/c", "a/x/b", "ann/x", "b/x", "a/a", "ax/b", "zz"]);
+            let parts: Vec<&str> = name.split('/').collect();
+            let (object, wanted) = match dice.roll(5) {
+                0 => (Object::Catalog, Actions::CATALOG),
+                1 => (Object::Repository(&parts), Actions::PULL),
+                2 => (Object::Repository(&parts), Actions::PULL.and(Actions::PUSH)),
+                _ => (Object::Repository(&parts), Actions::DELETE),
+            };
+            let expected = by_every_rule(&rules, &subject, host, &object, wanted);
+            let judged = rules.judge_actions(&subject, host, &object, wanted).is_ok();
+            assert_eq!(judged, expected, "{text}\n{subject:?} {host} {object:?} {wanted:?}");
+            if judged { allowed += 1 } else { refused += 1 }
+        }
+    }
+    assert!(allowed > 1_000 && refused > 1_000, "{allowed} {refused}");
+}

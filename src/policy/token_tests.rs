@@ -1,0 +1,184 @@
+//! What goes into a token against what a request would be permitted, for policies, people and scopes of chance.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::authn::api_key::Key;
+use crate::identity::{Membership, Username};
+use crate::permissions::scope;
+use crate::policy::reload::{File, GroupsKnown};
+use crate::request::header::Header;
+use crate::request::original::Backend;
+use crate::request::subrequest::ClientAddress;
+use crate::token::scope::read_all;
+
+/// Numbers that look random, and are the same each time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap()
+    }
+
+    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+        of[self.below(of.len())]
+    }
+
+    fn some(&mut self, of: &[&str]) -> String {
+        let chosen: Vec<String> =
+            of.iter().filter(|_| self.below(2) == 0).map(|text| format!("\"{text}\"")).collect();
+        if chosen.is_empty() { format!("\"{}\"", self.one(of)) } else { chosen.join(", ") }
+    }
+}
+
+const NAMES: [&str; 5] = ["team/app", "team/lib", "ann/app", "base", "team/app/more"];
+const PATTERNS: [&str; 7] = ["team/*", "team/**", "**", "base", "{user}/**", "team/app", "*/app"];
+const ACTIONS: [&str; 3] = ["pull", "push", "delete"];
+
+fn policy(chance: &mut Chance) -> Option<Policy> {
+    let mut text = String::new();
+    for _ in 0..=chance.below(5) {
+        let effect = if chance.below(4) == 0 { "deny" } else { "grant" };
+        text.push_str(&format!("[[{effect}]]\n"));
+        match chance.below(4) {
+            0 => text.push_str("who = \"anyone\"\n"),
+            1 => text.push_str("who = \"authenticated\"\n"),
+            2 => text.push_str(&format!("users = [{}]\n", chance.some(&["ann", "bob"]))),
+            _ => text.push_str(&format!("groups = [{}]\n", chance.some(&["red", "blue"]))),
+        }
+        if chance.below(4) == 0 {
+            text.push_str("networks = [\"192.0.2.0/24\"]\n");
+        }
+        if chance.below(4) == 0 {
+            text.push_str(&format!("hosts = [{}]\n", chance.some(&["registry.test", "other.test"])));
+        }
+        if chance.below(6) == 0 {
+            text.push_str("actions = [\"catalog\"]\n");
+        } else {
+            text.push_str(&format!("repositories = [{}]\n", chance.some(&PATTERNS)));
+            text.push_str(&format!("actions = [{}]\n", chance.some(&ACTIONS)));
+        }
+    }
+    let policy = Policy::default();
+    policy.replace(File::Rules.parse("policy.toml", text.as_bytes(), GroupsKnown::Yes).ok()?);
+    Some(policy)
+}
+
+fn identity(chance: &mut Chance) -> Option<Arc<Identity>> {
+    let name = chance.one(&["ann", "bob", ""]);
+    let user = Username::parse(name.as_bytes()).ok()?;
+    let scopes = ["pull:team/**", "pull,push:**", "catalog", "delete:base"];
+    let key = (chance.below(3) == 0).then(|| {
+        let texts = [chance.one(&scopes), chance.one(&scopes)];
+        let scope = scope::Scope::parse(texts.into_iter()).unwrap();
+        let id = crate::authn::api_key::secret::Id::parse("0123456789").unwrap();
+        Arc::new(Key {
+            id,
+            name: "ci".into(),
+            scope: Some(Arc::new(scope)),
+            expires: None,
+            uses: Arc::default(),
+        })
+    });
+    let groups: Vec<&[u8]> = [&b"red"[..], b"blue"].into_iter().filter(|_| chance.below(2) == 0).collect();
+    let membership = Membership::new(groups);
+    Some(Arc::new(Identity { user, by: "test".into(), membership, facts: Box::default(), key }))
+}
+
+/// Whether a request of this method would be permitted.
+fn may(
+    policy: &Policy,
+    identity: Option<&Arc<Identity>>,
+    asker: &Subrequest<'_>,
+    method: &str,
+    uri: &str,
+) -> bool {
+    let request = Subrequest {
+        method: Header::Once(method.as_bytes()),
+        uri: Header::Once(uri.as_bytes()),
+        content_type: Header::Once(b""),
+        backend: Backend::Registry,
+        host: asker.host,
+        client: asker.client,
+        ..Subrequest::default()
+    };
+    policy.authorize(identity.cloned(), &request).is_ok()
+}
+
+#[test]
+fn a_token_permits_what_the_policy_does_and_nothing_else() {
+    let mut chance = Chance(7);
+    let (mut compared, mut given) = (0, 0);
+    for _ in 0..4000 {
+        let Some(policy) = policy(&mut chance) else { continue };
+        let identity = identity(&mut chance);
+        let host = chance.one(&["registry.test", "other.test"]);
+        let client = chance.one(&["192.0.2.7", "198.51.100.7"]);
+        let asker = Subrequest {
+            host: Header::Once(host.as_bytes()),
+            client: ClientAddress::Text(client.as_bytes()),
+            ..Subrequest::default()
+        };
+        let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();
+        let texts = texts.iter().map(String::as_str).chain(["registry:catalog:*"]);
+        let Granted { access, denied } =
+            policy.access(identity.as_deref(), &asker, &read_all(texts).unwrap()).unwrap();
+        let count = |all: &[Access]| all.iter().map(|one| one.actions.len()).sum::<usize>();
+        assert_eq!(count(&access) + count(&denied), 3 * NAMES.len() + 1, "each is granted or denied");
+        let has = |name: &str, action: &str| {
+            access.iter().any(|one| one.name == name && one.actions.iter().any(|known| known == action))
+        };
+        let may = |method: &str, uri: &str| may(&policy, identity.as_ref(), &asker, method, uri);
+        for name in NAMES {
+            let manifest = format!("/v2/{name}/manifests/v1");
+            // A registry wants both for a push.
+            let push = has(name, "pull") && has(name, "push");
+            for (in_token, method) in
+                [(has(name, "pull"), "GET"), (push, "PUT"), (has(name, "delete"), "DELETE")]
+            {
+                assert_eq!(
+                    in_token,
+                    may(method, &manifest),
+                    "{method} {name}: {access:?} {identity:?} {policy:?}"
+                );
+                compared += 1;
+                given += usize::from(in_token);
+            }
+        }
+        assert_eq!(has("catalog", "*"), may("GET", "/v2/_catalog"));
+    }
+    assert!(compared > 40_000 && given > 5_000, "{given} of {compared}");
+}
+
+#[test]
+fn a_token_holds_no_more_than_was_asked_for() {
+    let policy = Policy::default();
+    let user = Username::parse(b"ann").unwrap();
+    let ann = Identity {
+        user,
+        by: "test".into(),
+        membership: Membership::default(),
+        facts: Box::default(),
+        key: None,
+    };
+    let asker = Subrequest { host: Header::Once(b"registry.test"), ..Subrequest::default() };
+    let access = |identity, texts: &[&'static str]| {
+        let granted = policy.access(identity, &asker, &read_all(texts.iter().copied()).unwrap()).unwrap();
+        granted
+            .access
+            .into_iter()
+            .map(|one| format!("{}:{}", one.name, one.actions.join(",")))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(access(Some(&ann), &["repository:a:pull"]), ["a:pull"]);
+    assert_eq!(access(Some(&ann), &["repository:a:pull,push repository:b:pull"]), ["a:pull,push", "b:pull"]);
+    assert_eq!(access(Some(&ann), &["repository:localhost:5000/a:pull", "key:x:y"]), Vec::<String>::new());
+    assert_eq!(access(Some(&ann), &["repository:A:pull", "repository:a/../b:pull"]), Vec::<String>::new());
+    assert_eq!(access(Some(&ann), &[]), Vec::<String>::new());
+    // Without a policy nobody may do anything who does not say who he is.
+    assert_eq!(access(None, &["repository:a:pull"]), Vec::<String>::new());
+}

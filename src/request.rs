@@ -1,0 +1,15 @@
+//! The client's request as the proxy describes it in a subrequest, and what it asks for.
+//!
+//! [`subrequest`] holds the values of the proxy's headers. [`original`] is the client's request; each part of it
+//! is parsed once, when it is first needed: as a request to a registry ([`registry`]) or as a path of a site
+//! ([`site`]). Nothing here decides anything.
+
+pub mod grammar;
+pub mod header;
+pub mod malformed;
+pub mod original;
+mod parameters;
+pub mod query;
+pub mod registry;
+pub mod site;
+pub mod subrequest;

@@ -1,0 +1,76 @@
+//! How the path of a site is read, and which host is one.
+
+use super::*;
+
+fn read(uri: &str) -> Result<Vec<String>, &'static str> {
+    segments(uri).map(|segments| segments.into_iter().map(Cow::into_owned).collect())
+}
+
+#[test]
+fn a_path_is_read_as_the_site_will_read_it() {
+    for (uri, segments) in [
+        ("/", &[""][..]),
+        ("/a", &["a"]),
+        ("/a/", &["a", ""]),
+        ("/%61dmin/x?y=/../z", &["admin", "x"]),
+        ("/a%2Fb/c%2fd", &["a%2Fb", "c%2Fd"]),
+        ("/%C3%A4", &["ä"]),
+        ("/a...b/..c", &["a...b", "..c"]),
+    ] {
+        assert_eq!(read(uri), Ok(segments.iter().map(|s| (*s).to_owned()).collect()), "{uri}");
+    }
+}
+
+#[test]
+fn what_two_readers_take_for_two_things_is_refused() {
+    for uri in [
+        "",
+        "a",
+        "*",
+        "http://h/a",
+        "//a",
+        "/a//b",
+        "/./a",
+        "/a/..",
+        "/a/%2e%2E/b",
+        "/a/.%2e",
+        "/a\\b",
+        "/a%5Cb",
+        "/a%",
+        "/a%4",
+        "/a%zz",
+        "/a%252e",
+        "/a%00",
+        "/a%0a",
+        "/a%ff",
+        "/a;b",
+        "/..;/a",
+        "/a%3Bb",
+        "/a b",
+        "/ä",
+        "/a#b",
+        "/docs/..%2Fadmin",
+        "/docs/%2e%2e%2fadmin",
+        "/%2Fadmin",
+        "/a/.%2Fb",
+        "/a%2F",
+    ] {
+        assert!(read(uri).is_err(), "{uri}");
+    }
+    assert!(read(&"/a".repeat(SEGMENTS_MAX)).is_ok());
+    assert!(read(&"/a".repeat(SEGMENTS_MAX + 1)).is_err());
+}
+
+#[test]
+fn a_host_is_compared_without_case_port_and_final_dot() {
+    for text in ["example.com", "Example.COM", "example.com:8443", "example.com.", "example.com.:80"] {
+        assert_eq!(host(text).as_deref(), Ok("example.com"), "{text}");
+    }
+    for text in ["[2001:DB8::1]:443", "[2001:db8:0:0::1]", "[2001:db8::1]"] {
+        assert_eq!(host(text).as_deref(), Ok("[2001:db8::1]"), "{text}");
+    }
+    for text in ["", ".", "..", "a..b", ".a", ":80", "a/b", "a b", "[::1", "[::1]x", "[x]", "[:a]", "a\u{e4}"]
+    {
+        assert!(host(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,239 @@
+//! The keys that sign tokens, as a file has them: for each a `PRIVATE KEY` block (PKCS#8) and behind it the
+//! `CERTIFICATE` of its public half. The first key signs; all of them are published, and verify.
+//!
+//! Signing is ring's alone: the crates for JWT choose an algorithm by what a token says of itself, or bring the
+//! `rsa` crate, whose timing gives keys away (RUSTSEC-2023-0071).
+
+mod certificate;
+pub mod edit;
+mod key;
+pub mod make;
+mod pair;
+mod pem;
+mod verify;
+
+use std::fmt;
+use std::iter::once;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::digest;
+use ring::rand::SystemRandom;
+
+use self::key::{Key, Side};
+pub use self::pair::Algorithm;
+use self::pem::Block;
+pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault, check_time};
+use super::claims::Claims;
+
+/// Why a file of keys can't be used. It holds secrets, so nothing of what stands in a block is told.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeysFault {
+    /// No block is in it.
+    #[error("there is no key in it; doorward token init makes one")]
+    Empty,
+    /// It is no text.
+    #[error("it is no PEM file: it holds bytes that are no text")]
+    NotText,
+    /// Where blocks begin and end can't be said.
+    #[error("line {0}: {1}")]
+    Broken(usize, &'static str),
+    /// A block is not what it should be.
+    #[error("block {number} ({label}, line {line}): {what}")]
+    Block {
+        /// The how-manieth block it is, from 1.
+        number: usize,
+        /// What it says that it is.
+        label: String,
+        /// The number of its first line, from 1.
+        line: usize,
+        /// What is wrong, and what to do.
+        what: &'static str,
+    },
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignFault {
+    /// The claims can't be written.
+    #[error("the claims of a token can't be written: {0}")]
+    Claims(#[from] serde_json::Error),
+    /// More than [`TOKEN_MAX`]: nobody would take it.
+    #[error("a token of more than 16 KiB would be needed; ask for less at once")]
+    TooLong,
+    /// ring could not, for want of randomness.
+    #[error("a token can't be signed: the system gives no random numbers")]
+    Ring,
+}
+
+/// What everybody may know of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'k> {
+    /// The thumbprint of its public half (RFC 7638, SHA-256, base64url): 43 characters.
+    pub kid: &'k str,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// Whether it is the one that signs.
+    pub signs: bool,
+    /// Until when its certificate counts, in seconds since 1970: registries take nothing that it signs later.
+    pub ends: u64,
+    /// The certificate (DER).
+    pub certificate: &'k [u8],
+}
+
+/// See the top of this file.
+pub struct SigningKeys {
+    /// The one that signs.
+    first: Key,
+    rest: Vec<Key>,
+    random: SystemRandom,
+    fingerprint: [u8; 32],
+}
+
+/// Ids and algorithms; nothing secret.
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all().map(|key| (key.pair.algorithm(), &key.kid))).finish()
+    }
+}
+
+/// What is to be done about a block that does not belong into the file.
+fn misplaced(label: &str) -> &'static str {
+    match label {
+        "EC PRIVATE KEY" | "RSA PRIVATE KEY" => {
+            "it is a private key of an older form; openssl pkcs8 -topk8 -nocrypt -in FILE makes a PRIVATE KEY of it"
+        }
+        "ENCRYPTED PRIVATE KEY" => {
+            "it is encrypted, and nobody is there to give a password; openssl pkcs8 -in FILE makes a PRIVATE KEY of it"
+        }
+        "CERTIFICATE" => {
+            "it follows no key; the file has for each PRIVATE KEY one CERTIFICATE, right behind it"
+        }
+        _ => "it is neither a PRIVATE KEY nor a CERTIFICATE; take it out",
+    }
+}
+
+/// The label of a block for a message, if it is one of those that tools write.
+fn shown_label(label: &str) -> String {
+    const KNOWN: [&str; 12] = [
+        "PRIVATE KEY",
+        "EC PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        "DSA PRIVATE KEY",
+        "ENCRYPTED PRIVATE KEY",
+        "OPENSSH PRIVATE KEY",
+        "PUBLIC KEY",
+        "RSA PUBLIC KEY",
+        "CERTIFICATE",
+        "CERTIFICATE REQUEST",
+        "EC PARAMETERS",
+        "DH PARAMETERS",
+    ];
+    KNOWN.into_iter().find(|known| *known == label).unwrap_or("of another kind").to_owned()
+}
+
+impl SigningKeys {
+    /// Reads the text of a file of keys.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(text: &[u8]) -> Result<Self, KeysFault> {
+        let text = std::str::from_utf8(text).map_err(|_| KeysFault::NotText)?;
+        let blocks = pem::blocks(text).map_err(|broken| KeysFault::Broken(broken.line, broken.what))?;
+        let random = SystemRandom::new();
+        let mut keys: Vec<Key> = Vec::new();
+        let mut numbered = (1..).zip(&blocks);
+        let fault = |(number, block): (usize, &Block<'_>), what| KeysFault::Block {
+            number,
+            label: shown_label(block.label),
+            line: block.line,
+            what,
+        };
+        while let Some(secret) = numbered.next() {
+            if secret.1.label != "PRIVATE KEY" {
+                return Err(fault(secret, misplaced(secret.1.label)));
+            }
+            let certificate = numbered.next().filter(|(_, block)| block.label == "CERTIFICATE");
+            let certificate = certificate.ok_or_else(|| {
+                fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward token init --key FILE makes one")
+            })?;
+            let key = Key::read(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
+                Side::Secret => fault(secret, what),
+                Side::Certificate => fault(certificate, what),
+            })?;
+            if keys.iter().any(|other| other.kid == key.kid) {
+                return Err(fault(
+                    secret,
+                    "this key is in the file already; take one of the two out, with its certificate",
+                ));
+            }
+            keys.push(key);
+        }
+        let mut keys = keys.into_iter();
+        let first = keys.next().ok_or(KeysFault::Empty)?;
+        let rest: Vec<Key> = keys.collect();
+        let mut all = digest::Context::new(&digest::SHA256);
+        once(&first).chain(&rest).for_each(|key| all.update(key.kid.as_bytes()));
+        let mut fingerprint = [0; 32];
+        fingerprint.iter_mut().zip(all.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Ok(Self { first, rest, random, fingerprint })
+    }
+
+    /// Whether a signature takes milliseconds rather than microseconds.
+    pub fn is_slow(&self) -> bool {
+        self.first.pair.algorithm() == Algorithm::Rs256
+    }
+
+    /// What tells these keys from any others, or the same in another order. It is no secret.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        once(&self.first).chain(&self.rest)
+    }
+
+    /// All keys, the one that signs first.
+    pub fn published(&self) -> impl Iterator<Item = Published<'_>> {
+        self.all().enumerate().map(|(at, key)| Published {
+            kid: &key.kid,
+            algorithm: key.pair.algorithm(),
+            signs: at == 0,
+            ends: key.certificate.ends,
+            certificate: &key.certificate.der,
+        })
+    }
+
+    /// Their ids, that of the one that signs first.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.all().map(|key| &key.kid[..])
+    }
+
+    /// Makes a token, signed by the first key.
+    ///
+    /// # Errors
+    /// It would be longer than [`TOKEN_MAX`], or the system gives no random numbers.
+    pub fn sign(&self, claims: &Claims) -> Result<String, SignFault> {
+        let claims = serde_json::to_vec(claims)?;
+        let mut token = format!("{}.{}", self.first.header, BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let signature = self.first.pair.sign(token.as_bytes(), &self.random).map_err(|_| SignFault::Ring)?;
+        token.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        if token.len() > TOKEN_MAX { Err(SignFault::TooLong) } else { Ok(token) }
+    }
+
+    /// The public keys (RFC 7517 section 5), as `/jwks` gives them.
+    pub fn jwks(&self) -> String {
+        let keys: Vec<&str> = self.all().map(|key| &key.jwk[..]).collect();
+        format!("{{\"keys\":[{}]}}", keys.join(","))
+    }
+
+    /// The certificates (PEM), as a registry's `rootcertbundle` wants them.
+    pub fn bundle(&self) -> String {
+        self.all().map(|key| pem::write("CERTIFICATE", &key.certificate.der).to_string()).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "signing_key_tests.rs"]
+mod tests;

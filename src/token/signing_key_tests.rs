@@ -1,0 +1,252 @@
+//! What is signed, what is published of it, and every token that must not pass.
+
+use std::time::{Duration, SystemTime};
+
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::pair::Jwk;
+use super::*;
+use crate::token::claims::Access;
+use crate::token::signing_key::make::{Made, certify, generate};
+
+/// 14 November 2023.
+const NOW: u64 = 1_700_000_000;
+
+fn made() -> Made {
+    generate(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap()
+}
+
+fn keys(made: &[&Made]) -> SigningKeys {
+    let text: String = made.iter().map(|made| &made.text[..]).collect();
+    SigningKeys::parse(text.as_bytes()).unwrap()
+}
+
+fn claims() -> Claims {
+    let access = Access { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
+    Claims {
+        iss: "doorward".into(),
+        sub: "ann".into(),
+        aud: "registry.example.com".into(),
+        exp: NOW + 900,
+        nbf: NOW - 60,
+        iat: NOW,
+        jti: "0".repeat(32),
+        host: String::new(),
+        access: vec![access],
+        denied: Vec::new(),
+    }
+}
+
+fn coded(value: &Value) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+fn header(token: &str) -> Value {
+    let header = token.split('.').next().unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap()
+}
+
+/// A token with this header, really signed by the key.
+fn signed(keys: &SigningKeys, header: &str, claims: &str) -> String {
+    let text = format!("{header}.{claims}");
+    let signature = keys.first.pair.sign(text.as_bytes(), &keys.random).unwrap();
+    format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn what_is_signed_is_verified_and_is_as_registries_want_it() {
+    let made = made();
+    let keys = keys(&[&made]);
+    let token = keys.sign(&claims()).unwrap();
+    assert_eq!(keys.verify(&token, NOW), Ok(claims()));
+    let published = keys.published().next().unwrap();
+    let x5c = BASE64_STANDARD.encode(published.certificate);
+    assert_eq!(header(&token), json!({"alg": "ES256", "typ": "JWT", "kid": made.kid, "x5c": [x5c]}));
+    assert_eq!((published.kid, published.signs), (&made.kid[..], true));
+    assert_eq!(published.ends, NOW + 3652 * 24 * 3600);
+    let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
+    let key = &set["keys"][0];
+    assert_eq!(
+        (&key["kid"], &key["alg"], &key["use"]),
+        (&made.kid[..].into(), &"ES256".into(), &"sig".into())
+    );
+    assert_eq!((&key["kty"], &key["crv"], &key["x5c"][0]), (&"EC".into(), &"P-256".into(), &x5c.into()));
+    let coordinate = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
+    assert!([coordinate("x"), coordinate("y")].iter().all(|c| c.len() == 32 && c[0] != 0));
+    assert_eq!(made.text.matches(&keys.bundle()).count(), 1);
+}
+
+#[test]
+fn the_thumbprint_of_rfc_7638s_own_example_is_as_it_says() {
+    let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+    let key = Jwk::Rsa { e: "AQAB".into(), kty: "RSA", n: n.into() };
+    assert_eq!(key.thumbprint().unwrap(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+}
+
+#[test]
+fn the_first_signs_and_all_verify_until_they_are_gone() {
+    let (one, two) = (made(), made());
+    let (both, swapped, alone) = (keys(&[&one, &two]), keys(&[&two, &one]), keys(&[&two]));
+    let (by_one, by_two) = (both.sign(&claims()).unwrap(), swapped.sign(&claims()).unwrap());
+    assert_eq!(
+        (&header(&by_one)["kid"], &header(&by_two)["kid"]),
+        (&one.kid[..].into(), &two.kid[..].into())
+    );
+    for token in [&by_one, &by_two] {
+        assert_eq!((both.verify(token, NOW), swapped.verify(token, NOW)), (Ok(claims()), Ok(claims())));
+    }
+    assert_eq!(
+        (alone.verify(&by_one, NOW), alone.verify(&by_two, NOW)),
+        (Err(VerifyFault::Key), Ok(claims()))
+    );
+    assert!(both.fingerprint() != swapped.fingerprint() && both.fingerprint() != alone.fingerprint());
+    assert_eq!(both.fingerprint(), keys(&[&one, &two]).fingerprint());
+    assert_eq!(both.kids().collect::<Vec<_>>(), [&one.kid, &two.kid]);
+}
+
+#[test]
+fn a_token_counts_as_long_as_registries_think_so() {
+    let keys = keys(&[&made()]);
+    let token = keys.sign(&claims()).unwrap();
+    let at = |now| keys.verify(&token, now).map(drop);
+    assert_eq!((at(NOW + 960), at(NOW + 961)), (Ok(()), Err(VerifyFault::Expired)));
+    assert_eq!((at(NOW - 120), at(NOW - 121)), (Ok(()), Err(VerifyFault::Early)));
+    assert_eq!((at(0), at(u64::MAX)), (Err(VerifyFault::Early), Err(VerifyFault::Expired)));
+}
+
+#[test]
+fn what_a_header_says_is_compared_and_never_followed() {
+    let (made, stranger) = (made(), made());
+    let keys = keys(&[&made]);
+    let token = keys.sign(&claims()).unwrap();
+    let payload = token.split('.').nth(1).unwrap();
+    let with = |change: Value| {
+        let mut header = header(&token);
+        header.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        keys.verify(&signed(&keys, &coded(&header), payload), NOW).map(drop)
+    };
+    assert_eq!(with(json!({})), Ok(()));
+    for alg in ["none", "None", "HS256", "RS256", "ES384", "es256", ""] {
+        assert_eq!(with(json!({ "alg": alg })), Err(VerifyFault::Algorithm), "{alg}");
+    }
+    for typ in ["jwt", "at+jwt", "", "JWT "] {
+        assert_eq!(with(json!({ "typ": typ })), Err(VerifyFault::Header), "{typ}");
+    }
+    for kid in [&stranger.kid[..], "", "../../etc/passwd"] {
+        assert_eq!(with(json!({ "kid": kid })), Err(VerifyFault::Key), "{kid}");
+    }
+    for more in
+        [json!({"crit": []}), json!({"crit": ["exp"], "exp": 1}), json!({"jwk": {}}), json!({"b64": false})]
+    {
+        assert_eq!(with(more), Err(VerifyFault::Header));
+    }
+    for bad in
+        ["{}", "[]", "", "{\"alg\":\"ES256\",\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"x\"}", "{\"alg\":1}"]
+    {
+        let token = signed(&keys, &BASE64_URL_SAFE_NO_PAD.encode(bad), payload);
+        assert_eq!(keys.verify(&token, NOW), Err(VerifyFault::Header), "{bad}");
+    }
+    // What is signed by a stranger, who names our key.
+    let other = self::keys(&[&stranger]);
+    let forged = signed(&other, &coded(&header(&token)), payload);
+    assert_eq!(keys.verify(&forged, NOW), Err(VerifyFault::Signature));
+}
+
+#[test]
+fn a_token_has_one_spelling_and_one_signature() {
+    let keys = keys(&[&made()]);
+    let token = keys.sign(&claims()).unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    let [header, payload, signature] = parts[..] else { panic!("{token}") };
+    let is = |text: String| keys.verify(&text, NOW).unwrap_err();
+    assert_eq!(is(format!("{header}.{payload}.")), VerifyFault::Signature);
+    for text in [
+        format!("{header}.{payload}"),
+        header.to_owned(),
+        String::new(),
+        format!("{token}."),
+        format!(".{token}"),
+        format!("{token}.{signature}"),
+        format!("{header}=.{payload}.{signature}"),
+        format!("{header}.{payload}.{signature}=="),
+        format!("{header}.{payload}. {signature}"),
+        format!("{header}.{payload}\n.{signature}"),
+        format!(" {token}"),
+        format!("{header}.{payload}.+{}", &signature[1..]),
+    ] {
+        assert_eq!(is(text.clone()), VerifyFault::Form, "{text}");
+    }
+    // 64 bytes leave four bits over in the last character: each other way to fill them is refused.
+    let (rest, last) = token.split_at(token.len() - 1);
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let taken = alphabet.chars().filter(|c| keys.verify(&format!("{rest}{c}"), NOW).is_ok());
+    assert_eq!(taken.collect::<String>(), last);
+    // A signature in DER's form, which others read.
+    let der = BASE64_URL_SAFE_NO_PAD.encode([0x30, 6, 2, 1, 1, 2, 1, 1]);
+    assert_eq!(is(format!("{header}.{payload}.{der}")), VerifyFault::Signature);
+    assert_eq!(is("a".repeat(TOKEN_MAX + 1)), VerifyFault::TooLong);
+    assert_eq!(is("a".repeat(TOKEN_MAX)), VerifyFault::Form);
+}
+
+#[test]
+fn one_changed_character_anywhere_is_seen() {
+    let keys = keys(&[&made()]);
+    let token = keys.sign(&claims()).unwrap();
+    for at in 0..token.len() {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        assert!(keys.verify(std::str::from_utf8(&bytes).unwrap(), NOW).is_err(), "at {at}");
+    }
+}
+
+#[test]
+fn claims_that_are_signed_and_not_ours_are_refused() {
+    let keys = keys(&[&made()]);
+    let header = keys.first.header.clone();
+    for text in ["{}", "", "[]", "{\"exp\":1.5}"] {
+        let token = signed(&keys, &header, &BASE64_URL_SAFE_NO_PAD.encode(text));
+        assert_eq!(keys.verify(&token, NOW), Err(VerifyFault::Claims), "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_signed_that_nobody_would_take() {
+    let keys = keys(&[&made()]);
+    let mut claims = claims();
+    claims.sub = "a".repeat(TOKEN_MAX);
+    assert!(matches!(keys.sign(&claims), Err(SignFault::TooLong)));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let made = made();
+    let keys = keys(&[&made]);
+    assert_eq!(format!("{keys:?}"), format!("[(Es256, {:?})]", made.kid));
+    // The private number, as PKCS#8 has it behind what says that it is one of P-256.
+    let coded: String = made.text.lines().skip(2).take_while(|line| !line.starts_with('-')).collect();
+    let pkcs8 = BASE64_STANDARD.decode(coded).unwrap();
+    let (before, secret) = (&pkcs8[..36], &pkcs8[36..68]);
+    assert!(before.ends_with(&[2, 1, 1, 4, 32]));
+    let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
+    let set = set["keys"][0].as_object().unwrap();
+    assert_eq!(set.keys().collect::<Vec<_>>(), ["alg", "crv", "kid", "kty", "use", "x", "x5c", "y"]);
+    let certificate = keys.published().next().unwrap().certificate;
+    assert!(!certificate.windows(32).any(|bytes| bytes == secret));
+    assert_eq!(keys.bundle().matches("-----BEGIN").count(), 1);
+}
+
+#[test]
+fn a_key_that_is_brought_along_gets_a_certificate() {
+    let made = made();
+    let (start, end) = (made.text.find("-----BEGIN").unwrap(), made.text.find("-----BEGIN CERT").unwrap());
+    let alone = &made.text[start..end];
+    let again = certify(alone.as_bytes(), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
+    assert_eq!(again.kid, made.kid);
+    keys(&[&again]);
+    let fault = |text: &str| {
+        certify(text.as_bytes(), SystemTime::now()).map(|made| made.kid).unwrap_err().to_string()
+    };
+    assert!(fault(&made.text).contains("block 2 (CERTIFICATE, line"));
+    assert!(fault("").contains("there is no key in it"));
+}
