@@ -22,7 +22,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde::Serialize;
 
 use crate::authn::htpasswd::write::{WriteFault, Writer};
-use crate::config::layers::{Given, Layer, Layers};
+use crate::config::layers::{Layer, Layers};
+use crate::config::setting::Given;
 use crate::config::table::{SETTINGS, Setting};
 use crate::config::{Fault, Origin};
 use crate::identity::escaped_json;

@@ -23,6 +23,7 @@
 //! [`Grant`](policy::Grant). No trouble is ever kept in the cache. Every question that was let
 //! through to the cache and found no good answer counts as a failure, whatever became of it.
 
+mod answers;
 pub mod cache;
 pub mod cache_key;
 pub mod challenge;

@@ -4,6 +4,7 @@
 //! is parsed once, when it is first needed: as a request to a registry ([`registry`]) or as a path of a site
 //! ([`site`]). Nothing here decides anything.
 
+pub mod endpoint;
 pub mod grammar;
 pub mod header;
 pub mod malformed;

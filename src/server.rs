@@ -2,6 +2,7 @@
 //! concrete type.
 
 mod admission;
+pub mod bind_error;
 pub mod components;
 pub mod descriptors;
 mod http;
@@ -9,6 +10,7 @@ pub mod inherited;
 mod issuing;
 pub mod listen;
 pub mod signals;
+mod start_error;
 #[cfg(feature = "ecr")]
 mod tokens;
 pub mod upstreams;
@@ -25,11 +27,12 @@ use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use self::bind_error::BindFault;
 use self::components::House;
-pub use self::components::StartError;
 use self::inherited::Inherited;
-use self::listen::{BindFault, Listener};
+use self::listen::Listener;
 use self::signals::Signals;
+pub use self::start_error::StartError;
 use crate::authn::hash_pool::HashPool;
 use crate::authn::http::Service;
 use crate::clock::Clock;

@@ -161,7 +161,7 @@ fn keys(settings: &Settings) -> bool {
     }
     let good = parsed.file.records().count();
     say(&format!("{name}: keys: {good}; bad lines: {}", parsed.bad));
-    if is_emptied(&text, api_key::edit::NONE_LEFT) {
+    if is_emptied(&text, api_key::file::NONE_LEFT) {
         say(&format!("{name}: note: {}", api_key::reload::EMPTIED));
     }
     let well = parsed.bad == 0;

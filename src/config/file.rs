@@ -3,8 +3,8 @@
 use toml::de::{DeTable, DeValue};
 
 use super::authenticator::{self, Authenticator};
-use super::layers::Given;
 use super::names;
+use super::setting::Given;
 use super::table::{self, SETTINGS};
 use super::upstream::{self, Upstream};
 use super::{Fault, Origin, tables};

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::authenticator::Authenticator;
+use super::setting::Given;
 use super::table::{self, SETTINGS, Setting};
 use super::upstream::Upstream;
 use super::{Fault, Origin, Settings, file, names};
@@ -15,15 +16,6 @@ const FILE_MAX: u64 = 1 << 20;
 
 /// Variables that our own compose files and tests define, which are no settings. An `env_file: .env` passes them on.
 const OTHER_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
-
-/// A value as text, and where it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    /// As it was written.
-    pub text: String,
-    /// Where.
-    pub origin: Origin,
-}
 
 /// The values given in one layer, by key.
 pub type Layer = BTreeMap<&'static str, Vec<Given>>;

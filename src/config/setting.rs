@@ -1,6 +1,6 @@
 //! What a setting is: the row of the table, and the names that follow from its key.
 
-use super::Settings;
+use super::{Origin, Settings};
 
 /// One setting.
 pub struct Setting {
@@ -55,3 +55,12 @@ macro_rules! setting {
 }
 
 pub(super) use setting;
+
+/// A value as text, and where it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// As it was written.
+    pub text: String,
+    /// Where.
+    pub origin: Origin,
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Gate;
-use super::identify::rejection;
+use super::answers::rejection;
 use super::single_flight::{Boarding, Question, land};
 use super::throttle::{Tags, Ticket};
 use super::verdict::Verdict;

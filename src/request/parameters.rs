@@ -4,10 +4,10 @@
 //! put parameters of their own into the next page's `Link`. So all others pass. On other methods a registry acts
 //! on parameters, and only those that the specification names pass, and `origin`.
 
+use super::endpoint::Endpoint;
 use super::grammar::{is_digest, is_name, is_tag};
 use super::malformed::Malformed;
 use super::query::Pair;
-use super::registry::Endpoint;
 use crate::permissions::host::host;
 
 /// Parameters of a mount (spec.md, "Mounting a blob from another repository"). A mount without a

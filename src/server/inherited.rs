@@ -2,13 +2,23 @@
 //! kept while it restarts, and at addresses that the service itself may not open.
 
 use std::env;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
 
-use super::listen::{BindFault, Listener};
+use super::bind_error::BindFault;
 
 /// What systemd calls a socket whose unit was not passed on (sd_listen_fds_with_names(3)).
 const NAMELESS: &str = "unknown";
+
+/// A socket that systemd passed to this process.
+pub enum InheritedSocket {
+    /// On TCP, with its address.
+    Tcp(TcpListener, SocketAddr),
+    /// On a unix socket.
+    Unix(UnixListener),
+}
 
 /// The sockets that were passed to this process.
 pub struct Inherited {
@@ -31,7 +41,7 @@ impl Inherited {
     ///
     /// # Errors
     /// If there is none, or one of them is no listener of a stream.
-    pub fn take(&mut self, name: &str) -> Result<Vec<Listener>, BindFault> {
+    pub fn take(&mut self, name: &str) -> Result<Vec<InheritedSocket>, BindFault> {
         let named = self.names.iter().enumerate().filter(|(_, given)| *given == name);
         let indexes: Vec<usize> = named.map(|(index, _)| index).collect();
         let mut taken = Vec::new();
@@ -45,16 +55,16 @@ impl Inherited {
         Ok(taken)
     }
 
-    fn take_one(&mut self, name: &str, index: usize) -> Result<Option<Listener>, BindFault> {
+    fn take_one(&mut self, name: &str, index: usize) -> Result<Option<InheritedSocket>, BindFault> {
         let fault = |error| BindFault::System(format!("systemd:{name}"), error);
         // The wrong kind is an error, and leaves the socket where it is.
         if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {
             listener.set_nonblocking(true).map_err(fault)?;
             let address = listener.local_addr().map_err(fault)?;
-            return Ok(Some(Listener::Tcp(listener, address)));
+            return Ok(Some(InheritedSocket::Tcp(listener, address)));
         }
         let Some(listener) = self.sockets.take_unix_listener(index).map_err(fault)? else { return Ok(None) };
         listener.set_nonblocking(true).map_err(fault)?;
-        Ok(Some(Listener::InheritedUnix(listener)))
+        Ok(Some(InheritedSocket::Unix(listener)))
     }
 }

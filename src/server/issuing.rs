@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::components::StartError;
+use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::{Settings, TokenChallenge};
 use crate::http::reply::Challenge;

@@ -11,38 +11,12 @@ use ipnet::IpNet;
 use rustix::fs::Mode;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::inherited::Inherited;
+use super::bind_error::BindFault;
+use super::inherited::{Inherited, InheritedSocket};
 use crate::config::Listen;
 
 /// Connections that wait to be accepted. The kernel cuts it to its own limit.
 const BACKLOG: i32 = 1024;
-
-/// Why an address can't be listened on.
-#[derive(Debug, thiserror::Error)]
-pub enum BindFault {
-    /// Another program listens there.
-    #[error("{0}: the address is in use; stop the program that uses it, or choose another with --{flag}", flag = .1.replace('.', "-"))]
-    InUse(String, &'static str),
-    /// Another process answers at this socket.
-    #[error("{0}: a process that is alive listens on this socket; stop it, or choose another path")]
-    Alive(String),
-    /// The path is taken by something that is not a socket.
-    #[error("{0}: there is something that is not a socket; remove it, or choose another path")]
-    NotASocket(String),
-    /// systemd passed no socket of that name.
-    #[error(
-        "systemd:{0}: no socket of this name was passed by systemd (passed: {1}); set FileDescriptorName={0} in the socket unit, and Sockets= in the service"
-    )]
-    NotInherited(String, String),
-    /// A socket that systemd opened to other machines, with nobody to be trusted there.
-    #[error(
-        "systemd:{0}: {1} can be reached from other machines, and whoever reaches it could ask in nginx's name: set {2} to nginx's address or network"
-    )]
-    Untrusted(String, SocketAddr, &'static str),
-    /// Anything else.
-    #[error("{0}: can't listen there: {1}")]
-    System(String, io::Error),
-}
 
 /// A listener that is bound.
 pub enum Listener {
@@ -77,7 +51,14 @@ impl Listener {
                 let (listener, path) = unix(path, mode).map_err(fault)?;
                 Ok(vec![Self::Unix(listener, path)])
             }
-            Listen::Systemd(name) => inherited.take(name),
+            Listen::Systemd(name) => Ok(inherited
+                .take(name)?
+                .into_iter()
+                .map(|socket| match socket {
+                    InheritedSocket::Tcp(listener, address) => Self::Tcp(listener, address),
+                    InheritedSocket::Unix(listener) => Self::InheritedUnix(listener),
+                })
+                .collect()),
         }
     }
 

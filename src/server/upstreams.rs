@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::components::StartError;
+use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::upstream::{Kind, Upstream};

@@ -1,10 +1,6 @@
 //! Changing a file of keys: a line more, or a line less; all others stay as they are.
 
-use super::file::Line;
-
-/// The comment that the last key leaves: without it an empty file would count only after a while, since it
-/// may be about to be written, and one with nothing but bad lines not at all.
-pub const NONE_LEFT: &[u8] = b"# no keys";
+use super::file::{Line, NONE_LEFT};
 
 /// The text with one more line at its end.
 ///

@@ -15,12 +15,15 @@ use std::time::UNIX_EPOCH;
 use hashbrown::HashMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::edit::NONE_LEFT;
 use super::secret::{Digest, Id};
 use super::{Key, Uses};
 use crate::authn::Identity;
 use crate::identity::{Membership, Username, changes_layout};
 use crate::permissions::scope::Scope;
+
+/// The comment that the last key leaves: without it an empty file would count only after a while, since it
+/// may be about to be written, and one with nothing but bad lines not at all.
+pub const NONE_LEFT: &[u8] = b"# no keys";
 
 /// The most keys of a file.
 pub const KEYS_MAX: usize = 1_000_000;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::edit::NONE_LEFT;
+use super::file::NONE_LEFT;
 use super::file::{KeyFile, Parsed, parse};
 use super::{Keys, Rules};
 use crate::metrics::Metrics;

@@ -1,0 +1,87 @@
+//! The endpoints of the registry protocol, and what their methods take.
+
+use super::grammar::{is_digest, is_name, is_tag, is_upload};
+use super::malformed::Malformed;
+use crate::permissions::Actions;
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'r> {
+    /// `/v2/`, by which clients find out whether their credentials are good.
+    Ping,
+    /// The list of all repositories.
+    Catalog,
+    /// One repository.
+    Repository(&'r str),
+}
+
+/// One endpoint of the protocol, and the repository name in its path.
+pub(super) enum Endpoint<'r> {
+    Ping,
+    Catalog,
+    /// Manifests, blobs, tags, referrers: what is read under a name.
+    Manifest(&'r str),
+    Blob(&'r str),
+    Tags(&'r str),
+    Referrers(&'r str),
+    /// Where an upload begins.
+    Uploads(&'r str),
+    /// One upload.
+    Upload(&'r str),
+}
+
+/// The endpoint of a path, and the malformed reference in it, if there is one.
+pub(super) fn endpoint(rest: &str, reads: bool) -> Option<(Endpoint<'_>, Option<Malformed>)> {
+    match rest {
+        "" => return Some((Endpoint::Ping, None)),
+        "_catalog" => return Some((Endpoint::Catalog, None)),
+        _ => {}
+    }
+    let (before, last) = rest.rsplit_once('/')?;
+    let (name, kind) = before.rsplit_once('/')?;
+    let fault = |is_well: bool, malformed: Malformed| (!is_well).then_some(malformed);
+    let (name, endpoint, malformed): (&str, fn(_) -> _, _) = match kind {
+        "tags" if last == "list" => (name, Endpoint::Tags, None),
+        "manifests" => {
+            let is_well = is_tag(last) || is_digest(last);
+            (name, Endpoint::Manifest, fault(is_well, Malformed::manifest(last, reads)))
+        }
+        "blobs" => (name, Endpoint::Blob, fault(is_digest(last), Malformed::blob(reads))),
+        "referrers" => (name, Endpoint::Referrers, fault(is_digest(last), Malformed::digest())),
+        "uploads" => {
+            let name = name.strip_suffix("/blobs")?;
+            match last {
+                "" => (name, Endpoint::Uploads, None),
+                id => (name, Endpoint::Upload, fault(is_upload(id), Malformed::upload(reads))),
+            }
+        }
+        _ => return None,
+    };
+    Some((endpoint(name), fault(is_name(name), Malformed::name(reads)).or(malformed)))
+}
+
+/// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
+/// A method that is not here has no meaning there, and what has no meaning is not let through.
+pub(super) fn needs<'r>(endpoint: &Endpoint<'r>, method: &str) -> Option<(Target<'r>, Actions)> {
+    const WRITE: Actions = Actions::PULL.and(Actions::PUSH);
+    let read = matches!(method, "GET" | "HEAD");
+    match *endpoint {
+        Endpoint::Ping => read.then_some((Target::Ping, Actions::default())),
+        Endpoint::Catalog => read.then_some((Target::Catalog, Actions::CATALOG)),
+        Endpoint::Manifest(name) | Endpoint::Blob(name) => match method {
+            "GET" | "HEAD" => Some((Target::Repository(name), Actions::PULL)),
+            "DELETE" => Some((Target::Repository(name), Actions::DELETE)),
+            "PUT" if matches!(endpoint, Endpoint::Manifest(_)) => Some((Target::Repository(name), WRITE)),
+            _ => None,
+        },
+        Endpoint::Tags(name) | Endpoint::Referrers(name) => {
+            read.then_some((Target::Repository(name), Actions::PULL))
+        }
+        Endpoint::Uploads(name) => (method == "POST").then_some((Target::Repository(name), WRITE)),
+        // To cancel an upload deletes nothing that was there.
+        Endpoint::Upload(name) => {
+            let known = read || matches!(method, "PATCH" | "PUT" | "DELETE");
+            known.then_some((Target::Repository(name), WRITE))
+        }
+    }
+}

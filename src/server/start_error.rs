@@ -1,0 +1,69 @@
+//! Why the server does not start.
+
+use std::io;
+use std::sync::Arc;
+
+use super::bind_error::BindFault;
+use super::descriptors::DescriptorFault;
+use crate::authn::api_key::reload::KeysFault;
+use crate::authn::htpasswd::source::FileFault;
+use crate::authn::http::client::ClientFault;
+use crate::config::Origin;
+use crate::policy::reload::PolicyFault;
+use crate::token;
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr;
+use crate::upstream::file::SecretFault;
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing says who may enter.
+    #[error(
+        "no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there"
+    )]
+    NoAuthenticator,
+    /// The htpasswd file can't be used.
+    #[error(transparent)]
+    Htpasswd(#[from] FileFault),
+    /// The file of keys can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeysFault),
+    /// A service can't be asked with what is set there.
+    #[error("{0}: authenticator {1}: {2}")]
+    Client(Origin, Arc<str>, ClientFault),
+    /// A file of upstream credentials can't be used.
+    #[error("{0}: upstream {1}: {2}")]
+    Upstream(Origin, Arc<str>, SecretFault),
+    /// The file with the proxy's secret can't be used.
+    #[error("proxy_secret_file: {0}")]
+    ProxySecret(SecretFault),
+    /// The file with the token of the admin listener can't be used.
+    #[error("admin.token_file: {0}")]
+    AdminToken(SecretFault),
+    /// There are fewer file descriptors than the listeners and services may need.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorFault),
+    /// A token can't be fetched with what is set there.
+    #[cfg(feature = "ecr")]
+    #[error("upstream {0}: {1}")]
+    Ecr(Arc<str>, ecr::Fault),
+    /// The keys that sign tokens can't be used.
+    #[error("token.keys: {0}")]
+    Token(token::reload::TokenKeysFault),
+    /// The policy or the group file can't be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindFault),
+    /// The realm can't stand in a header; the settings should have seen to that.
+    #[error("realm: it can't be sent in a header")]
+    Realm,
+    /// The system gave no random bytes.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// A thread or a signal handler could not be had.
+    #[error("the system refuses a thread or a signal handler: {0}")]
+    System(#[from] io::Error),
+}
