@@ -31,7 +31,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use doorward::clock::Clock;
 use doorward::config::layers::Layers;
 use doorward::http::peer::Peer;
-use doorward::http::service::{Kind, service};
+use doorward::http::service::{ListenerKind, service_factory};
 use doorward::server::components::House;
 
 /// alice, with the password of `htpasswd.example`.
@@ -137,7 +137,7 @@ fn serve(
         match what {
             "empty" => run!(|| App::new().service(web::resource("/empty").to(empty))).await,
             "headers" => run!(|| App::new().service(web::resource("/headers").to(headers))).await,
-            _ => run!(move || service(Arc::clone(&front), Kind::Auth)).await,
+            _ => run!(move || service_factory(Arc::clone(&front), ListenerKind::Auth)).await,
         }
     })?;
     pool.close();

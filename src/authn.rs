@@ -22,7 +22,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::identity::{Fact, Membership, Username};
-use crate::permissions::scope::Scope;
+use crate::permissions::scope::ApiKeyScope;
 use api_key::Key;
 use htpasswd::Lookup;
 use htpasswd::line::LineFault;
@@ -111,7 +111,7 @@ impl Identity {
     }
 
     /// What may be done at the most, where that is not all that the user may do.
-    pub fn scope(&self) -> Option<&Scope> {
+    pub fn scope(&self) -> Option<&ApiKeyScope> {
         self.key.as_ref().and_then(|key| key.scope.as_deref())
     }
 

@@ -26,7 +26,7 @@ use crate::config::layers::{Layer, Layers};
 use crate::config::setting::Given;
 use crate::config::table::{SETTINGS, Setting};
 use crate::config::{Fault, Origin};
-use crate::identity::escaped_json;
+use crate::identity::escape_json;
 
 /// What was asked for can't be understood (BSD's and clap's own).
 const USAGE: u8 = 2;
@@ -214,7 +214,7 @@ fn say(what: &str) {
 /// Something as one line of JSON on stdout, safe for a terminal.
 fn say_json(told: &impl Serialize) -> Result<(), String> {
     let json = serde_json::to_string(told).map_err(|error| error.to_string())?;
-    say(&escaped_json(&json));
+    say(&escape_json(&json));
     Ok(())
 }
 

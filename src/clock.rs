@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The date at which a manual clock begins: 2023-11-14T22:13:20Z.
-pub const MANUAL_START: u64 = 1_700_000_000;
+pub const MANUAL_CLOCK_START: u64 = 1_700_000_000;
 
 /// A point in the process's own time: milliseconds since its [`Clock`] was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,10 +38,10 @@ impl Moment {
 
 /// Where the time comes from. Clones show the same time.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
-enum Source {
+enum ClockSource {
     System(Duration),
     Manual(Arc<AtomicU64>),
 }
@@ -50,39 +50,39 @@ impl Clock {
     /// The machine's clock since it was started: a change of the date does not move it, and the time that
     /// the machine slept counts, in which what was trusted went on getting older.
     pub fn system() -> Self {
-        Self(Source::System(since_boot()))
+        Self(ClockSource::System(since_boot()))
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
     pub fn manual() -> Self {
-        Self(Source::Manual(Arc::new(AtomicU64::new(0))))
+        Self(ClockSource::Manual(Arc::new(AtomicU64::new(0))))
     }
 
     /// The time now.
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
-            Source::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
+            ClockSource::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
+            ClockSource::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
         }
     }
 
     /// The date, in seconds since 1970, for what expires at a date; a manual clock begins at
     /// [`MANUAL_START`].
-    pub fn unix(&self) -> u64 {
+    pub fn unix_seconds(&self) -> u64 {
         match &self.0 {
-            Source::System(_) => {
+            ClockSource::System(_) => {
                 {
                     // A clock that was never set must not make what has expired good again.
                     SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
                 }
             }
-            Source::Manual(millis) => MANUAL_START + millis.load(Ordering::SeqCst) / 1000,
+            ClockSource::Manual(millis) => MANUAL_CLOCK_START + millis.load(Ordering::SeqCst) / 1000,
         }
     }
 
     /// Moves a manual clock on; the system's clock can't be moved, and is left alone.
     pub fn advance(&self, span: Duration) {
-        if let Source::Manual(millis) = &self.0 {
+        if let ClockSource::Manual(millis) = &self.0 {
             let now = Moment(millis.load(Ordering::SeqCst));
             millis.store(now.plus(span).as_millis(), Ordering::SeqCst);
         }

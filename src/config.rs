@@ -33,7 +33,7 @@ use self::upstream::Upstream;
 use crate::authn::hash::Allowed;
 use crate::authn::hash_pool::Timing;
 use crate::dialect::Dialect;
-use crate::network::Prefixes;
+use crate::network::NetworkPrefixes;
 use crate::pipeline::{cache, throttle};
 
 /// Where to listen.
@@ -116,12 +116,12 @@ pub struct Settings {
     pub htpasswd_poll: Duration,
     pub htpasswd_max_bytes: u64,
     pub htpasswd_allow: Allowed,
-    pub cache: cache::Limits,
+    pub cache: cache::CacheLimits,
     pub hash_user_share: usize,
     pub hash_threads: usize,
     pub hash_wait: Duration,
-    pub throttle: throttle::Limits,
-    pub prefixes: Prefixes,
+    pub throttle: throttle::ThrottleLimits,
+    pub prefixes: NetworkPrefixes,
     pub workers: usize,
     pub connections: usize,
     pub header_bytes: usize,
@@ -173,11 +173,11 @@ impl Default for Settings {
             htpasswd_poll: none,
             htpasswd_max_bytes: 0,
             htpasswd_allow: Allowed::default(),
-            cache: cache::Limits { accepted_max: 0, accepted_idle: none, rejected_for: none },
+            cache: cache::CacheLimits { accepted_max: 0, accepted_idle: none, rejected_for: none },
             hash_user_share: 0,
             hash_threads: 0,
             hash_wait: none,
-            throttle: throttle::Limits {
+            throttle: throttle::ThrottleLimits {
                 user_failures: 0,
                 network_failures: 0,
                 block_user_failures: 0,
@@ -186,7 +186,7 @@ impl Default for Settings {
                 window: none,
                 entries: 0,
             },
-            prefixes: Prefixes { ipv4: 0, ipv6: 0 },
+            prefixes: NetworkPrefixes { ipv4: 0, ipv6: 0 },
             workers: 0,
             connections: 0,
             header_bytes: 0,

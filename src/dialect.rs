@@ -20,7 +20,7 @@ impl Dialect {
     }
 
     /// The dialect of a path of the auth listener. The path is compared as it was sent, never normalised.
-    pub fn of_path(path: &str) -> Option<Self> {
+    pub fn from_path(path: &str) -> Option<Self> {
         match path {
             "/auth" | "/auth/nginx" => Some(Self::Nginx),
             _ => None,

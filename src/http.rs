@@ -24,20 +24,20 @@ use prometheus_client::metrics::counter::Counter;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::metrics::{Metrics, VerdictLabel};
-use crate::network::Prefixes;
-use crate::pipeline::Gate;
+use crate::network::NetworkPrefixes;
+use crate::pipeline::Pipeline;
 use crate::pipeline::verdict::Reason;
 use crate::reload::Looks;
 use access::AdminAccess;
 use health::Readiness;
-use peer::Entitlement;
-use refusals::RefusalLog;
+use peer::ProxySecret;
+use refusals::VerdictLog;
 use reply::{Challenge, IdentityHeaders};
 
 /// What the handlers share, made once for all workers.
-pub struct Front {
+pub struct AppState {
     /// Who decides.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<Pipeline>,
     /// The `WWW-Authenticate` of a challenge.
     pub challenge: Challenge,
     /// The same where tokens are asked for, which takes a password.
@@ -47,10 +47,10 @@ pub struct Front {
     /// What the identity headers of all answers have in common.
     pub identity_headers: IdentityHeaders,
     /// Where refusals are logged.
-    pub refusals: RefusalLog,
+    pub refusals: VerdictLog,
     /// Where it is logged that an upstream refused its credentials: apart, so that a flood of wrong passwords
     /// does not hide it.
-    pub refused: RefusalLog,
+    pub refused: VerdictLog,
     /// What `/readyz` says.
     pub readiness: Arc<Readiness>,
     /// The figures.
@@ -58,13 +58,13 @@ pub struct Front {
     /// Of the verdicts, those that admit: looked up once, since it is counted at each hit.
     pub allowed: Counter,
     /// What makes a client network, for the log.
-    pub prefixes: Prefixes,
+    pub prefixes: NetworkPrefixes,
     /// The longest value of a header that is read.
     pub header_bytes: usize,
     /// Whether allowed requests are logged.
     pub log_allowed: bool,
     /// Who may have the upstream's credentials, where there are any: nobody else may ask then.
-    pub entitlement: Option<Entitlement>,
+    pub entitlement: Option<ProxySecret>,
     /// The dialects that are answered.
     pub dialects: Box<[Dialect]>,
     /// Which requests the admin listener serves.
@@ -73,7 +73,7 @@ pub struct Front {
     pub looks: OnceLock<Looks>,
 }
 
-impl Front {
+impl AppState {
     /// Starts a series for every verdict and reason, so that a rate can be computed from the first one on, and
     /// returns the counter of allowed requests.
     pub fn allowed_counter(metrics: &Metrics) -> Counter {
@@ -101,7 +101,7 @@ fn public_routes(config: &mut ServiceConfig) {
 fn admin_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/metrics").to(admin::metrics))
-        .service(web::resource("/keys").to(admin::keys))
+        .service(web::resource("/keys").to(admin::api_keys))
         .service(web::resource("/flush").to(admin::flush))
         .service(web::resource("/livez").to(health::livez))
         .service(web::resource("/readyz").to(health::readyz))

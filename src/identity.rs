@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The longest user name, in bytes; Apache's htpasswd takes no more than 255 either.
-pub const USERNAME_MAX: usize = 255;
+pub const USERNAME_BYTES_MAX: usize = 255;
 
 /// A user name as bytes: htpasswd files and clients disagree on the encoding (RFC 7617 section 2.1),
 /// and a name works if both mean the same bytes, as it does with nginx and Apache. Case matters.
@@ -14,7 +14,7 @@ pub struct Username(Box<[u8]>);
 
 /// Why some bytes are no user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UsernameFault {
+pub enum UsernameError {
     /// Nothing at all.
     #[error("the user name is empty")]
     Empty,
@@ -40,46 +40,46 @@ pub enum UsernameFault {
 
 impl Username {
     /// Says whether `bytes` can be a user name.
-    pub fn check(bytes: &[u8]) -> Result<(), UsernameFault> {
+    pub fn check(bytes: &[u8]) -> Result<(), UsernameError> {
         if bytes.is_empty() {
-            return Err(UsernameFault::Empty);
+            return Err(UsernameError::Empty);
         }
-        if bytes.len() > USERNAME_MAX {
-            return Err(UsernameFault::Long);
+        if bytes.len() > USERNAME_BYTES_MAX {
+            return Err(UsernameError::Long);
         }
         if bytes.trim_ascii() != bytes {
             let control = bytes.iter().any(u8::is_ascii_control);
-            return Err(if control { UsernameFault::Control } else { UsernameFault::Space });
+            return Err(if control { UsernameError::Control } else { UsernameError::Space });
         }
         match bytes.iter().find(|b| b.is_ascii_control() || **b == b':') {
             None if bytes.is_ascii() => Ok(()),
-            None => Self::check_beyond_ascii(bytes),
-            Some(b':') => Err(UsernameFault::Colon),
-            Some(_) => Err(UsernameFault::Control),
+            None => Self::check_non_ascii(bytes),
+            Some(b':') => Err(UsernameError::Colon),
+            Some(_) => Err(UsernameError::Control),
         }
     }
 
     /// The rule for characters that only UTF-8 has. Bytes that are not UTF-8 are left alone: they are letters of an
     /// encoding that is not known, and nginx and Apache compare them as bytes.
-    fn check_beyond_ascii(bytes: &[u8]) -> Result<(), UsernameFault> {
+    fn check_non_ascii(bytes: &[u8]) -> Result<(), UsernameError> {
         for text in bytes.utf8_chunks().map(|chunk| chunk.valid()) {
             if text.contains(char::is_control) {
-                return Err(UsernameFault::Control);
+                return Err(UsernameError::Control);
             }
-            if text.contains(changes_layout) {
-                return Err(UsernameFault::Layout);
+            if text.contains(is_layout_character) {
+                return Err(UsernameError::Layout);
             }
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if text.starts_with(is_invisible) || text.ends_with(is_invisible) => {
-                Err(UsernameFault::Invisible)
+                Err(UsernameError::Invisible)
             }
             _ => Ok(()),
         }
     }
 
     /// Takes `bytes` as a user name if they can be one.
-    pub fn parse(bytes: &[u8]) -> Result<Self, UsernameFault> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, UsernameError> {
         Self::check(bytes)?;
         Ok(Self(bytes.into()))
     }
@@ -92,7 +92,7 @@ impl Username {
 
 /// Returns whether a character reorders the text around it (Unicode's bidirectional controls, UAX #9) or ends a line
 /// for some readers. A terminal, a browser or an editor then shows something else than what is compared.
-pub fn changes_layout(c: char) -> bool {
+pub fn is_layout_character(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -107,21 +107,21 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Returns whether a terminal or an editor could do something else with a character than show it.
-fn is_unsafe_to_show(c: char) -> bool {
-    c.is_control() || changes_layout(c)
+fn is_unsafe_to_display(c: char) -> bool {
+    c.is_control() || is_layout_character(c)
 }
 
 /// A name for messages: what is not UTF-8, or is one of its control characters (U+0080 to U+009F among
 /// them, which some terminals obey), or changes the layout, shows as U+FFFD.
-pub fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).replace(is_unsafe_to_show, "\u{fffd}")
+pub fn sanitize_for_display(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace(is_unsafe_to_display, "\u{fffd}")
 }
 
 /// The same JSON, with each character escaped that is not safe to show. They can only stand in its strings.
-pub fn escaped_json(json: &str) -> String {
+pub fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_unsafe_to_show(c) && c != '\n' {
+        if is_unsafe_to_display(c) && c != '\n' {
             // All of them are below U+10000, so one escape each will do.
             escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
@@ -133,7 +133,7 @@ pub fn escaped_json(json: &str) -> String {
 
 impl fmt::Display for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.0))
+        f.write_str(&sanitize_for_display(&self.0))
     }
 }
 
@@ -144,7 +144,7 @@ impl fmt::Debug for Username {
 }
 
 /// The longest name of a group, in bytes. All of a user's together fit into a header that nginx takes.
-const GROUP_NAME_MAX: usize = 64;
+const GROUP_NAME_BYTES_MAX: usize = 64;
 
 /// The most groups that one user may have from one source; each is looked up on each of his requests,
 /// and all of them go into one header.
@@ -154,21 +154,21 @@ pub const GROUPS_OF_USER_MAX: usize = 64;
 ///
 /// # Errors
 /// What is wrong with the name, for people.
-pub fn check_group(name: &[u8]) -> Result<(), String> {
+pub fn check_group_name(name: &[u8]) -> Result<(), String> {
     let well = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
-    let bad = |c: char| c.is_control() || changes_layout(c) || is_invisible(c);
+    let bad = |c: char| c.is_control() || is_layout_character(c) || is_invisible(c);
     let is_plain = || !name.utf8_chunks().any(|chunk| chunk.valid().contains(bad));
-    if (1..=GROUP_NAME_MAX).contains(&name.len()) && name.iter().all(well) && is_plain() {
+    if (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(well) && is_plain() {
         return Ok(());
     }
-    Err(format!("it is no name of a group: 1 to {GROUP_NAME_MAX} bytes, without spaces and commas"))
+    Err(format!("it is no name of a group: 1 to {GROUP_NAME_BYTES_MAX} bytes, without spaces and commas"))
 }
 
 /// The groups that one source says a user is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     groups: Box<[Box<[u8]>]>,
-    joined: Box<[u8]>,
+    header_value: Box<[u8]>,
 }
 
 impl Membership {
@@ -177,7 +177,7 @@ impl Membership {
         groups.sort_unstable();
         groups.dedup();
         let joined = groups.join(&b","[..]).into();
-        Self { joined, groups: groups.into_iter().map(Box::from).collect() }
+        Self { header_value: joined, groups: groups.into_iter().map(Box::from).collect() }
     }
 
     /// Sorted, each once.
@@ -186,8 +186,8 @@ impl Membership {
     }
 
     /// As `X-Auth-Groups` has them: `a,b`.
-    pub fn joined(&self) -> &[u8] {
-        &self.joined
+    pub fn header_value(&self) -> &[u8] {
+        &self.header_value
     }
 
     /// Whether there are none.
@@ -210,19 +210,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_a_header_cannot_carry_is_refused() {
-        assert_eq!(Username::parse(b""), Err(UsernameFault::Empty));
-        assert_eq!(Username::parse(b"a\r\nX-Auth-User: root"), Err(UsernameFault::Control));
-        assert_eq!(Username::parse(b"a\0"), Err(UsernameFault::Control));
-        assert_eq!(Username::parse(b"a\x7f"), Err(UsernameFault::Control));
-        assert_eq!(Username::parse(b"a:b"), Err(UsernameFault::Colon));
-        assert_eq!(Username::parse(b"alice "), Err(UsernameFault::Space));
-        assert_eq!(Username::parse(b" alice"), Err(UsernameFault::Space));
-        assert_eq!(Username::parse(&[b'a'; 256]), Err(UsernameFault::Long));
+    fn username_that_a_header_cannot_carry_is_rejected() {
+        assert_eq!(Username::parse(b""), Err(UsernameError::Empty));
+        assert_eq!(Username::parse(b"a\r\nX-Auth-User: root"), Err(UsernameError::Control));
+        assert_eq!(Username::parse(b"a\0"), Err(UsernameError::Control));
+        assert_eq!(Username::parse(b"a\x7f"), Err(UsernameError::Control));
+        assert_eq!(Username::parse(b"a:b"), Err(UsernameError::Colon));
+        assert_eq!(Username::parse(b"alice "), Err(UsernameError::Space));
+        assert_eq!(Username::parse(b" alice"), Err(UsernameError::Space));
+        assert_eq!(Username::parse(&[b'a'; 256]), Err(UsernameError::Long));
     }
 
     #[test]
-    fn utf_8_and_latin_1_names_are_names() {
+    fn utf_8_and_latin_1_usernames_are_accepted() {
         assert!(Username::parse("zoë".as_bytes()).is_ok());
         assert_eq!(Username::parse(b"zo\xeb").map(|n| n.to_string()), Ok("zo\u{fffd}".to_owned()));
         // What ZWNJ and ZWJ do between letters, Persian and emoji need.
@@ -233,41 +233,41 @@ mod tests {
     }
 
     #[test]
-    fn name_that_ends_invisibly_or_changes_the_layout_is_refused() {
+    fn username_with_invisible_end_or_layout_character_is_rejected() {
         // The two cases that were reported, and their kind.
         for (name, fault) in [
-            ("alice\u{a0}", UsernameFault::Invisible),
-            ("\u{a0}alice", UsernameFault::Invisible),
-            ("alice\u{3000}", UsernameFault::Invisible),
-            ("alice\u{2009}", UsernameFault::Invisible),
-            ("alice\u{200b}", UsernameFault::Invisible),
-            ("\u{feff}alice", UsernameFault::Invisible),
-            ("alice\u{3164}", UsernameFault::Invisible),
-            ("al\u{9b}2Jice", UsernameFault::Control),
-            ("alice\u{85}", UsernameFault::Control),
-            ("\u{80}", UsernameFault::Control),
-            ("al\u{202e}ecila", UsernameFault::Layout),
-            ("al\u{2066}ice", UsernameFault::Layout),
-            ("al\u{200f}ice", UsernameFault::Layout),
-            ("al\u{2028}ice", UsernameFault::Layout),
-            ("al\u{2029}ice", UsernameFault::Layout),
+            ("alice\u{a0}", UsernameError::Invisible),
+            ("\u{a0}alice", UsernameError::Invisible),
+            ("alice\u{3000}", UsernameError::Invisible),
+            ("alice\u{2009}", UsernameError::Invisible),
+            ("alice\u{200b}", UsernameError::Invisible),
+            ("\u{feff}alice", UsernameError::Invisible),
+            ("alice\u{3164}", UsernameError::Invisible),
+            ("al\u{9b}2Jice", UsernameError::Control),
+            ("alice\u{85}", UsernameError::Control),
+            ("\u{80}", UsernameError::Control),
+            ("al\u{202e}ecila", UsernameError::Layout),
+            ("al\u{2066}ice", UsernameError::Layout),
+            ("al\u{200f}ice", UsernameError::Layout),
+            ("al\u{2028}ice", UsernameError::Layout),
+            ("al\u{2029}ice", UsernameError::Layout),
         ] {
             assert_eq!(Username::parse(name.as_bytes()), Err(fault), "{name:?}");
             assert_eq!(
                 Username::parse(&[name.as_bytes(), b"\xeb"].concat()).is_ok(),
-                fault == UsernameFault::Invisible
+                fault == UsernameError::Invisible
             );
-            assert!(check_group(name.as_bytes()).is_err(), "{name:?}");
+            assert!(check_group_name(name.as_bytes()).is_err(), "{name:?}");
         }
-        assert!(check_group("größe".as_bytes()).is_ok() && check_group(b"gr\xf6\xdfe").is_ok());
+        assert!(check_group_name("größe".as_bytes()).is_ok() && check_group_name(b"gr\xf6\xdfe").is_ok());
     }
 
     #[test]
-    fn text_that_a_terminal_obeys_is_shown_and_written_without_it() {
+    fn control_and_layout_characters_are_replaced_or_escaped() {
         let bad = "a\u{9b}31m\u{202e}b\u{2028}c\u{7f}é";
-        assert_eq!(shown(bad.as_bytes()), "a\u{fffd}31m\u{fffd}b\u{fffd}c\u{fffd}é");
+        assert_eq!(sanitize_for_display(bad.as_bytes()), "a\u{fffd}31m\u{fffd}b\u{fffd}c\u{fffd}é");
         let json = serde_json::to_string(bad).unwrap();
-        let escaped = escaped_json(&json);
+        let escaped = escape_json(&json);
         assert_eq!(escaped, r#""a\u009b31m\u202eb\u2028c\u007fé""#);
         assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), bad);
     }

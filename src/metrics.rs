@@ -22,14 +22,14 @@ pub struct VerdictLabel {
 
 /// The label of [`Metrics::hashes`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ResultLabel {
+pub struct HashCheckLabel {
     /// `accepted` or `refused`.
     pub result: &'static str,
 }
 
 /// The label of [`Metrics::http_calls`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OutcomeLabel {
+pub struct HttpCallLabel {
     /// The authenticator's name, of the settings.
     pub authenticator: String,
     /// `accepted`, `rejected`, `unknown` or `trouble`.
@@ -38,14 +38,14 @@ pub struct OutcomeLabel {
 
 /// The label of figures that each authenticator has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct NameLabel {
+pub struct AuthenticatorLabel {
     /// The authenticator's name, of the settings.
     pub authenticator: String,
 }
 
 /// The label of figures that each key has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct KeyLabel {
+pub struct ApiKeyLabel {
     /// The key's public part.
     pub id: String,
 }
@@ -59,7 +59,7 @@ pub struct UpstreamLabel {
 
 /// The label of [`Metrics::upstream_fetches`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FetchLabel {
+pub struct TokenFetchLabel {
     /// Its name, of the settings.
     pub upstream: String,
     /// `fetched` or `failed`.
@@ -89,34 +89,34 @@ pub struct Metrics {
     /// Good answers in the cache now.
     pub cache_entries: Gauge,
     /// Password checks done by the hash pool, one for each question.
-    pub hashes: Family<ResultLabel, Counter>,
+    pub hash_checks: Family<HashCheckLabel, Counter>,
     /// Seconds that the hash pool's threads spent on checks.
-    pub hash_seconds: Counter<f64, AtomicU64>,
+    pub hash_check_seconds: Counter<f64, AtomicU64>,
     /// Checks waiting for a hash thread now.
-    pub hash_queue: Gauge,
+    pub hash_queue_length: Gauge,
     /// Checks that may wait: as many as the threads do within the time that a request waits.
-    pub hash_places: Gauge,
+    pub hash_queue_capacity: Gauge,
     /// Questions turned away because a share of the hash queue, or all of it, was full.
-    pub hash_shed: Counter,
+    pub hash_queue_full: Counter,
     /// Checks dropped unhashed: the asker's time was up, or a network with fewer of them came.
-    pub hash_dropped: Counter,
+    pub hash_queue_evicted: Counter,
     /// Calls of services that authenticate.
-    pub http_calls: Family<OutcomeLabel, Counter>,
+    pub http_authenticator_calls: Family<HttpCallLabel, Counter>,
     /// Seconds that they took.
-    pub http_seconds: Family<NameLabel, Counter<f64, AtomicU64>>,
+    pub http_authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
     /// 1 while a service is asked, 0 while it counts as down.
-    pub http_up: Family<NameLabel, Gauge>,
+    pub http_authenticator_up: Family<AuthenticatorLabel, Gauge>,
     /// Questions waiting for a service now.
-    pub http_queue: Gauge,
+    pub http_authenticator_queue_length: Gauge,
     /// Questions turned away because a share of a service's queue, or all of it, was full.
-    pub http_shed: Counter,
+    pub http_authenticator_queue_full: Counter,
     /// Questions dropped unasked: the asker's time was up, or a network with fewer of them came; and calls that were
     /// ended for others.
-    pub http_dropped: Counter,
+    pub http_authenticator_queue_evicted: Counter,
     /// Questions that were not asked: the requester's last calls got no answer.
-    pub http_held_back: Counter,
+    pub http_authenticator_held_back: Counter,
     /// Acceptances given although nobody could be asked.
-    pub stale: Counter,
+    pub stale_answers: Counter,
     /// Distinct failures that the throttle counted.
     pub throttle_failures: Counter,
     /// Records in the throttle's tables now.
@@ -124,85 +124,85 @@ pub struct Metrics {
     /// Users in the htpasswd file in force.
     pub htpasswd_users: Gauge,
     /// Lines of the htpasswd file in force that can't be used.
-    pub htpasswd_bad_lines: Gauge,
+    pub htpasswd_invalid_lines: Gauge,
     /// Changes of the htpasswd file taken into force.
     pub htpasswd_reloads: Counter,
     /// Changes of the htpasswd file that could not be taken.
     pub htpasswd_reload_failures: Counter,
     /// 1 while the file on disk can't be used and the last good one is in force.
-    pub htpasswd_stale: Gauge,
+    pub htpasswd_outdated: Gauge,
     /// Keys in force.
-    pub keys: Gauge,
+    pub api_keys: Gauge,
     /// Lines of the file of keys in force that can't be used.
-    pub keys_bad_lines: Gauge,
+    pub api_keys_invalid_lines: Gauge,
     /// Changes of the file of keys that were taken.
-    pub keys_reloads: Counter,
+    pub api_keys_reloads: Counter,
     /// Changes of it that could not be taken.
-    pub keys_reload_failures: Counter,
+    pub api_keys_reload_failures: Counter,
     /// 1 while the file of keys can't be used and the last good one is in force.
-    pub keys_stale: Gauge,
+    pub api_keys_outdated: Gauge,
     /// How often each key was good; of those that were used last.
-    pub key_uses: Family<KeyLabel, Gauge>,
+    pub api_key_uses: Family<ApiKeyLabel, Gauge>,
     /// When each was good last, in seconds since 1970.
-    pub key_last_use: Family<KeyLabel, Gauge>,
+    pub api_key_last_used_timestamp: Family<ApiKeyLabel, Gauge>,
     /// Changes of the policy and group files that were taken.
     pub policy_reloads: Counter,
     /// Changes of them that could not be taken.
     pub policy_reload_failures: Counter,
     /// How many of the two are in force as they were last good.
-    pub policy_stale: Gauge,
+    pub policy_outdated_files: Gauge,
     /// How old the token is that an upstream is shown, in seconds.
     pub upstream_token_age: Family<UpstreamLabel, Gauge>,
     /// For how long it is good still, in seconds; 0 where it is not.
-    pub upstream_token_life: Family<UpstreamLabel, Gauge>,
+    pub upstream_token_remaining: Family<UpstreamLabel, Gauge>,
     /// Tokens that were asked for.
-    pub upstream_fetches: Family<FetchLabel, Counter>,
+    pub upstream_token_fetches: Family<TokenFetchLabel, Counter>,
     /// Requests whose credentials an upstream refused.
     pub upstream_refused: Family<UpstreamLabel, Counter>,
     /// Tokens of the registry's that were given out.
-    pub tokens: Counter,
+    pub tokens_issued: Counter,
     /// Requests for a token that wait for a signature now.
-    pub token_queue: Gauge,
+    pub token_signing_queue_length: Gauge,
     /// Requests for a token that waited in vain: their time was up, or a network with fewer of them came.
-    pub token_queue_evicted: Counter,
+    pub token_signing_queue_evicted: Counter,
     /// Connections that were closed at once: the peer may not use the listener.
-    pub connections_refused: Family<ListenerLabel, Counter>,
+    pub connections_rejected: Family<ListenerLabel, Counter>,
     /// Requests that the admin listener refused: a foreign host or origin, or no token.
-    pub admin_refused: Counter,
+    pub admin_requests_rejected: Counter,
     /// Refusals that were not logged, to spare the disk.
-    pub log_suppressed: Counter,
+    pub log_lines_suppressed: Counter,
 }
 
 impl Metrics {
     /// All at zero, and all there; the front starts the series of the verdicts, which the gate knows.
-    pub fn started() -> Self {
+    pub fn with_initial_series() -> Self {
         let metrics = Self::default();
         for listener in ["auth", "public", "admin"] {
-            drop(metrics.connections_refused.get_or_create(&ListenerLabel { listener }));
+            drop(metrics.connections_rejected.get_or_create(&ListenerLabel { listener }));
         }
         for result in ["accepted", "refused"] {
-            drop(metrics.hashes.get_or_create(&ResultLabel { result }));
+            drop(metrics.hash_checks.get_or_create(&HashCheckLabel { result }));
         }
         metrics
     }
 
-    fn register_files(&self, r: &mut Registry) {
+    fn register_file_metrics(&self, r: &mut Registry) {
         r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
-        r.register("htpasswd_bad_lines", "Lines that can't be used", self.htpasswd_bad_lines.clone());
+        r.register("htpasswd_bad_lines", "Lines that can't be used", self.htpasswd_invalid_lines.clone());
         r.register("htpasswd_reloads", "Changes of the file taken", self.htpasswd_reloads.clone());
         r.register(
             "htpasswd_reload_failures",
             "Changes that could not be taken",
             self.htpasswd_reload_failures.clone(),
         );
-        r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_stale.clone());
-        r.register("keys", "Keys in force", self.keys.clone());
-        r.register("keys_bad_lines", "Lines of keys that can't be used", self.keys_bad_lines.clone());
-        r.register("keys_reloads", "Files of keys taken", self.keys_reloads.clone());
-        r.register("keys_reload_failures", "Files of keys not taken", self.keys_reload_failures.clone());
-        r.register("keys_stale", "1 while the last good keys are in force", self.keys_stale.clone());
-        r.register("key_uses", "How often a key was good since the start", self.key_uses.clone());
-        r.register("key_last_use_seconds", "When it was good last", self.key_last_use.clone());
+        r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_outdated.clone());
+        r.register("keys", "Keys in force", self.api_keys.clone());
+        r.register("keys_bad_lines", "Lines of keys that can't be used", self.api_keys_invalid_lines.clone());
+        r.register("keys_reloads", "Files of keys taken", self.api_keys_reloads.clone());
+        r.register("keys_reload_failures", "Files of keys not taken", self.api_keys_reload_failures.clone());
+        r.register("keys_stale", "1 while the last good keys are in force", self.api_keys_outdated.clone());
+        r.register("key_uses", "How often a key was good since the start", self.api_key_uses.clone());
+        r.register("key_last_use_seconds", "When it was good last", self.api_key_last_used_timestamp.clone());
         r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
         r.register(
             "policy_reload_failures",
@@ -212,17 +212,17 @@ impl Metrics {
         r.register(
             "policy_stale",
             "Policy and group files not in force as they are",
-            self.policy_stale.clone(),
+            self.policy_outdated_files.clone(),
         );
     }
 
-    fn register_listeners(&self, r: &mut Registry) {
+    fn register_listener_metrics(&self, r: &mut Registry) {
         r.register(
             "connections_refused",
             "Connections of untrusted peers that were closed at once",
-            self.connections_refused.clone(),
+            self.connections_rejected.clone(),
         );
-        r.register("admin_refused", "Requests that the admin listener refused", self.admin_refused.clone());
+        r.register("admin_refused", "Requests that the admin listener refused", self.admin_requests_rejected.clone());
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -239,40 +239,40 @@ impl Metrics {
         r.register("cache_misses", "Questions the cache could not answer", self.cache_misses.clone());
         r.register("cache_coalesced", "Misses that joined a check under way", self.cache_coalesced.clone());
         r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
-        r.register("hashes", "Password checks done", self.hashes.clone());
-        r.register("hash_seconds", "Seconds spent checking passwords", self.hash_seconds.clone());
-        r.register("hash_queue", "Password checks waiting", self.hash_queue.clone());
-        r.register("hash_places", "Password checks that may wait", self.hash_places.clone());
-        r.register("hash_shed", "Questions turned away, the hash queue being full", self.hash_shed.clone());
-        r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_dropped.clone());
-        r.register("http_calls", "Calls of authenticators over HTTP", self.http_calls.clone());
-        r.register("http_seconds", "Seconds spent on such calls", self.http_seconds.clone());
-        r.register("http_up", "0 while an authenticator counts as down", self.http_up.clone());
-        r.register("http_queue", "Questions waiting for an authenticator", self.http_queue.clone());
-        r.register("http_shed", "Questions turned away, a queue being full", self.http_shed.clone());
-        r.register("http_dropped", "Queued questions dropped unasked", self.http_dropped.clone());
-        r.register("http_held_back", "Questions of requesters held back", self.http_held_back.clone());
-        r.register("stale", "Acceptances given while nobody could be asked", self.stale.clone());
+        r.register("hashes", "Password checks done", self.hash_checks.clone());
+        r.register("hash_seconds", "Seconds spent checking passwords", self.hash_check_seconds.clone());
+        r.register("hash_queue", "Password checks waiting", self.hash_queue_length.clone());
+        r.register("hash_places", "Password checks that may wait", self.hash_queue_capacity.clone());
+        r.register("hash_shed", "Questions turned away, the hash queue being full", self.hash_queue_full.clone());
+        r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_queue_evicted.clone());
+        r.register("http_calls", "Calls of authenticators over HTTP", self.http_authenticator_calls.clone());
+        r.register("http_seconds", "Seconds spent on such calls", self.http_authenticator_call_seconds.clone());
+        r.register("http_up", "0 while an authenticator counts as down", self.http_authenticator_up.clone());
+        r.register("http_queue", "Questions waiting for an authenticator", self.http_authenticator_queue_length.clone());
+        r.register("http_shed", "Questions turned away, a queue being full", self.http_authenticator_queue_full.clone());
+        r.register("http_dropped", "Queued questions dropped unasked", self.http_authenticator_queue_evicted.clone());
+        r.register("http_held_back", "Questions of requesters held back", self.http_authenticator_held_back.clone());
+        r.register("stale", "Acceptances given while nobody could be asked", self.stale_answers.clone());
         r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
         r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());
-        self.register_files(r);
+        self.register_file_metrics(r);
         r.register("upstream_token_age_seconds", "Age of a token", self.upstream_token_age.clone());
         r.register(
             "upstream_token_life_seconds",
             "For how long it is good",
-            self.upstream_token_life.clone(),
+            self.upstream_token_remaining.clone(),
         );
-        r.register("upstream_fetches", "Tokens asked for", self.upstream_fetches.clone());
+        r.register("upstream_fetches", "Tokens asked for", self.upstream_token_fetches.clone());
         r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
-        r.register("tokens", "Tokens given out", self.tokens.clone());
-        r.register("token_queue", "Tokens waiting for a signature", self.token_queue.clone());
+        r.register("tokens", "Tokens given out", self.tokens_issued.clone());
+        r.register("token_queue", "Tokens waiting for a signature", self.token_signing_queue_length.clone());
         r.register(
             "token_queue_evicted",
             "Tokens whose signature was waited for in vain",
-            self.token_queue_evicted.clone(),
+            self.token_signing_queue_evicted.clone(),
         );
-        self.register_listeners(r);
-        r.register("log_suppressed", "Refusals not logged", self.log_suppressed.clone());
+        self.register_listener_metrics(r);
+        r.register("log_suppressed", "Refusals not logged", self.log_lines_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)

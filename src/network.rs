@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// How many leading bits of an address make a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefixes {
+pub struct NetworkPrefixes {
     /// For IPv4, 8 to 32.
     pub ipv4: u8,
     /// For IPv6, 32 to 128; a household or a rented server commonly owns a whole /64.
@@ -18,7 +18,7 @@ pub struct Prefixes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientNetwork {
     /// An address block.
-    Block(IpNet),
+    Ip(IpNet),
     /// No address was given: a unix socket, without `X-Real-IP`.
     Local,
 }
@@ -26,25 +26,25 @@ pub enum ClientNetwork {
 impl ClientNetwork {
     /// The network that `address` is in. An IPv4 address written as IPv6 (`::ffff:1.2.3.4`) counts
     /// as IPv4, or one client would have two networks.
-    pub fn of(address: Option<IpAddr>, prefixes: Prefixes) -> Self {
+    pub fn from_address(address: Option<IpAddr>, prefixes: NetworkPrefixes) -> Self {
         let Some(address) = address.map(|a| a.to_canonical()) else {
             return Self::Local;
         };
         let prefix = if address.is_ipv4() { prefixes.ipv4 } else { prefixes.ipv6 };
         match IpNet::new(address, prefix) {
-            Ok(block) => Self::Block(block.trunc()),
+            Ok(block) => Self::Ip(block.trunc()),
             // Settings keep the prefixes in range; were one out of it, the address stands alone.
-            Err(_) => Self::Block(IpNet::from(address)),
+            Err(_) => Self::Ip(IpNet::from(address)),
         }
     }
 }
 
 impl ClientNetwork {
     /// A number of its own, as long as the prefixes stay the same.
-    pub fn number(self) -> u128 {
+    pub fn id(self) -> u128 {
         match self {
-            Self::Block(IpNet::V4(block)) => block.network().to_ipv6_mapped().to_bits(),
-            Self::Block(IpNet::V6(block)) => block.network().to_bits(),
+            Self::Ip(IpNet::V4(block)) => block.network().to_ipv6_mapped().to_bits(),
+            Self::Ip(IpNet::V6(block)) => block.network().to_bits(),
             // The unspecified address is nobody's.
             Self::Local => 0,
         }
@@ -53,28 +53,28 @@ impl ClientNetwork {
 
 /// The bits of an address, written as IPv6, that those of one block have in common: an IPv4 /24, an
 /// IPv6 /48, which is what is commonly given to one customer.
-const BLOCK_V4: u128 = u128::MAX << 8;
-const BLOCK_V6: u128 = u128::MAX << 80;
+const BLOCK_MASK_V4: u128 = u128::MAX << 8;
+const BLOCK_MASK_V6: u128 = u128::MAX << 80;
 
 /// Those that the blocks of one IPv6 allocation have in common.
-const ALLOCATION_V6: u128 = u128::MAX << 96;
+const ALLOCATION_MASK_V6: u128 = u128::MAX << 96;
 
 impl ClientNetwork {
     /// A number of the wider block that the network is in.
-    pub fn block(self) -> u128 {
+    pub fn block_id(self) -> u128 {
         match self {
-            Self::Block(IpNet::V4(_)) => self.number() & BLOCK_V4,
-            Self::Block(IpNet::V6(_)) => self.number() & BLOCK_V6,
+            Self::Ip(IpNet::V4(_)) => self.id() & BLOCK_MASK_V4,
+            Self::Ip(IpNet::V6(_)) => self.id() & BLOCK_MASK_V6,
             Self::Local => 0,
         }
     }
 
     /// A number of the IPv6 /32 that the network is in; `None` for others. Addresses of one IPv4 /16 have
     /// nothing in common, but an IPv6 /32 is what one provider gets and anybody can rent: 65,536 blocks.
-    pub fn allocation(self) -> Option<u128> {
+    pub fn allocation_id(self) -> Option<u128> {
         match self {
-            Self::Block(IpNet::V6(_)) => Some(self.number() & ALLOCATION_V6),
-            Self::Block(IpNet::V4(_)) | Self::Local => None,
+            Self::Ip(IpNet::V6(_)) => Some(self.id() & ALLOCATION_MASK_V6),
+            Self::Ip(IpNet::V4(_)) | Self::Local => None,
         }
     }
 }
@@ -82,7 +82,7 @@ impl ClientNetwork {
 impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Block(block) => write!(f, "{block}"),
+            Self::Ip(block) => write!(f, "{block}"),
             Self::Local => f.write_str("local"),
         }
     }
@@ -93,19 +93,19 @@ mod tests {
     use super::*;
 
     fn network(address: &str) -> String {
-        ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 24, ipv6: 64 }).to_string()
+        ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 24, ipv6: 64 }).to_string()
     }
 
     #[test]
-    fn an_address_is_cut_to_its_network() {
+    fn address_is_truncated_to_its_network() {
         assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
     }
 
     #[test]
-    fn a_block_is_wider_than_a_network_and_no_two_families_share_one() {
+    fn block_is_wider_than_a_network_and_differs_by_address_family() {
         let block =
-            |address: &str| ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 }).block();
+            |address: &str| ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 }).block_id();
         assert_eq!(block("192.0.2.1"), block("192.0.2.254"));
         assert_ne!(block("192.0.2.1"), block("192.0.3.1"));
         assert_eq!(block("2001:db8:1:2::1"), block("2001:db8:1:ffff::1"));
@@ -114,19 +114,19 @@ mod tests {
     }
 
     #[test]
-    fn an_allocation_is_wider_than_a_block_and_only_ipv6_has_one() {
+    fn only_ipv6_has_an_allocation_wider_than_its_block() {
         let allocation = |address: &str| {
-            ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 }).allocation()
+            ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 }).allocation_id()
         };
         assert!(allocation("2001:db8:1::1").is_some());
         assert_eq!(allocation("2001:db8:1::1"), allocation("2001:db8:ffff:1::1"));
         assert_ne!(allocation("2001:db8::1"), allocation("2001:db9::1"));
         assert_eq!(allocation("192.0.2.1"), None);
-        assert_eq!(ClientNetwork::Local.allocation(), None);
+        assert_eq!(ClientNetwork::Local.allocation_id(), None);
     }
 
     #[test]
-    fn a_mapped_address_is_the_ipv4_address() {
+    fn ipv4_mapped_address_counts_as_ipv4() {
         assert_eq!(network("::ffff:192.0.2.77"), network("192.0.2.1"));
     }
 }

@@ -9,4 +9,4 @@ pub mod read;
 pub mod scope;
 
 pub use self::actions::Actions;
-pub use self::on::{Object, On};
+pub use self::on::{Resource, ResourcePattern};

@@ -43,29 +43,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::cache::AnswerCache;
-use self::cache_key::KeyMaker;
+use self::cache_key::CacheKeyMaker;
 use self::challenge::Refusal;
-use self::check::Check;
-use self::identify::Found;
-use self::single_flight::Flights;
+use self::check::PendingCheck;
+use self::identify::IdentifyStep;
+use self::single_flight::InFlightChecks;
 use self::throttle::Throttle;
-use self::token_signing::Signing;
+use self::token_signing::SigningPool;
 use self::verdict::Verdict;
-use self::worker_cache::Memo;
+use self::worker_cache::WorkerCache;
 use crate::authn::Identity;
 use crate::authn::api_key::file::KeyFile;
 use crate::authn::chain::Authenticators;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::network::Prefixes;
+use crate::network::NetworkPrefixes;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::request::subrequest::Subrequest;
-use crate::token::issue::Tokens;
+use crate::token::issue::TokenIssuer;
 use crate::upstream::Upstreams;
 
 /// What the gate is made of, besides what it makes itself.
-pub struct Parts {
+pub struct PipelineDependencies {
     /// Who is asked.
     pub authenticators: Authenticators,
     /// What each may do.
@@ -73,13 +73,13 @@ pub struct Parts {
     /// With which credentials requests go on, where any are set.
     pub upstreams: Option<Arc<Upstreams>>,
     /// The registry's tokens, where any are given out.
-    pub tokens: Option<Arc<Tokens>>,
+    pub tokens: Option<Arc<TokenIssuer>>,
     /// How much of the answers is kept.
-    pub cache: cache::Limits,
+    pub cache: cache::CacheLimits,
     /// How many failures are borne.
-    pub throttle: throttle::Limits,
+    pub throttle: throttle::ThrottleLimits,
     /// What makes a client network.
-    pub prefixes: Prefixes,
+    pub prefixes: NetworkPrefixes,
     /// How long a request waits for its check, by all authenticators together.
     pub wait: Duration,
     /// 32 random bytes of this process.
@@ -91,17 +91,17 @@ pub struct Parts {
 }
 
 /// See the top of this file. Made once and shared by all workers.
-pub struct Gate {
+pub struct Pipeline {
     authenticators: Authenticators,
-    keys: KeyMaker,
+    keys: CacheKeyMaker,
     throttle: Arc<Throttle>,
     cache: Arc<AnswerCache>,
-    flights: Flights,
+    flights: InFlightChecks,
     policy: Arc<Policy>,
     upstreams: Option<Arc<Upstreams>>,
-    tokens: Option<Arc<Tokens>>,
-    signing: Arc<Signing>,
-    prefixes: Prefixes,
+    tokens: Option<Arc<TokenIssuer>>,
+    signing: Arc<SigningPool>,
+    prefixes: NetworkPrefixes,
     wait: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -109,27 +109,27 @@ pub struct Gate {
     flushes: AtomicU64,
 }
 
-impl Gate {
+impl Pipeline {
     /// Puts the parts together.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: PipelineDependencies) -> Self {
         let cache = Arc::new(AnswerCache::new(parts.cache));
         let throttle = Throttle::new(parts.throttle, parts.clock.clone(), Arc::clone(&parts.metrics));
         let throttle = Arc::new(throttle);
         Self {
-            flights: Flights::new(
+            flights: InFlightChecks::new(
                 Arc::clone(&cache),
                 Arc::clone(&throttle),
                 parts.authenticators.clone(),
                 parts.clock.clone(),
             ),
             authenticators: parts.authenticators,
-            keys: KeyMaker::new(parts.random),
+            keys: CacheKeyMaker::new(parts.random),
             throttle,
             cache,
             policy: parts.policy,
             upstreams: parts.upstreams,
             tokens: parts.tokens,
-            signing: Arc::new(Signing::new(parts.clock.clone(), &parts.metrics)),
+            signing: Arc::new(SigningPool::new(parts.clock.clone(), &parts.metrics)),
             prefixes: parts.prefixes,
             wait: parts.wait,
             clock: parts.clock,
@@ -139,27 +139,27 @@ impl Gate {
     }
 
     /// Decides on one request as far as that can be done without waiting. `memo` is the worker's.
-    pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut Memo) -> Opened {
+    pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut WorkerCache) -> Evaluation {
         if let Some(verdict) = self.open_token(request) {
-            return Opened::Settled(verdict);
+            return Evaluation::Settled(verdict);
         }
         let sight = self.sight(request);
         if let Some(identity) = sight.as_ref().and_then(|sight| self.recall(sight, memo)) {
-            return Opened::Settled(self.admit(identity, request));
+            return Evaluation::Settled(self.admit(identity, request));
         }
         match self.identify(request) {
-            Ok(Found::Answer { entrance, tags, key, answer }) => {
+            Ok(IdentifyStep::Answer { entrance, tags, key, answer }) => {
                 let identity = answer.identity();
                 if let Some(sight) = sight {
                     memo.write(&sight, entrance, tags, key, answer);
                 }
-                Opened::Settled(self.admit(identity, request))
+                Evaluation::Settled(self.admit(identity, request))
             }
-            Ok(Found::Key(identity)) => Opened::Settled(self.admit(identity, request)),
-            Ok(Found::Familiar(answer)) => Opened::Settled(self.admit(answer.identity(), request)),
-            Ok(Found::Check(check)) => Opened::Checking(check),
-            Err(Verdict::Challenge(Refusal::Missing)) => Opened::Settled(self.admit_anyone(request)),
-            Err(refusal) => Opened::Settled(refusal),
+            Ok(IdentifyStep::Key(identity)) => Evaluation::Settled(self.admit(identity, request)),
+            Ok(IdentifyStep::Familiar(answer)) => Evaluation::Settled(self.admit(answer.identity(), request)),
+            Ok(IdentifyStep::Check(check)) => Evaluation::Checking(check),
+            Err(Verdict::Challenge(Refusal::NoCredentials)) => Evaluation::Settled(self.admit_anyone(request)),
+            Err(refusal) => Evaluation::Settled(refusal),
         }
     }
 
@@ -176,11 +176,11 @@ impl Gate {
     fn admit_anyone(&self, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(None, request) {
             Ok(grant) => self.send_on(grant, request),
-            Err(Denied::Incomplete(what)) => Verdict::Forbid(Denied::Incomplete(what)),
+            Err(Denied::InvalidProxyHeaders(what)) => Verdict::Forbid(Denied::InvalidProxyHeaders(what)),
             // It is granted to anyone, so credentials would change nothing.
-            Err(denied @ Denied::NotPermitted(_)) if denied.error().is_some() => Verdict::Forbid(denied),
-            Err(Denied::NotPermitted(_) | Denied::Untrusted | Denied::Unentitled) => {
-                Verdict::Challenge(Refusal::Missing)
+            Err(denied @ Denied::ByPolicy(_)) if denied.error_code().is_some() => Verdict::Forbid(denied),
+            Err(Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing) => {
+                Verdict::Challenge(Refusal::NoCredentials)
             }
         }
     }
@@ -190,7 +190,7 @@ impl Gate {
     pub fn flush(&self, user: Option<&[u8]>) {
         self.flights.flush();
         self.cache.flush(user);
-        self.throttle.forget_rejections();
+        self.throttle.clear_rejections();
         // Last: what was noted in the meantime is worthless too.
         self.flushes.fetch_add(1, Ordering::SeqCst);
     }
@@ -202,9 +202,9 @@ impl Gate {
 
     /// Brings the gauges up to date, for somebody who is about to read them.
     pub fn measure(&self) {
-        self.cache.measure(&self.metrics);
+        self.cache.update_gauges(&self.metrics);
         if let Some(upstreams) = &self.upstreams {
-            upstreams.measure();
+            upstreams.update_metrics();
         }
         if let Some(keys) = self.authenticators.keys() {
             keys.measure(&self.metrics);
@@ -214,11 +214,11 @@ impl Gate {
 }
 
 /// What is known of a request without waiting.
-pub enum Opened {
+pub enum Evaluation {
     /// All there is to know.
     Settled(Verdict),
     /// The cache has no answer: a password has to be checked.
-    Checking(Box<Check>),
+    Checking(Box<PendingCheck>),
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use crate::authn::hash_pool::HashPool;
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::{Rules, parse};
 use crate::authn::queue;
-use crate::metrics::ResultLabel;
-use crate::request::header::Header;
+use crate::metrics::HashCheckLabel;
+use crate::request::header::RequestHeader;
 use crate::request::subrequest::ClientAddress;
 
 /// alice: "password", bob: "password"; bcrypt at its lowest cost.
@@ -24,41 +24,41 @@ bob:$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK
 pub(super) const HOME: &str = "192.0.2.1";
 pub(super) const AWAY: &str = "198.51.100.1";
 
-pub(super) struct House {
-    pub(super) gate: Arc<Gate>,
+pub(super) struct TestPipeline {
+    pub(super) gate: Arc<Pipeline>,
     pool: Arc<HashPool>,
     htpasswd: Arc<Htpasswd>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     /// The one worker's, so that every rule is tried with it.
-    memo: Arc<Mutex<Memo>>,
+    memo: Arc<Mutex<WorkerCache>>,
 }
 
-fn users(text: &str) -> crate::authn::htpasswd::file::UserFile {
+fn parse_users(text: &str) -> crate::authn::htpasswd::file::UserFile {
     parse(text.as_bytes().to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users
 }
 
-pub(super) fn house() -> House {
-    house_with(None)
+pub(super) fn test_pipeline() -> TestPipeline {
+    test_pipeline_with(None)
 }
 
-fn house_with(keys: Option<Arc<crate::authn::api_key::Keys>>) -> House {
+fn test_pipeline_with(keys: Option<Arc<crate::authn::api_key::Keys>>) -> TestPipeline {
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
-    let htpasswd = Arc::new(Htpasswd::new(users(USERS)));
+    let htpasswd = Arc::new(Htpasswd::new(parse_users(USERS)));
     let limits = queue::Limits { queue: 6, network_share: 4, user_share: 2 };
     let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
     let minute = Duration::from_secs(60);
-    let gate = Arc::new(Gate::new(Parts {
+    let gate = Arc::new(Pipeline::new(PipelineDependencies {
         authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)).with_keys(keys),
         policy: Arc::default(),
         upstreams: None,
         tokens: None,
-        cache: cache::Limits {
+        cache: cache::CacheLimits {
             accepted_max: 100,
             accepted_idle: 10 * minute,
             rejected_for: Duration::from_secs(10),
         },
-        throttle: throttle::Limits {
+        throttle: throttle::ThrottleLimits {
             user_failures: 3,
             network_failures: 5,
             block_user_failures: 6,
@@ -67,16 +67,16 @@ fn house_with(keys: Option<Arc<crate::authn::api_key::Keys>>) -> House {
             window: 3 * minute,
             entries: 64,
         },
-        prefixes: Prefixes { ipv4: 32, ipv6: 64 },
+        prefixes: NetworkPrefixes { ipv4: 32, ipv6: 64 },
         wait: Duration::from_secs(5),
         random: [9; 32],
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
     }));
-    House { gate, pool, htpasswd, metrics, clock, memo: Arc::default() }
+    TestPipeline { gate, pool, htpasswd, metrics, clock, memo: Arc::default() }
 }
 
-impl House {
+impl TestPipeline {
     /// Asks, and leaves the check, if there is one, in the queue.
     pub(super) async fn ask(&self, user: &str, password: &str, from: &str) -> JoinHandle<String> {
         let gate = Arc::clone(&self.gate);
@@ -84,16 +84,16 @@ impl House {
         let (from, memo) = (from.to_owned(), Arc::clone(&self.memo));
         let asked = tokio::spawn(async move {
             let subrequest = Subrequest {
-                authorization: Header::Once(header.as_bytes()),
+                authorization: RequestHeader::Once(header.as_bytes()),
                 client: ClientAddress::Text(from.as_bytes()),
                 ..Subrequest::default()
             };
             let opened = gate.open(&subrequest, &mut memo.lock().unwrap());
             let verdict = match opened {
-                Opened::Settled(verdict) => verdict,
-                Opened::Checking(check) => check.verdict(&subrequest).await,
+                Evaluation::Settled(verdict) => verdict,
+                Evaluation::Checking(check) => check.verdict(&subrequest).await,
             };
-            format!("{} {}", verdict.name(), verdict.reason()).trim().to_owned()
+            format!("{} {}", verdict.name(), verdict.reason_name()).trim().to_owned()
         });
         tokio::task::yield_now().await;
         asked
@@ -101,7 +101,7 @@ impl House {
 
     /// Puts another file in force.
     pub(super) fn set_users(&self, text: &str) {
-        self.htpasswd.replace(users(text));
+        self.htpasswd.replace(parse_users(text));
     }
 
     /// The same, with every format allowed.
@@ -132,22 +132,22 @@ impl House {
     pub(super) fn hashes(&self) -> u64 {
         ["accepted", "refused"]
             .iter()
-            .map(|r| self.metrics.hashes.get_or_create(&ResultLabel { result: r }).get())
+            .map(|r| self.metrics.hash_checks.get_or_create(&HashCheckLabel { result: r }).get())
             .sum()
     }
 }
 
 #[tokio::test]
-async fn the_right_password_is_allowed_and_a_wrong_one_challenged() {
-    let house = house();
+async fn correct_password_is_allowed_and_wrong_password_is_challenged() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("alice", "wrong", HOME).await, "challenge wrong");
     assert_eq!(house.answer("carol", "password", HOME).await, "challenge wrong");
 }
 
 #[tokio::test]
-async fn a_cached_answer_costs_no_hash_and_a_wrong_password_is_never_one() {
-    let house = house();
+async fn cached_answer_costs_no_hash_and_wrong_password_is_challenged() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
     assert_eq!(house.hashes(), 1);
@@ -156,8 +156,8 @@ async fn a_cached_answer_costs_no_hash_and_a_wrong_password_is_never_one() {
 }
 
 #[tokio::test]
-async fn any_number_of_equal_questions_cost_one_hash() {
-    let house = house();
+async fn concurrent_equal_requests_cost_one_hash() {
+    let house = test_pipeline();
     let mut asked = Vec::new();
     for n in 0..200 {
         asked.push(house.ask("alice", "password", if n % 2 == 0 { HOME } else { AWAY }).await);
@@ -170,8 +170,8 @@ async fn any_number_of_equal_questions_cost_one_hash() {
 }
 
 #[tokio::test]
-async fn a_leader_who_hangs_up_takes_nobody_with_him() {
-    let house = house();
+async fn disconnect_of_first_request_does_not_cancel_joined_requests() {
+    let house = test_pipeline();
     let leader = house.ask("alice", "password", HOME).await;
     let follower = house.ask("alice", "password", AWAY).await;
     leader.abort();
@@ -181,24 +181,24 @@ async fn a_leader_who_hangs_up_takes_nobody_with_him() {
 }
 
 #[tokio::test]
-async fn an_edited_line_ends_that_users_answers_and_nobody_elses() {
-    let house = house();
+async fn edited_htpasswd_line_invalidates_only_that_users_answer() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
-    house.htpasswd.replace(users(&USERS.replace("alice:", "# alice:")));
+    house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
     assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
     let hashes = house.hashes();
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
     assert_eq!(house.hashes(), hashes);
-    house.htpasswd.replace(users(USERS));
+    house.htpasswd.replace(parse_users(USERS));
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
 }
 
 #[tokio::test]
-async fn an_answer_that_was_under_way_when_the_line_changed_is_not_given_for_the_new_line() {
-    let house = house();
+async fn answer_for_old_htpasswd_line_is_not_used_for_new_line() {
+    let house = test_pipeline();
     let before = house.ask("alice", "password", HOME).await;
-    house.htpasswd.replace(users("alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"));
+    house.htpasswd.replace(parse_users("alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"));
     let after = house.ask("alice", "password", HOME).await;
     house.hash();
     assert_eq!(before.await.unwrap(), "allow");
@@ -207,8 +207,8 @@ async fn an_answer_that_was_under_way_when_the_line_changed_is_not_given_for_the
 }
 
 #[tokio::test]
-async fn an_idle_answer_is_forgotten() {
-    let house = house();
+async fn idle_answer_is_evicted_after_idle_timeout() {
+    let house = test_pipeline();
     house.answer("alice", "password", HOME).await;
     house.clock.advance(Duration::from_secs(599));
     house.answer("alice", "password", HOME).await;
@@ -221,8 +221,8 @@ async fn an_idle_answer_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_flush_forgets_one_user_or_all_and_those_under_way() {
-    let house = house();
+async fn flush_invalidates_cached_and_in_flight_answers_of_one_user_or_all() {
+    let house = test_pipeline();
     house.answer("alice", "password", HOME).await;
     house.answer("bob", "password", HOME).await;
     house.gate.flush(Some(b"alice"));
@@ -240,10 +240,10 @@ async fn a_flush_forgets_one_user_or_all_and_those_under_way() {
 }
 
 /// Whether the worker would take the short way for this request.
-fn is_noted(house: &House, password: &str, from: &str) -> bool {
+fn is_in_worker_cache(house: &TestPipeline, password: &str, from: &str) -> bool {
     let header = format!("Basic {}", BASE64_STANDARD.encode(format!("alice:{password}")));
     let subrequest = Subrequest {
-        authorization: Header::Once(header.as_bytes()),
+        authorization: RequestHeader::Once(header.as_bytes()),
         client: ClientAddress::Text(from.as_bytes()),
         ..Subrequest::default()
     };
@@ -252,50 +252,50 @@ fn is_noted(house: &House, password: &str, from: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_short_way_is_for_the_same_request_alone() {
-    let house = house();
+async fn worker_cache_hits_only_for_identical_requests() {
+    let house = test_pipeline();
     house.answer("alice", "password", HOME).await;
-    assert!(!is_noted(&house, "password", HOME), "a check leaves no note");
+    assert!(!is_in_worker_cache(&house, "password", HOME), "a check leaves no note");
     house.answer("alice", "password", HOME).await;
-    assert!(is_noted(&house, "password", HOME));
-    assert!(!is_noted(&house, "passwore", HOME));
-    assert!(!is_noted(&house, "password", AWAY));
+    assert!(is_in_worker_cache(&house, "password", HOME));
+    assert!(!is_in_worker_cache(&house, "passwore", HOME));
+    assert!(!is_in_worker_cache(&house, "password", AWAY));
 }
 
 #[tokio::test]
-async fn the_short_way_ends_with_what_it_was_derived_from() {
-    let house = house();
+async fn worker_cache_entry_ends_with_reload_flush_idle_or_throttle() {
+    let house = test_pipeline();
     let noted = async || {
         house.answer("alice", "password", HOME).await;
         house.answer("alice", "password", HOME).await;
-        assert!(is_noted(&house, "password", HOME));
+        assert!(is_in_worker_cache(&house, "password", HOME));
     };
     noted().await;
-    house.htpasswd.replace(users(&USERS.replace("alice:", "# alice:")));
-    assert!(!is_noted(&house, "password", HOME));
-    house.htpasswd.replace(users(USERS));
+    house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
+    assert!(!is_in_worker_cache(&house, "password", HOME));
+    house.htpasswd.replace(parse_users(USERS));
     noted().await;
     house.gate.flush(Some(b"alice"));
-    assert!(!is_noted(&house, "password", HOME));
+    assert!(!is_in_worker_cache(&house, "password", HOME));
     noted().await;
     house.clock.advance(Duration::from_secs(600));
-    assert!(!is_noted(&house, "password", HOME));
+    assert!(!is_in_worker_cache(&house, "password", HOME));
     noted().await;
     for wrong in ["a", "b", "c"] {
         house.answer("alice", wrong, HOME).await;
     }
-    assert!(!is_noted(&house, "password", HOME), "the throttle is asked on the short way too");
+    assert!(!is_in_worker_cache(&house, "password", HOME), "the throttle is asked on the short way too");
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
 }
 
 #[tokio::test]
-async fn a_good_key_is_never_turned_away_and_bad_ones_are_counted() {
+async fn valid_api_key_is_never_throttled_and_invalid_ones_count_as_failures() {
     use crate::authn::api_key::{self, Keys, secret::generate};
     let (secret, id, digest) = generate().unwrap();
     let line = format!(r#"{{"id":"{}","hash":"{digest}","owner":"alice","name":"ci"}}"#, id.as_str());
     let rules = api_key::Rules { username: "token".into(), owners_in_htpasswd: true };
     let file = api_key::file::parse(line.as_bytes(), &"keys".into(), None).file;
-    let house = house_with(Some(Arc::new(Keys::new(file, rules))));
+    let house = test_pipeline_with(Some(Arc::new(Keys::new(file, rules))));
     assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
     assert_eq!(house.answer("bob", &secret, HOME).await, "challenge key");
     for _ in 0..3 {
@@ -306,10 +306,10 @@ async fn a_good_key_is_never_turned_away_and_bad_ones_are_counted() {
     assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
     assert_eq!(house.hashes(), 0);
     // Whoever is taken out of the file has no keys any more, at once.
-    house.htpasswd.replace(users(&USERS.replace("alice:", "# alice:")));
+    house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
     assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");
-    house.htpasswd.replace(users(&USERS.replace("alice:", "alice:!")));
+    house.htpasswd.replace(parse_users(&USERS.replace("alice:", "alice:!")));
     assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");
-    house.htpasswd.replace(users(USERS));
+    house.htpasswd.replace(parse_users(USERS));
     assert_eq!(house.answer("token", &secret, AWAY).await, "allow");
 }

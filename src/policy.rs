@@ -30,29 +30,29 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use self::denial::{Denied, Refused};
 use self::explain::Explanation;
-use self::groups::Groups;
-use self::reload::Content;
+use self::groups::GroupMemberships;
+use self::reload::PolicyContent;
 use self::rule::Subject;
-use self::rules::{Judgement, Rules};
-pub use self::token::{Granted, Lacking};
+use self::rules::{PolicyDecision, PolicyRules};
+pub use self::token::{GrantedAccess, TokenRefusal};
 use crate::authn::Identity;
 use crate::identity::Membership;
-use crate::request::header::Header;
-use crate::request::original::{Backend, check_below_v2};
+use crate::request::header::RequestHeader;
+use crate::request::original::{DeclaredUpstream, check_below_v2};
 use crate::request::subrequest::{ClientAddress, Subrequest};
-use crate::upstream::authorization::Authorization;
+use crate::upstream::authorization::SecretHeaderValue;
 
 /// The proof that the policy permits a request, and whose it is.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct AllowedRequest {
     identity: Option<Arc<Identity>>,
     groups: Box<[u8]>,
     uri: Option<String>,
     stale: bool,
-    upstream: Option<Authorization>,
+    upstream: Option<SecretHeaderValue>,
 }
 
-impl Grant {
+impl AllowedRequest {
     /// Who is admitted; `None` where the policy permits it to anyone, and nobody said who he is.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_deref()
@@ -76,7 +76,7 @@ impl Grant {
 
     /// The same, with what the upstream is shown.
     #[must_use]
-    pub(crate) fn with(self, upstream: Authorization) -> Self {
+    pub(crate) fn with(self, upstream: SecretHeaderValue) -> Self {
         Self { upstream: Some(upstream), ..self }
     }
 
@@ -87,7 +87,7 @@ impl Grant {
     }
 
     /// What the upstream is shown in place of the client's own; `None` where the settings say nothing of it.
-    pub fn upstream(&self) -> Option<&Authorization> {
+    pub fn upstream(&self) -> Option<&SecretHeaderValue> {
         self.upstream.as_ref()
     }
 
@@ -98,39 +98,39 @@ impl Grant {
 }
 
 /// What a scope narrows where there is no policy.
-static OPEN: LazyLock<Rules> = LazyLock::new(Rules::open);
+static ALLOW_AUTHENTICATED: LazyLock<PolicyRules> = LazyLock::new(PolicyRules::open);
 
 /// The rules and the groups in force.
 #[derive(Debug, Default)]
 pub struct Policy {
-    rules: ArcSwapOption<Rules>,
-    groups: ArcSwap<Groups>,
+    rules: ArcSwapOption<PolicyRules>,
+    groups: ArcSwap<GroupMemberships>,
     /// When either of them was replaced last, in seconds since 1970; 0 if they are those of the start.
-    changed: AtomicU64,
+    changed_at: AtomicU64,
 }
 
 impl Policy {
     /// Puts other rules or groups in force. Each request is judged by the old ones or by the new ones.
-    pub fn replace(&self, content: Content) {
+    pub fn replace(&self, content: PolicyContent) {
         match content {
-            Content::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
-            Content::Groups(groups) => self.groups.store(Arc::new(groups)),
+            PolicyContent::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
+            PolicyContent::Groups(groups) => self.groups.store(Arc::new(groups)),
         }
     }
 
     /// Records that the rules or the groups were replaced at `now`, in seconds since 1970. What a token of before was
     /// not granted may be granted since.
-    pub fn note_change(&self, now: u64) {
-        self.changed.fetch_max(now, Ordering::AcqRel);
+    pub fn record_change(&self, now: u64) {
+        self.changed_at.fetch_max(now, Ordering::AcqRel);
     }
 
     /// The rules in force, if there are any.
-    pub fn rules(&self) -> Option<Arc<Rules>> {
+    pub fn rules(&self) -> Option<Arc<PolicyRules>> {
         self.rules.load_full()
     }
 
     /// The groups in force.
-    pub fn groups(&self) -> Arc<Groups> {
+    pub fn groups(&self) -> Arc<GroupMemberships> {
         self.groups.load_full()
     }
 
@@ -139,26 +139,26 @@ impl Policy {
         &self,
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
-    ) -> Result<Grant, Denied> {
+    ) -> Result<AllowedRequest, Denied> {
         let file = self.groups.load();
         let rules = self.rules.load();
-        let sources = memberships(&file, identity.as_deref());
-        let judged = match in_force(rules.as_deref(), identity.as_deref()) {
-            None => unrestricted(identity.is_some(), request),
-            Some(rules) => as_subject(sources, identity.as_deref(), request, |subject| {
-                Ok(rules.judge(subject, request.original()?))
+        let sources = user_memberships(&file, identity.as_deref());
+        let judged = match effective_rules(rules.as_deref(), identity.as_deref()) {
+            None => evaluate_without_policy(identity.is_some(), request),
+            Some(rules) => with_subject(sources, identity.as_deref(), request, |subject| {
+                Ok(rules.evaluate(subject, request.original_request()?))
             }),
         };
         let uri = match judged {
-            Ok(Judgement::Allowed { uri }) => uri,
-            Ok(Judgement::Refused(mut refused)) => {
-                refused.key = identity.as_deref().and_then(Identity::key_of_whom);
-                return Err(of_user(identity.as_deref(), request, Denied::NotPermitted(refused)));
+            Ok(PolicyDecision::Allowed { uri }) => uri,
+            Ok(PolicyDecision::Refused(mut refused)) => {
+                refused.api_key = identity.as_deref().and_then(Identity::key_of_whom);
+                return Err(record_denied_user(identity.as_deref(), request, Denied::ByPolicy(refused)));
             }
-            Err(denied) => return Err(of_user(identity.as_deref(), request, denied)),
+            Err(denied) => return Err(record_denied_user(identity.as_deref(), request, denied)),
         };
-        let groups = joined(sources);
-        Ok(Grant { identity, groups, uri, stale: false, upstream: None })
+        let groups = join_groups(sources);
+        Ok(AllowedRequest { identity, groups, uri, stale: false, upstream: None })
     }
 
     /// Judges one request as [`Policy::authorize`] does, and says why. The subject has the groups and the scope
@@ -168,22 +168,22 @@ impl Policy {
     /// If the proxy does not describe the request completely.
     pub fn explain(&self, subject: &Subject<'_>, request: &Subrequest<'_>) -> Result<Explanation, Denied> {
         let rules = self.rules.load();
-        match rules.as_deref().or(subject.scope.map(|_| &*OPEN)) {
-            Some(rules) => Ok(rules.explain(subject, request.original()?)),
-            None => unrestricted(subject.user.is_some(), request).map(Explanation::without_policy),
+        match rules.as_deref().or(subject.api_key_scope.map(|_| &*ALLOW_AUTHENTICATED)) {
+            Some(rules) => Ok(rules.explain(subject, request.original_request()?)),
+            None => evaluate_without_policy(subject.user.is_some(), request).map(Explanation::without_policy),
         }
     }
 }
 
 /// The judgement if there is no policy and no scope: every user may do everything, and nobody else anything.
 /// Which path a request to a registry reaches is checked all the same.
-fn unrestricted(is_identified: bool, request: &Subrequest<'_>) -> Result<Judgement, Denied> {
+fn evaluate_without_policy(is_identified: bool, request: &Subrequest<'_>) -> Result<PolicyDecision, Denied> {
     if !is_identified {
-        return Ok(Judgement::Refused(Box::<Refused>::default()));
+        return Ok(PolicyDecision::Refused(Box::<Refused>::default()));
     }
     match check_confined(request) {
-        Ok(()) => Ok(Judgement::Allowed { uri: None }),
-        Err(Denied::NotPermitted(refused)) => Ok(Judgement::Refused(refused)),
+        Ok(()) => Ok(PolicyDecision::Allowed { uri: None }),
+        Err(Denied::ByPolicy(refused)) => Ok(PolicyDecision::Refused(refused)),
         Err(denied) => Err(denied),
     }
 }
@@ -191,17 +191,17 @@ fn unrestricted(is_identified: bool, request: &Subrequest<'_>) -> Result<Judgeme
 /// Checks that a request of which the proxy says that it goes to a registry stays below `/v2/` there. Where a policy
 /// is in force, its grammar is stricter.
 fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
-    match (request.backend, request.uri) {
-        (Backend::Unsaid | Backend::Other, _) => Ok(()),
-        (Backend::Registry, Header::Once(uri)) => check_below_v2(uri).map_err(Denied::unreadable),
-        (Backend::Registry, Header::Absent | Header::Repeated | Header::Unreadable) => {
+    match (request.declared_upstream, request.uri) {
+        (DeclaredUpstream::Unsaid | DeclaredUpstream::Other, _) => Ok(()),
+        (DeclaredUpstream::Registry, RequestHeader::Once(uri)) => check_below_v2(uri).map_err(Denied::ambiguous_request),
+        (DeclaredUpstream::Registry, RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable) => {
             Ok(request.uri_text().map(|_| ())?)
         }
     }
 }
 
 /// Records whose request is denied, for the log.
-fn of_user(identity: Option<&Identity>, request: &Subrequest<'_>, denied: Denied) -> Denied {
+fn record_denied_user(identity: Option<&Identity>, request: &Subrequest<'_>, denied: Denied) -> Denied {
     if let Some(identity) = identity {
         request.set_user(identity.user.as_bytes());
     }
@@ -209,21 +209,21 @@ fn of_user(identity: Option<&Identity>, request: &Subrequest<'_>, denied: Denied
 }
 
 /// The rules that an identity is judged by, if there are any.
-fn in_force<'r>(rules: Option<&'r Rules>, identity: Option<&Identity>) -> Option<&'r Rules> {
-    rules.or(identity.and_then(Identity::scope).map(|_| &*OPEN))
+fn effective_rules<'r>(rules: Option<&'r PolicyRules>, identity: Option<&Identity>) -> Option<&'r PolicyRules> {
+    rules.or(identity.and_then(Identity::scope).map(|_| &*ALLOW_AUTHENTICATED))
 }
 
-type Sources<'s> = [Option<&'s Membership>; 2];
+type UserMemberships<'s> = [Option<&'s Membership>; 2];
 
 /// The groups of the group file, and those that the authenticator named.
-fn memberships<'s>(file: &'s Groups, identity: Option<&'s Identity>) -> Sources<'s> {
+fn user_memberships<'s>(file: &'s GroupMemberships, identity: Option<&'s Identity>) -> UserMemberships<'s> {
     let user = identity.map(|identity| identity.user.as_bytes());
     [user.map(|user| file.of(user)), identity.map(|identity| &identity.membership)]
 }
 
 /// Has something judged of who asks.
-fn as_subject<T>(
-    sources: Sources<'_>,
+fn with_subject<T>(
+    sources: UserMemberships<'_>,
     identity: Option<&Identity>,
     request: &Subrequest<'_>,
     judge: impl FnOnce(&Subject<'_>) -> Result<T, Denied>,
@@ -232,22 +232,22 @@ fn as_subject<T>(
         sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|group| &**group)).collect();
     // nginx's own address is not the client's: who is not named is in no network.
     let client = match request.client {
-        ClientAddress::Unnamed | ClientAddress::Local => None,
-        ClientAddress::Text(_) => request.client()?,
+        ClientAddress::Missing | ClientAddress::UnixSocket => None,
+        ClientAddress::Text(_) => request.client_address()?,
     };
     let user = identity.map(|identity| identity.user.as_bytes());
     let scope = identity.and_then(|identity| identity.scope());
-    judge(&Subject { user, groups: &of, client, scope })
+    judge(&Subject { user, groups: &of, client_address: client, api_key_scope: scope })
 }
 
 /// The groups of the group file and those that the authenticator named, each once.
-fn joined(sources: Sources<'_>) -> Box<[u8]> {
+fn join_groups(sources: UserMemberships<'_>) -> Box<[u8]> {
     match sources.map(|source| source.filter(|of| !of.is_empty())) {
         [None, None] => Box::default(),
-        [Some(of), None] | [None, Some(of)] => of.joined().into(),
+        [Some(of), None] | [None, Some(of)] => of.header_value().into(),
         [Some(file), Some(own)] => {
             let both = [file, own].into_iter().flat_map(|of| of.groups().iter().map(|group| &**group));
-            Membership::new(both.collect()).joined().into()
+            Membership::new(both.collect()).header_value().into()
         }
     }
 }

@@ -37,11 +37,11 @@ use crate::authn::hash_pool::HashPool;
 use crate::authn::http::Service;
 use crate::clock::Clock;
 use crate::config::{Listen, Settings};
-use crate::http::service::Kind;
+use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
 use crate::reload;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{Account, aws::Aws, lease::Lease};
+use crate::upstream::ecr::{AwsAccount, aws::EcrTokenClient, lease::Lease};
 
 /// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
 /// core that is hashing. A third of a core's weight, so that a log-in still gets through beside
@@ -61,7 +61,7 @@ const LOOKS_WAITING: usize = 1;
 pub struct Server {
     settings: Settings,
     /// What each listener serves, and its sockets.
-    listeners: Vec<(Kind, Vec<Listener>)>,
+    listeners: Vec<(ListenerKind, Vec<Listener>)>,
     house: House,
 }
 
@@ -74,10 +74,10 @@ impl Server {
         descriptors::reserve(&settings)?;
         let mut inherited = Inherited::from_environment();
         let mut listeners = Vec::new();
-        for kind in [Kind::Auth, Kind::Public, Kind::Admin] {
+        for kind in [ListenerKind::Auth, ListenerKind::Public, ListenerKind::Admin] {
             listeners.push((kind, bind(&settings, kind, &mut inherited)?));
         }
-        let house = House::build(&settings, Clock::system(), Arc::new(Metrics::started()))?;
+        let house = House::build(&settings, Clock::system(), Arc::new(Metrics::with_initial_series()))?;
         Ok(Self { settings, listeners, house })
     }
 
@@ -95,12 +95,12 @@ impl Server {
         // It was empty before.
         let _ = front.looks.set(reload::spawn(reloaders, poll, &clock, looks)?);
 
-        let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.keys.get());
+        let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.api_keys.get());
         let addresses = |kind| -> Vec<String> {
             let of = self.listeners.iter().filter(|(of, _)| *of == kind);
             of.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
         };
-        let (auth, public, admin) = (addresses(Kind::Auth), addresses(Kind::Public), addresses(Kind::Admin));
+        let (auth, public, admin) = (addresses(ListenerKind::Auth), addresses(ListenerKind::Public), addresses(ListenerKind::Admin));
         // Their paths are removed when this goes, at the end.
         let mut sockets = Vec::new();
         let mut servers = Vec::new();
@@ -119,7 +119,7 @@ impl Server {
             () = signals.wait_for_end(&look) => {}
             Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
         }
-        readiness.drain();
+        readiness.start_draining();
         notify(NotifyState::Stopping);
         tracing::info!("shutting down");
         let graceful = leave(&handles, self.settings.drain);
@@ -151,11 +151,11 @@ impl Server {
 }
 
 /// Binds the sockets of a listener.
-fn bind(settings: &Settings, kind: Kind, inherited: &mut Inherited) -> Result<Vec<Listener>, BindFault> {
+fn bind(settings: &Settings, kind: ListenerKind, inherited: &mut Inherited) -> Result<Vec<Listener>, BindFault> {
     let (key, listen, mode): (_, &[Listen], _) = match kind {
-        Kind::Auth => ("listen", &settings.listen, settings.socket_mode),
-        Kind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),
-        Kind::Admin => ("admin.listen", &settings.admin_listen, settings.admin_socket_mode),
+        ListenerKind::Auth => ("listen", &settings.listen, settings.socket_mode),
+        ListenerKind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),
+        ListenerKind::Admin => ("admin.listen", &settings.admin_listen, settings.admin_socket_mode),
     };
     let (peers_key, peers) = peers(settings, kind);
     let mut bound = Vec::new();
@@ -175,11 +175,11 @@ fn bind(settings: &Settings, kind: Kind, inherited: &mut Inherited) -> Result<Ve
 }
 
 /// The peers that a listener trusts, with the name of their setting.
-fn peers(settings: &Settings, kind: Kind) -> (&'static str, &[IpNet]) {
+fn peers(settings: &Settings, kind: ListenerKind) -> (&'static str, &[IpNet]) {
     match kind {
-        Kind::Auth => ("trusted_peers", &settings.trusted_peers),
-        Kind::Public => ("public.peers", &settings.public_peers),
-        Kind::Admin => ("admin.peers", &settings.admin_peers),
+        ListenerKind::Auth => ("trusted_peers", &settings.trusted_peers),
+        ListenerKind::Public => ("public.peers", &settings.public_peers),
+        ListenerKind::Admin => ("admin.peers", &settings.admin_peers),
     }
 }
 
@@ -207,10 +207,10 @@ fn notify(state: NotifyState<'_>) {
 /// Has tokens fetched, and waits a moment for the first ones.
 #[cfg(feature = "ecr")]
 async fn fetch_tokens(
-    sources: Vec<(Account, Arc<Lease>)>,
+    sources: Vec<(AwsAccount, Arc<Lease>)>,
 ) -> Result<Option<oneshot::Sender<()>>, StartError> {
     let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
-    let of = |(account, lease): (Account, Arc<Lease>)| match Aws::new(account) {
+    let of = |(account, lease): (AwsAccount, Arc<Lease>)| match EcrTokenClient::new(account) {
         Ok(aws) => Ok((aws, lease)),
         Err(fault) => Err(StartError::Ecr(Arc::clone(lease.name()), fault)),
     };

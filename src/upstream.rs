@@ -14,17 +14,17 @@ pub mod file;
 use std::fmt;
 use std::sync::Arc;
 
-use self::authorization::Authorization;
-use self::file::Kept;
-use crate::permissions::glob::{Glob, Names};
+use self::authorization::SecretHeaderValue;
+use self::file::CurrentCredentials;
+use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
 
 /// The most tables; each request is compared with one after the other.
-pub const TABLES_MAX: usize = 64;
+pub const UPSTREAMS_MAX: usize = 64;
 
 /// What a request is about, as far as the choice depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About<'r> {
+pub enum UpstreamTarget<'r> {
     /// A registry's `/v2/`, by which a client finds out whether its credentials are good.
     Ping,
     /// A repository.
@@ -37,35 +37,35 @@ pub enum About<'r> {
 
 /// A request that is permitted, as far as the choice depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Permitted<'r> {
+pub struct PermittedRequest<'r> {
     /// In lower case, without port.
     pub host: &'r str,
     /// What it is about.
-    pub about: About<'r>,
+    pub about: UpstreamTarget<'r>,
 }
 
 /// There should be credentials, and there are none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("upstream {name}: {what}")]
-pub struct Missing {
+pub struct MissingUpstreamCredentials {
     name: Arc<str>,
     what: String,
 }
 
 /// Where a table has its credentials from.
 #[derive(Clone)]
-pub enum Source {
+pub enum CredentialSource {
     /// There are none.
     None,
     /// A file.
-    File(Arc<Kept>),
+    File(Arc<CurrentCredentials>),
     /// AWS.
     #[cfg(feature = "ecr")]
     Ecr(Arc<ecr::lease::Lease>),
 }
 
 /// One table.
-pub struct Table {
+pub struct UpstreamEntry {
     /// For the log, the metrics and `/readyz`.
     pub name: Arc<str>,
     /// None of them means any.
@@ -75,49 +75,49 @@ pub struct Table {
     /// Whether also who has shown no credentials gets these.
     pub anyone: bool,
     /// Where they are from.
-    pub source: Source,
+    pub source: CredentialSource,
 }
 
-impl fmt::Debug for Table {
+impl fmt::Debug for UpstreamEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Table {
+impl UpstreamEntry {
     fn is_at(&self, host: &str) -> bool {
-        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.fits(host))
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
     /// Whether it is for this; an error where that can't be told.
-    fn fits(&self, about: About<'_>) -> Result<bool, &'static str> {
+    fn fits(&self, about: UpstreamTarget<'_>) -> Result<bool, &'static str> {
         match about {
             _ if self.repositories.is_empty() => Ok(true),
-            About::Repository(name) => {
+            UpstreamTarget::Repository(name) => {
                 let segments: Vec<&str> = name.split('/').collect();
-                Ok(self.repositories.iter().any(|glob| glob.matches(&segments, Names::default())))
+                Ok(self.repositories.iter().any(|glob| glob.matches(&segments, PlaceholderValues::default())))
             }
-            About::Ping | About::Other => Ok(false),
-            About::Unclear(why) => Err(why),
+            UpstreamTarget::Ping | UpstreamTarget::Other => Ok(false),
+            UpstreamTarget::Unclear(why) => Err(why),
         }
     }
 
     /// Whether it has credentials to give.
     pub fn has_credentials(&self) -> bool {
-        !matches!(self.source, Source::None)
+        !matches!(self.source, CredentialSource::None)
     }
 
     /// The credentials as they are now.
     ///
     /// # Errors
     /// If there should be some, and there are none that are good.
-    pub fn authorization(&self) -> Result<Authorization, Missing> {
+    pub fn authorization(&self) -> Result<SecretHeaderValue, MissingUpstreamCredentials> {
         match &self.source {
-            Source::None => Ok(Authorization::none()),
-            Source::File(kept) => Ok(kept.authorization()),
+            CredentialSource::None => Ok(SecretHeaderValue::none()),
+            CredentialSource::File(kept) => Ok(kept.authorization()),
             #[cfg(feature = "ecr")]
-            Source::Ecr(lease) => {
-                lease.authorization().map_err(|what| Missing { name: Arc::clone(&self.name), what })
+            CredentialSource::Ecr(lease) => {
+                lease.authorization().map_err(|what| MissingUpstreamCredentials { name: Arc::clone(&self.name), what })
             }
         }
     }
@@ -126,21 +126,21 @@ impl Table {
 /// See the top of this file.
 #[derive(Debug, Default)]
 pub struct Upstreams {
-    tables: Box<[Table]>,
+    entries: Box<[UpstreamEntry]>,
     /// Whether the choice depends on what is asked for.
-    chooses: bool,
+    is_request_dependent: bool,
 }
 
 impl Upstreams {
     /// Of these tables, in their order.
-    pub fn new(tables: Vec<Table>) -> Self {
-        let depends = |table: &Table| !table.hosts.is_empty() || !table.repositories.is_empty();
-        Self { chooses: tables.iter().any(depends), tables: tables.into() }
+    pub fn new(tables: Vec<UpstreamEntry>) -> Self {
+        let depends = |table: &UpstreamEntry| !table.hosts.is_empty() || !table.repositories.is_empty();
+        Self { is_request_dependent: tables.iter().any(depends), entries: tables.into() }
     }
 
     /// Whether the choice depends on what is asked for.
-    pub fn chooses(&self) -> bool {
-        self.chooses
+    pub fn is_request_dependent(&self) -> bool {
+        self.is_request_dependent
     }
 
     /// The table that a request fits, whoever it is from.
@@ -148,9 +148,9 @@ impl Upstreams {
     /// # Errors
     /// What is wrong with the request, where it can't be told which table that is: to pass over one that is
     /// for some repositories would give another's credentials.
-    pub fn choose(&self, request: &Permitted<'_>) -> Result<Option<&Table>, &'static str> {
-        let mut at_host = self.tables.iter().filter(|table| table.is_at(request.host));
-        if request.about == About::Ping {
+    pub fn select(&self, request: &PermittedRequest<'_>) -> Result<Option<&UpstreamEntry>, &'static str> {
+        let mut at_host = self.entries.iter().filter(|table| table.is_at(request.host));
+        if request.about == UpstreamTarget::Ping {
             // It tells nothing of any repository, and without it no client goes on to one.
             let first = at_host.clone().next();
             return Ok(at_host.find(|table| table.has_credentials()).or(first));
@@ -165,12 +165,12 @@ impl Upstreams {
 
     /// The upstream refused the credentials to a client of this network block; some can be made anew. Returns the
     /// table's name.
-    pub fn refused(&self, request: &Permitted<'_>, block: u128) -> Option<&Arc<str>> {
-        let table = self.choose(request).ok()??;
+    pub fn report_credentials_refused(&self, request: &PermittedRequest<'_>, block: u128) -> Option<&Arc<str>> {
+        let table = self.select(request).ok()??;
         match &table.source {
-            Source::None | Source::File(_) => {}
+            CredentialSource::None | CredentialSource::File(_) => {}
             #[cfg(feature = "ecr")]
-            Source::Ecr(lease) => lease.refused(block),
+            CredentialSource::Ecr(lease) => lease.report_refusal(block),
         }
         // Used by one of the sources only.
         let _ = block;
@@ -178,11 +178,11 @@ impl Upstreams {
     }
 
     /// Brings the gauges up to date.
-    pub fn measure(&self) {
+    pub fn update_metrics(&self) {
         #[cfg(feature = "ecr")]
-        for table in &self.tables {
-            if let Source::Ecr(lease) = &table.source {
-                lease.measure();
+        for table in &self.entries {
+            if let CredentialSource::Ecr(lease) = &table.source {
+                lease.update_metrics();
             }
         }
     }

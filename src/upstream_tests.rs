@@ -2,35 +2,35 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::permissions::read::repository;
+use crate::permissions::read::parse_repository_glob;
 
-fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> Table {
+fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept = file::start(path, file::Form::Bearer, Clock::manual().now()).unwrap().kind().kept();
-    Table {
+    let kept = file::start(path, file::SecretFormat::Bearer, Clock::manual().now()).unwrap().kind().current();
+    UpstreamEntry {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
-        repositories: repositories.iter().map(|text| repository(text).unwrap()).collect(),
+        repositories: repositories.iter().map(|text| parse_repository_glob(text).unwrap()).collect(),
         anyone: false,
-        source: Source::File(kept),
+        source: CredentialSource::File(kept),
     }
 }
 
-fn chosen<'u>(upstreams: &'u Upstreams, host: &str, about: About<'_>) -> Option<&'u str> {
-    upstreams.choose(&Permitted { host, about }).unwrap().map(|table| &*table.name)
+fn selected<'u>(upstreams: &'u Upstreams, host: &str, about: UpstreamTarget<'_>) -> Option<&'u str> {
+    upstreams.select(&PermittedRequest { host, about }).unwrap().map(|table| &*table.name)
 }
 
 #[test]
-fn the_first_table_that_fits_gives_the_credentials() {
+fn first_matching_upstream_is_selected() {
     let upstreams = Upstreams::new(vec![
         table("releases", &["a.test"], &["releases/**", "base"]),
         table("team", &["a.test", "*.b.test"], &["team/*"]),
         table("rest", &["a.test"], &[]),
     ]);
-    assert!(upstreams.chooses());
-    let of = |host, name| chosen(&upstreams, host, About::Repository(name));
+    assert!(upstreams.is_request_dependent());
+    let of = |host, name| selected(&upstreams, host, UpstreamTarget::Repository(name));
     assert_eq!(of("a.test", "releases/app"), Some("releases"));
     assert_eq!(of("a.test", "base"), Some("releases"));
     assert_eq!(of("a.test", "team/app"), Some("team"));
@@ -42,47 +42,47 @@ fn the_first_table_that_fits_gives_the_credentials() {
 }
 
 #[test]
-fn a_ping_gets_what_its_host_has_and_a_catalog_only_what_is_for_all() {
+fn ping_gets_its_hosts_upstream_and_catalog_only_an_unrestricted_one() {
     let narrow = Upstreams::new(vec![table("releases", &["a.test"], &["releases/**"])]);
-    assert_eq!(chosen(&narrow, "a.test", About::Ping), Some("releases"));
-    assert_eq!(chosen(&narrow, "a.test", About::Other), None);
-    assert_eq!(chosen(&narrow, "c.test", About::Ping), None);
+    assert_eq!(selected(&narrow, "a.test", UpstreamTarget::Ping), Some("releases"));
+    assert_eq!(selected(&narrow, "a.test", UpstreamTarget::Other), None);
+    assert_eq!(selected(&narrow, "c.test", UpstreamTarget::Ping), None);
     let wide = Upstreams::new(vec![table("all", &[], &[])]);
-    assert!(!wide.chooses());
-    assert_eq!(chosen(&wide, "", About::Other), Some("all"));
+    assert!(!wide.is_request_dependent());
+    assert_eq!(selected(&wide, "", UpstreamTarget::Other), Some("all"));
 }
 
 #[test]
-fn a_request_that_can_not_be_read_is_given_nothing_where_the_choice_depends_on_it() {
+fn ambiguous_request_is_an_error_if_the_selection_depends_on_it() {
     let upstreams = Upstreams::new(vec![
-        Table { source: Source::None, ..table("private", &["a.test"], &["private/**"]) },
+        UpstreamEntry { source: CredentialSource::None, ..table("private", &["a.test"], &["private/**"]) },
         table("rest", &[], &[]),
     ]);
-    let of = |host| upstreams.choose(&Permitted { host, about: About::Unclear("two readings") });
+    let of = |host| upstreams.select(&PermittedRequest { host, about: UpstreamTarget::Unclear("two readings") });
     assert_eq!(of("a.test").map(|_| ()), Err("two readings"));
     assert_eq!(of("b.test").unwrap().map(|table| &*table.name), Some("rest"));
     let wide_first = Upstreams::new(vec![table("all", &["a.test"], &[]), table("some", &[], &["x"])]);
-    let unclear = Permitted { host: "a.test", about: About::Unclear("two readings") };
-    assert_eq!(wide_first.choose(&unclear).unwrap().map(|table| &*table.name), Some("all"));
+    let unclear = PermittedRequest { host: "a.test", about: UpstreamTarget::Unclear("two readings") };
+    assert_eq!(wide_first.select(&unclear).unwrap().map(|table| &*table.name), Some("all"));
 }
 
 #[test]
-fn a_ping_takes_the_first_that_has_any() {
-    let none = Table { source: Source::None, ..table("none", &[], &["private/**"]) };
+fn ping_selects_the_first_upstream_with_credentials() {
+    let none = UpstreamEntry { source: CredentialSource::None, ..table("none", &[], &["private/**"]) };
     let upstreams = Upstreams::new(vec![none, table("rest", &[], &[])]);
-    assert_eq!(chosen(&upstreams, "a.test", About::Ping), Some("rest"));
-    let upstreams = Upstreams::new(vec![Table { source: Source::None, ..table("none", &[], &[]) }]);
-    assert_eq!(chosen(&upstreams, "a.test", About::Ping), Some("none"));
+    assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("rest"));
+    let upstreams = Upstreams::new(vec![UpstreamEntry { source: CredentialSource::None, ..table("none", &[], &[]) }]);
+    assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("none"));
 }
 
 #[test]
-fn a_table_shows_no_credentials() {
+fn upstream_debug_shows_no_credentials() {
     assert!(!format!("{:?}", table("s3cret-token", &[], &[]).source_shown()).contains("Authorization("));
 }
 
-impl Table {
+impl UpstreamEntry {
     fn source_shown(&self) -> String {
-        let Source::File(kept) = &self.source else { return String::new() };
+        let CredentialSource::File(kept) = &self.source else { return String::new() };
         format!("{kept:?}")
     }
 }

@@ -18,9 +18,9 @@ use subtle::ConstantTimeEq;
 use self::file::{Found, KeyFile};
 use self::secret::{Digest, Id, Presented};
 use super::Identity;
-use crate::identity::shown;
-use crate::metrics::{KeyLabel, Metrics};
-use crate::permissions::scope::Scope;
+use crate::identity::sanitize_for_display;
+use crate::metrics::{ApiKeyLabel, Metrics};
+use crate::permissions::scope::ApiKeyScope;
 
 /// The most keys that figures are shown of; a monitor takes no more lines than that gladly.
 const MEASURED_MAX: usize = 10_000;
@@ -33,7 +33,7 @@ pub struct Key {
     /// What its owner calls it.
     pub name: Box<str>,
     /// What may be done with it, as far as its owner may; `None` is all of that.
-    pub scope: Option<Arc<Scope>>,
+    pub scope: Option<Arc<ApiKeyScope>>,
     /// When it ends, in seconds since 1970: nothing that is given out for it may last longer.
     pub expires: Option<u64>,
     /// How it was used.
@@ -149,13 +149,13 @@ impl Keys {
             file.records().filter_map(|record| record.identity.key.as_ref()).collect();
         used.retain(|key| key.uses.count() > 0);
         used.sort_unstable_by_key(|key| std::cmp::Reverse(key.uses.last()));
-        metrics.key_uses.clear();
-        metrics.key_last_use.clear();
+        metrics.api_key_uses.clear();
+        metrics.api_key_last_used_timestamp.clear();
         for key in used.into_iter().take(MEASURED_MAX) {
-            let label = KeyLabel { id: key.id.to_string() };
+            let label = ApiKeyLabel { id: key.id.to_string() };
             let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-            metrics.key_uses.get_or_create(&label).set(number(key.uses.count()));
-            metrics.key_last_use.get_or_create(&label).set(number(key.uses.last()));
+            metrics.api_key_uses.get_or_create(&label).set(number(key.uses.count()));
+            metrics.api_key_last_used_timestamp.get_or_create(&label).set(number(key.uses.last()));
         }
     }
 
@@ -175,13 +175,13 @@ impl Keys {
         let file = self.file.load();
         let found = file.find(&id);
         let kept = match &found {
-            Some(Found::Key(record)) => &record.digest,
+            Some(Found::ApiKey(record)) => &record.digest,
             Some(Found::Bad(_)) | None => &Digest::NONE,
         };
         let same = bool::from(kept.ct_eq(&digest));
         let record = match found {
-            Some(Found::Key(record)) if same => record,
-            Some(Found::Key(_)) => return Err(KeyFault::Secret(id)),
+            Some(Found::ApiKey(record)) if same => record,
+            Some(Found::ApiKey(_)) => return Err(KeyFault::Secret(id)),
             Some(Found::Bad(line)) => return Err(KeyFault::Line(id, line)),
             None => return Err(KeyFault::Unknown(id)),
         };
@@ -192,10 +192,10 @@ impl Keys {
         let known =
             |user: &[u8]| user == owner || (!user.is_empty() && user == self.rules.username.as_bytes());
         if !user.is_none_or(known) {
-            return Err(KeyFault::Owner(id, shown(owner)));
+            return Err(KeyFault::Owner(id, sanitize_for_display(owner)));
         }
         if self.rules.owners_in_htpasswd && !may_log_in(owner) {
-            return Err(KeyFault::OwnerGone(id, shown(owner)));
+            return Err(KeyFault::OwnerGone(id, sanitize_for_display(owner)));
         }
         if let Some(key) = &record.identity.key {
             key.uses.note(now);

@@ -52,7 +52,7 @@ fn credentials(user: &str) -> Arc<Credentials> {
 impl House {
     /// Asks about `user`; each service that is asked says the next of `answers`. Who was asked, and the
     /// end, in words.
-    fn ask(&self, user: &str, answers: &[&str]) -> (String, String) {
+    fn start_request(&self, user: &str, answers: &[&str]) -> (String, String) {
         let told = Arc::new(Mutex::new(None));
         let tell = Arc::clone(&told);
         let course = Course {
@@ -109,63 +109,63 @@ fn says(asked: &str, end: &str) -> (String, String) {
 #[test]
 fn who_has_a_line_is_the_files_and_others_are_the_services_without_a_hash() {
     let house = house("fa", &[]);
-    assert_eq!(house.ask("alice", &[]), says("f", "accepted by f"));
-    assert_eq!(house.ask("broken", &[]), says("f", "rejected"));
-    assert_eq!(house.ask("carol", &["yes"]), says("a", "accepted by service for 60"));
-    assert_eq!(house.ask("carol", &["no"]), says("a", "rejected for 60"));
-    assert_eq!(house.ask("carol", &["unknown"]), says("a", "unknown for 60"));
-    assert_eq!(house.ask("carol", &["a"]), says("a", "authenticator a: is down for 30"));
+    assert_eq!(house.start_request("alice", &[]), says("f", "accepted by f"));
+    assert_eq!(house.start_request("broken", &[]), says("f", "rejected"));
+    assert_eq!(house.start_request("carol", &["yes"]), says("a", "accepted by service for 60"));
+    assert_eq!(house.start_request("carol", &["no"]), says("a", "rejected for 60"));
+    assert_eq!(house.start_request("carol", &["unknown"]), says("a", "unknown for 60"));
+    assert_eq!(house.start_request("carol", &["a"]), says("a", "authenticator a: is down for 30"));
 }
 
 #[test]
 fn a_no_ends_it_and_an_unknown_does_not() {
     let house = house("abf", &[]);
-    assert_eq!(house.ask("alice", &["no"]), says("a", "rejected for 60"));
-    assert_eq!(house.ask("alice", &["unknown", "yes"]), says("ab", "accepted by service for 60"));
-    assert_eq!(house.ask("alice", &["unknown", "unknown"]), says("abf", "accepted by f for 60"));
+    assert_eq!(house.start_request("alice", &["no"]), says("a", "rejected for 60"));
+    assert_eq!(house.start_request("alice", &["unknown", "yes"]), says("ab", "accepted by service for 60"));
+    assert_eq!(house.start_request("alice", &["unknown", "unknown"]), says("abf", "accepted by f for 60"));
     // At the end of the chain nobody is left to ask, and the dummy's work is done.
-    assert_eq!(house.ask("carol", &["unknown", "unknown"]), says("abf", "unknown for 60"));
+    assert_eq!(house.start_request("carol", &["unknown", "unknown"]), says("abf", "unknown for 60"));
 }
 
 #[test]
 fn trouble_ends_it_unless_somebody_covers() {
     let alone = house("af", &[]);
-    assert_eq!(alone.ask("alice", &["a"]), says("a", "authenticator a: is down for 30"));
+    assert_eq!(alone.start_request("alice", &["a"]), says("a", "authenticator a: is down for 30"));
     let covered = house("af", &[(1, 0)]);
-    assert_eq!(covered.ask("alice", &["a"]), says("af", "accepted by f for 30"));
-    assert_eq!(covered.ask("broken", &["a"]), says("af", "rejected for 30"));
+    assert_eq!(covered.start_request("alice", &["a"]), says("af", "accepted by f for 30"));
+    assert_eq!(covered.start_request("broken", &["a"]), says("af", "rejected for 30"));
     // Who is unknown to who covers was not told no by anybody.
-    assert_eq!(covered.ask("carol", &["a"]), says("af", "authenticator a: is down for 30"));
-    assert_eq!(covered.ask("alice", &["no"]), says("a", "rejected for 60"));
+    assert_eq!(covered.start_request("carol", &["a"]), says("af", "authenticator a: is down for 30"));
+    assert_eq!(covered.start_request("alice", &["no"]), says("a", "rejected for 60"));
 }
 
 #[test]
 fn only_who_covers_for_all_that_are_in_trouble_is_asked() {
     let house = house("abf", &[(1, 0), (2, 1)]);
-    assert_eq!(house.ask("alice", &["a", "no"]), says("ab", "rejected for 30"));
-    assert_eq!(house.ask("alice", &["a", "b"]), says("ab", "authenticator a: is down for 30"));
-    assert_eq!(house.ask("alice", &["unknown", "b"]), says("abf", "accepted by f for 30"));
-    assert_eq!(house.ask("alice", &["a", "unknown"]), says("ab", "authenticator a: is down for 30"));
+    assert_eq!(house.start_request("alice", &["a", "no"]), says("ab", "rejected for 30"));
+    assert_eq!(house.start_request("alice", &["a", "b"]), says("ab", "authenticator a: is down for 30"));
+    assert_eq!(house.start_request("alice", &["unknown", "b"]), says("abf", "accepted by f for 30"));
+    assert_eq!(house.start_request("alice", &["a", "unknown"]), says("ab", "authenticator a: is down for 30"));
 }
 
 #[test]
 fn who_covers_for_one_covers_for_all_in_between_or_is_not_asked() {
     let file_between = house("afb", &[(2, 0)]);
-    assert_eq!(file_between.ask("alice", &["a"]), says("a", "authenticator a: is down for 30"));
-    assert_eq!(file_between.ask("broken", &["a"]), says("a", "authenticator a: is down for 30"));
+    assert_eq!(file_between.start_request("alice", &["a"]), says("a", "authenticator a: is down for 30"));
+    assert_eq!(file_between.start_request("broken", &["a"]), says("a", "authenticator a: is down for 30"));
     // Who has no line is none of the file's.
-    assert_eq!(file_between.ask("carol", &["a", "yes"]), says("ab", "accepted by service for 30"));
+    assert_eq!(file_between.start_request("carol", &["a", "yes"]), says("ab", "accepted by service for 30"));
     let both = house("afb", &[(2, 0), (2, 1)]);
-    assert_eq!(both.ask("alice", &["a", "yes"]), says("ab", "accepted by service for 30"));
+    assert_eq!(both.start_request("alice", &["a", "yes"]), says("ab", "accepted by service for 30"));
     let service_between = house("abc", &[(2, 0)]);
-    assert_eq!(service_between.ask("carol", &["a"]), says("a", "authenticator a: is down for 30"));
+    assert_eq!(service_between.start_request("carol", &["a"]), says("a", "authenticator a: is down for 30"));
 }
 
 #[test]
 fn a_service_does_not_vouch_for_a_name_that_the_file_before_it_decides_about() {
-    assert_eq!(house("fa", &[]).ask("carol", &["as alice"]), says("a", "rejected for 60"));
-    assert_eq!(house("af", &[]).ask("carol", &["as alice"]), says("a", "accepted by service for 60"));
-    assert_eq!(house("a", &[]).ask("carol", &["as alice"]), says("a", "accepted by service for 60"));
+    assert_eq!(house("fa", &[]).start_request("carol", &["as alice"]), says("a", "rejected for 60"));
+    assert_eq!(house("af", &[]).start_request("carol", &["as alice"]), says("a", "accepted by service for 60"));
+    assert_eq!(house("a", &[]).start_request("carol", &["as alice"]), says("a", "accepted by service for 60"));
 }
 
 #[test]

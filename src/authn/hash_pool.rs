@@ -16,7 +16,7 @@ use super::htpasswd::Htpasswd;
 use super::queue::{Asker, Displaced, End, Figures, Limits, Queue};
 use super::{Answer, Outcome, Trouble};
 use crate::clock::Clock;
-use crate::metrics::{Metrics, ResultLabel};
+use crate::metrics::{Metrics, HashCheckLabel};
 
 /// The most checks that may wait, however quick they are: each holds a request, its connection and a password.
 const PLACES_MAX: usize = 4096;
@@ -140,7 +140,7 @@ impl HashPool {
     }
 
     fn figures(metrics: &Metrics) -> Figures {
-        Figures { waiting: metrics.hash_queue.clone(), dropped: metrics.hash_dropped.clone() }
+        Figures { waiting: metrics.hash_queue_length.clone(), dropped: metrics.hash_queue_evicted.clone() }
     }
 
     /// Has the places follow from the pace.
@@ -148,7 +148,7 @@ impl HashPool {
         let Some(pace) = &self.pace else { return };
         let places = pace.timing.places(Duration::from_secs_f64(pace.note(took).seconds));
         self.queue.set_places(places);
-        self.metrics.hash_places.set(i64::try_from(places).unwrap_or(i64::MAX));
+        self.metrics.hash_queue_capacity.set(i64::try_from(places).unwrap_or(i64::MAX));
     }
 
     /// After which time a client that found no place may find one: half of what waits is done by then, so
@@ -208,13 +208,13 @@ impl HashPool {
     fn measured(&self, check: PasswordCheck) -> Answer {
         let (start, busy) = (Instant::now(), thread_time());
         let answer = catch_unwind(AssertUnwindSafe(check)).unwrap_or(Err(Trouble::CheckFailed));
-        self.metrics.hash_seconds.inc_by(start.elapsed().as_secs_f64());
+        self.metrics.hash_check_seconds.inc_by(start.elapsed().as_secs_f64());
         let (result, took) = match &answer {
             Ok(Outcome::Accepted(_)) => ("accepted", Some(thread_time().saturating_sub(busy))),
             Ok(Outcome::Rejected | Outcome::Unknown) | Err(_) => ("refused", None),
         };
         self.adjust(took);
-        self.metrics.hashes.get_or_create(&ResultLabel { result }).inc();
+        self.metrics.hash_checks.get_or_create(&HashCheckLabel { result }).inc();
         answer
     }
 }

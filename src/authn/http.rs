@@ -33,7 +33,7 @@ use self::request::Question;
 use super::queue::{Asker, Displaced, End, Figures, Job, Limits};
 use super::{Cause, Credentials, Identity, Outcome, Trouble, Trust};
 use crate::clock::Clock;
-use crate::metrics::{Metrics, NameLabel, OutcomeLabel};
+use crate::metrics::{Metrics, AuthenticatorLabel, HttpCallLabel};
 
 /// What is taken off the time that somebody waits, so that he learns what happened before he gives up.
 const TO_TELL: Duration = Duration::from_millis(100);
@@ -102,13 +102,13 @@ impl Service {
         let client = client::build(&spec.trusted, https, connect, spec.connections)?;
         let question = spec.question.resolve(&mut |path| client::secret(path))?;
         let spec = Spec { question, ..spec };
-        let figures = Figures { waiting: metrics.http_queue.clone(), dropped: metrics.http_dropped.clone() };
-        let up = metrics.http_up.get_or_create(&NameLabel { authenticator: spec.name.to_string() }).clone();
+        let figures = Figures { waiting: metrics.http_authenticator_queue_length.clone(), dropped: metrics.http_authenticator_queue_evicted.clone() };
+        let up = metrics.http_authenticator_up.get_or_create(&AuthenticatorLabel { authenticator: spec.name.to_string() }).clone();
         for result in ["accepted", "rejected", "unknown", "trouble"] {
-            let label = OutcomeLabel { authenticator: spec.name.to_string(), result };
-            drop(metrics.http_calls.get_or_create(&label));
+            let label = HttpCallLabel { authenticator: spec.name.to_string(), result };
+            drop(metrics.http_authenticator_calls.get_or_create(&label));
         }
-        let of_circuit = CircuitFigures { up, held_back: metrics.http_held_back.clone() };
+        let of_circuit = CircuitFigures { up, held_back: metrics.http_authenticator_held_back.clone() };
         Ok(Self {
             circuit: Circuit::new(Arc::clone(&spec.name), clock.clone(), spec.connections, of_circuit),
             lanes: Lanes::new(spec.limits, &figures, spec.connections),
@@ -186,7 +186,7 @@ impl Service {
             let service = Arc::clone(self);
             let asked =
                 tokio::spawn(async move { service.ask(&work.inquiry.credentials, who, left).await }).await;
-            match asked.unwrap_or(Err((Fault::Ours, Cause::Unclear))) {
+            match asked.unwrap_or(Err((Fault::Internal, Cause::Unclear))) {
                 Ok(outcome) => End::Done(Ok(outcome)),
                 // It is the crowd before it that took its time, or the one behind it that needs it.
                 Err((Fault::Short(_) | Fault::GaveWay(_), _)) => {
@@ -201,7 +201,7 @@ impl Service {
     }
 
     fn dropped(&self) {
-        self.metrics.http_dropped.inc();
+        self.metrics.http_authenticator_queue_evicted.inc();
     }
 
     async fn ask(
@@ -225,8 +225,8 @@ impl Service {
             }
         };
         let asked = reply.and_then(|reply| self.read(&reply, credentials));
-        let seconds = NameLabel { authenticator: self.spec.name.to_string() };
-        self.metrics.http_seconds.get_or_create(&seconds).inc_by(start.elapsed().as_secs_f64());
+        let seconds = AuthenticatorLabel { authenticator: self.spec.name.to_string() };
+        self.metrics.http_authenticator_call_seconds.get_or_create(&seconds).inc_by(start.elapsed().as_secs_f64());
         match asked {
             Ok(outcome) => {
                 let is_accepted = matches!(outcome, Outcome::Accepted(_));
@@ -269,8 +269,8 @@ impl Service {
     }
 
     fn count(&self, result: &'static str) {
-        let label = OutcomeLabel { authenticator: self.spec.name.to_string(), result };
-        self.metrics.http_calls.get_or_create(&label).inc();
+        let label = HttpCallLabel { authenticator: self.spec.name.to_string(), result };
+        self.metrics.http_authenticator_calls.get_or_create(&label).inc();
     }
 
     fn trouble(&self, fault: &Fault, cause: Cause) -> Trouble {

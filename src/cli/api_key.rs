@@ -21,8 +21,8 @@ use crate::authn::api_key::reload::usable;
 use crate::authn::api_key::secret::{Id, generate, is_key};
 use crate::authn::htpasswd::write::Writer;
 use crate::config::Settings;
-use crate::identity::{Username, shown};
-use crate::permissions::scope::Scope;
+use crate::identity::{Username, sanitize_for_display};
+use crate::permissions::scope::ApiKeyScope;
 use crate::reload::Source;
 
 /// The longest that a key may be made for; one without an end says so by having none.
@@ -103,11 +103,11 @@ struct Made<'k> {
 
 fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let owner = given(matches, "owner").unwrap_or_default();
-    Username::check(owner.as_bytes()).map_err(|fault| format!("{}: {fault}", shown(owner.as_bytes())))?;
+    Username::check(owner.as_bytes()).map_err(|fault| format!("{}: {fault}", sanitize_for_display(owner.as_bytes())))?;
     let name = given(matches, "name").unwrap_or_default();
     check_name(name)?;
     let scope = matches.get_many::<String>("scope").map(|texts| texts.cloned().collect::<Vec<_>>());
-    let parsed = Scope::parse(scope.iter().flatten().map(String::as_str));
+    let parsed = ApiKeyScope::parse(scope.iter().flatten().map(String::as_str));
     let lacks_pull = parsed.map_err(|what| format!("--scope: {what}"))?.pushes_without_pull();
     let now = SystemTime::now();
     let expires = match given(matches, "expires") {
@@ -186,7 +186,7 @@ fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         let how = if owner.is_none() { "; by its name only with --owner" } else { "" };
         // Whoever gives the whole key has told it to enough people.
         let whole = id.filter(|_| is_key(wanted.as_bytes()));
-        let named = whole.map_or_else(|| shown(wanted.as_bytes()), |id| id.to_string());
+        let named = whole.map_or_else(|| sanitize_for_display(wanted.as_bytes()), |id| id.to_string());
         return Err(format!("{named}: there is no such key{how}; doorward key list shows them all"));
     }
     let (changed, _) = edit::remove(writer.text(), is_meant);

@@ -14,10 +14,10 @@ use crate::authn::hash_pool::Timing;
 use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::{EMPTIED, FileFault, NONE_LINE, usable};
 use crate::config::Settings;
-use crate::identity::shown;
-use crate::permissions::scope::Scope;
-use crate::policy::reload::{self, FILE_MAX};
-use crate::policy::rules::Registries;
+use crate::identity::sanitize_for_display;
+use crate::permissions::scope::ApiKeyScope;
+use crate::policy::reload::{self, FILE_BYTES_MAX};
+use crate::policy::rules::RegistryHosts;
 use crate::reload::{Source, foreign, is_emptied, shown_path};
 use crate::server::StartError;
 
@@ -86,9 +86,9 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
         }
     };
     if let Some(path) = &settings.groups {
-        let source = Source { path: path.clone(), max_bytes: FILE_MAX };
-        if source.read().is_ok_and(|text| is_emptied(&text, reload::NONE_LINE)) {
-            say(&format!("{}: note: {}", path.display(), reload::EMPTIED));
+        let source = Source { path: path.clone(), max_bytes: FILE_BYTES_MAX };
+        if source.read().is_ok_and(|text| is_emptied(&text, reload::NO_GROUPS_LINE)) {
+            say(&format!("{}: note: {}", path.display(), reload::NO_GROUPS_MESSAGE));
         }
     }
     if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy) {
@@ -103,7 +103,7 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
             say(&format!(
                 "{}: note: nobody is in the group {}, which a rule names",
                 path.display(),
-                shown(group)
+                sanitize_for_display(group)
             ));
         }
         if rules.grants_to_anyone()
@@ -111,16 +111,16 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
         {
             say(&format!("{}: note: {NOBODY_GOES_ON}", path.display()));
         }
-        for line in rules.pushes_without_pull(&policy.groups()) {
+        for line in rules.push_without_pull_lines(&policy.groups()) {
             say(&format!("{}:{line}: warning: {PUSH_ALONE}", shown_path(path)));
         }
         let by_tokens = settings.token_keys.is_some();
-        if rules.grants_to_anyone() && !by_tokens && *rules.registries() != Registries::All(false) {
+        if rules.grants_to_anyone() && !by_tokens && *rules.registries() != RegistryHosts::All(false) {
             say(&format!("{}: note: {ANYONE}", path.display()));
         }
     }
     let Some(path) = expectations else { return true };
-    let source = Source { path: path.into(), max_bytes: FILE_MAX };
+    let source = Source { path: path.into(), max_bytes: FILE_BYTES_MAX };
     let text = match source.read() {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(fault) => {
@@ -175,11 +175,11 @@ fn keys(settings: &Settings) -> bool {
 }
 
 /// The scopes of a file of keys, each with the number of its line; the first few of them.
-fn scopes(text: &[u8]) -> Vec<(usize, Scope)> {
+fn scopes(text: &[u8]) -> Vec<(usize, ApiKeyScope)> {
     let scope = |(number, line): (usize, &[u8])| {
         let line = api_key::edit::lines(line).next()?;
         let scope = line.scope?;
-        Some((number, Scope::parse(scope.iter().map(String::as_str)).ok()?))
+        Some((number, ApiKeyScope::parse(scope.iter().map(String::as_str)).ok()?))
     };
     (1..).zip(text.split(|b| *b == b'\n')).filter_map(scope).take(SCOPES_MAX).collect()
 }

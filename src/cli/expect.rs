@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::explain::{Asker, Question, Told, asks_where, explain, rewrites};
 use crate::policy::Policy;
-use crate::policy::rules::{Judgement, Registries};
+use crate::policy::rules::{PolicyDecision, RegistryHosts};
 use crate::request::registry;
 use crate::request::site;
 
@@ -103,19 +103,19 @@ fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Resu
     for (method, uri) in &expectation.requests {
         let rewrite = rewrites(policy, &host, uri);
         let question = Question { method, uri, host: &host, content_type: "", rewrite };
-        let malformed = registry::read(method, uri, "").ok().and_then(|asked| asked.malformed);
+        let malformed = registry::read(method, uri, "").ok().and_then(|asked| asked.malformed_reference);
         if let Some(malformed) = malformed.filter(|_| expectation.in_registry) {
             return Err(format!("{}: {}", expectation.what, malformed.why));
         }
         let explained = explain(policy, &expectation.asker, &question, |explained, _| explained);
-        let unreadable = match explained.as_ref().map(|explanation| &explanation.judgement) {
-            Ok(Judgement::Refused(refused)) => refused.unreadable,
-            Ok(Judgement::Allowed { .. }) | Err(_) => None,
+        let unreadable = match explained.as_ref().map(|explanation| &explanation.decision) {
+            Ok(PolicyDecision::Refused(refused)) => refused.request_error,
+            Ok(PolicyDecision::Allowed { .. }) | Err(_) => None,
         };
         if let Some(why) = unreadable.filter(|_| expectation.in_registry) {
             return Err(format!("{}: {why}", expectation.what));
         }
-        let allowed = explained.as_ref().is_ok_and(|one| matches!(one.judgement, Judgement::Allowed { .. }));
+        let allowed = explained.as_ref().is_ok_and(|one| matches!(one.decision, PolicyDecision::Allowed { .. }));
         if allowed != expectation.allowed {
             let told = Told::of(&explained, policy.rules().is_some(), &expectation.asker, rules);
             let rule =
@@ -142,12 +142,12 @@ fn host(policy: &Policy, expectation: &Expectation) -> Result<String, String> {
     }
     let host = match (&expectation.host, rules.registries()) {
         (Some(host), _) => host.clone(),
-        (None, Registries::Hosts(hosts)) if expectation.in_registry => {
+        (None, RegistryHosts::Hosts(hosts)) if expectation.in_registry => {
             hosts.first().map(ToString::to_string).unwrap_or_default()
         }
         (None, _) => ANY_HOST.to_owned(),
     };
-    let bare = site::host(&host).map_err(|why| format!("host=: {why}"))?;
+    let bare = site::normalize_host(&host).map_err(|why| format!("host=: {why}"))?;
     if expectation.in_registry && !rules.is_registry(&bare, true) {
         return Err(format!("{host} is no registry to this policy"));
     }

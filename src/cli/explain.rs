@@ -13,13 +13,13 @@ use super::{complain, say, say_json};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::config::Settings;
 use crate::config::authenticator::{Authenticator, Kind};
-use crate::http::subrequest::Nginx;
-use crate::identity::{Username, check_group, shown};
-use crate::permissions::scope::Scope;
+use crate::http::subrequest::NginxHeaders;
+use crate::identity::{Username, check_group_name, sanitize_for_display};
+use crate::permissions::scope::ApiKeyScope;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
-use crate::policy::reload::{FILE_MAX, File, GroupsKnown};
+use crate::policy::reload::{FILE_BYTES_MAX, PolicyFileKind, GroupSource};
 use crate::policy::rule::Subject;
 use crate::reload::Source;
 use crate::request::site;
@@ -65,13 +65,13 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 pub(super) fn policy(settings: &Settings, named: bool) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
     let known = match settings.groups_known() {
-        GroupsKnown::No if named => GroupsKnown::Yes,
+        GroupSource::No if named => GroupSource::Yes,
         known => known,
     };
     let mut faults = Vec::new();
-    for (file, path) in [(File::Rules, &settings.policy), (File::Groups, &settings.groups)] {
+    for (file, path) in [(PolicyFileKind::Rules, &settings.policy), (PolicyFileKind::Groups, &settings.groups)] {
         let Some(path) = path else { continue };
-        let source = Source { path: path.clone(), max_bytes: FILE_MAX };
+        let source = Source { path: path.clone(), max_bytes: FILE_BYTES_MAX };
         let read = source.read().map_err(|fault| vec![fault.to_string()]);
         match read.and_then(|text| file.parse(&source.name(), &text, known)) {
             Ok(content) => policy.replace(content),
@@ -90,13 +90,13 @@ pub(super) struct Asker {
     pub(super) groups: Vec<String>,
     pub(super) from: Option<IpAddr>,
     /// Of the key that is used.
-    pub(super) scope: Option<Arc<Scope>>,
+    pub(super) scope: Option<Arc<ApiKeyScope>>,
 }
 
 impl Asker {
     /// That it is nobody, or somebody whom a client could name.
     pub(super) fn check(&self) -> Result<(), String> {
-        self.groups.iter().try_for_each(|group| check_group(group.as_bytes()))?;
+        self.groups.iter().try_for_each(|group| check_group_name(group.as_bytes()))?;
         if self.user == NOBODY {
             return if self.groups.is_empty() { Ok(()) } else { Err("nobody is in no group".into()) };
         }
@@ -108,7 +108,7 @@ impl Asker {
 /// What our nginx configuration sends as `X-Auth-Rewrite`: `yes` for a registry, nothing for a site. Where the policy
 /// does not tell which of them a host is, the path does.
 pub(super) fn rewrites(policy: &Policy, host: &str, uri: &str) -> Option<&'static str> {
-    let host = site::host(host).unwrap_or_default();
+    let host = site::normalize_host(host).unwrap_or_default();
     let said = uri.starts_with("/v2/");
     policy.rules().map_or(said, |rules| rules.is_registry(&host, said)).then_some("yes")
 }
@@ -150,12 +150,12 @@ pub(super) fn explain<T>(
 ) -> T {
     let headers = question.headers(asker.from);
     let pairs = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-    match Nginx::read(pairs, usize::MAX).subrequest() {
+    match NginxHeaders::parse(pairs, usize::MAX).subrequest() {
         Ok(request) => {
             let explained = with_subject(policy, asker, |subject| policy.explain(subject, &request));
             with(explained, Some(&request))
         }
-        Err(fault) => with(Err(Denied::Incomplete(fault)), None),
+        Err(fault) => with(Err(Denied::InvalidProxyHeaders(fault)), None),
     }
 }
 
@@ -174,7 +174,7 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
         }
         None => Vec::new(),
     };
-    with(&Subject { user, groups: &of, client: asker.from, scope: asker.scope.as_deref() })
+    with(&Subject { user, groups: &of, client_address: asker.from, api_key_scope: asker.scope.as_deref() })
 }
 
 /// Explains, and exits with 0 if the request is allowed.
@@ -215,7 +215,7 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
         Question { method: text("method"), uri, host, content_type: text("content-type"), rewrite };
     let mut told = explain(&policy, &asker, &question, |explained, request| {
         let mut told = Told::of(&explained, policy.rules().is_some(), &asker, settings.policy.as_deref());
-        let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original().ok());
+        let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original_request().ok());
         let onward =
             original.and_then(|one| crate::cli::upstreams::explain(settings, one, asker.user != NOBODY));
         if let Some(onward) = onward {
@@ -262,7 +262,7 @@ fn no_log_in(settings: &Settings, asker: &Asker) -> Option<String> {
         Err(fault) => return Some(fault.to_string()),
     };
     let found = users.look_up(asker.user.as_bytes());
-    let user = shown(asker.user.as_bytes());
+    let user = sanitize_for_display(asker.user.as_bytes());
     match (found.line_number(), found.fault()) {
         (Some(line), Some(fault)) => Some(format!("{name}:{line}: {user} can't log in: {fault}")),
         (Some(_), None) => None,

@@ -18,10 +18,10 @@ use self::list::{list, text as told};
 use super::{complain, open_to_change, say};
 use crate::authn::htpasswd::write::{WriteFault, Writer};
 use crate::reload::Source;
-use crate::token::reload::FILE_MAX;
+use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::edit;
-use crate::token::signing_key::make::{Made, certify, generate};
-use crate::token::signing_key::{Algorithm, SigningKeys};
+use crate::token::signing_key::make::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// Where the file is, if no flag says so.
 const VARIABLE: &str = "DOORWARD_TOKEN_KEYS";
@@ -55,7 +55,7 @@ pub(super) fn command() -> Command {
                 "NAME",
                 "ES256 or RS256, which needs --key [default: ES256, or that of --key]",
             )
-            .value_parser(Algorithm::ALL.map(Algorithm::name)),
+            .value_parser(SigningAlgorithm::ALL.map(SigningAlgorithm::name)),
             option("key", "FILE", "a key that is there already (PEM), instead of a new one")
                 .value_hint(ValueHint::FilePath),
         ]
@@ -125,20 +125,20 @@ fn given<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
 }
 
 /// A new key, or the one that is brought along.
-fn make(matches: &ArgMatches) -> Result<Made, String> {
+fn make(matches: &ArgMatches) -> Result<NewSigningKey, String> {
     let (now, algorithm) = (SystemTime::now(), given(matches, "algorithm"));
     let Some(file) = given(matches, "key") else {
-        if algorithm == Some(Algorithm::Rs256.name()) {
+        if algorithm == Some(SigningAlgorithm::Rs256.name()) {
             return Err(
                 "--algorithm RS256 needs a key, since doorward makes no RSA keys: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out rsa.pem, and --key rsa.pem"
                     .into(),
             );
         }
-        return generate(now).map_err(text);
+        return generate_key(now).map_err(text);
     };
-    let source = Source { path: file.into(), max_bytes: FILE_MAX };
+    let source = Source { path: file.into(), max_bytes: FILE_BYTES_MAX };
     let secret = Zeroizing::new(source.read().map_err(|fault| format!("--key: {fault}"))?);
-    let made = certify(&secret, now).map_err(|fault| format!("--key: {file}: {fault}"))?;
+    let made = certify_key(&secret, now).map_err(|fault| format!("--key: {file}: {fault}"))?;
     match algorithm.filter(|algorithm| *algorithm != made.algorithm.name()) {
         None => Ok(made),
         Some(other) => Err(format!("--key: {file}: it is a key for {}, and not for {other}", made.algorithm)),
@@ -147,7 +147,7 @@ fn make(matches: &ArgMatches) -> Result<Made, String> {
 
 /// Puts what is published beside the file.
 fn publish(writer: &Writer, keys: &SigningKeys) -> Result<(), String> {
-    writer.put_beside(BUNDLE, keys.bundle().as_bytes(), PUBLIC).map_err(text)?;
+    writer.put_beside(BUNDLE, keys.certificate_bundle().as_bytes(), PUBLIC).map_err(text)?;
     writer.put_beside(JWKS, (keys.jwks() + "\n").as_bytes(), PUBLIC).map_err(text)
 }
 
@@ -191,17 +191,17 @@ fn replace(writer: Writer, changed: &str, keys: &SigningKeys) -> Result<PathBuf,
 
 /// What is said of the one key of this id.
 fn line(keys: &SigningKeys, kid: &str) -> String {
-    keys.published().find(|key| key.kid == kid).map(|key| told(&key)).unwrap_or_default()
+    keys.published_keys().find(|key| key.kid == kid).map(|key| told(&key)).unwrap_or_default()
 }
 
-fn in_file(path: &Path) -> impl Fn(edit::EditFault) -> String {
+fn in_file(path: &Path) -> impl Fn(edit::SigningKeyEditError) -> String {
     move |fault| format!("{}: {fault}; nothing was changed", path.display())
 }
 
 fn add(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let made = make(matches)?;
     let writer = open(path)?;
-    let (changed, keys) = edit::add(writer.text(), &made).map_err(in_file(path))?;
+    let (changed, keys) = edit::add_key(writer.text(), &made).map_err(in_file(path))?;
     let bundle = replace(writer, &changed, &keys)?;
     say(&format!("added: {}", line(&keys, &made.kid)));
     say(&format!(
@@ -216,7 +216,7 @@ fn put_first(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let kid = given(matches, "kid").unwrap_or_default();
     let writer = open(path)?;
     let before = SigningKeys::parse(writer.text()).map_err(|fault| in_file(path)(fault.into()))?;
-    let (changed, keys) = edit::put_first(writer.text(), kid).map_err(in_file(path))?;
+    let (changed, keys) = edit::move_key_first(writer.text(), kid).map_err(in_file(path))?;
     replace(writer, &changed, &keys)?;
     say(&format!("signs: {}", line(&keys, kid)));
     for old in before.kids().take(1).filter(|old| *old != kid) {
@@ -228,7 +228,7 @@ fn put_first(path: &Path, matches: &ArgMatches) -> Result<(), String> {
 fn remove(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let kid = given(matches, "kid").unwrap_or_default();
     let writer = open(path)?;
-    let (changed, keys) = edit::remove(writer.text(), kid).map_err(in_file(path))?;
+    let (changed, keys) = edit::remove_key(writer.text(), kid).map_err(in_file(path))?;
     let bundle = replace(writer, &changed, &keys)?;
     say(&format!("removed: {kid}"));
     say(&format!("its tokens are taken until the registry has read {} (start it again)", bundle.display()));

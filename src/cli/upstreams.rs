@@ -10,11 +10,11 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::upstream::Upstream;
 use crate::metrics::Metrics;
-use crate::pipeline::upstream_credentials::select;
+use crate::pipeline::upstream_credentials::select_table;
 use crate::request::original::OriginalRequest;
 use crate::server::upstreams::{Kept as Built, admin_token, secret};
-use crate::upstream::file::Kept;
-use crate::upstream::{Source, Table, Upstreams};
+use crate::upstream::file::CurrentCredentials;
+use crate::upstream::{CredentialSource, UpstreamEntry, Upstreams};
 
 /// Says what is wrong with them. Whether all is well.
 pub(super) fn run(settings: &Settings, ask: bool) -> bool {
@@ -56,16 +56,16 @@ pub(super) fn explain(
     if settings.upstreams.is_empty() {
         return None;
     }
-    let table = |one: &Upstream| Table {
+    let table = |one: &Upstream| UpstreamEntry {
         name: Arc::clone(&one.name),
         hosts: one.hosts.clone(),
         repositories: one.repositories.clone(),
         anyone: one.anyone,
         // Nothing is read, nor given, to say which it would be.
-        source: if one.has_credentials() { Source::File(Arc::new(Kept::empty())) } else { Source::None },
+        source: if one.has_credentials() { CredentialSource::File(Arc::new(CurrentCredentials::empty())) } else { CredentialSource::None },
     };
     let upstreams = Upstreams::new(settings.upstreams.iter().map(table).collect());
-    let (table, uri) = match select(&upstreams, request) {
+    let (table, uri) = match select_table(&upstreams, request) {
         Ok(selected) => selected,
         Err(denied) => {
             let told =
@@ -120,7 +120,7 @@ fn tokens(settings: &Settings) -> bool {
     let mut well = true;
     for (account, lease) in kept.leases {
         let name = lease.name();
-        let asked = crate::upstream::ecr::aws::Aws::new(account);
+        let asked = crate::upstream::ecr::aws::EcrTokenClient::new(account);
         match asked.and_then(|aws| runtime.block_on(aws.token())) {
             Ok(fetched) => {
                 let life = std::time::Duration::from_secs(fetched.life.as_secs() / 60 * 60);

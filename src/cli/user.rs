@@ -17,7 +17,7 @@ use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
 use crate::authn::htpasswd::source::FileFault;
 use crate::authn::htpasswd::write::Writer;
 use crate::config::Settings;
-use crate::identity::shown;
+use crate::identity::sanitize_for_display;
 use crate::reload::{Source, foreign, shown_path};
 use crate::server::StartError;
 
@@ -122,7 +122,7 @@ fn text(error: impl ToString) -> String {
 
 fn change(writer: Writer, name: &str, edit: Edit<'_>) -> Result<(), String> {
     let changed = edit::apply(writer.text(), name.as_bytes(), edit)
-        .map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
+        .map_err(|fault| format!("{}: {fault}", sanitize_for_display(name.as_bytes())))?;
     writer.replace(&changed).map_err(text)
 }
 
@@ -147,7 +147,7 @@ fn write(
     name: &str,
     matches: &ArgMatches,
 ) -> Result<(), String> {
-    edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", shown(name.as_bytes())))?;
+    edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", sanitize_for_display(name.as_bytes())))?;
     let generate = matches.get_flag("generate");
     let password = if generate { generated()? } else { asked(matches, true)? };
     let mut salt = [0; 16];
@@ -214,7 +214,7 @@ fn verify(
         let line = found.line_number().unwrap_or_default();
         return Ok(Some(format!("{}:{line}: {fault}", shown_path(path))));
     }
-    let name = shown(name.as_bytes());
+    let name = sanitize_for_display(name.as_bytes());
     if !is_password(&password) {
         return Err(format!(
             "{name}: no service takes such a password: empty, too long, or with a NUL in it"
@@ -258,7 +258,7 @@ fn list(settings: &Settings, path: &Path) -> Result<(), String> {
             (None, Some(fault)) => format!("can't log in: {}", fault.what()),
             (None, None) => "can't log in".to_owned(),
         };
-        say(&format!("{}\t{format}", shown(name)));
+        say(&format!("{}\t{format}", sanitize_for_display(name)));
     }
     nameless.sort_by_key(|(line, _)| *line);
     for (line, fault) in nameless {

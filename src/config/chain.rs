@@ -6,7 +6,7 @@ use super::authenticator::{Authenticator, Kind};
 use super::{Fault, KeyOwners, Origin, Settings};
 use crate::authn::chain::Covers;
 use crate::authn::http::TURN;
-use crate::policy::reload::GroupsKnown;
+use crate::policy::reload::GroupSource;
 
 impl Settings {
     /// The chain: as the file has it, or the htpasswd file alone.
@@ -57,15 +57,15 @@ impl Settings {
     }
 
     /// Whether anybody says who is in which group.
-    pub fn groups_known(&self) -> GroupsKnown {
+    pub fn groups_known(&self) -> GroupSource {
         let named = self.services_name_groups();
         // The owner is one whom the file lets in, and of whom no service would be asked.
         let of_file = self.keys_owners == KeyOwners::Htpasswd
             && matches!(self.authenticators.first(), Some(Authenticator { kind: Kind::Htpasswd, .. }));
         match (self.groups.is_some() || named, named && self.keys.is_some() && !of_file) {
-            (_, true) => GroupsKnown::NotOfKeys,
-            (true, false) => GroupsKnown::Yes,
-            (false, false) => GroupsKnown::No,
+            (_, true) => GroupSource::NotOfKeys,
+            (true, false) => GroupSource::Yes,
+            (false, false) => GroupSource::No,
         }
     }
 

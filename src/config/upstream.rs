@@ -11,10 +11,10 @@ use super::tables::{Faults, at, deserialize, name};
 use super::{Origin, value};
 use crate::permissions::glob::Glob;
 use crate::permissions::host::HostPattern;
-use crate::permissions::read::repository;
-use crate::upstream::TABLES_MAX;
+use crate::permissions::read::parse_repository_glob;
+use crate::upstream::UPSTREAMS_MAX;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::Account;
+use crate::upstream::ecr::AwsAccount;
 
 /// The types, for messages.
 const TYPES: &str = "the type is \"none\", \"basic\", \"bearer\", \"file\" or \"ecr\"";
@@ -59,7 +59,7 @@ pub enum Kind {
     File(PathBuf),
     /// ECR's token.
     #[cfg(feature = "ecr")]
-    Ecr(Account),
+    Ecr(AwsAccount),
 }
 
 type Text = Spanned<String>;
@@ -130,8 +130,8 @@ pub(super) fn read(
         }
         upstreams.push(one);
     }
-    if upstreams.len() > TABLES_MAX {
-        faults.push((place, format!("there are more than {TABLES_MAX} upstreams")));
+    if upstreams.len() > UPSTREAMS_MAX {
+        faults.push((place, format!("there are more than {UPSTREAMS_MAX} upstreams")));
     }
     upstreams
 }
@@ -170,7 +170,7 @@ fn each<T>(
 
 /// One set of credentials is for all, so there is nothing that a name could stand for.
 fn glob(text: &str) -> Result<Glob, String> {
-    match repository(text) {
+    match parse_repository_glob(text) {
         Ok(_) if text.contains('{') => Err("{user} and {group} are for the policy".into()),
         read => read,
     }
@@ -253,7 +253,7 @@ fn ecr(raw: &Raw, _: usize, faults: &mut Faults) -> Option<Kind> {
     if let Some(given) = raw.external_id.as_ref().filter(|_| role_arn.is_none()) {
         faults.push((at(given), "external_id is for a role; set role_arn too".into()));
     }
-    let account = Account { region, profile, role_arn, external_id, endpoint };
+    let account = AwsAccount { region, profile, role_arn, external_id, endpoint };
     (faults.len() == before).then_some(Kind::Ecr(account))
 }
 

@@ -14,15 +14,15 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use super::peer::Peer;
-use super::spaced_log::SpacedLog;
+use super::spaced_log::RateLimitedLog;
 use crate::clock::Clock;
-use crate::upstream::file::Kept;
+use crate::upstream::file::CurrentCredentials;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Why the admin listener does not serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminRefusal {
+pub enum AdminAccessError {
     /// `Host` is a name that the listener does not have.
     Host,
     /// A web page of another site sent it.
@@ -35,7 +35,7 @@ pub enum AdminRefusal {
     TokenWrong,
 }
 
-impl AdminRefusal {
+impl AdminAccessError {
     /// What is wrong, and what to do.
     pub fn message(self) -> &'static str {
         match self {
@@ -57,39 +57,39 @@ impl AdminRefusal {
 pub struct AdminAccess {
     /// In lower case.
     hosts: Box<[String]>,
-    token: Option<Arc<Kept>>,
-    log: SpacedLog,
+    token: Option<Arc<CurrentCredentials>>,
+    log: RateLimitedLog,
 }
 
 impl AdminAccess {
     /// For a listener that has the names `hosts`, in lower case, and this token.
-    pub fn new(hosts: impl Iterator<Item = String>, token: Option<Arc<Kept>>, clock: Clock) -> Self {
-        Self { hosts: hosts.collect(), token, log: SpacedLog::new(clock) }
+    pub fn new(hosts: impl Iterator<Item = String>, token: Option<Arc<CurrentCredentials>>, clock: Clock) -> Self {
+        Self { hosts: hosts.collect(), token, log: RateLimitedLog::new(clock) }
     }
 
     /// Checks what holds for every path.
     ///
     /// # Errors
     /// Why the request is not served; here and below.
-    pub(super) fn check_site(&self, peer: &Peer, headers: &HeaderMap) -> Result<(), AdminRefusal> {
-        let host = one(headers, &HOST).map_err(|()| AdminRefusal::Host)?;
+    pub(super) fn check_origin(&self, peer: &Peer, headers: &HeaderMap) -> Result<(), AdminAccessError> {
+        let host = single_header_value(headers, &HOST).map_err(|()| AdminAccessError::Host)?;
         // No browser reaches a unix socket, and none leaves the header out.
-        if peer.address.is_some() && !host.is_none_or(|host| self.is_ours(host)) {
-            return Err(AdminRefusal::Host);
+        if peer.address.is_some() && !host.is_none_or(|host| self.is_own_host(host)) {
+            return Err(AdminAccessError::Host);
         }
-        let site = one(headers, &SEC_FETCH_SITE).map_err(|()| AdminRefusal::CrossSite)?;
+        let site = single_header_value(headers, &SEC_FETCH_SITE).map_err(|()| AdminAccessError::CrossSite)?;
         // Another port of this machine is "same-site", and another origin all the same.
         if !matches!(site, None | Some(b"same-origin" | b"none")) {
-            return Err(AdminRefusal::CrossSite);
+            return Err(AdminAccessError::CrossSite);
         }
-        match one(headers, &ORIGIN).map_err(|()| AdminRefusal::CrossSite)? {
+        match single_header_value(headers, &ORIGIN).map_err(|()| AdminAccessError::CrossSite)? {
             None => Ok(()),
             Some(origin) if origin.strip_prefix(b"http://").is_some_and(|of| Some(of) == host) => Ok(()),
-            Some(_) => Err(AdminRefusal::CrossSite),
+            Some(_) => Err(AdminAccessError::CrossSite),
         }
     }
 
-    fn is_ours(&self, host: &[u8]) -> bool {
+    fn is_own_host(&self, host: &[u8]) -> bool {
         let Ok(host) = std::str::from_utf8(host) else { return false };
         let Some(name) = without_port(host) else { return false };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
@@ -98,26 +98,26 @@ impl AdminAccess {
     }
 
     /// Checks that the peer may read figures.
-    pub(super) fn check_peer(&self, peer: Option<&Peer>) -> Result<(), AdminRefusal> {
-        peer.filter(|peer| peer.trusted).map(|_| ()).ok_or(AdminRefusal::Peer)
+    pub(super) fn check_peer(&self, peer: Option<&Peer>) -> Result<(), AdminAccessError> {
+        peer.filter(|peer| peer.is_trusted).map(|_| ()).ok_or(AdminAccessError::Peer)
     }
 
     /// Checks that the peer may change state and read names.
-    pub(super) fn check_admin(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), AdminRefusal> {
+    pub(super) fn check_admin(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), AdminAccessError> {
         self.check_peer(peer)?;
         if peer.is_some_and(|peer| peer.address.is_none()) {
             return Ok(());
         }
-        let token = self.token.as_ref().ok_or(AdminRefusal::TokenUnset)?;
-        let presented = one(headers, &AUTHORIZATION).ok().flatten().and_then(presented);
+        let token = self.token.as_ref().ok_or(AdminAccessError::TokenUnset)?;
+        let presented = single_header_value(headers, &AUTHORIZATION).ok().flatten().and_then(presented_token);
         match presented {
             Some(presented) if token.is_shown(&presented) => Ok(()),
-            Some(_) | None => Err(AdminRefusal::TokenWrong),
+            Some(_) | None => Err(AdminAccessError::TokenWrong),
         }
     }
 
     /// Logs a refusal, now and then.
-    pub(super) fn note(&self, refusal: AdminRefusal, peer: Option<&Peer>, path: &str) {
+    pub(super) fn log_rejection(&self, refusal: AdminAccessError, peer: Option<&Peer>, path: &str) {
         let Some(suppressed) = self.log.next_line() else { return };
         let peer = peer.and_then(|peer| peer.address).map(|address| address.to_string());
         // A path that is served; any other one is the client's own text.
@@ -128,7 +128,7 @@ impl AdminAccess {
 }
 
 /// The one value of a header; more than one is an error.
-fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, ()> {
+fn single_header_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, ()> {
     let mut values = headers.get_all(name).map(HeaderValue::as_bytes);
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
@@ -148,7 +148,7 @@ fn without_port(text: &str) -> Option<&str> {
 }
 
 /// The token of `Bearer`, or the password of `Basic` with any user name.
-fn presented(authorization: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn presented_token(authorization: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let at = authorization.iter().position(|b| *b == b' ')?;
     let (scheme, value) = authorization.split_at_checked(at)?;
     let value = value.trim_ascii();

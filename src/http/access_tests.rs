@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TCP: Peer = Peer { address: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), trusted: true };
+const TCP: Peer = Peer { address: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), is_trusted: true };
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -12,13 +12,13 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     map
 }
 
-fn check(pairs: &[(&'static str, &str)]) -> Result<(), AdminRefusal> {
+fn check_origin_of(pairs: &[(&'static str, &str)]) -> Result<(), AdminAccessError> {
     let hosts = ["doorward.internal".to_owned()];
-    AdminAccess::new(hosts.into_iter(), None, Clock::manual()).check_site(&TCP, &headers(pairs))
+    AdminAccess::new(hosts.into_iter(), None, Clock::manual()).check_origin(&TCP, &headers(pairs))
 }
 
 #[test]
-fn a_host_that_is_an_address_localhost_or_listed_is_served() {
+fn host_that_is_an_address_localhost_or_configured_is_accepted() {
     for host in [
         "127.0.0.1:8001",
         "127.0.0.1",
@@ -30,13 +30,13 @@ fn a_host_that_is_an_address_localhost_or_listed_is_served() {
         "doorward.internal:8001",
         "Doorward.Internal",
     ] {
-        assert_eq!(check(&[("host", host)]), Ok(()), "{host}");
+        assert_eq!(check_origin_of(&[("host", host)]), Ok(()), "{host}");
     }
-    assert_eq!(check(&[]), Ok(()), "no browser leaves it out");
+    assert_eq!(check_origin_of(&[]), Ok(()), "no browser leaves it out");
 }
 
 #[test]
-fn any_other_host_is_refused() {
+fn unknown_host_is_rejected() {
     for host in [
         "evil.test",
         "evil.test:8001",
@@ -51,16 +51,16 @@ fn any_other_host_is_refused() {
         "localhost:8001:1",
         "doorward.internal.",
     ] {
-        assert_eq!(check(&[("host", host)]), Err(AdminRefusal::Host), "{host}");
+        assert_eq!(check_origin_of(&[("host", host)]), Err(AdminAccessError::Host), "{host}");
     }
-    assert_eq!(check(&[("host", "localhost"), ("host", "evil.test")]), Err(AdminRefusal::Host));
+    assert_eq!(check_origin_of(&[("host", "localhost"), ("host", "evil.test")]), Err(AdminAccessError::Host));
 }
 
 #[test]
-fn a_request_of_another_site_is_refused() {
+fn cross_site_request_is_rejected() {
     let ours = ("host", "localhost:8001");
     for site in ["cross-site", "same-site", "", "CROSS-SITE", "none, cross-site"] {
-        assert_eq!(check(&[ours, ("sec-fetch-site", site)]), Err(AdminRefusal::CrossSite), "{site}");
+        assert_eq!(check_origin_of(&[ours, ("sec-fetch-site", site)]), Err(AdminAccessError::CrossSite), "{site}");
     }
     for origin in [
         "http://evil.test",
@@ -70,26 +70,26 @@ fn a_request_of_another_site_is_refused() {
         "http://localhost:3000",
         "https://localhost:8001",
     ] {
-        assert_eq!(check(&[ours, ("origin", origin)]), Err(AdminRefusal::CrossSite), "{origin}");
+        assert_eq!(check_origin_of(&[ours, ("origin", origin)]), Err(AdminAccessError::CrossSite), "{origin}");
     }
     let twice = [ours, ("origin", "http://localhost:8001"), ("origin", "http://evil.test")];
-    assert_eq!(check(&twice), Err(AdminRefusal::CrossSite));
+    assert_eq!(check_origin_of(&twice), Err(AdminAccessError::CrossSite));
     let twice = [ours, ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
-    assert_eq!(check(&twice), Err(AdminRefusal::CrossSite));
+    assert_eq!(check_origin_of(&twice), Err(AdminAccessError::CrossSite));
 }
 
 #[test]
-fn a_request_of_this_origin_or_of_no_page_is_served() {
+fn same_origin_or_direct_request_is_accepted() {
     let ours = ("host", "localhost:8001");
     for pair in
         [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none"), ("origin", "http://localhost:8001")]
     {
-        assert_eq!(check(&[ours, pair]), Ok(()), "{pair:?}");
+        assert_eq!(check_origin_of(&[ours, pair]), Ok(()), "{pair:?}");
     }
 }
 
 #[test]
-fn a_token_is_taken_from_bearer_and_from_the_password_of_basic() {
+fn token_is_read_from_bearer_or_basic_password() {
     // any:the-token-itself and any:with:colons
     for (value, token) in [
         (&b"Bearer the-token"[..], Some(&b"the-token"[..])),
@@ -101,6 +101,6 @@ fn a_token_is_taken_from_bearer_and_from_the_password_of_basic() {
         (b"Digest the-token", None),
         (b"the-token", None),
     ] {
-        assert_eq!(presented(value).as_deref().map(|token| &token[..]), token, "{value:?}");
+        assert_eq!(presented_token(value).as_deref().map(|token| &token[..]), token, "{value:?}");
     }
 }

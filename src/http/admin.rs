@@ -8,10 +8,10 @@ use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use super::Front;
-use super::access::AdminRefusal;
+use super::AppState;
+use super::access::AdminAccessError;
 use super::peer::Peer;
-use super::reply::{self, Fault};
+use super::reply::{self, HandlerError};
 use crate::authn::api_key::file::Record;
 use crate::reload::IN_FORCE_WITHIN;
 
@@ -22,53 +22,53 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// How long a flush waits for changes of files: as long as one may take, and a second for threads that wait for a core.
-const LOOKS_WITHIN: Duration = IN_FORCE_WITHIN.saturating_add(Duration::from_secs(1));
+const RELOAD_TIMEOUT: Duration = IN_FORCE_WITHIN.saturating_add(Duration::from_secs(1));
 
 /// `?user=`; anything else is an error, since a misspelt name must not flush everything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Flush {
+struct FlushQuery {
     user: Option<String>,
 }
 
 /// For a peer that may read figures.
-fn for_monitor(request: &HttpRequest) -> Result<&Arc<Front>, Fault> {
-    let front = request.app_data::<Arc<Front>>().ok_or(Fault::NotConfigured)?;
+fn authorize_monitor(request: &HttpRequest) -> Result<&Arc<AppState>, HandlerError> {
+    let front = request.app_data::<Arc<AppState>>().ok_or(HandlerError::NotConfigured)?;
     let checked = front.admin.check_peer(request.conn_data::<Peer>());
-    checked.map_err(|refusal| refuse(front, request, refusal))?;
+    checked.map_err(|refusal| log_and_reject(front, request, refusal))?;
     Ok(front)
 }
 
 /// For a peer that may change state and read names.
-fn for_admin(request: &HttpRequest) -> Result<&Arc<Front>, Fault> {
-    let front = request.app_data::<Arc<Front>>().ok_or(Fault::NotConfigured)?;
+fn authorize_admin(request: &HttpRequest) -> Result<&Arc<AppState>, HandlerError> {
+    let front = request.app_data::<Arc<AppState>>().ok_or(HandlerError::NotConfigured)?;
     let checked = front.admin.check_admin(request.conn_data::<Peer>(), request.headers());
-    checked.map_err(|refusal| refuse(front, request, refusal))?;
+    checked.map_err(|refusal| log_and_reject(front, request, refusal))?;
     Ok(front)
 }
 
-fn refuse(front: &Front, request: &HttpRequest, refusal: AdminRefusal) -> Fault {
-    front.metrics.admin_refused.inc();
-    front.admin.note(refusal, request.conn_data::<Peer>(), request.path());
-    Fault::Admin(refusal)
+fn log_and_reject(front: &AppState, request: &HttpRequest, refusal: AdminAccessError) -> HandlerError {
+    front.metrics.admin_requests_rejected.inc();
+    front.admin.log_rejection(refusal, request.conn_data::<Peer>(), request.path());
+    HandlerError::Admin(refusal)
 }
 
 /// The figures, in the OpenMetrics format.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
-    let front = match for_monitor(&request) {
+    let front = match authorize_monitor(&request) {
         Ok(front) => front,
-        Err(fault) => return reply::fault(fault),
+        Err(fault) => return reply::error_response(fault),
     };
     front.gate.measure();
     match front.metrics.encode() {
-        Ok(text) => reply::text(true, OPEN_METRICS, text),
-        Err(_) => reply::fault(Fault::NotConfigured),
+        Ok(text) => reply::text_response(true, OPEN_METRICS, text),
+        Err(_) => reply::error_response(HandlerError::NotConfigured),
     }
 }
 
 /// One key that was used since the start.
 #[derive(Debug, Serialize)]
-struct Used<'k> {
+struct ApiKeyUsage<'k> {
     id: String,
     owner: String,
     name: &'k str,
@@ -78,17 +78,17 @@ struct Used<'k> {
 }
 
 /// How each key was used, as JSON.
-pub(super) async fn keys(request: HttpRequest) -> HttpResponse {
-    let front = match for_admin(&request) {
+pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
+    let front = match authorize_admin(&request) {
         Ok(front) => front,
-        Err(fault) => return reply::fault(fault),
+        Err(fault) => return reply::error_response(fault),
     };
-    let Some(file) = front.gate.keys() else { return reply::fault(Fault::NotFound) };
+    let Some(file) = front.gate.keys() else { return reply::error_response(HandlerError::NotFound) };
     let used = |record: &'_ Record| record.identity.key.as_ref().is_some_and(|key| key.uses.count() > 0);
     let told = file.records().filter(|record| used(record)).filter_map(|record| {
         let key = record.identity.key.as_ref()?;
         let (uses, last_use) = (key.uses.count(), key.uses.last());
-        Some(Used {
+        Some(ApiKeyUsage {
             id: key.id.to_string(),
             owner: record.identity.user.to_string(),
             name: &key.name,
@@ -97,32 +97,32 @@ pub(super) async fn keys(request: HttpRequest) -> HttpResponse {
         })
     });
     match serde_json::to_string(&told.collect::<Vec<_>>()) {
-        Ok(json) => reply::text(true, JSON, json),
-        Err(_) => reply::fault(Fault::NotConfigured),
+        Ok(json) => reply::text_response(true, JSON, json),
+        Err(_) => reply::error_response(HandlerError::NotConfigured),
     }
 }
 
 /// Has all files looked at, and forgets every cached answer, or one user's. 204 when it is done; 503 if it is done, and
 /// some file is in force otherwise than it is on disk.
 pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
-    let front = match for_admin(&request) {
+    let front = match authorize_admin(&request) {
         Ok(front) => front,
-        Err(fault) => return reply::fault(fault),
+        Err(fault) => return reply::error_response(fault),
     };
     if request.method() != Method::POST {
-        return reply::fault(Fault::Method);
+        return reply::error_response(HandlerError::Method);
     }
-    let Ok(query) = web::Query::<Flush>::from_query(request.query_string()) else {
-        return reply::fault(Fault::BadRequest);
+    let Ok(query) = web::Query::<FlushQuery>::from_query(request.query_string()) else {
+        return reply::error_response(HandlerError::BadRequest);
     };
     // What was no UTF-8 can't be told any more: nobody's answers would be flushed, and 204 the answer. An empty
     // name is nobody's either.
     if query.user.as_deref().is_some_and(|user| user.is_empty() || user.contains('\u{fffd}')) {
-        return reply::fault(Fault::BadRequest);
+        return reply::error_response(HandlerError::BadRequest);
     }
     // A user who was taken out of a file a moment ago must not be let in by what was in force of it.
     let is_settled = match front.looks.get() {
-        Some(looks) => looks.settle(LOOKS_WITHIN).await,
+        Some(looks) => looks.settle(RELOAD_TIMEOUT).await,
         None => false,
     };
     front.gate.flush(query.user.as_deref().map(str::as_bytes));
@@ -130,11 +130,11 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
         Some(user) => tracing::info!(user = %user.escape_debug(), "cached answers of one user flushed"),
         None => tracing::info!("all cached answers flushed"),
     }
-    match (front.readiness.stale_file(), is_settled) {
-        (None, true) => reply::done(),
+    match (front.readiness.outdated_file_reason(), is_settled) {
+        (None, true) => reply::no_content_response(),
         (stale, _) => {
             let why = stale.unwrap_or_else(|| "a file changes, or a look at it takes too long".to_owned());
-            reply::text(false, PLAIN, format!("flushed, but what is on disk is not all in force: {why}\n"))
+            reply::text_response(false, PLAIN, format!("flushed, but what is on disk is not all in force: {why}\n"))
         }
     }
 }

@@ -8,75 +8,75 @@ use actix_web::dev::Response;
 
 use super::peer::Peer;
 use super::reply::Challenge;
-use super::subrequest::{Received, echo};
-use super::{Front, reply};
-use crate::pipeline::Opened;
-use crate::pipeline::check::Check;
-use crate::pipeline::token::needed;
+use super::subrequest::{ReceivedSubrequest, echoed_request_id};
+use super::{AppState, reply};
+use crate::pipeline::Evaluation;
+use crate::pipeline::check::PendingCheck;
+use crate::pipeline::token::required_scopes;
 use crate::pipeline::verdict::Verdict;
-use crate::pipeline::worker_cache::Memo;
+use crate::pipeline::worker_cache::WorkerCache;
 
 /// The answer, or the check that has to be waited for.
-pub(super) enum Answer {
+pub(super) enum AuthResponse {
     /// It was at hand.
     Ready(Response<BoxBody>),
     /// A password has to be checked first.
-    Later(Box<Check>, Request),
+    Later(Box<PendingCheck>, Request),
 }
 
 /// Answers one subrequest as far as that can be done without waiting.
-pub(super) fn open(front: &Front, memo: &mut Memo, request: Request) -> Answer {
+pub(super) fn evaluate(front: &AppState, memo: &mut WorkerCache, request: Request) -> AuthResponse {
     let check = {
-        let received = read(front, &request);
+        let received = read_subrequest(front, &request);
         let verdict = match received.for_auth() {
             Ok(subrequest) => match front.gate.open(subrequest, memo) {
-                Opened::Settled(verdict) => Ok(verdict),
-                Opened::Checking(check) => Err(check),
+                Evaluation::Settled(verdict) => Ok(verdict),
+                Evaluation::Checking(check) => Err(check),
             },
             Err(verdict) => Ok(verdict),
         };
         match verdict {
-            Ok(verdict) => return Answer::Ready(close(front, &received, &verdict)),
+            Ok(verdict) => return AuthResponse::Ready(verdict_to_response(front, &received, &verdict)),
             Err(check) => check,
         }
     };
-    Answer::Later(check, request)
+    AuthResponse::Later(check, request)
 }
 
 /// Waits for a check, and answers.
-pub(super) async fn wait(front: Arc<Front>, check: Box<Check>, request: Request) -> Response<BoxBody> {
-    let received = read(&front, &request);
+pub(super) async fn finish_check(front: Arc<AppState>, check: Box<PendingCheck>, request: Request) -> Response<BoxBody> {
+    let received = read_subrequest(&front, &request);
     let verdict = match received.for_auth() {
         Ok(subrequest) => check.verdict(subrequest).await,
         Err(verdict) => verdict,
     };
-    close(&front, &received, &verdict)
+    verdict_to_response(&front, &received, &verdict)
 }
 
-fn read<'r>(front: &Front, request: &'r Request) -> Received<'r> {
-    Received::read(front, &request.head().headers, request.conn_data::<Peer>())
+fn read_subrequest<'r>(front: &AppState, request: &'r Request) -> ReceivedSubrequest<'r> {
+    ReceivedSubrequest::read(front, &request.head().headers, request.conn_data::<Peer>())
 }
 
-fn close(front: &Front, received: &Received<'_>, verdict: &Verdict) -> Response<BoxBody> {
+fn verdict_to_response(front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) -> Response<BoxBody> {
     front.refusals.note(front, received, verdict);
     // A client asks for a token that permits what it could not do.
     let scope = match (verdict, &front.challenge) {
-        (Verdict::Challenge(_), Challenge::Bearer(_)) => needed(&received.subrequest),
+        (Verdict::Challenge(_), Challenge::Bearer(_)) => required_scopes(&received.subrequest),
         (Verdict::Challenge(_), Challenge::Basic(_))
         | (
             Verdict::Allow(_)
             | Verdict::Forbid(_)
             | Verdict::Limited(_)
             | Verdict::Unavailable(_)
-            | Verdict::NoCredentials(_),
+            | Verdict::NoUpstreamCredentials(_),
             _,
         ) => None,
     };
-    reply::reply(
+    reply::verdict_response(
         verdict,
         &front.challenge,
         &front.identity_headers,
         scope.as_deref(),
-        echo(received.request_id),
+        echoed_request_id(received.request_id),
     )
 }

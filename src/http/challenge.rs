@@ -22,7 +22,7 @@ impl Challenge {
     }
 
     /// The header, for who needs `scope` and was refused for `error`.
-    pub(super) fn header(
+    pub(super) fn header_value(
         &self,
         scope: Option<&str>,
         refusal: &Refusal,
@@ -37,15 +37,15 @@ impl Challenge {
         }
         // RFC 6750 section 3.1; who has shown nothing has made no error.
         match refusal {
-            Refusal::Token(_) => text.push_str(",error=\"invalid_token\""),
-            Refusal::Scope(_) => text.push_str(",error=\"insufficient_scope\""),
-            Refusal::Missing
-            | Refusal::Malformed(_)
-            | Refusal::Scheme
-            | Refusal::Wrong
-            | Refusal::Unusable(_)
-            | Refusal::TooLong
-            | Refusal::Key(_) => {}
+            Refusal::InvalidToken(_) => text.push_str(",error=\"invalid_token\""),
+            Refusal::InsufficientScope(_) => text.push_str(",error=\"insufficient_scope\""),
+            Refusal::NoCredentials
+            | Refusal::MalformedCredentials(_)
+            | Refusal::UnsupportedScheme
+            | Refusal::WrongCredentials
+            | Refusal::InvalidHtpasswdLine(_)
+            | Refusal::PasswordTooLong
+            | Refusal::InvalidApiKey(_) => {}
         }
         HeaderValue::from_str(&text)
     }

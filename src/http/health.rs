@@ -11,13 +11,13 @@ use super::reply;
 use crate::authn::http::Service;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::lease::{Lease, Standing};
+use crate::upstream::ecr::lease::{Lease, LeaseState};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What is told of upstream tokens: of one that was never had, of one that is not renewed, of the others.
 #[derive(Default)]
-struct Tokens {
+struct UpstreamTokenHealth {
     never: Option<String>,
     degraded: Option<String>,
     well: String,
@@ -25,17 +25,17 @@ struct Tokens {
 
 /// Whether requests should be sent here.
 pub struct Readiness {
-    draining: AtomicBool,
+    is_draining: AtomicBool,
     /// Of each file that is reloaded.
-    files: Vec<Arc<FileHealth>>,
-    services: Vec<Arc<Service>>,
+    file_health: Vec<Arc<FileHealth>>,
+    authenticators: Vec<Arc<Service>>,
     #[cfg(feature = "ecr")]
     leases: Vec<Arc<Lease>>,
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readiness").field("draining", &self.draining).finish_non_exhaustive()
+        f.debug_struct("Readiness").field("draining", &self.is_draining).finish_non_exhaustive()
     }
 }
 
@@ -43,9 +43,9 @@ impl Readiness {
     /// Ready: there is no listener before the first load.
     pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<Service>>) -> Self {
         Self {
-            draining: AtomicBool::new(false),
-            files,
-            services,
+            is_draining: AtomicBool::new(false),
+            file_health: files,
+            authenticators: services,
             #[cfg(feature = "ecr")]
             leases: Vec::new(),
         }
@@ -59,46 +59,46 @@ impl Readiness {
     }
 
     /// What is not as it should be, though requests can be answered.
-    fn degraded(&self) -> Option<String> {
-        let file = self.files.iter().find_map(|file| file.degraded());
+    fn degraded_reason(&self) -> Option<String> {
+        let file = self.file_health.iter().find_map(|file| file.degraded());
         let outage = |service: &Arc<Service>| {
             service.outage().map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
         };
-        file.or_else(|| self.services.iter().find_map(outage))
+        file.or_else(|| self.authenticators.iter().find_map(outage))
     }
 
     #[cfg(feature = "ecr")]
-    fn tokens(&self) -> Tokens {
-        let mut tokens = Tokens::default();
+    fn upstream_token_health(&self) -> UpstreamTokenHealth {
+        let mut tokens = UpstreamTokenHealth::default();
         for lease in &self.leases {
-            match lease.standing() {
-                Standing::Never(why) => drop(tokens.never.get_or_insert(why)),
-                Standing::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
-                Standing::Well(how) => tokens.well.push_str(&format!("{how}\n")),
+            match lease.state() {
+                LeaseState::Never(why) => drop(tokens.never.get_or_insert(why)),
+                LeaseState::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
+                LeaseState::Well(how) => tokens.well.push_str(&format!("{how}\n")),
             }
         }
         tokens
     }
 
     #[cfg(not(feature = "ecr"))]
-    fn tokens(&self) -> Tokens {
-        Tokens::default()
+    fn tokens(&self) -> UpstreamTokenHealth {
+        UpstreamTokenHealth::default()
     }
 
     /// Why what is in force of a file is not what is on disk, of the first file of which it is not.
-    pub fn stale_file(&self) -> Option<String> {
-        self.files.iter().find_map(|file| file.stale())
+    pub fn outdated_file_reason(&self) -> Option<String> {
+        self.file_health.iter().find_map(|file| file.stale())
     }
 
     /// From now on, 503.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+    pub fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::Release);
     }
 }
 
 /// 200 as long as the process answers at all.
 pub(super) async fn livez() -> HttpResponse {
-    reply::text(true, PLAIN, "alive\n".into())
+    reply::text_response(true, PLAIN, "alive\n".into())
 }
 
 /// 503 while draining, and before the first token where one is needed; else 200, with "degraded" in the body
@@ -106,21 +106,21 @@ pub(super) async fn livez() -> HttpResponse {
 /// renewed: a 503 for that would take every replica out at the same time. Why it is so is told to who may ask.
 pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
-        return reply::fault(reply::Fault::NotConfigured);
+        return reply::error_response(reply::HandlerError::NotConfigured);
     };
-    if readiness.draining.load(Ordering::Acquire) {
-        return reply::text(false, PLAIN, "draining\n".into());
+    if readiness.is_draining.load(Ordering::Acquire) {
+        return reply::text_response(false, PLAIN, "draining\n".into());
     }
-    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
+    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
     let because = |why: String| if trusted { format!(": {why}") } else { String::new() };
-    let tokens = readiness.tokens();
+    let tokens = readiness.upstream_token_health();
     if let Some(why) = tokens.never {
-        return reply::text(false, PLAIN, format!("not ready{}\n", because(why)));
+        return reply::text_response(false, PLAIN, format!("not ready{}\n", because(why)));
     }
-    let told = match readiness.degraded().or(tokens.degraded) {
+    let told = match readiness.degraded_reason().or(tokens.degraded) {
         None => "ready\n".to_owned(),
         Some(why) => format!("ready, degraded{}\n", because(why)),
     };
     let well = if trusted { &tokens.well[..] } else { "" };
-    reply::text(true, PLAIN, told + well)
+    reply::text_response(true, PLAIN, told + well)
 }

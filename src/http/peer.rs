@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::request::header::Header;
-use crate::upstream::file::Kept;
+use crate::request::header::RequestHeader;
+use crate::upstream::file::CurrentCredentials;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -20,36 +20,36 @@ pub struct Peer {
     /// `None` for a unix socket.
     pub address: Option<IpAddr>,
     /// Whether it may ask.
-    pub trusted: bool,
+    pub is_trusted: bool,
 }
 
 impl Peer {
     /// The peer of a unix socket, whose mode says who can reach it.
-    pub const UNIX: Self = Self { address: None, trusted: true };
+    pub const UNIX: Self = Self { address: None, is_trusted: true };
 
     /// The peer at `address`, which is trusted if a network of `trusted` holds it.
     pub fn tcp(address: SocketAddr, trusted: &[IpNet]) -> Self {
         let address = address.ip().to_canonical();
-        Self { address: Some(address), trusted: trusted.iter().any(|network| network.contains(&address)) }
+        Self { address: Some(address), is_trusted: trusted.iter().any(|network| network.contains(&address)) }
     }
 }
 
 /// Who may have the upstream's credentials: whoever shows the proxy's secret. Neither the peer's address nor a unix
 /// socket proves anything: a location that is published by mistake comes through the proxy's own socket.
 #[derive(Clone, Debug, Default)]
-pub struct Entitlement(Option<Arc<Kept>>);
+pub struct ProxySecret(Option<Arc<CurrentCredentials>>);
 
-impl Entitlement {
+impl ProxySecret {
     /// Whoever shows this secret; nobody if there is none.
-    pub fn new(secret: Option<Arc<Kept>>) -> Self {
+    pub fn new(secret: Option<Arc<CurrentCredentials>>) -> Self {
         Self(secret)
     }
 
     /// Whether a peer that shows `secret` may have them. Compares in constant time.
-    pub(super) fn is_given(&self, secret: Header<'_>) -> bool {
+    pub(super) fn is_given(&self, secret: RequestHeader<'_>) -> bool {
         match (&self.0, secret) {
-            (Some(kept), Header::Once(shown)) => kept.is_shown(shown),
-            (None, _) | (Some(_), Header::Absent | Header::Repeated | Header::Unreadable) => false,
+            (Some(kept), RequestHeader::Once(shown)) => kept.is_shown(shown),
+            (None, _) | (Some(_), RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable) => false,
         }
     }
 }

@@ -15,31 +15,31 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::budget::{Budget, Counts, Decision};
-pub(super) use self::issued::IssuedToken;
-use self::line::{Entry, Line, is_of_proxy, shown_address};
-pub(super) use self::line::{Seen, shown_header};
-use super::Front;
-use super::reply::TokenFault;
-use super::subrequest::Received;
+use self::budget::{LogBudget, SuppressedCounts, LogDecision};
+pub(super) use self::issued::IssuedTokenEntry;
+use self::line::{VerdictLogEntry, VerdictLogLine, is_from_trusted_proxy, address_for_log};
+pub(super) use self::line::{RequestLine, header_for_log};
+use super::AppState;
+use super::reply::TokenRequestError;
+use super::subrequest::ReceivedSubrequest;
 use crate::clock::{Clock, Moment};
 use crate::pipeline::challenge::Refusal;
 use crate::pipeline::verdict::{Reason, Verdict};
-use crate::request::header::Header;
+use crate::request::header::RequestHeader;
 use crate::request::subrequest::ClientAddress;
 use crate::request::subrequest::Subrequest;
 
 /// After this time refusals that were not logged one by one are reported.
-const REPORT_AFTER: Duration = Duration::from_secs(10);
+const REPORT_DELAY: Duration = Duration::from_secs(10);
 
 /// So many refusals in a row whose client has the proxy's own address, and none with another, say that the proxy
 /// names itself. Fewer can be somebody who tries a configuration on the proxy's own host.
-const OWN_ADDRESS_MAX: u32 = 10;
+const OWN_ADDRESS_THRESHOLD: u32 = 10;
 
 /// See the top of this file.
 #[derive(Debug)]
-pub struct RefusalLog {
-    shared: Arc<Shared>,
+pub struct VerdictLog {
+    shared: Arc<VerdictLogState>,
     hasher: RandomState,
     /// What was not told of lines that are nobody's.
     untold: AtomicU64,
@@ -50,8 +50,8 @@ pub struct RefusalLog {
 }
 
 #[derive(Debug)]
-struct Shared {
-    budget: Mutex<Budget<Last>>,
+struct VerdictLogState {
+    budget: Mutex<LogBudget<LastDenial>>,
     clock: Clock,
     /// When the report that is under way is due, in milliseconds of the clock; 0 if there is none.
     report_due: AtomicU64,
@@ -59,18 +59,18 @@ struct Shared {
 
 /// What a report says of a network's last refusal.
 #[derive(Clone, Debug)]
-struct Last {
+struct LastDenial {
     client: String,
     user: String,
     reason: Reason,
 }
 
-impl RefusalLog {
+impl VerdictLog {
     /// Creates a log that writes so many lines in a second.
     pub fn new(per_second: u32, clock: Clock) -> Self {
-        let budget = Mutex::new(Budget::new(per_second, clock.now()));
+        let budget = Mutex::new(LogBudget::new(per_second, clock.now()));
         Self {
-            shared: Arc::new(Shared { budget, clock, report_due: AtomicU64::new(0) }),
+            shared: Arc::new(VerdictLogState { budget, clock, report_due: AtomicU64::new(0) }),
             hasher: RandomState::new(),
             untold: AtomicU64::new(0),
             nameless: AtomicBool::new(false),
@@ -89,28 +89,28 @@ impl RefusalLog {
     }
 
     /// Counts the verdict, and logs it if it is to be logged.
-    pub(super) fn note(&self, front: &Front, received: &Received<'_>, verdict: &Verdict) {
+    pub(super) fn note(&self, front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) {
         match verdict {
             Verdict::Allow(grant) => {
                 self.warn_of_nameless(received, Reason::Allowed);
                 front.allowed.inc();
                 if front.log_allowed {
-                    let entry = Entry::of_verdict(verdict);
-                    Line::of_entry(front, received, None, &entry).write(&entry, 0);
+                    let entry = VerdictLogEntry::of_verdict(verdict);
+                    VerdictLogLine::of_entry(front, received, None, &entry).write(&entry, 0);
                 } else if grant.is_stale() {
-                    self.write(front, received, None, &Entry::of_verdict(verdict));
+                    self.write(front, received, None, &VerdictLogEntry::of_verdict(verdict));
                 }
             }
-            Verdict::Challenge(Refusal::Missing) if !tracing::enabled!(tracing::Level::DEBUG) => {
+            Verdict::Challenge(Refusal::NoCredentials) if !tracing::enabled!(tracing::Level::DEBUG) => {
                 self.count(front, received, Reason::Missing);
             }
             Verdict::Challenge(_)
             | Verdict::Forbid(_)
             | Verdict::Limited(_)
             | Verdict::Unavailable(_)
-            | Verdict::NoCredentials(_) => {
-                self.write(front, received, None, &Entry::of_verdict(verdict));
-                self.count(front, received, verdict.label());
+            | Verdict::NoUpstreamCredentials(_) => {
+                self.write(front, received, None, &VerdictLogEntry::of_verdict(verdict));
+                self.count(front, received, verdict.to_reason());
             }
         }
     }
@@ -118,12 +118,12 @@ impl RefusalLog {
     /// The same of a request for a token that was not issued, whose method and path the proxy's headers do not name.
     pub(super) fn note_token_fault(
         &self,
-        front: &Front,
-        received: &Received<'_>,
-        seen: Seen<'_>,
-        fault: &TokenFault,
+        front: &AppState,
+        received: &ReceivedSubrequest<'_>,
+        seen: RequestLine<'_>,
+        fault: &TokenRequestError,
     ) {
-        let entry = Entry::of_token_fault(fault);
+        let entry = VerdictLogEntry::of_token_fault(fault);
         let reason = entry.reason;
         if reason != Reason::Missing || tracing::enabled!(tracing::Level::DEBUG) {
             self.write(front, received, Some(seen), &entry);
@@ -131,14 +131,14 @@ impl RefusalLog {
         self.count(front, received, reason);
     }
 
-    fn count(&self, front: &Front, received: &Received<'_>, reason: Reason) {
+    fn count(&self, front: &AppState, received: &ReceivedSubrequest<'_>, reason: Reason) {
         self.warn_of_nameless(received, reason);
         self.warn_of_own_address(&received.subrequest, reason);
         front.metrics.verdicts.get_or_create(&crate::http::verdict_label(reason)).inc();
     }
 
-    fn write(&self, front: &Front, received: &Received<'_>, seen: Option<Seen<'_>>, entry: &Entry) {
-        let line = Line::of_entry(front, received, seen, entry);
+    fn write(&self, front: &AppState, received: &ReceivedSubrequest<'_>, seen: Option<RequestLine<'_>>, entry: &VerdictLogEntry) {
+        let line = VerdictLogLine::of_entry(front, received, seen, entry);
         let signature = self.signature(&line, received, entry);
         if let Some(suppressed) = self.decide(front, &line, entry.reason, signature) {
             line.write(entry, suppressed);
@@ -146,14 +146,14 @@ impl RefusalLog {
     }
 
     /// Whether a line may be written, and how many of its network's were not since the last one.
-    fn decide(&self, front: &Front, line: &Line, reason: Reason, signature: u64) -> Option<u64> {
+    fn decide(&self, front: &AppState, line: &VerdictLogLine, reason: Reason, signature: u64) -> Option<u64> {
         let shared = &self.shared;
-        let last = || Last { client: line.client.clone(), user: line.user.clone(), reason };
+        let last = || LastDenial { client: line.client.clone(), user: line.user.clone(), reason };
         let decision = shared.budget().decide(line.network, signature, shared.clock.now(), last);
         match decision {
-            Decision::Log(suppressed) => Some(suppressed),
-            Decision::Count => {
-                front.metrics.log_suppressed.inc();
+            LogDecision::Log(suppressed) => Some(suppressed),
+            LogDecision::Count => {
+                front.metrics.log_lines_suppressed.inc();
                 shared.report_later();
                 None
             }
@@ -162,7 +162,7 @@ impl RefusalLog {
 
     /// Equal for refusals that say the same. Wrong credentials differ if they are other ones: each is a guess of
     /// its own, whatever path it was tried at.
-    fn signature(&self, line: &Line, received: &Received<'_>, entry: &Entry) -> u64 {
+    fn signature(&self, line: &VerdictLogLine, received: &ReceivedSubrequest<'_>, entry: &VerdictLogEntry) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         (entry.reason, &line.client, &entry.detail).hash(&mut hasher);
         match entry.reason {
@@ -173,8 +173,8 @@ impl RefusalLog {
             | Reason::Key
             | Reason::Token
             | Reason::Scope => match received.subrequest.authorization {
-                Header::Once(value) => value.hash(&mut hasher),
-                Header::Absent | Header::Repeated | Header::Unreadable => {}
+                RequestHeader::Once(value) => value.hash(&mut hasher),
+                RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable => {}
             },
             Reason::Throttled | Reason::Busy => line.user.hash(&mut hasher),
             Reason::Allowed
@@ -196,8 +196,8 @@ impl RefusalLog {
 
     /// Says once that the proxy does not name the client: all clients are then one network, and the first
     /// that guesses throttles them all.
-    fn warn_of_nameless(&self, received: &Received<'_>, reason: Reason) {
-        let is_nameless = received.subrequest.client == ClientAddress::Unnamed && is_of_proxy(reason);
+    fn warn_of_nameless(&self, received: &ReceivedSubrequest<'_>, reason: Reason) {
+        let is_nameless = received.subrequest.client == ClientAddress::Missing && is_from_trusted_proxy(reason);
         if is_nameless && !self.nameless.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the proxy sends no X-Real-IP, so all clients count as one network, and one that guesses locks out the others: set it to the client's address (nginx: proxy_set_header X-Real-IP $remote_addr)"
@@ -208,24 +208,24 @@ impl RefusalLog {
     /// Says once that the proxy names itself where it should name the client.
     fn warn_of_own_address(&self, request: &Subrequest<'_>, reason: Reason) {
         let count = self.own_address.load(Ordering::Relaxed);
-        if count == u32::MAX || !is_of_proxy(reason) || request.client == ClientAddress::Unnamed {
+        if count == u32::MAX || !is_from_trusted_proxy(reason) || request.client == ClientAddress::Missing {
             return;
         }
-        let client = request.client().ok().flatten().map(|address| address.to_canonical());
+        let client = request.client_address().ok().flatten().map(|address| address.to_canonical());
         if client.is_none() || client != request.peer.map(|address| address.to_canonical()) {
             self.own_address.store(u32::MAX, Ordering::Relaxed);
-        } else if self.own_address.fetch_add(1, Ordering::Relaxed) == OWN_ADDRESS_MAX - 1 {
+        } else if self.own_address.fetch_add(1, Ordering::Relaxed) == OWN_ADDRESS_THRESHOLD - 1 {
             self.own_address.store(u32::MAX, Ordering::Relaxed);
             tracing::warn!(
-                address = %shown_address(client),
+                address = %address_for_log(client),
                 "X-Real-IP has been the proxy's own address so far, so all clients count as one network, and one that guesses locks out the others: behind another proxy or a balancer let nginx find the client's address (set_real_ip_from)"
             );
         }
     }
 }
 
-impl Shared {
-    fn budget(&self) -> MutexGuard<'_, Budget<Last>> {
+impl VerdictLogState {
+    fn budget(&self) -> MutexGuard<'_, LogBudget<LastDenial>> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,10 +233,10 @@ impl Shared {
     fn report_later(self: &Arc<Self>) {
         let (now, due) = (self.clock.now(), self.report_due.load(Ordering::Acquire));
         // One that is long overdue was lost with the worker that was to make it.
-        if due != 0 && now.as_millis() < Moment::from_millis(due).plus(REPORT_AFTER).as_millis() {
+        if due != 0 && now.as_millis() < Moment::from_millis(due).plus(REPORT_DELAY).as_millis() {
             return;
         }
-        let next = now.plus(REPORT_AFTER).as_millis();
+        let next = now.plus(REPORT_DELAY).as_millis();
         if self.report_due.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
@@ -244,7 +244,7 @@ impl Shared {
         // There is no runtime in unit tests.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            tokio::time::sleep(REPORT_AFTER).await;
+            tokio::time::sleep(REPORT_DELAY).await;
             shared.report_due.store(0, Ordering::Release);
             shared.report();
         });
@@ -257,8 +257,8 @@ impl Shared {
         }
         let report = budget.report();
         drop(budget);
-        for (network, Counts { repeated, over }, last) in report.networks {
-            let Last { client, user, reason } = match last {
+        for (network, SuppressedCounts { repeated, over }, last) in report.networks {
+            let LastDenial { client, user, reason } = match last {
                 Some(last) => last,
                 None => continue,
             };
@@ -273,7 +273,7 @@ impl Shared {
                 "refusals that were not logged one by one; client, user and reason are the last one's"
             );
         }
-        let (networks, Counts { repeated, over }) = report.others;
+        let (networks, SuppressedCounts { repeated, over }) = report.others;
         if networks > 0 {
             tracing::warn!(
                 networks,
@@ -290,9 +290,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_are_nobodys_are_cut_and_counted() {
+    fn lines_without_client_are_limited_and_counted() {
         let clock = Clock::manual();
-        let log = RefusalLog::new(2, clock.clone());
+        let log = VerdictLog::new(2, clock.clone());
         let written = (0..100).filter(|_| log.take().is_some()).count();
         assert_eq!(written, 20);
         clock.advance(Duration::from_secs(1));

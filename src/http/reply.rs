@@ -18,15 +18,15 @@ use actix_web::http::header::{
     WWW_AUTHENTICATE,
 };
 
-use super::access::AdminRefusal;
+use super::access::AdminAccessError;
 pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
 use crate::pipeline::challenge::Refusal;
 use crate::pipeline::verdict::{Limited, Reason, Verdict};
-use crate::policy::Grant;
+use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::policy::token::TokenLacks;
+use crate::policy::token::InsufficientScope;
 
 const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
@@ -42,8 +42,8 @@ const X_AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
 const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream-authorization");
 /// What the backend must be asked for instead.
 const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
-const JSON: &str = "application/json";
-const PLAIN: &str = "text/plain; charset=utf-8";
+const APPLICATION_JSON: &str = "application/json";
+const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -52,9 +52,9 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaders {
     /// The header of each fact.
-    facts: Box<[(Arc<str>, HeaderName)]>,
+    fact_headers: Box<[(Arc<str>, HeaderName)]>,
     /// The values of `X-Auth-By`.
-    authenticators: Box<[(Arc<str>, HeaderValue)]>,
+    authenticator_values: Box<[(Arc<str>, HeaderValue)]>,
 }
 
 impl IdentityHeaders {
@@ -69,19 +69,19 @@ impl IdentityHeaders {
         };
         let value = |name: Arc<str>| HeaderValue::from_str(&name).ok().map(|value| (name, value));
         Ok(Self {
-            facts: facts.map(header).collect::<Result<_, _>>()?,
-            authenticators: authenticators.filter_map(value).collect(),
+            fact_headers: facts.map(header).collect::<Result<_, _>>()?,
+            authenticator_values: authenticators.filter_map(value).collect(),
         })
     }
 
-    fn by(&self, name: &str) -> Result<HeaderValue, InvalidHeaderValue> {
-        let known = self.authenticators.iter().find(|(known, _)| **known == *name);
+    fn authenticator_value(&self, name: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+        let known = self.authenticator_values.iter().find(|(known, _)| **known == *name);
         known.map_or_else(|| HeaderValue::from_str(name), |(_, value)| Ok(value.clone()))
     }
 }
 
 /// The answer to nginx.
-pub(super) fn reply(
+pub(super) fn verdict_response(
     verdict: &Verdict,
     challenge: &Challenge,
     identity: &IdentityHeaders,
@@ -89,37 +89,37 @@ pub(super) fn reply(
     id: Option<HeaderValue>,
 ) -> Response<BoxBody> {
     let mut response = match verdict {
-        Verdict::Allow(grant) => match allow(grant, identity) {
+        Verdict::Allow(grant) => match allow_response(grant, identity) {
             Ok(response) => response,
-            Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Err(_) => reason_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
-        Verdict::Challenge(refusal) => match challenge.header(scope, refusal) {
+        Verdict::Challenge(refusal) => match challenge.header_value(scope, refusal) {
             Ok(value) => {
                 let mut response = Response::new(StatusCode::UNAUTHORIZED);
                 response.headers_mut().insert(WWW_AUTHENTICATE, value);
                 // A user who is logged in is told what the token lacks. Anyone else is asked to log in.
-                if let Refusal::Scope(TokenLacks { has_user: true, .. }) = refusal {
+                if let Refusal::InsufficientScope(InsufficientScope { has_user: true, .. }) = refusal {
                     insert_scope(&mut response, verdict);
                 }
                 response
             }
-            Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Err(_) => reason_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
         Verdict::Forbid(denied) => {
-            let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
+            let mut response = reason_response(StatusCode::FORBIDDEN, verdict.reason_name());
             insert_scope(&mut response, verdict);
-            if let Some(error) = denied.error() {
+            if let Some(error) = denied.error_code() {
                 response.headers_mut().insert(X_AUTH_ERROR, HeaderValue::from_static(error.name()));
             }
             response
         }
         Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)) => {
-            let mut response = refuse(StatusCode::FORBIDDEN, verdict.reason());
-            response.headers_mut().insert(RETRY_AFTER, seconds(*wait));
+            let mut response = reason_response(StatusCode::FORBIDDEN, verdict.reason_name());
+            response.headers_mut().insert(RETRY_AFTER, retry_after_value(*wait));
             response
         }
-        Verdict::Unavailable(_) | Verdict::NoCredentials(_) => {
-            refuse(StatusCode::SERVICE_UNAVAILABLE, verdict.reason())
+        Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) => {
+            reason_response(StatusCode::SERVICE_UNAVAILABLE, verdict.reason_name())
         }
     };
     response.headers_mut().append(CACHE_CONTROL, NO_STORE);
@@ -131,9 +131,9 @@ pub(super) fn reply(
 
 /// Admits. Every identity header is there, empty where there is nothing to say: a client's own
 /// copy must find its place taken.
-fn allow(grant: &Grant, known: &IdentityHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
+fn allow_response(grant: &AllowedRequest, known: &IdentityHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     let (user, by) = match grant.identity() {
-        Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.by(&identity.by)?),
+        Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.authenticator_value(&identity.by)?),
         None => (EMPTY, EMPTY),
     };
     let groups = match grant.groups() {
@@ -147,7 +147,7 @@ fn allow(grant: &Grant, known: &IdentityHeaders) -> Result<Response<BoxBody>, In
     headers.append(X_AUTH_USER, user);
     headers.append(X_AUTH_GROUPS, groups);
     headers.append(X_AUTH_BY, by);
-    for (name, header) in &known.facts {
+    for (name, header) in &known.fact_headers {
         let fact =
             grant.identity().and_then(|identity| identity.facts.iter().find(|fact| fact.name == *name));
         headers.append(header.clone(), HeaderValue::from_bytes(fact.map_or(b"", |fact| &fact.value))?);
@@ -170,20 +170,20 @@ fn insert_scope(response: &mut Response<BoxBody>, verdict: &Verdict) {
     }
 }
 
-fn refuse(status: StatusCode, reason: &'static str) -> Response<BoxBody> {
+fn reason_response(status: StatusCode, reason: &'static str) -> Response<BoxBody> {
     let mut response = Response::new(status);
     response.headers_mut().insert(X_AUTH_REASON, HeaderValue::from_static(reason));
     response
 }
 
 /// Whole seconds, at least one: to come back at once would be to be refused again.
-fn seconds(wait: Duration) -> HeaderValue {
+fn retry_after_value(wait: Duration) -> HeaderValue {
     HeaderValue::from(wait.as_millis().div_ceil(1000).clamp(1, 86_400) as u64)
 }
 
 /// What goes wrong before there is a verdict. None of these is a success.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(super) enum HandlerError {
     /// No such path.
     NotFound,
     /// The path, but not that method.
@@ -193,20 +193,20 @@ pub(super) enum Fault {
     /// A peer that may not use this listener.
     Untrusted,
     /// A request that the admin listener does not serve.
-    Admin(AdminRefusal),
+    Admin(AdminAccessError),
     /// A fault of ours.
     NotConfigured,
 }
 
 /// The answer to a request that the gate never sees.
-pub(super) fn fault(fault: Fault) -> HttpResponse {
+pub(super) fn error_response(fault: HandlerError) -> HttpResponse {
     let status = match fault {
-        Fault::NotFound => StatusCode::NOT_FOUND,
-        Fault::Method => StatusCode::METHOD_NOT_ALLOWED,
-        Fault::BadRequest => StatusCode::BAD_REQUEST,
-        Fault::Untrusted => StatusCode::FORBIDDEN,
-        Fault::Admin(refusal) => return admin_refusal(refusal),
-        Fault::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
+        HandlerError::NotFound => StatusCode::NOT_FOUND,
+        HandlerError::Method => StatusCode::METHOD_NOT_ALLOWED,
+        HandlerError::BadRequest => StatusCode::BAD_REQUEST,
+        HandlerError::Untrusted => StatusCode::FORBIDDEN,
+        HandlerError::Admin(refusal) => return admin_error_response(refusal),
+        HandlerError::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
     };
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).finish()
 }
@@ -214,30 +214,30 @@ pub(super) fn fault(fault: Fault) -> HttpResponse {
 /// A challenge that makes no browser ask for a password, which it would then send along with every request.
 const ADMIN_CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"doorward admin\"");
 
-fn admin_refusal(refusal: AdminRefusal) -> HttpResponse {
+fn admin_error_response(refusal: AdminAccessError) -> HttpResponse {
     let mut builder = match refusal {
-        AdminRefusal::TokenWrong => {
+        AdminAccessError::TokenWrong => {
             let mut builder = HttpResponse::build(StatusCode::UNAUTHORIZED);
             builder.insert_header((WWW_AUTHENTICATE, ADMIN_CHALLENGE));
             builder
         }
-        AdminRefusal::Host | AdminRefusal::CrossSite | AdminRefusal::Peer | AdminRefusal::TokenUnset => {
+        AdminAccessError::Host | AdminAccessError::CrossSite | AdminAccessError::Peer | AdminAccessError::TokenUnset => {
             HttpResponse::build(StatusCode::FORBIDDEN)
         }
     };
     builder
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static(PLAIN)))
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN)))
         .insert_header((CACHE_CONTROL, NO_STORE))
         .body(format!("{}\n", refusal.message()))
 }
 
 /// The answer for every path that is not served.
 pub(super) async fn not_found() -> HttpResponse {
-    fault(Fault::NotFound)
+    error_response(HandlerError::NotFound)
 }
 
 /// A short text for people and probes; never an answer to nginx's question.
-pub(super) fn text(ok: bool, content_type: &'static str, body: String) -> HttpResponse {
+pub(super) fn text_response(ok: bool, content_type: &'static str, body: String) -> HttpResponse {
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)))
@@ -246,31 +246,31 @@ pub(super) fn text(ok: bool, content_type: &'static str, body: String) -> HttpRe
 }
 
 /// What a registry's client prints where the registry refused the credentials that it never sent.
-const REFUSED: &str = "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"the registry refused the credentials of this proxy\",\"detail\":null}]}\n";
+const UPSTREAM_REFUSED_BODY: &str = "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"the registry refused the credentials of this proxy\",\"detail\":null}]}\n";
 
 /// When a client should come again after that: a new token is there by then, if that was it.
-const REFUSED_WAIT: Duration = Duration::from_secs(5);
+const UPSTREAM_REFUSED_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The answer to a client whose request the upstream refused: the blame is not the client's.
-pub(super) fn refused() -> HttpResponse {
+pub(super) fn upstream_refused_response() -> HttpResponse {
     HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)))
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)))
         .insert_header((CACHE_CONTROL, NO_STORE))
-        .insert_header((RETRY_AFTER, seconds(REFUSED_WAIT)))
-        .body(REFUSED)
+        .insert_header((RETRY_AFTER, retry_after_value(UPSTREAM_REFUSED_RETRY_AFTER)))
+        .body(UPSTREAM_REFUSED_BODY)
 }
 
 /// JSON for a client.
-pub(super) fn json(text: String) -> HttpResponse {
+pub(super) fn json_response(text: String) -> HttpResponse {
     HttpResponse::build(StatusCode::OK)
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)))
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)))
         .insert_header((CACHE_CONTROL, NO_STORE))
         .body(text)
 }
 
 /// Why a client gets no token.
 #[derive(Debug)]
-pub(super) enum TokenFault {
+pub(super) enum TokenRequestError {
     /// It can't be read, or is not for us.
     Request(&'static str),
     /// Refresh tokens are not given out; oauth.md has a service without them answer so.
@@ -281,13 +281,13 @@ pub(super) enum TokenFault {
     Signing,
 }
 
-impl TokenFault {
+impl TokenRequestError {
     /// The reason, for the log and the metrics.
     pub(super) fn label(&self) -> Reason {
         match self {
             Self::Request(_) => Reason::TokenRequest,
             Self::NoRefresh => Reason::RefreshToken,
-            Self::Refused(verdict) => verdict.label(),
+            Self::Refused(verdict) => verdict.to_reason(),
             Self::Signing => Reason::Signing,
         }
     }
@@ -304,44 +304,44 @@ impl TokenFault {
 }
 
 /// The answer to a client that gets no token, in words that registries' clients print.
-pub(super) fn token_fault(fault: &TokenFault, challenge: &Challenge) -> HttpResponse {
+pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challenge) -> HttpResponse {
     let unavailable =
         (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable".into());
     let (status, code, message): (_, _, Cow<'_, str>) = match fault {
-        TokenFault::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
-        TokenFault::NoRefresh => {
+        TokenRequestError::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
+        TokenRequestError::NoRefresh => {
             (StatusCode::NOT_FOUND, "UNSUPPORTED", "there are no refresh tokens here: log in again".into())
         }
-        TokenFault::Refused(Verdict::Challenge(_)) => {
+        TokenRequestError::Refused(Verdict::Challenge(_)) => {
             (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required".into())
         }
-        TokenFault::Refused(Verdict::Limited(_)) => {
+        TokenRequestError::Refused(Verdict::Limited(_)) => {
             (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests, try again later".into())
         }
-        TokenFault::Refused(Verdict::Forbid(Denied::Incomplete(what))) => {
+        TokenRequestError::Refused(Verdict::Forbid(Denied::InvalidProxyHeaders(what))) => {
             (StatusCode::FORBIDDEN, "DENIED", format!("no token is given here: {what}").into())
         }
-        TokenFault::Refused(Verdict::Forbid(
-            Denied::NotPermitted(_) | Denied::Untrusted | Denied::Unentitled,
+        TokenRequestError::Refused(Verdict::Forbid(
+            Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing,
         )) => (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into()),
         // Of these, an allowed request is none that could be refused.
-        TokenFault::Refused(Verdict::Unavailable(_) | Verdict::NoCredentials(_) | Verdict::Allow(_))
-        | TokenFault::Signing => unavailable,
+        TokenRequestError::Refused(Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_))
+        | TokenRequestError::Signing => unavailable,
     };
     let mut builder = HttpResponse::build(status);
-    builder.insert_header((CONTENT_TYPE, HeaderValue::from_static(JSON)));
+    builder.insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)));
     builder.insert_header((CACHE_CONTROL, NO_STORE));
-    if let TokenFault::Refused(verdict) = fault {
+    if let TokenRequestError::Refused(verdict) = fault {
         match (verdict, challenge) {
             (Verdict::Challenge(_), Challenge::Basic(value)) => {
                 builder.insert_header((WWW_AUTHENTICATE, value.clone()));
             }
             (Verdict::Limited(Limited::Throttled(wait) | Limited::Busy(wait)), _) => {
-                builder.insert_header((RETRY_AFTER, seconds(*wait)));
+                builder.insert_header((RETRY_AFTER, retry_after_value(*wait)));
             }
             (Verdict::Challenge(_), Challenge::Bearer(_))
             | (
-                Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoCredentials(_),
+                Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_),
                 _,
             ) => {}
         }
@@ -351,6 +351,6 @@ pub(super) fn token_fault(fault: &TokenFault, challenge: &Challenge) -> HttpResp
 }
 
 /// The answer to an order that was carried out.
-pub(super) fn done() -> HttpResponse {
+pub(super) fn no_content_response() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).insert_header((CACHE_CONTROL, NO_STORE)).finish()
 }

@@ -18,23 +18,23 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::{App, Error};
 
-use super::access::AdminRefusal;
-use super::auth::{self, Answer};
+use super::access::AdminAccessError;
+use super::auth::{self, AuthResponse};
 use super::peer::Peer;
-use super::reply::{self, Fault};
+use super::reply::{self, HandlerError};
 use super::upstream_refused;
-use super::{Front, admin_routes, auth_routes, public_routes};
+use super::{AppState, admin_routes, auth_routes, public_routes};
 use crate::dialect::Dialect;
-use crate::pipeline::worker_cache::Memo;
+use crate::pipeline::worker_cache::WorkerCache;
 
 /// What nginx shows in the place of an upstream's own 401 or 403.
-const REFUSED: &str = "/auth/refused";
+const UPSTREAM_REFUSED_PATH: &str = "/auth/refused";
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
+type BoxedFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ListenerKind {
     /// Verdicts, for the proxy.
     Auth,
     /// Tokens and the keys that verify them, for clients through the proxy.
@@ -43,7 +43,7 @@ pub enum Kind {
     Admin,
 }
 
-impl Kind {
+impl ListenerKind {
     /// The name in metrics and the log.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,41 +55,41 @@ impl Kind {
 }
 
 /// Makes the service for one worker of a listener.
-pub fn service(
-    front: Arc<Front>,
-    kind: Kind,
+pub fn service_factory(
+    front: Arc<AppState>,
+    kind: ListenerKind,
 ) -> impl ServiceFactory<
     Request,
     Config = AppConfig,
     Response = Response<BoxBody>,
     Error = Error,
     InitError = (),
-    Service = impl Service<Request, Response = Response<BoxBody>, Error = Error, Future = Answering>,
+    Service = impl Service<Request, Response = Response<BoxBody>, Error = Error, Future = ResponseFuture>,
 > {
     let app = App::new().app_data(Arc::clone(&front)).app_data(Arc::clone(&front.readiness));
     let app = match kind {
-        Kind::Auth => app.configure(auth_routes),
-        Kind::Public => app.configure(public_routes),
-        Kind::Admin => app.configure(admin_routes),
+        ListenerKind::Auth => app.configure(auth_routes),
+        ListenerKind::Public => app.configure(public_routes),
+        ListenerKind::Admin => app.configure(admin_routes),
     };
-    Factory { front, kind, rest: app.into_factory() }
+    ListenerServiceFactory { front, kind, rest: app.into_factory() }
 }
 
-struct Factory<R> {
-    front: Arc<Front>,
-    kind: Kind,
+struct ListenerServiceFactory<R> {
+    front: Arc<AppState>,
+    kind: ListenerKind,
     rest: R,
 }
 
-struct AuthFirst<R> {
-    front: Arc<Front>,
-    kind: Kind,
+struct ListenerService<R> {
+    front: Arc<AppState>,
+    kind: ListenerKind,
     /// This worker's. Borrowed only while `call` runs, which does not call itself.
-    memo: RefCell<Memo>,
+    memo: RefCell<WorkerCache>,
     rest: R,
 }
 
-impl<R> ServiceFactory<Request> for Factory<R>
+impl<R> ServiceFactory<Request> for ListenerServiceFactory<R>
 where
     R: ServiceFactory<
             Request,
@@ -104,73 +104,73 @@ where
     type Response = Response<BoxBody>;
     type Error = Error;
     type Config = AppConfig;
-    type Service = AuthFirst<R::Service>;
+    type Service = ListenerService<R::Service>;
     type InitError = ();
-    type Future = Boxed<Result<Self::Service, ()>>;
+    type Future = BoxedFuture<Result<Self::Service, ()>>;
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let (front, kind, rest) = (Arc::clone(&self.front), self.kind, self.rest.new_service(config));
-        Box::pin(async move { Ok(AuthFirst { front, kind, memo: RefCell::default(), rest: rest.await? }) })
+        Box::pin(async move { Ok(ListenerService { front, kind, memo: RefCell::default(), rest: rest.await? }) })
     }
 }
 
-impl<R> Service<Request> for AuthFirst<R>
+impl<R> Service<Request> for ListenerService<R>
 where
     R: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
     R::Future: 'static,
 {
     type Response = Response<BoxBody>;
     type Error = Error;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.rest.poll_ready(context)
     }
 
-    fn call(&self, request: Request) -> Answering {
+    fn call(&self, request: Request) -> ResponseFuture {
         let checked = match self.kind {
-            Kind::Auth => return answer_auth(&self.front, &self.memo, request),
-            Kind::Public => Ok(()),
-            Kind::Admin => check_admin(&self.front, &request),
+            ListenerKind::Auth => return handle_auth(&self.front, &self.memo, request),
+            ListenerKind::Public => Ok(()),
+            ListenerKind::Admin => check_admin_request(&self.front, &request),
         };
-        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
+        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
         if let Err(refusal) = checked {
-            let response = reply::fault(Fault::Admin(refusal)).into();
-            return Answering::Ready(Some(brief(response, trusted)));
+            let response = reply::error_response(HandlerError::Admin(refusal)).into();
+            return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
         }
         let answer = self.rest.call(request);
-        Answering::Later(Box::pin(async move { Ok(brief(answer.await?.into(), trusted)) }))
+        ResponseFuture::Later(Box::pin(async move { Ok(close_if_untrusted(answer.await?.into(), trusted)) }))
     }
 }
 
 /// Answers a request to the auth listener. Nothing but a verdict is 2xx here: some proxies send the client's own path.
-fn answer_auth(front: &Arc<Front>, memo: &RefCell<Memo>, request: Request) -> Answering {
-    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.trusted);
-    let ready = |response| Answering::Ready(Some(brief(response, trusted)));
+fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Request) -> ResponseFuture {
+    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
+    let ready = |response| ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
     let path = request.path();
-    if Dialect::of_path(path).is_some_and(|dialect| front.dialects.contains(&dialect)) {
-        return match auth::open(front, &mut memo.borrow_mut(), request) {
-            Answer::Ready(response) => ready(response),
-            Answer::Later(check, request) => {
-                let answer = auth::wait(Arc::clone(front), check, request);
-                Answering::Later(Box::pin(async move { Ok(brief(answer.await, trusted)) }))
+    if Dialect::from_path(path).is_some_and(|dialect| front.dialects.contains(&dialect)) {
+        return match auth::evaluate(front, &mut memo.borrow_mut(), request) {
+            AuthResponse::Ready(response) => ready(response),
+            AuthResponse::Later(check, request) => {
+                let answer = auth::finish_check(Arc::clone(front), check, request);
+                ResponseFuture::Later(Box::pin(async move { Ok(close_if_untrusted(answer.await, trusted)) }))
             }
         };
     }
-    if path == REFUSED {
-        return ready(upstream_refused::refused(front, &request).into());
+    if path == UPSTREAM_REFUSED_PATH {
+        return ready(upstream_refused::handle_upstream_refused(front, &request).into());
     }
-    ready(reply::fault(Fault::NotFound).into())
+    ready(reply::error_response(HandlerError::NotFound).into())
 }
 
 /// Checks a request to the admin listener before its path is looked at.
-fn check_admin(front: &Front, request: &Request) -> Result<(), AdminRefusal> {
+fn check_admin_request(front: &AppState, request: &Request) -> Result<(), AdminAccessError> {
     // A connection whose peer is not known is not served.
-    let peer = request.conn_data::<Peer>().ok_or(AdminRefusal::Peer)?;
-    let checked = front.admin.check_site(peer, &request.head().headers);
+    let peer = request.conn_data::<Peer>().ok_or(AdminAccessError::Peer)?;
+    let checked = front.admin.check_origin(peer, &request.head().headers);
     checked.inspect_err(|refusal| {
-        front.metrics.admin_refused.inc();
-        front.admin.note(*refusal, Some(peer), request.path());
+        front.metrics.admin_requests_rejected.inc();
+        front.admin.log_rejection(*refusal, Some(peer), request.path());
     })
 }
 
@@ -179,16 +179,16 @@ fn check_admin(front: &Front, request: &Request) -> Result<(), AdminRefusal> {
 /// The auth listener never reads a body, so it answers such a request at once, and with no interim response: a proxy
 /// that passes the header on would take `100 Continue` for the verdict, or pass it to the client. For actix-http an
 /// error of this service is a response. The other listeners let the request go on.
-pub fn expectation(
-    front: Arc<Front>,
-    kind: Kind,
+pub fn expect_service_factory(
+    front: Arc<AppState>,
+    kind: ListenerKind,
 ) -> impl ServiceFactory<Request, Config = (), Response = Request, Error = Response<BoxBody>, InitError = ()>
 {
-    let memo: Rc<RefCell<Memo>> = Rc::default();
+    let memo: Rc<RefCell<WorkerCache>> = Rc::default();
     fn_service(move |request: Request| {
         let answer = match kind {
-            Kind::Auth => Err(answer_auth(&front, &memo, request)),
-            Kind::Public | Kind::Admin => Ok(request),
+            ListenerKind::Auth => Err(handle_auth(&front, &memo, request)),
+            ListenerKind::Public | ListenerKind::Admin => Ok(request),
         };
         async move {
             match answer {
@@ -201,7 +201,7 @@ pub fn expectation(
 
 /// Closes the connection behind an answer to a peer that is not trusted: the connections are
 /// counted, and whoever reaches the port could keep all of them.
-fn brief(mut response: Response<BoxBody>, trusted: bool) -> Response<BoxBody> {
+fn close_if_untrusted(mut response: Response<BoxBody>, trusted: bool) -> Response<BoxBody> {
     if !trusted {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -209,14 +209,14 @@ fn brief(mut response: Response<BoxBody>, trusted: bool) -> Response<BoxBody> {
 }
 
 /// An answer that is there or that is waited for. Only the latter needs a box.
-pub enum Answering {
+pub enum ResponseFuture {
     /// There; taken when it was polled.
     Ready(Option<Response<BoxBody>>),
     /// Waited for.
-    Later(Boxed<Result<Response<BoxBody>, Error>>),
+    Later(BoxedFuture<Result<Response<BoxBody>, Error>>),
 }
 
-impl Future for Answering {
+impl Future for ResponseFuture {
     type Output = Result<Response<BoxBody>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

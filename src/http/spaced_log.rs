@@ -10,18 +10,18 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// See the top of this file.
 #[derive(Debug)]
-pub struct SpacedLog {
+pub struct RateLimitedLog {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<RateLimitState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RateLimitState {
     written: Option<Moment>,
     suppressed: u64,
 }
 
-impl SpacedLog {
+impl RateLimitedLog {
     /// A log that has written nothing so far.
     pub fn new(clock: Clock) -> Self {
         Self { clock, state: Mutex::default() }
@@ -45,9 +45,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_writes_one_line_in_each_interval_and_counts_the_rest() {
+    fn flood_logs_one_line_per_interval_and_counts_suppressed_lines() {
         let clock = Clock::manual();
-        let log = SpacedLog::new(clock.clone());
+        let log = RateLimitedLog::new(clock.clone());
         assert_eq!((0..100).filter_map(|_| log.next_line()).collect::<Vec<_>>(), [0]);
         clock.advance(INTERVAL - Duration::from_millis(1));
         assert_eq!(log.next_line(), None);

@@ -15,30 +15,30 @@
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
 
-use super::Front;
+use super::AppState;
 use super::peer::Peer;
 use crate::pipeline::verdict::Verdict;
 use crate::policy::denial::Denied;
-use crate::request::header::Header;
-use crate::request::original::Backend;
+use crate::request::header::RequestHeader;
+use crate::request::original::DeclaredUpstream;
 use crate::request::subrequest::Subrequest;
-use crate::request::subrequest::{ClientAddress, HeaderFault, HeaderNames, Incomplete};
+use crate::request::subrequest::{ClientAddress, ProxyHeaderErrorKind, HeaderNames, ProxyHeaderError};
 
 /// `$request_id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The value of [`ClientAddress::Local`]: what nginx sends as `$remote_addr` of a client on a unix socket.
-const UNIX: &[u8] = b"unix:";
+const UNIX_CLIENT: &[u8] = b"unix:";
 
 /// What nginx writes before the content type, so that an empty one and a missing header differ.
-const CONTENT_TYPE: &[u8] = b"ct:";
+const CONTENT_TYPE_PREFIX: &[u8] = b"ct:";
 
 /// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
 const REQUEST_ID_MAX: usize = 128;
 
 /// Names that messages use for what has no place in [`HeaderNames`].
-const REQUEST_ID: &str = "X-Request-ID";
-const REWRITE: &str = "X-Auth-Rewrite";
+const REQUEST_ID_NAME: &str = "X-Request-ID";
+const AUTH_REWRITE_NAME: &str = "X-Auth-Rewrite";
 
 /// Headers by which other proxies describe the original request: Traefik and Caddy (`X-Forwarded-Method`,
 /// `X-Forwarded-Uri`), ingress-nginx (`X-Original-URL`, `X-Sent-From`, `X-Auth-Request-Redirect`), Envoy
@@ -55,21 +55,21 @@ pub const CONFLICTING: [(&str, &str); 7] = [
 
 /// The headers of one subrequest, read. `V` is the value of a header.
 #[derive(Debug)]
-pub struct Nginx<'r, V = &'r [u8]> {
+pub struct NginxHeaders<'r, V = &'r [u8]> {
     subrequest: Subrequest<'r>,
-    secret: Header<'r>,
-    rewrite: Header<'r>,
+    secret: RequestHeader<'r>,
+    rewrite: RequestHeader<'r>,
     request_id: Option<V>,
-    fault: Option<Incomplete>,
+    fault: Option<ProxyHeaderError>,
 }
 
-impl<'r, V: AsRef<[u8]> + ?Sized> Nginx<'r, &'r V> {
+impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
     /// Reads the headers, whose names are in lower case. A value of more than `longest` bytes is unreadable.
-    pub fn read(headers: impl Iterator<Item = (&'r str, &'r V)>, longest: usize) -> Self {
+    pub fn parse(headers: impl Iterator<Item = (&'r str, &'r V)>, longest: usize) -> Self {
         let mut read = Self {
             subrequest: Subrequest::default(),
-            secret: Header::Absent,
-            rewrite: Header::Absent,
+            secret: RequestHeader::Absent,
+            rewrite: RequestHeader::Absent,
             request_id: None,
             fault: None,
         };
@@ -90,7 +90,7 @@ impl<'r, V: AsRef<[u8]> + ?Sized> Nginx<'r, &'r V> {
             "x-real-ip" => return self.take_client(value),
             "x-request-id" => {
                 if self.request_id.replace(given).is_some() {
-                    self.blame(REQUEST_ID, HeaderFault::Repeated);
+                    self.blame(REQUEST_ID_NAME, ProxyHeaderErrorKind::Repeated);
                 }
                 return;
             }
@@ -100,60 +100,60 @@ impl<'r, V: AsRef<[u8]> + ?Sized> Nginx<'r, &'r V> {
             "x-original-method" => (&mut of.method, Some(HeaderNames::NGINX.method)),
             "x-original-host" => (&mut of.host, Some(HeaderNames::NGINX.host)),
             "x-original-content-type" => (&mut of.content_type, Some(HeaderNames::NGINX.content_type)),
-            "x-auth-rewrite" => (&mut self.rewrite, Some(REWRITE)),
+            "x-auth-rewrite" => (&mut self.rewrite, Some(AUTH_REWRITE_NAME)),
             other => {
                 if let Some((_, shown)) = CONFLICTING.iter().find(|(name, _)| *name == other) {
-                    self.blame(shown, HeaderFault::Conflicting);
+                    self.blame(shown, ProxyHeaderErrorKind::Conflicting);
                 }
                 return;
             }
         };
-        if *place == Header::Absent {
-            *place = if value.len() <= longest { Header::Once(value) } else { Header::Unreadable };
+        if *place == RequestHeader::Absent {
+            *place = if value.len() <= longest { RequestHeader::Once(value) } else { RequestHeader::Unreadable };
             return;
         }
-        *place = Header::Repeated;
+        *place = RequestHeader::Repeated;
         // Doubled credentials are unreadable credentials, and a doubled secret is none.
         if let Some(shown) = shown {
-            self.blame(shown, HeaderFault::Repeated);
+            self.blame(shown, ProxyHeaderErrorKind::Repeated);
         }
     }
 
     fn take_client(&mut self, value: &'r [u8]) {
-        if self.subrequest.client != ClientAddress::Unnamed {
-            self.blame(HeaderNames::NGINX.client, HeaderFault::Repeated);
+        if self.subrequest.client != ClientAddress::Missing {
+            self.blame(HeaderNames::NGINX.client, ProxyHeaderErrorKind::Repeated);
         }
         self.subrequest.client =
-            if value == UNIX { ClientAddress::Local } else { ClientAddress::Text(value) };
+            if value == UNIX_CLIENT { ClientAddress::UnixSocket } else { ClientAddress::Text(value) };
     }
 
     /// What takes more than one header, or the rest of its value.
     fn finish(&mut self) {
-        if let Header::Once(value) = self.subrequest.content_type {
+        if let RequestHeader::Once(value) = self.subrequest.content_type {
             self.subrequest.content_type =
-                value.strip_prefix(CONTENT_TYPE).map_or(Header::Unreadable, Header::Once);
+                value.strip_prefix(CONTENT_TYPE_PREFIX).map_or(RequestHeader::Unreadable, RequestHeader::Once);
         }
-        self.subrequest.backend = match self.rewrite {
-            Header::Absent => Backend::Unsaid,
-            Header::Once(b"yes") => Backend::Registry,
-            Header::Once(b"no" | b"") => Backend::Other,
-            Header::Once(_) | Header::Repeated | Header::Unreadable => {
-                self.blame(REWRITE, HeaderFault::Unreadable);
-                Backend::Unsaid
+        self.subrequest.declared_upstream = match self.rewrite {
+            RequestHeader::Absent => DeclaredUpstream::Unsaid,
+            RequestHeader::Once(b"yes") => DeclaredUpstream::Registry,
+            RequestHeader::Once(b"no" | b"") => DeclaredUpstream::Other,
+            RequestHeader::Once(_) | RequestHeader::Repeated | RequestHeader::Unreadable => {
+                self.blame(AUTH_REWRITE_NAME, ProxyHeaderErrorKind::Unreadable);
+                DeclaredUpstream::Unsaid
             }
         };
     }
 
     /// Of several faults the first is told.
-    fn blame(&mut self, header: &'static str, fault: HeaderFault) {
-        self.fault = self.fault.or(Some(Incomplete { header, fault }));
+    fn blame(&mut self, header: &'static str, fault: ProxyHeaderErrorKind) {
+        self.fault = self.fault.or(Some(ProxyHeaderError { header, fault }));
     }
 
     /// Returns the subrequest, if its headers keep to the contract. Nothing is known of the peer yet.
     ///
     /// # Errors
     /// The header that does not.
-    pub fn subrequest(self) -> Result<Subrequest<'r>, Incomplete> {
+    pub fn subrequest(self) -> Result<Subrequest<'r>, ProxyHeaderError> {
         match self.fault {
             None => Ok(self.subrequest),
             Some(fault) => Err(fault),
@@ -162,23 +162,23 @@ impl<'r, V: AsRef<[u8]> + ?Sized> Nginx<'r, &'r V> {
 }
 
 /// A subrequest as it arrived, and what keeps it from being evaluated.
-pub(super) struct Received<'r> {
+pub(super) struct ReceivedSubrequest<'r> {
     /// What the headers say.
     pub(super) subrequest: Subrequest<'r>,
     /// What is echoed as `X-Request-ID`.
     pub(super) request_id: Option<&'r HeaderValue>,
     is_trusted: bool,
-    fault: Option<Incomplete>,
+    fault: Option<ProxyHeaderError>,
 }
 
-impl<'r> Received<'r> {
+impl<'r> ReceivedSubrequest<'r> {
     /// Reads the headers of a request from `peer`.
-    pub(super) fn read(front: &Front, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
+    pub(super) fn read(front: &AppState, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value));
-        let Nginx { mut subrequest, secret, request_id, fault, .. } = Nginx::read(pairs, front.header_bytes);
+        let NginxHeaders { mut subrequest, secret, request_id, fault, .. } = NginxHeaders::parse(pairs, front.header_bytes);
         subrequest.peer = peer.and_then(|peer| peer.address);
-        subrequest.is_entitled = front.entitlement.as_ref().is_none_or(|of| of.is_given(secret));
-        Self { subrequest, request_id, is_trusted: peer.is_some_and(|peer| peer.trusted), fault }
+        subrequest.has_proxy_secret = front.entitlement.as_ref().is_none_or(|of| of.is_given(secret));
+        Self { subrequest, request_id, is_trusted: peer.is_some_and(|peer| peer.is_trusted), fault }
     }
 
     /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
@@ -200,11 +200,11 @@ impl<'r> Received<'r> {
 
     fn evaluable(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
         let denied = if !self.is_trusted {
-            Denied::Untrusted
-        } else if needs_secret && !self.subrequest.is_entitled {
-            Denied::Unentitled
+            Denied::UntrustedPeer
+        } else if needs_secret && !self.subrequest.has_proxy_secret {
+            Denied::ProxySecretMissing
         } else if let Some(fault) = self.fault {
-            Denied::Incomplete(fault)
+            Denied::InvalidProxyHeaders(fault)
         } else {
             return Ok(&self.subrequest);
         };
@@ -213,18 +213,18 @@ impl<'r> Received<'r> {
 }
 
 /// The one value of a header that is no part of the contract.
-pub(super) fn one<'r>(headers: &'r HeaderMap, name: impl AsHeaderName, longest: usize) -> Header<'r> {
+pub(super) fn single_header<'r>(headers: &'r HeaderMap, name: impl AsHeaderName, longest: usize) -> RequestHeader<'r> {
     let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
-        (None, _) => Header::Absent,
-        (Some(value), None) if value.len() <= longest => Header::Once(value.as_bytes()),
-        (Some(_), None) => Header::Unreadable,
-        (Some(_), Some(_)) => Header::Repeated,
+        (None, _) => RequestHeader::Absent,
+        (Some(value), None) if value.len() <= longest => RequestHeader::Once(value.as_bytes()),
+        (Some(_), None) => RequestHeader::Unreadable,
+        (Some(_), Some(_)) => RequestHeader::Repeated,
     }
 }
 
 /// What is echoed of an `X-Request-ID`.
-pub(super) fn echo(id: Option<&HeaderValue>) -> Option<HeaderValue> {
+pub(super) fn echoed_request_id(id: Option<&HeaderValue>) -> Option<HeaderValue> {
     id.filter(|id| id.len() <= REQUEST_ID_MAX).cloned()
 }
 
@@ -232,12 +232,12 @@ pub(super) fn echo(id: Option<&HeaderValue>) -> Option<HeaderValue> {
 mod tests {
     use super::*;
 
-    fn read<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, Incomplete> {
-        Nginx::read(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100).subrequest()
+    fn read<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, ProxyHeaderError> {
+        NginxHeaders::parse(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100).subrequest()
     }
 
     #[test]
-    fn a_header_of_the_contract_that_is_doubled_is_named() {
+    fn repeated_header_is_reported_by_name() {
         for (name, shown) in [
             ("x-real-ip", "X-Real-IP"),
             ("x-request-id", "X-Request-ID"),
@@ -250,19 +250,19 @@ mod tests {
             for value in ["no", ""] {
                 assert!(read(&[(name, value)]).is_ok());
                 let fault = read(&[(name, value), (name, value)]).unwrap_err();
-                assert_eq!((fault.header, fault.fault), (shown, HeaderFault::Repeated));
+                assert_eq!((fault.header, fault.fault), (shown, ProxyHeaderErrorKind::Repeated));
             }
         }
         let twice = [("authorization", "Basic a"), ("authorization", "Basic a")];
-        assert_eq!(read(&twice).unwrap().authorization, Header::Repeated);
+        assert_eq!(read(&twice).unwrap().authorization, RequestHeader::Repeated);
     }
 
     #[test]
-    fn a_conflicting_header_is_named_whatever_its_value() {
+    fn conflicting_header_is_reported_by_name_for_any_value() {
         for (name, shown) in CONFLICTING {
             for value in ["", "/v2/", "GET", "https://a/b"] {
                 let fault = read(&[("x-original-uri", "/v2/"), (name, value)]).unwrap_err();
-                assert_eq!((fault.header, fault.fault), (shown, HeaderFault::Conflicting));
+                assert_eq!((fault.header, fault.fault), (shown, ProxyHeaderErrorKind::Conflicting));
                 assert_eq!(name, shown.to_ascii_lowercase());
             }
         }
@@ -273,16 +273,16 @@ mod tests {
     }
 
     #[test]
-    fn what_nginx_alone_writes_becomes_a_plain_value() {
+    fn nginx_header_values_are_decoded() {
         let subrequest = read(&[("x-real-ip", "unix:"), ("x-original-content-type", "ct:")]).unwrap();
-        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Local, Header::Once(b"")));
+        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::UnixSocket, RequestHeader::Once(b"")));
         let subrequest = read(&[("x-real-ip", "1.2.3.4"), ("x-original-content-type", "a/b")]).unwrap();
         assert_eq!(subrequest.client, ClientAddress::Text(b"1.2.3.4"));
-        assert_eq!(subrequest.content_type, Header::Unreadable);
+        assert_eq!(subrequest.content_type, RequestHeader::Unreadable);
         let subrequest = read(&[]).unwrap();
-        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Unnamed, Header::Absent));
-        for (value, backend) in [("yes", Backend::Registry), ("no", Backend::Other), ("", Backend::Other)] {
-            assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap().backend, backend);
+        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Missing, RequestHeader::Absent));
+        for (value, backend) in [("yes", DeclaredUpstream::Registry), ("no", DeclaredUpstream::Other), ("", DeclaredUpstream::Other)] {
+            assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap().declared_upstream, backend);
         }
         for value in ["YES", "yes,yes", "y", "1"] {
             assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap_err().header, "X-Auth-Rewrite");

@@ -14,32 +14,32 @@ use serde::Serialize;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::Front;
+use super::AppState;
 use super::peer::Peer;
-use super::refusals::{IssuedToken, Seen};
-use super::reply::{self, Fault, TokenFault};
-use super::subrequest::{Received, one};
-use super::token_request::{Asked, Grant, no_secret};
+use super::refusals::{IssuedTokenEntry, RequestLine};
+use super::reply::{self, HandlerError, TokenRequestError};
+use super::subrequest::{ReceivedSubrequest, single_header};
+use super::token_request::{TokenRequest, GrantType, check_no_secrets};
 use crate::authn::Identity;
-use crate::pipeline::token::{NotIssued, Who};
+use crate::pipeline::token::{SignTokenError, Authentication};
 use crate::pipeline::verdict::Verdict;
-use crate::policy::Granted;
-use crate::request::header::Header;
-use crate::token::claims::Access;
-use crate::token::issue::{IssueFault, NewToken, Tokens};
+use crate::policy::GrantedAccess;
+use crate::request::header::RequestHeader;
+use crate::token::claims::AccessEntry;
+use crate::token::issue::{IssueError, NewToken, TokenIssuer};
 
 /// The largest form: a password, and the scopes of a large push.
-const FORM_MAX: usize = 16 << 10;
+const FORM_BYTES_MAX: usize = 16 << 10;
 
 /// How long it may take to arrive: nginx has all of it before it asks.
-const FORM_WAIT: Duration = Duration::from_secs(5);
+const FORM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The type of a form (HTML, RFC 6749 appendix B).
-const FORM: &[u8] = b"application/x-www-form-urlencoded";
+const FORM_CONTENT_TYPE: &[u8] = b"application/x-www-form-urlencoded";
 
 /// What a client is told of its token. Both names, since some clients know the one and some the other.
 #[derive(Serialize)]
-struct Given<'g> {
+struct TokenResponse<'g> {
     token: &'g str,
     access_token: &'g str,
     expires_in: u64,
@@ -50,43 +50,43 @@ struct Given<'g> {
 
 /// Answers one request for a token.
 pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Some(front) = request.app_data::<Arc<Front>>() else { return reply::fault(Fault::NotConfigured) };
-    let Some(tokens) = front.gate.tokens() else { return reply::fault(Fault::NotFound) };
+    let Some(front) = request.app_data::<Arc<AppState>>() else { return reply::error_response(HandlerError::NotConfigured) };
+    let Some(tokens) = front.gate.tokens() else { return reply::error_response(HandlerError::NotFound) };
     let is_form = match *request.method() {
         Method::GET => false,
         Method::POST => true,
-        _ => return reply::fault(Fault::Method),
+        _ => return reply::error_response(HandlerError::Method),
     };
-    let form = if is_form { form(&request, payload).await } else { Ok(Zeroizing::default()) };
+    let form = if is_form { read_form(&request, payload).await } else { Ok(Zeroizing::default()) };
     let asked = form.and_then(|form| {
-        no_secret(request.query_string())?;
-        if is_form { Asked::of_form(&form) } else { Asked::of_query(request.query_string()) }
+        check_no_secrets(request.query_string())?;
+        if is_form { TokenRequest::of_form(&form) } else { TokenRequest::of_query(request.query_string()) }
     });
-    let mut received = Received::read(front, request.headers(), request.conn_data::<Peer>());
-    let seen = Seen { method: request.method().as_str(), path: request.path() };
-    let given = give(front, tokens, &request, seen, asked.as_ref(), &mut received).await;
+    let mut received = ReceivedSubrequest::read(front, request.headers(), request.conn_data::<Peer>());
+    let seen = RequestLine { method: request.method().as_str(), path: request.path() };
+    let given = issue_token(front, tokens, &request, seen, asked.as_ref(), &mut received).await;
     given.unwrap_or_else(|fault| {
         front.refusals.note_token_fault(front, &received, seen, &fault);
-        reply::token_fault(&fault, &front.basic)
+        reply::token_error_response(&fault, &front.basic)
     })
 }
 
 /// The keys by which a registry, or anybody else, may verify tokens.
 pub(super) async fn jwks(request: HttpRequest) -> HttpResponse {
-    let front = request.app_data::<Arc<Front>>();
+    let front = request.app_data::<Arc<AppState>>();
     match front.and_then(|front| front.gate.tokens()) {
-        Some(tokens) => reply::json(tokens.jwks()),
-        None => reply::fault(Fault::NotFound),
+        Some(tokens) => reply::json_response(tokens.jwks()),
+        None => reply::error_response(HandlerError::NotFound),
     }
 }
 
-async fn form(request: &HttpRequest, payload: web::Payload) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+async fn read_form(request: &HttpRequest, payload: web::Payload) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
     let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    if !kind.eq_ignore_ascii_case(FORM) {
+    if !kind.eq_ignore_ascii_case(FORM_CONTENT_TYPE) {
         return Err("a POST is a form: application/x-www-form-urlencoded");
     }
-    match timeout(FORM_WAIT, payload.to_bytes_limited(FORM_MAX)).await {
+    match timeout(FORM_TIMEOUT, payload.to_bytes_limited(FORM_BYTES_MAX)).await {
         Ok(Ok(Ok(form))) => Ok(Zeroizing::new(form.to_vec())),
         Ok(Ok(Err(_))) => Err("the form did not arrive whole"),
         Ok(Err(_)) => Err("the form has more than 16 KiB"),
@@ -94,98 +94,98 @@ async fn form(request: &HttpRequest, payload: web::Payload) -> Result<Zeroizing<
     }
 }
 
-async fn give<'r>(
-    front: &Front,
-    tokens: &Arc<Tokens>,
+async fn issue_token<'r>(
+    front: &AppState,
+    tokens: &Arc<TokenIssuer>,
     request: &'r HttpRequest,
-    seen: Seen<'_>,
-    asked: Result<&'r Asked, &&'static str>,
-    received: &mut Received<'r>,
-) -> Result<HttpResponse, TokenFault> {
-    received.for_token().map_err(TokenFault::Refused)?;
-    let asked = asked.map_err(|what| TokenFault::Request(what))?;
-    asked.check(&tokens.names().service).map_err(TokenFault::Request)?;
+    seen: RequestLine<'_>,
+    asked: Result<&'r TokenRequest, &&'static str>,
+    received: &mut ReceivedSubrequest<'r>,
+) -> Result<HttpResponse, TokenRequestError> {
+    received.for_token().map_err(TokenRequestError::Refused)?;
+    let asked = asked.map_err(|what| TokenRequestError::Request(what))?;
+    asked.check(&tokens.names().service).map_err(TokenRequestError::Request)?;
     match &asked.grant {
-        Grant::Header => {}
+        GrantType::Header => {}
         // What is too long for a header is too long here.
-        Grant::Password(basic) if basic.len() > front.header_bytes => {
-            received.subrequest.authorization = Header::Unreadable;
+        GrantType::Password(basic) if basic.len() > front.header_bytes => {
+            received.subrequest.authorization = RequestHeader::Unreadable;
         }
-        Grant::Password(basic) => received.subrequest.authorization = Header::Once(basic),
-        Grant::Refresh => return Err(TokenFault::NoRefresh),
+        GrantType::Password(basic) => received.subrequest.authorization = RequestHeader::Once(basic),
+        GrantType::Refresh => return Err(TokenRequestError::NoRefresh),
     }
-    if received.subrequest.host == Header::Absent {
-        received.subrequest.host = one(request.headers(), HOST, front.header_bytes);
+    if received.subrequest.host == RequestHeader::Absent {
+        received.subrequest.host = single_header(request.headers(), HOST, front.header_bytes);
     }
     let received = &*received;
     let subrequest = &received.subrequest;
 
     // Before a password is checked, since no token is given without it.
     let host =
-        subrequest.host_name().map_err(|incomplete| TokenFault::Refused(incomplete.into()))?.into_owned();
+        subrequest.host_name().map_err(|incomplete| TokenRequestError::Refused(incomplete.into()))?.into_owned();
     let who = front.gate.who(subrequest);
-    asked.check_account(subrequest.user()).map_err(TokenFault::Request)?;
-    let (identity, stale) = identity(who).await.map_err(TokenFault::Refused)?;
-    let scopes = asked.scopes().map_err(TokenFault::Request)?;
-    let Granted { access, denied } = front
+    asked.check_account(subrequest.user()).map_err(TokenRequestError::Request)?;
+    let (identity, stale) = wait_for_identity(who).await.map_err(TokenRequestError::Refused)?;
+    let scopes = asked.scopes().map_err(TokenRequestError::Request)?;
+    let GrantedAccess { access, denied } = front
         .gate
         .access(identity.as_deref(), subrequest, &scopes)
-        .map_err(|denied| TokenFault::Refused(Verdict::Forbid(denied)))?;
-    let (granted, not_granted) = (written(&access), written(&denied));
-    let now = front.clock.unix();
+        .map_err(|denied| TokenRequestError::Refused(Verdict::Forbid(denied)))?;
+    let (granted, not_granted) = (format_scopes(&access), format_scopes(&denied));
+    let now = front.clock.unix_seconds();
     // Nothing that was said while nobody could be asked lasts longer than that may be said.
     let while_stale = stale.map(|left| now.saturating_add(left.as_secs()));
     let ends = identity.as_deref().and_then(Identity::expires);
     let until = ends.into_iter().chain(while_stale).min();
     let user = identity.as_deref().map_or(&b""[..], |identity| identity.user.as_bytes());
-    let new = NewToken { user: user.to_vec(), host, access, denied, now, until };
-    let issued = front.gate.issue(tokens, new, subrequest).await.map_err(fault)?;
-    let line = IssuedToken {
+    let new = NewToken { user: user.to_vec(), host, access, denied, issued_at: now, latest_expiry: until };
+    let issued = front.gate.issue(tokens, new, subrequest).await.map_err(token_request_error)?;
+    let line = IssuedTokenEntry {
         user,
         requested: &asked.scopes_text(),
         granted: &granted,
         denied: &not_granted,
-        id: &issued.id,
+        id: &issued.token_id,
         is_stale: stale.is_some(),
     };
     front.refusals.note_token(front, received, seen, &line);
-    front.metrics.tokens.inc();
+    front.metrics.tokens_issued.inc();
     let at = std::time::UNIX_EPOCH + Duration::from_secs(issued.at);
-    let given = Given {
+    let given = TokenResponse {
         token: &issued.token,
         access_token: &issued.token,
         expires_in: issued.expires_in,
         issued_at: humantime::format_rfc3339_seconds(at).to_string(),
         scope: asked.is_form.then_some(granted),
     };
-    serde_json::to_string(&given).map(reply::json).map_err(|_| TokenFault::Signing)
+    serde_json::to_string(&given).map(reply::json_response).map_err(|_| TokenRequestError::Signing)
 }
 
 /// Waits for who asks; where nobody could be asked about him, for how long that may be said.
-async fn identity(who: Who) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
+async fn wait_for_identity(who: Authentication) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
     match who {
-        Who::Known(identity) => Ok((identity, None)),
-        Who::Checking(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale)),
-        Who::Refused(verdict) => Err(verdict),
+        Authentication::Known(identity) => Ok((identity, None)),
+        Authentication::Checking(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale)),
+        Authentication::Refused(verdict) => Err(verdict),
     }
 }
 
 /// What was given, as it is asked for.
-fn written(access: &[Access]) -> String {
-    let one = |access: &Access| format!("{}:{}:{}", access.kind, access.name, access.actions.join(","));
+fn format_scopes(access: &[AccessEntry]) -> String {
+    let one = |access: &AccessEntry| format!("{}:{}:{}", access.kind, access.name, access.actions.join(","));
     access.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// What a client is told that gets no token.
-fn fault(not_issued: NotIssued) -> TokenFault {
+fn token_request_error(not_issued: SignTokenError) -> TokenRequestError {
     match not_issued {
-        NotIssued::Refused(verdict) => TokenFault::Refused(verdict),
-        NotIssued::Fault(IssueFault::Name) => {
-            TokenFault::Request("the user name is no UTF-8, so no token can name it")
+        SignTokenError::Refused(verdict) => TokenRequestError::Refused(verdict),
+        SignTokenError::Fault(IssueError::Name) => {
+            TokenRequestError::Request("the user name is no UTF-8, so no token can name it")
         }
-        NotIssued::Fault(IssueFault::Long) => {
-            TokenFault::Request("more is asked for than a token can hold: ask for less at once")
+        SignTokenError::Fault(IssueError::Long) => {
+            TokenRequestError::Request("more is asked for than a token can hold: ask for less at once")
         }
-        NotIssued::Fault(IssueFault::Signing) => TokenFault::Signing,
+        SignTokenError::Fault(IssueError::Signing) => TokenRequestError::Signing,
     }
 }

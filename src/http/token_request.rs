@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use crate::token::scope::{self, Scope};
+use crate::token::scope::{self, TokenScope};
 
 /// The most parameters of a request.
 const PARAMETERS_MAX: usize = 128;
 
 /// By what somebody says who he is.
-pub(super) enum Grant {
+pub(super) enum GrantType {
     /// By `Authorization`, or not at all.
     Header,
     /// By a form, of which this is the same as Basic would be.
@@ -20,9 +20,9 @@ pub(super) enum Grant {
 }
 
 /// A request for a token.
-pub(super) struct Asked {
+pub(super) struct TokenRequest {
     /// By what he says who he is.
-    pub(super) grant: Grant,
+    pub(super) grant: GrantType,
     /// Whether it came as a form, which is answered a little otherwise.
     pub(super) is_form: bool,
     service: Option<String>,
@@ -31,15 +31,15 @@ pub(super) struct Asked {
 }
 
 /// Parameters of a form that hold a secret, or that a client sends beside one.
-const SECRETS: [&str; 5] = ["username", "password", "refresh_token", "access_token", "client_secret"];
+const SECRET_PARAMETERS: [&str; 5] = ["username", "password", "refresh_token", "access_token", "client_secret"];
 
 /// Checks that there are no credentials in a query. They would be ignored, and the client would get a token for
 /// nobody; and every proxy on the way has them in its log.
 ///
 /// # Errors
 /// If there are some.
-pub(super) fn no_secret(query: &str) -> Result<(), &'static str> {
-    let is_secret = |key: &str| SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
+pub(super) fn check_no_secrets(query: &str) -> Result<(), &'static str> {
+    let is_secret = |key: &str| SECRET_PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
     if form_urlencoded::parse(query.as_bytes()).any(|(key, _)| is_secret(&key)) {
         return Err(
             "credentials do not belong into the URL: send them by Authorization, or as a form by POST",
@@ -48,7 +48,7 @@ pub(super) fn no_secret(query: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-impl Asked {
+impl TokenRequest {
     /// Reads a query. `client_id` and `offline_token` change nothing: no refresh tokens are given out.
     ///
     /// # Errors
@@ -60,13 +60,13 @@ impl Asked {
                 return Err("there are too many parameters");
             }
             match &*key {
-                "service" => once(&mut service, value.into_owned(), "service is given twice")?,
-                "account" => once(&mut account, value.into_owned(), "account is given twice")?,
+                "service" => set_once(&mut service, value.into_owned(), "service is given twice")?,
+                "account" => set_once(&mut account, value.into_owned(), "account is given twice")?,
                 "scope" => scopes.push(value.into_owned()),
                 _ => {}
             }
         }
-        Ok(Self { grant: Grant::Header, is_form: false, service, account, scopes })
+        Ok(Self { grant: GrantType::Header, is_form: false, service, account, scopes })
     }
 
     /// Reads a form.
@@ -78,20 +78,20 @@ impl Asked {
                 return Err("there are too many parameters");
             }
             match &*key {
-                "service" => once(&mut service, value.into_owned(), "service is given twice")?,
-                "grant_type" => once(&mut kind, value.into_owned(), "grant_type is given twice")?,
-                "username" => once(&mut username, value.into_owned(), "username is given twice")?,
+                "service" => set_once(&mut service, value.into_owned(), "service is given twice")?,
+                "grant_type" => set_once(&mut kind, value.into_owned(), "grant_type is given twice")?,
+                "username" => set_once(&mut username, value.into_owned(), "username is given twice")?,
                 "password" => {
-                    once(&mut password, Zeroizing::new(value.into_owned()), "password is given twice")?;
+                    set_once(&mut password, Zeroizing::new(value.into_owned()), "password is given twice")?;
                 }
                 "scope" => scopes.push(value.into_owned()),
                 _ => {}
             }
         }
         let grant = match (kind.as_deref(), username, password) {
-            (Some("refresh_token"), ..) => Grant::Refresh,
+            (Some("refresh_token"), ..) => GrantType::Refresh,
             (Some("password"), Some(username), Some(password)) => {
-                Grant::Password(basic(&username, &password)?)
+                GrantType::Password(encode_basic(&username, &password)?)
             }
             (Some("password"), ..) => return Err("grant_type=password wants username and password"),
             (Some(_), ..) => return Err("grant_type is password"),
@@ -127,17 +127,17 @@ impl Asked {
     }
 
     /// What is asked for.
-    pub(super) fn scopes(&self) -> Result<Vec<Scope<'_>>, &'static str> {
-        scope::read_all(self.scopes.iter().map(String::as_str))
+    pub(super) fn scopes(&self) -> Result<Vec<TokenScope<'_>>, &'static str> {
+        scope::parse_scopes(self.scopes.iter().map(String::as_str))
     }
 }
 
-fn once<T>(place: &mut Option<T>, value: T, twice: &'static str) -> Result<(), &'static str> {
+fn set_once<T>(place: &mut Option<T>, value: T, twice: &'static str) -> Result<(), &'static str> {
     if place.replace(value).is_some() { Err(twice) } else { Ok(()) }
 }
 
 /// As a header would have it (RFC 7617 section 2).
-fn basic(username: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+fn encode_basic(username: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     if username.contains(':') {
         return Err("a user name has no colon");
     }

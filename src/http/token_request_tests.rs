@@ -3,22 +3,22 @@
 use super::*;
 
 #[test]
-fn a_query_is_read_as_clients_write_it() {
+fn query_with_client_parameters_is_parsed_and_repeated_ones_are_rejected() {
     let query = "account=ann&client_id=docker&offline_token=true&scope=repository%3Aa%3Apull&scope=repository:b:push&service=r.test";
-    let asked = Asked::of_query(query).ok().unwrap();
+    let asked = TokenRequest::of_query(query).ok().unwrap();
     assert!(asked.check("r.test").is_ok() && asked.check("other").is_err() && !asked.is_form);
     let names: Vec<&str> = asked.scopes().unwrap().iter().map(|scope| scope.name).collect();
     assert_eq!(names, ["a", "b"]);
-    assert!(Asked::of_query("").ok().unwrap().check("any").is_ok());
+    assert!(TokenRequest::of_query("").ok().unwrap().check("any").is_ok());
     for twice in ["service=a&service=b", "account=a&account=a"] {
-        assert!(Asked::of_query(twice).is_err());
+        assert!(TokenRequest::of_query(twice).is_err());
     }
-    assert!(Asked::of_query(&"x=1&".repeat(200)).is_err());
+    assert!(TokenRequest::of_query(&"x=1&".repeat(200)).is_err());
 }
 
 #[test]
-fn an_account_is_that_of_the_credentials() {
-    let asked = Asked::of_query("account=ann").ok().unwrap();
+fn account_must_match_the_user_of_the_credentials() {
+    let asked = TokenRequest::of_query("account=ann").ok().unwrap();
     // ann:x, bob:x, and what can't be read, which is refused elsewhere.
     assert!(asked.check_account(b"ann").is_ok());
     assert!(asked.check_account(b"bob").is_err());
@@ -26,20 +26,20 @@ fn an_account_is_that_of_the_credentials() {
 }
 
 #[test]
-fn a_form_is_basic_by_another_way() {
-    let asked = Asked::of_form(b"grant_type=password&username=ann&password=a%26b%3Ac").ok().unwrap();
-    let Grant::Password(basic) = &asked.grant else { panic!() };
+fn password_form_is_converted_to_basic_credentials() {
+    let asked = TokenRequest::of_form(b"grant_type=password&username=ann&password=a%26b%3Ac").ok().unwrap();
+    let GrantType::Password(basic) = &asked.grant else { panic!() };
     assert_eq!(&**basic, b"Basic YW5uOmEmYjpj");
     assert!(asked.is_form);
     for form in [&b"grant_type=password&username=ann"[..], b"username=a&password=b", b"grant_type=x", b""] {
-        assert!(Asked::of_form(form).is_err());
+        assert!(TokenRequest::of_form(form).is_err());
     }
-    let refresh = Asked::of_form(b"grant_type=refresh_token&refresh_token=x").ok().unwrap();
-    assert!(matches!(refresh.grant, Grant::Refresh));
+    let refresh = TokenRequest::of_form(b"grant_type=refresh_token&refresh_token=x").ok().unwrap();
+    assert!(matches!(refresh.grant, GrantType::Refresh));
 }
 
 #[test]
-fn credentials_in_a_query_are_refused_whatever_their_spelling() {
+fn credentials_in_query_are_rejected_in_any_spelling() {
     for query in [
         "password=x",
         "service=a&username=ann",
@@ -51,11 +51,11 @@ fn credentials_in_a_query_are_refused_whatever_their_spelling() {
         "access_token=x",
         "client_secret=x",
     ] {
-        assert!(no_secret(query).is_err(), "{query}");
+        assert!(check_no_secrets(query).is_err(), "{query}");
     }
     for query in
         ["", "service=a&scope=repository:password:pull&account=ann", "client_id=x&offline_token=true"]
     {
-        assert!(no_secret(query).is_ok(), "{query}");
+        assert!(check_no_secrets(query).is_ok(), "{query}");
     }
 }

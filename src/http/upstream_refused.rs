@@ -8,40 +8,40 @@ use actix_web::HttpResponse;
 use actix_web::http::header::HeaderName;
 
 use super::peer::Peer;
-use super::reply::{self, Fault};
-use super::subrequest::{Received, one};
-use super::{Front, refusals};
+use super::reply::{self, HandlerError};
+use super::subrequest::{ReceivedSubrequest, single_header};
+use super::{AppState, refusals};
 use crate::metrics::UpstreamLabel;
-use crate::request::header::Header;
+use crate::request::header::RequestHeader;
 use crate::request::subrequest::Subrequest;
 
 /// `$upstream_status`: of the request that was refused.
 const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status");
 
 /// Always 503, for a peer that may ask.
-pub(super) fn refused(front: &Front, request: &Request) -> HttpResponse {
+pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> HttpResponse {
     let peer = request.conn_data::<Peer>();
-    let received = Received::read(front, &request.head().headers, peer);
-    let Ok(subrequest) = received.for_token() else { return reply::fault(Fault::Untrusted) };
+    let received = ReceivedSubrequest::read(front, &request.head().headers, peer);
+    let Ok(subrequest) = received.for_token() else { return reply::error_response(HandlerError::Untrusted) };
     // Who may not have the credentials can't know that they were refused.
-    if subrequest.is_entitled {
+    if subrequest.has_proxy_secret {
         let upstream = front.gate.refused_upstream(subrequest);
-        let status = one(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes);
-        note(front, subrequest, status, upstream.as_deref().unwrap_or_default());
+        let status = single_header(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes);
+        log_upstream_refused(front, subrequest, status, upstream.as_deref().unwrap_or_default());
     }
-    reply::refused()
+    reply::upstream_refused_response()
 }
 
 /// Counts and logs it.
-fn note(front: &Front, request: &Subrequest<'_>, status: Header<'_>, upstream: &str) {
+fn log_upstream_refused(front: &AppState, request: &Subrequest<'_>, status: RequestHeader<'_>, upstream: &str) {
     let label = UpstreamLabel { upstream: upstream.to_owned() };
     front.metrics.upstream_refused.get_or_create(&label).inc();
     let Some(suppressed) = front.refused.take() else { return };
-    let path = refusals::shown_header(request.uri);
+    let path = refusals::header_for_log(request.uri);
     tracing::error!(
         upstream,
-        status = refusals::shown_header(status),
-        host = refusals::shown_header(request.host),
+        status = refusals::header_for_log(status),
+        host = refusals::header_for_log(request.host),
         // A query may hold somebody's token.
         path = path.split('?').next().unwrap_or_default(),
         suppressed,

@@ -19,19 +19,19 @@ impl Actions {
 
     /// All of both.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// What is in both.
     #[must_use]
-    pub const fn common(self, other: Self) -> Self {
+    pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
     /// What is in this and not in the other.
     #[must_use]
-    pub const fn without(self, other: Self) -> Self {
+    pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
@@ -42,19 +42,19 @@ impl Actions {
 
     /// Whether the catalogue is in it.
     pub const fn has_catalog(self) -> bool {
-        !self.common(Self::CATALOG).is_empty()
+        !self.intersection(Self::CATALOG).is_empty()
     }
 
     /// The names of what is in it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .into_iter()
-            .filter(move |(action, _)| !self.common(*action).is_empty())
+            .filter(move |(action, _)| !self.intersection(*action).is_empty())
             .map(|(_, name)| name)
     }
 
     /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|(_, known)| *known == name).map(|(action, _)| action)
     }
 }

@@ -7,16 +7,16 @@
 
 /// The longest pattern, in bytes: a repository name has 255 (OCI distribution spec, "pull"), and a
 /// path rarely more.
-const PATTERN_MAX: usize = 1024;
+const PATTERN_BYTES_MAX: usize = 1024;
 
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GlobFault {
+pub enum GlobError {
     /// Nothing at all.
     #[error("the pattern is empty")]
     Empty,
     /// More than the bound.
-    #[error("the pattern is longer than {PATTERN_MAX} bytes")]
+    #[error("the pattern is longer than {PATTERN_BYTES_MAX} bytes")]
     Long,
     /// `a//b`, or a slash at an end where there may be none.
     #[error("the pattern has an empty segment; write one slash between two names, and none at the ends")]
@@ -33,7 +33,7 @@ pub enum GlobFault {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum GlobSegment {
     Literal(Box<str>),
     /// The literal parts between the stars, of which there is one less.
     Wild(Box<[Box<str>]>),
@@ -44,7 +44,7 @@ enum Piece {
 
 /// What `{user}` and `{group}` stand for in one request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Names<'n> {
+pub struct PlaceholderValues<'n> {
     /// The user's name; `None` for nobody.
     pub user: Option<&'n [u8]>,
     /// The groups by which a rule applies to him.
@@ -53,7 +53,7 @@ pub struct Names<'n> {
 
 /// What the names are that a pattern is for.
 #[derive(Clone, Copy, Debug)]
-pub struct NamesOf {
+pub struct PatternSyntax {
     /// What they are called.
     pub what: &'static str,
     /// Whether no such name has a character.
@@ -65,90 +65,90 @@ pub struct NamesOf {
 /// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    pieces: Box<[Piece]>,
+    segments: Box<[GlobSegment]>,
 }
 
 impl Glob {
     /// Parses a pattern of segments.
-    pub fn parse(text: &str, names: NamesOf) -> Result<Self, GlobFault> {
+    pub fn parse(text: &str, names: PatternSyntax) -> Result<Self, GlobError> {
         if text.is_empty() && !names.open_end {
-            return Err(GlobFault::Empty);
+            return Err(GlobError::Empty);
         }
-        if text.len() > PATTERN_MAX {
-            return Err(GlobFault::Long);
+        if text.len() > PATTERN_BYTES_MAX {
+            return Err(GlobError::Long);
         }
         if text == "/" {
-            return Err(GlobFault::EmptySegment);
+            return Err(GlobError::EmptySegment);
         }
         let segments = text.strip_suffix('/').filter(|_| names.open_end).unwrap_or(text);
         let mut pieces = Vec::new();
         if !segments.is_empty() {
-            segments.split('/').try_for_each(|text| segment(text, names).map(|piece| pieces.push(piece)))?;
+            segments.split('/').try_for_each(|text| parse_segment(text, names).map(|piece| pieces.push(piece)))?;
         }
         if segments.len() < text.len() || text.is_empty() {
-            pieces.push(Piece::Literal("".into()));
+            pieces.push(GlobSegment::Literal("".into()));
         }
-        Ok(Self { pieces: pieces.into() })
+        Ok(Self { segments: pieces.into() })
     }
 
     /// The literal segments at its start: whatever it matches begins with them.
-    pub fn prefix(&self) -> impl Iterator<Item = &str> {
-        self.pieces
+    pub fn literal_prefix(&self) -> impl Iterator<Item = &str> {
+        self.segments
             .iter()
-            .map_while(|piece| if let Piece::Literal(text) = piece { Some(&**text) } else { None })
+            .map_while(|piece| if let GlobSegment::Literal(text) = piece { Some(&**text) } else { None })
     }
 
     /// Segments that it matches, for a user and groups.
-    pub fn example(&self, names: Names<'_>) -> Vec<String> {
+    pub fn example_segments(&self, names: PlaceholderValues<'_>) -> Vec<String> {
         let text = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"example")).into_owned();
-        let one = |piece: &Piece| match piece {
-            Piece::Literal(text) => text.to_string(),
-            Piece::Wild(parts) => parts.join("example"),
-            Piece::AnyDepth => "example".to_owned(),
-            Piece::User => text(names.user),
-            Piece::Group => text(names.groups.first().copied()),
+        let one = |piece: &GlobSegment| match piece {
+            GlobSegment::Literal(text) => text.to_string(),
+            GlobSegment::Wild(parts) => parts.join("example"),
+            GlobSegment::AnyDepth => "example".to_owned(),
+            GlobSegment::User => text(names.user),
+            GlobSegment::Group => text(names.groups.first().copied()),
         };
-        self.pieces.iter().map(one).collect()
+        self.segments.iter().map(one).collect()
     }
 
     /// Whether it ends with a slash.
-    pub fn ends_open(&self) -> bool {
-        matches!(self.pieces.last(), Some(Piece::Literal(text)) if text.is_empty())
+    pub fn has_trailing_slash(&self) -> bool {
+        matches!(self.segments.last(), Some(GlobSegment::Literal(text)) if text.is_empty())
     }
 
     /// Whether it matches these segments, all of them.
-    pub fn matches(&self, segments: &[&str], names: Names<'_>) -> bool {
-        run(&self.pieces, segments, names)
+    pub fn matches(&self, segments: &[&str], names: PlaceholderValues<'_>) -> bool {
+        match_segments(&self.segments, segments, names)
     }
 }
 
-fn segment(text: &str, names: NamesOf) -> Result<Piece, GlobFault> {
+fn parse_segment(text: &str, names: PatternSyntax) -> Result<GlobSegment, GlobError> {
     match text {
-        "" => return Err(GlobFault::EmptySegment),
-        "**" => return Ok(Piece::AnyDepth),
-        "{user}" => return Ok(Piece::User),
-        "{group}" => return Ok(Piece::Group),
+        "" => return Err(GlobError::EmptySegment),
+        "**" => return Ok(GlobSegment::AnyDepth),
+        "{user}" => return Ok(GlobSegment::User),
+        "{group}" => return Ok(GlobSegment::Group),
         _ => {}
     }
     if text.contains("**") {
-        return Err(GlobFault::PartOfSegment);
+        return Err(GlobError::PartOfSegment);
     }
     if text.contains(['{', '}']) {
-        return Err(GlobFault::Braces);
+        return Err(GlobError::Braces);
     }
     if let Some(character) = text.chars().find(|c| *c != '*' && (names.foreign)(*c)) {
-        return Err(GlobFault::Character(names.what, character));
+        return Err(GlobError::Character(names.what, character));
     }
     let parts: Box<[Box<str>]> = text.split('*').map(Box::from).collect();
     match parts.len() {
-        0 | 1 => Ok(Piece::Literal(text.into())),
-        _ => Ok(Piece::Wild(parts)),
+        0 | 1 => Ok(GlobSegment::Literal(text.into())),
+        _ => Ok(GlobSegment::Wild(parts)),
     }
 }
 
 /// Goes back to the last `**` alone: whatever an earlier one could skip, the last can skip too. So the
 /// work is at most the product of both lengths.
-fn run(pieces: &[Piece], segments: &[&str], names: Names<'_>) -> bool {
+fn match_segments(pieces: &[GlobSegment], segments: &[&str], names: PlaceholderValues<'_>) -> bool {
     let (mut piece_at, mut segment_at) = (0, 0);
     // Behind the last `**`, and the first segment that it does not skip.
     let mut back: Option<(usize, usize)> = None;
@@ -156,12 +156,12 @@ fn run(pieces: &[Piece], segments: &[&str], names: Names<'_>) -> bool {
         match (pieces.get(piece_at), segments.get(segment_at)) {
             (None, None) => return true,
             // `team/**` is what is in team, and not team itself.
-            (Some(Piece::AnyDepth), segment) if piece_at + 1 == pieces.len() => return segment.is_some(),
-            (Some(Piece::AnyDepth), _) => {
+            (Some(GlobSegment::AnyDepth), segment) if piece_at + 1 == pieces.len() => return segment.is_some(),
+            (Some(GlobSegment::AnyDepth), _) => {
                 piece_at += 1;
                 back = Some((piece_at, segment_at));
             }
-            (Some(piece), Some(segment)) if one(piece, segment, names) => {
+            (Some(piece), Some(segment)) if match_segment(piece, segment, names) => {
                 piece_at += 1;
                 segment_at += 1;
             }
@@ -175,19 +175,19 @@ fn run(pieces: &[Piece], segments: &[&str], names: Names<'_>) -> bool {
     }
 }
 
-fn one(piece: &Piece, segment: &str, names: Names<'_>) -> bool {
+fn match_segment(piece: &GlobSegment, segment: &str, names: PlaceholderValues<'_>) -> bool {
     match piece {
-        Piece::Literal(text) => **text == *segment,
-        Piece::Wild(parts) => wild(parts, segment),
-        Piece::User => names.user == Some(segment.as_bytes()),
-        Piece::Group => names.groups.contains(&segment.as_bytes()),
-        Piece::AnyDepth => false,
+        GlobSegment::Literal(text) => **text == *segment,
+        GlobSegment::Wild(parts) => match_wildcard(parts, segment),
+        GlobSegment::User => names.user == Some(segment.as_bytes()),
+        GlobSegment::Group => names.groups.contains(&segment.as_bytes()),
+        GlobSegment::AnyDepth => false,
     }
 }
 
 /// The first part stands at the start, the last at the end, the others in between, each at its first
 /// place: if there is a way, there is that one.
-fn wild(parts: &[Box<str>], segment: &str) -> bool {
+fn match_wildcard(parts: &[Box<str>], segment: &str) -> bool {
     let [first, middle @ .., last] = parts else { return false };
     let Some(mut rest) = segment.strip_prefix(&**first) else { return false };
     for part in middle {

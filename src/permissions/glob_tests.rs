@@ -2,18 +2,18 @@
 
 use super::*;
 
-fn glob(text: &str) -> Result<Glob, GlobFault> {
+fn glob(text: &str) -> Result<Glob, GlobError> {
     let foreign = |c: char| c.is_ascii_uppercase() || c.is_control();
-    Glob::parse(text, NamesOf { what: "repository", foreign, open_end: false })
+    Glob::parse(text, PatternSyntax { what: "repository", foreign, open_end: false })
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
-    let names = Names { user: Some(b"ann"), groups: &[b"devs", b"**"] };
+    let names = PlaceholderValues { user: Some(b"ann"), groups: &[b"devs", b"**"] };
     glob(pattern).unwrap().matches(&name.split('/').collect::<Vec<_>>(), names)
 }
 
 #[test]
-fn each_pattern_matches_what_it_says_and_no_more() {
+fn glob_matches_exactly_the_documented_names() {
     for (pattern, yes, no) in [
         ("team/app", &["team/app"][..], &["team", "team/app/x", "team/apple", "x/team/app"][..]),
         ("team/*", &["team/a", "team/abc"], &["team", "team/a/b", "teams/a"]),
@@ -37,45 +37,45 @@ fn each_pattern_matches_what_it_says_and_no_more() {
 }
 
 #[test]
-fn nobody_has_a_name_and_a_name_is_never_a_pattern() {
+fn placeholder_value_is_never_parsed_as_a_pattern() {
     let home = glob("home/{user}").unwrap();
-    assert!(!home.matches(&["home", ""], Names::default()));
-    let starry = Names { user: Some(b"**"), groups: &[] };
+    assert!(!home.matches(&["home", ""], PlaceholderValues::default()));
+    let starry = PlaceholderValues { user: Some(b"**"), groups: &[] };
     assert!(home.matches(&["home", "**"], starry));
     assert!(!home.matches(&["home", "ann"], starry));
-    assert!(!home.matches(&["home", "a", "b"], Names { user: Some(b"a/b"), groups: &[] }));
+    assert!(!home.matches(&["home", "a", "b"], PlaceholderValues { user: Some(b"a/b"), groups: &[] }));
 }
 
 #[test]
-fn what_is_no_pattern_is_told_apart() {
+fn invalid_glob_is_rejected_with_a_specific_error() {
     for (text, fault) in [
-        ("", GlobFault::Empty),
-        ("/a", GlobFault::EmptySegment),
-        ("a/", GlobFault::EmptySegment),
-        ("a//b", GlobFault::EmptySegment),
-        ("a**", GlobFault::PartOfSegment),
-        ("a/**b", GlobFault::PartOfSegment),
-        ("x-{user}", GlobFault::Braces),
-        ("{users}", GlobFault::Braces),
-        ("Team/a", GlobFault::Character("repository", 'T')),
+        ("", GlobError::Empty),
+        ("/a", GlobError::EmptySegment),
+        ("a/", GlobError::EmptySegment),
+        ("a//b", GlobError::EmptySegment),
+        ("a**", GlobError::PartOfSegment),
+        ("a/**b", GlobError::PartOfSegment),
+        ("x-{user}", GlobError::Braces),
+        ("{users}", GlobError::Braces),
+        ("Team/a", GlobError::Character("repository", 'T')),
     ] {
         assert_eq!(glob(text), Err(fault), "{text}");
     }
-    assert_eq!(glob(&"a".repeat(PATTERN_MAX + 1)), Err(GlobFault::Long));
+    assert_eq!(glob(&"a".repeat(PATTERN_BYTES_MAX + 1)), Err(GlobError::Long));
 }
 
 #[test]
-fn the_worst_pattern_is_quick_on_the_longest_name() {
+fn worst_case_glob_matches_in_bounded_time() {
     // With a way back to every ** this would not end.
     let pattern = glob(&("**/a/".repeat(100) + "b")).unwrap();
-    assert!(!pattern.matches(&["a"; 1000], Names::default()));
+    assert!(!pattern.matches(&["a"; 1000], PlaceholderValues::default()));
     let stars = glob(&("a*".repeat(100) + "b")).unwrap();
-    assert!(!stars.matches(&["a".repeat(1000).as_str()], Names::default()));
+    assert!(!stars.matches(&["a".repeat(1000).as_str()], PlaceholderValues::default()));
 }
 
 #[test]
-fn the_prefix_is_what_every_match_begins_with() {
-    let prefix = |text: &str| glob(text).unwrap().prefix().map(str::to_owned).collect::<Vec<_>>();
+fn literal_prefix_stops_at_the_first_wildcard() {
+    let prefix = |text: &str| glob(text).unwrap().literal_prefix().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(prefix("team/app"), ["team", "app"]);
     assert_eq!(prefix("team/**"), ["team"]);
     assert_eq!(prefix("{user}/x"), [""; 0]);
@@ -83,13 +83,13 @@ fn the_prefix_is_what_every_match_begins_with() {
 }
 
 #[test]
-fn a_path_may_end_with_a_slash_and_may_be_one() {
-    let path = |text: &str| Glob::parse(text, NamesOf { what: "path", foreign: |_| false, open_end: true });
-    let matches = |text: &str, name: &[&str]| path(text).unwrap().matches(name, Names::default());
+fn path_glob_accepts_a_trailing_slash() {
+    let path = |text: &str| Glob::parse(text, PatternSyntax { what: "path", foreign: |_| false, open_end: true });
+    let matches = |text: &str, name: &[&str]| path(text).unwrap().matches(name, PlaceholderValues::default());
     assert!(matches("", &[""]) && !matches("", &["a"]));
     assert!(matches("docs/", &["docs", ""]) && !matches("docs/", &["docs"]));
     assert!(matches("docs", &["docs"]) && !matches("docs", &["docs", ""]));
     assert!(matches("docs/**", &["docs", ""]) && !matches("docs/**", &["docs"]));
-    assert_eq!(path("/docs"), Err(GlobFault::EmptySegment));
-    assert_eq!(path("docs//"), Err(GlobFault::EmptySegment));
+    assert_eq!(path("/docs"), Err(GlobError::EmptySegment));
+    assert_eq!(path("docs//"), Err(GlobError::EmptySegment));
 }

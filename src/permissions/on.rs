@@ -5,7 +5,7 @@ use super::glob::Glob;
 
 /// What a right is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum On {
+pub enum ResourcePattern {
     /// All there is, in registries and in sites.
     Everything,
     /// A registry.
@@ -26,7 +26,7 @@ pub enum On {
 
 /// What is asked for, by its segments.
 #[derive(Clone, Copy, Debug)]
-pub enum Object<'o> {
+pub enum Resource<'o> {
     /// Nothing but whether the credentials are good.
     Ping,
     /// The list of all repositories.

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::cache_key::{CacheKey, Uniform};
+use super::cache_key::{CacheKey, UniformKeyHasher};
 use crate::authn::Identity;
 use crate::authn::{Outcome, Trust};
 use crate::clock::Moment;
@@ -27,14 +27,14 @@ use crate::metrics::Metrics;
 
 /// Client networks remembered for each accepted answer: those that may have it while throttled. A
 /// team's offices and CI runners fit; who is forgotten is only treated as any other network.
-const FAMILIAR_MAX: usize = 64;
+const SEEN_NETWORKS_MAX: usize = 64;
 
 /// How the idle time is rounded, so that a hot answer is not written to at each hit.
-const IDLE_STEP: Duration = Duration::from_secs(1);
+const LAST_USE_RESOLUTION: Duration = Duration::from_secs(1);
 
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct CacheLimits {
     /// Accepted answers.
     pub accepted_max: u64,
     /// An accepted answer that nobody asked for in this time goes.
@@ -44,15 +44,15 @@ pub struct Limits {
 }
 
 /// What a network that was given an answer before may have of it.
-pub enum Familiar {
+pub enum SeenFromNetwork {
     /// The answer.
-    Answer(Arc<Accepted>),
+    Answer(Arc<CachedAnswer>),
     /// That it is asked for anew.
     Expired,
 }
 
 /// An accepted answer.
-pub struct Accepted {
+pub struct CachedAnswer {
     identity: Arc<Identity>,
     /// The name that the client gave, by which it may be flushed.
     user: Box<[u8]>,
@@ -70,7 +70,7 @@ pub struct Accepted {
 
 /// Whose answer is kept, and under which name.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'q> {
+pub struct CacheEntryId<'q> {
     /// The answer's name.
     pub key: CacheKey,
     /// The name that the client gave.
@@ -79,67 +79,67 @@ pub struct Asked<'q> {
 
 /// See the top of this file.
 pub struct AnswerCache {
-    accepted: Cache<CacheKey, Arc<Accepted>, Uniform>,
-    limits: Limits,
+    answers: Cache<CacheKey, Arc<CachedAnswer>, UniformKeyHasher>,
+    limits: CacheLimits,
 }
 
 impl AnswerCache {
     /// An empty cache.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: CacheLimits) -> Self {
         let builder =
             Cache::builder().max_capacity(limits.accepted_max).eviction_policy(EvictionPolicy::lru());
-        Self { accepted: builder.build_with_hasher(Uniform::default()), limits }
+        Self { answers: builder.build_with_hasher(UniformKeyHasher::default()), limits }
     }
 
     /// How long a rejection by a service is given without asking it.
-    pub fn rejected_for(&self) -> Duration {
+    pub fn rejection_ttl(&self) -> Duration {
         self.limits.rejected_for
     }
 
     /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
-    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<Accepted>> {
-        let accepted = self.live(key, now).filter(|accepted| accepted.is_fresh(now))?;
+    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<CachedAnswer>> {
+        let accepted = self.get_live(key, now).filter(|accepted| accepted.is_fresh(now))?;
         accepted.remember(network);
         Some(accepted)
     }
 
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
     /// throttled client gets, or it could try passwords against the cache for nothing.
-    pub fn get_familiar(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Familiar> {
-        let accepted = self.live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))?;
-        Some(if accepted.is_fresh(now) { Familiar::Answer(accepted) } else { Familiar::Expired })
+    pub fn get_if_seen_from(&self, key: &CacheKey, network: u64, now: Moment) -> Option<SeenFromNetwork> {
+        let accepted = self.get_live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))?;
+        Some(if accepted.is_fresh(now) { SeenFromNetwork::Answer(accepted) } else { SeenFromNetwork::Expired })
     }
 
     /// The last acceptance, which may be given since nobody can be asked, and for how long.
-    pub fn stale(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
-        let accepted = self.accepted.get(key)?;
+    pub fn stale_answer(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
+        let accepted = self.answers.get(key)?;
         let well = now < accepted.stale_until && !accepted.gone.load(Ordering::SeqCst);
         well.then(|| (accepted.identity(), accepted.stale_until.since(now)))
     }
 
     /// Whose the credentials were when they were accepted last, if that was not forgotten since. It admits nobody.
-    pub fn accepted_as(&self, key: &CacheKey) -> Option<Arc<Identity>> {
-        let accepted = self.accepted.get(key).filter(|accepted| !accepted.gone.load(Ordering::SeqCst))?;
+    pub fn last_accepted_identity(&self, key: &CacheKey) -> Option<Arc<Identity>> {
+        let accepted = self.answers.get(key).filter(|accepted| !accepted.gone.load(Ordering::SeqCst))?;
         Some(accepted.identity())
     }
 
     /// Tells an accepted answer that the network tagged `network` was given it.
-    pub fn acquaint(&self, key: &CacheKey, network: u64) {
-        if let Some(accepted) = self.accepted.get(key) {
+    pub fn mark_seen(&self, key: &CacheKey, network: u64) {
+        if let Some(accepted) = self.answers.get(key) {
             accepted.remember(network);
         }
     }
 
-    fn live(&self, key: &CacheKey, now: Moment) -> Option<Arc<Accepted>> {
-        let accepted = self.accepted.get(key)?;
+    fn get_live(&self, key: &CacheKey, now: Moment) -> Option<Arc<CachedAnswer>> {
+        let accepted = self.answers.get(key)?;
         match accepted.idle(now) {
             idle if idle >= self.limits.accepted_idle => {
                 if now >= accepted.stale_until || accepted.fresh_until.as_millis() == u64::MAX {
-                    self.accepted.invalidate(key);
+                    self.answers.invalidate(key);
                 }
                 return None;
             }
-            idle if idle >= IDLE_STEP => accepted.used.store(now.as_millis(), Ordering::Relaxed),
+            idle if idle >= LAST_USE_RESOLUTION => accepted.used.store(now.as_millis(), Ordering::Relaxed),
             _ => {}
         }
         Some(accepted)
@@ -147,25 +147,25 @@ impl AnswerCache {
 
     /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
     /// again, so that the cache knows that it is in use, and whether it is still there is known too.
-    pub fn is_live(&self, key: &CacheKey, accepted: &Arc<Accepted>, now: Moment) -> bool {
+    pub fn is_live(&self, key: &CacheKey, accepted: &Arc<CachedAnswer>, now: Moment) -> bool {
         if !accepted.is_fresh(now) {
             return false;
         }
-        if accepted.idle(now) < IDLE_STEP {
+        if accepted.idle(now) < LAST_USE_RESOLUTION {
             return true;
         }
-        self.live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
+        self.get_live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
     }
 
     /// Keeps a good answer to `question`, for as long as `trust` says; any other ends what was kept.
-    pub fn put(&self, question: &Asked<'_>, outcome: &Outcome, trust: Trust, now: Moment) {
-        let Asked { key, user } = *question;
+    pub fn store_outcome(&self, question: &CacheEntryId<'_>, outcome: &Outcome, trust: Trust, now: Moment) {
+        let CacheEntryId { key, user } = *question;
         match outcome {
             Outcome::Accepted(identity) => {
                 let until = |span: Option<Duration>| now.plus(span.unwrap_or(Duration::MAX));
                 // Who was given the answer before it ran out is given it hereafter.
-                let before = self.accepted.get(&key);
-                let answer = Accepted {
+                let before = self.answers.get(&key);
+                let answer = CachedAnswer {
                     identity: Arc::clone(identity),
                     user: user.into(),
                     fresh_until: until(trust.fresh),
@@ -174,50 +174,50 @@ impl AnswerCache {
                     familiar: before.map(|before| before.familiar.load_full()).unwrap_or_default().into(),
                     gone: AtomicBool::new(false),
                 };
-                self.accepted.insert(key, Arc::new(answer));
+                self.answers.insert(key, Arc::new(answer));
             }
-            Outcome::Rejected | Outcome::Unknown => self.forget(&key),
+            Outcome::Rejected | Outcome::Unknown => self.remove(&key),
         }
     }
 
     /// Forgets an acceptance by one of those who do not know the user any more.
-    pub fn disown(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
-        let kept = self.accepted.get(key).filter(|_| !unknown_to.is_empty());
+    pub fn invalidate_if_accepted_by(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
+        let kept = self.answers.get(key).filter(|_| !unknown_to.is_empty());
         if kept.is_some_and(|kept| unknown_to.contains(&kept.identity.by)) {
-            self.forget(key);
+            self.remove(key);
         }
     }
 
     /// Forgets what is kept under `key`, and who knew it.
-    pub fn forget(&self, key: &CacheKey) {
-        if let Some(accepted) = self.accepted.remove(key) {
+    pub fn remove(&self, key: &CacheKey) {
+        if let Some(accepted) = self.answers.remove(key) {
             accepted.end();
         }
     }
 
     /// Has the answer kept under `key` asked for anew. Which networks proved it before stays known.
     pub fn expire(&self, key: &CacheKey) {
-        if let Some(accepted) = self.accepted.get(key) {
+        if let Some(accepted) = self.answers.get(key) {
             accepted.end();
         }
     }
 
     /// The same for every answer, or those about one user. Walks the whole cache.
     pub fn flush(&self, user: Option<&[u8]>) {
-        let answers = self.accepted.iter().map(|(_, answer)| answer);
+        let answers = self.answers.iter().map(|(_, answer)| answer);
         answers
             .filter(|answer| user.is_none_or(|user| answer.is_about(user)))
             .for_each(|answer| answer.end());
     }
 
     /// Brings the gauges up to date, for somebody who is about to read them.
-    pub fn measure(&self, metrics: &Metrics) {
-        self.accepted.run_pending_tasks();
-        metrics.cache_entries.set(i64::try_from(self.accepted.entry_count()).unwrap_or(i64::MAX));
+    pub fn update_gauges(&self, metrics: &Metrics) {
+        self.answers.run_pending_tasks();
+        metrics.cache_entries.set(i64::try_from(self.answers.entry_count()).unwrap_or(i64::MAX));
     }
 }
 
-impl Accepted {
+impl CachedAnswer {
     /// Who was vouched for.
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity)
@@ -243,12 +243,12 @@ impl Accepted {
     fn remember(&self, network: u64) {
         let place = self.familiar.load().iter().position(|known| *known == network);
         // In the younger half it is safe for long; to move it at each use would be a write at each.
-        if place.is_some_and(|place| place + FAMILIAR_MAX / 2 >= self.familiar.load().len()) {
+        if place.is_some_and(|place| place + SEEN_NETWORKS_MAX / 2 >= self.familiar.load().len()) {
             return;
         }
         self.familiar.rcu(|known| {
             let mut known: Vec<u64> = known.iter().copied().filter(|known| *known != network).collect();
-            if known.len() >= FAMILIAR_MAX {
+            if known.len() >= SEEN_NETWORKS_MAX {
                 known.remove(0);
             }
             known.push(network);

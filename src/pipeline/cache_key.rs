@@ -14,7 +14,7 @@ use crate::authn::hash::{PASSWORD_MAX, PASSWORD_MAX_LEAST};
 use crate::authn::{Credentials, Fingerprint, Records};
 
 /// What kind of credential a key stands for; others come with other authenticators.
-const BASIC: u8 = b'B';
+const CREDENTIAL_TYPE_BASIC: u8 = b'B';
 
 /// The name of one question: see the top of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,14 +22,14 @@ pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
     /// Eight of its bytes, to tell one wrong password from another.
-    pub fn short(&self) -> u64 {
+    pub fn attempt_id(&self) -> u64 {
         self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }
 
 /// What a question is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Names {
+pub struct CacheKeys {
     /// The question itself, by the whole password. The throttle, the rejections and the checks under way
     /// go by it, since it says nothing of how the user's password is kept, or whether there is one.
     pub question: CacheKey,
@@ -39,12 +39,12 @@ pub struct Names {
 }
 
 /// Makes the keys; has the process's random key, and another derived from it.
-pub struct KeyMaker {
+pub struct CacheKeyMaker {
     questions: Zeroizing<[u8; 32]>,
     headers: Zeroizing<[u8; 32]>,
 }
 
-impl KeyMaker {
+impl CacheKeyMaker {
     /// With a random key of 32 bytes.
     pub fn new(random: [u8; 32]) -> Self {
         let headers =
@@ -53,7 +53,7 @@ impl KeyMaker {
     }
 
     /// The names of the question whether `credentials` are right, given these records.
-    pub fn names(&self, credentials: &mut Credentials, records: &Records) -> Names {
+    pub fn derive_keys_for(&self, credentials: &mut Credentials, records: &Records) -> CacheKeys {
         self.framed(credentials, &records.fingerprint(), records.password_max())
     }
 
@@ -62,24 +62,24 @@ impl KeyMaker {
         self.framed(credentials, &[0; 16], usize::MAX).question
     }
 
-    fn framed(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> Names {
+    fn framed(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> CacheKeys {
         let is_long = credentials.password().len() > PASSWORD_MAX_LEAST;
         // Compared with no hash, so it shares no answer with one that is.
         let is_hashed = credentials.password().len() <= PASSWORD_MAX;
         let least = credentials.frame_length(PASSWORD_MAX_LEAST);
-        let frame = credentials.frame(BASIC, records);
+        let frame = credentials.frame(CREDENTIAL_TYPE_BASIC, records);
         let question = CacheKey(blake3::keyed_hash(&self.questions, frame).into());
         // Whoever the user is, a long password is named twice: the work says nothing either.
         let start = frame.get(..least).filter(|_| is_long);
         let cut = start.map(|start| CacheKey(blake3::keyed_hash(&self.questions, start).into()));
         let is_cut = password_max <= PASSWORD_MAX_LEAST && is_hashed;
         let answer = cut.filter(|_| is_cut).unwrap_or(question);
-        Names { question, answer }
+        CacheKeys { question, answer }
     }
 
     /// What a bearer token is known by to the throttle.
     pub fn token(&self, token: &str) -> u64 {
-        CacheKey(self.header(token.as_bytes())).short()
+        CacheKey(self.header(token.as_bytes())).attempt_id()
     }
 
     /// What an `Authorization` header is known by, as it was sent.
@@ -90,9 +90,9 @@ impl KeyMaker {
 
 /// The hasher of maps whose keys are uniform already, and out of a client's control.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Uniform(u64);
+pub struct UniformKeyHasher(u64);
 
-impl Hasher for Uniform {
+impl Hasher for UniformKeyHasher {
     fn write(&mut self, bytes: &[u8]) {
         if let Some(first) = bytes.first_chunk() {
             self.0 ^= u64::from_le_bytes(*first);
@@ -106,7 +106,7 @@ impl Hasher for Uniform {
     }
 }
 
-impl BuildHasher for Uniform {
+impl BuildHasher for UniformKeyHasher {
     type Hasher = Self;
 
     fn build_hasher(&self) -> Self {
@@ -118,35 +118,35 @@ impl BuildHasher for Uniform {
 mod tests {
     use super::*;
 
-    fn names(user: &str, password: &str, records: u8, password_max: usize) -> Names {
+    fn names(user: &str, password: &str, records: u8, password_max: usize) -> CacheKeys {
         let frame = "\0".repeat(Credentials::FRAME);
         let framed = Zeroizing::new(format!("{frame}{user}:{password}").into_bytes());
         let mut credentials = Credentials::new(framed).expect("a colon");
-        KeyMaker::new([1; 32]).framed(&mut credentials, &[records; 16], password_max)
+        CacheKeyMaker::new([1; 32]).framed(&mut credentials, &[records; 16], password_max)
     }
 
-    fn key(user: &str, password: &str, records: u8) -> CacheKey {
+    fn check_key_for(user: &str, password: &str, records: u8) -> CacheKey {
         names(user, password, records, usize::MAX).question
     }
 
     #[test]
-    fn every_part_makes_another_key() {
-        assert_eq!(key("alice", "secret", 0), key("alice", "secret", 0));
-        assert_ne!(key("alice", "secret", 0), key("alice", "secret", 1));
-        assert_ne!(key("alice", "secret", 0), key("alice", "secreT", 0));
-        assert_ne!(key("alice", "secret", 0), key("alic", "secret", 0));
+    fn changed_user_password_or_record_changes_check_key() {
+        assert_eq!(check_key_for("alice", "secret", 0), check_key_for("alice", "secret", 0));
+        assert_ne!(check_key_for("alice", "secret", 0), check_key_for("alice", "secret", 1));
+        assert_ne!(check_key_for("alice", "secret", 0), check_key_for("alice", "secreT", 0));
+        assert_ne!(check_key_for("alice", "secret", 0), check_key_for("alic", "secret", 0));
     }
 
     #[test]
-    fn no_two_pairs_run_into_each_other() {
+    fn different_splits_of_user_and_password_give_different_keys() {
         // Traefik GHSA-6765-c87h-8mrf: user and password in one text without a frame.
-        assert_ne!(key("ab", "cd", 0), key("abc", "d", 0));
-        assert_ne!(key("a", "b:c", 0), key("a", "b", 0));
-        assert_ne!(key("a", "", 0), key("", "a", 0));
+        assert_ne!(check_key_for("ab", "cd", 0), check_key_for("abc", "d", 0));
+        assert_ne!(check_key_for("a", "b:c", 0), check_key_for("a", "b", 0));
+        assert_ne!(check_key_for("a", "", 0), check_key_for("", "a", 0));
     }
 
     #[test]
-    fn a_good_answer_goes_by_as_much_of_a_password_as_is_looked_at_and_a_question_by_all_of_it() {
+    fn bytes_after_72_change_check_key_but_not_answer_key() {
         let long = "x".repeat(71);
         for (a, b, is_one) in [("1", "2", false), ("11", "12", true), ("1", "12", true)] {
             let [a, b] = [a, b].map(|end| names("a", &format!("{long}{end}"), 0, 72));

@@ -3,27 +3,27 @@
 use super::*;
 use crate::authn::Credentials;
 use crate::identity::Username;
-use crate::pipeline::cache_key::KeyMaker;
+use crate::pipeline::cache_key::CacheKeyMaker;
 use zeroize::Zeroizing;
 
-const LIMITS: Limits = Limits {
+const LIMITS: CacheLimits = CacheLimits {
     accepted_max: 50,
     accepted_idle: Duration::from_secs(100),
     rejected_for: Duration::from_secs(10),
 };
 
-fn key(password: &str) -> CacheKey {
+fn check_key_for(password: &str) -> CacheKey {
     let framed = format!("{}alice:{password}", "\0".repeat(Credentials::FRAME)).into_bytes();
-    KeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap())
+    CacheKeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap())
 }
 
-fn accepted() -> Outcome {
+fn accepted_alice() -> Outcome {
     let user = Username::parse(b"alice").unwrap();
     Outcome::Accepted(Arc::new(Identity::plain(user, "test".into())))
 }
 
-fn asked(key: CacheKey) -> Asked<'static> {
-    Asked { key, user: b"alice" }
+fn alice_entry(key: CacheKey) -> CacheEntryId<'static> {
+    CacheEntryId { key, user: b"alice" }
 }
 
 fn at(seconds: u64) -> Moment {
@@ -31,114 +31,114 @@ fn at(seconds: u64) -> Moment {
 }
 
 #[test]
-fn only_a_network_that_was_given_the_answer_is_familiar_with_it() {
+fn cached_answer_is_seen_only_from_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
-    cache.put(&asked(key("x")), &accepted(), Trust::WHOLE, at(0));
-    assert!(cache.get_familiar(&key("x"), 1, at(1)).is_none());
-    assert!(cache.get(&key("x"), 1, at(1)).is_some());
-    assert!(cache.get_familiar(&key("x"), 1, at(1)).is_some());
-    assert!(cache.get_familiar(&key("x"), 2, at(1)).is_none());
-    assert!(cache.get_familiar(&key("x"), 1, at(101)).is_none());
+    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), Trust::WHOLE, at(0));
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_none());
+    assert!(cache.get(&check_key_for("x"), 1, at(1)).is_some());
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_some());
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(1)).is_none());
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(101)).is_none());
 }
 
 #[test]
-fn the_networks_of_an_answer_are_bounded_and_the_oldest_goes() {
+fn full_list_of_seen_networks_evicts_the_oldest() {
     let cache = AnswerCache::new(LIMITS);
-    cache.put(&asked(key("x")), &accepted(), Trust::WHOLE, at(0));
-    for network in 0..=FAMILIAR_MAX as u64 {
-        cache.acquaint(&key("x"), network);
+    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), Trust::WHOLE, at(0));
+    for network in 0..=SEEN_NETWORKS_MAX as u64 {
+        cache.mark_seen(&check_key_for("x"), network);
     }
-    assert!(cache.get_familiar(&key("x"), 0, at(1)).is_none());
-    assert!(cache.get_familiar(&key("x"), 1, at(1)).is_some());
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 0, at(1)).is_none());
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_some());
 }
 
 #[test]
-fn a_full_cache_takes_a_newcomer_in() {
+fn full_cache_admits_new_entry() {
     let cache = AnswerCache::new(LIMITS);
     for n in 0..200 {
-        cache.put(&asked(key(&n.to_string())), &accepted(), Trust::WHOLE, at(0));
+        cache.store_outcome(&alice_entry(check_key_for(&n.to_string())), &accepted_alice(), Trust::WHOLE, at(0));
     }
-    cache.put(&asked(key("new")), &accepted(), Trust::WHOLE, at(0));
-    cache.measure(&Metrics::default());
-    assert!(cache.get(&key("new"), 1, at(0)).is_some());
+    cache.store_outcome(&alice_entry(check_key_for("new")), &accepted_alice(), Trust::WHOLE, at(0));
+    cache.update_gauges(&Metrics::default());
+    assert!(cache.get(&check_key_for("new"), 1, at(0)).is_some());
 }
 
-fn seconds(fresh: u64, stale: u64) -> Trust {
+fn lifetime_secs(fresh: u64, stale: u64) -> Trust {
     Trust { fresh: Some(Duration::from_secs(fresh)), stale: Some(Duration::from_secs(stale)) }
 }
 
 #[test]
-fn an_answer_of_a_service_runs_out_and_may_be_given_for_longer_while_nobody_can_be_asked() {
+fn service_answer_expires_and_stays_available_as_stale_answer() {
     let cache = AnswerCache::new(LIMITS);
-    cache.put(&asked(key("x")), &accepted(), seconds(10, 60), at(0));
-    assert!(cache.get(&key("x"), 1, at(9)).is_some());
-    assert!(cache.get(&key("x"), 1, at(10)).is_none());
-    assert!(cache.stale(&key("x"), at(59)).is_some());
-    assert!(cache.stale(&key("x"), at(60)).is_none());
-    cache.put(&asked(key("y")), &accepted(), seconds(10, 0), at(0));
-    assert!(cache.stale(&key("y"), at(1)).is_none(), "off by default");
+    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 60), at(0));
+    assert!(cache.get(&check_key_for("x"), 1, at(9)).is_some());
+    assert!(cache.get(&check_key_for("x"), 1, at(10)).is_none());
+    assert!(cache.stale_answer(&check_key_for("x"), at(59)).is_some());
+    assert!(cache.stale_answer(&check_key_for("x"), at(60)).is_none());
+    cache.store_outcome(&alice_entry(check_key_for("y")), &accepted_alice(), lifetime_secs(10, 0), at(0));
+    assert!(cache.stale_answer(&check_key_for("y"), at(1)).is_none(), "off by default");
 }
 
 #[test]
-fn a_rejection_and_a_flush_end_what_was_accepted() {
+fn rejection_or_flush_invalidates_accepted_answer() {
     let cache = AnswerCache::new(LIMITS);
     for end in ["rejected", "unknown", "flushed", "flushed by the other name", "all flushed", "forgotten"] {
-        cache.put(&asked(key("x")), &accepted(), seconds(10, 60), at(0));
-        let held = cache.get(&key("x"), 1, at(1)).unwrap();
+        cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 60), at(0));
+        let held = cache.get(&check_key_for("x"), 1, at(1)).unwrap();
         match end {
-            "rejected" => cache.put(&asked(key("x")), &Outcome::Rejected, seconds(10, 60), at(11)),
-            "unknown" => cache.put(&asked(key("x")), &Outcome::Unknown, seconds(10, 60), at(11)),
+            "rejected" => cache.store_outcome(&alice_entry(check_key_for("x")), &Outcome::Rejected, lifetime_secs(10, 60), at(11)),
+            "unknown" => cache.store_outcome(&alice_entry(check_key_for("x")), &Outcome::Unknown, lifetime_secs(10, 60), at(11)),
             "flushed" => cache.flush(Some(b"alice")),
             "flushed by the other name" => {
-                let asked = Asked { user: b"Alice@example.com", ..asked(key("x")) };
-                cache.put(&asked, &accepted(), seconds(10, 60), at(0));
+                let asked = CacheEntryId { user: b"Alice@example.com", ..alice_entry(check_key_for("x")) };
+                cache.store_outcome(&asked, &accepted_alice(), lifetime_secs(10, 60), at(0));
                 cache.flush(Some(b"Alice@example.com"));
             }
             "all flushed" => cache.flush(None),
-            _ => cache.forget(&key("x")),
+            _ => cache.remove(&check_key_for("x")),
         }
-        assert!(cache.stale(&key("x"), at(12)).is_none(), "{end}");
-        assert!(!cache.is_live(&key("x"), &held, at(12)), "{end}");
+        assert!(cache.stale_answer(&check_key_for("x"), at(12)).is_none(), "{end}");
+        assert!(!cache.is_live(&check_key_for("x"), &held, at(12)), "{end}");
     }
 }
 
 #[test]
-fn another_users_flush_leaves_an_answer_alone() {
+fn flush_of_another_user_keeps_the_answer() {
     let cache = AnswerCache::new(LIMITS);
-    cache.put(&asked(key("x")), &accepted(), seconds(10, 60), at(0));
+    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 60), at(0));
     cache.flush(Some(b"bob"));
-    assert!(cache.stale(&key("x"), at(1)).is_some());
+    assert!(cache.stale_answer(&check_key_for("x"), at(1)).is_some());
 }
 
 #[test]
-fn a_network_that_was_given_an_answer_may_have_it_asked_for_anew() {
+fn expired_answer_is_reported_as_expired_to_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
-    cache.put(&asked(key("x")), &accepted(), seconds(10, 0), at(0));
-    cache.get(&key("x"), 1, at(0));
-    assert!(matches!(cache.get_familiar(&key("x"), 1, at(9)), Some(Familiar::Answer(_))));
-    assert!(matches!(cache.get_familiar(&key("x"), 1, at(10)), Some(Familiar::Expired)));
-    assert!(cache.get_familiar(&key("x"), 2, at(10)).is_none());
+    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 0), at(0));
+    cache.get(&check_key_for("x"), 1, at(0));
+    assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(9)), Some(SeenFromNetwork::Answer(_))));
+    assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(10)), Some(SeenFromNetwork::Expired)));
+    assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(10)).is_none());
     // And knows the new one.
-    cache.put(&asked(key("x")), &accepted(), seconds(10, 0), at(10));
-    assert!(matches!(cache.get_familiar(&key("x"), 1, at(11)), Some(Familiar::Answer(_))));
+    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 0), at(10));
+    assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(11)), Some(SeenFromNetwork::Answer(_))));
 }
 
 #[test]
-fn a_flushed_answer_is_asked_for_anew_and_the_networks_that_proved_it_may_ask() {
+fn flushed_answer_is_reported_as_expired_to_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
-    let put = || cache.put(&asked(key("x")), &accepted(), Trust::WHOLE, at(0));
+    let put = || cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), Trust::WHOLE, at(0));
     for user in [None, Some(&b"alice"[..])] {
         put();
-        cache.get(&key("x"), 1, at(0));
+        cache.get(&check_key_for("x"), 1, at(0));
         cache.flush(user);
-        assert!(cache.get(&key("x"), 1, at(1)).is_none());
-        assert!(matches!(cache.get_familiar(&key("x"), 1, at(1)), Some(Familiar::Expired)));
-        assert!(cache.get_familiar(&key("x"), 2, at(1)).is_none());
+        assert!(cache.get(&check_key_for("x"), 1, at(1)).is_none());
+        assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)), Some(SeenFromNetwork::Expired)));
+        assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(1)).is_none());
         put();
-        assert!(matches!(cache.get_familiar(&key("x"), 1, at(1)), Some(Familiar::Answer(_))));
+        assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)), Some(SeenFromNetwork::Answer(_))));
         // Once it is known to be wrong, nobody has proved it.
         cache.flush(user);
-        cache.put(&asked(key("x")), &Outcome::Rejected, Trust::WHOLE, at(1));
-        assert!(cache.get_familiar(&key("x"), 1, at(1)).is_none());
+        cache.store_outcome(&alice_entry(check_key_for("x")), &Outcome::Rejected, Trust::WHOLE, at(1));
+        assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_none());
     }
 }

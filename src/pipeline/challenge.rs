@@ -3,50 +3,50 @@
 use crate::authn::api_key::KeyFault;
 use crate::authn::hash::PASSWORD_MAX;
 use crate::authn::htpasswd::line::LineFault;
-use crate::identity::UsernameFault;
-use crate::policy::token::TokenLacks;
-use crate::token::signing_key::VerifyFault;
+use crate::identity::UsernameError;
+use crate::policy::token::InsufficientScope;
+use crate::token::signing_key::TokenVerifyError;
 
 /// What the log says of a user whose line can't be used, before the diagnosis.
-const UNUSABLE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";
+const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";
 
 /// Why a client is challenged. It is never told which of these it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No `Authorization`.
-    Missing,
+    NoCredentials,
     /// An `Authorization` that can't be read as a user name and a password.
-    Malformed(MalformedCredentials),
+    MalformedCredentials(MalformedCredentialsError),
     /// Another scheme than Basic.
-    Scheme,
+    UnsupportedScheme,
     /// The user is unknown, or his password is another.
-    Wrong,
+    WrongCredentials,
     /// The user's line in the htpasswd file can't be used, so no password can be checked against it.
-    Unusable(LineFault),
+    InvalidHtpasswdLine(LineFault),
     /// The password is longer than any that is compared with a hash, and nothing else decides about this user.
-    TooLong,
+    PasswordTooLong,
     /// A key that is no good.
-    Key(KeyFault),
+    InvalidApiKey(KeyFault),
     /// A token of the registry's that is no good.
-    Token(VerifyFault),
+    InvalidToken(TokenVerifyError),
     /// One that is, and permits less.
-    Scope(TokenLacks),
+    InsufficientScope(InsufficientScope),
 }
 
 impl Refusal {
     /// What the log says besides the reason; empty where there is nothing to add.
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::Malformed(why) => why.to_string(),
-            Self::TooLong => {
+            Self::MalformedCredentials(why) => why.to_string(),
+            Self::PasswordTooLong => {
                 format!("the password is longer than {PASSWORD_MAX} bytes, and no hash is compared with it")
             }
-            Self::Unusable(fault) => format!("{UNUSABLE}: {}", fault.what()),
-            Self::Key(fault) => fault.to_string(),
-            Self::Token(fault) => fault.to_string(),
-            Self::Scope(lacks) if lacks.is_of_other_host => "the token is for another host".to_owned(),
-            Self::Scope(lacks) => format!("{} is not in the token", lacks.scope),
-            Self::Missing | Self::Scheme | Self::Wrong => String::new(),
+            Self::InvalidHtpasswdLine(fault) => format!("{INVALID_HTPASSWD_LINE}: {}", fault.what()),
+            Self::InvalidApiKey(fault) => fault.to_string(),
+            Self::InvalidToken(fault) => fault.to_string(),
+            Self::InsufficientScope(lacks) if lacks.is_of_other_host => "the token is for another host".to_owned(),
+            Self::InsufficientScope(lacks) => format!("{} is not in the token", lacks.scope),
+            Self::NoCredentials | Self::UnsupportedScheme | Self::WrongCredentials => String::new(),
         }
     }
 }
@@ -54,7 +54,7 @@ impl Refusal {
 /// Why an `Authorization` header of the scheme Basic cannot be read. Nothing of the header is quoted: a part of it is
 /// the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedCredentials {
+pub enum MalformedCredentialsError {
     /// More than one header.
     #[error("the request has more than one Authorization header")]
     Repeated,
@@ -69,7 +69,7 @@ pub enum MalformedCredentials {
     NoColon,
     /// A user name that no user can have.
     #[error("{0}")]
-    User(UsernameFault),
+    User(UsernameError),
     /// An API key where the user name belongs.
     #[error("the user name is an API key: send the key as the password")]
     KeyAsUser,

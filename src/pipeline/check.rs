@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Gate;
-use super::answers::rejection;
-use super::single_flight::{Boarding, Question, land};
-use super::throttle::{Tags, Ticket};
+use super::Pipeline;
+use super::answers::rejection_reason;
+use super::single_flight::{Join, CheckRequest, wait_for_answer};
+use super::throttle::{ThrottleKeys, AttemptGuard};
 use super::verdict::Verdict;
 use crate::authn::{Cause, Identity, Outcome};
 use crate::request::subrequest::Subrequest;
 
 /// Who was vouched for.
-pub struct Vouched {
+pub struct Authenticated {
     /// Who.
     pub identity: Arc<Identity>,
     /// Where nobody could be asked now: for how long this may be said.
@@ -21,15 +21,15 @@ pub struct Vouched {
 }
 
 /// A question that has to be checked. Dropping it counts as a failure, as its ticket does.
-pub struct Check {
-    gate: Arc<Gate>,
-    ticket: Ticket,
-    tags: Tags,
-    question: Question,
+pub struct PendingCheck {
+    gate: Arc<Pipeline>,
+    ticket: AttemptGuard,
+    tags: ThrottleKeys,
+    question: CheckRequest,
 }
 
-impl Check {
-    pub(super) fn new(gate: Arc<Gate>, ticket: Ticket, tags: Tags, question: Question) -> Self {
+impl PendingCheck {
+    pub(super) fn new(gate: Arc<Pipeline>, ticket: AttemptGuard, tags: ThrottleKeys, question: CheckRequest) -> Self {
         Self { gate, ticket, tags, question }
     }
 
@@ -38,8 +38,8 @@ impl Check {
         let gate = Arc::clone(&self.gate);
         request.set_user(self.question.credentials.user());
         match self.identity().await {
-            Ok(Vouched { identity, stale: None }) => gate.admit(identity, request),
-            Ok(Vouched { identity, stale: Some(_) }) => match gate.admit(identity, request) {
+            Ok(Authenticated { identity, stale: None }) => gate.admit(identity, request),
+            Ok(Authenticated { identity, stale: Some(_) }) => match gate.admit(identity, request) {
                 Verdict::Allow(grant) => Verdict::Allow(grant.stale(true)),
                 refusal => refusal,
             },
@@ -51,26 +51,26 @@ impl Check {
     ///
     /// # Errors
     /// The verdict that there is instead.
-    pub async fn who(self) -> Result<Vouched, Verdict> {
+    pub async fn who(self) -> Result<Authenticated, Verdict> {
         self.identity().await
     }
 
     /// Who it is; the last acceptance counts where nobody could be asked.
-    async fn identity(self) -> Result<Vouched, Verdict> {
+    async fn identity(self) -> Result<Authenticated, Verdict> {
         let Self { gate, ticket, tags, question } = self;
-        match asked(&gate, &tags, &question).await {
+        match run_check(&gate, &tags, &question).await {
             Ok(identity) => {
                 ticket.succeed();
-                Ok(Vouched { identity, stale: None })
+                Ok(Authenticated { identity, stale: None })
             }
             Err(Verdict::Unavailable(trouble)) => {
                 let stale = trouble
                     .permits_stale()
-                    .then(|| gate.cache.stale(&question.names.answer, gate.clock.now()));
+                    .then(|| gate.cache.stale_answer(&question.names.answer, gate.clock.now()));
                 if let Some((identity, left)) = stale.flatten() {
                     ticket.succeed();
-                    gate.metrics.stale.inc();
-                    return Ok(Vouched { identity, stale: Some(left) });
+                    gate.metrics.stale_answers.inc();
+                    return Ok(Authenticated { identity, stale: Some(left) });
                 }
                 match trouble.cause() {
                     Cause::Requester => ticket.unanswered(),
@@ -90,9 +90,9 @@ impl Check {
 }
 
 /// Has the question checked, once for all who ask it at this time.
-async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Identity>, Verdict> {
+async fn run_check(gate: &Pipeline, tags: &ThrottleKeys, question: &CheckRequest) -> Result<Arc<Identity>, Verdict> {
     let busy = || gate.busy(&question.records);
-    let rejected = || rejection(&question.credentials, &question.records);
+    let rejected = || rejection_reason(&question.credentials, &question.records);
     let until = Instant::now() + gate.wait;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -101,16 +101,16 @@ async fn asked(gate: &Gate, tags: &Tags, question: &Question) -> Result<Arc<Iden
             busy()
         })?;
         let (end, led) = match boarding {
-            Boarding::Known(known) => return gate.known(known, rejected).map(|answer| answer.identity()),
-            Boarding::Led(end) => (end, true),
-            Boarding::Joined(end) => {
+            Join::Known(known) => return gate.known(known, rejected).map(|answer| answer.identity()),
+            Join::Led(end) => (end, true),
+            Join::Joined(end) => {
                 gate.metrics.cache_coalesced.inc();
                 (end, false)
             }
         };
-        match land(end, left).await {
+        match wait_for_answer(end, left).await {
             Some(Ok(Outcome::Accepted(identity))) => {
-                gate.cache.acquaint(&question.names.answer, tags.asker().network);
+                gate.cache.mark_seen(&question.names.answer, tags.asker().network);
                 return Ok(identity);
             }
             Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::pipeline::tests::{AWAY, HOME, house};
+use crate::pipeline::tests::{AWAY, HOME, test_pipeline};
 
 fn bcrypt_of(password: &str) -> String {
     crate::authn::hash::make(password.as_bytes(), 4, [1; 16]).unwrap()
 }
 
 #[tokio::test]
-async fn too_many_different_wrong_passwords_and_only_the_familiar_answer_is_given() {
-    let house = house();
+async fn throttled_network_gets_only_answers_it_has_seen() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     for wrong in ["a", "b", "c"] {
         assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
@@ -23,8 +23,8 @@ async fn too_many_different_wrong_passwords_and_only_the_familiar_answer_is_give
 }
 
 #[tokio::test]
-async fn the_cache_is_no_guessing_machine_for_a_throttled_network() {
-    let house = house();
+async fn throttled_network_cannot_use_answers_cached_for_other_networks() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     for wrong in ["a", "b", "c"] {
         house.answer("alice", wrong, AWAY).await;
@@ -36,8 +36,8 @@ async fn the_cache_is_no_guessing_machine_for_a_throttled_network() {
 }
 
 #[tokio::test]
-async fn guessing_many_users_throttles_the_network() {
-    let house = house();
+async fn failures_of_many_users_throttle_the_network() {
+    let house = test_pipeline();
     for user in ["u1", "u2", "u3", "u4", "u5"] {
         assert_eq!(house.answer(user, "password", AWAY).await, "challenge wrong");
     }
@@ -46,8 +46,8 @@ async fn guessing_many_users_throttles_the_network() {
 }
 
 #[tokio::test]
-async fn the_same_wrong_password_again_is_no_new_failure() {
-    let house = house();
+async fn repeated_wrong_password_counts_as_one_failure() {
+    let house = test_pipeline();
     for _ in 0..20 {
         assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
         house.clock.advance(Duration::from_secs(11));
@@ -57,8 +57,8 @@ async fn the_same_wrong_password_again_is_no_new_failure() {
 }
 
 #[tokio::test]
-async fn a_success_gives_no_new_tries() {
-    let house = house();
+async fn successful_login_does_not_reset_user_failures() {
+    let house = test_pipeline();
     for wrong in ["a", "b"] {
         house.answer("alice", wrong, HOME).await;
     }
@@ -68,8 +68,8 @@ async fn a_success_gives_no_new_tries() {
 }
 
 #[tokio::test]
-async fn a_full_share_is_shed_at_once_and_gives_only_familiar_answers() {
-    let house = house();
+async fn full_queue_share_is_answered_busy_except_for_seen_answers() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     let first = house.ask("alice", "a", AWAY).await;
     let second = house.ask("alice", "b", AWAY).await;
@@ -82,8 +82,8 @@ async fn a_full_share_is_shed_at_once_and_gives_only_familiar_answers() {
 }
 
 #[tokio::test]
-async fn one_callers_limit_never_becomes_anothers() {
-    let house = house();
+async fn evicted_check_is_queued_again_for_requests_that_joined_it() {
+    let house = test_pipeline();
     // The crowd's network fills the queue; a network with one check displaces the last of them.
     let mut crowd = Vec::new();
     for user in ["u1", "u2", "u3", "u4"] {
@@ -105,9 +105,9 @@ async fn one_callers_limit_never_becomes_anothers() {
 }
 
 #[tokio::test]
-async fn displacing_a_check_never_waits_for_itself() {
+async fn evicting_a_check_does_not_deadlock_the_in_flight_map() {
     // The map of flights is locked in a few parts; in 100 rounds the two checks meet in one.
-    let house = house();
+    let house = test_pipeline();
     for round in 0..100 {
         let mut asked = Vec::new();
         for network in ["10.1.0.0", "10.1.0.0", "10.1.0.0", "10.2.0.0", "10.2.0.0", "10.2.0.0", "10.3.0.0"] {
@@ -125,20 +125,20 @@ async fn displacing_a_check_never_waits_for_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_whose_askers_gave_up_is_not_done_and_counts_as_a_failure() {
-    let house = house();
+async fn timed_out_check_is_not_hashed_and_counts_as_failure() {
+    let house = test_pipeline();
     let asked = house.ask("alice", "guess", HOME).await;
     assert_eq!(asked.await.unwrap(), "limited busy");
     house.clock.advance(Duration::from_secs(6));
     house.hash();
     assert_eq!(house.hashes(), 0);
-    assert_eq!(house.metrics.hash_dropped.get(), 1);
+    assert_eq!(house.metrics.hash_queue_evicted.get(), 1);
     assert_eq!(house.metrics.throttle_failures.get(), 1);
 }
 
 #[tokio::test]
-async fn a_burst_of_guesses_gets_no_further_than_the_limit() {
-    let house = house();
+async fn concurrent_guesses_stop_at_the_failure_limit() {
+    let house = test_pipeline();
     for wrong in ["a", "b"] {
         house.answer("alice", wrong, AWAY).await;
     }
@@ -156,8 +156,8 @@ async fn a_burst_of_guesses_gets_no_further_than_the_limit() {
 }
 
 #[tokio::test]
-async fn the_last_try_counts_nothing_if_it_is_right_however_often_it_is_asked_at_once() {
-    let house = house();
+async fn concurrent_requests_with_correct_password_count_no_failure() {
+    let house = test_pipeline();
     for wrong in ["a", "b"] {
         house.answer("alice", wrong, AWAY).await;
     }
@@ -174,8 +174,8 @@ async fn the_last_try_counts_nothing_if_it_is_right_however_often_it_is_asked_at
 }
 
 #[tokio::test]
-async fn familiar_answers_cannot_be_guessed_at_without_end() {
-    let house = house();
+async fn attempts_against_cached_answers_are_limited() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
     for wrong in ["a", "b", "c", "d", "e", "f", "g"] {
@@ -190,8 +190,8 @@ async fn familiar_answers_cannot_be_guessed_at_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_right_password_takes_its_own_failure_back() {
-    let house = house();
+async fn correct_password_undoes_the_failure_of_its_dropped_check() {
+    let house = test_pipeline();
     let asked = house.ask("alice", "password", HOME).await;
     assert_eq!(asked.await.unwrap(), "limited busy");
     house.clock.advance(Duration::from_secs(6));
@@ -208,8 +208,8 @@ async fn a_right_password_takes_its_own_failure_back() {
 }
 
 #[tokio::test]
-async fn one_network_does_not_learn_what_another_was_refused() {
-    let house = house();
+async fn rejection_is_not_shared_between_networks() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
     assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
     assert_eq!(house.hashes(), 1);
@@ -218,8 +218,8 @@ async fn one_network_does_not_learn_what_another_was_refused() {
 }
 
 #[tokio::test]
-async fn a_rejection_is_kept_as_long_as_its_question_is_remembered_field_s5() {
-    let house = house();
+async fn rejection_is_reused_while_its_attempt_is_remembered_field_s5() {
+    let house = test_pipeline();
     for hour in 0..3 {
         for network in [HOME, AWAY] {
             assert_eq!(house.answer("alice", "stale", network).await, "challenge wrong");
@@ -236,8 +236,8 @@ async fn a_rejection_is_kept_as_long_as_its_question_is_remembered_field_s5() {
 }
 
 #[tokio::test]
-async fn a_throttled_network_that_proved_a_user_may_ask_for_him_after_a_flush() {
-    let house = house();
+async fn throttled_network_can_recheck_seen_user_after_flush() {
+    let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     for wrong in ["a", "b", "c"] {
         assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
@@ -254,8 +254,8 @@ async fn a_throttled_network_that_proved_a_user_may_ask_for_him_after_a_flush() 
 }
 
 #[tokio::test]
-async fn endings_that_no_check_looks_at_cost_one_hash_if_they_are_right_and_one_each_if_not_field_s2() {
-    let house = house();
+async fn correct_passwords_equal_in_72_bytes_share_one_hash_and_wrong_ones_do_not_field_s2() {
+    let house = test_pipeline();
     let long = "x".repeat(72);
     for (number, user) in [(1, "alice"), (2, "carol")] {
         for ending in ["a", "b"] {
@@ -272,8 +272,8 @@ async fn endings_that_no_check_looks_at_cost_one_hash_if_they_are_right_and_one_
 }
 
 #[tokio::test(start_paused = true)]
-async fn users_whose_turn_does_not_come_do_not_shut_their_network_field_o6() {
-    let house = house();
+async fn timed_out_users_do_not_throttle_their_network_field_o6() {
+    let house = test_pipeline();
     let mut waiting = Vec::new();
     for user in ["u1", "u2", "u3"] {
         waiting.push(house.ask(user, "x", HOME).await);
@@ -297,8 +297,8 @@ async fn users_whose_turn_does_not_come_do_not_shut_their_network_field_o6() {
 }
 
 #[tokio::test]
-async fn first_log_ins_of_a_network_take_its_failures_back_and_cached_answers_do_not_field_o6() {
-    let house = house();
+async fn first_login_undoes_one_network_failure_and_cached_answer_does_not_field_o6() {
+    let house = test_pipeline();
     for user in ["u1", "u2", "u3", "u4"] {
         assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
     }

@@ -5,11 +5,11 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::challenge::{MalformedCredentials, Refusal};
+use super::challenge::{MalformedCredentialsError, Refusal};
 use crate::authn::Credentials;
 use crate::authn::api_key::secret::is_key;
 use crate::identity::Username;
-use crate::request::header::Header;
+use crate::request::header::RequestHeader;
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -20,11 +20,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). Everything that reads
 /// such a header begins here: `/auth`, `/token` and the log cannot take it for different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme<'a> {
+enum ParsedAuthorization<'a> {
     /// No header, or a blank one.
     Missing,
     /// More than one header, or one that is too long.
-    Unreadable(MalformedCredentials),
+    Unreadable(MalformedCredentialsError),
     /// `Basic`, and what is behind it.
     Basic(&'a [u8]),
     /// `Bearer`, and what is behind it.
@@ -33,31 +33,31 @@ enum Scheme<'a> {
     Other,
 }
 
-fn scheme(authorization: Header<'_>) -> Scheme<'_> {
+fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<'_> {
     let value = match authorization {
-        Header::Absent => return Scheme::Missing,
-        Header::Repeated => return Scheme::Unreadable(MalformedCredentials::Repeated),
-        Header::Unreadable => return Scheme::Unreadable(MalformedCredentials::TooLong),
-        Header::Once(value) => value.trim_ascii(),
+        RequestHeader::Absent => return ParsedAuthorization::Missing,
+        RequestHeader::Repeated => return ParsedAuthorization::Unreadable(MalformedCredentialsError::Repeated),
+        RequestHeader::Unreadable => return ParsedAuthorization::Unreadable(MalformedCredentialsError::TooLong),
+        RequestHeader::Once(value) => value.trim_ascii(),
     };
     let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(space).unwrap_or((value, b""));
     if scheme.is_empty() {
-        Scheme::Missing
+        ParsedAuthorization::Missing
     } else if scheme.eq_ignore_ascii_case(b"basic") {
-        Scheme::Basic(rest.trim_ascii_start())
+        ParsedAuthorization::Basic(rest.trim_ascii_start())
     } else if scheme.eq_ignore_ascii_case(b"bearer") {
-        Scheme::Bearer(rest.trim_ascii_start())
+        ParsedAuthorization::Bearer(rest.trim_ascii_start())
     } else {
-        Scheme::Other
+        ParsedAuthorization::Other
     }
 }
 
 /// Returns the bearer token of a request, unless it is one of our API keys.
-pub fn bearer_token(authorization: Header<'_>) -> Option<&str> {
-    match scheme(authorization) {
-        Scheme::Bearer(token) if !token.is_empty() && !is_key(token) => std::str::from_utf8(token).ok(),
-        Scheme::Bearer(_) | Scheme::Basic(_) | Scheme::Other | Scheme::Missing | Scheme::Unreadable(_) => {
+pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
+    match parse_authorization(authorization) {
+        ParsedAuthorization::Bearer(token) if !token.is_empty() && !is_key(token) => std::str::from_utf8(token).ok(),
+        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Basic(_) | ParsedAuthorization::Other | ParsedAuthorization::Missing | ParsedAuthorization::Unreadable(_) => {
             None
         }
     }
@@ -66,25 +66,25 @@ pub fn bearer_token(authorization: Header<'_>) -> Option<&str> {
 /// Reads what the client presented: credentials whose user name can be one. Their password is checked by
 /// [`check_password`], so that the user is known if it is refused. A bearer is taken where there are keys, and if it is
 /// one.
-pub fn read(authorization: Header<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
-    let basic = match scheme(authorization) {
-        Scheme::Missing => return Err(Refusal::Missing),
-        Scheme::Unreadable(why) => return Err(Refusal::Malformed(why)),
-        Scheme::Bearer(token) if has_keys => return bearer(token).ok_or(Refusal::Scheme),
-        Scheme::Bearer(_) | Scheme::Other => return Err(Refusal::Scheme),
-        Scheme::Basic(basic) => basic,
+pub fn parse_credentials(authorization: RequestHeader<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
+    let basic = match parse_authorization(authorization) {
+        ParsedAuthorization::Missing => return Err(Refusal::NoCredentials),
+        ParsedAuthorization::Unreadable(why) => return Err(Refusal::MalformedCredentials(why)),
+        ParsedAuthorization::Bearer(token) if has_keys => return api_key_credentials(token).ok_or(Refusal::UnsupportedScheme),
+        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => return Err(Refusal::UnsupportedScheme),
+        ParsedAuthorization::Basic(basic) => basic,
     };
-    let credentials = decode(basic).map_err(Refusal::Malformed)?;
-    Username::check(credentials.user()).map_err(|why| Refusal::Malformed(MalformedCredentials::User(why)))?;
+    let credentials = decode_basic(basic).map_err(Refusal::MalformedCredentials)?;
+    Username::check(credentials.user()).map_err(|why| Refusal::MalformedCredentials(MalformedCredentialsError::User(why)))?;
     // It would stand in logs, and be shown to others, as a name.
     if has_keys && is_key(credentials.user()) {
-        return Err(Refusal::Malformed(MalformedCredentials::KeyAsUser));
+        return Err(Refusal::MalformedCredentials(MalformedCredentialsError::KeyAsUser));
     }
     Ok(credentials)
 }
 
 /// A key by itself (RFC 6750 section 2.1).
-fn bearer(token: &[u8]) -> Option<Credentials> {
+fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
     if !is_key(token) || token.contains(&b' ') {
         return None;
     }
@@ -100,87 +100,87 @@ fn bearer(token: &[u8]) -> Option<Credentials> {
 ///
 /// # Errors
 /// Why not.
-pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentials> {
+pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
     if password.is_empty() {
-        return Err(MalformedCredentials::Empty);
+        return Err(MalformedCredentialsError::Empty);
     }
-    if password.contains(&0) { Err(MalformedCredentials::Nul) } else { Ok(()) }
+    if password.contains(&0) { Err(MalformedCredentialsError::Nul) } else { Ok(()) }
 }
 
-fn decode(text: &[u8]) -> Result<Credentials, MalformedCredentials> {
+fn decode_basic(text: &[u8]) -> Result<Credentials, MalformedCredentialsError> {
     let room = Credentials::FRAME + base64::decoded_len_estimate(text.len());
     // With room for all of it from the start: growing would leave a copy behind.
     let mut framed = Zeroizing::new(Vec::with_capacity(room));
     framed.resize(Credentials::FRAME, 0);
-    BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentials::Encoding)?;
-    Credentials::new(framed).ok_or(MalformedCredentials::NoColon)
+    BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentialsError::Encoding)?;
+    Credentials::new(framed).ok_or(MalformedCredentialsError::NoColon)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::UsernameFault;
+    use crate::identity::UsernameError;
 
-    fn basic(pair: &[u8]) -> String {
+    fn basic_header(pair: &[u8]) -> String {
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
     }
 
-    fn read_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
-        let credentials = read(Header::Once(value.as_bytes()), true)?;
-        check_password(credentials.password()).map_err(Refusal::Malformed)?;
+    fn parse_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+        let credentials = parse_credentials(RequestHeader::Once(value.as_bytes()), true)?;
+        check_password(credentials.password()).map_err(Refusal::MalformedCredentials)?;
         Ok((credentials.user().to_vec(), credentials.password().to_vec()))
     }
 
     #[test]
-    fn a_name_and_a_password_are_read() {
+    fn valid_basic_header_yields_user_and_password() {
         let alice = Ok((b"alice".to_vec(), b"se:cret".to_vec()));
-        assert_eq!(read_text(&basic(b"alice:se:cret")), alice);
-        assert_eq!(read_text(&basic(b"alice:se:cret").replace("Basic", "bAsIC")), alice);
-        assert_eq!(read_text(&basic(b"alice:se:cret").replace(' ', "   ")), alice);
-        assert_eq!(read_text(basic(b"alice:se:cret").trim_end_matches('=')), alice);
-        assert!(read_text(&basic("zoë:pässword".as_bytes())).is_ok());
-        assert!(read_text(&basic(b"zo\xeb:p\xe4ss")).is_ok());
+        assert_eq!(parse_text(&basic_header(b"alice:se:cret")), alice);
+        assert_eq!(parse_text(&basic_header(b"alice:se:cret").replace("Basic", "bAsIC")), alice);
+        assert_eq!(parse_text(&basic_header(b"alice:se:cret").replace(' ', "   ")), alice);
+        assert_eq!(parse_text(basic_header(b"alice:se:cret").trim_end_matches('=')), alice);
+        assert!(parse_text(&basic_header("zoë:pässword".as_bytes())).is_ok());
+        assert!(parse_text(&basic_header(b"zo\xeb:p\xe4ss")).is_ok());
         // Of any length; the header has a limit.
-        assert!(read_text(&basic(&[&b"alice:"[..], &[b'x'; 10_000]].concat())).is_ok());
+        assert!(parse_text(&basic_header(&[&b"alice:"[..], &[b'x'; 10_000]].concat())).is_ok());
     }
 
     #[test]
-    fn a_bearer_is_a_key_and_nothing_else_and_only_where_there_are_keys() {
-        assert_eq!(read_text("bEARER dwk_abc"), Ok((Vec::new(), b"dwk_abc".to_vec())));
+    fn bearer_is_accepted_only_for_api_keys_and_only_if_api_keys_are_enabled() {
+        assert_eq!(parse_text("bEARER dwk_abc"), Ok((Vec::new(), b"dwk_abc".to_vec())));
         for other in ["Bearer abc", "Bearer", "Bearer ", "Bearer dwk_a b", "Bearer xdwk_a"] {
-            assert_eq!(read_text(other).err(), Some(Refusal::Scheme), "{other}");
+            assert_eq!(parse_text(other).err(), Some(Refusal::UnsupportedScheme), "{other}");
         }
-        let key_as_user = Some(Refusal::Malformed(MalformedCredentials::KeyAsUser));
-        assert_eq!(read_text(&basic(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
-        let alone = read(Header::Once(b"Bearer dwk_abc"), false);
-        assert_eq!(alone.err(), Some(Refusal::Scheme));
+        let key_as_user = Some(Refusal::MalformedCredentials(MalformedCredentialsError::KeyAsUser));
+        assert_eq!(parse_text(&basic_header(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
+        let alone = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
+        assert_eq!(alone.err(), Some(Refusal::UnsupportedScheme));
     }
 
     #[test]
-    fn everything_else_is_refused() {
-        assert_eq!(read(Header::Absent, true).err(), Some(Refusal::Missing));
-        use MalformedCredentials as Bad;
-        let malformed = Refusal::Malformed;
-        assert_eq!(read(Header::Repeated, true).err(), Some(malformed(Bad::Repeated)));
-        assert_eq!(read(Header::Unreadable, true).err(), Some(malformed(Bad::TooLong)));
+    fn missing_or_malformed_authorization_is_challenged() {
+        assert_eq!(parse_credentials(RequestHeader::Absent, true).err(), Some(Refusal::NoCredentials));
+        use MalformedCredentialsError as Bad;
+        let malformed = Refusal::MalformedCredentials;
+        assert_eq!(parse_credentials(RequestHeader::Repeated, true).err(), Some(malformed(Bad::Repeated)));
+        assert_eq!(parse_credentials(RequestHeader::Unreadable, true).err(), Some(malformed(Bad::TooLong)));
         let cases: [(String, Refusal); 14] = [
-            (String::new(), Refusal::Missing),
-            ("Bearer abc".into(), Refusal::Scheme),
-            ("Basicx YTpi".into(), Refusal::Scheme),
+            (String::new(), Refusal::NoCredentials),
+            ("Bearer abc".into(), Refusal::UnsupportedScheme),
+            ("Basicx YTpi".into(), Refusal::UnsupportedScheme),
             ("Basic".into(), malformed(Bad::NoColon)),
             ("Basic ".into(), malformed(Bad::NoColon)),
             ("Basic !!!".into(), malformed(Bad::Encoding)),
             ("Basic YTpi YTpi".into(), malformed(Bad::Encoding)),
-            (basic(b"alice"), malformed(Bad::NoColon)),
-            (basic(b":secret"), malformed(Bad::User(UsernameFault::Empty))),
-            (basic(b"alice:"), malformed(Bad::Empty)),
-            (basic(b"alice:a\0b"), malformed(Bad::Nul)),
-            (basic(b"al\0ice:secret"), malformed(Bad::User(UsernameFault::Control))),
-            (basic(b"al\rice:secret"), malformed(Bad::User(UsernameFault::Control))),
-            (basic(&[&[b'x'; 256][..], b":secret"].concat()), malformed(Bad::User(UsernameFault::Long))),
+            (basic_header(b"alice"), malformed(Bad::NoColon)),
+            (basic_header(b":secret"), malformed(Bad::User(UsernameError::Empty))),
+            (basic_header(b"alice:"), malformed(Bad::Empty)),
+            (basic_header(b"alice:a\0b"), malformed(Bad::Nul)),
+            (basic_header(b"al\0ice:secret"), malformed(Bad::User(UsernameError::Control))),
+            (basic_header(b"al\rice:secret"), malformed(Bad::User(UsernameError::Control))),
+            (basic_header(&[&[b'x'; 256][..], b":secret"].concat()), malformed(Bad::User(UsernameError::Long))),
         ];
         for (value, refusal) in cases {
-            assert_eq!(read_text(&value).err(), Some(refusal), "{value:.40}");
+            assert_eq!(parse_text(&value).err(), Some(refusal), "{value:.40}");
         }
     }
 }

@@ -2,12 +2,12 @@
 //! client sees, for every format and for lengths on both sides of what bcrypt looks at.
 
 use crate::authn::hash::tests::{Work, work_done};
-use crate::pipeline::tests::{HOME, House, house};
+use crate::pipeline::tests::{HOME, TestPipeline, test_pipeline};
 
-const LENGTHS: [usize; 5] = [8, 72, 73, 100, 200];
+const PASSWORD_LENGTHS: [usize; 5] = [8, 72, 73, 100, 200];
 
 /// A line of every format and two of bcrypt's costs, as cheap as there are; nobody's password but "password".
-const FORMATS: [(&str, &str); 12] = [
+const HASH_FORMATS: [(&str, &str); 12] = [
     ("bcrypt 4", "$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK"),
     ("bcrypt 5", "$2y$05$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK"),
     ("apr1", "$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1"),
@@ -29,7 +29,7 @@ const FORMATS: [(&str, &str); 12] = [
 ];
 
 /// Passwords that share their first 72 bytes, as far as they have them, and are all different and wrong.
-fn guesses(length: usize) -> Vec<String> {
+fn wrong_passwords(length: usize) -> Vec<String> {
     (0..14)
         .map(|number| {
             let ending = format!("{number:02}");
@@ -39,10 +39,10 @@ fn guesses(length: usize) -> Vec<String> {
 }
 
 /// What a client sees that guesses, and what is done for it.
-async fn refused(house: &House, user: &str, length: usize) -> (Vec<String>, Vec<Work>) {
+async fn measure_rejections(house: &TestPipeline, user: &str, length: usize) -> (Vec<String>, Vec<Work>) {
     let network = format!("10.{}.{}.1", length, u32::from(user.as_bytes()[0]));
     let (mut answers, mut work) = (Vec::new(), Vec::new());
-    let mut guesses = guesses(length);
+    let mut guesses = wrong_passwords(length);
     // Some of them again: those are remembered.
     guesses.extend_from_within(..5);
     drop(work_done());
@@ -54,21 +54,21 @@ async fn refused(house: &House, user: &str, length: usize) -> (Vec<String>, Vec<
 }
 
 #[tokio::test]
-async fn unknown_users_and_those_of_every_format_cost_the_same_at_every_length_field_s2() {
-    let house = house();
-    let names = || ('a'..).zip(FORMATS).map(|(name, (format, text))| (name.to_string(), format, text));
+async fn unknown_user_costs_the_same_as_any_hash_format_at_every_length_field_s2() {
+    let house = test_pipeline();
+    let names = || ('a'..).zip(HASH_FORMATS).map(|(name, (format, text))| (name.to_string(), format, text));
     let users =
         house.allow_all(&names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>());
     assert_eq!(users.bad_lines(), 1, "only the one that should be");
-    for length in LENGTHS {
-        let unknown = refused(&house, "Unknown", length).await;
+    for length in PASSWORD_LENGTHS {
+        let unknown = measure_rejections(&house, "Unknown", length).await;
         assert_eq!(unknown.0.iter().filter(|answer| *answer == "challenge wrong").count(), 3, "{unknown:?}");
         assert_eq!(unknown.1.iter().filter(|work| work.0.1 > 0).count(), 3, "{unknown:?}");
         for (name, format, _) in names() {
-            assert_eq!(refused(&house, &name, length).await, unknown, "{format}, {length} bytes");
+            assert_eq!(measure_rejections(&house, &name, length).await, unknown, "{format}, {length} bytes");
         }
     }
-    let (answers, _) = refused(&house, "b", 7).await;
+    let (answers, _) = measure_rejections(&house, "b", 7).await;
     assert_eq!(answers.last().unwrap(), "limited throttled");
     // And the right password is one.
     assert_eq!(house.answer("a", "password", HOME).await, "allow");
@@ -76,15 +76,15 @@ async fn unknown_users_and_those_of_every_format_cost_the_same_at_every_length_f
 
 /// The flaw itself: keys that are cut where the user has a bcrypt line. The measure above must see it.
 #[tokio::test]
-async fn the_measure_sees_a_user_whose_guesses_are_taken_for_one_another() {
-    let house = house();
+async fn measurement_detects_user_whose_guesses_share_a_check_key() {
+    let house = test_pipeline();
     let mut seen = Vec::new();
-    for guess in guesses(73) {
+    for guess in wrong_passwords(73) {
         // What a cut key does to it.
         let answer = house.answer("alice", &guess[..72], HOME).await;
         seen.push((answer, work_done()));
     }
     assert!(seen.iter().all(|(answer, _)| answer == "challenge wrong"));
-    let unknown = refused(&house, "Unknown", 73).await;
+    let unknown = measure_rejections(&house, "Unknown", 73).await;
     assert_ne!(seen.iter().map(|(answer, _)| answer.clone()).collect::<Vec<_>>(), unknown.0[..14]);
 }

@@ -13,18 +13,18 @@ use std::time::Duration;
 use dashmap::{DashMap, Entry};
 use tokio::sync::watch;
 
-use super::cache::{Accepted, AnswerCache, Asked};
-use super::cache_key::{CacheKey, Names, Uniform};
-use super::throttle::{Tags, Throttle};
+use super::cache::{CachedAnswer, AnswerCache, CacheEntryId};
+use super::cache_key::{CacheKey, CacheKeys, UniformKeyHasher};
+use super::throttle::{ThrottleKeys, Throttle};
 use crate::authn::chain::{Authenticators, Course, Ended};
 use crate::authn::queue::{End, Shed};
 use crate::authn::{Answer, Credentials, Outcome, Records, Trust};
 use crate::clock::{Clock, Moment};
 
 /// A question that the cache could not answer.
-pub struct Question {
+pub struct CheckRequest {
     /// Its names.
-    pub names: Names,
+    pub names: CacheKeys,
     /// What was presented.
     pub credentials: Arc<Credentials>,
     /// The records that the names speak of.
@@ -32,14 +32,14 @@ pub struct Question {
 }
 
 /// What is known of a question without a check.
-pub enum Known {
+pub enum KnownAnswer {
     /// Somebody was vouched for.
-    Accepted(Arc<Accepted>),
+    Accepted(Arc<CachedAnswer>),
     /// The answer was no, to a client in the same network.
     Rejected,
 }
 
-struct Flight {
+struct InFlightCheck {
     deadline: Arc<AtomicU64>,
     end: watch::Receiver<Option<End>>,
     user: Box<[u8]>,
@@ -48,9 +48,9 @@ struct Flight {
 }
 
 /// How somebody takes part.
-pub enum Boarding {
+pub enum Join {
     /// The answer came in between.
-    Known(Known),
+    Known(KnownAnswer),
     /// He led, and waits for his own check.
     Led(watch::Receiver<Option<End>>),
     /// He waits for another's.
@@ -58,15 +58,15 @@ pub enum Boarding {
 }
 
 /// The checks under way, by question.
-pub struct Flights {
-    under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
+pub struct InFlightChecks {
+    under_way: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
     cache: Arc<AnswerCache>,
     throttle: Arc<Throttle>,
     chain: Authenticators,
     clock: Clock,
 }
 
-impl Flights {
+impl InFlightChecks {
     /// None under way.
     pub fn new(
         cache: Arc<AnswerCache>,
@@ -74,20 +74,20 @@ impl Flights {
         chain: Authenticators,
         clock: Clock,
     ) -> Self {
-        let under_way = Arc::new(DashMap::with_hasher(Uniform::default()));
+        let under_way = Arc::new(DashMap::with_hasher(UniformKeyHasher::default()));
         Self { under_way, cache, throttle, chain, clock }
     }
 
     /// What is known without a check, for the client that `tags` stand for.
-    pub fn known(&self, names: &Names, tags: &Tags) -> Option<Known> {
+    pub fn known(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<KnownAnswer> {
         if let Some(accepted) = self.cache.get(&names.answer, tags.asker().network, self.clock.now()) {
-            return Some(Known::Accepted(accepted));
+            return Some(KnownAnswer::Accepted(accepted));
         }
-        self.throttle.is_rejected(tags, names.question.short()).then_some(Known::Rejected)
+        self.throttle.is_rejected(tags, names.question.attempt_id()).then_some(KnownAnswer::Rejected)
     }
 
     /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
-    pub fn board(&self, question: &Question, tags: &Tags, wait: Duration) -> Result<Boarding, Shed> {
+    pub fn board(&self, question: &CheckRequest, tags: &ThrottleKeys, wait: Duration) -> Result<Join, Shed> {
         let now = self.clock.now();
         let deadline = now.plus(wait).as_millis();
         // The entry's lock is held until the flight is entered, so two leaders can't meet.
@@ -95,17 +95,17 @@ impl Flights {
             Entry::Occupied(entry) if !entry.get().flushed.load(Ordering::SeqCst) => {
                 let flight = entry.get();
                 flight.deadline.fetch_max(deadline, Ordering::AcqRel);
-                Ok(Boarding::Joined(flight.end.clone()))
+                Ok(Join::Joined(flight.end.clone()))
             }
             // One that was flushed may have been asked before what the flush is about.
             entry => {
                 // A flight keeps its answer before it leaves this map: one that ended since the
                 // cache was asked is seen here.
                 if let Some(known) = self.known(&question.names, tags) {
-                    return Ok(Boarding::Known(known));
+                    return Ok(Join::Known(known));
                 }
                 let (tell, end) = watch::channel(None);
-                let flight = Arc::new(Flight {
+                let flight = Arc::new(InFlightCheck {
                     deadline: Arc::new(AtomicU64::new(deadline)),
                     end: end.clone(),
                     user: question.credentials.user().into(),
@@ -123,46 +123,46 @@ impl Flights {
                 drop(entry.insert(flight));
                 // Its end takes its flight out of the map, which must not be locked by then.
                 displaced.tell();
-                Ok(Boarding::Led(end))
+                Ok(Join::Led(end))
             }
         }
     }
 
     fn course(
         &self,
-        question: &Question,
-        tags: Tags,
-        flight: &Arc<Flight>,
+        question: &CheckRequest,
+        tags: ThrottleKeys,
+        flight: &Arc<InFlightCheck>,
         tell: watch::Sender<Option<End>>,
     ) -> Course {
         let (cache, throttle) = (Arc::clone(&self.cache), Arc::clone(&self.throttle));
         let (clock, names, flown) = (self.clock.clone(), question.names, Arc::clone(flight));
-        let (under_way, epoch) = (Arc::clone(&self.under_way), self.throttle.epoch());
-        let landing = Landing { under_way, key: names.question, flight: Arc::clone(flight) };
+        let (under_way, epoch) = (Arc::clone(&self.under_way), self.throttle.rejection_epoch());
+        let landing = RemoveOnDrop { under_way, key: names.question, flight: Arc::clone(flight) };
         Course {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
-            accepted_as: self.cache.accepted_as(&names.answer),
+            accepted_as: self.cache.last_accepted_identity(&names.answer),
             records: question.records.clone(),
             asker: tags.asker(),
             deadline: Arc::clone(&flight.deadline),
             told: Box::new(move |Ended { end, trust, unknown_to }| {
                 match &end {
                     End::Done(Ok(outcome)) => {
-                        let asked = Asked { key: names.answer, user: &flown.user };
-                        keep(&cache, &asked, &flown, outcome, trust, clock.now());
+                        let asked = CacheEntryId { key: names.answer, user: &flown.user };
+                        store_answer(&cache, &asked, &flown, outcome, trust, clock.now());
                         let local = trust.fresh.is_none();
                         match outcome {
-                            Outcome::Accepted(_) if local => throttle.proved(&tags),
+                            Outcome::Accepted(_) if local => throttle.undo_network_failure(&tags),
                             Outcome::Accepted(_) => {}
                             // Before the flight is gone: who comes then must not have it checked again.
                             Outcome::Rejected | Outcome::Unknown => {
-                                let until = rejected_until(local, &cache, clock.now());
-                                throttle.reject(&tags, names.question.short(), until, epoch);
+                                let until = rejection_expires_at(local, &cache, clock.now());
+                                throttle.record_rejection(&tags, names.question.attempt_id(), until, epoch);
                             }
                         }
                     }
-                    End::Done(Err(_)) => cache.disown(&names.answer, &unknown_to),
+                    End::Done(Err(_)) => cache.invalidate_if_accepted_by(&names.answer, &unknown_to),
                     End::Dropped => {}
                 }
                 drop(landing);
@@ -184,28 +184,28 @@ impl Flights {
 
 /// Until when a rejection is given without a check: for good where it follows from local records alone,
 /// whose fingerprint is in the question's name; for a short time where a service may change its mind.
-fn rejected_until(local: bool, cache: &AnswerCache, now: Moment) -> Moment {
-    now.plus(if local { Duration::MAX } else { cache.rejected_for() })
+fn rejection_expires_at(local: bool, cache: &AnswerCache, now: Moment) -> Moment {
+    now.plus(if local { Duration::MAX } else { cache.rejection_ttl() })
 }
 
 /// Takes a flight out of the map when it has come to its end, whichever that is: those who joined would
 /// come back to it for ever.
-struct Landing {
-    under_way: Arc<DashMap<CacheKey, Arc<Flight>, Uniform>>,
+struct RemoveOnDrop {
+    under_way: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
     key: CacheKey,
-    flight: Arc<Flight>,
+    flight: Arc<InFlightCheck>,
 }
 
-impl Drop for Landing {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         self.under_way.remove_if(&self.key, |_, flight| Arc::ptr_eq(flight, &self.flight));
     }
 }
 
-fn keep(
+fn store_answer(
     cache: &AnswerCache,
-    asked: &Asked<'_>,
-    flight: &Flight,
+    asked: &CacheEntryId<'_>,
+    flight: &InFlightCheck,
     outcome: &Outcome,
     trust: Trust,
     now: Moment,
@@ -213,11 +213,11 @@ fn keep(
     if flight.flushed.load(Ordering::SeqCst) {
         // The flush may have been another user's, and a "no" ends what was accepted in any case.
         if !matches!(outcome, Outcome::Accepted(_)) {
-            cache.forget(&asked.key);
+            cache.remove(&asked.key);
         }
         return;
     }
-    cache.put(asked, outcome, trust, now);
+    cache.store_outcome(asked, outcome, trust, now);
     if flight.flushed.load(Ordering::SeqCst) {
         // Between the two lines somebody may have been given it, and noted where it lies.
         cache.expire(&asked.key);
@@ -226,7 +226,7 @@ fn keep(
 
 /// Waits for the end of a check, `wait` at the most. `None` if there was no answer: the check was
 /// dropped, or the time was up.
-pub async fn land(mut end: watch::Receiver<Option<End>>, wait: Duration) -> Option<Answer> {
+pub async fn wait_for_answer(mut end: watch::Receiver<Option<End>>, wait: Duration) -> Option<Answer> {
     let landed = tokio::time::timeout(wait, end.wait_for(Option::is_some)).await;
     match landed.ok()?.ok()?.as_ref()? {
         End::Done(answer) => Some(answer.clone()),

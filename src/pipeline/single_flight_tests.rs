@@ -5,33 +5,33 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::authn::Identity;
 use crate::identity::Username;
-use crate::pipeline::cache::Limits;
-use crate::pipeline::cache_key::KeyMaker;
+use crate::pipeline::cache::CacheLimits;
+use crate::pipeline::cache_key::CacheKeyMaker;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-fn a_no_ends_what_was_accepted_even_if_another_user_is_flushed_meanwhile() {
+fn rejection_removes_accepted_answer_even_if_check_was_flushed() {
     let framed = format!("{}alice:x", "\0".repeat(Credentials::FRAME)).into_bytes();
-    let key = KeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap());
-    let asked = Asked { key, user: b"alice" };
+    let key = CacheKeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap());
+    let asked = CacheEntryId { key, user: b"alice" };
     let trust = Trust { fresh: Some(Duration::ZERO), stale: Some(HOUR) };
     let accepted =
         Outcome::Accepted(Arc::new(Identity::plain(Username::parse(b"alice").unwrap(), "api".into())));
     let now = Moment::default();
     for (answer, is_left) in [(&accepted, true), (&Outcome::Rejected, false), (&Outcome::Unknown, false)] {
-        let limits = Limits { accepted_max: 9, accepted_idle: HOUR, rejected_for: HOUR };
+        let limits = CacheLimits { accepted_max: 9, accepted_idle: HOUR, rejected_for: HOUR };
         let cache = AnswerCache::new(limits);
-        cache.put(&asked, &accepted, trust, now);
+        cache.store_outcome(&asked, &accepted, trust, now);
         let (_, end) = watch::channel(None);
-        let flight = Flight {
+        let flight = InFlightCheck {
             deadline: Arc::default(),
             end,
             user: b"alice"[..].into(),
             flushed: AtomicBool::new(true),
         };
-        keep(&cache, &asked, &flight, answer, trust, now);
-        assert_eq!(cache.stale(&key, now).is_some(), is_left, "{answer:?}");
+        store_answer(&cache, &asked, &flight, answer, trust, now);
+        assert_eq!(cache.stale_answer(&key, now).is_some(), is_left, "{answer:?}");
         assert!(cache.get(&key, 1, now).is_none(), "a flushed flight leaves nothing: {answer:?}");
     }
 }

@@ -38,18 +38,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::table::{Rate, Table};
-pub use self::ticket::Ticket;
+use self::table::{FailureLimit, FailureTable};
+pub use self::ticket::AttemptGuard;
 use crate::authn::queue::Asker;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
 use crate::network::ClientNetwork;
 
 /// Tells the same question from itself where it could not be asked.
-const UNASKED: u64 = 0x9e37_79b9_7f4a_7c15;
+const BACKEND_ERROR_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The tiers: client network, block, allocation.
-const TIERS: usize = 3;
+const TIER_COUNT: usize = 3;
 
 /// How much more an allocation bears than a block. It has 65,536 of them, and strangers share it: a mobile
 /// provider has all of its clients in a few. A hundred blocks' worth stops whoever rents one, and is
@@ -58,11 +58,11 @@ const ALLOCATION_FACTOR: u32 = 100;
 
 /// The part of its limit that a network bears of users who failed there; the rest is for the others. So guesses at some
 /// names don't keep the network's other users from logging in for the first time.
-const PART_OF_FAILED_USERS: f64 = 0.5;
+const FAILED_USERS_FRACTION: f64 = 0.5;
 
 /// How many failures are borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct ThrottleLimits {
     /// Different failures of one user from one client network within the window.
     pub user_failures: u32,
     /// Different failures from one client network within the window, whoever the user.
@@ -82,7 +82,7 @@ pub struct Limits {
 
 /// Whom failures are counted by in one tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tag {
+struct TierKeys {
     /// The network, block or allocation.
     all: u64,
     /// The user within it.
@@ -92,38 +92,38 @@ struct Tag {
 /// Whom a request is counted by: tags that are equal for equal networks and users, and beyond a client's
 /// power to collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tags {
-    network: Tag,
-    block: Tag,
-    allocation: Option<Tag>,
+pub struct ThrottleKeys {
+    network: TierKeys,
+    block: TierKeys,
+    allocation: Option<TierKeys>,
 }
 
-impl Tags {
+impl ThrottleKeys {
     /// Whom the queues count it by.
     pub fn asker(&self) -> Asker {
         Asker { block: self.block.all, network: self.network.all, user: self.network.user }
     }
 
-    fn tiers(&self) -> [Option<Tag>; TIERS] {
+    fn tiers(&self) -> [Option<TierKeys>; TIER_COUNT] {
         [Some(self.network), Some(self.block), self.allocation]
     }
 }
 
 /// The counts of one tier.
 struct Tier {
-    users: Table,
-    all: Table,
+    users: FailureTable,
+    totals: FailureTable,
 }
 
 /// Counts failures and says who has had too many.
 pub struct Throttle {
-    tiers: [Tier; TIERS],
+    tiers: [Tier; TIER_COUNT],
     /// See [`PART_OF_FAILED_USERS`]. One user alone is stopped by his own limit first.
-    part_of_failed_users: f64,
+    failed_users_fraction: f64,
     /// What was tried while throttled, by user and network.
-    probes: Table,
+    cached_answer_attempts: FailureTable,
     /// How often all rejections were forgotten.
-    epoch: AtomicU64,
+    rejection_epoch: AtomicU64,
     hasher: RandomState,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -131,9 +131,9 @@ pub struct Throttle {
 
 impl Throttle {
     /// With empty tables.
-    pub fn new(limits: Limits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let table = |failures| Table::new(limits.entries, Rate::new(failures, limits.window));
-        let tier = |user, all| Tier { users: table(user), all: table(all) };
+    pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let table = |failures| FailureTable::new(limits.entries, FailureLimit::new(failures, limits.window));
+        let tier = |user, all| Tier { users: table(user), totals: table(all) };
         // A wider tier bears what a narrower one does.
         let user = limits.block_user_failures.max(limits.user_failures);
         let all = limits.block_failures.max(limits.network_failures);
@@ -144,11 +144,11 @@ impl Throttle {
                 tier(user, all),
                 tier(wider(user), wider(all)),
             ],
-            part_of_failed_users: ((f64::from(limits.user_failures) + 1.0)
+            failed_users_fraction: ((f64::from(limits.user_failures) + 1.0)
                 / f64::from(limits.network_failures.max(1)))
-            .clamp(PART_OF_FAILED_USERS, 1.0),
-            probes: table(limits.familiar_failures),
-            epoch: AtomicU64::new(0),
+            .clamp(FAILED_USERS_FRACTION, 1.0),
+            cached_answer_attempts: table(limits.familiar_failures),
+            rejection_epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
             clock,
             metrics,
@@ -156,119 +156,119 @@ impl Throttle {
     }
 
     /// The tags under which `user` from `network` is counted.
-    pub fn tags(&self, network: ClientNetwork, user: &[u8]) -> Tags {
+    pub fn keys_for(&self, network: ClientNetwork, user: &[u8]) -> ThrottleKeys {
         let tag = |number| {
             let mut hasher = self.hasher.build_hasher();
             hasher.write_u128(number);
             let all = hasher.finish();
             // The number has a fixed length, so the user name needs no frame.
             hasher.write(user);
-            Tag { all, user: hasher.finish() }
+            TierKeys { all, user: hasher.finish() }
         };
-        Tags {
-            network: tag(network.number()),
-            block: tag(network.block()),
-            allocation: network.allocation().map(tag),
+        ThrottleKeys {
+            network: tag(network.id()),
+            block: tag(network.block_id()),
+            allocation: network.allocation_id().map(tag),
         }
     }
 
-    fn counted<'t>(&'t self, tags: &Tags) -> impl Iterator<Item = (usize, &'t Tier, Tag)> + use<'t> {
+    fn tiers_with_keys<'t>(&'t self, tags: &ThrottleKeys) -> impl Iterator<Item = (usize, &'t Tier, TierKeys)> + use<'t> {
         let tiers = self.tiers.iter().zip(tags.tiers()).enumerate();
         tiers.filter_map(|(at, (tier, tag))| Some((at, tier, tag?)))
     }
 
     /// How long a client has to wait until it may try again; `None` if it may now, or if it asks the
     /// `question` that is being asked for it already.
-    pub fn wait(&self, tags: &Tags, question: Option<u64>) -> Option<Duration> {
+    pub fn retry_after(&self, tags: &ThrottleKeys, question: Option<u64>) -> Option<Duration> {
         // Whatever is counted anywhere is counted by user first.
         if self.tiers.iter().all(|tier| tier.users.is_empty()) {
             return None;
         }
         let now = self.clock.now();
-        let wait = |(at, tier, tag): (usize, &Tier, Tag)| {
+        let wait = |(at, tier, tag): (usize, &Tier, TierKeys)| {
             let is_failed = at == 0 && tier.users.is_charged(tag.user, now);
-            let part = if is_failed { self.part_of_failed_users } else { 1.0 };
-            tier.users.wait(tag.user, question, now).max(tier.all.wait_in_part(part, tag.all, now))
+            let part = if is_failed { self.failed_users_fraction } else { 1.0 };
+            tier.users.wait(tag.user, question, now).max(tier.totals.wait_in_part(part, tag.all, now))
         };
-        let probed = self.probes.wait(tags.network.all, None, now);
-        self.counted(tags).map(wait).fold(probed, Option::max)
+        let probed = self.cached_answer_attempts.wait(tags.network.all, None, now);
+        self.tiers_with_keys(tags).map(wait).fold(probed, Option::max)
     }
 
     /// Lets a client look for the answer named `question` (`CacheKey::short`). Whatever becomes of
     /// it counts as a failure, unless the ticket is told of a success: a question that was shed or
     /// given up has told the client as much as a refusal, namely that no good answer was at hand.
-    pub fn admit(self: &Arc<Self>, tags: Tags, question: u64) -> Ticket {
+    pub fn start_attempt(self: &Arc<Self>, tags: ThrottleKeys, question: u64) -> AttemptGuard {
         let now = self.clock.now();
-        let mut counted = [false; TIERS];
-        for (at, tier, tag) in self.counted(&tags) {
+        let mut counted = [false; TIER_COUNT];
+        for (at, tier, tag) in self.tiers_with_keys(&tags) {
             if let Some(place) = counted.get_mut(at) {
                 *place = tier.users.open(tag.user, question, now);
             }
         }
-        Ticket::new(Arc::clone(self), tags, question, counted)
+        AttemptGuard::new(Arc::clone(self), tags, question, counted)
     }
 
     /// Notes that the answer to `question` is no, for the client that asked and for whoever else is in its
     /// network: it is given again until `until` without a check, for as long as the question is remembered.
     /// `epoch` is [`Throttle::epoch`] of before it was asked.
-    pub fn reject(&self, tags: &Tags, question: u64, until: Moment, epoch: u64) {
+    pub fn record_rejection(&self, tags: &ThrottleKeys, question: u64, until: Moment, epoch: u64) {
         let [tier, ..] = &self.tiers;
         tier.users.reject(tags.network.user, question, until, epoch);
     }
 
     /// Whether that is noted.
-    pub fn is_rejected(&self, tags: &Tags, question: u64) -> bool {
+    pub fn is_rejected(&self, tags: &ThrottleKeys, question: u64) -> bool {
         let [tier, ..] = &self.tiers;
-        tier.users.is_rejected(tags.network.user, question, self.clock.now(), self.epoch())
+        tier.users.is_rejected(tags.network.user, question, self.clock.now(), self.rejection_epoch())
     }
 
     /// How often all rejections were forgotten.
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+    pub fn rejection_epoch(&self) -> u64 {
+        self.rejection_epoch.load(Ordering::SeqCst)
     }
 
     /// Forgets every rejection, and none of the failures.
-    pub fn forget_rejections(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+    pub fn clear_rejections(&self) {
+        self.rejection_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether a client that is throttled or finds no place may ask for an answer that its network
     /// has had before. Each try that is none is counted by [`Throttle::probed`]: his own network's
     /// answers can be guessed at too, if by nobody else, and no hash slows him down.
-    pub fn may_probe(&self, tags: &Tags) -> bool {
-        self.probes.wait(tags.network.user, None, self.clock.now()).is_none()
+    pub fn has_cached_answer_attempts_left(&self, tags: &ThrottleKeys) -> bool {
+        self.cached_answer_attempts.wait(tags.network.user, None, self.clock.now()).is_none()
     }
 
     /// Counts a question that was no answer which the network has had before.
-    pub fn probed(&self, tags: &Tags, question: u64) {
-        self.probes.count(tags.network.user, Some(question), self.clock.now());
+    pub fn count_cached_answer_attempt(&self, tags: &ThrottleKeys, question: u64) {
+        self.cached_answer_attempts.count(tags.network.user, Some(question), self.clock.now());
     }
 
     /// Takes the failure of a question back that turned out to be right: it was being checked, its check
     /// had been dropped, or its client had hung up.
-    pub fn forgive(&self, tags: &Tags, question: u64) {
+    pub fn undo_failure(&self, tags: &ThrottleKeys, question: u64) {
         let now = self.clock.now();
-        for (_, tier, tag) in self.counted(tags) {
+        for (_, tier, tag) in self.tiers_with_keys(tags) {
             if tier.users.forgive(tag.user, Some(question), now) == Some(true) {
-                tier.all.forgive(tag.all, None, now);
+                tier.totals.forgive(tag.all, None, now);
             }
-            tier.users.forgive(tag.user, Some(question ^ UNASKED), now);
+            tier.users.forgive(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
         }
     }
 
     /// A password was checked against local records and found right: a network with many users has failures too,
     /// so one is taken back from it. None is from the user or the block, and a cached answer takes none back, or an
     /// attacker with an account of his own could start anew whenever he liked.
-    pub fn proved(&self, tags: &Tags) {
+    pub fn undo_network_failure(&self, tags: &ThrottleKeys) {
         let [tier, ..] = &self.tiers;
-        tier.all.forgive(tags.network.all, None, self.clock.now());
+        tier.totals.forgive(tags.network.all, None, self.clock.now());
     }
 
-    fn fail(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {
+    fn record_failure(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
-        for (at, tier, tag) in self.counted(tags) {
+        for (at, tier, tag) in self.tiers_with_keys(tags) {
             if counted.get(at) == Some(&true) {
-                tier.all.count(tag.all, None, now);
+                tier.totals.count(tag.all, None, now);
                 tier.users.charge(tag.user, question);
             }
         }
@@ -277,41 +277,41 @@ impl Throttle {
         }
     }
 
-    fn unasked(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {
+    fn record_backend_error(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
-        for (at, tier, tag) in self.counted(tags) {
+        for (at, tier, tag) in self.tiers_with_keys(tags) {
             if counted.get(at) == Some(&true) {
                 tier.users.forgive(tag.user, Some(question), now);
             }
-            let is_new = tier.users.count(tag.user, Some(question ^ UNASKED), now);
+            let is_new = tier.users.count(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
             if is_new && at == 0 {
-                self.probes.count(tag.all, Some(question), now);
+                self.cached_answer_attempts.count(tag.all, Some(question), now);
                 self.metrics.throttle_failures.inc();
             }
         }
     }
 
     /// Each time counts, since each has cost the authenticator a call that got no answer.
-    fn unanswered(&self, tags: &Tags, question: u64, counted: [bool; TIERS]) {
+    fn record_no_response(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
-        for (at, tier, tag) in self.counted(tags) {
+        for (at, tier, tag) in self.tiers_with_keys(tags) {
             if counted.get(at) == Some(&true) {
                 tier.users.charge(tag.user, question);
             } else {
                 tier.users.count(tag.user, None, now);
             }
-            tier.all.count(tag.all, None, now);
+            tier.totals.count(tag.all, None, now);
         }
         self.metrics.throttle_failures.inc();
     }
 
-    fn close(&self, tags: &Tags, question: u64) {
-        self.counted(tags).for_each(|(_, tier, tag)| tier.users.close(tag.user, question));
+    fn end_attempt(&self, tags: &ThrottleKeys, question: u64) {
+        self.tiers_with_keys(tags).for_each(|(_, tier, tag)| tier.users.close(tag.user, question));
     }
 
     /// Records in all tables.
     pub fn len(&self) -> usize {
-        self.tiers.iter().map(|tier| tier.users.len() + tier.all.len()).sum::<usize>() + self.probes.len()
+        self.tiers.iter().map(|tier| tier.users.len() + tier.totals.len()).sum::<usize>() + self.cached_answer_attempts.len()
     }
 
     /// Whether nobody has failed yet.

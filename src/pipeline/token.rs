@@ -3,68 +3,68 @@
 
 use std::sync::Arc;
 
-use super::Gate;
+use super::Pipeline;
 use super::challenge::Refusal;
-use super::check::Check;
+use super::check::PendingCheck;
 use super::credentials::bearer_token;
-use super::identify::Found;
-use super::token_signing::Class;
+use super::identify::IdentifyStep;
+use super::token_signing::SigningClass;
 use super::verdict::{Limited, Verdict};
 use crate::authn::Identity;
 use crate::clock::Moment;
 use crate::identity::{Membership, Username};
 use crate::network::ClientNetwork;
 use crate::permissions::Actions;
-use crate::policy::Grant;
+use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::policy::{Granted, Lacking};
-use crate::request::grammar::is_name;
-use crate::request::header::Header;
+use crate::policy::{GrantedAccess, TokenRefusal};
+use crate::request::grammar::is_repository_name;
+use crate::request::header::RequestHeader;
 use crate::request::registry::CATALOG_SCOPE;
 use crate::request::registry::Target;
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::Claims;
-use crate::token::issue::{IssueFault, Issued, NewToken, Tokens};
-use crate::token::scope::Scope;
-use crate::token::signing_key::{VerifyFault, check_time};
+use crate::token::issue::{IssueError, IssuedToken, NewToken, TokenIssuer};
+use crate::token::scope::TokenScope;
+use crate::token::signing_key::{TokenVerifyError, check_validity_period};
 
 /// Under which user name forged tokens are counted: one that nobody can have.
-const BEARER: &[u8] = b"\0bearer";
+const FORGED_TOKEN_USER: &[u8] = b"\0bearer";
 
 /// By whom somebody is vouched for who has shown a token.
-const BY: &str = "token";
+const TOKEN_AUTHENTICATOR: &str = "token";
 
 /// Who asks for a token.
-pub enum Who {
+pub enum Authentication {
     /// Somebody, or nobody who would say.
     Known(Option<Arc<Identity>>),
     /// A password has to be checked.
-    Checking(Box<Check>),
+    Checking(Box<PendingCheck>),
     /// He is refused.
     Refused(Verdict),
 }
 
 /// Why no token is issued to a client that may have one.
 #[derive(Debug)]
-pub enum NotIssued {
+pub enum SignTokenError {
     /// It has to come again later, or is refused.
     Refused(Verdict),
     /// There can be no such token.
-    Fault(IssueFault),
+    Fault(IssueError),
 }
 
-impl Gate {
+impl Pipeline {
     /// Who asks, as far as that can be told without waiting.
-    pub fn who(self: &Arc<Self>, request: &Subrequest<'_>) -> Who {
+    pub fn who(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
         match self.identify(request) {
-            Ok(Found::Answer { answer, .. } | Found::Familiar(answer)) => Who::Known(Some(answer.identity())),
-            Ok(Found::Key(identity)) => Who::Known(Some(identity)),
-            Ok(Found::Check(check)) => Who::Checking(check),
+            Ok(IdentifyStep::Answer { answer, .. } | IdentifyStep::Familiar(answer)) => Authentication::Known(Some(answer.identity())),
+            Ok(IdentifyStep::Key(identity)) => Authentication::Known(Some(identity)),
+            Ok(IdentifyStep::Check(check)) => Authentication::Checking(check),
             // A blank header is somebody who failed to say who he is.
-            Err(Verdict::Challenge(Refusal::Missing)) if request.authorization == Header::Absent => {
-                Who::Known(None)
+            Err(Verdict::Challenge(Refusal::NoCredentials)) if request.authorization == RequestHeader::Absent => {
+                Authentication::Known(None)
             }
-            Err(refusal) => Who::Refused(refusal),
+            Err(refusal) => Authentication::Refused(refusal),
         }
     }
 
@@ -76,9 +76,9 @@ impl Gate {
         &self,
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
-        scopes: &[Scope<'_>],
-    ) -> Result<Granted, Denied> {
-        self.policy.access(identity, request, scopes)
+        scopes: &[TokenScope<'_>],
+    ) -> Result<GrantedAccess, Denied> {
+        self.policy.evaluate_scopes(identity, request, scopes)
     }
 
     /// Signs a token: at once, or in turn where that takes long.
@@ -87,25 +87,25 @@ impl Gate {
     /// Why there is none.
     pub async fn issue(
         &self,
-        tokens: &Arc<Tokens>,
+        tokens: &Arc<TokenIssuer>,
         new: NewToken,
         request: &Subrequest<'_>,
-    ) -> Result<Issued, NotIssued> {
+    ) -> Result<IssuedToken, SignTokenError> {
         if !tokens.is_slow() {
-            return tokens.issue(new).map_err(NotIssued::Fault);
+            return tokens.issue(new).map_err(SignTokenError::Fault);
         }
-        let client = request.client().map_err(|incomplete| NotIssued::Refused(incomplete.into()))?;
-        let asker = self.throttle.tags(ClientNetwork::of(client, self.prefixes), &new.user).asker();
-        let class = if new.user.is_empty() { Class::Anonymous } else { Class::Identified };
+        let client = request.client_address().map_err(|incomplete| SignTokenError::Refused(incomplete.into()))?;
+        let asker = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), &new.user).asker();
+        let class = if new.user.is_empty() { SigningClass::Anonymous } else { SigningClass::Identified };
         let tokens = Arc::clone(tokens);
         match self.signing.run(asker, class, move || tokens.issue(new)).await {
-            Ok(issued) => issued.map_err(NotIssued::Fault),
-            Err(limited) => Err(NotIssued::Refused(Verdict::Limited(limited))),
+            Ok(issued) => issued.map_err(SignTokenError::Fault),
+            Err(limited) => Err(SignTokenError::Refused(Verdict::Limited(limited))),
         }
     }
 
     /// The tokens, where any are given out.
-    pub fn tokens(&self) -> Option<&Arc<Tokens>> {
+    pub fn tokens(&self) -> Option<&Arc<TokenIssuer>> {
         self.tokens.as_ref()
     }
 
@@ -129,13 +129,13 @@ impl Gate {
         })
     }
 
-    fn authorize_token(&self, claims: &Claims, request: &Subrequest<'_>) -> Result<Grant, Verdict> {
-        let refused = |fault| Verdict::Challenge(Refusal::Token(fault));
-        check_time(claims, self.clock.unix()).map_err(refused)?;
-        let identity = identity(claims).map_err(|()| refused(VerifyFault::User))?;
+    fn authorize_token(&self, claims: &Claims, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
+        let refused = |fault| Verdict::Challenge(Refusal::InvalidToken(fault));
+        check_validity_period(claims, self.clock.unix_seconds()).map_err(refused)?;
+        let identity = identity_from_claims(claims).map_err(|()| refused(TokenVerifyError::User))?;
         self.policy.authorize_token(claims, identity, request).map_err(|lacking| match lacking {
-            Lacking::Scope(lacks) => Verdict::Challenge(Refusal::Scope(lacks)),
-            Lacking::Denied(denied) => Verdict::Forbid(denied),
+            TokenRefusal::Scope(lacks) => Verdict::Challenge(Refusal::InsufficientScope(lacks)),
+            TokenRefusal::Denied(denied) => Verdict::Forbid(denied),
         })
     }
 
@@ -145,54 +145,54 @@ impl Gate {
     /// forgery: clients go on showing it until they get another.
     fn verify_token(
         &self,
-        tokens: &Tokens,
+        tokens: &TokenIssuer,
         token: &str,
         request: &Subrequest<'_>,
     ) -> Result<Arc<Claims>, Verdict> {
-        let client = request.client()?;
-        let tags = self.throttle.tags(ClientNetwork::of(client, self.prefixes), BEARER);
-        if let Some(wait) = self.throttle.wait(&tags, None) {
+        let client = request.client_address()?;
+        let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), FORGED_TOKEN_USER);
+        if let Some(wait) = self.throttle.retry_after(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
         let question = self.keys.token(token);
         if self.throttle.is_rejected(&tags, question) {
-            return Err(Verdict::Challenge(Refusal::Token(VerifyFault::Signature)));
+            return Err(Verdict::Challenge(Refusal::InvalidToken(TokenVerifyError::Signature)));
         }
         match tokens.verify(token) {
             Ok(claims) => Ok(claims),
-            Err(fault @ VerifyFault::Signature) => {
-                let epoch = self.throttle.epoch();
-                let ticket = self.throttle.admit(tags, question);
+            Err(fault @ TokenVerifyError::Signature) => {
+                let epoch = self.throttle.rejection_epoch();
+                let ticket = self.throttle.start_attempt(tags, question);
                 // It stays one for good.
-                self.throttle.reject(&tags, question, Moment::from_millis(u64::MAX), epoch);
+                self.throttle.record_rejection(&tags, question, Moment::from_millis(u64::MAX), epoch);
                 drop(ticket);
-                Err(Verdict::Challenge(Refusal::Token(fault)))
+                Err(Verdict::Challenge(Refusal::InvalidToken(fault)))
             }
             Err(
-                fault @ (VerifyFault::TooLong
-                | VerifyFault::Form
-                | VerifyFault::Header
-                | VerifyFault::Key
-                | VerifyFault::Algorithm
-                | VerifyFault::Claims
-                | VerifyFault::Issuer
-                | VerifyFault::Audience
-                | VerifyFault::User
-                | VerifyFault::Expired
-                | VerifyFault::Early),
-            ) => Err(Verdict::Challenge(Refusal::Token(fault))),
+                fault @ (TokenVerifyError::TooLong
+                | TokenVerifyError::Form
+                | TokenVerifyError::Header
+                | TokenVerifyError::Key
+                | TokenVerifyError::Algorithm
+                | TokenVerifyError::Claims
+                | TokenVerifyError::Issuer
+                | TokenVerifyError::Audience
+                | TokenVerifyError::User
+                | TokenVerifyError::Expired
+                | TokenVerifyError::Early),
+            ) => Err(Verdict::Challenge(Refusal::InvalidToken(fault))),
         }
     }
 }
 
-fn identity(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
+fn identity_from_claims(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
     if claims.sub.is_empty() {
         return Ok(None);
     }
     let user = Username::parse(claims.sub.as_bytes()).map_err(|_| ())?;
     Ok(Some(Arc::new(Identity {
         user,
-        by: BY.into(),
+        by: TOKEN_AUTHENTICATOR.into(),
         membership: Membership::default(),
         facts: Box::default(),
         key: None,
@@ -200,8 +200,8 @@ fn identity(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
 }
 
 /// The scopes that a client needs for a request, as a challenge names them; `None` for what needs none.
-pub fn needed(request: &Subrequest<'_>) -> Option<String> {
-    let asked = request.original().ok()?.registry().ok()?;
+pub fn required_scopes(request: &Subrequest<'_>) -> Option<String> {
+    let asked = request.original_request().ok()?.registry_request().ok()?;
     let one = |name: &str, actions: Actions| {
         format!("repository:{name}:{}", actions.names().collect::<Vec<_>>().join(","))
     };
@@ -209,10 +209,10 @@ pub fn needed(request: &Subrequest<'_>) -> Option<String> {
         Target::Ping => return None,
         Target::Catalog => CATALOG_SCOPE.to_owned(),
         // No token is for a malformed name, and it could end the challenge's text.
-        Target::Repository(name) if !is_name(name) => return None,
-        Target::Repository(name) => one(name, asked.actions),
+        Target::Repository(name) if !is_repository_name(name) => return None,
+        Target::Repository(name) => one(name, asked.required_actions),
     };
-    Some(match &asked.source {
+    Some(match &asked.mount_source {
         Some(source) => format!("{own} {}", one(&source.repository, Actions::PULL)),
         None => own,
     })

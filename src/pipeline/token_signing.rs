@@ -25,26 +25,26 @@ const THREADS_MAX: usize = 4;
 
 /// The most requests that wait, of clients that said who they are. They are fewer than the connections of the public
 /// listener (512), so that the answer to the next one is at hand, and as many as two cores sign in a second.
-const IDENTIFIED_PLACES: usize = 256;
+const AUTHENTICATED_QUEUE_MAX: usize = 256;
 
 /// The same of those that did not say who they are.
-const ANONYMOUS_PLACES: usize = 128;
+const ANONYMOUS_QUEUE_MAX: usize = 128;
 
 /// How long a request waits for its signature. With the check of its password before it, it stays within the 10 s that
 /// nginx waits.
-const WAIT: Duration = Duration::from_secs(3);
+const SIGNING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// When a client that found no place may come again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One turn in so many is an anonymous client's, if one waits.
-const ANONYMOUS_TURN: u32 = 8;
+const ANONYMOUS_TURN_INTERVAL: u32 = 8;
 
-type Work = Box<dyn FnOnce() + Send>;
+type SigningTask = Box<dyn FnOnce() + Send>;
 
 /// Which of the two queues a request waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum SigningClass {
     /// Of clients that said who they are.
     Identified,
     /// Of those that did not.
@@ -52,9 +52,9 @@ pub(super) enum Class {
 }
 
 /// See the top of this file.
-pub(super) struct Signing {
-    identified: Queue<Work>,
-    anonymous: Queue<Work>,
+pub(super) struct SigningPool {
+    identified: Queue<SigningTask>,
+    anonymous: Queue<SigningTask>,
     turns: AtomicU32,
     /// Threads that sign now.
     running: AtomicUsize,
@@ -62,19 +62,19 @@ pub(super) struct Signing {
     clock: Clock,
 }
 
-impl Signing {
+impl SigningPool {
     /// With empty queues.
     pub(super) fn new(clock: Clock, metrics: &Metrics) -> Self {
         let queue = |places| {
             // One network may have all places, as long as no other needs them.
             let limits = Limits { queue: places, network_share: usize::MAX, user_share: usize::MAX };
-            let waiting = metrics.token_queue.clone();
-            Queue::new(limits, Figures { waiting, dropped: metrics.token_queue_evicted.clone() })
+            let waiting = metrics.token_signing_queue_length.clone();
+            Queue::new(limits, Figures { waiting, dropped: metrics.token_signing_queue_evicted.clone() })
         };
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            identified: queue(IDENTIFIED_PLACES),
-            anonymous: queue(ANONYMOUS_PLACES),
+            identified: queue(AUTHENTICATED_QUEUE_MAX),
+            anonymous: queue(ANONYMOUS_QUEUE_MAX),
             turns: AtomicU32::new(0),
             running: AtomicUsize::new(0),
             threads: cores.min(THREADS_MAX),
@@ -89,29 +89,29 @@ impl Signing {
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         asker: Asker,
-        class: Class,
+        class: SigningClass,
         sign: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Limited> {
         let (tell, told) = oneshot::channel();
-        let work: Work = Box::new(move || {
+        let work: SigningTask = Box::new(move || {
             // Nothing is signed for a client that has hung up.
             if !tell.is_closed() {
                 drop(tell.send(sign()));
             }
         });
-        let deadline = Arc::new(AtomicU64::new(self.clock.now().plus(WAIT).as_millis()));
+        let deadline = Arc::new(AtomicU64::new(self.clock.now().plus(SIGNING_TIMEOUT).as_millis()));
         // What is dropped with the work tells the one that waits.
         let job = Job { asker, deadline, work, end: Box::new(|_| {}) };
         const BUSY: Limited = Limited::Busy(RETRY_AFTER);
         self.queue(class).submit(job).map_err(|_| BUSY)?.tell();
         self.start_thread();
-        timeout(WAIT, told).await.map_err(|_| BUSY)?.map_err(|_| BUSY)
+        timeout(SIGNING_TIMEOUT, told).await.map_err(|_| BUSY)?.map_err(|_| BUSY)
     }
 
-    fn queue(&self, class: Class) -> &Queue<Work> {
+    fn queue(&self, class: SigningClass) -> &Queue<SigningTask> {
         match class {
-            Class::Identified => &self.identified,
-            Class::Anonymous => &self.anonymous,
+            SigningClass::Identified => &self.identified,
+            SigningClass::Anonymous => &self.anonymous,
         }
     }
 
@@ -147,13 +147,13 @@ impl Signing {
     }
 
     /// The next request whose time is not up.
-    fn next(&self) -> Option<(Class, Job<Work>)> {
+    fn next(&self) -> Option<(SigningClass, Job<SigningTask>)> {
         loop {
             let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-            let order = if turn % ANONYMOUS_TURN == ANONYMOUS_TURN - 1 {
-                [Class::Anonymous, Class::Identified]
+            let order = if turn % ANONYMOUS_TURN_INTERVAL == ANONYMOUS_TURN_INTERVAL - 1 {
+                [SigningClass::Anonymous, SigningClass::Identified]
             } else {
-                [Class::Identified, Class::Anonymous]
+                [SigningClass::Identified, SigningClass::Anonymous]
             };
             let take = |class| self.queue(class).try_next().map(|job| (class, job));
             let (class, job) = order.into_iter().find_map(take)?;

@@ -7,35 +7,35 @@
 
 use std::sync::Arc;
 
-use super::Gate;
+use super::Pipeline;
 use super::challenge::Refusal;
 use super::verdict::Verdict;
 use crate::network::ClientNetwork;
-use crate::policy::Grant;
+use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::request::header::Header;
+use crate::request::header::RequestHeader;
 use crate::request::original::OriginalRequest;
 use crate::request::registry::{Asked, Target};
 use crate::request::subrequest::Subrequest;
-use crate::request::subrequest::{HeaderFault, HeaderNames, Incomplete};
-use crate::upstream::authorization::Authorization;
-use crate::upstream::{About, Permitted, Table, Upstreams};
+use crate::request::subrequest::{ProxyHeaderErrorKind, HeaderNames, ProxyHeaderError};
+use crate::upstream::authorization::SecretHeaderValue;
+use crate::upstream::{UpstreamTarget, PermittedRequest, UpstreamEntry, Upstreams};
 
 /// Why a mount is refused whose source has other credentials than its target.
-const ACROSS: &str = "it mounts from a repository for which the upstream wants other credentials";
+const MOUNT_ACROSS_CREDENTIALS: &str = "it mounts from a repository for which the upstream wants other credentials";
 
-impl Gate {
+impl Pipeline {
     /// Lets a permitted request go on.
-    pub(super) fn send_on(&self, grant: Grant, request: &Subrequest<'_>) -> Verdict {
+    pub(super) fn send_on(&self, grant: AllowedRequest, request: &Subrequest<'_>) -> Verdict {
         let Some(upstreams) = &self.upstreams else { return Verdict::Allow(grant) };
-        let sent = if upstreams.chooses() {
+        let sent = if upstreams.is_request_dependent() {
             request
-                .original()
+                .original_request()
                 .map_err(Verdict::from)
-                .and_then(|original| choose(upstreams, grant, original, request))
+                .and_then(|original| select_and_attach(upstreams, grant, original, request))
         } else {
-            let all = Permitted { host: "", about: About::Other };
-            upstreams.choose(&all).map_err(unclear).and_then(|table| equip(table, grant, request))
+            let all = PermittedRequest { host: "", about: UpstreamTarget::Other };
+            upstreams.select(&all).map_err(deny_ambiguous).and_then(|table| attach(table, grant, request))
         };
         sent.map_or_else(|refusal| refusal, Verdict::Allow)
     }
@@ -45,94 +45,94 @@ impl Gate {
     pub fn refused_upstream(&self, request: &Subrequest<'_>) -> Option<Arc<str>> {
         let upstreams = self.upstreams.as_ref()?;
         let text = |header| match header {
-            Header::Once(text) => std::str::from_utf8(text).ok(),
-            Header::Absent | Header::Repeated | Header::Unreadable => None,
+            RequestHeader::Once(text) => std::str::from_utf8(text).ok(),
+            RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable => None,
         };
         // Its body is not judged any more.
         let (method, uri, host) = (text(request.method)?, text(request.uri)?, text(request.host)?);
-        let original = OriginalRequest::new(method, uri, host, "", request.backend);
-        let about = about(original.registry());
-        let block = ClientNetwork::of(request.client().ok().flatten(), self.prefixes).block();
-        upstreams.refused(&Permitted { host: original.host().ok()?, about }, block).cloned()
+        let original = OriginalRequest::new(method, uri, host, "", request.declared_upstream);
+        let about = upstream_subject(original.registry_request());
+        let block = ClientNetwork::from_address(request.client_address().ok().flatten(), self.prefixes).block_id();
+        upstreams.report_credentials_refused(&PermittedRequest { host: original.host_name().ok()?, about }, block).cloned()
     }
 }
 
-fn unclear(why: &'static str) -> Verdict {
-    Verdict::Forbid(Denied::unreadable(why))
+fn deny_ambiguous(why: &'static str) -> Verdict {
+    Verdict::Forbid(Denied::ambiguous_request(why))
 }
 
 /// Returns the table for a permitted request, and the URI to ask the upstream for if it is another one.
 ///
 /// # Errors
 /// If it cannot be told which table that is.
-pub fn select<'u>(
+pub fn select_table<'u>(
     upstreams: &'u Upstreams,
     request: &OriginalRequest<'_>,
-) -> Result<(Option<&'u Table>, Option<String>), Denied> {
-    let unreadable = Incomplete { header: HeaderNames::NGINX.host, fault: HeaderFault::Unreadable };
-    let host = request.host().map_err(|_| Denied::Incomplete(unreadable))?;
-    let asked = request.registry();
-    let malformed = asked.ok().and_then(|asked| asked.malformed);
+) -> Result<(Option<&'u UpstreamEntry>, Option<String>), Denied> {
+    let unreadable = ProxyHeaderError { header: HeaderNames::NGINX.host, fault: ProxyHeaderErrorKind::Unreadable };
+    let host = request.host_name().map_err(|_| Denied::InvalidProxyHeaders(unreadable))?;
+    let asked = request.registry_request();
+    let malformed = asked.ok().and_then(|asked| asked.malformed_reference);
     let of = |about| {
-        let unclear = |why| malformed.map_or_else(|| Denied::unreadable(why), Denied::malformed);
-        upstreams.choose(&Permitted { host, about }).map_err(unclear)
+        let unclear = |why| malformed.map_or_else(|| Denied::ambiguous_request(why), Denied::malformed_reference);
+        upstreams.select(&PermittedRequest { host, about }).map_err(unclear)
     };
-    let table = of(about(asked))?;
-    match asked.ok().and_then(|asked| Some((asked, &*asked.source.as_ref()?.repository))) {
-        Some((asked, source)) if !same(table, of(About::Repository(source))?) => {
-            if !request.rewrites() {
-                return Err(Denied::unreadable(ACROSS));
+    let table = of(upstream_subject(asked))?;
+    match asked.ok().and_then(|asked| Some((asked, &*asked.mount_source.as_ref()?.repository))) {
+        Some((asked, source)) if !is_same_table(table, of(UpstreamTarget::Repository(source))?) => {
+            if !request.has_uri_rewrite() {
+                return Err(Denied::ambiguous_request(MOUNT_ACROSS_CREDENTIALS));
             }
-            Ok((table, Some(asked.without_mount())))
+            Ok((table, Some(asked.uri_without_mount())))
         }
         Some(_) | None => Ok((table, None)),
     }
 }
 
-fn choose(
+fn select_and_attach(
     upstreams: &Upstreams,
-    grant: Grant,
+    grant: AllowedRequest,
     original: &OriginalRequest<'_>,
     request: &Subrequest<'_>,
-) -> Result<Grant, Verdict> {
-    let (table, uri) = select(upstreams, original).map_err(Verdict::Forbid)?;
+) -> Result<AllowedRequest, Verdict> {
+    let (table, uri) = select_table(upstreams, original).map_err(Verdict::Forbid)?;
     let grant = match uri {
         Some(uri) => grant.for_uri(uri),
         None => grant,
     };
-    equip(table, grant, request)
+    attach(table, grant, request)
 }
 
-fn same(one: Option<&Table>, other: Option<&Table>) -> bool {
+fn is_same_table(one: Option<&UpstreamEntry>, other: Option<&UpstreamEntry>) -> bool {
     one.map(|table| &table.name) == other.map(|table| &table.name)
 }
 
-fn equip(table: Option<&Table>, grant: Grant, request: &Subrequest<'_>) -> Result<Grant, Verdict> {
+fn attach(table: Option<&UpstreamEntry>, grant: AllowedRequest, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
     let Some(table) = table.filter(|table| table.has_credentials()) else {
-        return Ok(grant.with(Authorization::none()));
+        return Ok(grant.with(SecretHeaderValue::none()));
     };
     if grant.identity().is_none() && !table.anyone {
-        return Err(Verdict::Challenge(Refusal::Missing));
+        return Err(Verdict::Challenge(Refusal::NoCredentials));
     }
     if let Some(identity) = grant.identity() {
         request.set_user(identity.user.as_bytes());
     }
-    if !request.is_entitled {
-        return Err(Verdict::Forbid(Denied::Unentitled));
+    if !request.has_proxy_secret {
+        return Err(Verdict::Forbid(Denied::ProxySecretMissing));
     }
-    table.authorization().map(|authorization| grant.with(authorization)).map_err(Verdict::NoCredentials)
+    table.authorization().map(|authorization| grant.with(authorization)).map_err(Verdict::NoUpstreamCredentials)
 }
 
 /// What a request is about.
-fn about<'r>(asked: Result<&Asked<'r>, &'static str>) -> About<'r> {
+fn upstream_subject<'r>(asked: Result<&Asked<'r>, &'static str>) -> UpstreamTarget<'r> {
     match asked {
         // A registry may read it as another reference, and a name as another name.
-        Ok(Asked { malformed: Some(malformed), .. }) => About::Unclear(malformed.why),
+        Ok(Asked { malformed_reference: Some(malformed), .. }) => UpstreamTarget::Unclear(malformed.why),
         Ok(asked) => match asked.target {
-            Target::Ping => About::Ping,
-            Target::Repository(name) => About::Repository(name),
-            Target::Catalog => About::Other,
+            Target::Ping => UpstreamTarget::Ping,
+            Target::Repository(name) => UpstreamTarget::Repository(name),
+            Target::Catalog => UpstreamTarget::Other,
         },
-        Err(why) => About::Unclear(why),
+        Err(why) => UpstreamTarget::Unclear(why),
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::challenge::Refusal;
 use crate::authn::{Identity, Trouble};
-use crate::policy::Grant;
+use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::request::subrequest::Incomplete;
-use crate::upstream::Missing;
+use crate::request::subrequest::ProxyHeaderError;
+use crate::upstream::MissingUpstreamCredentials;
 
 /// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
 pub enum Verdict {
     /// The policy permits it.
-    Allow(Grant),
+    Allow(AllowedRequest),
     /// It is not known who asks: the client should present credentials, or others.
     Challenge(Refusal),
     /// It may not, whoever asks: see the reason.
@@ -24,7 +24,7 @@ pub enum Verdict {
     /// Nobody could be asked.
     Unavailable(Trouble),
     /// It is permitted, and there are no credentials with which it could go on.
-    NoCredentials(Missing),
+    NoUpstreamCredentials(MissingUpstreamCredentials),
 }
 
 /// Why there is no answer now, and when to ask again.
@@ -41,23 +41,23 @@ impl Verdict {
     pub fn scope(&self) -> Option<String> {
         match self {
             Self::Forbid(denied) => denied.scope(),
-            Self::Challenge(Refusal::Scope(lacks)) => {
+            Self::Challenge(Refusal::InsufficientScope(lacks)) => {
                 Some(lacks.scope.clone()).filter(|scope| !scope.is_empty())
             }
             Self::Challenge(
-                Refusal::Missing
-                | Refusal::Malformed(_)
-                | Refusal::Scheme
-                | Refusal::Wrong
-                | Refusal::Unusable(_)
-                | Refusal::TooLong
-                | Refusal::Key(_)
-                | Refusal::Token(_),
+                Refusal::NoCredentials
+                | Refusal::MalformedCredentials(_)
+                | Refusal::UnsupportedScheme
+                | Refusal::WrongCredentials
+                | Refusal::InvalidHtpasswdLine(_)
+                | Refusal::PasswordTooLong
+                | Refusal::InvalidApiKey(_)
+                | Refusal::InvalidToken(_),
             )
             | Self::Allow(_)
             | Self::Limited(_)
             | Self::Unavailable(_)
-            | Self::NoCredentials(_) => None,
+            | Self::NoUpstreamCredentials(_) => None,
         }
     }
 
@@ -66,7 +66,7 @@ impl Verdict {
         match self {
             Self::Forbid(denied) => denied.detail(),
             Self::Unavailable(trouble) => trouble.to_string(),
-            Self::NoCredentials(missing) => missing.to_string(),
+            Self::NoUpstreamCredentials(missing) => missing.to_string(),
             Self::Challenge(refusal) => refusal.detail(),
             Self::Allow(grant) => grant.identity().and_then(Identity::key_of_whom).unwrap_or_default(),
             Self::Limited(_) => String::new(),
@@ -75,42 +75,42 @@ impl Verdict {
 
     /// The verdict's stable name.
     pub fn name(&self) -> &'static str {
-        self.label().verdict()
+        self.to_reason().verdict()
     }
 
     /// The reason's stable name, for the log and the metrics; empty where there is none.
-    pub fn reason(&self) -> &'static str {
-        self.label().name()
+    pub fn reason_name(&self) -> &'static str {
+        self.to_reason().name()
     }
 
     /// The verdict and its reason, as the log and the metrics have them.
-    pub fn label(&self) -> Reason {
+    pub fn to_reason(&self) -> Reason {
         match self {
             Self::Allow(_) => Reason::Allowed,
-            Self::Challenge(Refusal::Missing) => Reason::Missing,
-            Self::Challenge(Refusal::Malformed(_)) => Reason::Malformed,
-            Self::Challenge(Refusal::Scheme) => Reason::Scheme,
-            Self::Challenge(Refusal::Wrong | Refusal::Unusable(_) | Refusal::TooLong) => Reason::Wrong,
-            Self::Challenge(Refusal::Key(_)) => Reason::Key,
-            Self::Challenge(Refusal::Token(_)) => Reason::Token,
-            Self::Challenge(Refusal::Scope(_)) => Reason::Scope,
-            Self::Forbid(Denied::NotPermitted(refused)) if refused.error.is_some() => {
+            Self::Challenge(Refusal::NoCredentials) => Reason::Missing,
+            Self::Challenge(Refusal::MalformedCredentials(_)) => Reason::Malformed,
+            Self::Challenge(Refusal::UnsupportedScheme) => Reason::Scheme,
+            Self::Challenge(Refusal::WrongCredentials | Refusal::InvalidHtpasswdLine(_) | Refusal::PasswordTooLong) => Reason::Wrong,
+            Self::Challenge(Refusal::InvalidApiKey(_)) => Reason::Key,
+            Self::Challenge(Refusal::InvalidToken(_)) => Reason::Token,
+            Self::Challenge(Refusal::InsufficientScope(_)) => Reason::Scope,
+            Self::Forbid(Denied::ByPolicy(refused)) if refused.error_code.is_some() => {
                 Reason::MalformedReference
             }
-            Self::Forbid(Denied::NotPermitted(_)) => Reason::Denied,
-            Self::Forbid(Denied::Incomplete(_)) => Reason::Incomplete,
-            Self::Forbid(Denied::Untrusted) => Reason::Untrusted,
-            Self::Forbid(Denied::Unentitled) => Reason::ProxySecret,
+            Self::Forbid(Denied::ByPolicy(_)) => Reason::Denied,
+            Self::Forbid(Denied::InvalidProxyHeaders(_)) => Reason::Incomplete,
+            Self::Forbid(Denied::UntrustedPeer) => Reason::Untrusted,
+            Self::Forbid(Denied::ProxySecretMissing) => Reason::ProxySecret,
             Self::Limited(Limited::Throttled(_)) => Reason::Throttled,
             Self::Limited(Limited::Busy(_)) => Reason::Busy,
             Self::Unavailable(_) => Reason::Unavailable,
-            Self::NoCredentials(_) => Reason::Upstream,
+            Self::NoUpstreamCredentials(_) => Reason::Upstream,
         }
     }
 }
 
 /// Defines [`Reason`] together with the list of its variants, so that none can be left out of the list.
-macro_rules! reasons {
+macro_rules! define_reasons {
     ($($(#[$doc:meta])* $reason:ident: $verdict:literal, $name:literal;)*) => {
         /// A verdict's name together with its reason's. [`Reason::ALL`] has every one of them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,7 +133,7 @@ macro_rules! reasons {
     };
 }
 
-reasons! {
+define_reasons! {
     /// The policy permits the request.
     Allowed: "allow", "";
     /// No credentials.
@@ -176,8 +176,8 @@ reasons! {
     RefreshToken: "invalid", "refresh_token";
 }
 
-impl From<Incomplete> for Verdict {
-    fn from(incomplete: Incomplete) -> Self {
-        Self::Forbid(Denied::Incomplete(incomplete))
+impl From<ProxyHeaderError> for Verdict {
+    fn from(incomplete: ProxyHeaderError) -> Self {
+        Self::Forbid(Denied::InvalidProxyHeaders(incomplete))
     }
 }

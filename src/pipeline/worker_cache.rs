@@ -12,19 +12,19 @@
 
 use std::sync::Arc;
 
-use super::cache::Accepted;
+use super::cache::CachedAnswer;
 use super::cache_key::CacheKey;
-use super::throttle::Tags;
+use super::throttle::ThrottleKeys;
 
 /// Notes of one worker; about 60 KiB. A note that is overwritten costs the long way once.
-const SLOTS: usize = 256;
+const ENTRIES_MAX: usize = 256;
 
 /// The longest text of a client's address: an IPv4 address written as IPv6.
-const CLIENT_MAX: usize = 45;
+const CLIENT_ADDRESS_MAX: usize = 45;
 
 /// The state of what answers are derived from. Another one makes every older note worthless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct CacheVersion {
     /// How often the local records were replaced.
     pub records: u64,
     /// How often the cache was flushed.
@@ -32,60 +32,60 @@ pub struct State {
 }
 
 /// What one request led to.
-pub struct Note {
+pub struct WorkerCacheEntry {
     header: [u8; 32],
-    client: ClientText,
-    state: State,
+    client: ClientAddressText,
+    state: CacheVersion,
     /// Who would be asked first.
     pub entrance: usize,
     /// Whom the throttle and the queues count it by.
-    pub tags: Tags,
+    pub tags: ThrottleKeys,
     /// The answer's name.
     pub key: CacheKey,
     /// The answer.
-    pub answer: Arc<Accepted>,
+    pub answer: Arc<CachedAnswer>,
 }
 
 /// How a request is known again.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight<'r> {
+pub struct RequestFingerprint<'r> {
     /// The keyed hash of its `Authorization`.
     pub header: [u8; 32],
     /// Its client's address, as nginx wrote it.
     pub client: &'r [u8],
     /// Read before anything was derived from it.
-    pub state: State,
+    pub state: CacheVersion,
 }
 
-struct ClientText {
-    text: [u8; CLIENT_MAX],
+struct ClientAddressText {
+    text: [u8; CLIENT_ADDRESS_MAX],
     length: usize,
 }
 
-impl ClientText {
+impl ClientAddressText {
     fn bytes(&self) -> &[u8] {
         self.text.get(..self.length).unwrap_or_default()
     }
 }
 
 /// The notes of one worker.
-pub struct Memo(Box<[Option<Note>]>);
+pub struct WorkerCache(Box<[Option<WorkerCacheEntry>]>);
 
-impl Default for Memo {
+impl Default for WorkerCache {
     fn default() -> Self {
-        Self((0..SLOTS).map(|_| None).collect())
+        Self((0..ENTRIES_MAX).map(|_| None).collect())
     }
 }
 
-impl Memo {
+impl WorkerCache {
     fn slot(header: &[u8; 32], client: &[u8]) -> usize {
         let start = header.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let mix = |sum: u32, byte: &u8| sum.wrapping_mul(31).wrapping_add(u32::from(*byte));
-        client.iter().fold(start, mix) as usize % SLOTS
+        client.iter().fold(start, mix) as usize % ENTRIES_MAX
     }
 
     /// The note of an identical request, if everything it was derived from is as it was.
-    pub fn find(&self, sight: &Sight<'_>) -> Option<&Note> {
+    pub fn find(&self, sight: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
         let note = self.0.get(Self::slot(&sight.header, sight.client))?.as_ref()?;
         let same = note.header == sight.header && note.client.bytes() == sight.client;
         (same && note.state == sight.state).then_some(note)
@@ -94,18 +94,18 @@ impl Memo {
     /// Notes what a request led to, over the note that has its place.
     pub fn write(
         &mut self,
-        sight: &Sight<'_>,
+        sight: &RequestFingerprint<'_>,
         entrance: usize,
-        tags: Tags,
+        tags: ThrottleKeys,
         key: CacheKey,
-        answer: Arc<Accepted>,
+        answer: Arc<CachedAnswer>,
     ) {
-        let mut client = ClientText { text: [0; CLIENT_MAX], length: sight.client.len() };
+        let mut client = ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: sight.client.len() };
         let Some(text) = client.text.get_mut(..sight.client.len()) else { return };
         text.copy_from_slice(sight.client);
         if let Some(place) = self.0.get_mut(Self::slot(&sight.header, sight.client)) {
             *place =
-                Some(Note { header: sight.header, client, state: sight.state, entrance, tags, key, answer });
+                Some(WorkerCacheEntry { header: sight.header, client, state: sight.state, entrance, tags, key, answer });
         }
     }
 }

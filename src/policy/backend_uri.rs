@@ -5,27 +5,27 @@ use crate::request::registry::Asked;
 
 /// The URI to ask the backend for instead, if it has to be another; `mount` says whether the source of a mount
 /// may be pulled. A request that no registry must see is refused here, by whatever credentials it is permitted.
-pub(super) fn backend_uri(
+pub(super) fn rewrite_upstream_uri(
     asked: &Asked<'_>,
     host: &str,
     mount: Result<(), Box<Refused>>,
     rewrites: bool,
 ) -> Result<Option<String>, Box<Refused>> {
-    let unreadable = |why| Box::new(Refused { unreadable: Some(why), ..Refused::default() });
-    if let Some(malformed) = asked.malformed {
-        return Err(Box::new(Refused::malformed(malformed)));
+    let unreadable = |why| Box::new(Refused { request_error: Some(why), ..Refused::default() });
+    if let Some(malformed) = asked.malformed_reference {
+        return Err(Box::new(Refused::for_malformed_reference(malformed)));
     }
     // At another registry the same name is another repository, which nobody judged.
-    let origin = asked.source.as_ref().and_then(|source| source.origin.as_deref());
+    let origin = asked.mount_source.as_ref().and_then(|source| source.origin.as_deref());
     let mount = match origin {
         Some(origin) if origin != host => Err(unreadable("the mount's origin is another registry")),
         Some(_) | None => mount,
     };
-    match (mount.err(), asked.strip, rewrites) {
+    match (mount.err(), asked.has_parameters_to_strip, rewrites) {
         (None, false, _) => Ok(None),
-        (None, true, true) => Ok(Some(asked.stripped())),
+        (None, true, true) => Ok(Some(asked.stripped_uri())),
         // The spec has a registry begin an ordinary upload where it can't mount.
-        (Some(_), _, true) => Ok(Some(asked.without_mount())),
+        (Some(_), _, true) => Ok(Some(asked.uri_without_mount())),
         (Some(refused), _, false) => Err(refused),
         (None, true, false) => {
             Err(unreadable("a parameter must not reach the registry, and the proxy does not take it away"))
@@ -42,13 +42,13 @@ mod tests {
     const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
 
     #[test]
-    fn the_origin_of_a_mount_passes_at_its_own_registry_only_field_c13() {
+    fn mount_origin_is_accepted_only_for_the_same_registry_field_c13() {
         let uri = |origin: &str| format!("{UPLOADS}?from=b&mount={DIGEST}&{origin}");
         let at = |origin: &str, rewrites: bool| {
             let uri = uri(origin);
             let asked = read("POST", &uri, "").map_err(str::to_owned)?;
-            backend_uri(&asked, "registry.test", Ok(()), rewrites)
-                .map_err(|refused| refused.unreadable.unwrap_or_default().to_owned())
+            rewrite_upstream_uri(&asked, "registry.test", Ok(()), rewrites)
+                .map_err(|refused| refused.request_error.unwrap_or_default().to_owned())
         };
         for origin in
             ["origin=registry.test", "origin=Registry.Test:5000", "%6Frigin=registry.test%3A443", "x"]

@@ -2,12 +2,12 @@
 //! (distribution/distribution#2932). The rules are asked about examples of what a grant is on; a warning is never an
 //! error, since an example can miss what is meant.
 
-use super::groups::Groups;
-use super::rule::{Effect, Everybody, Rule, Subject};
-use super::rules::{Registries, Rules};
-use crate::permissions::glob::Names;
+use super::groups::GroupMemberships;
+use super::rule::{Effect, RuleWho, Rule, Subject};
+use super::rules::{RegistryHosts, PolicyRules};
+use crate::permissions::glob::PlaceholderValues;
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Actions, Object, On};
+use crate::permissions::{Actions, Resource, ResourcePattern};
 
 /// Subjects of one rule that are tried; a group can have a million users.
 const SUBJECTS_MAX: usize = 100;
@@ -16,50 +16,50 @@ const SUBJECTS_MAX: usize = 100;
 const WARNINGS_MAX: usize = 20;
 
 /// A user and a group that no file names.
-const SOMEBODY: &[u8] = b"example-user";
-const NO_GROUP: &[u8] = b"example-group";
+const EXAMPLE_USER: &[u8] = b"example-user";
+const EXAMPLE_GROUP: &[u8] = b"example-group";
 
 /// The subject of an example.
-struct Example {
+struct ExampleSubject {
     user: Option<Vec<u8>>,
     groups: Vec<Vec<u8>>,
 }
 
-impl Rules {
+impl PolicyRules {
     /// The lines of grants of push whose subjects nobody grants pull on the same repositories.
-    pub fn pushes_without_pull(&self, groups: &Groups) -> Vec<usize> {
+    pub fn push_without_pull_lines(&self, groups: &GroupMemberships) -> Vec<usize> {
         let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
-        grants.filter(|rule| self.lacks_pull(rule, groups)).map(|rule| rule.line).take(WARNINGS_MAX).collect()
+        grants.filter(|rule| self.has_push_without_pull(rule, groups)).map(|rule| rule.line).take(WARNINGS_MAX).collect()
     }
 
-    fn lacks_pull(&self, rule: &Rule, groups: &Groups) -> bool {
-        let On::Registry { repositories, actions } = &rule.on else { return false };
-        let pushes = !actions.common(Actions::PUSH).is_empty();
-        if !pushes || !actions.common(Actions::PULL).is_empty() {
+    fn has_push_without_pull(&self, rule: &Rule, groups: &GroupMemberships) -> bool {
+        let ResourcePattern::Registry { repositories, actions } = &rule.resource else { return false };
+        let pushes = !actions.intersection(Actions::PUSH).is_empty();
+        if !pushes || !actions.intersection(Actions::PULL).is_empty() {
             return false;
         }
         let host = self.example_host(rule);
         let client = rule.networks.first().map(|network| network.addr());
-        let examples = examples(rule, groups);
+        let examples = example_subjects(rule, groups);
         examples.iter().take(SUBJECTS_MAX).any(|example| {
             let groups: Vec<&[u8]> = example.groups.iter().map(Vec::as_slice).collect();
             let user = example.user.as_deref();
-            let names = Names { user, groups: &groups };
+            let names = PlaceholderValues { user, groups: &groups };
             let on = if repositories.is_empty() {
                 vec![vec!["example".to_owned()]]
             } else {
-                repositories.iter().map(|glob| glob.example(names)).collect()
+                repositories.iter().map(|glob| glob.example_segments(names)).collect()
             };
-            let subject = Subject { user, groups: &groups, client, scope: None };
-            on.iter().any(|segments| self.is_stuck(&subject, &host, segments))
+            let subject = Subject { user, groups: &groups, client_address: client, api_key_scope: None };
+            on.iter().any(|segments| self.has_push_but_no_pull(&subject, &host, segments))
         })
     }
 
     /// Whether a subject has push there and not pull.
-    fn is_stuck(&self, subject: &Subject<'_>, host: &str, segments: &[String]) -> bool {
+    fn has_push_but_no_pull(&self, subject: &Subject<'_>, host: &str, segments: &[String]) -> bool {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let both = Actions::PULL.and(Actions::PUSH);
-        let granted = self.granted(subject, host, &Object::Repository(&segments), both);
+        let both = Actions::PULL.union(Actions::PUSH);
+        let granted = self.granted(subject, host, &Resource::Repository(&segments), both);
         granted == Actions::PUSH
     }
 
@@ -67,33 +67,33 @@ impl Rules {
     fn example_host(&self, rule: &Rule) -> String {
         match (rule.hosts.first(), self.registries()) {
             (Some(HostPattern::Literal(name)), _) => name.to_string(),
-            (Some(HostPattern::Below(end)), _) => format!("example{end}"),
-            (None, Registries::Hosts(hosts)) => hosts.first().map(ToString::to_string).unwrap_or_default(),
-            (None, Registries::All(_) | Registries::Unsaid | Registries::Either) => "localhost".to_owned(),
+            (Some(HostPattern::SubdomainsOf(end)), _) => format!("example{end}"),
+            (None, RegistryHosts::Hosts(hosts)) => hosts.first().map(ToString::to_string).unwrap_or_default(),
+            (None, RegistryHosts::All(_) | RegistryHosts::Unsaid | RegistryHosts::Either) => "localhost".to_owned(),
         }
     }
 }
 
 /// Subjects that a rule is about: those that it names, and of a group its users, or one if none is known.
-fn examples(rule: &Rule, groups: &Groups) -> Vec<Example> {
-    let of = |user: &[u8]| Example {
+fn example_subjects(rule: &Rule, groups: &GroupMemberships) -> Vec<ExampleSubject> {
+    let of = |user: &[u8]| ExampleSubject {
         user: Some(user.to_vec()),
         groups: groups.of(user).groups().iter().map(|group| group.to_vec()).collect(),
     };
-    let mut examples: Vec<Example> = rule.users.iter().take(SUBJECTS_MAX).map(|user| of(user)).collect();
+    let mut examples: Vec<ExampleSubject> = rule.users.iter().take(SUBJECTS_MAX).map(|user| of(user)).collect();
     for group in &rule.groups {
         let members: Vec<&[u8]> = groups.members(group).take(SUBJECTS_MAX).collect();
         examples.extend(members.iter().map(|user| of(user)));
         if members.is_empty() {
-            examples.push(Example { user: Some(SOMEBODY.to_vec()), groups: vec![group.to_vec()] });
+            examples.push(ExampleSubject { user: Some(EXAMPLE_USER.to_vec()), groups: vec![group.to_vec()] });
         }
     }
-    match rule.everybody {
-        Everybody::No => {}
-        Everybody::Authenticated => {
-            examples.push(Example { user: Some(SOMEBODY.to_vec()), groups: vec![NO_GROUP.to_vec()] });
+    match rule.who {
+        RuleWho::No => {}
+        RuleWho::Authenticated => {
+            examples.push(ExampleSubject { user: Some(EXAMPLE_USER.to_vec()), groups: vec![EXAMPLE_GROUP.to_vec()] });
         }
-        Everybody::Anyone => examples.push(Example { user: None, groups: Vec::new() }),
+        RuleWho::Anyone => examples.push(ExampleSubject { user: None, groups: Vec::new() }),
     }
     examples
 }
@@ -101,11 +101,11 @@ fn examples(rule: &Rule, groups: &Groups) -> Vec<Example> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::read::read;
+    use crate::policy::read::read_policy;
 
     fn lines(policy: &str, groups: &str) -> Vec<usize> {
-        let groups = Groups::parse(groups.as_bytes()).unwrap();
-        read(policy).unwrap().pushes_without_pull(&groups)
+        let groups = GroupMemberships::parse(groups.as_bytes()).unwrap();
+        read_policy(policy).unwrap().push_without_pull_lines(&groups)
     }
 
     fn grant(keys: &str) -> String {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn push_grant_that_no_pull_grant_covers_is_found_field_d6() {
+    fn push_grant_without_pull_grant_is_reported_field_d6() {
         let push = grant("users = [\"ci\"]\nrepositories = [\"team/**\"]\nactions = [\"push\"]");
         assert_eq!(lines(&push, ""), [1]);
         let pull_all = grant("who = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_names_and_patterns_are_followed_field_d6() {
+    fn push_without_pull_check_expands_groups_and_placeholders_field_d6() {
         let push = grant("groups = [\"devs\"]\nrepositories = [\"{group}/*-app/**\"]\nactions = [\"push\"]");
         let each = grant("users = [\"ann\", \"bob\"]\nrepositories = [\"devs/**\"]\nactions = [\"pull\"]");
         assert_eq!(lines(&(push.clone() + &each), "devs: ann bob\n"), [0_usize; 0]);

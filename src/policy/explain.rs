@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 
 use super::denial::Refused;
-use super::judge::Reading;
-use super::rule::{Effect, Everybody, Rule, Subject};
-use super::rules::{Judgement, Rules};
+use super::judge::EvaluatedAs;
+use super::rule::{Effect, RuleWho, Rule, Subject};
+use super::rules::{PolicyDecision, PolicyRules};
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Actions, Object, On};
+use crate::permissions::{Actions, Resource, ResourcePattern};
 use crate::request::original::OriginalRequest;
 use crate::request::registry::Target;
 
@@ -16,56 +16,56 @@ use crate::request::registry::Target;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The judgement, as `/auth` comes to it.
-    pub judgement: Judgement,
+    pub decision: PolicyDecision,
     /// What the request takes, in words; empty if there is no policy.
-    pub needs: String,
+    pub requirement: String,
     /// The lines of the rules that decided: all grants that permit a part of it, or the denial.
-    pub lines: Vec<usize>,
+    pub deciding_rule_lines: Vec<usize>,
     /// For a refusal for want of a grant: the line of the grant that was nearest, and all that it lacked.
-    pub nearest: Option<(usize, Vec<String>)>,
+    pub nearest_grant: Option<(usize, Vec<String>)>,
 }
 
 impl Explanation {
     /// The explanation if there is no policy.
-    pub(super) fn without_policy(judgement: Judgement) -> Self {
-        Self { judgement, needs: String::new(), lines: Vec::new(), nearest: None }
+    pub(super) fn without_policy(judgement: PolicyDecision) -> Self {
+        Self { decision: judgement, requirement: String::new(), deciding_rule_lines: Vec::new(), nearest_grant: None }
     }
 }
 
-impl Rules {
+impl PolicyRules {
     /// Judges a request as `/auth` does, and says why.
     pub fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
-        let judgement = self.judge(subject, request);
+        let judgement = self.evaluate(subject, request);
         let (mut lines, mut nearest) = (Vec::new(), None);
         match &judgement {
-            Judgement::Allowed { .. } => lines = self.granting(subject, request),
-            Judgement::Refused(refused) => {
+            PolicyDecision::Allowed { .. } => lines = self.granting_rule_lines(subject, request),
+            PolicyDecision::Refused(refused) => {
                 let denied =
-                    refused.denied_by.and_then(|number| self.all().get(usize::try_from(number).ok()?));
+                    refused.deny_rule_index.and_then(|number| self.all().get(usize::try_from(number).ok()?));
                 lines.extend(denied.map(|rule| rule.line));
-                if refused.denied_by.is_none() && refused.unreadable.is_none() && !refused.for_want_of_scope {
-                    nearest = self.nearest(subject, request, refused);
+                if refused.deny_rule_index.is_none() && refused.request_error.is_none() && !refused.is_outside_api_key_scope {
+                    nearest = self.find_nearest_grant(subject, request, refused);
                 }
             }
         }
-        Explanation { needs: self.needs(request), judgement, lines, nearest }
+        Explanation { requirement: self.describe_requirement(request), decision: judgement, deciding_rule_lines: lines, nearest_grant: nearest }
     }
 
-    fn needs(&self, request: &OriginalRequest<'_>) -> String {
+    fn describe_requirement(&self, request: &OriginalRequest<'_>) -> String {
         let site = || format!("{} of {} at {}", request.method, request.uri, request.host);
-        match (self.reading_of(request), request.registry()) {
-            (Reading::Site, _) | (Reading::Either, Err(_)) => site(),
-            (Reading::Registry, Err(why)) => format!("it can't be told: {why}"),
-            (Reading::Registry | Reading::Either, Ok(asked)) => {
+        match (self.request_evaluated_as(request), request.registry_request()) {
+            (EvaluatedAs::Site, _) | (EvaluatedAs::Either, Err(_)) => site(),
+            (EvaluatedAs::Registry, Err(why)) => format!("it can't be told: {why}"),
+            (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(asked)) => {
                 let mut needs = match asked.target {
                     Target::Ping => "a user".to_owned(),
                     Target::Catalog => "catalog".to_owned(),
-                    Target::Repository(name) => format!("{} in {name}", listed(asked.actions)),
+                    Target::Repository(name) => format!("{} in {name}", join_action_names(asked.required_actions)),
                 };
-                if let Some(source) = &asked.source {
+                if let Some(source) = &asked.mount_source {
                     needs.push_str(&format!(", and pull in {} for the mount", source.repository));
                 }
-                if let Some(malformed) = &asked.malformed {
+                if let Some(malformed) = &asked.malformed_reference {
                     needs.push_str(&format!("; {}", malformed.why));
                 }
                 needs
@@ -74,16 +74,16 @@ impl Rules {
     }
 
     /// As what the request is judged; as a site's if the host is not one.
-    fn reading_of(&self, request: &OriginalRequest<'_>) -> Reading {
-        request.host().map_or(Reading::Site, |host| self.reading(host, request.backend))
+    fn request_evaluated_as(&self, request: &OriginalRequest<'_>) -> EvaluatedAs {
+        request.host_name().map_or(EvaluatedAs::Site, |host| self.evaluated_as(host, request.declared_upstream))
     }
 
     /// Every grant that permits a part of what is asked.
-    fn granting(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Vec<usize> {
-        let found = with_object(self, request, None, |host, object, wanted| {
+    fn granting_rule_lines(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Vec<usize> {
+        let found = with_requested_resource(self, request, None, |host, object, wanted| {
             let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
             let permits = |rule: &&Rule| {
-                rule.applies(subject, host, object).is_ok_and(|actions| !actions.common(wanted).is_empty())
+                rule.applicable_actions(subject, host, object).is_ok_and(|actions| !actions.intersection(wanted).is_empty())
             };
             grants.filter(permits).map(|rule| rule.line).collect()
         });
@@ -92,20 +92,20 @@ impl Rules {
 
     /// The grant that lacks least. Of two that lack as much, one of the wanted actions is nearer than one of others,
     /// and one about this subject nearer than one about others.
-    fn nearest(
+    fn find_nearest_grant(
         &self,
         subject: &Subject<'_>,
         request: &OriginalRequest<'_>,
         refused: &Refused,
     ) -> Option<(usize, Vec<String>)> {
-        with_object(self, request, refused.repository.as_deref(), |host, object, _| {
+        with_requested_resource(self, request, refused.repository.as_deref(), |host, object, _| {
             let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
             // Of several the first.
             let nearest = grants
-                .map(|rule| (rule, lacks(rule, subject, host, object, refused.actions)))
+                .map(|rule| (rule, list_mismatches(rule, subject, host, object, refused.denied_actions)))
                 .min_by_key(|(rule, lacks)| {
-                    let is_of_others = !grants_any(rule, object, refused.actions);
-                    (2 * lacks.len() + usize::from(is_of_others), !rule.is_about(subject))
+                    let is_of_others = !has_requested_action(rule, object, refused.denied_actions);
+                    (2 * lacks.len() + usize::from(is_of_others), !rule.matches_subject(subject))
                 });
             nearest.map(|(rule, lacks)| (rule.line, lacks))
         })?
@@ -114,99 +114,99 @@ impl Rules {
 
 /// Calls `with` with the host, what is asked for there, and the actions that it takes. `repository` is the
 /// one that matters, where it is not the request's own: the source of a mount.
-fn with_object<T>(
-    rules: &Rules,
+fn with_requested_resource<T>(
+    rules: &PolicyRules,
     request: &OriginalRequest<'_>,
     repository: Option<&str>,
-    with: impl FnOnce(&str, &Object<'_>, Actions) -> T,
+    with: impl FnOnce(&str, &Resource<'_>, Actions) -> T,
 ) -> Option<T> {
-    let host = request.host().ok()?;
-    let asked = match (rules.reading_of(request), request.registry()) {
-        (Reading::Registry | Reading::Either, Ok(asked)) => asked,
-        (Reading::Registry, Err(_)) => return None,
-        (Reading::Site, _) | (Reading::Either, Err(_)) => {
-            let parts: Vec<&str> = request.segments().ok()?.iter().map(Cow::as_ref).collect();
-            return Some(with(host, &Object::Path(&parts, request.method), Actions::PULL));
+    let host = request.host_name().ok()?;
+    let asked = match (rules.request_evaluated_as(request), request.registry_request()) {
+        (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(asked)) => asked,
+        (EvaluatedAs::Registry, Err(_)) => return None,
+        (EvaluatedAs::Site, _) | (EvaluatedAs::Either, Err(_)) => {
+            let parts: Vec<&str> = request.path_segments().ok()?.iter().map(Cow::as_ref).collect();
+            return Some(with(host, &Resource::Path(&parts, request.method), Actions::PULL));
         }
     };
     Some(match (repository, asked.target) {
         (Some(name), _) | (None, Target::Repository(name)) => {
             let parts: Vec<&str> = name.split('/').collect();
-            with(host, &Object::Repository(&parts), asked.actions)
+            with(host, &Resource::Repository(&parts), asked.required_actions)
         }
-        (None, Target::Catalog) => with(host, &Object::Catalog, asked.actions),
+        (None, Target::Catalog) => with(host, &Resource::Catalog, asked.required_actions),
         // No grant is needed, and none would help.
         (None, Target::Ping) => return None,
     })
 }
 
 /// Whether a grant is of the kind that is wanted: one of the actions, or for a site any.
-fn grants_any(rule: &Rule, object: &Object<'_>, wanted: Actions) -> bool {
-    match (&rule.on, object) {
-        (On::Everything, _) => true,
-        (On::Registry { .. }, Object::Path(..)) => false,
-        (On::Registry { actions, .. }, Object::Ping | Object::Catalog | Object::Repository(_)) => {
-            !actions.common(wanted).is_empty()
+fn has_requested_action(rule: &Rule, object: &Resource<'_>, wanted: Actions) -> bool {
+    match (&rule.resource, object) {
+        (ResourcePattern::Everything, _) => true,
+        (ResourcePattern::Registry { .. }, Resource::Path(..)) => false,
+        (ResourcePattern::Registry { actions, .. }, Resource::Ping | Resource::Catalog | Resource::Repository(_)) => {
+            !actions.intersection(wanted).is_empty()
         }
-        (On::Site { methods, .. }, Object::Path(_, method)) => {
+        (ResourcePattern::Site { methods, .. }, Resource::Path(_, method)) => {
             methods.is_empty() || methods.iter().any(|one| **one == **method)
         }
-        (On::Site { .. }, Object::Ping | Object::Catalog | Object::Repository(_)) => false,
+        (ResourcePattern::Site { .. }, Resource::Ping | Resource::Catalog | Resource::Repository(_)) => false,
     }
 }
 
-fn lacks(
+fn list_mismatches(
     rule: &Rule,
     subject: &Subject<'_>,
     host: &str,
-    object: &Object<'_>,
+    object: &Resource<'_>,
     missing: Actions,
 ) -> Vec<String> {
     let mut lacks = Vec::new();
-    if !rule.is_about(subject) {
-        lacks.push(format!("it is for {}", whom(rule)));
+    if !rule.matches_subject(subject) {
+        lacks.push(format!("it is for {}", describe_rule_subjects(rule)));
     }
-    if !rule.is_for(subject.client) {
+    if !rule.matches_network(subject.client_address) {
         let networks: Vec<String> = rule.networks.iter().map(ToString::to_string).collect();
         lacks.push(format!("it is for clients from {}", networks.join(", ")));
     }
-    if !rule.is_at(host) {
-        let hosts: Vec<String> = rule.hosts.iter().map(shown_host).collect();
+    if !rule.matches_host(host) {
+        let hosts: Vec<String> = rule.hosts.iter().map(format_host_pattern).collect();
         lacks.push(format!("it is for the hosts {}", hosts.join(", ")));
     }
-    match rule.on(subject, object) {
+    match rule.actions_on(subject, object) {
         None => lacks.push("it is on something else".to_owned()),
         Some(actions) => {
-            let missing = missing.without(actions);
+            let missing = missing.difference(actions);
             if !missing.is_empty() {
-                lacks.push(format!("it does not grant {}", listed(missing)));
+                lacks.push(format!("it does not grant {}", join_action_names(missing)));
             }
         }
     }
     lacks
 }
 
-fn shown_host(host: &HostPattern) -> String {
+fn format_host_pattern(host: &HostPattern) -> String {
     match host {
         HostPattern::Literal(name) => name.to_string(),
-        HostPattern::Below(end) => format!("*{end}"),
+        HostPattern::SubdomainsOf(end) => format!("*{end}"),
     }
 }
 
-fn whom(rule: &Rule) -> String {
+fn describe_rule_subjects(rule: &Rule) -> String {
     let shown = |kind: &str, names: &[Box<[u8]>]| {
-        let names: Vec<String> = names.iter().map(|name| crate::identity::shown(name)).collect();
+        let names: Vec<String> = names.iter().map(|name| crate::identity::sanitize_for_display(name)).collect();
         (!names.is_empty()).then(|| format!("{kind} {}", names.join(", ")))
     };
-    let everybody = match rule.everybody {
-        Everybody::No => None,
-        Everybody::Authenticated => Some("whoever is authenticated".to_owned()),
-        Everybody::Anyone => Some("anyone".to_owned()),
+    let everybody = match rule.who {
+        RuleWho::No => None,
+        RuleWho::Authenticated => Some("whoever is authenticated".to_owned()),
+        RuleWho::Anyone => Some("anyone".to_owned()),
     };
     let all = [shown("users", &rule.users), shown("groups", &rule.groups), everybody];
     all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn listed(actions: Actions) -> String {
+fn join_action_names(actions: Actions) -> String {
     actions.names().collect::<Vec<_>>().join(" and ")
 }

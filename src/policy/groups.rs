@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group};
+use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group_name};
 
 /// The most faults that are told of one file.
-const FAULTS_MAX: usize = 100;
+const ERRORS_MAX: usize = 100;
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct GroupFileError {
     /// From 1.
     pub line: usize,
     /// What, and what to do.
@@ -23,18 +23,18 @@ pub struct Fault {
 
 /// All users' groups.
 #[derive(Debug, Default)]
-pub struct Groups {
+pub struct GroupMemberships {
     of: HashMap<Box<[u8]>, Membership>,
     none: Membership,
 }
 
-impl Groups {
+impl GroupMemberships {
     /// Reads a file's text.
     ///
     /// # Errors
     /// Every fault. A file with one is not taken at all: half of a group would be worse than the
     /// groups of a minute ago.
-    pub fn parse(text: &[u8]) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &[u8]) -> Result<Self, Vec<GroupFileError>> {
         let mut faults = Vec::new();
         let mut found: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
         for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -42,16 +42,16 @@ impl Groups {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            if faults.len() >= FAULTS_MAX {
+            if faults.len() >= ERRORS_MAX {
                 break;
             }
-            let mut fault = |what: String| faults.push(Fault { line: at + 1, what });
+            let mut fault = |what: String| faults.push(GroupFileError { line: at + 1, what });
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
                 fault(format!("the line of {} bytes has no colon; write GROUP: USER USER", line.len()));
                 continue;
             };
             let (group, users) = line.split_at(colon);
-            if let Err(what) = check_group(group.trim_ascii_end()) {
+            if let Err(what) = check_group_name(group.trim_ascii_end()) {
                 fault(what);
                 continue;
             }
@@ -115,12 +115,12 @@ mod tests {
     use super::*;
 
     fn groups(text: &str, user: &str) -> String {
-        let groups = Groups::parse(text.as_bytes()).unwrap();
-        String::from_utf8(groups.of(user.as_bytes()).joined().to_vec()).unwrap()
+        let groups = GroupMemberships::parse(text.as_bytes()).unwrap();
+        String::from_utf8(groups.of(user.as_bytes()).header_value().to_vec()).unwrap()
     }
 
     #[test]
-    fn apaches_group_file_is_read() {
+    fn apache_group_file_is_parsed() {
         let text = "# teams\r\ndevs: ann bob\r\n\r\n  ops:bob\t carl\ndevs : dan ann\nempty:\n";
         assert_eq!(groups(text, "ann"), "devs");
         assert_eq!(groups(text, "bob"), "devs,ops");
@@ -130,16 +130,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_a_fault_is_not_taken_and_each_fault_has_its_line() {
+    fn group_file_with_errors_is_rejected_and_each_error_has_its_line() {
         let faults =
-            Groups::parse(b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n")
+            GroupMemberships::parse(b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n")
                 .unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 7]);
         assert!(faults[0].what.contains("GROUP: USER"), "{faults:?}");
         assert!(faults[4].what.contains("colon"), "{faults:?}");
         let many: String = (0..=GROUPS_OF_USER_MAX).map(|n| format!("g{n}: ann\n")).collect();
-        assert_eq!(Groups::parse(many.as_bytes()).unwrap_err().len(), 1);
-        assert!(Groups::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());
-        assert_eq!(Groups::parse("x\n".repeat(10 * FAULTS_MAX).as_bytes()).unwrap_err().len(), FAULTS_MAX);
+        assert_eq!(GroupMemberships::parse(many.as_bytes()).unwrap_err().len(), 1);
+        assert!(GroupMemberships::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());
+        assert_eq!(GroupMemberships::parse("x\n".repeat(10 * ERRORS_MAX).as_bytes()).unwrap_err().len(), ERRORS_MAX);
     }
 }

@@ -9,17 +9,17 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
-use super::rule::{Effect, Everybody, Rule, Subject};
+use super::rule::{Effect, RuleWho, Rule, Subject};
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Object, On};
+use crate::permissions::{Resource, ResourcePattern};
 
 /// The most places that rules may be filed under, together: a rule with a thousand users and a
 /// thousand patterns has a million of them.
-pub const PLACES_MAX: usize = 1 << 20;
+pub const INDEX_ENTRIES_MAX: usize = 1 << 20;
 
 /// Whom a place is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Whom<'w> {
+enum SubjectKey<'w> {
     User(&'w [u8]),
     Group(&'w [u8]),
     Authenticated,
@@ -28,14 +28,14 @@ enum Whom<'w> {
 
 /// What a place is about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Space {
+enum ResourceType {
     Registry,
     Site,
 }
 
 /// The places, by their hash. Two that share one are candidates for both.
 #[derive(Debug, Default)]
-pub struct Index {
+pub struct RuleIndex {
     hasher: DefaultHashBuilder,
     places: HashMap<u64, Vec<u32>>,
     count: usize,
@@ -44,7 +44,7 @@ pub struct Index {
     hosts: bool,
 }
 
-impl Index {
+impl RuleIndex {
     /// Files the rules.
     ///
     /// # Errors
@@ -58,28 +58,28 @@ impl Index {
     }
 
     fn file(&mut self, number: u32, rule: &Rule) -> Option<()> {
-        let users = rule.users.iter().map(|user| Whom::User(user));
-        let groups = rule.groups.iter().map(|group| Whom::Group(group));
-        let everybody = match rule.everybody {
-            Everybody::No => None,
-            Everybody::Authenticated => Some(Whom::Authenticated),
-            Everybody::Anyone => Some(Whom::Anyone),
+        let users = rule.users.iter().map(|user| SubjectKey::User(user));
+        let groups = rule.groups.iter().map(|group| SubjectKey::Group(group));
+        let everybody = match rule.who {
+            RuleWho::No => None,
+            RuleWho::Authenticated => Some(SubjectKey::Authenticated),
+            RuleWho::Anyone => Some(SubjectKey::Anyone),
         };
         let literal = |host: &HostPattern| match host {
             HostPattern::Literal(name) => Some(name.to_string()),
-            HostPattern::Below(_) => None,
+            HostPattern::SubdomainsOf(_) => None,
         };
         let mut hosts: Vec<Option<String>> = rule.hosts.iter().map(literal).collect();
         if hosts.is_empty() || hosts.contains(&None) {
             hosts = vec![None];
         }
         self.hosts |= hosts != [None];
-        let places = prefixes(rule);
+        let places = index_prefixes(rule);
         for whom in users.chain(groups).chain(everybody) {
             for host in &hosts {
                 for (space, prefix) in &places {
                     self.count += 1;
-                    if self.count > PLACES_MAX {
+                    if self.count > INDEX_ENTRIES_MAX {
                         return None;
                     }
                     self.depth = self.depth.max(prefix.len());
@@ -92,7 +92,7 @@ impl Index {
         Some(())
     }
 
-    fn start(&self, space: Space, whom: Whom<'_>, host: Option<&str>) -> impl Hasher + Clone + use<> {
+    fn start(&self, space: ResourceType, whom: SubjectKey<'_>, host: Option<&str>) -> impl Hasher + Clone + use<> {
         let mut hasher = self.hasher.build_hasher();
         (space, whom, host).hash(&mut hasher);
         hasher
@@ -103,17 +103,17 @@ impl Index {
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Object<'_>,
+        object: &Resource<'_>,
         mut visit: impl FnMut(u32),
     ) {
         let (space, segments): (_, &[&str]) = match object {
-            Object::Ping | Object::Catalog => (Space::Registry, &[]),
-            Object::Repository(segments) => (Space::Registry, segments),
-            Object::Path(segments, _) => (Space::Site, segments),
+            Resource::Ping | Resource::Catalog => (ResourceType::Registry, &[]),
+            Resource::Repository(segments) => (ResourceType::Registry, segments),
+            Resource::Path(segments, _) => (ResourceType::Site, segments),
         };
-        let user = subject.user.into_iter().flat_map(|user| [Whom::User(user), Whom::Authenticated]);
-        let groups = subject.groups.iter().map(|group| Whom::Group(group));
-        for whom in user.chain(groups).chain([Whom::Anyone]) {
+        let user = subject.user.into_iter().flat_map(|user| [SubjectKey::User(user), SubjectKey::Authenticated]);
+        let groups = subject.groups.iter().map(|group| SubjectKey::Group(group));
+        for whom in user.chain(groups).chain([SubjectKey::Anyone]) {
             for host in [None, self.hosts.then_some(host)].into_iter().take(1 + usize::from(self.hosts)) {
                 let mut hasher = self.start(space, whom, host);
                 let mut look =
@@ -129,18 +129,18 @@ impl Index {
 }
 
 /// Where a rule is filed: each space and each beginning once.
-fn prefixes(rule: &Rule) -> Vec<(Space, Vec<&str>)> {
-    let (space, globs) = match &rule.on {
-        On::Everything => return vec![(Space::Registry, Vec::new()), (Space::Site, Vec::new())],
-        On::Registry { repositories, .. } => (Space::Registry, repositories),
-        On::Site { paths, .. } => (Space::Site, paths),
+fn index_prefixes(rule: &Rule) -> Vec<(ResourceType, Vec<&str>)> {
+    let (space, globs) = match &rule.resource {
+        ResourcePattern::Everything => return vec![(ResourceType::Registry, Vec::new()), (ResourceType::Site, Vec::new())],
+        ResourcePattern::Registry { repositories, .. } => (ResourceType::Registry, repositories),
+        ResourcePattern::Site { paths, .. } => (ResourceType::Site, paths),
     };
     // A denial is of a path with and without a slash at its end.
     let whole = |segment: &&str| rule.effect == Effect::Grant || !segment.is_empty();
     let mut prefixes: Vec<Vec<&str>> =
-        globs.iter().map(|glob| glob.prefix().take_while(whole).collect()).collect();
+        globs.iter().map(|glob| glob.literal_prefix().take_while(whole).collect()).collect();
     // A rule on the catalogue may name repositories too, for its other actions.
-    if prefixes.is_empty() || matches!(&rule.on, On::Registry { actions, .. } if actions.has_catalog()) {
+    if prefixes.is_empty() || matches!(&rule.resource, ResourcePattern::Registry { actions, .. } if actions.has_catalog()) {
         prefixes.push(Vec::new());
     }
     prefixes.sort_unstable();

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use super::denial::Refused;
 use super::rule::Subject;
-use super::rules::{Judgement, Registries, Rules};
-use crate::permissions::scope::Scope;
-use crate::request::original::{Backend, OriginalRequest};
+use super::rules::{PolicyDecision, RegistryHosts, PolicyRules};
+use crate::permissions::scope::ApiKeyScope;
+use crate::request::original::{DeclaredUpstream, OriginalRequest};
 use crate::request::registry::Target;
 
 /// As what a request is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum EvaluatedAs {
     /// As a registry's.
     Registry,
     /// As a site's.
@@ -21,64 +21,64 @@ pub(super) enum Reading {
 }
 
 fn is_ping(request: &OriginalRequest<'_>) -> bool {
-    request.registry().is_ok_and(|asked| asked.target == Target::Ping)
+    request.registry_request().is_ok_and(|asked| asked.target == Target::Ping)
 }
 
 /// Permitted, and the URI to ask the backend for instead, if it is another; or not.
-type Rewritten = Result<Option<String>, Box<Refused>>;
+type UpstreamUriResult = Result<Option<String>, Box<Refused>>;
 
-impl Rules {
+impl PolicyRules {
     /// As what a request at this host is judged.
-    pub(super) fn reading(&self, host: &str, backend: Backend) -> Reading {
-        if *self.registries() == Registries::Either && backend == Backend::Unsaid {
-            Reading::Either
-        } else if self.is_registry(host, backend == Backend::Registry) {
-            Reading::Registry
+    pub(super) fn evaluated_as(&self, host: &str, backend: DeclaredUpstream) -> EvaluatedAs {
+        if *self.registries() == RegistryHosts::Either && backend == DeclaredUpstream::Unsaid {
+            EvaluatedAs::Either
+        } else if self.is_registry(host, backend == DeclaredUpstream::Registry) {
+            EvaluatedAs::Registry
         } else {
-            Reading::Site
+            EvaluatedAs::Site
         }
     }
 
     /// Judges one request.
-    pub fn judge(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Judgement {
-        match request.host().and_then(|host| self.judge_at(subject, host, request)) {
-            Ok(Ok(uri)) => Judgement::Allowed { uri },
-            Ok(Err(refused)) => Judgement::Refused(refused),
+    pub fn evaluate(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> PolicyDecision {
+        match request.host_name().and_then(|host| self.evaluate_at(subject, host, request)) {
+            Ok(Ok(uri)) => PolicyDecision::Allowed { uri },
+            Ok(Err(refused)) => PolicyDecision::Refused(refused),
             Err(unreadable) => {
-                Judgement::Refused(Box::new(Refused { unreadable: Some(unreadable), ..Refused::default() }))
+                PolicyDecision::Refused(Box::new(Refused { request_error: Some(unreadable), ..Refused::default() }))
             }
         }
     }
 
     /// The judgement at this host; an error is what is wrong with the request.
-    fn judge_at(
+    fn evaluate_at(
         &self,
         subject: &Subject<'_>,
         host: &str,
         request: &OriginalRequest<'_>,
-    ) -> Result<Rewritten, &'static str> {
-        let at_registry = || -> Result<Rewritten, &'static str> {
-            Ok(self.judge_registry(subject, host, request.registry()?, request.rewrites()))
+    ) -> Result<UpstreamUriResult, &'static str> {
+        let at_registry = || -> Result<UpstreamUriResult, &'static str> {
+            Ok(self.judge_registry(subject, host, request.registry_request()?, request.has_uri_rewrite()))
         };
-        let at_site = || -> Result<Rewritten, &'static str> {
-            let segments: Vec<&str> = request.segments()?.iter().map(Cow::as_ref).collect();
+        let at_site = || -> Result<UpstreamUriResult, &'static str> {
+            let segments: Vec<&str> = request.path_segments()?.iter().map(Cow::as_ref).collect();
             Ok(self.judge_path(subject, host, &segments, request.method).map(|()| None))
         };
-        match self.reading(host, request.backend) {
-            Reading::Registry => at_registry(),
+        match self.evaluated_as(host, request.declared_upstream) {
+            EvaluatedAs::Registry => at_registry(),
             // The client chooses the host, where nginx answers to any.
-            Reading::Site if request.rewrites() => {
+            EvaluatedAs::Site if request.has_uri_rewrite() => {
                 Err("nginx guards a registry here, and the policy does not count this host among them")
             }
-            Reading::Site => at_site(),
-            Reading::Either => match at_registry() {
+            EvaluatedAs::Site => at_site(),
+            EvaluatedAs::Either => match at_registry() {
                 Ok(Err(refused)) => match at_site() {
                     Ok(Ok(uri)) => Ok(Ok(uri)),
                     Ok(Err(_)) | Err(_) => Ok(Err(refused)),
                 },
                 // Every key may ask a registry for /v2/. A site's path it may not, unless its scope has to do
                 // with registries.
-                Ok(Ok(_)) if is_ping(request) && !subject.scope.is_none_or(Scope::names_registries) => {
+                Ok(Ok(_)) if is_ping(request) && !subject.api_key_scope.is_none_or(ApiKeyScope::names_registries) => {
                     at_site()
                 }
                 Ok(Ok(uri)) => Ok(Ok(uri)),

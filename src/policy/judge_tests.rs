@@ -1,11 +1,11 @@
 //! What the rules say of sites and registries, and of hosts that could be either.
 
 use super::*;
-use crate::policy::read::tests::Team;
+use crate::policy::read::tests::PolicyFixture;
 
 #[test]
-fn a_site_has_paths_and_methods() {
-    let team = Team::of(concat!(
+fn site_rules_match_paths_and_methods() {
+    let team = PolicyFixture::of(concat!(
         "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\", \"HEAD\"]\n",
         "[[grant]]\ngroups = [\"ops\"]\npaths = [\"/admin/**\", \"/admin\"]\n",
         "[[grant]]\nwho = \"anyone\"\npaths = [\"/\", \"/docs/**\"]\nmethods = [\"GET\"]\n",
@@ -37,8 +37,8 @@ fn a_site_has_paths_and_methods() {
 }
 
 #[test]
-fn registries_and_sites_can_stand_beside_each_other() {
-    let mut team = Team::of(concat!(
+fn host_outside_registries_is_evaluated_as_a_site() {
+    let mut team = PolicyFixture::of(concat!(
         "registries = [\"registry.example.com\"]\n",
         "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
         "[[grant]]\nusers = [\"ann\"]\npaths = [\"/v2/**\"]\n",
@@ -49,9 +49,9 @@ fn registries_and_sites_can_stand_beside_each_other() {
 }
 
 #[test]
-fn an_encoded_slash_is_permitted_only_as_both_of_its_readings() {
+fn encoded_slash_is_allowed_only_if_both_readings_are() {
     // ingress-nginx#8644 again: nginx itself, and many a site, decodes it and then sees other segments.
-    let team = Team::of(concat!(
+    let team = PolicyFixture::of(concat!(
         "[[grant]]\nwho = \"anyone\"\npaths = [\"/docs/**\"]\n",
         "[[grant]]\nwho = \"authenticated\"\npaths = [\"/*\", \"/x/**\"]\n",
         "[[deny]]\nusers = [\"carl\"]\npaths = [\"/admin/**\", \"/x/admin/**\"]\n",
@@ -73,18 +73,18 @@ fn an_encoded_slash_is_permitted_only_as_both_of_its_readings() {
 }
 
 #[test]
-fn the_client_does_not_choose_whether_it_asks_a_registry() {
+fn client_host_header_cannot_turn_a_registry_into_a_site() {
     let text = concat!(
         "registries = [\"registry.example.com\"]\n",
         "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\"]\n",
         "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
     );
-    let team = Team::of(text);
+    let team = PolicyFixture::of(text);
     let judge = |host, rewrites| {
-        let subject = Subject { user: Some(b"carl"), groups: &[], client: None, scope: None };
-        let backend = if rewrites { Backend::Registry } else { Backend::Unsaid };
+        let subject = Subject { user: Some(b"carl"), groups: &[], client_address: None, api_key_scope: None };
+        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unsaid };
         let asking = OriginalRequest::new("GET", "/v2/secret/tags/list", host, "", backend);
-        matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
+        matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })
     };
     assert!(!judge("registry.example.com", true));
     // nginx guards a registry there, whatever the client calls it.
@@ -93,13 +93,13 @@ fn the_client_does_not_choose_whether_it_asks_a_registry() {
 }
 
 #[test]
-fn a_policy_that_does_not_tell_takes_the_proxys_word() {
-    let team = Team::of("[[grant]]\nusers = [\"ann\"]\n");
+fn policy_without_registries_follows_the_proxy_header() {
+    let team = PolicyFixture::of("[[grant]]\nusers = [\"ann\"]\n");
     let may = |user: &'static str, uri, rewrites| {
-        let subject = Subject { user: Some(user.as_bytes()), groups: &[], client: None, scope: None };
-        let backend = if rewrites { Backend::Registry } else { Backend::Unsaid };
+        let subject = Subject { user: Some(user.as_bytes()), groups: &[], client_address: None, api_key_scope: None };
+        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unsaid };
         let asking = OriginalRequest::new("GET", uri, "h", "", backend);
-        matches!(team.rules.judge(&subject, &asking), Judgement::Allowed { .. })
+        matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })
     };
     assert!(may("ann", "/v2/a/tags/list", true) && may("ann", "/index.html", false));
     assert!(!may("ann", "/index.html", true), "that is none of a registry's");
@@ -107,8 +107,8 @@ fn a_policy_that_does_not_tell_takes_the_proxys_word() {
 }
 
 #[test]
-fn a_denial_of_a_path_is_one_of_it_with_a_slash_at_its_end() {
-    let team = Team::of(concat!(
+fn path_deny_rule_covers_the_trailing_slash() {
+    let team = PolicyFixture::of(concat!(
         "[[grant]]\nwho = \"authenticated\"\npaths = [\"/**\"]\n",
         "[[deny]]\nwho = \"anyone\"\npaths = [\"/closed\", \"/shut/\", \"/a/*\"]\n",
     ));

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::rule::{Effect, Everybody, Rule};
-use super::rules::{Registries, Rules};
-use super::unknown_key::{OF_FILE, OF_RULE, unknown_key};
-use super::value::network;
-pub use super::value::{FAULTS_MAX, Fault};
-use crate::identity::{Username, check_group};
+use super::rule::{Effect, RuleWho, Rule};
+use super::rules::{RegistryHosts, PolicyRules};
+use super::unknown_key::{FILE_KEYS, RULE_KEYS, describe_unknown_key};
+use super::value::parse_network;
+pub use super::value::{ERRORS_MAX, PolicyFileError};
+use crate::identity::{Username, check_group_name};
 use crate::permissions::host::HostPattern;
-use crate::permissions::read::{action, method, path, repository};
-use crate::permissions::{Actions, On};
+use crate::permissions::read::{parse_action, parse_method, parse_path_glob, parse_repository_glob};
+use crate::permissions::{Actions, ResourcePattern};
 use crate::request::site;
 
 /// The most rules; more would be data, for which groups and `{user}` are there.
@@ -23,9 +23,9 @@ const RULES_MAX: usize = 100_000;
 ///
 /// # Errors
 /// Every fault in it.
-pub fn read(text: &str) -> Result<Rules, Vec<Fault>> {
+pub fn read_policy(text: &str) -> Result<PolicyRules, Vec<PolicyFileError>> {
     let starts = text.match_indices('\n').map(|(at, _)| at + 1);
-    let mut reader = Reader { text, lines: std::iter::once(0).chain(starts).collect(), faults: Vec::new() };
+    let mut reader = PolicyReader { text, lines: std::iter::once(0).chain(starts).collect(), faults: Vec::new() };
     let rules = reader.document();
     match rules {
         Some(rules) if reader.faults.is_empty() => Ok(rules),
@@ -37,24 +37,24 @@ pub fn read(text: &str) -> Result<Rules, Vec<Fault>> {
 }
 
 /// A text of the file, and where it begins.
-type Text<'t> = (&'t str, usize);
+type TextAtOffset<'t> = (&'t str, usize);
 
-struct Reader<'t> {
+struct PolicyReader<'t> {
     text: &'t str,
     /// Where each line begins.
     lines: Vec<usize>,
-    faults: Vec<Fault>,
+    faults: Vec<PolicyFileError>,
 }
 
-impl Reader<'_> {
+impl PolicyReader<'_> {
     fn fault(&mut self, at: usize, what: impl Into<String>) {
-        if self.faults.len() >= FAULTS_MAX {
+        if self.faults.len() >= ERRORS_MAX {
             return;
         }
         let line = self.line(at);
         let start = self.lines.get(line - 1).copied().unwrap_or_default();
         let column = self.text.get(start..at).unwrap_or_default().chars().count() + 1;
-        self.faults.push(Fault { line, column, what: what.into() });
+        self.faults.push(PolicyFileError { line, column, what: what.into() });
     }
 
     /// From 1.
@@ -62,7 +62,7 @@ impl Reader<'_> {
         self.lines.partition_point(|start| *start <= at)
     }
 
-    fn document(&mut self) -> Option<Rules> {
+    fn document(&mut self) -> Option<PolicyRules> {
         let document = match DeTable::parse(self.text) {
             Ok(document) => document,
             Err(error) => {
@@ -80,7 +80,7 @@ impl Reader<'_> {
                 ("deny", DeValue::Array(tables)) => self.rules(Effect::Deny, tables, &mut rules),
                 ("registries", value) => registries = Some(self.registries(value, at)),
                 ("grant" | "deny", _) => self.fault(at, "write a list of tables: [[grant]], [[deny]]"),
-                (key, _) => self.fault(at, unknown_key(key, &OF_FILE)),
+                (key, _) => self.fault(at, describe_unknown_key(key, &FILE_KEYS)),
             }
         }
         if rules.len() > RULES_MAX {
@@ -100,42 +100,42 @@ impl Reader<'_> {
         }
         rules.sort_by_key(|rule: &Rule| rule.line);
         let registries = registries.unwrap_or_else(|| self.of_what(&rules));
-        match Rules::new(rules, registries) {
+        match PolicyRules::new(rules, registries) {
             Ok(rules) => Some(rules),
             Err(line) => {
                 let what =
                     "with this rule there are too many combinations of users and patterns; use groups".into();
-                self.faults.push(Fault { line, column: 1, what });
+                self.faults.push(PolicyFileError { line, column: 1, what });
                 None
             }
         }
     }
 
     /// Without a word on it, what the rules are on tells what they protect.
-    fn of_what(&mut self, rules: &[Rule]) -> Registries {
-        let registry = rules.iter().any(|rule| matches!(rule.on, On::Registry { .. }));
-        let site = rules.iter().find(|rule| matches!(rule.on, On::Site { .. }));
+    fn of_what(&mut self, rules: &[Rule]) -> RegistryHosts {
+        let registry = rules.iter().any(|rule| matches!(rule.resource, ResourcePattern::Registry { .. }));
+        let site = rules.iter().find(|rule| matches!(rule.resource, ResourcePattern::Site { .. }));
         match (registry, site) {
             (true, Some(rule)) => {
                 let what = "there are rules on repositories and rules on paths: say which hosts are registries, as in registries = [\"registry.example.com\"]".into();
-                self.faults.push(Fault { line: rule.line, column: 1, what });
-                Registries::All(true)
+                self.faults.push(PolicyFileError { line: rule.line, column: 1, what });
+                RegistryHosts::All(true)
             }
-            (true, None) => Registries::All(true),
-            (false, Some(_)) => Registries::All(false),
-            (false, None) => Registries::Unsaid,
+            (true, None) => RegistryHosts::All(true),
+            (false, Some(_)) => RegistryHosts::All(false),
+            (false, None) => RegistryHosts::Unsaid,
         }
     }
 
-    fn registries(&mut self, value: &DeValue<'_>, at: usize) -> Registries {
+    fn registries(&mut self, value: &DeValue<'_>, at: usize) -> RegistryHosts {
         let mut hosts = Vec::new();
         for (text, at) in self.texts(value, at) {
-            match site::host(text) {
+            match site::normalize_host(text) {
                 Ok(host) => hosts.push(host.into()),
                 Err(_) => self.fault(at, "it is not a host name; write it without a scheme and a path"),
             }
         }
-        Registries::Hosts(hosts.into())
+        RegistryHosts::Hosts(hosts.into())
     }
 
     fn rules(&mut self, effect: Effect, tables: &toml::de::DeArray<'_>, rules: &mut Vec<Rule>) {
@@ -150,10 +150,10 @@ impl Reader<'_> {
 
     fn rule(&mut self, effect: Effect, table: &DeTable<'_>, at: usize) -> Option<Rule> {
         let before = self.faults.len();
-        let mut given: BTreeMap<&str, Vec<Text<'_>>> = BTreeMap::new();
+        let mut given: BTreeMap<&str, Vec<TextAtOffset<'_>>> = BTreeMap::new();
         for (name, value) in table {
             let (key, key_at) = (&**name.get_ref(), name.span().start);
-            match OF_RULE.into_iter().find(|known| *known == key) {
+            match RULE_KEYS.into_iter().find(|known| *known == key) {
                 Some(key) => {
                     let texts = self.texts(value.get_ref(), value.span().start);
                     if texts.is_empty() {
@@ -161,7 +161,7 @@ impl Reader<'_> {
                     }
                     given.insert(key, texts);
                 }
-                None => self.fault(key_at, unknown_key(key, &OF_RULE)),
+                None => self.fault(key_at, describe_unknown_key(key, &RULE_KEYS)),
             }
         }
         let rule = Rule {
@@ -169,18 +169,18 @@ impl Reader<'_> {
             effect,
             users: self
                 .names(&given, "users", |name| Username::check(name).map_err(|fault| fault.to_string())),
-            groups: self.names(&given, "groups", check_group),
-            everybody: self.everybody(&given, effect, at),
-            networks: self.each(&given, "networks", network),
+            groups: self.names(&given, "groups", check_group_name),
+            who: self.everybody(&given, effect, at),
+            networks: self.each(&given, "networks", parse_network),
             hosts: self.each(&given, "hosts", HostPattern::parse),
-            on: self.on(&given, effect, at),
+            resource: self.on(&given, effect, at),
         };
         (self.faults.len() == before).then_some(rule)
     }
 
     fn names(
         &mut self,
-        given: &BTreeMap<&str, Vec<Text<'_>>>,
+        given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>,
         key: &str,
         check: impl Fn(&[u8]) -> Result<(), String>,
     ) -> Box<[Box<[u8]>]> {
@@ -191,50 +191,50 @@ impl Reader<'_> {
         names.into()
     }
 
-    fn everybody(&mut self, given: &BTreeMap<&str, Vec<Text<'_>>>, effect: Effect, at: usize) -> Everybody {
+    fn everybody(&mut self, given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>, effect: Effect, at: usize) -> RuleWho {
         let named = given.contains_key("users") || given.contains_key("groups");
         match given.get("who").map(Vec::as_slice) {
-            None if named => Everybody::No,
-            None if effect == Effect::Deny => Everybody::Anyone,
+            None if named => RuleWho::No,
+            None if effect == Effect::Deny => RuleWho::Anyone,
             None => {
                 self.fault(at, "to whom? Add users, groups, or who = \"authenticated\" or \"anyone\"");
-                Everybody::No
+                RuleWho::No
             }
-            Some([("authenticated", _)]) => Everybody::Authenticated,
-            Some([("anyone", _)]) => Everybody::Anyone,
+            Some([("authenticated", _)]) => RuleWho::Authenticated,
+            Some([("anyone", _)]) => RuleWho::Anyone,
             Some(others) => {
                 let at = others.first().map_or(at, |(_, at)| *at);
                 self.fault(
                     at,
                     "who is \"authenticated\" or \"anyone\"; users and groups have keys of their own",
                 );
-                Everybody::No
+                RuleWho::No
             }
         }
     }
 
-    fn on(&mut self, given: &BTreeMap<&str, Vec<Text<'_>>>, effect: Effect, at: usize) -> On {
+    fn on(&mut self, given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>, effect: Effect, at: usize) -> ResourcePattern {
         let registry = given.contains_key("repositories") || given.contains_key("actions");
         let site = given.contains_key("paths") || given.contains_key("methods");
         match (registry, site) {
-            (false, false) => On::Everything,
+            (false, false) => ResourcePattern::Everything,
             (true, true) => {
                 self.fault(
                     at,
                     "repositories and actions are a registry's, paths and methods a site's: write two rules",
                 );
-                On::Everything
+                ResourcePattern::Everything
             }
             (false, true) => {
-                let methods = self.each(given, "methods", method);
-                On::Site { paths: self.each(given, "paths", path), methods }
+                let methods = self.each(given, "methods", parse_method);
+                ResourcePattern::Site { paths: self.each(given, "paths", parse_path_glob), methods }
             }
             (true, false) => {
-                let repositories = self.each(given, "repositories", repository);
-                let named = self.each(given, "actions", action);
-                let all = Actions::PULL.and(Actions::PUSH).and(Actions::DELETE);
+                let repositories = self.each(given, "repositories", parse_repository_glob);
+                let named = self.each(given, "actions", parse_action);
+                let all = Actions::PULL.union(Actions::PUSH).union(Actions::DELETE);
                 let actions = match (named.is_empty(), effect) {
-                    (false, _) => named.iter().fold(Actions::default(), |sum, action| sum.and(*action)),
+                    (false, _) => named.iter().fold(Actions::default(), |sum, action| sum.union(*parse_action)),
                     (true, Effect::Deny) => all,
                     (true, Effect::Grant) => {
                         self.fault(
@@ -244,20 +244,20 @@ impl Reader<'_> {
                         all
                     }
                 };
-                On::Registry { repositories, actions }
+                ResourcePattern::Registry { repositories, actions }
             }
         }
     }
 
     fn each<T>(
         &mut self,
-        given: &BTreeMap<&str, Vec<Text<'_>>>,
+        given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>,
         key: &str,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Box<[T]> {
         let mut values = Vec::new();
         for (text, at) in given.get(key).into_iter().flatten() {
-            match read(text) {
+            match read_policy(text) {
                 Ok(value) => values.push(value),
                 // The text is not quoted: it can be a line of another file, with a password.
                 Err(what) => self.fault(*at, format!("{key}: {what}")),
@@ -266,7 +266,7 @@ impl Reader<'_> {
         values.into()
     }
 
-    fn texts<'v>(&mut self, value: &'v DeValue<'_>, at: usize) -> Vec<Text<'v>> {
+    fn texts<'v>(&mut self, value: &'v DeValue<'_>, at: usize) -> Vec<TextAtOffset<'v>> {
         match value {
             DeValue::String(text) => vec![(&**text, at)],
             DeValue::Array(items) => {

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::policy::rule::Subject;
-use crate::policy::rules::Judgement;
-use crate::request::original::{Backend, OriginalRequest};
+use crate::policy::rules::PolicyDecision;
+use crate::request::original::{DeclaredUpstream, OriginalRequest};
 use crate::request::site;
 
 /// A policy, and requests to it.
-pub(crate) struct Team {
-    pub(crate) rules: Rules,
+pub(crate) struct PolicyFixture {
+    pub(crate) rules: PolicyRules,
     pub(crate) host: &'static str,
     from: Option<IpAddr>,
 }
@@ -24,45 +24,45 @@ fn groups(user: &str) -> &'static [&'static [u8]] {
     }
 }
 
-impl Team {
+impl PolicyFixture {
     pub(crate) fn of(text: &str) -> Self {
-        let rules = read(text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let rules = read_policy(text).unwrap_or_else(|faults| panic!("{faults:?}"));
         Self { rules, host: "registry.example.com", from: Some([10, 0, 0, 7].into()) }
     }
 
     /// `user` may be `-` for nobody.
-    fn judge(&self, user: &str, method: &str, uri: &str) -> Judgement {
+    fn judge(&self, user: &str, method: &str, uri: &str) -> PolicyDecision {
         let subject = Subject {
             user: (user != "-").then_some(user.as_bytes()),
             groups: groups(user),
-            client: self.from,
-            scope: None,
+            client_address: self.from,
+            api_key_scope: None,
         };
-        self.rules.judge(&subject, &self.asking(method, uri))
+        self.rules.evaluate(&subject, &self.asking(parse_method, uri))
     }
 
     /// As nginx puts it: a registry's configuration rewrites.
     fn asking<'r>(&self, method: &'r str, uri: &'r str) -> OriginalRequest<'r> {
-        let is_registry = site::host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
-        let backend = if is_registry { Backend::Registry } else { Backend::Unsaid };
-        OriginalRequest::new(method, uri, self.host, "", backend)
+        let is_registry = site::normalize_host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
+        let backend = if is_registry { DeclaredUpstream::Registry } else { DeclaredUpstream::Unsaid };
+        OriginalRequest::new(parse_method, uri, self.host, "", backend)
     }
 
     pub(crate) fn may(&self, user: &str, method: &str, uri: &str) -> bool {
-        matches!(self.judge(user, method, uri), Judgement::Allowed { .. })
+        matches!(self.judge(user, method, uri), PolicyDecision::Allowed { .. })
     }
 
     /// Whether `user` may pull, push and delete in a repository: `pPd`, with `-` for what he may not.
     pub(crate) fn rights(&self, user: &str, name: &str) -> String {
         let each = [("GET", 'p'), ("PUT", 'P'), ("DELETE", 'd')];
-        let may = |method| self.may(user, method, &format!("/v2/{name}/manifests/x"));
-        each.map(|(method, sign)| if may(method) { sign } else { '-' }).into_iter().collect()
+        let may = |method| self.may(user, parse_method, &format!("/v2/{name}/manifests/x"));
+        each.map(|(method, sign)| if may(parse_method) { sign } else { '-' }).into_iter().collect()
     }
 }
 
 #[test]
-fn nothing_is_permitted_that_no_grant_names() {
-    let team = Team::of(
+fn request_without_a_matching_grant_is_denied() {
+    let team = PolicyFixture::of(
         "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"team/app\"]\nactions = [\"pull\", \"push\"]\n",
     );
     assert_eq!(team.rights("ann", "team/app"), "pP-");
@@ -76,7 +76,7 @@ fn nothing_is_permitted_that_no_grant_names() {
 }
 
 #[test]
-fn grants_add_up_in_any_order_and_a_denial_wins() {
+fn grants_add_up_in_any_order_and_deny_overrides_them() {
     let grants = [
         "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n",
         "[[grant]]\ngroups = [\"devs\"]\nrepositories = [\"devs/**\"]\nactions = [\"push\"]\n",
@@ -84,7 +84,7 @@ fn grants_add_up_in_any_order_and_a_denial_wins() {
         "[[deny]]\ngroups = [\"ops\"]\nrepositories = [\"devs/app\"]\nactions = [\"push\"]\n",
     ];
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
-        let team = Team::of(&order.map(|at| grants[at]).concat());
+        let team = PolicyFixture::of(&order.map(|at| grants[at]).concat());
         assert_eq!(team.rights("ann", "devs/app"), "pP-");
         assert_eq!(team.rights("ann", "devs/secret"), "pP-");
         assert_eq!(team.rights("bob", "devs/app"), "p--");
@@ -95,8 +95,8 @@ fn grants_add_up_in_any_order_and_a_denial_wins() {
 }
 
 #[test]
-fn who_may_be_anyone_and_the_names_of_others_are_patterns_for_nobody() {
-    let team = Team::of(concat!(
+fn anyone_grant_covers_anonymous_and_user_names_are_never_patterns() {
+    let team = PolicyFixture::of(concat!(
         "[[grant]]\nwho = \"anyone\"\nrepositories = [\"public/**\"]\nactions = [\"pull\"]\n",
         "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"home/{user}/**\"]\nactions = [\"pull\", \"push\", \"delete\"]\n",
         "[[grant]]\ngroups = [\"devs\"]\nrepositories = [\"of/{group}/**\"]\nactions = [\"pull\"]\n",
@@ -119,14 +119,14 @@ fn who_may_be_anyone_and_the_names_of_others_are_patterns_for_nobody() {
 }
 
 #[test]
-fn a_rule_may_be_for_some_networks_and_some_hosts() {
+fn rule_with_networks_or_hosts_applies_only_there() {
     let text = concat!(
         "[[grant]]\nusers = [\"ann\"]\nnetworks = [\"10.0.0.0/8\", \"2001:db8::/32\"]\nactions = [\"pull\"]\n",
         "[[grant]]\nusers = [\"bob\"]\nhosts = [\"Registry.example.com\", \"*.example.org\"]\nactions = [\"pull\"]\n",
         "[[deny]]\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\"]\n",
     );
-    let mut team = Team::of(text);
-    let rights = |team: &Team| [team.rights("ann", "a"), team.rights("bob", "a")].concat();
+    let mut team = PolicyFixture::of(text);
+    let rights = |team: &PolicyFixture| [team.rights("ann", "a"), team.rights("bob", "a")].concat();
     assert_eq!(rights(&team), "p--p--");
     team.from = Some("::ffff:10.1.2.3".parse().unwrap());
     assert_eq!(rights(&team), "p--p--");
@@ -148,8 +148,8 @@ fn a_rule_may_be_for_some_networks_and_some_hosts() {
 }
 
 #[test]
-fn a_mount_takes_a_pull_of_its_source_and_is_an_upload_without_it_pitfall_p18() {
-    let team = Team::of(concat!(
+fn mount_without_pull_on_its_source_becomes_an_upload_pitfall_p18() {
+    let team = PolicyFixture::of(concat!(
         "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"a/**\"]\nactions = [\"pull\", \"push\"]\n",
         "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"b/**\"]\nactions = [\"pull\"]\n",
     ));
@@ -157,23 +157,23 @@ fn a_mount_takes_a_pull_of_its_source_and_is_an_upload_without_it_pitfall_p18() 
     let mount =
         |from: &str| team.judge("ann", "POST", &format!("/v2/a/x/blobs/uploads/?mount={digest}&from={from}"));
     let uri = |judgement| match judgement {
-        Judgement::Allowed { uri, .. } => uri,
-        Judgement::Refused(refused) => panic!("{refused:?}"),
+        PolicyDecision::Allowed { uri, .. } => uri,
+        PolicyDecision::Refused(refused) => panic!("{refused:?}"),
     };
     assert_eq!(uri(mount("b/y")), None);
     assert_eq!(uri(mount("c/y")), Some("/v2/a/x/blobs/uploads/".to_owned()));
     assert!(!team.may("ann", "POST", &format!("/v2/b/x/blobs/uploads/?mount={digest}&from=a/y")));
 
     // A proxy that does not ask for what it is told gets no half of a yes.
-    let subject = Subject { user: Some(b"ann"), groups: &[], client: None, scope: None };
+    let subject = Subject { user: Some(b"ann"), groups: &[], client_address: None, api_key_scope: None };
     let uri = format!("/v2/a/x/blobs/uploads/?mount={digest}&from=c/y");
-    let asking = OriginalRequest::new("POST", &uri, "h", "", Backend::Unsaid);
-    let Judgement::Refused(refused) = team.rules.judge(&subject, &asking) else { panic!() };
-    assert_eq!((refused.repository.as_deref(), refused.actions), (Some("c/y"), Actions::PULL));
+    let asking = OriginalRequest::new("POST", &uri, "h", "", DeclaredUpstream::Unsaid);
+    let PolicyDecision::Refused(refused) = team.rules.evaluate(&subject, &asking) else { panic!() };
+    assert_eq!((refused.repository.as_deref(), refused.denied_actions), (Some("c/y"), Actions::PULL));
 }
 
 #[test]
-fn every_fault_has_its_place_and_its_remedy() {
+fn policy_file_errors_have_position_and_remedy() {
     let text = r#"grants = 1
 [[grant]]
 users = ["a:b", 5]
@@ -191,7 +191,7 @@ actions = ["pull"]
 hosts = ["*"]
 methods = ["get"]
 "#;
-    let faults = read(text).unwrap_err();
+    let faults = read_policy(text).unwrap_err();
     let told: Vec<String> = faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.what)).collect();
     for (place, part) in [
         ("1:1", "grants: there is no such key; you may mean grant"),
@@ -213,17 +213,17 @@ methods = ["get"]
         );
     }
     for text in ["", "[[deny]]\nusers = [\"ann\"]\n", "[[grant]", "grant = 1", "[grant]\nusers=[\"ann\"]"] {
-        assert!(read(text).is_err(), "{text}");
+        assert!(read_policy(text).is_err(), "{text}");
     }
-    let misspelt = read("[[grant]]\nuser = [\"ann\"]\nactions = [\"pull\"]\n").unwrap_err();
+    let misspelt = read_policy("[[grant]]\nuser = [\"ann\"]\nactions = [\"pull\"]\n").unwrap_err();
     assert!(misspelt.iter().all(|fault| !fault.what.contains("there is no [[grant]]")), "{misspelt:?}");
-    assert!(read("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].what.contains("there is no [[grant]]"));
+    assert!(read_policy("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].what.contains("there is no [[grant]]"));
     let mixed = "[[grant]]\nusers=[\"a\"]\nactions=[\"pull\"]\n[[grant]]\nusers=[\"a\"]\npaths=[\"/\"]\n";
-    assert!(read(mixed).unwrap_err()[0].what.contains("registries ="));
+    assert!(read_policy(mixed).unwrap_err()[0].what.contains("registries ="));
 }
 
 #[test]
-fn an_unknown_key_is_named_with_the_nearest_one() {
+fn unknown_key_error_suggests_the_nearest_key() {
     for (key, part) in [
         ("user", "user: there is no such key; you may mean users"),
         ("Repos", "Repos: there is no such key; you may mean repositories"),
@@ -234,7 +234,7 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
         // What is no word may be anything, such as a hash in the wrong file.
         ("\"$2y$05$abc\"", "2:1: there is no such key; there are users"),
     ] {
-        let faults = read(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err();
+        let faults = read_policy(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err();
         let told: Vec<String> =
             faults.iter().map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.what)).collect();
         assert!(told.iter().any(|line| line.contains(part)), "{key}: {told:?}");
@@ -245,18 +245,18 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
         ("users = [\"ann\"]", "users: there is no such key here; it belongs into a [[grant]] or a [[deny]]"),
         ("[[allow]]\nusers = [\"ann\"]", "allow: there is no such key; you may mean grant"),
     ] {
-        let faults = read(line).unwrap_err();
+        let faults = read_policy(line).unwrap_err();
         assert!(faults.iter().any(|fault| fault.what == part), "{line}: {faults:?}");
     }
 }
 
 #[test]
-fn ten_thousand_rules_are_looked_at_as_one() {
+fn policy_with_ten_thousand_rules_is_evaluated_correctly() {
     let mut text: String = (0..10_000)
         .map(|n| format!("[[grant]]\nusers=[\"u{n}\"]\nrepositories=[\"r{n}/**\"]\nactions=[\"pull\"]\n"))
         .collect();
     text.push_str("[[deny]]\nusers = [\"u7\"]\nrepositories = [\"r7/x\"]\n");
-    let team = Team::of(&text);
+    let team = PolicyFixture::of(&text);
     assert_eq!(team.rights("u7", "r7/y"), "p--");
     assert_eq!(team.rights("u7", "r7/x"), "---");
     assert_eq!(team.rights("u7", "r8/y"), "---");
@@ -264,19 +264,19 @@ fn ten_thousand_rules_are_looked_at_as_one() {
 }
 
 #[test]
-fn what_would_be_a_denial_that_never_applies_is_a_fault() {
+fn deny_rule_that_can_never_match_is_rejected() {
     for (line, part) in [
         ("networks = [\"::ffff:192.0.2.0/120\"]", "write it as IPv4"),
         ("groups = [\"devs, ops\"]", "no name of a group"),
         ("paths = [\"//\"]", "empty segment"),
     ] {
         let text = format!("[[grant]]\nusers = [\"ann\"]\n[[deny]]\n{line}\n");
-        let faults = read(&text).unwrap_err();
+        let faults = read_policy(&text).unwrap_err();
         assert!(
             faults.iter().any(|fault| fault.line == 4 && fault.what.contains(part)),
             "{line}: {faults:?}"
         );
     }
-    let many = "[[grant]]\nx = 1\n".repeat(10 * FAULTS_MAX);
-    assert_eq!(read(&many).unwrap_err().len(), FAULTS_MAX);
+    let many = "[[grant]]\nx = 1\n".repeat(10 * ERRORS_MAX);
+    assert_eq!(read_policy(&many).unwrap_err().len(), ERRORS_MAX);
 }

@@ -5,25 +5,25 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::Policy;
-use super::groups::Groups;
+use super::groups::GroupMemberships;
 use super::read;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::reload::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled, foreign};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
-pub const FILE_MAX: u64 = 16 << 20;
+pub const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// What is said of a group file without groups, in the log, by `check` and on `/readyz`. It is in force like any
 /// other.
-pub const EMPTIED: &str = "the group file has no groups, so nobody is in one";
+pub const NO_GROUPS_MESSAGE: &str = "the group file has no groups, so nobody is in one";
 
 /// The line by which a group file says itself that it has no groups.
-pub const NONE_LINE: &[u8] = b"# no groups";
+pub const NO_GROUPS_LINE: &[u8] = b"# no groups";
 
 /// Which of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum File {
+pub enum PolicyFileKind {
     /// The rules.
     Rules,
     /// The groups.
@@ -32,7 +32,7 @@ pub enum File {
 
 /// Whether somebody says who is in which group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupsKnown {
+pub enum GroupSource {
     /// Nobody does.
     No,
     /// Somebody does.
@@ -43,7 +43,7 @@ pub enum GroupsKnown {
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum PolicyFault {
+pub enum PolicyLoadError {
     /// It can't be read.
     #[error(transparent)]
     Unreadable(#[from] ReadFault),
@@ -53,14 +53,14 @@ pub enum PolicyFault {
 }
 
 /// What a file holds.
-pub enum Content {
+pub enum PolicyContent {
     /// Rules.
-    Rules(crate::policy::rules::Rules),
+    Rules(crate::policy::rules::PolicyRules),
     /// Groups.
-    Groups(Groups),
+    Groups(GroupMemberships),
 }
 
-impl File {
+impl PolicyFileKind {
     fn name(self) -> &'static str {
         match self {
             Self::Rules => "policy file",
@@ -80,50 +80,50 @@ impl File {
     ///
     /// # Errors
     /// Every fault, as `path:line:column: what`.
-    pub fn parse(self, path: &str, text: &[u8], known: GroupsKnown) -> Result<Content, Vec<String>> {
+    pub fn parse(self, path: &str, text: &[u8], known: GroupSource) -> Result<PolicyContent, Vec<String>> {
         match self {
             Self::Rules => {
                 if let Some(what) = foreign::not_lines(text) {
                     return Err(vec![format!("{path}: it is no policy but {what}")]);
                 }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
-                let rules = read::read(text.strip_prefix('\u{feff}').unwrap_or(text));
-                let said = |f: read::Fault| format!("{path}:{}:{}: {}", f.line, f.column, f.what);
+                let rules = read::read_policy(text.strip_prefix('\u{feff}').unwrap_or(text));
+                let said = |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.what);
                 let rules = rules.map_err(|faults| faults.into_iter().map(said).collect::<Vec<_>>())?;
-                if known == GroupsKnown::No && !rules.groups().is_empty() {
+                if known == GroupSource::No && !rules.groups().is_empty() {
                     return Err(vec![format!(
                         "{path}: it names groups, and there is no group file: set groups = \"FILE\""
                     )]);
                 }
-                if known == GroupsKnown::NotOfKeys
+                if known == GroupSource::NotOfKeys
                     && let Some(line) = rules.denies_groups()
                 {
                     return Err(vec![format!(
                         "{path}:{line}: it denies to a group that a service names, and of who comes with a key the service is not asked: deny by users, or put the htpasswd file before the service with keys_owners = \"htpasswd\""
                     )]);
                 }
-                Ok(Content::Rules(rules))
+                Ok(PolicyContent::Rules(rules))
             }
             Self::Groups => {
                 if let Some(what) = foreign::not_lines(text) {
                     return Err(vec![format!("{path}: it is no group file but {what}")]);
                 }
-                let groups = Groups::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+                let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
                 let said =
-                    |fault: crate::policy::groups::Fault| format!("{path}:{}: {}", fault.line, fault.what);
-                groups.map(Content::Groups).map_err(|faults| faults.into_iter().map(said).collect())
+                    |fault: crate::policy::groups::GroupFileError| format!("{path}:{}: {}", fault.line, fault.what);
+                groups.map(PolicyContent::Groups).map_err(|faults| faults.into_iter().map(said).collect())
             }
         }
     }
 }
 
 /// Keeps one of the files in force.
-pub type Reloader = FileReloader<PolicyFile>;
+pub type PolicyFileReloader = FileReloader<PolicyFile>;
 
 /// One of the files.
 pub struct PolicyFile {
-    file: File,
-    groups_known: GroupsKnown,
+    kind: PolicyFileKind,
+    group_source: GroupSource,
     policy: Arc<Policy>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -132,77 +132,77 @@ pub struct PolicyFile {
 impl PolicyFile {
     /// A file that is not read yet.
     pub fn new(
-        file: File,
-        groups_known: GroupsKnown,
+        file: PolicyFileKind,
+        groups_known: GroupSource,
         policy: Arc<Policy>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { file, groups_known, policy, clock, metrics }
+        Self { kind: file, group_source: groups_known, policy, clock, metrics }
     }
 }
 
 impl Reloadable for PolicyFile {
-    type Content = Content;
-    type Fault = PolicyFault;
+    type Content = PolicyContent;
+    type Fault = PolicyLoadError;
 
     fn name(&self) -> &'static str {
-        self.file.name()
+        self.kind.name()
     }
 
     /// A policy that is cut behind a `[[grant]]` lacks the `[[deny]]`, and a group file that lacks a line lacks the
     /// user whom a `[[deny]]` of a group is about.
     fn unsettled(&self) -> Unsettled {
         let denies = || self.policy.rules().is_some_and(|rules| rules.denies_groups().is_some());
-        match self.file {
-            File::Groups if !denies() => Unsettled::WholeLines,
-            File::Rules | File::Groups => Unsettled::Nothing,
+        match self.kind {
+            PolicyFileKind::Groups if !denies() => Unsettled::WholeLines,
+            PolicyFileKind::Rules | PolicyFileKind::Groups => Unsettled::Nothing,
         }
     }
 
     fn none_line(&self) -> &'static [u8] {
-        match self.file {
-            File::Groups => NONE_LINE,
-            File::Rules => b"",
+        match self.kind {
+            PolicyFileKind::Groups => NO_GROUPS_LINE,
+            PolicyFileKind::Rules => b"",
         }
     }
 
     fn emptied(&self) -> Option<&'static str> {
-        match self.file {
-            File::Groups => Some(EMPTIED),
-            File::Rules => None,
+        match self.kind {
+            PolicyFileKind::Groups => Some(NO_GROUPS_MESSAGE),
+            PolicyFileKind::Rules => None,
         }
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Content, PolicyFault> {
-        self.file.parse(&source.name(), text, self.groups_known).map_err(PolicyFault::Faulty)
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<PolicyContent, PolicyLoadError> {
+        self.kind.parse(&source.name(), text, self.group_source).map_err(PolicyLoadError::Faulty)
     }
 
-    fn replace(&mut self, content: Content, source: &Source, first: bool) {
+    fn replace(&mut self, content: PolicyContent, source: &Source, first: bool) {
         self.policy.replace(content);
         if !first {
-            self.policy.note_change(self.clock.unix());
-            tracing::info!(file = %source.path.display(), "{} reloaded", self.file.name());
+            self.policy.record_change(self.clock.unix_seconds());
+            tracing::info!(file = %source.path.display(), "{} reloaded", self.kind.name());
         }
     }
 
-    fn faults(&self, fault: &PolicyFault) -> Vec<String> {
+    fn faults(&self, fault: &PolicyLoadError) -> Vec<String> {
         match fault {
-            PolicyFault::Unreadable(fault) => vec![fault.to_string()],
-            PolicyFault::Faulty(faults) => faults.clone(),
+            PolicyLoadError::Unreadable(fault) => vec![fault.to_string()],
+            PolicyLoadError::Faulty(faults) => faults.clone(),
         }
     }
 
-    fn phrase(&self, _: &PolicyFault) -> &'static str {
-        self.file.phrase()
+    fn phrase(&self, _: &PolicyLoadError) -> &'static str {
+        self.kind.phrase()
     }
 
     fn count(&self, event: Event) {
         match event {
             Event::Reloaded => drop(self.metrics.policy_reloads.inc()),
             Event::Failed => drop(self.metrics.policy_reload_failures.inc()),
-            Event::Stale => drop(self.metrics.policy_stale.inc()),
-            Event::Fresh => drop(self.metrics.policy_stale.dec()),
+            Event::Stale => drop(self.metrics.policy_outdated_files.inc()),
+            Event::Fresh => drop(self.metrics.policy_outdated_files.dec()),
         }
     }
 }

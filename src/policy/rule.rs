@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::permissions::glob::{Glob, Names};
+use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
-use crate::permissions::scope::Scope;
-use crate::permissions::{Actions, Object, On};
+use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::{Actions, Resource, ResourcePattern};
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Effect {
 
 /// Whom a rule is about, besides those that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Everybody {
+pub enum RuleWho {
     /// Only those that it names.
     No,
     /// Whoever has proved who he is.
@@ -41,13 +41,13 @@ pub struct Rule {
     /// Sorted.
     pub groups: Box<[Box<[u8]>]>,
     /// Whom else it is about.
-    pub everybody: Everybody,
+    pub who: RuleWho,
     /// None of them means from anywhere.
     pub networks: Box<[IpNet]>,
     /// None of them means at any.
     pub hosts: Box<[HostPattern]>,
     /// What it is on.
-    pub on: On,
+    pub resource: ResourcePattern,
 }
 
 /// Who asks, and from where.
@@ -58,14 +58,14 @@ pub struct Subject<'s> {
     /// The user's groups.
     pub groups: &'s [&'s [u8]],
     /// `None` where the proxy could not say.
-    pub client: Option<IpAddr>,
+    pub client_address: Option<IpAddr>,
     /// All that may be permitted, whatever is granted; `None` is everything.
-    pub scope: Option<&'s Scope>,
+    pub api_key_scope: Option<&'s ApiKeyScope>,
 }
 
 /// What may be wrong between a rule and a request, in the order in which it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum RuleMismatch {
     /// It is about others.
     Who,
     /// It is for other networks.
@@ -81,39 +81,39 @@ impl Rule {
     ///
     /// # Errors
     /// All that keeps the rule from being about this request.
-    pub fn applies(&self, subject: &Subject<'_>, host: &str, object: &Object<'_>) -> Result<Actions, Lack> {
-        if !self.is_about(subject) {
-            return Err(Lack::Who);
+    pub fn applicable_actions(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>) -> Result<Actions, RuleMismatch> {
+        if !self.matches_subject(subject) {
+            return Err(RuleMismatch::Who);
         }
-        if !self.is_for(subject.client) {
-            return Err(Lack::Network);
+        if !self.matches_network(subject.client_address) {
+            return Err(RuleMismatch::Network);
         }
-        if !self.is_at(host) {
-            return Err(Lack::Host);
+        if !self.matches_host(host) {
+            return Err(RuleMismatch::Host);
         }
-        self.on(subject, object).ok_or(Lack::Object)
+        self.actions_on(subject, object).ok_or(RuleMismatch::Object)
     }
 
     /// Whether it is about this subject.
-    pub fn is_about(&self, subject: &Subject<'_>) -> bool {
-        let everybody = match self.everybody {
-            Everybody::Anyone => true,
-            Everybody::Authenticated => subject.user.is_some(),
-            Everybody::No => false,
+    pub fn matches_subject(&self, subject: &Subject<'_>) -> bool {
+        let everybody = match self.who {
+            RuleWho::Anyone => true,
+            RuleWho::Authenticated => subject.user.is_some(),
+            RuleWho::No => false,
         };
         let named = |user: &[u8]| self.users.binary_search_by(|known| (**known).cmp(user)).is_ok();
         everybody
             || subject.user.is_some_and(named)
-            || subject.groups.iter().any(|group| self.names_group(group))
+            || subject.groups.iter().any(|group| self.has_group(group))
     }
 
-    fn names_group(&self, group: &[u8]) -> bool {
+    fn has_group(&self, group: &[u8]) -> bool {
         self.groups.binary_search_by(|known| (**known).cmp(group)).is_ok()
     }
 
     /// A client whose address is not known gets no grant that is tied to a network, and is hit by
     /// every such denial.
-    pub fn is_for(&self, client: Option<IpAddr>) -> bool {
+    pub fn matches_network(&self, client: Option<IpAddr>) -> bool {
         match client {
             _ if self.networks.is_empty() => true,
             Some(address) => {
@@ -125,45 +125,45 @@ impl Rule {
     }
 
     /// Whether it is for this host, which is in lower case.
-    pub fn is_at(&self, host: &str) -> bool {
-        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.fits(host))
+    pub fn matches_host(&self, host: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
     /// The actions that it is about on this object, if it is on it.
-    pub(super) fn on(&self, subject: &Subject<'_>, object: &Object<'_>) -> Option<Actions> {
-        let all = Actions::PULL.and(Actions::PUSH).and(Actions::DELETE).and(Actions::CATALOG);
-        match (&self.on, object) {
-            (On::Everything, Object::Path(..)) => Some(Actions::PULL),
-            (On::Everything, _) => Some(all),
+    pub(super) fn actions_on(&self, subject: &Subject<'_>, object: &Resource<'_>) -> Option<Actions> {
+        let all = Actions::PULL.union(Actions::PUSH).union(Actions::DELETE).union(Actions::CATALOG);
+        match (&self.resource, object) {
+            (ResourcePattern::Everything, Resource::Path(..)) => Some(Actions::PULL),
+            (ResourcePattern::Everything, _) => Some(all),
             // To find out whether one's credentials are good takes none of these.
-            (On::Registry { .. }, Object::Ping | Object::Path(..)) => None,
-            (On::Registry { actions, .. }, Object::Catalog) => {
-                Some(actions.common(Actions::CATALOG)).filter(|actions| !actions.is_empty())
+            (ResourcePattern::Registry { .. }, Resource::Ping | Resource::Path(..)) => None,
+            (ResourcePattern::Registry { actions, .. }, Resource::Catalog) => {
+                Some(actions.intersection(Actions::CATALOG)).filter(|actions| !actions.is_empty())
             }
-            (On::Registry { repositories, actions }, Object::Repository(segments)) => {
-                self.fits(repositories, |_| true, segments, subject).then_some(*actions)
+            (ResourcePattern::Registry { repositories, actions }, Resource::Repository(segments)) => {
+                self.matches_any_glob(repositories, |_| true, segments, subject).then_some(*actions)
             }
-            (On::Site { paths, methods }, Object::Path(segments, method)) => {
+            (ResourcePattern::Site { paths, methods }, Resource::Path(segments, method)) => {
                 let known = methods.is_empty() || methods.iter().any(|one| **one == **method);
-                (known && self.fits_path(paths, segments, subject)).then_some(Actions::PULL)
+                (known && self.matches_path(paths, segments, subject)).then_some(Actions::PULL)
             }
-            (On::Site { .. }, _) => None,
+            (ResourcePattern::Site { .. }, _) => None,
         }
     }
 
     /// Many a site serves `/closed/` as it does `/closed`, so a denial is of both.
-    fn fits_path(&self, globs: &[Glob], segments: &[&str], subject: &Subject<'_>) -> bool {
-        if self.fits(globs, |_| true, segments, subject) {
+    fn matches_path(&self, globs: &[Glob], segments: &[&str], subject: &Subject<'_>) -> bool {
+        if self.matches_any_glob(globs, |_| true, segments, subject) {
             return true;
         }
         match (self.effect, segments) {
             (Effect::Grant, _) | (_, [] | [""]) => false,
-            (Effect::Deny, [before @ .., ""]) => self.fits(globs, |_| true, before, subject),
-            (Effect::Deny, _) => self.fits(globs, Glob::ends_open, &[segments, &[""]].concat(), subject),
+            (Effect::Deny, [before @ .., ""]) => self.matches_any_glob(globs, |_| true, before, subject),
+            (Effect::Deny, _) => self.matches_any_glob(globs, Glob::has_trailing_slash, &[segments, &[""]].concat(), subject),
         }
     }
 
-    fn fits(
+    fn matches_any_glob(
         &self,
         globs: &[Glob],
         which: fn(&Glob) -> bool,
@@ -178,12 +178,12 @@ impl Rule {
         let groups = if self.groups.is_empty() || subject.groups.is_empty() {
             subject.groups
         } else {
-            by = subject.groups.iter().copied().filter(|group| self.names_group(group)).collect();
+            by = subject.groups.iter().copied().filter(|group| self.has_group(group)).collect();
             &by
         };
         globs
             .iter()
             .filter(|glob| which(glob))
-            .any(|glob| glob.matches(segments, Names { user: subject.user, groups }))
+            .any(|glob| glob.matches(segments, PlaceholderValues { user: subject.user, groups }))
     }
 }

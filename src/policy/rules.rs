@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::backend_uri::backend_uri;
+use super::backend_uri::rewrite_upstream_uri;
 use super::denial::Refused;
-use super::index::Index;
-use super::rule::{Effect, Everybody, Rule, Subject};
-use crate::permissions::{Actions, Object, On};
-use crate::request::grammar::is_name;
+use super::index::RuleIndex;
+use super::rule::{Effect, RuleWho, Rule, Subject};
+use crate::permissions::{Actions, Resource, ResourcePattern};
+use crate::request::grammar::is_repository_name;
 use crate::request::registry::{Asked, Target};
 use crate::request::site;
 
 /// Which hosts are registries; the others are sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Registries {
+pub enum RegistryHosts {
     /// All of them, or none.
     All(bool),
     /// Nothing tells: those of which the proxy says so.
@@ -27,7 +27,7 @@ pub enum Registries {
 
 /// What the rules say of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum PolicyDecision {
     /// It is permitted.
     Allowed {
         /// What the backend must be asked for instead.
@@ -39,24 +39,24 @@ pub enum Judgement {
 
 /// Rules that were read without a fault.
 #[derive(Debug)]
-pub struct Rules {
+pub struct PolicyRules {
     rules: Vec<Rule>,
-    index: Index,
-    registries: Registries,
+    index: RuleIndex,
+    registries: RegistryHosts,
 }
 
-struct Sum {
+struct MatchedActions {
     granted: Actions,
     denied: Option<(u32, Actions)>,
 }
 
-impl Rules {
+impl PolicyRules {
     /// Compiles them.
     ///
     /// # Errors
     /// The line of the rule with which there are too many, see [`crate::policy::index::PLACES_MAX`].
-    pub fn new(rules: Vec<Rule>, registries: Registries) -> Result<Self, usize> {
-        Ok(Self { index: Index::build(&rules)?, rules, registries })
+    pub fn new(rules: Vec<Rule>, registries: RegistryHosts) -> Result<Self, usize> {
+        Ok(Self { index: RuleIndex::build(&rules)?, rules, registries })
     }
 
     /// What is in force without a policy: every user may do everything.
@@ -66,14 +66,14 @@ impl Rules {
             effect: Effect::Grant,
             users: Box::default(),
             groups: Box::default(),
-            everybody: Everybody::Authenticated,
+            who: RuleWho::Authenticated,
             networks: Box::default(),
             hosts: Box::default(),
-            on: On::Everything,
+            resource: ResourcePattern::Everything,
         };
         // One rule has two places.
-        let index = Index::build(std::slice::from_ref(&rule)).unwrap_or_default();
-        Self { rules: vec![rule], index, registries: Registries::Either }
+        let index = RuleIndex::build(std::slice::from_ref(&rule)).unwrap_or_default();
+        Self { rules: vec![rule], index, registries: RegistryHosts::Either }
     }
 
     /// In the order of the file.
@@ -82,16 +82,16 @@ impl Rules {
     }
 
     /// Which hosts are registries.
-    pub fn registries(&self) -> &Registries {
+    pub fn registries(&self) -> &RegistryHosts {
         &self.registries
     }
 
     /// Whether a host is a registry; `said` is what the proxy says.
     pub fn is_registry(&self, host: &str, said: bool) -> bool {
         match &self.registries {
-            Registries::All(all) => *all,
-            Registries::Unsaid | Registries::Either => said,
-            Registries::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
+            RegistryHosts::All(all) => *all,
+            RegistryHosts::Unsaid | RegistryHosts::Either => said,
+            RegistryHosts::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
         }
     }
 
@@ -102,14 +102,14 @@ impl Rules {
         host: &str,
         segments: &[&str],
         method: &str,
-    ) -> Decided {
+    ) -> PermissionResult {
         let judge =
-            |segments| self.judge_actions(subject, host, &Object::Path(segments, method), Actions::PULL);
+            |segments| self.judge_actions(subject, host, &Resource::Path(segments, method), Actions::PULL);
         judge(segments)?;
-        if !segments.iter().any(|segment| segment.contains(site::SLASH)) {
+        if !segments.iter().any(|segment| segment.contains(site::ENCODED_SLASH)) {
             return Ok(());
         }
-        let parted: Vec<&str> = segments.iter().flat_map(|segment| segment.split(site::SLASH)).collect();
+        let parted: Vec<&str> = segments.iter().flat_map(|segment| segment.split(site::ENCODED_SLASH)).collect();
         judge(&parted)
     }
 
@@ -123,24 +123,24 @@ impl Rules {
     ) -> Result<Option<String>, Box<Refused>> {
         match asked.target {
             Target::Ping => self.judge_ping(subject, host)?,
-            Target::Catalog => self.judge_actions(subject, host, &Object::Catalog, asked.actions)?,
-            Target::Repository(name) => self.judge_repository(subject, host, name, asked.actions)?,
+            Target::Catalog => self.judge_actions(subject, host, &Resource::Catalog, asked.required_actions)?,
+            Target::Repository(name) => self.judge_repository(subject, host, name, asked.required_actions)?,
         }
-        let mount = match &asked.source {
+        let mount = match &asked.mount_source {
             Some(source) => self.judge_repository(subject, host, &source.repository, Actions::PULL),
             None => Ok(()),
         };
-        backend_uri(asked, host, mount, rewrites)
+        rewrite_upstream_uri(asked, host, mount, rewrites)
     }
 
     /// The denial that is about this, whatever is granted.
-    pub(super) fn denied(
+    pub(super) fn deny_header(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        on: &Object<'_>,
+        on: &Resource<'_>,
         wanted: Actions,
-    ) -> Decided {
+    ) -> PermissionResult {
         let Some((rule, actions)) = self.sum(subject, host, on, wanted).denied else { return Ok(()) };
         Err(self.denied_by(rule, actions))
     }
@@ -150,31 +150,31 @@ impl Rules {
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Object<'_>,
+        object: &Resource<'_>,
         wanted: Actions,
     ) -> Actions {
         if !self.is_registry(host, true) {
             return Actions::default();
         }
-        let alone = Actions::NAMES.into_iter().map(|(action, _)| action.common(wanted));
+        let alone = Actions::NAMES.into_iter().map(|(action, _)| action.intersection(wanted));
         alone
             .filter(|action| self.judge_actions(subject, host, object, *action).is_ok())
-            .fold(Actions::default(), Actions::and)
+            .fold(Actions::default(), Actions::union)
     }
 
-    fn judge_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> Decided {
+    fn judge_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> PermissionResult {
         let segments: Vec<&str> = name.split('/').collect();
-        self.judge_actions(subject, host, &Object::Repository(&segments), actions).map_err(|mut refused| {
+        self.judge_actions(subject, host, &Resource::Repository(&segments), actions).map_err(|mut refused| {
             // A malformed name could not stand in a scope.
-            refused.repository = is_name(name).then(|| name.to_owned());
+            refused.repository = is_repository_name(name).then(|| name.to_owned());
             refused
         })
     }
 
     /// Whether the credentials are good is told to all who have any, but for those to whom all is
     /// denied.
-    fn judge_ping(&self, subject: &Subject<'_>, host: &str) -> Decided {
-        let sum = self.sum(subject, host, &Object::Ping, Actions::PULL);
+    fn judge_ping(&self, subject: &Subject<'_>, host: &str) -> PermissionResult {
+        let sum = self.sum(subject, host, &Resource::Ping, Actions::PULL);
         match sum.denied {
             Some((rule, _)) => Err(self.denied_by(rule, Actions::default())),
             None if subject.user.is_none() => Err(Box::default()),
@@ -184,41 +184,41 @@ impl Rules {
 
     fn denied_by(&self, rule: u32, actions: Actions) -> Box<Refused> {
         let denied_at = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
-        Box::new(Refused { denied_by: Some(rule), denied_at, actions, ..Refused::default() })
+        Box::new(Refused { deny_rule_index: Some(rule), deny_rule_line: denied_at, denied_actions: actions, ..Refused::default() })
     }
 
     fn judge_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Object<'_>,
+        object: &Resource<'_>,
         wanted: Actions,
-    ) -> Decided {
+    ) -> PermissionResult {
         let sum = self.sum(subject, host, object, wanted);
         if let Some((rule, actions)) = sum.denied {
             return Err(self.denied_by(rule, actions));
         }
-        let missing = wanted.without(sum.granted);
+        let missing = wanted.difference(sum.granted);
         // Without an action there is nothing that could have been granted.
         if wanted.is_empty() || !missing.is_empty() {
-            return Err(Box::new(Refused { actions: missing, ..Refused::default() }));
+            return Err(Box::new(Refused { denied_actions: missing, ..Refused::default() }));
         }
-        let beyond = subject.scope.map_or(Actions::default(), |scope| wanted.without(scope.actions(object)));
+        let beyond = subject.api_key_scope.map_or(Actions::default(), |scope| wanted.difference(scope.actions(object)));
         if !beyond.is_empty() {
-            return Err(Box::new(Refused { actions: beyond, for_want_of_scope: true, ..Refused::default() }));
+            return Err(Box::new(Refused { denied_actions: beyond, is_outside_api_key_scope: true, ..Refused::default() }));
         }
         Ok(())
     }
 
-    fn sum(&self, subject: &Subject<'_>, host: &str, object: &Object<'_>, wanted: Actions) -> Sum {
-        let mut sum = Sum { granted: Actions::default(), denied: None };
+    fn sum(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>, wanted: Actions) -> MatchedActions {
+        let mut sum = MatchedActions { granted: Actions::default(), denied: None };
         self.index.candidates(subject, host, object, |number| {
             let Some(rule) = usize::try_from(number).ok().and_then(|at| self.rules.get(at)) else { return };
-            let Ok(actions) = rule.applies(subject, host, object) else { return };
-            let actions = actions.common(wanted);
+            let Ok(actions) = rule.applicable_actions(subject, host, object) else { return };
+            let actions = actions.intersection(wanted);
             match rule.effect {
                 _ if actions.is_empty() => {}
-                Effect::Grant => sum.granted = sum.granted.and(actions),
+                Effect::Grant => sum.granted = sum.granted.union(actions),
                 Effect::Deny => sum.denied = sum.denied.or(Some((number, actions))),
             }
         });
@@ -228,7 +228,7 @@ impl Rules {
     /// Whether anything is granted to who has not proved to be anybody.
     pub fn grants_to_anyone(&self) -> bool {
         let open = |rule: &Rule| {
-            rule.effect == Effect::Grant && rule.everybody == crate::policy::rule::Everybody::Anyone
+            rule.effect == Effect::Grant && rule.who == crate::policy::rule::RuleWho::Anyone
         };
         self.rules.iter().any(open)
     }
@@ -246,12 +246,12 @@ impl Rules {
 
     /// Whether a rule about this subject asks where he is.
     pub fn asks_where(&self, subject: &Subject<'_>) -> bool {
-        self.rules.iter().any(|rule| !rule.networks.is_empty() && rule.is_about(subject))
+        self.rules.iter().any(|rule| !rule.networks.is_empty() && rule.matches_subject(subject))
     }
 }
 
 /// Permitted, or not.
-pub(super) type Decided = Result<(), Box<Refused>>;
+pub(super) type PermissionResult = Result<(), Box<Refused>>;
 
 #[cfg(test)]
 #[path = "rules_tests.rs"]

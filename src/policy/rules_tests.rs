@@ -1,12 +1,12 @@
 //! The judgement by the index against one that looks at every rule.
 
 use super::*;
-use crate::policy::read::read;
+use crate::policy::read::read_policy;
 
 /// A small generator, the same at each run (xorshift64*).
-struct Dice(u64);
+struct Xorshift64(u64);
 
-impl Dice {
+impl Xorshift64 {
     fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -32,7 +32,7 @@ const REPOSITORIES: [&str; 11] =
     ["**", "a", "a/b", "a/**", "*/b", "**/b", "{user}/**", "{group}/*", "a/{user}", "a*/b", "a/*/b"];
 const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.1"];
 
-fn policy(dice: &mut Dice) -> String {
+fn policy(dice: &mut Xorshift64) -> String {
     let mut text = String::from("[[grant]]\nusers = [\"nobody\"]\nactions = [\"pull\"]\n");
     for _ in 0..1 + dice.roll(6) {
         text.push_str(if dice.roll(4) == 0 { "[[deny]]\n" } else { "[[grant]]\n" });
@@ -57,48 +57,48 @@ fn policy(dice: &mut Dice) -> String {
 }
 
 /// All rules, one after the other.
-fn by_every_rule(
-    rules: &Rules,
+fn evaluate_every_rule(
+    rules: &PolicyRules,
     subject: &Subject<'_>,
     host: &str,
-    object: &Object<'_>,
+    object: &Resource<'_>,
     wanted: Actions,
 ) -> bool {
     let mut granted = Actions::default();
     for rule in rules.all() {
-        let actions = rule.applies(subject, host, object).unwrap_or_default().common(wanted);
+        let actions = rule.applicable_actions(subject, host, object).unwrap_or_default().intersection(wanted);
         match rule.effect {
-            Effect::Grant => granted = granted.and(actions),
+            Effect::Grant => granted = granted.union(actions),
             Effect::Deny if !actions.is_empty() => return false,
             Effect::Deny => {}
         }
     }
-    wanted.without(granted).is_empty()
+    wanted.difference(granted).is_empty()
 }
 
 #[test]
-fn the_index_loses_no_grant_and_no_denial() {
-    let mut dice = Dice(0x5EED);
+fn indexed_evaluation_agrees_with_evaluating_every_rule() {
+    let mut dice = Xorshift64(0x5EED);
     let (mut allowed, mut refused) = (0, 0);
     for _ in 0..3_000 {
         let text = policy(&mut dice);
-        let rules = read(&text).unwrap_or_else(|faults| panic!("{text}\n{faults:?}"));
+        let rules = read_policy(&text).unwrap_or_else(|faults| panic!("{text}\n{faults:?}"));
         for _ in 0..12 {
             let user = [None, Some(&b"ann"[..]), Some(b"bob"), Some(b"a")][dice.roll(4)];
             let devs: &[&[u8]] = &[b"devs"];
             let groups = [&[][..], devs, &[b"b", b"ops"]][if user.is_some() { dice.roll(3) } else { 0 }];
             let client = [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())][dice.roll(3)];
-            let subject = Subject { user, groups, client, scope: None };
+            let subject = Subject { user, groups, client_address: client, api_key_scope: None };
             let host = dice.pick(&["h.test", "x.h.test", "other"]);
             let name = dice.pick(&["a", "a/b", "a/b/c", "a/x/b", "ann/x", "b/x", "a/a", "ax/b", "zz"]);
             let parts: Vec<&str> = name.split('/').collect();
             let (object, wanted) = match dice.roll(5) {
-                0 => (Object::Catalog, Actions::CATALOG),
-                1 => (Object::Repository(&parts), Actions::PULL),
-                2 => (Object::Repository(&parts), Actions::PULL.and(Actions::PUSH)),
-                _ => (Object::Repository(&parts), Actions::DELETE),
+                0 => (Resource::Catalog, Actions::CATALOG),
+                1 => (Resource::Repository(&parts), Actions::PULL),
+                2 => (Resource::Repository(&parts), Actions::PULL.union(Actions::PUSH)),
+                _ => (Resource::Repository(&parts), Actions::DELETE),
             };
-            let expected = by_every_rule(&rules, &subject, host, &object, wanted);
+            let expected = evaluate_every_rule(&rules, &subject, host, &object, wanted);
             let judged = rules.judge_actions(&subject, host, &object, wanted).is_ok();
             assert_eq!(judged, expected, "{text}\n{subject:?} {host} {object:?} {wanted:?}");
             if judged { allowed += 1 } else { refused += 1 }

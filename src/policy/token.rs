@@ -4,31 +4,31 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::backend_uri::backend_uri;
+use super::backend_uri::rewrite_upstream_uri;
 use super::denial::{Denied, Refused};
 use super::rule::Subject;
-use super::rules::Rules;
-use super::{Grant, OPEN, Policy, as_subject, in_force, memberships};
+use super::rules::PolicyRules;
+use super::{AllowedRequest, ALLOW_AUTHENTICATED, Policy, with_subject, effective_rules, user_memberships};
 use crate::authn::Identity;
-use crate::permissions::{Actions, Object};
-use crate::request::grammar::is_name;
+use crate::permissions::{Actions, Resource};
+use crate::request::grammar::is_repository_name;
 use crate::request::registry::{Asked, CATALOG_SCOPE, Target};
 use crate::request::subrequest::Subrequest;
-use crate::token::claims::{Access, Claims};
-use crate::token::scope::{On, Scope};
+use crate::token::claims::{AccessEntry, Claims};
+use crate::token::scope::{ScopeResource, TokenScope};
 
 /// Why a token does not do for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lacking {
+pub enum TokenRefusal {
     /// The request is not let through, with another token either.
     Denied(Denied),
     /// A token that permits more would do.
-    Scope(TokenLacks),
+    Scope(InsufficientScope),
 }
 
 /// What a token lacks for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenLacks {
+pub struct InsufficientScope {
     /// The scope, as the registry's token protocol writes it; empty for `/v2/`, which needs none.
     pub scope: String,
     /// Whether the token is for another host, where all of it may be permitted.
@@ -39,11 +39,11 @@ pub struct TokenLacks {
 
 /// What is granted of what was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Granted {
+pub struct GrantedAccess {
     /// What a token may say.
-    pub access: Vec<Access>,
+    pub access: Vec<AccessEntry>,
     /// What is not granted of it. What no request can be about is left out.
-    pub denied: Vec<Access>,
+    pub denied: Vec<AccessEntry>,
 }
 
 impl Policy {
@@ -52,29 +52,29 @@ impl Policy {
     ///
     /// # Errors
     /// If the proxy does not say where the client is, or which host it asked.
-    pub fn access(
+    pub fn evaluate_scopes(
         &self,
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
-        scopes: &[Scope<'_>],
-    ) -> Result<Granted, Denied> {
+        scopes: &[TokenScope<'_>],
+    ) -> Result<GrantedAccess, Denied> {
         let host = request.host_name()?;
         let (file, rules) = (self.groups.load(), self.rules.load());
         // Without a policy every user may do everything, and nobody else anything.
-        let open = identity.map(|_| &*OPEN);
-        let rules = in_force(rules.as_deref(), identity).or(open);
-        as_subject(memberships(&file, identity), identity, request, |subject| {
-            let granted = |on: &On<'_>, wanted| match (rules, on) {
+        let open = identity.map(|_| &*ALLOW_AUTHENTICATED);
+        let rules = effective_rules(rules.as_deref(), identity).or(open);
+        with_subject(user_memberships(&file, identity), identity, request, |subject| {
+            let granted = |on: &ScopeResource<'_>, wanted| match (rules, on) {
                 (None, _) => Actions::default(),
-                (Some(rules), On::Catalog) => rules.granted(subject, &host, &Object::Catalog, wanted),
-                (Some(rules), On::Repository(name)) => granted_in(rules, subject, &host, name, wanted),
+                (Some(rules), ScopeResource::Catalog) => rules.granted(subject, &host, &Resource::Catalog, wanted),
+                (Some(rules), ScopeResource::Repository(name)) => permitted_repository_actions(rules, subject, &host, name, wanted),
             };
-            let mut all = Granted::default();
+            let mut all = GrantedAccess::default();
             for (scope, wanted) in scopes.iter().filter_map(|scope| Some((scope, scope.wanted.as_ref()?))) {
                 let actions = granted(&wanted.on, wanted.actions);
-                all.access.extend(access(scope, &wanted.on, actions));
-                if is_object(&wanted.on) {
-                    all.denied.extend(access(scope, &wanted.on, wanted.actions.without(actions)));
+                all.access.extend(access_entry(scope, &wanted.on, actions));
+                if is_requestable(&wanted.on) {
+                    all.denied.extend(access_entry(scope, &wanted.on, wanted.actions.difference(actions)));
                 }
             }
             Ok(all)
@@ -88,74 +88,74 @@ impl Policy {
         claims: &Claims,
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
-    ) -> Result<Grant, Lacking> {
+    ) -> Result<AllowedRequest, TokenRefusal> {
         let (file, rules) = (self.groups.load(), self.rules.load());
-        let original = request.original().map_err(|incomplete| Lacking::Denied(incomplete.into()))?;
-        let host = original.host().map_err(unreadable)?;
-        let rules: &Rules = rules.as_deref().unwrap_or(&OPEN);
-        if !rules.is_registry(host, original.rewrites()) {
-            return Err(unreadable("a token is for a registry, and this host is none"));
+        let original = request.original_request().map_err(|incomplete| TokenRefusal::Denied(incomplete.into()))?;
+        let host = original.host_name().map_err(unreadable_request)?;
+        let rules: &PolicyRules = rules.as_deref().unwrap_or(&ALLOW_AUTHENTICATED);
+        if !rules.is_registry(host, original.has_uri_rewrite()) {
+            return Err(unreadable_request("a token is for a registry, and this host is none"));
         }
-        let asked = original.registry().map_err(unreadable)?;
-        check_name(asked)?;
-        let token = Token { claims, is_current: self.is_current(claims), is_here: claims.host == host };
+        let asked = original.registry_request().map_err(unreadable_request)?;
+        check_repository_name(asked)?;
+        let token = PresentedToken { claims, is_current: self.is_current(claims), is_here: claims.host == host };
         token.check(asked)?;
         let who = identity.as_deref();
-        let mount = as_subject(memberships(&file, who), who, request, |subject| {
+        let mount = with_subject(user_memberships(&file, who), who, request, |subject| {
             let of = |name: &str, wanted| {
                 let segments: Vec<&str> = name.split('/').collect();
-                let denied = rules.denied(subject, host, &Object::Repository(&segments), wanted);
+                let denied = rules.deny_header(subject, host, &Resource::Repository(&segments), wanted);
                 denied.map_err(|refused| Box::new(Refused { repository: Some(name.to_owned()), ..*refused }))
             };
             let denied = match asked.target {
-                Target::Ping => rules.denied(subject, host, &Object::Ping, Actions::PULL),
-                Target::Catalog => rules.denied(subject, host, &Object::Catalog, asked.actions),
-                Target::Repository(name) => of(name, asked.actions),
+                Target::Ping => rules.deny_header(subject, host, &Resource::Ping, Actions::PULL),
+                Target::Catalog => rules.deny_header(subject, host, &Resource::Catalog, asked.required_actions),
+                Target::Repository(name) => of(name, asked.required_actions),
             };
-            denied.map_err(Denied::NotPermitted)?;
+            denied.map_err(Denied::ByPolicy)?;
             // What may not be pulled any more may not be mounted from either.
-            Ok(match asked.source.as_ref().map(|source| &*source.repository) {
-                None => Mount::Decided(Ok(())),
+            Ok(match asked.mount_source.as_ref().map(|source| &*source.repository) {
+                None => MountDecision::Decided(Ok(())),
                 Some(source) if token.grants(source, Actions::PULL) => {
-                    Mount::Decided(of(source, Actions::PULL))
+                    MountDecision::Decided(of(source, Actions::PULL))
                 }
                 Some(source)
                     if !token.denies(source, Actions::PULL)
-                        && !granted_in(rules, subject, host, source, Actions::PULL).is_empty() =>
+                        && !permitted_repository_actions(rules, subject, host, source, Actions::PULL).is_empty() =>
                 {
-                    Mount::WithAnotherToken(source)
+                    MountDecision::WithAnotherToken(source)
                 }
-                Some(source) => Mount::Decided(Err(Box::new(Refused {
+                Some(source) => MountDecision::Decided(Err(Box::new(Refused {
                     repository: Some(source.to_owned()),
-                    actions: Actions::PULL,
-                    by_token: token.denies(source, Actions::PULL),
+                    denied_actions: Actions::PULL,
+                    is_denied_by_token: token.denies(source, Actions::PULL),
                     ..Refused::default()
                 }))),
             })
         })
-        .map_err(Lacking::Denied)?;
+        .map_err(TokenRefusal::Denied)?;
         let mount = match mount {
-            Mount::Decided(mount) => mount,
-            Mount::WithAnotherToken(source) => return Err(token.lacks(Some(source), Actions::PULL)),
+            MountDecision::Decided(mount) => mount,
+            MountDecision::WithAnotherToken(source) => return Err(token.lacks(Some(source), Actions::PULL)),
         };
-        let uri = backend_uri(asked, host, mount, original.rewrites()).map_err(|refused| {
-            if refused.unreadable.is_some() || refused.by_token || refused.denied_by.is_some() {
-                return Lacking::Denied(Denied::NotPermitted(refused));
+        let uri = rewrite_upstream_uri(asked, host, mount, original.has_uri_rewrite()).map_err(|refused| {
+            if refused.request_error.is_some() || refused.is_denied_by_token || refused.deny_rule_index.is_some() {
+                return TokenRefusal::Denied(Denied::ByPolicy(refused));
             }
-            token.lacks(asked.source.as_ref().map(|source| &*source.repository), Actions::PULL)
+            token.lacks(asked.mount_source.as_ref().map(|source| &*source.repository), Actions::PULL)
         })?;
-        Ok(Grant { identity, groups: Box::default(), uri, stale: false, upstream: None })
+        Ok(AllowedRequest { identity, groups: Box::default(), uri, stale: false, upstream: None })
     }
 
     /// Whether a token was issued under the rules and groups in force.
     fn is_current(&self, claims: &Claims) -> bool {
-        let changed = self.changed.load(Ordering::Acquire);
+        let changed = self.changed_at.load(Ordering::Acquire);
         changed == 0 || claims.iat > changed
     }
 }
 
 /// What becomes of a mount.
-enum Mount<'r> {
+enum MountDecision<'r> {
     /// It goes on, or goes on as an upload.
     Decided(Result<(), Box<Refused>>),
     /// The policy grants this user a pull on the source, and the token does not say so.
@@ -163,7 +163,7 @@ enum Mount<'r> {
 }
 
 /// A token that came with a request.
-struct Token<'t> {
+struct PresentedToken<'t> {
     claims: &'t Claims,
     /// Whether it was issued under the rules in force.
     is_current: bool,
@@ -171,35 +171,35 @@ struct Token<'t> {
     is_here: bool,
 }
 
-impl Token<'_> {
+impl PresentedToken<'_> {
     /// Checks that the token permits what is asked for, the source of a mount aside.
     ///
     /// # Errors
     /// What it lacks. If just this was not granted when the token was issued, another token would lack it too: the
     /// client is denied, rather than sent to `/token` for ever.
-    fn check(&self, asked: &Asked<'_>) -> Result<(), Lacking> {
+    fn check(&self, asked: &Asked<'_>) -> Result<(), TokenRefusal> {
         let (name, granted) = match asked.target {
             // Whoever has a token has been there.
             Target::Ping if self.is_here => return Ok(()),
             Target::Ping => (None, Actions::default()),
-            Target::Catalog => (None, catalog(&self.claims.access)),
-            Target::Repository(name) => (Some(name), on(&self.claims.access, name)),
+            Target::Catalog => (None, catalog_actions(&self.claims.access)),
+            Target::Repository(name) => (Some(name), repository_actions(&self.claims.access, name)),
         };
         let granted = if self.is_here { granted } else { Actions::default() };
-        let missing = asked.actions.without(granted);
+        let missing = asked.required_actions.difference(granted);
         if missing.is_empty() && self.is_here {
             return Ok(());
         }
         let denied = match name {
-            None => catalog(&self.claims.denied).common(missing),
-            Some(name) => on(&self.claims.denied, name).common(missing),
+            None => catalog_actions(&self.claims.denied).intersection(missing),
+            Some(name) => repository_actions(&self.claims.denied, name).intersection(missing),
         };
         if denied.is_empty() || !self.is_here || !self.is_current || !self.has_user() {
             return Err(self.lacks(name, missing));
         }
         let repository = name.map(str::to_owned);
-        let refused = Refused { repository, actions: denied, by_token: true, ..Refused::default() };
-        Err(Lacking::Denied(Denied::NotPermitted(Box::new(refused))))
+        let refused = Refused { repository, denied_actions: denied, is_denied_by_token: true, ..Refused::default() };
+        Err(TokenRefusal::Denied(Denied::ByPolicy(Box::new(refused))))
     }
 
     fn has_user(&self) -> bool {
@@ -207,78 +207,78 @@ impl Token<'_> {
     }
 
     fn grants(&self, repository: &str, wanted: Actions) -> bool {
-        wanted.without(on(&self.claims.access, repository)).is_empty()
+        wanted.difference(repository_actions(&self.claims.access, repository)).is_empty()
     }
 
     /// Whether one of these actions was not granted when the token was issued, under the rules in force.
     fn denies(&self, repository: &str, wanted: Actions) -> bool {
-        self.is_current && !on(&self.claims.denied, repository).common(wanted).is_empty()
+        self.is_current && !repository_actions(&self.claims.denied, repository).intersection(wanted).is_empty()
     }
 
     /// The answer to a client that lacks these actions in a repository, or else in the list of all of them.
-    fn lacks(&self, repository: Option<&str>, missing: Actions) -> Lacking {
+    fn lacks(&self, repository: Option<&str>, missing: Actions) -> TokenRefusal {
         let scope = match repository {
             Some(name) => format!("repository:{name}:{}", missing.names().collect::<Vec<_>>().join(",")),
             None if missing == Actions::CATALOG => CATALOG_SCOPE.to_owned(),
             None => String::new(),
         };
-        Lacking::Scope(TokenLacks { scope, has_user: self.has_user(), is_of_other_host: !self.is_here })
+        TokenRefusal::Scope(InsufficientScope { scope, has_user: self.has_user(), is_of_other_host: !self.is_here })
     }
 }
 
 /// Refuses a malformed repository name: no token is for one.
-fn check_name(asked: &Asked<'_>) -> Result<(), Lacking> {
-    match (asked.target, asked.malformed) {
-        (Target::Repository(name), Some(malformed)) if !is_name(name) => Err(unreadable(malformed.why)),
+fn check_repository_name(asked: &Asked<'_>) -> Result<(), TokenRefusal> {
+    match (asked.target, asked.malformed_reference) {
+        (Target::Repository(name), Some(malformed)) if !is_repository_name(name) => Err(unreadable_request(malformed.why)),
         (Target::Ping | Target::Catalog | Target::Repository(_), _) => Ok(()),
     }
 }
 
-fn unreadable(why: &'static str) -> Lacking {
-    Lacking::Denied(Denied::unreadable(why))
+fn unreadable_request(why: &'static str) -> TokenRefusal {
+    TokenRefusal::Denied(Denied::ambiguous_request(why))
 }
 
-fn granted_in(rules: &Rules, subject: &Subject<'_>, host: &str, name: &str, wanted: Actions) -> Actions {
-    if !is_name(name) {
+fn permitted_repository_actions(rules: &PolicyRules, subject: &Subject<'_>, host: &str, name: &str, wanted: Actions) -> Actions {
+    if !is_repository_name(name) {
         return Actions::default();
     }
     let segments: Vec<&str> = name.split('/').collect();
-    rules.granted(subject, host, &Object::Repository(&segments), wanted)
+    rules.granted(subject, host, &Resource::Repository(&segments), wanted)
 }
 
 /// Whether a request can be about this.
-fn is_object(on: &On<'_>) -> bool {
+fn is_requestable(on: &ScopeResource<'_>) -> bool {
     match on {
-        On::Catalog => true,
-        On::Repository(name) => is_name(name),
+        ScopeResource::Catalog => true,
+        ScopeResource::Repository(name) => is_repository_name(name),
     }
 }
 
-fn access(scope: &Scope<'_>, on: &On<'_>, actions: Actions) -> Option<Access> {
+fn access_entry(scope: &TokenScope<'_>, on: &ScopeResource<'_>, actions: Actions) -> Option<AccessEntry> {
     if actions.is_empty() {
         return None;
     }
     let actions = match on {
         // Registries look for this word, and no other.
-        On::Catalog => vec!["*".to_owned()],
-        On::Repository(_) => actions.names().map(str::to_owned).collect(),
+        ScopeResource::Catalog => vec!["*".to_owned()],
+        ScopeResource::Repository(_) => actions.names().map(str::to_owned).collect(),
     };
-    Some(Access { kind: scope.kind.to_owned(), name: scope.name.to_owned(), actions })
+    Some(AccessEntry { kind: scope.kind.to_owned(), name: scope.name.to_owned(), actions })
 }
 
 /// What `access` has of the list of all repositories.
-fn catalog(access: &[Access]) -> Actions {
-    let is_all = |one: &Access| {
+fn catalog_actions(access: &[AccessEntry]) -> Actions {
+    let is_all = |one: &AccessEntry| {
         one.kind == "registry" && one.name == "catalog" && one.actions.iter().any(|action| action == "*")
     };
     if access.iter().any(is_all) { Actions::CATALOG } else { Actions::default() }
 }
 
 /// What `access` has of a repository.
-fn on(access: &[Access], repository: &str) -> Actions {
+fn repository_actions(access: &[AccessEntry], repository: &str) -> Actions {
     let of = access.iter().filter(|access| access.kind == "repository" && access.name == repository);
-    let known = of.flat_map(|access| &access.actions).filter_map(|action| Actions::named(action));
-    known.fold(Actions::default(), Actions::and)
+    let known = of.flat_map(|access| &access.actions).filter_map(|action| Actions::from_name(action));
+    known.fold(Actions::default(), Actions::union)
 }
 
 #[cfg(test)]

@@ -6,16 +6,16 @@ use super::*;
 use crate::authn::api_key::Key;
 use crate::identity::{Membership, Username};
 use crate::permissions::scope;
-use crate::policy::reload::{File, GroupsKnown};
-use crate::request::header::Header;
-use crate::request::original::Backend;
+use crate::policy::reload::{PolicyFileKind, GroupSource};
+use crate::request::header::RequestHeader;
+use crate::request::original::DeclaredUpstream;
 use crate::request::subrequest::ClientAddress;
-use crate::token::scope::read_all;
+use crate::token::scope::parse_scopes;
 
 /// Numbers that look random, and are the same each time.
-struct Chance(u64);
+struct SplitMix64(u64);
 
-impl Chance {
+impl SplitMix64 {
     fn below(&mut self, most: usize) -> usize {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -39,7 +39,7 @@ const NAMES: [&str; 5] = ["team/app", "team/lib", "ann/app", "base", "team/app/m
 const PATTERNS: [&str; 7] = ["team/*", "team/**", "**", "base", "{user}/**", "team/app", "*/app"];
 const ACTIONS: [&str; 3] = ["pull", "push", "delete"];
 
-fn policy(chance: &mut Chance) -> Option<Policy> {
+fn policy(chance: &mut SplitMix64) -> Option<Policy> {
     let mut text = String::new();
     for _ in 0..=chance.below(5) {
         let effect = if chance.below(4) == 0 { "deny" } else { "grant" };
@@ -64,17 +64,17 @@ fn policy(chance: &mut Chance) -> Option<Policy> {
         }
     }
     let policy = Policy::default();
-    policy.replace(File::Rules.parse("policy.toml", text.as_bytes(), GroupsKnown::Yes).ok()?);
+    policy.replace(PolicyFileKind::Rules.parse("policy.toml", text.as_bytes(), GroupSource::Yes).ok()?);
     Some(policy)
 }
 
-fn identity(chance: &mut Chance) -> Option<Arc<Identity>> {
+fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
     let name = chance.one(&["ann", "bob", ""]);
     let user = Username::parse(name.as_bytes()).ok()?;
     let scopes = ["pull:team/**", "pull,push:**", "catalog", "delete:base"];
     let key = (chance.below(3) == 0).then(|| {
         let texts = [chance.one(&scopes), chance.one(&scopes)];
-        let scope = scope::Scope::parse(texts.into_iter()).unwrap();
+        let scope = scope::ApiKeyScope::parse(texts.into_iter()).unwrap();
         let id = crate::authn::api_key::secret::Id::parse("0123456789").unwrap();
         Arc::new(Key {
             id,
@@ -90,7 +90,7 @@ fn identity(chance: &mut Chance) -> Option<Arc<Identity>> {
 }
 
 /// Whether a request of this method would be permitted.
-fn may(
+fn is_allowed(
     policy: &Policy,
     identity: Option<&Arc<Identity>>,
     asker: &Subrequest<'_>,
@@ -98,10 +98,10 @@ fn may(
     uri: &str,
 ) -> bool {
     let request = Subrequest {
-        method: Header::Once(method.as_bytes()),
-        uri: Header::Once(uri.as_bytes()),
-        content_type: Header::Once(b""),
-        backend: Backend::Registry,
+        method: RequestHeader::Once(method.as_bytes()),
+        uri: RequestHeader::Once(uri.as_bytes()),
+        content_type: RequestHeader::Once(b""),
+        declared_upstream: DeclaredUpstream::Registry,
         host: asker.host,
         client: asker.client,
         ..Subrequest::default()
@@ -110,8 +110,8 @@ fn may(
 }
 
 #[test]
-fn a_token_permits_what_the_policy_does_and_nothing_else() {
-    let mut chance = Chance(7);
+fn token_grants_exactly_what_the_policy_allows() {
+    let mut chance = SplitMix64(7);
     let (mut compared, mut given) = (0, 0);
     for _ in 0..4000 {
         let Some(policy) = policy(&mut chance) else { continue };
@@ -119,20 +119,20 @@ fn a_token_permits_what_the_policy_does_and_nothing_else() {
         let host = chance.one(&["registry.test", "other.test"]);
         let client = chance.one(&["192.0.2.7", "198.51.100.7"]);
         let asker = Subrequest {
-            host: Header::Once(host.as_bytes()),
+            host: RequestHeader::Once(host.as_bytes()),
             client: ClientAddress::Text(client.as_bytes()),
             ..Subrequest::default()
         };
         let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();
         let texts = texts.iter().map(String::as_str).chain(["registry:catalog:*"]);
-        let Granted { access, denied } =
-            policy.access(identity.as_deref(), &asker, &read_all(texts).unwrap()).unwrap();
-        let count = |all: &[Access]| all.iter().map(|one| one.actions.len()).sum::<usize>();
+        let GrantedAccess { access, denied } =
+            policy.evaluate_scopes(identity.as_deref(), &asker, &parse_scopes(texts).unwrap()).unwrap();
+        let count = |all: &[AccessEntry]| all.iter().map(|one| one.actions.len()).sum::<usize>();
         assert_eq!(count(&access) + count(&denied), 3 * NAMES.len() + 1, "each is granted or denied");
         let has = |name: &str, action: &str| {
             access.iter().any(|one| one.name == name && one.actions.iter().any(|known| known == action))
         };
-        let may = |method: &str, uri: &str| may(&policy, identity.as_ref(), &asker, method, uri);
+        let may = |method: &str, uri: &str| is_allowed(&policy, identity.as_ref(), &asker, method, uri);
         for name in NAMES {
             let manifest = format!("/v2/{name}/manifests/v1");
             // A registry wants both for a push.
@@ -155,7 +155,7 @@ fn a_token_permits_what_the_policy_does_and_nothing_else() {
 }
 
 #[test]
-fn a_token_holds_no_more_than_was_asked_for() {
+fn token_grants_no_more_than_requested() {
     let policy = Policy::default();
     let user = Username::parse(b"ann").unwrap();
     let ann = Identity {
@@ -165,9 +165,9 @@ fn a_token_holds_no_more_than_was_asked_for() {
         facts: Box::default(),
         key: None,
     };
-    let asker = Subrequest { host: Header::Once(b"registry.test"), ..Subrequest::default() };
+    let asker = Subrequest { host: RequestHeader::Once(b"registry.test"), ..Subrequest::default() };
     let access = |identity, texts: &[&'static str]| {
-        let granted = policy.access(identity, &asker, &read_all(texts.iter().copied()).unwrap()).unwrap();
+        let granted = policy.evaluate_scopes(identity, &asker, &parse_scopes(texts.iter().copied()).unwrap()).unwrap();
         granted
             .access
             .into_iter()

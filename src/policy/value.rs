@@ -4,11 +4,11 @@
 use ipnet::IpNet;
 
 /// The most faults that are told of one file.
-pub const FAULTS_MAX: usize = 100;
+pub const ERRORS_MAX: usize = 100;
 
 /// What is wrong with the file at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct PolicyFileError {
     /// From 1.
     pub line: usize,
     /// In characters, from 1.
@@ -17,7 +17,7 @@ pub struct Fault {
     pub what: String,
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
     if let Ok(IpNet::V6(block)) = network
         && block.addr().to_ipv4_mapped().is_some()

@@ -207,7 +207,7 @@ pub fn shown_path(path: &Path) -> String {
     let text = path.as_os_str();
     let is_there = || fs::symlink_metadata(path).is_ok();
     if begins_at_a_folder(path) || is_there() {
-        return identity::shown(text.as_encoded_bytes());
+        return identity::sanitize_for_display(text.as_encoded_bytes());
     }
     format!("a path of {} bytes, which is not shown since nothing is there", text.len())
 }

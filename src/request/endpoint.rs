@@ -1,7 +1,7 @@
 //! The endpoints of the registry protocol, and what their methods take.
 
-use super::grammar::{is_digest, is_name, is_tag, is_upload};
-use super::malformed::Malformed;
+use super::grammar::{is_digest, is_repository_name, is_tag, is_upload_id};
+use super::malformed::MalformedReference;
 use crate::permissions::Actions;
 
 /// What a request is about.
@@ -16,7 +16,7 @@ pub enum Target<'r> {
 }
 
 /// One endpoint of the protocol, and the repository name in its path.
-pub(super) enum Endpoint<'r> {
+pub(super) enum RegistryEndpoint<'r> {
     Ping,
     Catalog,
     /// Manifests, blobs, tags, referrers: what is read under a name.
@@ -31,55 +31,55 @@ pub(super) enum Endpoint<'r> {
 }
 
 /// The endpoint of a path, and the malformed reference in it, if there is one.
-pub(super) fn endpoint(rest: &str, reads: bool) -> Option<(Endpoint<'_>, Option<Malformed>)> {
+pub(super) fn endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoint<'_>, Option<MalformedReference>)> {
     match rest {
-        "" => return Some((Endpoint::Ping, None)),
-        "_catalog" => return Some((Endpoint::Catalog, None)),
+        "" => return Some((RegistryEndpoint::Ping, None)),
+        "_catalog" => return Some((RegistryEndpoint::Catalog, None)),
         _ => {}
     }
     let (before, last) = rest.rsplit_once('/')?;
     let (name, kind) = before.rsplit_once('/')?;
-    let fault = |is_well: bool, malformed: Malformed| (!is_well).then_some(malformed);
+    let fault = |is_well: bool, malformed: MalformedReference| (!is_well).then_some(malformed);
     let (name, endpoint, malformed): (&str, fn(_) -> _, _) = match kind {
-        "tags" if last == "list" => (name, Endpoint::Tags, None),
+        "tags" if last == "list" => (name, RegistryEndpoint::Tags, None),
         "manifests" => {
             let is_well = is_tag(last) || is_digest(last);
-            (name, Endpoint::Manifest, fault(is_well, Malformed::manifest(last, reads)))
+            (name, RegistryEndpoint::Manifest, fault(is_well, MalformedReference::manifest(last, reads)))
         }
-        "blobs" => (name, Endpoint::Blob, fault(is_digest(last), Malformed::blob(reads))),
-        "referrers" => (name, Endpoint::Referrers, fault(is_digest(last), Malformed::digest())),
+        "blobs" => (name, RegistryEndpoint::Blob, fault(is_digest(last), MalformedReference::blob(reads))),
+        "referrers" => (name, RegistryEndpoint::Referrers, fault(is_digest(last), MalformedReference::digest())),
         "uploads" => {
             let name = name.strip_suffix("/blobs")?;
             match last {
-                "" => (name, Endpoint::Uploads, None),
-                id => (name, Endpoint::Upload, fault(is_upload(id), Malformed::upload(reads))),
+                "" => (name, RegistryEndpoint::Uploads, None),
+                id => (name, RegistryEndpoint::Upload, fault(is_upload_id(id), MalformedReference::upload(reads))),
             }
         }
         _ => return None,
     };
-    Some((endpoint(name), fault(is_name(name), Malformed::name(reads)).or(malformed)))
+    Some((endpoint(name), fault(is_repository_name(name), MalformedReference::name(reads)).or(malformed)))
 }
 
 /// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
 /// A method that is not here has no meaning there, and what has no meaning is not let through.
-pub(super) fn needs<'r>(endpoint: &Endpoint<'r>, method: &str) -> Option<(Target<'r>, Actions)> {
-    const WRITE: Actions = Actions::PULL.and(Actions::PUSH);
+pub(super) fn required_actions<'r>(endpoint: &RegistryEndpoint<'r>, method: &str) -> Option<(Target<'r>, Actions)> {
+    const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
     let read = matches!(method, "GET" | "HEAD");
     match *endpoint {
-        Endpoint::Ping => read.then_some((Target::Ping, Actions::default())),
-        Endpoint::Catalog => read.then_some((Target::Catalog, Actions::CATALOG)),
-        Endpoint::Manifest(name) | Endpoint::Blob(name) => match method {
+        RegistryEndpoint::Ping => read.then_some((Target::Ping, Actions::default())),
+        RegistryEndpoint::Catalog => read.then_some((Target::Catalog, Actions::CATALOG)),
+        RegistryEndpoint::Manifest(name) | RegistryEndpoint::Blob(name) => match method {
             "GET" | "HEAD" => Some((Target::Repository(name), Actions::PULL)),
             "DELETE" => Some((Target::Repository(name), Actions::DELETE)),
-            "PUT" if matches!(endpoint, Endpoint::Manifest(_)) => Some((Target::Repository(name), WRITE)),
+            "PUT" if matches!(endpoint, RegistryEndpoint::Manifest(_)) => Some((Target::Repository(name), WRITE)),
             _ => None,
         },
-        Endpoint::Tags(name) | Endpoint::Referrers(name) => {
+        RegistryEndpoint::Tags(name) | RegistryEndpoint::Referrers(name) => {
             read.then_some((Target::Repository(name), Actions::PULL))
         }
-        Endpoint::Uploads(name) => (method == "POST").then_some((Target::Repository(name), WRITE)),
+        RegistryEndpoint::Uploads(name) => (method == "POST").then_some((Target::Repository(name), WRITE)),
         // To cancel an upload deletes nothing that was there.
-        Endpoint::Upload(name) => {
+        RegistryEndpoint::Upload(name) => {
             let known = read || matches!(method, "PATCH" | "PUT" | "DELETE");
             known.then_some((Target::Repository(name), WRITE))
         }

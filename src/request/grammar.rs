@@ -2,16 +2,16 @@
 //! ids, each as strict as it is written there.
 
 /// The longest repository name (spec.md, "Pulling manifests": many clients take no more).
-const NAME_MAX: usize = 255;
+const REPOSITORY_NAME_MAX: usize = 255;
 /// The longest tag.
 const TAG_MAX: usize = 128;
 /// The longest upload id; registries' own have 36 characters, or some hundred of a signed state.
-const UPLOAD_MAX: usize = 1024;
+const UPLOAD_ID_MAX: usize = 1024;
 /// The fewest hexadecimal digits of a digest that the reference implementation takes.
 const DIGEST_HEX_MIN: usize = 32;
 
 /// spec.md: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`, in one pass.
-pub fn is_name(name: &str) -> bool {
+pub fn is_repository_name(name: &str) -> bool {
     // What stands since the last letter or digit: one of the separators, so far.
     let mut between: &[u8] = b"/";
     for byte in name.bytes() {
@@ -25,7 +25,7 @@ pub fn is_name(name: &str) -> bool {
             _ => return false,
         };
     }
-    between.is_empty() && name.len() <= NAME_MAX
+    between.is_empty() && name.len() <= REPOSITORY_NAME_MAX
 }
 
 /// spec.md: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
@@ -48,9 +48,9 @@ pub fn is_digest(digest: &str) -> bool {
 }
 
 /// The reference implementation's `[a-zA-Z0-9-_.=]+`, but no dot segment.
-pub fn is_upload(id: &str) -> bool {
+pub fn is_upload_id(id: &str) -> bool {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'=');
-    (1..=UPLOAD_MAX).contains(&id.len()) && id.bytes().all(known) && !matches!(id, "." | "..")
+    (1..=UPLOAD_ID_MAX).contains(&id.len()) && id.bytes().all(known) && !matches!(id, "." | "..")
 }
 
 #[cfg(test)]
@@ -58,16 +58,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_what_the_specification_says_and_nothing_else() {
+    fn repository_name_follows_the_oci_grammar() {
         for name in ["a", "a1/b2", "a.b", "a_b", "a__b", "a-b", "a---b", "a/b.c/d__e/f-0", "0"] {
-            assert!(is_name(name), "{name}");
+            assert!(is_repository_name(name), "{name}");
         }
         for name in [
             "", "/", "/a", "a/", "a//b", ".a", "a.", "a..b", "a._b", "a_.b", "a___b", "a-_b", "a.-b", "_a",
             "a_", "-a", "a-", "a/-b", "a-/b", "A", "a:b", "a b", "ä", "a\0",
         ] {
-            assert!(!is_name(name), "{name}");
+            assert!(!is_repository_name(name), "{name}");
         }
-        assert!(is_name(&"a".repeat(255)) && !is_name(&"a".repeat(256)));
+        assert!(is_repository_name(&"a".repeat(255)) && !is_repository_name(&"a".repeat(256)));
     }
 }

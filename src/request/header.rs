@@ -2,7 +2,7 @@
 
 /// What a request carries under a name: nothing, one value, or several, which no honest client sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Header<'a> {
+pub enum RequestHeader<'a> {
     /// The header is not there.
     #[default]
     Absent,

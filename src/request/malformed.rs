@@ -7,7 +7,7 @@
 /// The list is closed: the proxy's configuration maps each code to a status and a body. Codes that end in
 /// `_UNKNOWN` are a 404, the others a 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
+pub enum RegistryErrorCode {
     /// No such blob.
     BlobUnknown,
     /// An upload that cannot be.
@@ -26,7 +26,7 @@ pub enum ErrorCode {
     NameUnknown,
 }
 
-impl ErrorCode {
+impl RegistryErrorCode {
     /// Every code.
     pub const ALL: &[Self] = &[
         Self::BlobUnknown,
@@ -56,17 +56,17 @@ impl ErrorCode {
 
 /// What is malformed in a request that is otherwise one of the registry protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed {
+pub struct MalformedReference {
     /// The specification's code.
-    pub code: ErrorCode,
+    pub code: RegistryErrorCode,
     /// The fault, for the log and for `explain`.
     pub why: &'static str,
 }
 
-impl Malformed {
+impl MalformedReference {
     /// A repository name. `reads` is whether the method is GET or HEAD: what cannot exist is then not found.
     pub(super) fn name(reads: bool) -> Self {
-        let code = if reads { ErrorCode::NameUnknown } else { ErrorCode::NameInvalid };
+        let code = if reads { RegistryErrorCode::NameUnknown } else { RegistryErrorCode::NameInvalid };
         Self { code, why: "the repository name is malformed" }
     }
 
@@ -74,9 +74,9 @@ impl Malformed {
     pub(super) fn manifest(reference: &str, reads: bool) -> Self {
         let is_digest = reference.contains(':');
         let code = match (reads, is_digest) {
-            (true, _) => ErrorCode::ManifestUnknown,
-            (false, true) => ErrorCode::DigestInvalid,
-            (false, false) => ErrorCode::ManifestInvalid,
+            (true, _) => RegistryErrorCode::ManifestUnknown,
+            (false, true) => RegistryErrorCode::DigestInvalid,
+            (false, false) => RegistryErrorCode::ManifestInvalid,
         };
         let why = if is_digest { "the manifest's digest is malformed" } else { "the tag is malformed" };
         Self { code, why }
@@ -84,28 +84,28 @@ impl Malformed {
 
     /// A blob's digest in the path.
     pub(super) fn blob(reads: bool) -> Self {
-        let code = if reads { ErrorCode::BlobUnknown } else { ErrorCode::DigestInvalid };
+        let code = if reads { RegistryErrorCode::BlobUnknown } else { RegistryErrorCode::DigestInvalid };
         Self { code, why: "the blob's digest is malformed" }
     }
 
     /// An upload's id.
     pub(super) fn upload(reads: bool) -> Self {
-        let code = if reads { ErrorCode::BlobUploadUnknown } else { ErrorCode::BlobUploadInvalid };
+        let code = if reads { RegistryErrorCode::BlobUploadUnknown } else { RegistryErrorCode::BlobUploadInvalid };
         Self { code, why: "the upload id is malformed" }
     }
 
     /// A digest in a parameter, or of a subject's referrers (spec.md, "Listing Referrers": 400).
     pub(super) fn digest() -> Self {
-        Self { code: ErrorCode::DigestInvalid, why: "the digest is malformed" }
+        Self { code: RegistryErrorCode::DigestInvalid, why: "the digest is malformed" }
     }
 
     /// A tag in a parameter.
     pub(super) fn tag() -> Self {
-        Self { code: ErrorCode::ManifestInvalid, why: "a tag parameter is malformed" }
+        Self { code: RegistryErrorCode::ManifestInvalid, why: "a tag parameter is malformed" }
     }
 
     /// The source of a mount.
     pub(super) fn source() -> Self {
-        Self { code: ErrorCode::NameInvalid, why: "the repository name of the mount's source is malformed" }
+        Self { code: RegistryErrorCode::NameInvalid, why: "the repository name of the mount's source is malformed" }
     }
 }

@@ -9,7 +9,7 @@ use super::site;
 
 /// What the proxy says of the backend that the request goes to (`X-Auth-Rewrite`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
+pub enum DeclaredUpstream {
     /// The proxy does not say.
     #[default]
     Unsaid,
@@ -31,10 +31,10 @@ pub struct OriginalRequest<'r> {
     /// The `Content-Type`; empty if there is none.
     pub content_type: &'r str,
     /// What the proxy says of the backend.
-    pub backend: Backend,
-    name: OnceLock<Result<Cow<'r, str>, &'static str>>,
-    asked: OnceLock<Result<Asked<'r>, &'static str>>,
-    segments: OnceLock<Result<Vec<Cow<'r, str>>, &'static str>>,
+    pub declared_upstream: DeclaredUpstream,
+    host_name: OnceLock<Result<Cow<'r, str>, &'static str>>,
+    registry_request: OnceLock<Result<Asked<'r>, &'static str>>,
+    path_segments: OnceLock<Result<Vec<Cow<'r, str>>, &'static str>>,
 }
 
 impl<'r> OriginalRequest<'r> {
@@ -44,40 +44,40 @@ impl<'r> OriginalRequest<'r> {
         uri: &'r str,
         host: &'r str,
         content_type: &'r str,
-        backend: Backend,
+        backend: DeclaredUpstream,
     ) -> Self {
         let (name, asked, segments) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { method, uri, host, content_type, backend, name, asked, segments }
+        Self { method, uri, host, content_type, declared_upstream: backend, host_name: name, registry_request: asked, path_segments: segments }
     }
 
     /// Whether the proxy asks the backend for what `X-Upstream-URI` says.
-    pub fn rewrites(&self) -> bool {
-        self.backend == Backend::Registry
+    pub fn has_uri_rewrite(&self) -> bool {
+        self.declared_upstream == DeclaredUpstream::Registry
     }
 
     /// Returns the host in lower case, without port and final dot.
     ///
     /// # Errors
     /// If it is not a host name or an address.
-    pub fn host(&self) -> Result<&str, &'static str> {
-        self.name.get_or_init(|| site::host(self.host)).as_deref().map_err(|why| *why)
+    pub fn host_name(&self) -> Result<&str, &'static str> {
+        self.host_name.get_or_init(|| site::normalize_host(self.host)).as_deref().map_err(|why| *why)
     }
 
     /// Returns what the request does at a registry.
     ///
     /// # Errors
     /// Why the request cannot be read as one of the registry protocol.
-    pub fn registry(&self) -> Result<&Asked<'r>, &'static str> {
+    pub fn registry_request(&self) -> Result<&Asked<'r>, &'static str> {
         let read = || registry::read(self.method, self.uri, self.content_type);
-        self.asked.get_or_init(read).as_ref().map_err(|why| *why)
+        self.registry_request.get_or_init(read).as_ref().map_err(|why| *why)
     }
 
     /// Returns the segments of the path, as a site reads it.
     ///
     /// # Errors
     /// Why the path cannot be read in one way only.
-    pub fn segments(&self) -> Result<&[Cow<'r, str>], &'static str> {
-        self.segments.get_or_init(|| site::segments(self.uri)).as_deref().map_err(|why| *why)
+    pub fn path_segments(&self) -> Result<&[Cow<'r, str>], &'static str> {
+        self.path_segments.get_or_init(|| site::parse_path_segments(self.uri)).as_deref().map_err(|why| *why)
     }
 }
 
@@ -103,7 +103,7 @@ pub fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
     while let Some(&byte) = bytes.next() {
         let byte = match byte {
             b'?' => break,
-            b'%' => match (bytes.next().and_then(digit), bytes.next().and_then(digit)) {
+            b'%' => match (bytes.next().and_then(hex_digit), bytes.next().and_then(hex_digit)) {
                 (Some(high), Some(low)) if !b"%?".contains(&(high << 4 | low)) => high << 4 | low,
                 (Some(_), Some(_)) => {
                     return Err("the path is encoded twice, or has an encoded question mark");
@@ -124,7 +124,7 @@ pub fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
     if length > 0 && dots { Err("the path has a dot segment") } else { Ok(()) }
 }
 
-fn digit(byte: &u8) -> Option<u8> {
+fn hex_digit(byte: &u8) -> Option<u8> {
     char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_registry_clients_pass() {
+    fn paths_of_registry_clients_are_accepted() {
         for uri in [
             "/v2",
             "/v2/",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_a_server_could_resolve_to_another_is_refused_field_r1() {
+    fn ambiguous_path_below_v2_is_rejected_field_r1() {
         for uri in [
             "",
             "*",

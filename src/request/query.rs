@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 
 /// Parameters of one request; a real one has four.
-const PAIRS_MAX: usize = 64;
+const PARAMETERS_MAX: usize = 64;
 
 /// One `key=value`, decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair<'r> {
+pub struct QueryParameter<'r> {
     /// Decoded.
     pub key: Cow<'r, str>,
     /// Decoded; empty where there is no `=`.
@@ -20,7 +20,7 @@ pub struct Pair<'r> {
 ///
 /// # Errors
 /// If it is not a path of printable ASCII characters, as nginx passes on what a client may send.
-pub fn split(uri: &str) -> Result<(&str, &str), &'static str> {
+pub fn split_path_and_query(uri: &str) -> Result<(&str, &str), &'static str> {
     if !uri.starts_with('/') {
         return Err("the URI is not a path");
     }
@@ -42,11 +42,11 @@ pub fn split(uri: &str) -> Result<(&str, &str), &'static str> {
 /// # Errors
 /// Where readers disagree: an encoding that is none, a semicolon (once a separator), what is no
 /// text when it is decoded.
-pub fn pairs(query: &str) -> Result<Vec<Pair<'_>>, &'static str> {
+pub fn parse_parameters(query: &str) -> Result<Vec<QueryParameter<'_>>, &'static str> {
     if query.is_empty() {
         return Ok(Vec::new());
     }
-    if !has_whole_escapes(query) {
+    if !has_valid_percent_encoding(query) {
         return Err("the query has a % that encodes nothing");
     }
     if query.contains(';') {
@@ -54,7 +54,7 @@ pub fn pairs(query: &str) -> Result<Vec<Pair<'_>>, &'static str> {
     }
     let mut pairs = Vec::new();
     for raw in query.split('&').filter(|raw| !raw.is_empty()) {
-        if pairs.len() == PAIRS_MAX {
+        if parse_parameters.len() == PARAMETERS_MAX {
             return Err("the query has too many parameters");
         }
         // One piece, so one pair.
@@ -62,22 +62,22 @@ pub fn pairs(query: &str) -> Result<Vec<Pair<'_>>, &'static str> {
         if [&key, &value].into_iter().any(|text| text.contains([char::REPLACEMENT_CHARACTER, '\0'])) {
             return Err("the query is not UTF-8 when it is decoded, or has a NUL");
         }
-        pairs.push(Pair { key, value, raw });
+        parse_parameters.push(QueryParameter { key, value, raw });
     }
-    Ok(pairs)
+    Ok(parse_parameters)
 }
 
 /// Whether each `%` is followed by two hexadecimal digits.
-pub fn has_whole_escapes(text: &str) -> bool {
+pub fn has_valid_percent_encoding(text: &str) -> bool {
     text.split('%').skip(1).all(|behind| {
         behind.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     })
 }
 
 /// A path with these pairs, as they were written.
-pub fn join<'p>(path: &str, pairs: impl Iterator<Item = &'p Pair<'p>>) -> String {
+pub fn join_path_and_parameters<'p>(path: &str, pairs: impl Iterator<Item = &'p QueryParameter<'p>>) -> String {
     let mut joined = path.to_owned();
-    for (at, pair) in pairs.enumerate() {
+    for (at, pair) in parse_parameters.enumerate() {
         joined.push(if at == 0 { '?' } else { '&' });
         joined.push_str(pair.raw);
     }

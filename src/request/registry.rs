@@ -7,10 +7,10 @@
 //! repository may itself be called `manifests` or `blobs/uploads`.
 
 pub use super::endpoint::Target;
-use super::endpoint::{Endpoint, endpoint, needs};
-use super::malformed::Malformed;
-use super::parameters::{self, MountSource, is_namespace, is_of_mount};
-use super::query::{self, Pair};
+use super::endpoint::{RegistryEndpoint, endpoint, required_actions};
+use super::malformed::MalformedReference;
+use super::parameters::{self, MountSource, is_namespace_parameter, is_mount_or_origin_parameter};
+use super::query::{self, QueryParameter};
 use crate::permissions::Actions;
 
 /// The scope of the list of all repositories, as the registry token protocol writes it.
@@ -22,33 +22,33 @@ pub struct Asked<'r> {
     /// What it is about.
     pub target: Target<'r>,
     /// All that it takes there.
-    pub actions: Actions,
+    pub required_actions: Actions,
     /// From where a blob is to be mounted, which takes a pull there.
-    pub source: Option<MountSource>,
+    pub mount_source: Option<MountSource>,
     /// Parameters that must not reach the registry, whoever asks.
-    pub strip: bool,
+    pub has_parameters_to_strip: bool,
     /// A reference that no registry can have. Such a request is never passed on.
-    pub malformed: Option<Malformed>,
+    pub malformed_reference: Option<MalformedReference>,
     path: &'r str,
-    pairs: Vec<Pair<'r>>,
+    parameters: Vec<QueryParameter<'r>>,
 }
 
 impl Asked<'_> {
     /// The request's URI without the mount, and without what must never be passed on. A registry
     /// then begins an ordinary upload, which is what the spec has it do with a mount that it can't
     /// make; every client goes on with it.
-    pub fn without_mount(&self) -> String {
-        let kept = |pair: &&Pair<'_>| !is_namespace(pair) && !is_of_mount(pair);
-        query::join(self.path, self.pairs.iter().filter(kept))
+    pub fn uri_without_mount(&self) -> String {
+        let kept = |pair: &&QueryParameter<'_>| !is_namespace_parameter(pair) && !is_mount_or_origin_parameter(pair);
+        query::join_path_and_parameters(self.path, self.parameters.iter().filter(kept))
     }
 
     /// The request's URI without what must never be passed on.
-    pub fn stripped(&self) -> String {
-        if self.source.is_none() {
-            return self.without_mount();
+    pub fn stripped_uri(&self) -> String {
+        if self.mount_source.is_none() {
+            return self.uri_without_mount();
         }
-        let kept = |pair: &&Pair<'_>| !is_namespace(pair);
-        query::join(self.path, self.pairs.iter().filter(kept))
+        let kept = |pair: &&QueryParameter<'_>| !is_namespace_parameter(pair);
+        query::join_path_and_parameters(self.path, self.parameters.iter().filter(kept))
     }
 }
 
@@ -57,7 +57,7 @@ impl Asked<'_> {
 /// # Errors
 /// What is wrong with it, for the log and for `explain`.
 pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<Asked<'r>, &'static str> {
-    let (path, query) = query::split(uri)?;
+    let (path, query) = query::split_path_and_query(uri)?;
     if path.contains('%') {
         return Err("the path is encoded; names, tags and digests need no encoding");
     }
@@ -68,17 +68,17 @@ pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<Asked<
     if reference.is_some() && has_empty_or_dot_segment(rest) {
         return Err("the path has an empty segment, or one of dots");
     }
-    let (target, actions) = needs(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
-    let pairs = query::pairs(query)?;
-    let parameter = parameters::check(&endpoint, method, &pairs)?;
-    if matches!(endpoint, Endpoint::Uploads(_) | Endpoint::Upload(_)) {
-        refuse_form(content_type)?;
+    let (target, actions) = required_actions(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
+    let pairs = query::parse_parameters(query)?;
+    let parameter = parameters::check_parameters(&endpoint, method, &pairs)?;
+    if matches!(endpoint, RegistryEndpoint::Uploads(_) | RegistryEndpoint::Upload(_)) {
+        reject_form(content_type)?;
     }
     let malformed = reference.or(parameter);
-    let source = parameters::source(&endpoint, &pairs).filter(|_| malformed.is_none());
-    let alone = source.is_none() && matches!(endpoint, Endpoint::Uploads(_));
-    let strip = pairs.iter().any(|pair| is_namespace(pair) || (alone && is_of_mount(pair)));
-    Ok(Asked { target, actions, source, strip, malformed, path, pairs })
+    let source = parameters::mount_source(&endpoint, &pairs).filter(|_| malformed.is_none());
+    let alone = source.is_none() && matches!(endpoint, RegistryEndpoint::Uploads(_));
+    let strip = pairs.iter().any(|pair| is_namespace_parameter(pair) || (alone && is_mount_or_origin_parameter(pair)));
+    Ok(Asked { target, required_actions: actions, mount_source: source, has_parameters_to_strip: strip, malformed_reference: malformed, path, parameters: pairs })
 }
 
 /// Whether a path could be resolved to another one. The last segment may be empty: there is no reference then.
@@ -90,7 +90,7 @@ fn has_empty_or_dot_segment(rest: &str) -> bool {
 
 /// A form's fields count as parameters for the reference implementation (Go's `FormValue`), before
 /// those of the URI, and no service behind nginx sees the body.
-fn refuse_form(content_type: &str) -> Result<(), &'static str> {
+fn reject_form(content_type: &str) -> Result<(), &'static str> {
     if !content_type.is_ascii() {
         return Err("the content type is not ASCII, and so can't be told from a form's");
     }

@@ -3,19 +3,19 @@
 use super::*;
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-const WRITE: Actions = Actions::PULL.and(Actions::PUSH);
+const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
 
 fn asked(method: &str, uri: &str) -> Result<(String, Actions), &'static str> {
     let uri = uri.replace("DIGEST", DIGEST);
     read(method, &uri, "").map(|asked| match asked.target {
-        Target::Ping => ("ping".to_owned(), asked.actions),
-        Target::Catalog => ("catalog".to_owned(), asked.actions),
-        Target::Repository(name) => (name.to_owned(), asked.actions),
+        Target::Ping => ("ping".to_owned(), asked.required_actions),
+        Target::Catalog => ("catalog".to_owned(), asked.required_actions),
+        Target::Repository(name) => (name.to_owned(), asked.required_actions),
     })
 }
 
 #[test]
-fn each_request_of_the_specification_takes_what_it_does() {
+fn each_registry_request_requires_the_specified_actions() {
     for (method, uri, target, actions) in [
         ("GET", "/v2/", "ping", Actions::default()),
         ("HEAD", "/v2/", "ping", Actions::default()),
@@ -51,7 +51,7 @@ fn each_request_of_the_specification_takes_what_it_does() {
 }
 
 #[test]
-fn what_is_not_canonical_is_no_request_pitfalls_p19_p20_p21() {
+fn non_canonical_request_is_rejected_pitfalls_p19_p20_p21() {
     for (method, uri) in [
         ("GET", "/v2"),
         ("GET", "/v2//"),
@@ -106,12 +106,12 @@ fn malformed(method: &str, uri: &str) -> Option<(String, &'static str)> {
     let uri = uri.replace("DIGEST", DIGEST);
     let asked = read(method, &uri, "").unwrap_or_else(|why| panic!("{method} {uri}: {why}"));
     let Target::Repository(name) = asked.target else { return None };
-    assert!(asked.source.is_none() || asked.malformed.is_none(), "{method} {uri}");
-    asked.malformed.map(|malformed| (name.to_owned(), malformed.code.name()))
+    assert!(asked.mount_source.is_none() || asked.malformed_reference.is_none(), "{method} {uri}");
+    asked.malformed_reference.map(|malformed| (name.to_owned(), malformed.code.name()))
 }
 
 #[test]
-fn malformed_references_have_the_code_of_the_specification_field_c15() {
+fn malformed_reference_gets_the_specified_error_code_field_c15() {
     let long_tag = "x".repeat(129);
     let long_name = "a".repeat(256);
     for (method, uri, name, code) in [
@@ -152,7 +152,7 @@ fn malformed_references_have_the_code_of_the_specification_field_c15() {
 }
 
 #[test]
-fn parameters_that_change_nothing_pass_where_a_request_reads_field_c14() {
+fn read_request_accepts_only_harmless_parameters_field_c14() {
     for query in [
         "?cache=0c1e&page=1",
         "?orderby=timedesc",
@@ -165,15 +165,15 @@ fn parameters_that_change_nothing_pass_where_a_request_reads_field_c14() {
             let uri = format!("{path}{query}").replace("DIGEST", DIGEST);
             let [with, without] = [&uri, path].map(|uri| asked("GET", uri));
             assert_eq!(with, without, "{uri}");
-            assert!(!read("HEAD", &uri, "").unwrap().strip, "{uri}");
+            assert!(!read("HEAD", &uri, "").unwrap().has_parameters_to_strip, "{uri}");
         }
     }
     // A mirror's namespace does not pass in any spelling that a reader takes for one.
     for name in ["ns", "NS", "n%73", "%6E%53", "ns[]", "Ns[0]"] {
         let uri = format!("/v2/a/tags/list?x=1&{name}=docker.io&{name}=ghcr.io&last=b");
         let asked = read("GET", &uri, "").unwrap();
-        assert!(asked.strip, "{uri}");
-        assert_eq!(asked.stripped(), "/v2/a/tags/list?x=1&last=b", "{uri}");
+        assert!(asked.has_parameters_to_strip, "{uri}");
+        assert_eq!(asked.stripped_uri(), "/v2/a/tags/list?x=1&last=b", "{uri}");
     }
     for query in
         ["mount=DIGEST", "from=b", "FROM=b", "m%6Funt[]=DIGEST", "%20ns=x", "+ns=x", "n%C5%BF=x", "x=1;ns=y"]
@@ -199,13 +199,13 @@ fn parameters_that_change_nothing_pass_where_a_request_reads_field_c14() {
 fn mount(query: &str) -> Result<(Option<String>, String, String), &'static str> {
     let uri = format!("/v2/team/app/blobs/uploads/?{}", query.replace("DIGEST", DIGEST));
     read("POST", &uri, "")
-        .map(|asked| (asked.source.clone().map(|of| of.repository), asked.stripped(), asked.without_mount()))
+        .map(|asked| (asked.mount_source.clone().map(|of| of.repository), asked.stripped_uri(), asked.uri_without_mount()))
 }
 
 const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
 
 #[test]
-fn a_mount_names_its_source_however_it_is_written_pitfalls_p16_p17_p18() {
+fn mount_source_is_found_in_every_spelling_pitfalls_p16_p17_p18() {
     for query in
         ["mount=DIGEST&from=secret/app", "from=secret%2Fapp&mount=DIGEST", "%66rom=secret/app&m%6Funt=DIGEST"]
     {
@@ -231,7 +231,7 @@ fn a_mount_names_its_source_however_it_is_written_pitfalls_p16_p17_p18() {
 }
 
 #[test]
-fn a_form_is_no_upload_pitfall_p15() {
+fn upload_with_form_body_is_rejected_pitfall_p15() {
     let uri = format!("{UPLOADS}?from=public/app&mount={DIGEST}");
     for content_type in [
         "application/x-www-form-urlencoded",
@@ -249,9 +249,9 @@ fn a_form_is_no_upload_pitfall_p15() {
 }
 
 #[test]
-fn a_mirrors_namespace_is_stripped_pitfall_p23() {
+fn mirror_namespace_parameter_is_stripped_pitfall_p23() {
     let asked = read("GET", "/v2/team/app/tags/list?n=1&ns=docker.io&last=x", "").unwrap();
-    assert!(asked.strip);
-    assert_eq!(asked.stripped(), "/v2/team/app/tags/list?n=1&last=x");
-    assert!(!read("GET", "/v2/team/app/tags/list?n=1", "").unwrap().strip);
+    assert!(asked.has_parameters_to_strip);
+    assert_eq!(asked.stripped_uri(), "/v2/team/app/tags/list?n=1&last=x");
+    assert!(!read("GET", "/v2/team/app/tags/list?n=1", "").unwrap().has_parameters_to_strip);
 }

@@ -3,11 +3,11 @@
 use super::*;
 
 fn read(uri: &str) -> Result<Vec<String>, &'static str> {
-    segments(uri).map(|segments| segments.into_iter().map(Cow::into_owned).collect())
+    parse_path_segments(uri).map(|segments| parse_path_segments.into_iter().map(Cow::into_owned).collect())
 }
 
 #[test]
-fn a_path_is_read_as_the_site_will_read_it() {
+fn path_is_decoded_once_into_segments() {
     for (uri, segments) in [
         ("/", &[""][..]),
         ("/a", &["a"]),
@@ -22,7 +22,7 @@ fn a_path_is_read_as_the_site_will_read_it() {
 }
 
 #[test]
-fn what_two_readers_take_for_two_things_is_refused() {
+fn ambiguous_path_is_rejected() {
     for uri in [
         "",
         "a",
@@ -62,15 +62,15 @@ fn what_two_readers_take_for_two_things_is_refused() {
 }
 
 #[test]
-fn a_host_is_compared_without_case_port_and_final_dot() {
+fn host_is_compared_without_case_port_and_trailing_dot() {
     for text in ["example.com", "Example.COM", "example.com:8443", "example.com.", "example.com.:80"] {
-        assert_eq!(host(text).as_deref(), Ok("example.com"), "{text}");
+        assert_eq!(normalize_host(text).as_deref(), Ok("example.com"), "{text}");
     }
     for text in ["[2001:DB8::1]:443", "[2001:db8:0:0::1]", "[2001:db8::1]"] {
-        assert_eq!(host(text).as_deref(), Ok("[2001:db8::1]"), "{text}");
+        assert_eq!(normalize_host(text).as_deref(), Ok("[2001:db8::1]"), "{text}");
     }
     for text in ["", ".", "..", "a..b", ".a", ":80", "a/b", "a b", "[::1", "[::1]x", "[x]", "[:a]", "a\u{e4}"]
     {
-        assert!(host(text).is_err(), "{text}");
+        assert!(normalize_host(text).is_err(), "{text}");
     }
 }

@@ -5,17 +5,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use super::header::Header;
-use super::original::{Backend, OriginalRequest};
+use super::header::RequestHeader;
+use super::original::{DeclaredUpstream, OriginalRequest};
 
 /// What the proxy says of the client's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAddress<'a> {
     /// Nothing.
     #[default]
-    Unnamed,
+    Missing,
     /// The client has none: it came over a unix socket.
-    Local,
+    UnixSocket,
     /// This text, which is not parsed yet.
     Text(&'a [u8]),
 }
@@ -48,16 +48,16 @@ impl HeaderNames {
 
 /// A header by which a subrequest is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Incomplete {
+pub struct ProxyHeaderError {
     /// Its name.
     pub header: &'static str,
     /// What is wrong with it.
-    pub fault: HeaderFault,
+    pub fault: ProxyHeaderErrorKind,
 }
 
 /// What is wrong with a header of a subrequest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderFault {
+pub enum ProxyHeaderErrorKind {
     /// It is required, and not there.
     Missing,
     /// It is there more than once.
@@ -68,13 +68,13 @@ pub enum HeaderFault {
     Conflicting,
 }
 
-impl fmt::Display for Incomplete {
+impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fault = match self.fault {
-            HeaderFault::Missing => "is missing",
-            HeaderFault::Repeated => "is there more than once",
-            HeaderFault::Unreadable => "cannot be read",
-            HeaderFault::Conflicting => {
+            ProxyHeaderErrorKind::Missing => "is missing",
+            ProxyHeaderErrorKind::Repeated => "is there more than once",
+            ProxyHeaderErrorKind::Unreadable => "cannot be read",
+            ProxyHeaderErrorKind::Conflicting => {
                 "belongs to another kind of proxy: this one must not send it, nor pass a client's on"
             }
         };
@@ -86,52 +86,52 @@ impl fmt::Display for Incomplete {
 #[derive(Debug, Default)]
 pub struct Subrequest<'a> {
     /// The client's `Authorization`.
-    pub authorization: Header<'a>,
+    pub authorization: RequestHeader<'a>,
     /// The client's address.
     pub client: ClientAddress<'a>,
     /// The address of the peer itself; `None` for a unix socket.
     pub peer: Option<IpAddr>,
     /// The client's method.
-    pub method: Header<'a>,
+    pub method: RequestHeader<'a>,
     /// The client's URI, raw.
-    pub uri: Header<'a>,
+    pub uri: RequestHeader<'a>,
     /// The host that the proxy chose its server by.
-    pub host: Header<'a>,
+    pub host: RequestHeader<'a>,
     /// The client's `Content-Type`, empty if it sent none.
-    pub content_type: Header<'a>,
+    pub content_type: RequestHeader<'a>,
     /// What the proxy says of the backend.
-    pub backend: Backend,
+    pub declared_upstream: DeclaredUpstream,
     /// Whether the peer has proved that it may have the upstream's credentials.
-    pub is_entitled: bool,
+    pub has_proxy_secret: bool,
     /// What was parsed of it.
-    pub parsed: Parsed<'a>,
+    pub parsed: ParsedSubrequest<'a>,
 }
 
 /// What was parsed of a subrequest so far.
 #[derive(Debug, Default)]
-pub struct Parsed<'a> {
+pub struct ParsedSubrequest<'a> {
     /// In a box, since it is large and most subrequests need none of it.
-    original: OnceLock<Box<Result<OriginalRequest<'a>, Incomplete>>>,
+    original: OnceLock<Box<Result<OriginalRequest<'a>, ProxyHeaderError>>>,
     user: OnceLock<Box<[u8]>>,
 }
 
 impl<'a> Subrequest<'a> {
     /// How the headers are called in messages.
-    const NAMES: HeaderNames = HeaderNames::NGINX;
+    const HEADER_NAMES: HeaderNames = HeaderNames::NGINX;
 
     /// Returns the client's address, or the peer's own if the proxy does not name the client; `None` if there
     /// is none.
     ///
     /// # Errors
     /// If the address cannot be parsed: to ignore it would count one client's failures against another.
-    pub fn client(&self) -> Result<Option<IpAddr>, Incomplete> {
+    pub fn client_address(&self) -> Result<Option<IpAddr>, ProxyHeaderError> {
         match self.client {
-            ClientAddress::Unnamed => Ok(self.peer),
-            ClientAddress::Local => Ok(None),
+            ClientAddress::Missing => Ok(self.peer),
+            ClientAddress::UnixSocket => Ok(None),
             ClientAddress::Text(text) => match std::str::from_utf8(text).map(str::parse) {
                 Ok(Ok(address)) => Ok(Some(address)),
                 Ok(Err(_)) | Err(_) => {
-                    Err(Incomplete { header: Self::NAMES.client, fault: HeaderFault::Unreadable })
+                    Err(ProxyHeaderError { header: Self::HEADER_NAMES.client, fault: ProxyHeaderErrorKind::Unreadable })
                 }
             },
         }
@@ -141,15 +141,15 @@ impl<'a> Subrequest<'a> {
     ///
     /// # Errors
     /// If the proxy does not describe it completely.
-    pub fn original(&self) -> Result<&OriginalRequest<'a>, Incomplete> {
-        let names = &Self::NAMES;
+    pub fn original_request(&self) -> Result<&OriginalRequest<'a>, ProxyHeaderError> {
+        let names = &Self::HEADER_NAMES;
         let read = || {
             Ok(OriginalRequest::new(
-                text(self.method, names.method)?,
-                text(self.uri, names.uri)?,
-                text(self.host, names.host)?,
-                text(self.content_type, names.content_type)?,
-                self.backend,
+                header_text(self.method, names.method)?,
+                header_text(self.uri, names.uri)?,
+                header_text(self.host, names.host)?,
+                header_text(self.content_type, names.content_type)?,
+                self.declared_upstream,
             ))
         };
         let original = self.parsed.original.get_or_init(|| Box::new(read()));
@@ -160,18 +160,18 @@ impl<'a> Subrequest<'a> {
     ///
     /// # Errors
     /// If the proxy does not say it, or it is not a host.
-    pub fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, Incomplete> {
-        let host = text(self.host, Self::NAMES.host)?;
-        crate::request::site::host(host)
-            .map_err(|_| Incomplete { header: Self::NAMES.host, fault: HeaderFault::Unreadable })
+    pub fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
+        let host = header_text(self.host, Self::HEADER_NAMES.host)?;
+        crate::request::site::normalize_host(host)
+            .map_err(|_| ProxyHeaderError { header: Self::HEADER_NAMES.host, fault: ProxyHeaderErrorKind::Unreadable })
     }
 
     /// Returns the client's URI as text.
     ///
     /// # Errors
     /// If the proxy does not send it once, or it is not UTF-8.
-    pub fn uri_text(&self) -> Result<&'a str, Incomplete> {
-        text(self.uri, Self::NAMES.uri)
+    pub fn uri_text(&self) -> Result<&'a str, ProxyHeaderError> {
+        header_text(self.uri, Self::HEADER_NAMES.uri)
     }
 
     /// Records who the credentials say that the client is, for the log. The first call counts.
@@ -185,15 +185,15 @@ impl<'a> Subrequest<'a> {
     }
 }
 
-fn text<'a>(header: Header<'a>, name: &'static str) -> Result<&'a str, Incomplete> {
+fn header_text<'a>(header: RequestHeader<'a>, name: &'static str) -> Result<&'a str, ProxyHeaderError> {
     let fault = match header {
-        Header::Once(bytes) => match std::str::from_utf8(bytes) {
+        RequestHeader::Once(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => return Ok(text),
-            Err(_) => HeaderFault::Unreadable,
+            Err(_) => ProxyHeaderErrorKind::Unreadable,
         },
-        Header::Absent => HeaderFault::Missing,
-        Header::Repeated => HeaderFault::Repeated,
-        Header::Unreadable => HeaderFault::Unreadable,
+        RequestHeader::Absent => ProxyHeaderErrorKind::Missing,
+        RequestHeader::Repeated => ProxyHeaderErrorKind::Repeated,
+        RequestHeader::Unreadable => ProxyHeaderErrorKind::Unreadable,
     };
-    Err(Incomplete { header: name, fault })
+    Err(ProxyHeaderError { header: name, fault })
 }

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::http::peer::Peer;
-use crate::http::service::Kind;
-use crate::http::spaced_log::SpacedLog;
+use crate::http::service::ListenerKind;
+use crate::http::spaced_log::RateLimitedLog;
 
 /// The connections of untrusted peers that the admin listener holds at one time: probes of a few balancers and an
 /// orchestrator, each of which takes milliseconds.
@@ -24,18 +24,18 @@ const PROBES_OF_ADDRESS: usize = 4;
 
 /// Decides for each connection of a TCP listener.
 pub(super) struct Admission {
-    kind: Kind,
+    kind: ListenerKind,
     peers: Vec<IpNet>,
     probes: Arc<Probes>,
     refused: Counter,
-    log: Arc<SpacedLog>,
+    log: Arc<RateLimitedLog>,
 }
 
 /// A connection that is kept. Its place is free again when this is dropped.
 pub(super) struct Admitted(Option<Place>);
 
 impl Admission {
-    pub(super) fn new(kind: Kind, peers: Vec<IpNet>, refused: Counter, log: SpacedLog) -> Self {
+    pub(super) fn new(kind: ListenerKind, peers: Vec<IpNet>, refused: Counter, log: RateLimitedLog) -> Self {
         Self { kind, peers, probes: Arc::default(), refused, log: Arc::new(log) }
     }
 
@@ -48,13 +48,13 @@ impl Admission {
     /// nobody's.
     pub(super) fn admit(&self, address: Option<SocketAddr>) -> Option<Admitted> {
         let peer = address.map(|address| self.peer(address));
-        if peer.is_some_and(|peer| peer.trusted) {
+        if peer.is_some_and(|peer| peer.is_trusted) {
             return Some(Admitted(None));
         }
         let address = peer.and_then(|peer| peer.address);
         let place = match self.kind {
-            Kind::Auth | Kind::Public => None,
-            Kind::Admin => address.and_then(|address| Probes::take(&self.probes, address)),
+            ListenerKind::Auth | ListenerKind::Public => None,
+            ListenerKind::Admin => address.and_then(|address| Probes::take(&self.probes, address)),
         };
         if place.is_none() {
             self.refused.inc();
@@ -110,9 +110,9 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
-    fn admission(kind: Kind) -> Admission {
+    fn admission(kind: ListenerKind) -> Admission {
         let peers = vec!["10.0.0.7".parse::<IpAddr>().unwrap().into()];
-        Admission::new(kind, peers, Counter::default(), SpacedLog::new(Clock::manual()))
+        Admission::new(kind, peers, Counter::default(), RateLimitedLog::new(Clock::manual()))
     }
 
     fn from(text: &str) -> Option<SocketAddr> {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_untrusted_connection_is_kept_by_the_admin_listener_alone() {
-        for (kind, is_kept) in [(Kind::Auth, false), (Kind::Public, false), (Kind::Admin, true)] {
+        for (kind, is_kept) in [(ListenerKind::Auth, false), (ListenerKind::Public, false), (ListenerKind::Admin, true)] {
             let admission = admission(kind);
             assert!(admission.admit(from("10.0.0.7")).is_some());
             assert!(admission.admit(from("::ffff:10.0.0.7")).is_some());
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_address_that_holds_probes_keeps_no_other_out_and_trusted_peers_have_no_such_limit() {
-        let admission = admission(Kind::Admin);
+        let admission = admission(ListenerKind::Admin);
         let mut held: Vec<_> = (0..100).filter_map(|_| admission.admit(from("192.0.2.1"))).collect();
         assert_eq!(held.len(), PROBES_OF_ADDRESS);
         assert!(admission.admit(from("192.0.2.2")).is_some());

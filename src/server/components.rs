@@ -18,16 +18,16 @@ use crate::authn::queue::Limits;
 use crate::clock::{Clock, Moment};
 use crate::config::authenticator::{Authenticator, Kind};
 use crate::config::{KeyOwners, Settings};
-use crate::http::Front;
+use crate::http::AppState;
 use crate::http::access::AdminAccess;
 use crate::http::health::Readiness;
-use crate::http::peer::Entitlement;
-use crate::http::refusals::RefusalLog;
+use crate::http::peer::ProxySecret;
+use crate::http::refusals::VerdictLog;
 use crate::http::reply::{Challenge, IdentityHeaders};
 use crate::metrics::Metrics;
-use crate::pipeline::{Gate, Parts};
+use crate::pipeline::{Pipeline, PipelineDependencies};
 use crate::policy::Policy;
-use crate::policy::reload::{self as policy_reload, File, PolicyFault};
+use crate::policy::reload::{self as policy_reload, PolicyFileKind, PolicyLoadError};
 use crate::reload::{Reload, Source};
 use crate::token;
 #[cfg(feature = "ecr")]
@@ -37,7 +37,7 @@ use crate::upstream::file::{self};
 /// What answers, what it waits for, and what keeps it fresh.
 pub struct House {
     /// What the listeners serve.
-    pub front: Arc<Front>,
+    pub front: Arc<AppState>,
     /// What `/readyz` tells.
     pub readiness: Arc<Readiness>,
     /// Wants threads to run it.
@@ -48,7 +48,7 @@ pub struct House {
     pub reloaders: Vec<Box<dyn Reload>>,
     /// Want somebody who fetches them.
     #[cfg(feature = "ecr")]
-    pub leases: Vec<(ecr::Account, Arc<Lease>)>,
+    pub leases: Vec<(ecr::AwsAccount, Arc<Lease>)>,
     /// The time for all of them.
     pub clock: Clock,
 }
@@ -65,18 +65,18 @@ impl House {
         let (policy, files) = policy(settings, &clock, &metrics)?;
         let upstreams = Kept::build(settings, &clock, &metrics)?;
         let tokens = tokens(settings, clock.now())?;
-        let health = files.iter().map(policy_reload::Reloader::health);
+        let health = files.iter().map(policy_reload::PolicyFileReloader::health);
         let health = health.chain(users.iter().map(Reloader::health));
         let health = health.chain(keys.iter().map(api_key::reload::Reloader::health));
-        let health = health.chain(upstreams.files.iter().map(file::Reloader::health));
-        let health = health.chain(tokens.iter().map(token::reload::Reloader::health)).collect();
+        let health = health.chain(upstreams.files.iter().map(file::SecretFileReloader::health));
+        let health = health.chain(tokens.iter().map(token::reload::SigningKeyFileReloader::health)).collect();
         let readiness = Readiness::new(health, services.clone());
         #[cfg(feature = "ecr")]
         let readiness =
             readiness.with_leases(upstreams.leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
         let readiness = Arc::new(readiness);
         let pool = Arc::new(pool(settings, users.as_ref(), &clock, &metrics));
-        let gate = Gate::new(Parts {
+        let gate = Pipeline::new(PipelineDependencies {
             authenticators: authenticators(
                 settings,
                 users.as_ref().map(|users| users.kind().htpasswd()),
@@ -126,27 +126,27 @@ impl House {
 
 struct Sees {
     readiness: Arc<Readiness>,
-    entitlement: Option<Entitlement>,
+    entitlement: Option<ProxySecret>,
     admin: AdminAccess,
 }
 
 fn front(
     settings: &Settings,
-    gate: Gate,
+    gate: Pipeline,
     sees: Sees,
     clock: &Clock,
     metrics: Arc<Metrics>,
-) -> Result<Front, StartError> {
-    Ok(Front {
+) -> Result<AppState, StartError> {
+    Ok(AppState {
         gate: Arc::new(gate),
         challenge: challenge(settings)?,
         basic: Challenge::basic(&settings.realm).map_err(|_| StartError::Realm)?,
         clock: clock.clone(),
         identity_headers: identity_headers(settings)?,
-        refusals: RefusalLog::new(settings.log_refusals, clock.clone()),
-        refused: RefusalLog::new(settings.log_refusals, clock.clone()),
+        refusals: VerdictLog::new(settings.log_refusals, clock.clone()),
+        refused: VerdictLog::new(settings.log_refusals, clock.clone()),
         readiness: sees.readiness,
-        allowed: Front::allowed_counter(&metrics),
+        allowed: AppState::allowed_counter(&metrics),
         metrics,
         prefixes: settings.prefixes,
         header_bytes: settings.header_bytes,
@@ -253,15 +253,15 @@ fn policy(
     settings: &Settings,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> Result<(Arc<Policy>, Vec<policy_reload::Reloader>), PolicyFault> {
+) -> Result<(Arc<Policy>, Vec<policy_reload::PolicyFileReloader>), PolicyLoadError> {
     let policy = Arc::new(Policy::default());
-    let files = [(File::Rules, &settings.policy), (File::Groups, &settings.groups)];
-    let start = |(file, path): (File, &Option<PathBuf>)| {
-        let source = Source { path: path.clone()?, max_bytes: policy_reload::FILE_MAX };
+    let files = [(PolicyFileKind::Rules, &settings.policy), (PolicyFileKind::Groups, &settings.groups)];
+    let start = |(file, path): (PolicyFileKind, &Option<PathBuf>)| {
+        let source = Source { path: path.clone()?, max_bytes: policy_reload::FILE_BYTES_MAX };
         let (policy, metrics) = (Arc::clone(&policy), Arc::clone(metrics));
         let known = settings.groups_known();
         let file = policy_reload::PolicyFile::new(file, known, policy, clock.clone(), metrics);
-        Some(policy_reload::Reloader::start(source, file, clock.now()))
+        Some(policy_reload::PolicyFileReloader::start(source, file, clock.now()))
     };
     let reloaders = files.into_iter().filter_map(start).collect::<Result<_, _>>()?;
     Ok((policy, reloaders))

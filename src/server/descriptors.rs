@@ -9,7 +9,7 @@ use super::RESOLVER_THREADS;
 use super::http::Share;
 use crate::config::Settings;
 use crate::config::authenticator::Kind as Authenticator;
-use crate::http::service::Kind;
+use crate::http::service::ListenerKind;
 
 /// For the standard streams, the log, the listeners, and each file that is read while it is reloaded.
 const FILES: usize = 64;
@@ -61,9 +61,9 @@ pub fn reserve(settings: &Settings) -> Result<(), DescriptorFault> {
 fn needed(settings: &Settings) -> u64 {
     let mut needed = FILES;
     for (kind, is_open) in [
-        (Kind::Auth, true),
-        (Kind::Public, !settings.public_listen.is_empty()),
-        (Kind::Admin, !settings.admin_listen.is_empty()),
+        (ListenerKind::Auth, true),
+        (ListenerKind::Public, !settings.public_listen.is_empty()),
+        (ListenerKind::Admin, !settings.admin_listen.is_empty()),
     ] {
         if is_open {
             let share = Share::of(settings, kind);

@@ -21,10 +21,10 @@ use super::listen::{Listener, SocketPath};
 use super::peers;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::http::Front;
+use crate::http::AppState;
 use crate::http::peer::Peer;
-use crate::http::service::{Kind, expectation, service};
-use crate::http::spaced_log::SpacedLog;
+use crate::http::service::{ListenerKind, expect_service_factory, service_factory};
+use crate::http::spaced_log::RateLimitedLog;
 use crate::metrics::ListenerLabel;
 
 /// Connections to the public listener at one time. They are nginx's, which keeps 64 of them and opens more for
@@ -54,13 +54,13 @@ pub(super) struct Share {
 
 impl Share {
     /// The share of the listener `kind`.
-    pub(super) fn of(settings: &Settings, kind: Kind) -> Self {
+    pub(super) fn of(settings: &Settings, kind: ListenerKind) -> Self {
         let workers = settings.workers.min(WORKERS_MAX);
         let (workers, connections) = match kind {
-            Kind::Auth => (workers, settings.connections),
+            ListenerKind::Auth => (workers, settings.connections),
             // Signing and judging a token costs more than an answer on the auth listener, which keeps half of the cores.
-            Kind::Public => (workers.div_ceil(2), PUBLIC_CONNECTIONS),
-            Kind::Admin => (ADMIN_WORKERS, ADMIN_CONNECTIONS + PROBES_MAX),
+            ListenerKind::Public => (workers.div_ceil(2), PUBLIC_CONNECTIONS),
+            ListenerKind::Admin => (ADMIN_WORKERS, ADMIN_CONNECTIONS + PROBES_MAX),
         };
         Self { workers, connections: connections.div_ceil(workers) }
     }
@@ -74,15 +74,15 @@ impl Share {
 /// Answers on these sockets. Those whose path must be removed at the end are added to `sockets`.
 pub(super) fn serve(
     settings: &Settings,
-    front: &Arc<Front>,
-    kind: Kind,
+    front: &Arc<AppState>,
+    kind: ListenerKind,
     listeners: Vec<Listener>,
     sockets: &mut Vec<SocketPath>,
 ) -> io::Result<Server> {
     let share = Share::of(settings, kind);
-    let refused = front.metrics.connections_refused.get_or_create(&ListenerLabel { listener: kind.name() });
+    let refused = front.metrics.connections_rejected.get_or_create(&ListenerLabel { listener: kind.name() });
     let (_, peers) = peers(settings, kind);
-    let log = SpacedLog::new(Clock::system());
+    let log = RateLimitedLog::new(Clock::system());
     let admission = Arc::new(Admission::new(kind, peers.to_vec(), refused.clone(), log));
     drop(refused);
     let builder = Server::build()
@@ -120,8 +120,8 @@ pub(super) fn serve(
 /// What HTTP is served with.
 #[derive(Clone)]
 struct Http {
-    front: Arc<Front>,
-    kind: Kind,
+    front: Arc<AppState>,
+    kind: ListenerKind,
     keep_alive: Duration,
     head_timeout: Duration,
     shutdown: GracefulShutdownSignal,
@@ -140,7 +140,7 @@ impl Http {
         InitError = (),
     > + use<T, N> {
         let shutdown = self.shutdown.clone();
-        let answers = service(Arc::clone(&self.front), self.kind).map_err(|error| error.error_response());
+        let answers = service_factory(Arc::clone(&self.front), self.kind).map_err(|error| error.error_response());
         let builder = HttpService::<T, _, BoxBody>::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
@@ -150,7 +150,7 @@ impl Http {
             .client_request_timeout(self.head_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .on_connect_ext(note);
-        HttpServiceBuilder::expect(builder, expectation(Arc::clone(&self.front), self.kind))
+        HttpServiceBuilder::expect(builder, expect_service_factory(Arc::clone(&self.front), self.kind))
             .finish(map_config(answers, |()| AppConfig::default()))
     }
 }

@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::config::{Settings, TokenChallenge};
 use crate::http::reply::Challenge;
 use crate::token;
-use crate::token::issue::{Names, Tokens};
+use crate::token::issue::{IssuerAndService, TokenIssuer};
 
 /// What `/auth` challenges with.
 pub(super) fn challenge(settings: &Settings) -> Result<Challenge, StartError> {
@@ -23,12 +23,12 @@ pub(super) fn challenge(settings: &Settings) -> Result<Challenge, StartError> {
 pub(super) fn tokens(
     settings: &Settings,
     now: Moment,
-) -> Result<Option<token::reload::Reloader>, StartError> {
+) -> Result<Option<token::reload::SigningKeyFileReloader>, StartError> {
     let start = |path: &PathBuf| token::reload::start(path.clone(), now);
     settings.token_keys.as_ref().map(start).transpose().map_err(StartError::Token)
 }
 
-pub(super) fn issuing(settings: &Settings, tokens: &token::reload::Reloader) -> Arc<Tokens> {
-    let names = Names { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
-    Arc::new(Tokens::new(tokens.kind().kept(), names, settings.token_expires))
+pub(super) fn issuing(settings: &Settings, tokens: &token::reload::SigningKeyFileReloader) -> Arc<TokenIssuer> {
+    let names = IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
+    Arc::new(TokenIssuer::new(tokens.kind().current_keys(), names, settings.token_expires))
 }

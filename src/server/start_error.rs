@@ -9,11 +9,11 @@ use crate::authn::api_key::reload::KeysFault;
 use crate::authn::htpasswd::source::FileFault;
 use crate::authn::http::client::ClientFault;
 use crate::config::Origin;
-use crate::policy::reload::PolicyFault;
+use crate::policy::reload::PolicyLoadError;
 use crate::token;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr;
-use crate::upstream::file::SecretFault;
+use crate::upstream::file::SecretLoadError;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -34,26 +34,26 @@ pub enum StartError {
     Client(Origin, Arc<str>, ClientFault),
     /// A file of upstream credentials can't be used.
     #[error("{0}: upstream {1}: {2}")]
-    Upstream(Origin, Arc<str>, SecretFault),
+    Upstream(Origin, Arc<str>, SecretLoadError),
     /// The file with the proxy's secret can't be used.
     #[error("proxy_secret_file: {0}")]
-    ProxySecret(SecretFault),
+    ProxySecret(SecretLoadError),
     /// The file with the token of the admin listener can't be used.
     #[error("admin.token_file: {0}")]
-    AdminToken(SecretFault),
+    AdminToken(SecretLoadError),
     /// There are fewer file descriptors than the listeners and services may need.
     #[error(transparent)]
     Descriptors(#[from] DescriptorFault),
     /// A token can't be fetched with what is set there.
     #[cfg(feature = "ecr")]
     #[error("upstream {0}: {1}")]
-    Ecr(Arc<str>, ecr::Fault),
+    Ecr(Arc<str>, ecr::EcrError),
     /// The keys that sign tokens can't be used.
     #[error("token.keys: {0}")]
-    Token(token::reload::TokenKeysFault),
+    Token(token::reload::SigningKeyLoadError),
     /// The policy or the group file can't be used.
     #[error(transparent)]
-    Policy(#[from] PolicyFault),
+    Policy(#[from] PolicyLoadError),
     /// An address can't be listened on.
     #[error(transparent)]
     Bind(#[from] BindFault),

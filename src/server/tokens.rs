@@ -10,16 +10,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::RESOLVER_THREADS;
-use crate::upstream::ecr::aws::Aws;
+use crate::upstream::ecr::aws::EcrTokenClient;
 use crate::upstream::ecr::lease::Lease;
-use crate::upstream::ecr::refresh::{Refresher, chance};
+use crate::upstream::ecr::refresh::{LeaseRefresher, random_fraction};
 
 /// How long a start waits for the first tokens before it answers: clients wait at the listener meanwhile,
 /// where they would be told 503. nginx waits longer.
 const FIRST_TOKEN: Duration = Duration::from_secs(5);
 
 /// Fetches tokens, and does so until what is returned is dropped.
-pub(super) fn spawn(sources: Vec<(Aws, Arc<Lease>)>) -> io::Result<Option<oneshot::Sender<()>>> {
+pub(super) fn spawn(sources: Vec<(EcrTokenClient, Arc<Lease>)>) -> io::Result<Option<oneshot::Sender<()>>> {
     if sources.is_empty() {
         return Ok(None);
     }
@@ -32,7 +32,7 @@ pub(super) fn spawn(sources: Vec<(Aws, Arc<Lease>)>) -> io::Result<Option<onesho
         runtime.block_on(async {
             let mut tasks = JoinSet::new();
             for (aws, lease) in sources {
-                tasks.spawn(Refresher::new(lease, aws, chance).run());
+                tasks.spawn(LeaseRefresher::new(lease, aws, random_fraction).run());
             }
             tokio::select! {
                 // Dropping the sender is the word.
@@ -53,7 +53,7 @@ pub(super) fn spawn(sources: Vec<(Aws, Arc<Lease>)>) -> io::Result<Option<onesho
 pub(super) async fn first(leases: &[Arc<Lease>]) {
     let all = async {
         for lease in leases {
-            lease.tried().await;
+            lease.wait_for_first_attempt().await;
         }
     };
     // Whoever needs one then is told 503, and /readyz says why.

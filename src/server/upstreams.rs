@@ -7,12 +7,12 @@ use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::upstream::{Kind, Upstream};
-use crate::http::peer::Entitlement;
+use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{Account, lease::Lease};
-use crate::upstream::file::{self, Form, Reloader};
-use crate::upstream::{self, Source, Table, Upstreams};
+use crate::upstream::ecr::{AwsAccount, lease::Lease};
+use crate::upstream::file::{self, SecretFormat, SecretFileReloader};
+use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
 #[derive(Default)]
@@ -20,14 +20,14 @@ pub struct Kept {
     /// `None` where no table is set.
     pub upstreams: Option<Arc<Upstreams>>,
     /// Who may have the credentials, where there are any.
-    pub entitlement: Option<Entitlement>,
+    pub entitlement: Option<ProxySecret>,
     /// The token of the admin listener.
-    pub admin_token: Option<Arc<upstream::file::Kept>>,
+    pub admin_token: Option<Arc<upstream::file::CurrentCredentials>>,
     /// Of the files.
-    pub files: Vec<Reloader>,
+    pub files: Vec<SecretFileReloader>,
     /// Of the tokens, each of which wants somebody to fetch it.
     #[cfg(feature = "ecr")]
-    pub leases: Vec<(Account, Arc<Lease>)>,
+    pub leases: Vec<(AwsAccount, Arc<Lease>)>,
 }
 
 impl Kept {
@@ -38,17 +38,17 @@ impl Kept {
     pub fn build(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let mut kept = Self::default();
         let secret = secret(settings, clock)?;
-        let shown = secret.as_ref().map(|secret| secret.kind().kept());
+        let shown = secret.as_ref().map(|secret| secret.kind().current());
         kept.files.extend(secret);
         let token = admin_token(settings, clock)?;
-        kept.admin_token = token.as_ref().map(|token| token.kind().kept());
+        kept.admin_token = token.as_ref().map(|token| token.kind().current());
         kept.files.extend(token);
         if settings.upstreams.is_empty() {
             return Ok(kept);
         }
         let mut tables = Vec::new();
         for one in &settings.upstreams {
-            tables.push(Table {
+            tables.push(UpstreamEntry {
                 name: Arc::clone(&one.name),
                 hosts: one.hosts.clone(),
                 repositories: one.repositories.clone(),
@@ -57,7 +57,7 @@ impl Kept {
             });
         }
         if settings.upstreams.iter().any(Upstream::has_credentials) {
-            kept.entitlement = Some(Entitlement::new(shown));
+            kept.entitlement = Some(ProxySecret::new(shown));
         }
         kept.upstreams = Some(Arc::new(Upstreams::new(tables)));
         Ok(kept)
@@ -69,20 +69,20 @@ impl Kept {
         one: &Upstream,
         clock: &Clock,
         metrics: &Arc<Metrics>,
-    ) -> Result<Source, StartError> {
+    ) -> Result<CredentialSource, StartError> {
         let mut file = |path: &PathBuf, form| {
             let started = file::start(path.clone(), form, clock.now());
             let fault = |fault| StartError::Upstream(one.origin.clone(), Arc::clone(&one.name), fault);
             let reloader = started.map_err(fault)?;
-            let source = Source::File(reloader.kind().kept());
+            let source = CredentialSource::File(reloader.kind().current());
             self.files.push(reloader);
             Ok(source)
         };
         match &one.kind {
-            Kind::None => Ok(Source::None),
-            Kind::Basic(username, path) => file(path, Form::Basic(username.clone())),
-            Kind::Bearer(path) => file(path, Form::Bearer),
-            Kind::File(path) => file(path, Form::Whole),
+            Kind::None => Ok(CredentialSource::None),
+            Kind::Basic(username, path) => file(path, SecretFormat::Basic(username.clone())),
+            Kind::Bearer(path) => file(path, SecretFormat::Bearer),
+            Kind::File(path) => file(path, SecretFormat::Whole),
             #[cfg(feature = "ecr")]
             Kind::Ecr(account) => {
                 // Two tables with one account have one token.
@@ -96,7 +96,7 @@ impl Kept {
                         lease
                     }
                 };
-                Ok(Source::Ecr(lease))
+                Ok(CredentialSource::Ecr(lease))
             }
         }
     }
@@ -106,8 +106,8 @@ impl Kept {
 ///
 /// # Errors
 /// [`StartError::AdminToken`].
-pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
-    let start = |path: &PathBuf| file::start(path.clone(), Form::AdminToken, clock.now());
+pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
+    let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::AdminToken, clock.now());
     settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminToken)
 }
 
@@ -115,7 +115,7 @@ pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<Reloader
 ///
 /// # Errors
 /// [`StartError::ProxySecret`].
-pub fn secret(settings: &Settings, clock: &Clock) -> Result<Option<Reloader>, StartError> {
-    let start = |path: &PathBuf| file::start(path.clone(), Form::ProxySecret, clock.now());
+pub fn secret(settings: &Settings, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
+    let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
     settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecret)
 }

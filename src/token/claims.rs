@@ -23,16 +23,16 @@ pub struct Claims {
     #[serde(default)]
     pub host: String,
     /// What may be done with it; empty is nothing but to have logged in.
-    pub access: Vec<Access>,
+    pub access: Vec<AccessEntry>,
     /// What was asked for besides and not granted, as far as doorward has to know it: a client that lacks it is denied,
     /// and not sent for another token. Registries pass it over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub denied: Vec<Access>,
+    pub denied: Vec<AccessEntry>,
 }
 
 /// A right on one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Access {
+pub struct AccessEntry {
     /// `repository`, or `registry`.
     #[serde(rename = "type")]
     pub kind: String,

@@ -9,35 +9,35 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use super::signing_key::{KeysFault, SigningKeys};
+use super::signing_key::{SigningKeyFileError, SigningKeys};
 use crate::clock::Moment;
 use crate::reload::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The largest file that is read: a key of RSA-4096 has 6 KiB with its certificate, and a file has two or three.
-pub const FILE_MAX: u64 = 256 << 10;
+pub const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// A key that is missing refuses its tokens, and one that is cut in two can't be read.
 const UNSETTLED: Unsettled = Unsettled::WholeLines;
 
 /// What `/readyz` says of a file that can't be used.
-const PHRASE: &str = "the file of token.keys can't be used";
+const READINESS_MESSAGE: &str = "the file of token.keys can't be used";
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenKeysFault {
+pub enum SigningKeyLoadError {
     /// It can't be read.
     #[error(transparent)]
     Unreadable(#[from] ReadFault),
     /// What stands in it is no good.
     #[error("{0}: {1}")]
-    Content(String, KeysFault),
+    Content(String, SigningKeyFileError),
 }
 
 /// What is in force.
 #[derive(Debug)]
-pub struct Kept(ArcSwap<SigningKeys>);
+pub struct CurrentSigningKeys(ArcSwap<SigningKeys>);
 
-impl Kept {
+impl CurrentSigningKeys {
     /// As it is now.
     pub fn keys(&self) -> Arc<SigningKeys> {
         self.0.load_full()
@@ -45,17 +45,17 @@ impl Kept {
 }
 
 /// Keeps the file of signing keys in force.
-pub type Reloader = FileReloader<SigningKeyFile>;
+pub type SigningKeyFileReloader = FileReloader<SigningKeyFile>;
 
 /// The file of signing keys.
 pub struct SigningKeyFile {
-    kept: Arc<Kept>,
+    current_keys: Arc<CurrentSigningKeys>,
 }
 
 impl SigningKeyFile {
     /// What this keeps fresh.
-    pub fn kept(&self) -> Arc<Kept> {
-        Arc::clone(&self.kept)
+    pub fn current_keys(&self) -> Arc<CurrentSigningKeys> {
+        Arc::clone(&self.current_keys)
     }
 }
 
@@ -63,23 +63,23 @@ impl SigningKeyFile {
 ///
 /// # Errors
 /// Why it can't be used: at the start there is no last good one.
-pub fn start(path: PathBuf, now: Moment) -> Result<Reloader, TokenKeysFault> {
-    let source = Source { path, max_bytes: FILE_MAX };
+pub fn start(path: PathBuf, now: Moment) -> Result<SigningKeyFileReloader, SigningKeyLoadError> {
+    let source = Source { path, max_bytes: FILE_BYTES_MAX };
     let make = |source: &Source, text: &mut Zeroizing<Vec<u8>>| {
-        let keys = read(source, text)?;
-        warn_of(&source.path, &keys);
-        Ok(SigningKeyFile { kept: Arc::new(Kept(ArcSwap::from_pointee(keys))) })
+        let keys = parse_keys(source, text)?;
+        warn_about_keys(&source.path, &keys);
+        Ok(SigningKeyFile { current_keys: Arc::new(CurrentSigningKeys(ArcSwap::from_pointee(keys))) })
     };
-    Reloader::start_with(source, b"", UNSETTLED, make, now)
+    SigningKeyFileReloader::start_with(source, b"", UNSETTLED, make, now)
 }
 
-fn read(source: &Source, text: &[u8]) -> Result<SigningKeys, TokenKeysFault> {
-    SigningKeys::parse(text).map_err(|fault| TokenKeysFault::Content(source.name(), fault))
+fn parse_keys(source: &Source, text: &[u8]) -> Result<SigningKeys, SigningKeyLoadError> {
+    SigningKeys::parse(text).map_err(|fault| SigningKeyLoadError::Content(source.name(), fault))
 }
 
 impl Reloadable for SigningKeyFile {
     type Content = SigningKeys;
-    type Fault = TokenKeysFault;
+    type Fault = SigningKeyLoadError;
 
     fn name(&self) -> &'static str {
         "file of token.keys"
@@ -89,8 +89,8 @@ impl Reloadable for SigningKeyFile {
         UNSETTLED
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SigningKeys, TokenKeysFault> {
-        read(source, text)
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SigningKeys, SigningKeyLoadError> {
+        parse_keys(source, text)
     }
 
     fn replace(&mut self, keys: SigningKeys, source: &Source, first: bool) {
@@ -99,31 +99,31 @@ impl Reloadable for SigningKeyFile {
             let count = keys.kids().count();
             tracing::info!(file = %source.path.display(), keys = count, signs, "file of token.keys reloaded");
         }
-        warn_of(&source.path, &keys);
-        self.kept.0.store(Arc::new(keys));
+        warn_about_keys(&source.path, &keys);
+        self.current_keys.0.store(Arc::new(keys));
     }
 
-    fn faults(&self, fault: &TokenKeysFault) -> Vec<String> {
+    fn faults(&self, fault: &SigningKeyLoadError) -> Vec<String> {
         vec![fault.to_string()]
     }
 
-    fn phrase(&self, _: &TokenKeysFault) -> &'static str {
-        PHRASE
+    fn phrase(&self, _: &SigningKeyLoadError) -> &'static str {
+        READINESS_MESSAGE
     }
 }
 
 /// Whether others on the machine can read the file, or its group change it, and so give themselves any right.
-pub fn is_open(path: &Path) -> bool {
+pub fn has_unsafe_permissions(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o027 != 0)
 }
 
 /// Says what is not wrong with the file, and makes tokens worthless or anybody's.
-fn warn_of(path: &Path, keys: &SigningKeys) {
-    if is_open(path) {
+fn warn_about_keys(path: &Path, keys: &SigningKeys) {
+    if has_unsafe_permissions(path) {
         tracing::warn!(file = %path.display(), "others on this machine can read or change the keys that sign tokens; chmod 600");
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    if let Some(key) = keys.published().find(|key| key.signs && key.ends <= now) {
+    if let Some(key) = keys.published_keys().find(|key| key.signs && key.ends <= now) {
         tracing::error!(
             kid = key.kid,
             "the certificate of the key that signs has ended, and registries take no token of its: doorward token add, and use"

@@ -5,25 +5,25 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::clock::Clock;
 use crate::reload::Reload;
-use crate::token::signing_key::make::generate;
+use crate::token::signing_key::make::generate_key;
 
-struct Desk {
+struct SigningKeyFileFixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    reloader: Reloader,
+    reloader: SigningKeyFileReloader,
     clock: Clock,
 }
 
-fn started(text: &str) -> Result<Desk, String> {
+fn started(text: &str) -> Result<SigningKeyFileFixture, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.pem");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
     let reloader = start(path.clone(), clock.now()).map_err(|fault| fault.to_string())?;
-    Ok(Desk { _folder: folder, path, reloader, clock })
+    Ok(SigningKeyFileFixture { _folder: folder, path, reloader, clock })
 }
 
-impl Desk {
+impl SigningKeyFileFixture {
     fn look(&mut self) {
         for _ in 0..2 {
             self.clock.advance(Duration::from_secs(1));
@@ -36,17 +36,17 @@ impl Desk {
         fs::write(&self.path, text).unwrap();
         self.look();
         let degraded = self.reloader.health().degraded().is_some();
-        (self.reloader.kind().kept().keys().kids().next().unwrap().to_owned(), degraded)
+        (self.reloader.kind().current_keys().keys().kids().next().unwrap().to_owned(), degraded)
     }
 }
 
 #[test]
-fn new_keys_are_taken_and_what_is_no_good_leaves_the_last_good_ones() {
-    let [one, two] = [0, 1].map(|_| generate(SystemTime::now()).unwrap());
+fn new_keys_are_loaded_and_invalid_file_keeps_the_last_good_keys() {
+    let [one, two] = [0, 1].map(|_| generate_key(SystemTime::now()).unwrap());
     let mut desk = started(&one.text).unwrap();
     let both = format!("{}{}", &*two.text, &*one.text);
     assert_eq!(desk.after(&both), (two.kid.clone(), false));
-    assert_eq!(desk.reloader.kind().kept().keys().kids().count(), 2);
+    assert_eq!(desk.reloader.kind().current_keys().keys().kids().count(), 2);
     for bad in ["", "nonsense", &both[..both.len() - 20], &both.replace("MII", "MIJ"), &" ".repeat(300 << 10)]
     {
         assert_eq!(desk.after(bad), (two.kid.clone(), true), "{bad}");
@@ -54,12 +54,12 @@ fn new_keys_are_taken_and_what_is_no_good_leaves_the_last_good_ones() {
     assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
     fs::remove_file(&desk.path).unwrap();
     desk.look();
-    assert!(desk.reloader.health().degraded().unwrap().starts_with(PHRASE));
+    assert!(desk.reloader.health().degraded().unwrap().starts_with(READINESS_MESSAGE));
     assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
 }
 
 #[test]
-fn a_start_without_a_good_file_fails_and_says_why() {
+fn start_without_a_valid_key_file_fails_with_reason() {
     for (text, why) in [("", "there is no key in it"), ("-----BEGIN PRIVATE KEY-----\n", "line 1: ")] {
         let fault = started(text).err().unwrap();
         assert!(fault.contains("keys.pem: ") && fault.contains(why), "{fault}");
@@ -69,10 +69,10 @@ fn a_start_without_a_good_file_fails_and_says_why() {
 }
 
 #[test]
-fn a_file_that_everybody_may_read_is_known() {
-    let desk = started(&generate(SystemTime::now()).unwrap().text).unwrap();
+fn key_file_readable_by_others_is_detected() {
+    let desk = started(&generate_key(SystemTime::now()).unwrap().text).unwrap();
     for (mode, open) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(&desk.path, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(is_open(&desk.path), open, "{mode:o}");
+        assert_eq!(has_unsafe_permissions(&desk.path), open, "{mode:o}");
     }
 }

@@ -12,24 +12,24 @@ use crate::permissions::Actions;
 pub const SCOPES_MAX: usize = 64;
 
 /// The longest scope.
-const SCOPE_MAX: usize = 1024;
+const SCOPE_BYTES_MAX: usize = 1024;
 
 /// One scope that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope<'s> {
+pub struct TokenScope<'s> {
     /// As in `repository`, without its class.
     pub kind: &'s str,
     /// As it was written.
     pub name: &'s str,
     /// What it is about, and what is wanted of that; `None` where nobody here can grant anything.
-    pub wanted: Option<Wanted<'s>>,
+    pub wanted: Option<RequestedActions<'s>>,
 }
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted<'s> {
+pub struct RequestedActions<'s> {
     /// On what.
-    pub on: On<'s>,
+    pub on: ScopeResource<'s>,
     /// What; `*` is all that there is.
     pub actions: Actions,
     /// Whether it was asked for by `*`.
@@ -38,7 +38,7 @@ pub struct Wanted<'s> {
 
 /// On what something is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On<'s> {
+pub enum ScopeResource<'s> {
     /// A repository.
     Repository(&'s str),
     /// The list of all of them (`registry:catalog:*`).
@@ -50,8 +50,8 @@ pub enum On<'s> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(text: &str) -> Result<Option<Scope<'_>>, &'static str> {
-    if text.len() > SCOPE_MAX {
+pub fn parse_scope(text: &str) -> Result<Option<TokenScope<'_>>, &'static str> {
+    if text.len() > SCOPE_BYTES_MAX {
         return Err("a scope is longer than 1024 bytes");
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -72,23 +72,23 @@ pub fn read(text: &str) -> Result<Option<Scope<'_>>, &'static str> {
     if !actions.split(',').all(known) {
         return Err("an action is written in lower-case letters, or *");
     }
-    Ok((!name.is_empty()).then(|| Scope { kind, name, wanted: wanted(kind, name, actions) }))
+    Ok((!name.is_empty()).then(|| TokenScope { kind, name, wanted: parse_requested_actions(kind, name, actions) }))
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
-fn wanted<'s>(kind: &str, name: &'s str, actions: &str) -> Option<Wanted<'s>> {
+fn parse_requested_actions<'s>(kind: &str, name: &'s str, actions: &str) -> Option<RequestedActions<'s>> {
     let all = actions.split(',').any(|action| action == "*");
     let (on, most) = match kind {
-        "repository" => (On::Repository(name), Actions::PULL.and(Actions::PUSH).and(Actions::DELETE)),
-        "registry" if name == "catalog" => (On::Catalog, Actions::CATALOG),
+        "repository" => (ScopeResource::Repository(name), Actions::PULL.union(Actions::PUSH).union(Actions::DELETE)),
+        "registry" if name == "catalog" => (ScopeResource::Catalog, Actions::CATALOG),
         _ => return None,
     };
-    let named = actions.split(',').filter_map(Actions::named);
-    let named = named.fold(Actions::default(), Actions::and).common(most);
-    Some(Wanted { on, actions: if all { most } else { named }, all })
+    let named = actions.split(',').filter_map(Actions::from_name);
+    let named = named.fold(Actions::default(), Actions::union).intersection(most);
+    Some(RequestedActions { on, actions: if all { most } else { named }, all })
 }
 
 /// Reads the scopes of one request: of several parameters, each of which may hold several with spaces between
@@ -96,12 +96,12 @@ fn wanted<'s>(kind: &str, name: &'s str, actions: &str) -> Option<Wanted<'s>> {
 ///
 /// # Errors
 /// What is wrong with one of them, or that they are too many.
-pub fn read_all<'s>(parameters: impl Iterator<Item = &'s str>) -> Result<Vec<Scope<'s>>, &'static str> {
-    let mut scopes: Vec<Scope<'s>> = Vec::new();
+pub fn parse_scopes<'s>(parameters: impl Iterator<Item = &'s str>) -> Result<Vec<TokenScope<'s>>, &'static str> {
+    let mut scopes: Vec<TokenScope<'s>> = Vec::new();
     for text in parameters.flat_map(|parameter| parameter.split(' ')).filter(|text| !text.is_empty()) {
-        let Some(scope) = read(text)? else { continue };
+        let Some(scope) = parse_scope(text)? else { continue };
         match scopes.iter_mut().find(|other| other.kind == scope.kind && other.name == scope.name) {
-            Some(known) => merge(known, scope),
+            Some(known) => merge_scope(known, scope),
             None => scopes.push(scope),
         }
         if scopes.len() > SCOPES_MAX {
@@ -111,9 +111,9 @@ pub fn read_all<'s>(parameters: impl Iterator<Item = &'s str>) -> Result<Vec<Sco
     Ok(scopes)
 }
 
-fn merge(known: &mut Scope<'_>, other: Scope<'_>) {
+fn merge_scope(known: &mut TokenScope<'_>, other: TokenScope<'_>) {
     if let (Some(known), Some(other)) = (&mut known.wanted, other.wanted) {
-        known.actions = known.actions.and(other.actions);
+        known.actions = known.actions.union(other.actions);
         known.all |= other.all;
     }
 }

@@ -20,15 +20,15 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest;
 use ring::rand::SystemRandom;
 
-use self::key::{Key, Side};
-pub use self::pair::Algorithm;
-use self::pem::Block;
-pub use self::verify::{LEEWAY, TOKEN_MAX, VerifyFault, check_time};
+use self::key::{SigningKey, KeyBlock};
+pub use self::pair::SigningAlgorithm;
+use self::pem::PemBlock;
+pub use self::verify::{CLOCK_LEEWAY_SECS, TOKEN_BYTES_MAX, TokenVerifyError, check_validity_period};
 use super::claims::Claims;
 
 /// Why a file of keys can't be used. It holds secrets, so nothing of what stands in a block is told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeysFault {
+pub enum SigningKeyFileError {
     /// No block is in it.
     #[error("there is no key in it; doorward token init makes one")]
     Empty,
@@ -54,7 +54,7 @@ pub enum KeysFault {
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
-pub enum SignFault {
+pub enum SignError {
     /// The claims can't be written.
     #[error("the claims of a token can't be written: {0}")]
     Claims(#[from] serde_json::Error),
@@ -68,11 +68,11 @@ pub enum SignFault {
 
 /// What everybody may know of a key.
 #[derive(Clone, Copy, Debug)]
-pub struct Published<'k> {
+pub struct PublishedKey<'k> {
     /// The thumbprint of its public half (RFC 7638, SHA-256, base64url): 43 characters.
     pub kid: &'k str,
     /// What it signs with.
-    pub algorithm: Algorithm,
+    pub algorithm: SigningAlgorithm,
     /// Whether it is the one that signs.
     pub signs: bool,
     /// Until when its certificate counts, in seconds since 1970: registries take nothing that it signs later.
@@ -84,21 +84,21 @@ pub struct Published<'k> {
 /// See the top of this file.
 pub struct SigningKeys {
     /// The one that signs.
-    first: Key,
-    rest: Vec<Key>,
-    random: SystemRandom,
+    active_key: SigningKey,
+    other_keys: Vec<SigningKey>,
+    rng: SystemRandom,
     fingerprint: [u8; 32],
 }
 
 /// Ids and algorithms; nothing secret.
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all().map(|key| (key.pair.algorithm(), &key.kid))).finish()
+        f.debug_list().entries(self.iter().map(|key| (key.pair.algorithm(), &key.kid))).finish()
     }
 }
 
 /// What is to be done about a block that does not belong into the file.
-fn misplaced(label: &str) -> &'static str {
+fn misplaced_block_message(label: &str) -> &'static str {
     match label {
         "EC PRIVATE KEY" | "RSA PRIVATE KEY" => {
             "it is a private key of an older form; openssl pkcs8 -topk8 -nocrypt -in FILE makes a PRIVATE KEY of it"
@@ -114,7 +114,7 @@ fn misplaced(label: &str) -> &'static str {
 }
 
 /// The label of a block for a message, if it is one of those that tools write.
-fn shown_label(label: &str) -> String {
+fn printable_label(label: &str) -> String {
     const KNOWN: [&str; 12] = [
         "PRIVATE KEY",
         "EC PRIVATE KEY",
@@ -137,29 +137,29 @@ impl SigningKeys {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn parse(text: &[u8]) -> Result<Self, KeysFault> {
-        let text = std::str::from_utf8(text).map_err(|_| KeysFault::NotText)?;
-        let blocks = pem::blocks(text).map_err(|broken| KeysFault::Broken(broken.line, broken.what))?;
+    pub fn parse(text: &[u8]) -> Result<Self, SigningKeyFileError> {
+        let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotText)?;
+        let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::Broken(broken.line, broken.what))?;
         let random = SystemRandom::new();
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<SigningKey> = Vec::new();
         let mut numbered = (1..).zip(&blocks);
-        let fault = |(number, block): (usize, &Block<'_>), what| KeysFault::Block {
+        let fault = |(number, block): (usize, &PemBlock<'_>), what| SigningKeyFileError::Block {
             number,
-            label: shown_label(block.label),
+            label: printable_label(block.label),
             line: block.line,
             what,
         };
         while let Some(secret) = numbered.next() {
             if secret.1.label != "PRIVATE KEY" {
-                return Err(fault(secret, misplaced(secret.1.label)));
+                return Err(fault(secret, misplaced_block_message(secret.1.label)));
             }
             let certificate = numbered.next().filter(|(_, block)| block.label == "CERTIFICATE");
             let certificate = certificate.ok_or_else(|| {
                 fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward token init --key FILE makes one")
             })?;
-            let key = Key::read(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
-                Side::Secret => fault(secret, what),
-                Side::Certificate => fault(certificate, what),
+            let key = SigningKey::read(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
+                KeyBlock::Secret => fault(secret, what),
+                KeyBlock::Certificate => fault(certificate, what),
             })?;
             if keys.iter().any(|other| other.kid == key.kid) {
                 return Err(fault(
@@ -170,18 +170,18 @@ impl SigningKeys {
             keys.push(key);
         }
         let mut keys = keys.into_iter();
-        let first = keys.next().ok_or(KeysFault::Empty)?;
-        let rest: Vec<Key> = keys.collect();
+        let first = keys.next().ok_or(SigningKeyFileError::Empty)?;
+        let rest: Vec<SigningKey> = keys.collect();
         let mut all = digest::Context::new(&digest::SHA256);
         once(&first).chain(&rest).for_each(|key| all.update(key.kid.as_bytes()));
         let mut fingerprint = [0; 32];
         fingerprint.iter_mut().zip(all.finish().as_ref()).for_each(|(to, from)| *to = *from);
-        Ok(Self { first, rest, random, fingerprint })
+        Ok(Self { active_key: first, other_keys: rest, rng: random, fingerprint })
     }
 
     /// Whether a signature takes milliseconds rather than microseconds.
-    pub fn is_slow(&self) -> bool {
-        self.first.pair.algorithm() == Algorithm::Rs256
+    pub fn is_signing_slow(&self) -> bool {
+        self.active_key.pair.algorithm() == SigningAlgorithm::Rs256
     }
 
     /// What tells these keys from any others, or the same in another order. It is no secret.
@@ -189,48 +189,48 @@ impl SigningKeys {
         &self.fingerprint
     }
 
-    fn all(&self) -> impl Iterator<Item = &Key> {
-        once(&self.first).chain(&self.rest)
+    fn iter(&self) -> impl Iterator<Item = &SigningKey> {
+        once(&self.active_key).chain(&self.other_keys)
     }
 
     /// All keys, the one that signs first.
-    pub fn published(&self) -> impl Iterator<Item = Published<'_>> {
-        self.all().enumerate().map(|(at, key)| Published {
+    pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey<'_>> {
+        self.iter().enumerate().map(|(at, key)| PublishedKey {
             kid: &key.kid,
             algorithm: key.pair.algorithm(),
             signs: at == 0,
-            ends: key.certificate.ends,
+            ends: key.certificate.not_after,
             certificate: &key.certificate.der,
         })
     }
 
     /// Their ids, that of the one that signs first.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
-        self.all().map(|key| &key.kid[..])
+        self.iter().map(|key| &key.kid[..])
     }
 
     /// Makes a token, signed by the first key.
     ///
     /// # Errors
     /// It would be longer than [`TOKEN_MAX`], or the system gives no random numbers.
-    pub fn sign(&self, claims: &Claims) -> Result<String, SignFault> {
+    pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
         let claims = serde_json::to_vec(claims)?;
-        let mut token = format!("{}.{}", self.first.header, BASE64_URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.first.pair.sign(token.as_bytes(), &self.random).map_err(|_| SignFault::Ring)?;
+        let mut token = format!("{}.{}", self.active_key.header, BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let signature = self.active_key.pair.sign(token.as_bytes(), &self.rng).map_err(|_| SignError::Ring)?;
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        if token.len() > TOKEN_MAX { Err(SignFault::TooLong) } else { Ok(token) }
+        if token.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(token) }
     }
 
     /// The public keys (RFC 7517 section 5), as `/jwks` gives them.
     pub fn jwks(&self) -> String {
-        let keys: Vec<&str> = self.all().map(|key| &key.jwk[..]).collect();
+        let keys: Vec<&str> = self.iter().map(|key| &key.jwk[..]).collect();
         format!("{{\"keys\":[{}]}}", keys.join(","))
     }
 
     /// The certificates (PEM), as a registry's `rootcertbundle` wants them.
-    pub fn bundle(&self) -> String {
-        self.all().map(|key| pem::write("CERTIFICATE", &key.certificate.der).to_string()).collect()
+    pub fn certificate_bundle(&self) -> String {
+        self.iter().map(|key| pem::encode_block("CERTIFICATE", &key.certificate.der).to_string()).collect()
     }
 }
 

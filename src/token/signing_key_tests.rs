@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use super::pair::Jwk;
 use super::*;
-use crate::token::claims::Access;
-use crate::token::signing_key::make::{Made, certify, generate};
+use crate::token::claims::AccessEntry;
+use crate::token::signing_key::make::{NewSigningKey, certify_key, generate_key};
 
 /// 14 November 2023.
 const NOW: u64 = 1_700_000_000;
 
-fn made() -> Made {
-    generate(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap()
+fn made() -> NewSigningKey {
+    generate_key(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap()
 }
 
-fn keys(made: &[&Made]) -> SigningKeys {
+fn keys(made: &[&NewSigningKey]) -> SigningKeys {
     let text: String = made.iter().map(|made| &made.text[..]).collect();
     SigningKeys::parse(text.as_bytes()).unwrap()
 }
 
 fn claims() -> Claims {
-    let access = Access { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
+    let access = AccessEntry { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
     Claims {
         iss: "doorward".into(),
         sub: "ann".into(),
@@ -50,17 +50,17 @@ fn header(token: &str) -> Value {
 /// A token with this header, really signed by the key.
 fn signed(keys: &SigningKeys, header: &str, claims: &str) -> String {
     let text = format!("{header}.{claims}");
-    let signature = keys.first.pair.sign(text.as_bytes(), &keys.random).unwrap();
+    let signature = keys.active_key.pair.sign(text.as_bytes(), &keys.rng).unwrap();
     format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
 }
 
 #[test]
-fn what_is_signed_is_verified_and_is_as_registries_want_it() {
+fn signed_token_verifies_and_has_the_published_header_and_jwk() {
     let made = made();
     let keys = keys(&[&made]);
     let token = keys.sign(&claims()).unwrap();
     assert_eq!(keys.verify(&token, NOW), Ok(claims()));
-    let published = keys.published().next().unwrap();
+    let published = keys.published_keys().next().unwrap();
     let x5c = BASE64_STANDARD.encode(published.certificate);
     assert_eq!(header(&token), json!({"alg": "ES256", "typ": "JWT", "kid": made.kid, "x5c": [x5c]}));
     assert_eq!((published.kid, published.signs), (&made.kid[..], true));
@@ -74,18 +74,18 @@ fn what_is_signed_is_verified_and_is_as_registries_want_it() {
     assert_eq!((&key["kty"], &key["crv"], &key["x5c"][0]), (&"EC".into(), &"P-256".into(), &x5c.into()));
     let coordinate = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
     assert!([coordinate("x"), coordinate("y")].iter().all(|c| c.len() == 32 && c[0] != 0));
-    assert_eq!(made.text.matches(&keys.bundle()).count(), 1);
+    assert_eq!(made.text.matches(&keys.certificate_bundle()).count(), 1);
 }
 
 #[test]
-fn the_thumbprint_of_rfc_7638s_own_example_is_as_it_says() {
+fn thumbprint_matches_the_example_of_rfc_7638() {
     let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
     let key = Jwk::Rsa { e: "AQAB".into(), kty: "RSA", n: n.into() };
     assert_eq!(key.thumbprint().unwrap(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
 }
 
 #[test]
-fn the_first_signs_and_all_verify_until_they_are_gone() {
+fn first_key_signs_and_removed_key_no_longer_verifies() {
     let (one, two) = (made(), made());
     let (both, swapped, alone) = (keys(&[&one, &two]), keys(&[&two, &one]), keys(&[&two]));
     let (by_one, by_two) = (both.sign(&claims()).unwrap(), swapped.sign(&claims()).unwrap());
@@ -98,7 +98,7 @@ fn the_first_signs_and_all_verify_until_they_are_gone() {
     }
     assert_eq!(
         (alone.verify(&by_one, NOW), alone.verify(&by_two, NOW)),
-        (Err(VerifyFault::Key), Ok(claims()))
+        (Err(TokenVerifyError::Key), Ok(claims()))
     );
     assert!(both.fingerprint() != swapped.fingerprint() && both.fingerprint() != alone.fingerprint());
     assert_eq!(both.fingerprint(), keys(&[&one, &two]).fingerprint());
@@ -106,17 +106,17 @@ fn the_first_signs_and_all_verify_until_they_are_gone() {
 }
 
 #[test]
-fn a_token_counts_as_long_as_registries_think_so() {
+fn token_is_valid_within_its_lifetime_and_the_clock_leeway() {
     let keys = keys(&[&made()]);
     let token = keys.sign(&claims()).unwrap();
     let at = |now| keys.verify(&token, now).map(drop);
-    assert_eq!((at(NOW + 960), at(NOW + 961)), (Ok(()), Err(VerifyFault::Expired)));
-    assert_eq!((at(NOW - 120), at(NOW - 121)), (Ok(()), Err(VerifyFault::Early)));
-    assert_eq!((at(0), at(u64::MAX)), (Err(VerifyFault::Early), Err(VerifyFault::Expired)));
+    assert_eq!((at(NOW + 960), at(NOW + 961)), (Ok(()), Err(TokenVerifyError::Expired)));
+    assert_eq!((at(NOW - 120), at(NOW - 121)), (Ok(()), Err(TokenVerifyError::Early)));
+    assert_eq!((at(0), at(u64::MAX)), (Err(TokenVerifyError::Early), Err(TokenVerifyError::Expired)));
 }
 
 #[test]
-fn what_a_header_says_is_compared_and_never_followed() {
+fn token_with_unexpected_header_is_rejected() {
     let (made, stranger) = (made(), made());
     let keys = keys(&[&made]);
     let token = keys.sign(&claims()).unwrap();
@@ -128,39 +128,39 @@ fn what_a_header_says_is_compared_and_never_followed() {
     };
     assert_eq!(with(json!({})), Ok(()));
     for alg in ["none", "None", "HS256", "RS256", "ES384", "es256", ""] {
-        assert_eq!(with(json!({ "alg": alg })), Err(VerifyFault::Algorithm), "{alg}");
+        assert_eq!(with(json!({ "alg": alg })), Err(TokenVerifyError::Algorithm), "{alg}");
     }
     for typ in ["jwt", "at+jwt", "", "JWT "] {
-        assert_eq!(with(json!({ "typ": typ })), Err(VerifyFault::Header), "{typ}");
+        assert_eq!(with(json!({ "typ": typ })), Err(TokenVerifyError::Header), "{typ}");
     }
     for kid in [&stranger.kid[..], "", "../../etc/passwd"] {
-        assert_eq!(with(json!({ "kid": kid })), Err(VerifyFault::Key), "{kid}");
+        assert_eq!(with(json!({ "kid": kid })), Err(TokenVerifyError::Key), "{kid}");
     }
     for more in
         [json!({"crit": []}), json!({"crit": ["exp"], "exp": 1}), json!({"jwk": {}}), json!({"b64": false})]
     {
-        assert_eq!(with(more), Err(VerifyFault::Header));
+        assert_eq!(with(more), Err(TokenVerifyError::Header));
     }
     for bad in
         ["{}", "[]", "", "{\"alg\":\"ES256\",\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"x\"}", "{\"alg\":1}"]
     {
         let token = signed(&keys, &BASE64_URL_SAFE_NO_PAD.encode(bad), payload);
-        assert_eq!(keys.verify(&token, NOW), Err(VerifyFault::Header), "{bad}");
+        assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::Header), "{bad}");
     }
     // What is signed by a stranger, who names our key.
     let other = self::keys(&[&stranger]);
     let forged = signed(&other, &coded(&header(&token)), payload);
-    assert_eq!(keys.verify(&forged, NOW), Err(VerifyFault::Signature));
+    assert_eq!(keys.verify(&forged, NOW), Err(TokenVerifyError::Signature));
 }
 
 #[test]
-fn a_token_has_one_spelling_and_one_signature() {
+fn token_with_another_spelling_or_signature_is_rejected() {
     let keys = keys(&[&made()]);
     let token = keys.sign(&claims()).unwrap();
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else { panic!("{token}") };
     let is = |text: String| keys.verify(&text, NOW).unwrap_err();
-    assert_eq!(is(format!("{header}.{payload}.")), VerifyFault::Signature);
+    assert_eq!(is(format!("{header}.{payload}.")), TokenVerifyError::Signature);
     for text in [
         format!("{header}.{payload}"),
         header.to_owned(),
@@ -175,7 +175,7 @@ fn a_token_has_one_spelling_and_one_signature() {
         format!(" {token}"),
         format!("{header}.{payload}.+{}", &signature[1..]),
     ] {
-        assert_eq!(is(text.clone()), VerifyFault::Form, "{text}");
+        assert_eq!(is(text.clone()), TokenVerifyError::Form, "{text}");
     }
     // 64 bytes leave four bits over in the last character: each other way to fill them is refused.
     let (rest, last) = token.split_at(token.len() - 1);
@@ -184,13 +184,13 @@ fn a_token_has_one_spelling_and_one_signature() {
     assert_eq!(taken.collect::<String>(), last);
     // A signature in DER's form, which others read.
     let der = BASE64_URL_SAFE_NO_PAD.encode([0x30, 6, 2, 1, 1, 2, 1, 1]);
-    assert_eq!(is(format!("{header}.{payload}.{der}")), VerifyFault::Signature);
-    assert_eq!(is("a".repeat(TOKEN_MAX + 1)), VerifyFault::TooLong);
-    assert_eq!(is("a".repeat(TOKEN_MAX)), VerifyFault::Form);
+    assert_eq!(is(format!("{header}.{payload}.{der}")), TokenVerifyError::Signature);
+    assert_eq!(is("a".repeat(TOKEN_BYTES_MAX + 1)), TokenVerifyError::TooLong);
+    assert_eq!(is("a".repeat(TOKEN_BYTES_MAX)), TokenVerifyError::Form);
 }
 
 #[test]
-fn one_changed_character_anywhere_is_seen() {
+fn token_with_one_changed_character_is_rejected() {
     let keys = keys(&[&made()]);
     let token = keys.sign(&claims()).unwrap();
     for at in 0..token.len() {
@@ -201,25 +201,25 @@ fn one_changed_character_anywhere_is_seen() {
 }
 
 #[test]
-fn claims_that_are_signed_and_not_ours_are_refused() {
+fn signed_token_with_invalid_claims_is_rejected() {
     let keys = keys(&[&made()]);
-    let header = keys.first.header.clone();
+    let header = keys.active_key.header.clone();
     for text in ["{}", "", "[]", "{\"exp\":1.5}"] {
         let token = signed(&keys, &header, &BASE64_URL_SAFE_NO_PAD.encode(text));
-        assert_eq!(keys.verify(&token, NOW), Err(VerifyFault::Claims), "{text}");
+        assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::Claims), "{text}");
     }
 }
 
 #[test]
-fn nothing_is_signed_that_nobody_would_take() {
+fn oversized_token_is_not_signed() {
     let keys = keys(&[&made()]);
     let mut claims = claims();
-    claims.sub = "a".repeat(TOKEN_MAX);
-    assert!(matches!(keys.sign(&claims), Err(SignFault::TooLong)));
+    claims.sub = "a".repeat(TOKEN_BYTES_MAX);
+    assert!(matches!(keys.sign(&claims), Err(SignError::TooLong)));
 }
 
 #[test]
-fn no_secret_is_shown() {
+fn private_key_is_never_published_or_printed() {
     let made = made();
     let keys = keys(&[&made]);
     assert_eq!(format!("{keys:?}"), format!("[(Es256, {:?})]", made.kid));
@@ -231,21 +231,21 @@ fn no_secret_is_shown() {
     let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
     let set = set["keys"][0].as_object().unwrap();
     assert_eq!(set.keys().collect::<Vec<_>>(), ["alg", "crv", "kid", "kty", "use", "x", "x5c", "y"]);
-    let certificate = keys.published().next().unwrap().certificate;
+    let certificate = keys.published_keys().next().unwrap().certificate;
     assert!(!certificate.windows(32).any(|bytes| bytes == secret));
-    assert_eq!(keys.bundle().matches("-----BEGIN").count(), 1);
+    assert_eq!(keys.certificate_bundle().matches("-----BEGIN").count(), 1);
 }
 
 #[test]
-fn a_key_that_is_brought_along_gets_a_certificate() {
+fn imported_key_gets_a_certificate() {
     let made = made();
     let (start, end) = (made.text.find("-----BEGIN").unwrap(), made.text.find("-----BEGIN CERT").unwrap());
     let alone = &made.text[start..end];
-    let again = certify(alone.as_bytes(), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
+    let again = certify_key(alone.as_bytes(), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
     assert_eq!(again.kid, made.kid);
     keys(&[&again]);
     let fault = |text: &str| {
-        certify(text.as_bytes(), SystemTime::now()).map(|made| made.kid).unwrap_err().to_string()
+        certify_key(text.as_bytes(), SystemTime::now()).map(|made| made.kid).unwrap_err().to_string()
     };
     assert!(fault(&made.text).contains("block 2 (CERTIFICATE, line"));
     assert!(fault("").contains("there is no key in it"));

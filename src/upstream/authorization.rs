@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 
 /// The longest value: ECR's tokens have some 2,000 to 4,000 characters, and more with long sessions; nginx's
 /// template has room for this one beside the other headers.
-pub const VALUE_MAX: usize = 16 << 10;
+pub const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// See the top of this file. Copies share it.
 #[derive(Clone)]
-pub struct Authorization(Bytes);
+pub struct SecretHeaderValue(Bytes);
 
-impl fmt::Debug for Authorization {
+impl fmt::Debug for SecretHeaderValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "none" } else { "***" })
     }
 }
 
-impl Authorization {
+impl SecretHeaderValue {
     /// Nothing is sent.
     pub const fn none() -> Self {
         Self(Bytes::new())
@@ -36,7 +36,7 @@ impl Authorization {
         if value.is_empty() {
             return Err("it is empty");
         }
-        if value.len() > VALUE_MAX {
+        if value.len() > VALUE_BYTES_MAX {
             return Err("it makes a header of more than 16 KiB");
         }
         // RFC 9110 section 5.5; a byte beyond ASCII is read by every server in its own way.
@@ -103,31 +103,31 @@ impl Authorization {
 mod tests {
     use super::*;
 
-    fn value(authorization: Result<Authorization, &'static str>) -> Result<String, &'static str> {
+    fn value(authorization: Result<SecretHeaderValue, &'static str>) -> Result<String, &'static str> {
         authorization.map(|one| String::from_utf8(one.value().to_vec()).unwrap())
     }
 
     fn whole(text: &[u8]) -> Result<String, &'static str> {
-        value(Authorization::whole(Zeroizing::new(text.to_vec())))
+        value(SecretHeaderValue::whole(Zeroizing::new(text.to_vec())))
     }
 
     #[test]
-    fn a_value_is_what_a_header_can_carry() {
+    fn value_that_a_header_cannot_carry_is_rejected() {
         assert_eq!(whole(b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
-        assert_eq!(value(Authorization::basic("AWS", b"x y")), Ok("Basic QVdTOnggeQ==".into()));
-        assert_eq!(value(Authorization::with_scheme("Bearer", b"a.b-c")), Ok("Bearer a.b-c".into()));
-        assert!(whole(&[b'a'; VALUE_MAX]).is_ok() && whole(&[b'a'; VALUE_MAX + 1]).is_err());
+        assert_eq!(value(SecretHeaderValue::basic("AWS", b"x y")), Ok("Basic QVdTOnggeQ==".into()));
+        assert_eq!(value(SecretHeaderValue::with_scheme("Bearer", b"a.b-c")), Ok("Bearer a.b-c".into()));
+        assert!(whole(&[b'a'; VALUE_BYTES_MAX]).is_ok() && whole(&[b'a'; VALUE_BYTES_MAX + 1]).is_err());
         for bad in [&b""[..], b"a\r\nX: y", b"a\0", b"a\tb", "ä".as_bytes()] {
             assert!(whole(bad).is_err());
-            assert!(Authorization::basic("AWS", bad).is_err() || bad == "ä".as_bytes());
-            assert!(Authorization::with_scheme("Bearer", bad).is_err());
+            assert!(SecretHeaderValue::basic("AWS", bad).is_err() || bad == "ä".as_bytes());
+            assert!(SecretHeaderValue::with_scheme("Bearer", bad).is_err());
         }
-        assert!(Authorization::with_scheme("Bearer", b"a b").is_err());
+        assert!(SecretHeaderValue::with_scheme("Bearer", b"a b").is_err());
     }
 
     #[test]
-    fn it_is_never_shown() {
-        let authorization = Authorization::basic("AWS", b"s3cret").unwrap();
+    fn secret_header_value_debug_shows_no_secret() {
+        let authorization = SecretHeaderValue::basic("AWS", b"s3cret").unwrap();
         assert_eq!(format!("{authorization:?}"), "***");
         assert!(authorization.is(authorization.value()) && !authorization.is(b"s3cret"));
     }

@@ -9,16 +9,16 @@ pub mod lease;
 pub mod refresh;
 pub mod schedule;
 
-pub use self::aws::{Account, Fault, Fetched};
+pub use self::aws::{AwsAccount, EcrError, FetchedToken};
 
 /// Where a token comes from.
-pub trait Fetch: Send + Sync + 'static {
+pub trait FetchToken: Send + Sync + 'static {
     /// Gets a new one, or says why not. Ends within its own bound.
-    fn token(&self) -> impl Future<Output = Result<Fetched, Fault>> + Send;
+    fn token(&self) -> impl Future<Output = Result<FetchedToken, EcrError>> + Send;
 }
 
-impl Fetch for aws::Aws {
-    async fn token(&self) -> Result<Fetched, Fault> {
+impl FetchToken for aws::EcrTokenClient {
+    async fn token(&self) -> Result<FetchedToken, EcrError> {
         Self::token(self).await
     }
 }

@@ -8,25 +8,25 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use super::authorization::Authorization;
+use super::authorization::SecretHeaderValue;
 use crate::clock::Moment;
 use crate::reload::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
 
 /// The largest file that is read: the longest value, and room for what is told to be wrong with it.
-const FILE_MAX: u64 = 64 << 10;
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The shortest secret that nginx may show: a random one of half this length can't be guessed.
-const SECRET_MIN: usize = 16;
+const SECRET_BYTES_MIN: usize = 16;
 
 /// The longest.
-const SECRET_MAX: usize = 256;
+const SECRET_BYTES_MAX: usize = 256;
 
 /// Secrets that count at one time: the old one and the new.
-const SECRETS_MAX: usize = 2;
+const SECRET_LINES_MAX: usize = 2;
 
 /// What stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum SecretFormat {
     /// The password of this user.
     Basic(String),
     /// A token.
@@ -39,7 +39,7 @@ pub enum Form {
     AdminToken,
 }
 
-impl Form {
+impl SecretFormat {
     /// What the file is called in the log.
     fn name(&self) -> &'static str {
         match self {
@@ -58,33 +58,33 @@ impl Form {
         }
     }
 
-    fn read(&self, text: &[u8]) -> Result<Read, &'static str> {
+    fn read(&self, text: &[u8]) -> Result<SecretFileContent, &'static str> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let most = match self {
-            Self::ProxySecret | Self::AdminToken => SECRETS_MAX,
+            Self::ProxySecret | Self::AdminToken => SECRET_LINES_MAX,
             Self::Basic(_) | Self::Bearer | Self::Whole => 1,
         };
         let mut lines = text.splitn(most, |b| *b == b'\n');
         let mut next = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let value = self.line(next().unwrap_or_default())?;
-        Ok(Read { value, other: next().map(|line| self.line(line)).transpose()? })
+        Ok(SecretFileContent { value, other: next().map(|line| self.line(line)).transpose()? })
     }
 
-    fn line(&self, line: &[u8]) -> Result<Authorization, &'static str> {
+    fn line(&self, line: &[u8]) -> Result<SecretHeaderValue, &'static str> {
         match self {
-            Self::Basic(username) => Authorization::basic(username, line),
-            Self::Bearer => Authorization::with_scheme("Bearer", line),
+            Self::Basic(username) => SecretHeaderValue::basic(username, line),
+            Self::Bearer => SecretHeaderValue::with_scheme("Bearer", line),
             Self::Whole => {
                 let scheme = line.iter().position(|b| *b == b' ').filter(|at| *at > 0);
                 if !line.is_empty() && (scheme.is_none() || line.trim_ascii() != line) {
                     return Err("it is not a scheme and its credentials, as in: Basic QVdTOnBhc3M=");
                 }
-                Authorization::whole(Zeroizing::new(line.to_vec()))
+                SecretHeaderValue::whole(Zeroizing::new(line.to_vec()))
             }
             Self::ProxySecret | Self::AdminToken => match line.len() {
                 // A header would lose a blank at its ends.
-                SECRET_MIN..=SECRET_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
-                SECRET_MIN..=SECRET_MAX => Authorization::whole(Zeroizing::new(line.to_vec())),
+                SECRET_BYTES_MIN..=SECRET_BYTES_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
+                SECRET_BYTES_MIN..=SECRET_BYTES_MAX => SecretHeaderValue::whole(Zeroizing::new(line.to_vec())),
                 _ => Err("the secret has 16 to 256 characters; openssl rand -hex 32 makes one"),
             },
         }
@@ -93,7 +93,7 @@ impl Form {
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretFault {
+pub enum SecretLoadError {
     /// It can't be read.
     #[error(transparent)]
     Unreadable(#[from] ReadFault),
@@ -104,24 +104,24 @@ pub enum SecretFault {
 
 /// What stands in a file.
 #[derive(Debug)]
-pub struct Read {
-    value: Authorization,
+pub struct SecretFileContent {
+    value: SecretHeaderValue,
     /// Of a secret that is being changed.
-    other: Option<Authorization>,
+    other: Option<SecretHeaderValue>,
 }
 
 /// What is in force.
 #[derive(Debug)]
-pub struct Kept(ArcSwap<Read>);
+pub struct CurrentCredentials(ArcSwap<SecretFileContent>);
 
-impl Kept {
+impl CurrentCredentials {
     /// Nothing, in the place of what stands in a file.
     pub fn empty() -> Self {
-        Self(ArcSwap::from_pointee(Read { value: Authorization::none(), other: None }))
+        Self(ArcSwap::from_pointee(SecretFileContent { value: SecretHeaderValue::none(), other: None }))
     }
 
     /// As it is now.
-    pub fn authorization(&self) -> Authorization {
+    pub fn authorization(&self) -> SecretHeaderValue {
         self.0.load().value.clone()
     }
 
@@ -135,18 +135,18 @@ impl Kept {
 }
 
 /// Keeps a secret's file in force.
-pub type Reloader = FileReloader<SecretFile>;
+pub type SecretFileReloader = FileReloader<SecretFile>;
 
 /// A file with a secret.
 pub struct SecretFile {
-    form: Form,
-    kept: Arc<Kept>,
+    format: SecretFormat,
+    current: Arc<CurrentCredentials>,
 }
 
 impl SecretFile {
     /// What this keeps fresh.
-    pub fn kept(&self) -> Arc<Kept> {
-        Arc::clone(&self.kept)
+    pub fn current(&self) -> Arc<CurrentCredentials> {
+        Arc::clone(&self.current)
     }
 }
 
@@ -154,17 +154,17 @@ impl SecretFile {
 ///
 /// # Errors
 /// Why it can't be used.
-pub fn start(path: std::path::PathBuf, form: Form, now: Moment) -> Result<Reloader, SecretFault> {
-    let kind = SecretFile { form, kept: Arc::new(Kept::empty()) };
-    Reloader::start(Source { path, max_bytes: FILE_MAX }, kind, now)
+pub fn start(path: std::path::PathBuf, form: SecretFormat, now: Moment) -> Result<SecretFileReloader, SecretLoadError> {
+    let kind = SecretFile { format: form, current: Arc::new(CurrentCredentials::empty()) };
+    SecretFileReloader::start(Source { path, max_bytes: FILE_BYTES_MAX }, kind, now)
 }
 
 impl Reloadable for SecretFile {
-    type Content = Read;
-    type Fault = SecretFault;
+    type Content = SecretFileContent;
+    type Fault = SecretLoadError;
 
     fn name(&self) -> &'static str {
-        self.form.name()
+        self.format.name()
     }
 
     fn unsettled(&self) -> Unsettled {
@@ -172,23 +172,23 @@ impl Reloadable for SecretFile {
         Unsettled::Nothing
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Read, SecretFault> {
-        self.form.read(text).map_err(|what| SecretFault::Content(source.name(), what))
+    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SecretFileContent, SecretLoadError> {
+        self.format.read(text).map_err(|what| SecretLoadError::Content(source.name(), what))
     }
 
-    fn replace(&mut self, read: Read, source: &Source, first: bool) {
-        self.kept.0.store(Arc::new(read));
+    fn replace(&mut self, read: SecretFileContent, source: &Source, first: bool) {
+        self.current.0.store(Arc::new(read));
         if !first {
-            tracing::info!(file = %source.path.display(), "{} reloaded", self.form.name());
+            tracing::info!(file = %source.path.display(), "{} reloaded", self.format.name());
         }
     }
 
-    fn faults(&self, fault: &SecretFault) -> Vec<String> {
+    fn faults(&self, fault: &SecretLoadError) -> Vec<String> {
         vec![fault.to_string()]
     }
 
-    fn phrase(&self, _: &SecretFault) -> &'static str {
-        self.form.phrase()
+    fn phrase(&self, _: &SecretLoadError) -> &'static str {
+        self.format.phrase()
     }
 }
 

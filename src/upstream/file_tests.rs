@@ -8,23 +8,23 @@ use super::*;
 use crate::clock::Clock;
 use crate::reload::Reload;
 
-struct Desk {
+struct SecretFileFixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    reloader: Reloader,
+    reloader: SecretFileReloader,
     clock: Clock,
 }
 
-fn started(form: Form, text: &[u8]) -> Result<Desk, String> {
+fn started(form: SecretFormat, text: &[u8]) -> Result<SecretFileFixture, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
     let reloader = start(path.clone(), form, clock.now()).map_err(|fault| fault.to_string())?;
-    Ok(Desk { _folder: folder, path, reloader, clock })
+    Ok(SecretFileFixture { _folder: folder, path, reloader, clock })
 }
 
-impl Desk {
+impl SecretFileFixture {
     fn write(&mut self, text: &[u8]) {
         fs::write(&self.path, text).unwrap();
         self.look();
@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn value(&self) -> String {
-        String::from_utf8(self.reloader.kind().kept().authorization().value().to_vec()).unwrap()
+        String::from_utf8(self.reloader.kind().current().authorization().value().to_vec()).unwrap()
     }
 
     fn degraded(&self) -> bool {
@@ -47,30 +47,30 @@ impl Desk {
 }
 
 #[test]
-fn each_form_makes_the_value_that_the_upstream_expects() {
+fn each_secret_format_yields_the_expected_header_value() {
     let value = |form, text: &[u8]| started(form, text).map(|desk| desk.value());
-    assert_eq!(value(Form::Basic("AWS".into()), b"x\n"), Ok("Basic QVdTOng=".into()));
-    assert_eq!(value(Form::Bearer, b"abc.def\r\n"), Ok("Bearer abc.def".into()));
-    assert_eq!(value(Form::Whole, b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
-    assert_eq!(value(Form::ProxySecret, b"0123456789abcdef\n"), Ok("0123456789abcdef".into()));
+    assert_eq!(value(SecretFormat::Basic("AWS".into()), b"x\n"), Ok("Basic QVdTOng=".into()));
+    assert_eq!(value(SecretFormat::Bearer, b"abc.def\r\n"), Ok("Bearer abc.def".into()));
+    assert_eq!(value(SecretFormat::Whole, b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
+    assert_eq!(value(SecretFormat::ProxySecret, b"0123456789abcdef\n"), Ok("0123456789abcdef".into()));
 }
 
 #[test]
-fn what_can_not_be_used_stops_a_start_and_is_not_told() {
+fn invalid_secret_file_fails_the_start_without_revealing_its_content() {
     let long = vec![b'a'; 17 << 10];
     for (form, text) in [
-        (Form::Whole, &b""[..]),
-        (Form::Whole, b"s3cret"),
-        (Form::Whole, b"Basic QVdTOng= "),
-        (Form::Whole, b"Basic s3cret\nX-Auth-User: root"),
-        (Form::Bearer, b"s3cret s3cret"),
-        (Form::Bearer, b"\n"),
-        (Form::Bearer, &long),
-        (Form::Basic("AWS".into()), b"s3cret\ns3cret"),
-        (Form::ProxySecret, b"s3cret"),
-        (Form::ProxySecret, b"s3cret s3cret s3cret"),
-        (Form::ProxySecret, b"0123456789abcdef\ns3cret"),
-        (Form::ProxySecret, b"0123456789abcdef\n0123456789abcdef\n0123456789abcdef"),
+        (SecretFormat::Whole, &b""[..]),
+        (SecretFormat::Whole, b"s3cret"),
+        (SecretFormat::Whole, b"Basic QVdTOng= "),
+        (SecretFormat::Whole, b"Basic s3cret\nX-Auth-User: root"),
+        (SecretFormat::Bearer, b"s3cret s3cret"),
+        (SecretFormat::Bearer, b"\n"),
+        (SecretFormat::Bearer, &long),
+        (SecretFormat::Basic("AWS".into()), b"s3cret\ns3cret"),
+        (SecretFormat::ProxySecret, b"s3cret"),
+        (SecretFormat::ProxySecret, b"s3cret s3cret s3cret"),
+        (SecretFormat::ProxySecret, b"0123456789abcdef\ns3cret"),
+        (SecretFormat::ProxySecret, b"0123456789abcdef\n0123456789abcdef\n0123456789abcdef"),
     ] {
         let fault = started(form, text).map(|_| ()).unwrap_err();
         assert!(fault.contains("secret: ") && !fault.contains("s3cret"), "{fault}");
@@ -78,8 +78,8 @@ fn what_can_not_be_used_stops_a_start_and_is_not_told() {
 }
 
 #[test]
-fn new_content_is_taken_and_bad_content_leaves_the_last_good_one() {
-    let mut desk = started(Form::Bearer, b"one").unwrap();
+fn new_secret_is_loaded_and_invalid_file_keeps_the_last_good_one() {
+    let mut desk = started(SecretFormat::Bearer, b"one").unwrap();
     desk.write(b"two\n");
     assert_eq!((desk.value(), desk.degraded()), ("Bearer two".into(), false));
     for bad in [&b""[..], b"a b", b"\0", &vec![b'a'; 100 << 10]] {
@@ -100,10 +100,10 @@ fn new_content_is_taken_and_bad_content_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_secret_is_changed_with_two_lines_for_a_while() {
+fn both_secrets_are_accepted_during_rotation() {
     let (old, new) = ("0123456789abcdef", "fedcba9876543210");
-    let mut desk = started(Form::ProxySecret, old.as_bytes()).unwrap();
-    let shown = |desk: &Desk, text: &str| desk.reloader.kind().kept().is_shown(text.as_bytes());
+    let mut desk = started(SecretFormat::ProxySecret, old.as_bytes()).unwrap();
+    let shown = |desk: &SecretFileFixture, text: &str| desk.reloader.kind().current().is_shown(text.as_bytes());
     assert!(shown(&desk, old) && !shown(&desk, new) && !shown(&desk, ""));
     desk.write(format!("{old}\n{new}\n").as_bytes());
     assert!(shown(&desk, old) && shown(&desk, new) && !shown(&desk, "0123456789abcdee"));
@@ -112,8 +112,8 @@ fn a_secret_is_changed_with_two_lines_for_a_while() {
 }
 
 #[test]
-fn half_a_write_is_not_taken() {
-    let mut desk = started(Form::Bearer, b"one").unwrap();
+fn half_written_secret_is_not_loaded() {
+    let mut desk = started(SecretFormat::Bearer, b"one").unwrap();
     fs::write(&desk.path, b"tw").unwrap();
     desk.reloader.look(desk.clock.now(), false);
     fs::write(&desk.path, b"two").unwrap();

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::Command;
 
-use doorward::upstream::ecr::aws::{Account, Aws};
+use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
 
 use crate::support::process;
 
@@ -89,7 +89,7 @@ impl Fetcher {
 #[ignore = "the other tests start it, each with an environment of its own"]
 async fn child() {
     let setting = |name: &str| std::env::var(format!("{ACCOUNT}{name}")).ok();
-    let account = Account {
+    let account = AwsAccount {
         region: setting("region"),
         profile: setting("profile"),
         role_arn: setting("role_arn"),
@@ -98,7 +98,7 @@ async fn child() {
     };
     let times: usize = setting("times").map_or(0, |times| times.parse().unwrap());
     let tell = |told: String| writeln!(std::io::stdout(), "told: {told}").unwrap();
-    let aws = match Aws::new(account) {
+    let aws = match EcrTokenClient::new(account) {
         Ok(aws) => aws,
         Err(fault) => return (0..times).for_each(|_| tell(format!("{}: {fault}", fault.kind()))),
     };

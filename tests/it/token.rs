@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorward::token::claims::{Access, Claims};
+use doorward::token::claims::{AccessEntry, Claims};
 use doorward::token::signing_key::SigningKeys;
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ fn claims(scopes: &[&str]) -> Claims {
         let parts: Vec<&str> = scope.split(':').collect();
         let [kind, name, actions] = parts[..] else { panic!("{scope}") };
         let actions = actions.split(',').map(str::to_owned).collect();
-        Access { kind: kind.into(), name: name.into(), actions }
+        AccessEntry { kind: kind.into(), name: name.into(), actions }
     };
     Claims {
         iss: ISSUER.into(),

@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::secret::{Digest, Id};
 use super::{Key, Uses};
 use crate::authn::Identity;
-use crate::identity::{Membership, Username, changes_layout};
-use crate::permissions::scope::Scope;
+use crate::identity::{Membership, Username, is_layout_character};
+use crate::permissions::scope::ApiKeyScope;
 
 /// The comment that the last key leaves: without it an empty file would count only after a while, since it
 /// may be about to be written, and one with nothing but bad lines not at all.
@@ -98,7 +98,7 @@ enum Entry {
 /// What there is under an id.
 pub enum Found<'f> {
     /// A key.
-    Key(&'f Record),
+    ApiKey(&'f Record),
     /// A line that can't be used.
     Bad(usize),
 }
@@ -126,7 +126,7 @@ impl KeyFile {
     /// What there is under an id.
     pub fn find(&self, id: &Id) -> Option<Found<'_>> {
         self.keys.get(id).map(|entry| match entry {
-            Entry::Key(record) => Found::Key(record),
+            Entry::Key(record) => Found::ApiKey(record),
             Entry::Bad(line) => Found::Bad(*line),
         })
     }
@@ -196,7 +196,7 @@ impl Parsed {
     }
 }
 
-type Scopes = Interned<Vec<String>, Arc<Scope>>;
+type Scopes = Interned<Vec<String>, Arc<ApiKeyScope>>;
 
 fn read(
     line: &[u8],
@@ -274,7 +274,7 @@ fn record(
         Some(texts) => Some(match scopes.get(&texts) {
             Some(scope) => Arc::clone(scope),
             None => {
-                let scope = Scope::parse(texts.iter().map(String::as_str))
+                let scope = ApiKeyScope::parse(texts.iter().map(String::as_str))
                     .map_err(|what| format!("scope: {what}"))?;
                 Arc::clone(scopes.entry(texts).or_insert(Arc::new(scope)))
             }
@@ -297,7 +297,7 @@ fn record(
 /// # Errors
 /// What would do instead.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let well = |c: char| !c.is_control() && !c.is_whitespace() && !changes_layout(c);
+    let well = |c: char| !c.is_control() && !c.is_whitespace() && !is_layout_character(c);
     if (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(well) {
         return Ok(());
     }

@@ -15,7 +15,7 @@ fn read(text: &str) -> Parsed {
 
 fn found(parsed: &Parsed) -> &'static str {
     match parsed.file.find(&Id::parse(ID).unwrap()) {
-        Some(Found::Key(_)) => "a key",
+        Some(Found::ApiKey(_)) => "a key",
         Some(Found::Bad(_)) => "a bad line",
         None => "nothing",
     }

@@ -97,8 +97,8 @@ impl Reloadable for ApiKeyFile {
 
     fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {
         let keys = parsed.file.records().count();
-        self.metrics.keys.set(keys as i64);
-        self.metrics.keys_bad_lines.set(parsed.bad as i64);
+        self.metrics.api_keys.set(keys as i64);
+        self.metrics.api_keys_invalid_lines.set(parsed.bad as i64);
         log_faults(&source.path, &parsed);
         if !first {
             tracing::info!(file = %source.path.display(), keys, bad_lines = parsed.bad, "keys file reloaded");
@@ -116,10 +116,10 @@ impl Reloadable for ApiKeyFile {
 
     fn count(&self, event: Event) {
         match event {
-            Event::Reloaded => drop(self.metrics.keys_reloads.inc()),
-            Event::Failed => drop(self.metrics.keys_reload_failures.inc()),
-            Event::Stale => drop(self.metrics.keys_stale.set(1)),
-            Event::Fresh => drop(self.metrics.keys_stale.set(0)),
+            Event::Reloaded => drop(self.metrics.api_keys_reloads.inc()),
+            Event::Failed => drop(self.metrics.api_keys_reload_failures.inc()),
+            Event::Stale => drop(self.metrics.api_keys_outdated.set(1)),
+            Event::Fresh => drop(self.metrics.api_keys_outdated.set(0)),
         }
     }
 }

@@ -51,7 +51,7 @@ impl House {
     }
 
     fn has(&self, id: &str) -> bool {
-        matches!(self.reloader.kind().keys().file().find(&Id::parse(id).unwrap()), Some(Found::Key(_)))
+        matches!(self.reloader.kind().keys().file().find(&Id::parse(id).unwrap()), Some(Found::ApiKey(_)))
     }
 }
 
@@ -62,7 +62,7 @@ fn a_key_comes_and_goes_with_its_line() {
     assert!(house.has("aaaaaaaaaa") && house.has("bbbbbbbbbb"));
     house.write(&line("bbbbbbbbbb"));
     assert!(!house.has("aaaaaaaaaa") && house.has("bbbbbbbbbb"));
-    assert_eq!((house.metrics.keys.get(), house.metrics.keys_reloads.get()), (1, 2));
+    assert_eq!((house.metrics.api_keys.get(), house.metrics.api_keys_reloads.get()), (1, 2));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_file_that_cannot_be_used_leaves_the_last_good_one_in_force() {
     house.write("garbage\n");
     assert!(house.has("aaaaaaaaaa"));
     assert!(house.degraded().unwrap().starts_with(PHRASE));
-    assert_eq!((house.metrics.keys_stale.get(), house.metrics.keys_reload_failures.get()), (1, 1));
+    assert_eq!((house.metrics.api_keys_outdated.get(), house.metrics.api_keys_reload_failures.get()), (1, 1));
     house.write(&format!("garbage\n{}", line("bbbbbbbbbb")));
     assert!(house.has("bbbbbbbbbb") && !house.has("aaaaaaaaaa"), "one good line makes a file");
     assert_eq!(house.degraded(), None);

@@ -4,7 +4,7 @@
 use super::file::{Rules, parse};
 use super::source::NONE_LINE;
 use crate::authn::hash::Allowed;
-use crate::identity::{Username, UsernameFault};
+use crate::identity::{Username, UsernameError};
 use crate::reload::foreign;
 
 /// What some editors put before the text; the reader passes it over.
@@ -15,7 +15,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub enum EditFault {
     /// A name that no client could send.
     #[error("{0}")]
-    Name(#[from] UsernameFault),
+    Name(#[from] UsernameError),
     /// A name that the file's own readers would take for a comment.
     #[error("a line that begins with # is a comment")]
     Comment,

@@ -100,7 +100,7 @@ pub fn parse(text: Vec<u8>, rules: &Rules) -> Parsed {
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
         let length = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
         number += 1;
-        reader.line(&text, number, start, start + length);
+        reader.line_number(&text, number, start, start + length);
         start += length + 1;
     }
     reader.users.text = text;
@@ -115,7 +115,7 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn line(&mut self, text: &[u8], number: usize, start: usize, end: usize) {
+    fn line_number(&mut self, text: &[u8], number: usize, start: usize, end: usize) {
         let raw = text.get(start..end).unwrap_or_default();
         let line = raw.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::authn::hash::{Allowed, Format, FormatFault};
-use crate::identity::UsernameFault;
+use crate::identity::UsernameError;
 
 /// The longest hash, in bytes. The longest in use has about 130; nginx gives up at 4,096.
 pub(super) const HASH_MAX: usize = 4096;
@@ -22,7 +22,7 @@ enum Kind {
     /// Every other byte is a NUL.
     Utf16,
     /// What stands before the colon can't be a name.
-    Name(UsernameFault),
+    Name(UsernameError),
     /// No colon, and the whole line is a hash.
     HashAlone,
     /// No colon, and a blank that may stand in its place.
@@ -37,7 +37,7 @@ enum Kind {
 
 impl LineFault {
     /// A line whose name can't be one.
-    pub(super) fn name(line: &[u8], fault: UsernameFault) -> Self {
+    pub(super) fn name(line: &[u8], fault: UsernameError) -> Self {
         let kind = if is_utf16(line) { Kind::Utf16 } else { Kind::Name(fault) };
         Self { kind, length: line.len() }
     }
@@ -95,7 +95,7 @@ impl LineFault {
     pub fn remedy(self) -> &'static str {
         match self.kind {
             Kind::Utf16 => "save the file as UTF-8",
-            Kind::Name(UsernameFault::Empty) | Kind::HashAlone | Kind::Blank | Kind::NoColon => {
+            Kind::Name(UsernameError::Empty) | Kind::HashAlone | Kind::Blank | Kind::NoColon => {
                 "write NAME:HASH"
             }
             Kind::Name(_) => "no client is let in with it: remove the line",

@@ -68,7 +68,7 @@ impl Reloadable for HtpasswdFile {
         let before = self.htpasswd.users();
         self.htpasswd.replace(parsed.users);
         self.metrics.htpasswd_users.set(users as i64);
-        self.metrics.htpasswd_bad_lines.set(bad_lines as i64);
+        self.metrics.htpasswd_invalid_lines.set(bad_lines as i64);
         if !first {
             let Difference { added, removed, changed } = Difference::between(&before, &self.htpasswd.users());
             tracing::info!(
@@ -97,8 +97,8 @@ impl Reloadable for HtpasswdFile {
         match event {
             Event::Reloaded => drop(self.metrics.htpasswd_reloads.inc()),
             Event::Failed => drop(self.metrics.htpasswd_reload_failures.inc()),
-            Event::Stale => drop(self.metrics.htpasswd_stale.set(1)),
-            Event::Fresh => drop(self.metrics.htpasswd_stale.set(0)),
+            Event::Stale => drop(self.metrics.htpasswd_outdated.set(1)),
+            Event::Fresh => drop(self.metrics.htpasswd_outdated.set(0)),
         }
     }
 }

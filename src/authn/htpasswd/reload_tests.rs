@@ -36,7 +36,7 @@ fn desk(text: &str) -> Desk {
 }
 
 impl Desk {
-    fn look(&mut self) {
+    fn poll(&mut self) {
         self.clock.advance(Duration::from_secs(1));
         self.reloader.look(self.clock.now(), false);
     }
@@ -46,13 +46,13 @@ impl Desk {
     }
 
     /// Without since when, which is the date.
-    fn degraded(&self) -> Option<String> {
+    fn is_degraded(&self) -> Option<String> {
         let degraded = self.reloader.health().degraded();
         degraded.map(|what| what.split(" (since ").next().unwrap_or_default().to_owned())
     }
 
     fn assert_degraded(&self, what: &str) {
-        assert_eq!(self.degraded(), Some(format!("{what}; the last good one is in force")));
+        assert_eq!(self.is_degraded(), Some(format!("{what}; the last good one is in force")));
     }
 }
 
@@ -60,7 +60,7 @@ impl Desk {
 fn a_change_is_taken_once_two_reads_agree() {
     let mut desk = desk(ALICE);
     fs::write(&desk.path, BOB).unwrap();
-    desk.look();
+    desk.poll();
     assert!(desk.knows("alice"));
     fs::write(&desk.path, format!("{ALICE}{BOB}")).unwrap();
     desk.clock.advance(SETTLE / 2);
@@ -78,8 +78,8 @@ fn a_file_renamed_over_the_old_one_is_taken_even_if_it_is_older() {
     fs::write(&other, BOB).unwrap();
     fs::File::open(&other).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     fs::rename(&other, &desk.path).unwrap();
-    desk.look();
-    desk.look();
+    desk.poll();
+    desk.poll();
     assert!(desk.knows("bob") && !desk.knows("alice"));
 }
 
@@ -87,16 +87,16 @@ fn a_file_renamed_over_the_old_one_is_taken_even_if_it_is_older() {
 fn a_file_that_is_gone_leaves_the_last_good_one_in_force() {
     let mut desk = desk(ALICE);
     fs::remove_file(&desk.path).unwrap();
-    desk.look();
-    assert_eq!(desk.degraded(), None, "it may be about to be replaced");
-    desk.look();
+    desk.poll();
+    assert_eq!(desk.is_degraded(), None, "it may be about to be replaced");
+    desk.poll();
     assert!(desk.knows("alice"));
     desk.assert_degraded("the htpasswd file is gone");
     fs::write(&desk.path, BOB).unwrap();
-    desk.look();
-    desk.look();
+    desk.poll();
+    desk.poll();
     assert!(desk.knows("bob") && !desk.knows("alice"));
-    assert_eq!(desk.degraded(), None);
+    assert_eq!(desk.is_degraded(), None);
 }
 
 #[test]
@@ -104,14 +104,14 @@ fn a_file_without_one_usable_line_leaves_the_last_good_one_in_force() {
     let mut desk = desk(ALICE);
     for bad in ["\0\u{1}\u{2}binary", "alice:$2y$\n", "{\"users\": []}"] {
         fs::write(&desk.path, bad).unwrap();
-        desk.look();
-        desk.look();
+        desk.poll();
+        desk.poll();
         assert!(desk.knows("alice"), "{bad}");
         desk.assert_degraded("the htpasswd file can't be used");
     }
     fs::write(&desk.path, ALICE).unwrap();
-    desk.look();
-    assert_eq!(desk.degraded(), None);
+    desk.poll();
+    assert_eq!(desk.is_degraded(), None);
 }
 
 #[test]
@@ -127,12 +127,12 @@ fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
             desk.reloader.look(desk.clock.now(), false);
         }
         assert!(waited > SETTLE, "a tool may be between truncating and writing: {waited:?}");
-        assert_eq!(desk.degraded(), Some(EMPTIED.to_owned()));
+        assert_eq!(desk.is_degraded(), Some(EMPTIED.to_owned()));
         fs::write(&desk.path, ALICE).unwrap();
-        desk.look();
-        desk.look();
+        desk.poll();
+        desk.poll();
         assert!(desk.knows("alice"));
-        assert_eq!(desk.degraded(), None);
+        assert_eq!(desk.is_degraded(), None);
     }
 }
 
@@ -140,10 +140,10 @@ fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
 fn file_that_says_itself_that_it_has_no_users_is_taken_like_any_other() {
     let mut desk = desk(ALICE);
     fs::write(&desk.path, [NONE_LINE, b"\n"].concat()).unwrap();
-    desk.look();
-    desk.look();
+    desk.poll();
+    desk.poll();
     assert!(!desk.knows("alice"));
-    assert_eq!(desk.degraded(), None);
+    assert_eq!(desk.is_degraded(), None);
 }
 
 #[test]
@@ -151,11 +151,11 @@ fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
     let mut desk = desk(ALICE);
     fs::write(&desk.path, BOB).unwrap();
     desk.reloader.watch_mut().believe_stamp();
-    desk.look();
+    desk.poll();
     assert!(desk.knows("alice"));
     desk.clock.advance(COMPARE_EVERY);
-    desk.look();
-    desk.look();
+    desk.poll();
+    desk.poll();
     assert!(desk.knows("bob"));
 }
 
@@ -163,12 +163,12 @@ fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
 fn a_look_that_comes_too_soon_does_not_take_half_a_file() {
     let mut desk = desk(ALICE);
     fs::write(&desk.path, BOB).unwrap();
-    desk.look();
+    desk.poll();
     // SIGHUP, in the middle of somebody's writing.
     desk.clock.advance(Duration::from_millis(1));
     desk.reloader.look(desk.clock.now(), true);
     assert!(desk.knows("alice"));
-    desk.look();
+    desk.poll();
     assert!(desk.knows("bob"));
 }
 
@@ -182,12 +182,12 @@ fn after_a_failed_read_the_same_file_is_read_again_at_the_next_look() {
     let whole = desk.reloader.watch_mut().source().max_bytes;
     desk.reloader.watch_mut().source_mut().max_bytes = 1;
     desk.clock.advance(COMPARE_EVERY);
-    desk.look();
-    desk.look();
-    assert!(desk.degraded().is_some());
+    desk.poll();
+    desk.poll();
+    assert!(desk.is_degraded().is_some());
     desk.reloader.watch_mut().source_mut().max_bytes = whole;
-    desk.look();
-    desk.look();
+    desk.poll();
+    desk.poll();
     assert!(desk.knows("bob"));
     assert_eq!(before.len(), fs::metadata(&desk.path).unwrap().len());
 }
@@ -214,6 +214,6 @@ fn file_without_users_is_good_at_the_start_and_told() {
     for (text, told) in [("", true), ("# nobody\n\n", true), ("# no users\n", false)] {
         let desk = desk(text);
         assert!(!desk.knows("alice"));
-        assert_eq!(desk.degraded(), told.then(|| EMPTIED.to_owned()), "{text:?}");
+        assert_eq!(desk.is_degraded(), told.then(|| EMPTIED.to_owned()), "{text:?}");
     }
 }

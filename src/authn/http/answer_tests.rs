@@ -47,7 +47,7 @@ fn read(reading: &Reading, reply: &Reply) -> String {
     let credentials = Credentials::new(Zeroizing::new(framed)).unwrap();
     match reading.outcome(reply, &credentials, &"api".into()) {
         Ok(Outcome::Accepted(who)) => {
-            format!("{} {}", who.user, String::from_utf8_lossy(who.membership.joined())).trim().to_owned()
+            format!("{} {}", who.user, String::from_utf8_lossy(who.membership.header_value())).trim().to_owned()
         }
         Ok(Outcome::Rejected) => "rejected".into(),
         Ok(Outcome::Unknown) => "unknown".into(),

@@ -107,5 +107,5 @@ pub fn later(reply: &Reply, now: SystemTime) -> Option<Fault> {
     let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let date = text.and_then(|text| httpdate::parse_http_date(text).ok());
     let wait = seconds.or_else(|| date.map(|date| date.duration_since(now).unwrap_or_default()));
-    Some(Fault::Later(reply.status, wait))
+    Some(Fault::Throttled(reply.status, wait))
 }

@@ -37,7 +37,7 @@ fn status(code: u16) -> Fault {
 }
 
 fn later(code: u16, seconds: u64) -> Fault {
-    Fault::Later(StatusCode::from_u16(code).unwrap(), Some(Duration::from_secs(seconds)))
+    Fault::Throttled(StatusCode::from_u16(code).unwrap(), Some(Duration::from_secs(seconds)))
 }
 
 fn fail(circuit: &Circuit, who: Requester, fault: &Fault) -> Cause {
@@ -182,7 +182,7 @@ fn a_strange_answer_is_an_answer_and_a_call_that_was_not_made_is_nothing() {
         assert_eq!(fail(&circuit, user(1), &fault), Cause::Unclear);
         assert_eq!(circuit.outage(), None, "{fault}");
     }
-    for fault in [Fault::Ours, Fault::Local("no descriptor".into())] {
+    for fault in [Fault::Internal, Fault::Local("no descriptor".into())] {
         for number in 0..9 {
             fail(&circuit, user(number), &fault);
         }

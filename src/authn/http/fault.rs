@@ -48,7 +48,7 @@ pub enum Fault {
     Status(StatusCode),
     /// Status 429 or 503: it wants to be left alone for so long, if it says how long.
     #[error("answered {}, which is to come again later", .0.as_u16())]
-    Later(StatusCode, Option<Duration>),
+    Throttled(StatusCode, Option<Duration>),
     /// A page for people.
     #[error(
         "answered with a web page (text/html), which may be anybody's log-in or maintenance page; say html = true if that is its answer"
@@ -77,7 +77,7 @@ pub enum Fault {
     Local(String),
     /// The call ended without a result; a fault of ours.
     #[error("the call failed to run")]
-    Ours,
+    Internal,
 }
 
 fn status(status: StatusCode) -> String {
@@ -125,19 +125,19 @@ impl Fault {
             Self::Time(_) | Self::TlsEnded(_) | Self::Broken(_) | Self::Page | Self::NotJson(..) => {
                 Evidence::Unanswered
             }
-            Self::Later(status, _) if status.as_u16() == 429 => Evidence::Limited,
-            Self::Later(..) => Evidence::Unanswered,
+            Self::Throttled(status, _) if status.as_u16() == 429 => Evidence::Limited,
+            Self::Throttled(..) => Evidence::Unanswered,
             Self::Status(status) if status.is_server_error() => Evidence::Unanswered,
             // It may be the service's way to say that this user has lost his rights.
             Self::Status(_) | Self::Large(_) | Self::Content(_) => Evidence::Answered,
             Self::Short(_) | Self::GaveWay(_) => Evidence::Slow,
-            Self::Down(_) | Self::HeldBack(_) | Self::Local(_) | Self::Ours => Evidence::NotAsked,
+            Self::Down(_) | Self::HeldBack(_) | Self::Local(_) | Self::Internal => Evidence::NotAsked,
         }
     }
 
     /// How long the service wants to be left alone, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
-        if let Self::Later(_, wait) = self { *wait } else { None }
+        if let Self::Throttled(_, wait) = self { *wait } else { None }
     }
 
     /// What reqwest could not do, without the URL.

@@ -46,15 +46,15 @@ impl Standing {
 
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    tag: u64,
+    key: u64,
     count: f64,
     /// When `count` was true.
-    at: Moment,
+    updated_at: Moment,
 }
 
 impl Record {
     fn now(&self, now: Moment) -> f64 {
-        self.count * (-now.since(self.at).as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2()
+        self.count * (-now.since(self.updated_at).as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2()
     }
 }
 
@@ -76,7 +76,7 @@ impl Failures {
     /// The count of `tag`.
     pub(super) fn count(&self, tag: u64, now: Moment) -> f64 {
         let bucket = self.0.get(Self::bucket(tag));
-        let record = bucket.and_then(|bucket| bucket.iter().find(|record| record.tag == tag));
+        let record = bucket.and_then(|bucket| bucket.iter().find(|record| record.key == tag));
         record.map_or(0.0, |record| record.now(now))
     }
 
@@ -92,10 +92,10 @@ impl Failures {
     /// Counts a check of `tag`.
     pub(super) fn add(&mut self, tag: u64, failed: bool, now: Moment) {
         let Some(bucket) = self.0.get_mut(Self::bucket(tag)) else { return };
-        let place = bucket.iter().position(|record| record.tag == tag);
+        let place = bucket.iter().position(|record| record.key == tag);
         let count = place.and_then(|place| bucket.get(place)).map_or(0.0, |record| record.now(now));
         let count = if failed { count + 1.0 } else { count - 1.0 };
-        let record = Record { tag, count, at: now };
+        let record = Record { key: tag, count, updated_at: now };
         match place {
             // One of a good standing needs no record.
             Some(place) if count <= 0.0 => drop(bucket.swap_remove(place)),

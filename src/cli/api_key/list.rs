@@ -14,8 +14,8 @@ use crate::authn::api_key::file::{Found, Line, Parsed, check_name, parse};
 use crate::authn::api_key::secret::Id;
 use crate::cli::{complain, health, say, say_json};
 use crate::config::Settings;
-use crate::identity::{Username, shown};
-use crate::permissions::scope::Scope;
+use crate::identity::{Username, sanitize_for_display};
+use crate::permissions::scope::ApiKeyScope;
 use crate::reload::Source;
 
 /// The largest file of the admin listener's token that is read.
@@ -52,7 +52,7 @@ impl<'k> Told<'k> {
         let time = |text: &&str| humantime::parse_rfc3339(text).is_ok();
         let over = |text: &str| humantime::parse_rfc3339(text).map_or(true, |time| time <= SystemTime::now());
         let is_owner = Username::check(line.owner.as_bytes()).is_ok();
-        let is_scope = |scope: &&[String]| Scope::parse(scope.iter().map(String::as_str)).is_ok();
+        let is_scope = |scope: &&[String]| ApiKeyScope::parse(scope.iter().map(String::as_str)).is_ok();
         Self {
             id: Id::parse(&line.id).map_or_else(|| NOT_TOLD.to_owned(), |id| id.to_string()),
             owner: if is_owner { &line.owner } else { NOT_TOLD },
@@ -69,7 +69,7 @@ impl<'k> Told<'k> {
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let word = |text: &str| shown(text.as_bytes());
+        let word = |text: &str| sanitize_for_display(text.as_bytes());
         let scope = self.scope.map_or("everything".to_owned(), |scope| scope.join(" "));
         let end = match (self.expires, self.expired) {
             _ if self.unusable => "CAN'T BE USED; doorward check says why".to_owned(),
@@ -105,12 +105,12 @@ pub(super) fn list(settings: &Settings, path: &Path, matches: &ArgMatches) -> Re
         lines.iter().filter(|line| owner.is_none_or(|owner| owner == line.owner)).map(Told::of).collect();
     for one in &mut told {
         let known = Id::parse(&one.id).and_then(|id| parsed.file.find(&id));
-        one.unusable = !matches!(known, Some(Found::Key(_)));
+        one.unusable = !matches!(known, Some(Found::ApiKey(_)));
         let Some(uses) = &uses else { continue };
         let known = uses.get(&one.id);
-        one.uses = Some(known.map_or(0, |used| used.uses));
+        one.uses = Some(known.map_or(0, |used| used.use_count));
         let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        one.last_used = known.map(|used| humantime::format_rfc3339_seconds(time(used.last_use)).to_string());
+        one.last_used = known.map(|used| humantime::format_rfc3339_seconds(time(used.last_used_at)).to_string());
     }
     if matches.get_flag("json") {
         return say_json(&told);
@@ -143,8 +143,8 @@ fn token(path: &Path) -> Result<Zeroizing<String>, String> {
 #[derive(serde::Deserialize)]
 struct Used {
     id: String,
-    uses: u64,
-    last_use: u64,
+    use_count: u64,
+    last_used_at: u64,
 }
 
 fn uses(settings: &Settings, url: Option<&str>) -> Result<HashMap<String, Used>, String> {

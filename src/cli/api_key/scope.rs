@@ -9,8 +9,8 @@ use crate::authn::api_key::{KeyFault, edit};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::clock::Clock;
 use crate::config::{KeyOwners, Settings};
-use crate::identity::shown;
-use crate::permissions::scope::Scope;
+use crate::identity::sanitize_for_display;
+use crate::permissions::scope::ApiKeyScope;
 use crate::reload::Source;
 
 /// The scope of a key of `owner`'s, which has this id or name; for `explain`.
@@ -21,7 +21,7 @@ pub(in crate::cli) fn scope(
     settings: &Settings,
     owner: &str,
     wanted: &str,
-) -> Result<Option<Arc<Scope>>, String> {
+) -> Result<Option<Arc<ApiKeyScope>>, String> {
     let path = settings.keys.clone().ok_or("no file of keys is set: use --keys FILE")?;
     let source = Source { path, max_bytes: settings.keys_max_bytes };
     let content = source.read().map_err(text)?;
@@ -30,17 +30,17 @@ pub(in crate::cli) fn scope(
     let ids = edit::lines(&content).filter(|line| line.owner == owner && is_meant(line));
     let ids: Vec<Id> = ids.filter_map(|line| Id::parse(&line.id)).collect();
     let parsed = parse(&content, &"keys".into(), None);
-    let now = Clock::system().unix();
-    let mut fault = format!("{} has no such key", shown(owner.as_bytes()));
+    let now = Clock::system().unix_seconds();
+    let mut fault = format!("{} has no such key", sanitize_for_display(owner.as_bytes()));
     for id in ids {
         match parsed.file.find(&id) {
-            Some(Found::Key(record)) if record.expires.is_some_and(|expires| now >= expires) => {
+            Some(Found::ApiKey(record)) if record.expires.is_some_and(|expires| now >= expires) => {
                 fault = KeyFault::Expired(id).to_string();
             }
-            Some(Found::Key(record)) if may_log_in(settings, owner) => {
+            Some(Found::ApiKey(record)) if may_log_in(settings, owner) => {
                 return Ok(record.identity.key.as_ref().and_then(|key| key.scope.clone()));
             }
-            Some(Found::Key(_)) => fault = KeyFault::OwnerGone(id, shown(owner.as_bytes())).to_string(),
+            Some(Found::ApiKey(_)) => fault = KeyFault::OwnerGone(id, sanitize_for_display(owner.as_bytes())).to_string(),
             Some(Found::Bad(line)) => fault = KeyFault::Line(id, line).to_string(),
             None => {}
         }

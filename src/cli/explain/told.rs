@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Asker, NOBODY};
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
-use crate::policy::rules::Judgement;
+use crate::policy::rules::PolicyDecision;
 use crate::reload::shown_path;
 
 /// What is told.
@@ -53,23 +53,23 @@ impl Told {
         let without_policy = !has_policy && asker.scope.is_none();
         if without_policy {
             let open = "there is no policy: every user may do everything, and nobody else anything";
-            let (verdict, why) = match &explanation.judgement {
-                Judgement::Allowed { .. } => ("allow", open),
-                Judgement::Refused(refused) => (refusal, refused.unreadable.unwrap_or(open)),
+            let (verdict, why) = match &explanation.decision {
+                PolicyDecision::Allowed { .. } => ("allow", open),
+                PolicyDecision::Refused(refused) => (refusal, refused.request_error.unwrap_or(open)),
             };
             return Self { verdict, why: why.to_owned(), ..nothing };
         }
         let file = path.map(shown_path).unwrap_or_default();
         let place = |line: usize| format!("{file}:{line}");
         let mut told = Self {
-            needs: Some(explanation.needs.clone()),
-            rules: explanation.lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
+            needs: Some(explanation.requirement.clone()),
+            rules: explanation.deciding_rule_lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
             ..nothing
         };
-        match &explanation.judgement {
-            Judgement::Allowed { uri } => {
+        match &explanation.decision {
+            PolicyDecision::Allowed { uri } => {
                 told.verdict = "allow";
-                told.why = match explanation.lines.len() {
+                told.why = match explanation.deciding_rule_lines.len() {
                     0 => "every user may ask this",
                     1 => "this grant permits it",
                     _ => "these grants permit it",
@@ -77,16 +77,16 @@ impl Told {
                 .to_owned();
                 told.upstream_uri.clone_from(uri);
             }
-            Judgement::Refused(refused) => {
+            PolicyDecision::Refused(refused) => {
                 // It is granted, so credentials would change nothing.
-                if refused.error.is_some() {
+                if refused.error_code.is_some() {
                     told.verdict = "forbid";
                 }
-                told.why = match (refused.unreadable, refused.denied_by, &explanation.nearest) {
+                told.why = match (refused.request_error, refused.deny_rule_index, &explanation.nearest_grant) {
                     (Some(why), ..) => why.to_owned(),
-                    _ if refused.for_want_of_scope => format!(
+                    _ if refused.is_outside_api_key_scope => format!(
                         "he may, and his key may not: its scope lacks {}",
-                        refused.actions.names().collect::<Vec<_>>().join(" and ")
+                        refused.denied_actions.names().collect::<Vec<_>>().join(" and ")
                     ),
                     (None, Some(_), _) => "this rule denies it".to_owned(),
                     (None, None, Some((line, lacks))) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::cli::{complain, say};
 use crate::reload::Source;
-use crate::token::reload::FILE_MAX;
+use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::SigningKeys;
 
 /// So long before its end a certificate is spoken of: registries have to read the next one first.
@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Says what is wrong with the file. Whether all is well.
 pub(in crate::cli) fn check(path: &Path) -> bool {
-    let source = Source { path: path.to_owned(), max_bytes: FILE_MAX };
+    let source = Source { path: path.to_owned(), max_bytes: FILE_BYTES_MAX };
     let name = source.name();
     let read = source.read().map_err(|fault| fault.to_string());
     let keys =
@@ -26,7 +26,7 @@ pub(in crate::cli) fn check(path: &Path) -> bool {
         };
     let now = SystemTime::now();
     let mut well = true;
-    for key in keys.published() {
+    for key in keys.published_keys() {
         let (kid, ends) = (key.kid, SystemTime::UNIX_EPOCH + Duration::from_secs(key.ends));
         match ends.duration_since(now) {
             Err(_) => {

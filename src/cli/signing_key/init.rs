@@ -8,8 +8,8 @@ use clap::ArgMatches;
 use super::{BUNDLE, JWKS, PUBLIC, SECRET, called_beside, given, line, make, publish, text};
 use crate::cli::{open_to_change, say};
 use crate::config::value;
-use crate::identity::shown;
-use crate::token::signing_key::{Algorithm, SigningKeys};
+use crate::identity::sanitize_for_display;
+use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// The part of a registry's configuration.
 pub(super) const SNIPPET: &str = "registry-auth.yml";
@@ -20,7 +20,7 @@ const EXAMPLE: &str = "registry.example.com";
 /// A text that is the same in YAML's and in a header's quotes, and that the settings take.
 fn name<'m>(matches: &'m ArgMatches, flag: &str) -> Result<Option<&'m str>, String> {
     let Some(text) = given(matches, flag) else { return Ok(None) };
-    value::quotable(text).map_err(|what| format!("--{flag}: {}: {what}", shown(text.as_bytes())))?;
+    value::quotable(text).map_err(|what| format!("--{flag}: {}: {what}", sanitize_for_display(text.as_bytes())))?;
     Ok(Some(text))
 }
 
@@ -40,7 +40,7 @@ fn snippet(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
     let (issuer, realm_or) = (issuer.unwrap_or("doorward"), realm.unwrap_or(&example));
     let todo = |given: Option<&str>| if given.is_none() { "    # Put in what it is.\n" } else { "" };
     let (todo_service, todo_realm) = (todo(service), todo(realm));
-    let algorithms = Algorithm::ALL.map(|algorithm| format!("\"{algorithm}\"")).join(", ");
+    let algorithms = SigningAlgorithm::ALL.map(|algorithm| format!("\"{algorithm}\"")).join(", ");
     Ok(format!(
         "# The part of the registry's configuration about tokens; it is the same for registry 2.8 and 3.\n\
          # realm, service and issuer are doorward's token.realm, token.service and token.issuer, letter by letter.\n\

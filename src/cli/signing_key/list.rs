@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::cli::{say, say_json};
 use crate::reload::Source;
-use crate::token::reload::FILE_MAX;
-use crate::token::signing_key::{Published, SigningKeys};
+use crate::token::reload::FILE_BYTES_MAX;
+use crate::token::signing_key::{PublishedKey, SigningKeys};
 
 /// A key, as `--json` tells it.
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ struct Told<'k> {
 }
 
 impl<'k> Told<'k> {
-    fn of(key: &Published<'k>) -> Self {
+    fn of(key: &PublishedKey<'k>) -> Self {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(key.ends);
         Self {
             kid: key.kid,
@@ -38,7 +38,7 @@ impl<'k> Told<'k> {
 }
 
 /// A key, for people.
-pub(super) fn text(key: &Published<'_>) -> String {
+pub(super) fn text(key: &PublishedKey<'_>) -> String {
     let told = Told::of(key);
     let state = if told.signs { "signs" } else { "published" };
     let end = if told.expired { "EXPIRED" } else { "until" };
@@ -47,14 +47,14 @@ pub(super) fn text(key: &Published<'_>) -> String {
 
 /// Lists them, in their order.
 pub(super) fn list(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let source = Source { path: path.to_owned(), max_bytes: FILE_MAX };
+    let source = Source { path: path.to_owned(), max_bytes: FILE_BYTES_MAX };
     let content = Zeroizing::new(source.read().map_err(|fault| fault.to_string())?);
     let keys = SigningKeys::parse(&content).map_err(|fault| format!("{}: {fault}", path.display()))?;
     if matches.get_flag("json") {
-        let all: Vec<Told<'_>> = keys.published().map(|key| Told::of(&key)).collect();
+        let all: Vec<Told<'_>> = keys.published_keys().map(|key| Told::of(&key)).collect();
         say_json(&all)?;
     } else {
-        keys.published().for_each(|key| say(&text(&key)));
+        keys.published_keys().for_each(|key| say(&text(&key)));
     }
     Ok(())
 }

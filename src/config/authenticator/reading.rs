@@ -11,7 +11,7 @@ use crate::authn::http::answer::groups::Groups;
 use crate::authn::http::answer::{Condition, Pointer, Reading, Spot, Wanted};
 use crate::authn::http::template::{Place, Template};
 use crate::config::tables::{at, is_name};
-use crate::identity::check_group;
+use crate::identity::check_group_name;
 
 /// The most facts of one authenticator; each is a header on every answer.
 const FACTS_MAX: usize = 16;
@@ -136,7 +136,7 @@ impl Reader<'_> {
             self.take(at(text), one.ok_or_else(|| "a separator is one character".into()))
         });
         let separator = separator.or(matches!(spot, Spot::Header(_)).then_some(','));
-        if check_group(format!("{}x", raw.prefix).as_bytes()).is_err() {
+        if check_group_name(format!("{}x", raw.prefix).as_bytes()).is_err() {
             self.fault(place, "the prefix has a character that no group's name has, or is too long");
         }
         let conditions = self.conditions(&raw.conditions);

@@ -14,7 +14,7 @@ use crate::clock::Moment;
 use crate::network::ClientNetwork;
 
 /// How many seconds' worth of lines may come at once.
-const BURST: f64 = 10.0;
+const BURST_SECONDS: f64 = 10.0;
 
 /// What one client network may have of the lines of all: a tenth, so that ten floods at once fill the log, and not one.
 const NETWORK_SHARE: f64 = 0.1;
@@ -23,57 +23,57 @@ const NETWORK_SHARE: f64 = 0.1;
 const BLOCK_SHARE: f64 = 0.5;
 
 /// What is kept back for the first line of a network that had none lately, however many others flood.
-const RESERVE: f64 = 0.25;
+const NEW_NETWORK_RESERVE: f64 = 0.25;
 
 /// Refusals of one network that are remembered, to recognise repetitions: more than a client with several wrong
 /// credentials has in turn.
-const RECENT: usize = 8;
+const RECENT_DENIALS_MAX: usize = 8;
 
 /// After this time an equal refusal is logged again.
-const REPEATED_FOR: Duration = Duration::from_secs(60);
+const REPETITION_WINDOW: Duration = Duration::from_secs(60);
 
 /// Networks that are remembered: [`SETS`] times this.
-const WAYS: usize = 8;
+const SET_ENTRIES: usize = 8;
 
 /// With the above 4,096 networks, as many blocks, and about 1 MiB if all of them are refused something.
-const SETS: usize = 512;
+const SET_COUNT: usize = 512;
 
 /// Networks that a report names.
-pub(super) const REPORTED_MAX: usize = 20;
+pub(super) const REPORTED_NETWORKS_MAX: usize = 20;
 
 /// Lines that may be written: as many as fit, refilled evenly.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+struct LineBucket {
     lines: f64,
     filled: Moment,
 }
 
-impl Bucket {
+impl LineBucket {
     fn full(per_second: f64, now: Moment) -> Self {
-        Self { lines: size(per_second), filled: now }
+        Self { lines: bucket_capacity(per_second), filled: now }
     }
 
     fn refill(&mut self, per_second: f64, now: Moment) {
         let fresh = now.since(self.filled).as_secs_f64() * per_second;
-        self.lines = (self.lines + fresh).min(size(per_second));
+        self.lines = (self.lines + fresh).min(bucket_capacity(per_second));
         self.filled = now;
     }
 }
 
 /// How many lines a bucket holds; where there are any at all, at least one.
-fn size(per_second: f64) -> f64 {
-    if per_second > 0.0 { (per_second * BURST).max(1.0) } else { 0.0 }
+fn bucket_capacity(per_second: f64) -> f64 {
+    if per_second > 0.0 { (per_second * BURST_SECONDS).max(1.0) } else { 0.0 }
 }
 
 /// One client network.
 #[derive(Debug)]
-struct Network<T> {
+struct NetworkBudget<T> {
     network: ClientNetwork,
-    bucket: Bucket,
+    bucket: LineBucket,
     /// Signatures of what was logged, and when; the oldest is replaced.
-    recent: [Option<(u64, Moment)>; RECENT],
+    recent: [Option<(u64, Moment)>; RECENT_DENIALS_MAX],
     oldest: usize,
-    counts: Counts,
+    counts: SuppressedCounts,
     /// The last refusal that was counted.
     last: Option<T>,
     used: Moment,
@@ -81,14 +81,14 @@ struct Network<T> {
 
 /// Refusals that were not logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct SuppressedCounts {
     /// Equal to one that was.
     pub(super) repeated: u64,
     /// Beyond a budget.
     pub(super) over: u64,
 }
 
-impl Counts {
+impl SuppressedCounts {
     pub(super) fn sum(self) -> u64 {
         self.repeated.saturating_add(self.over)
     }
@@ -101,7 +101,7 @@ impl Counts {
 
 /// What becomes of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum LogDecision {
     /// It is logged, with the number of this network's refusals that were not since its last line.
     Log(u64),
     /// It is counted.
@@ -110,35 +110,35 @@ pub(super) enum Decision {
 
 /// What was not logged, by network.
 #[derive(Debug)]
-pub(super) struct Report<T> {
+pub(super) struct SuppressionReport<T> {
     /// The networks with the most.
-    pub(super) networks: Vec<(ClientNetwork, Counts, Option<T>)>,
+    pub(super) networks: Vec<(ClientNetwork, SuppressedCounts, Option<T>)>,
     /// How many other networks there are, and what is theirs.
-    pub(super) others: (u64, Counts),
+    pub(super) others: (u64, SuppressedCounts),
 }
 
 /// See the top of this file. `T` is what is kept of the last refusal that was counted.
 #[derive(Debug)]
-pub(super) struct Budget<T> {
+pub(super) struct LogBudget<T> {
     per_second: f64,
-    all: Bucket,
-    networks: Vec<Vec<Network<T>>>,
-    blocks: Vec<Vec<(u128, Bucket)>>,
+    all: LineBucket,
+    networks: Vec<Vec<NetworkBudget<T>>>,
+    blocks: Vec<Vec<(u128, LineBucket)>>,
     /// Of networks that were evicted with counts.
-    evicted: (u64, Counts),
+    evicted: (u64, SuppressedCounts),
     hasher: RandomState,
 }
 
-impl<T> Budget<T> {
+impl<T> LogBudget<T> {
     /// With full buckets.
     pub(super) fn new(per_second: u32, now: Moment) -> Self {
         let per_second = f64::from(per_second);
         Self {
             per_second,
-            all: Bucket::full(per_second, now),
-            networks: (0..SETS).map(|_| Vec::new()).collect(),
-            blocks: (0..SETS).map(|_| Vec::new()).collect(),
-            evicted: (0, Counts::default()),
+            all: LineBucket::full(per_second, now),
+            networks: (0..SET_COUNT).map(|_| Vec::new()).collect(),
+            blocks: (0..SET_COUNT).map(|_| Vec::new()).collect(),
+            evicted: (0, SuppressedCounts::default()),
             hasher: RandomState::new(),
         }
     }
@@ -155,41 +155,41 @@ impl<T> Budget<T> {
         signature: u64,
         now: Moment,
         what: impl FnOnce() -> T,
-    ) -> Decision {
+    ) -> LogDecision {
         let per_second = self.per_second;
         self.all.refill(per_second, now);
         let (set, is_new) = self.find(network, now);
         let block = self.block(network, now);
         let block_lines = block.map_or(0.0, |bucket| bucket.lines);
         let Some(one) = set.and_then(|set| self.networks.get_mut(set)?.first_mut()) else {
-            return Decision::Count;
+            return LogDecision::Count;
         };
         one.used = now;
         one.bucket.refill(per_second * NETWORK_SHARE, now);
-        let fresh = |at: &Moment| now.since(*at) < REPEATED_FOR;
+        let fresh = |at: &Moment| now.since(*at) < REPETITION_WINDOW;
         if one.recent.iter().flatten().any(|(known, at)| *known == signature && fresh(at)) {
             one.counts.repeated = one.counts.repeated.saturating_add(1);
             one.last = Some(what());
-            return Decision::Count;
+            return LogDecision::Count;
         }
-        let kept_back = if is_new { 0.0 } else { size(per_second) * RESERVE };
+        let kept_back = if is_new { 0.0 } else { bucket_capacity(per_second) * NEW_NETWORK_RESERVE };
         if one.bucket.lines < 1.0 || block_lines < 1.0 || self.all.lines < 1.0 + kept_back {
             one.counts.over = one.counts.over.saturating_add(1);
             one.last = Some(what());
-            return Decision::Count;
+            return LogDecision::Count;
         }
         one.bucket.lines -= 1.0;
         self.all.lines -= 1.0;
         if let Some(place) = one.recent.get_mut(one.oldest) {
             *place = Some((signature, now));
         }
-        one.oldest = (one.oldest + 1) % RECENT;
+        one.oldest = (one.oldest + 1) % RECENT_DENIALS_MAX;
         one.last = None;
         let unlogged = std::mem::take(&mut one.counts).sum();
         if let Some(bucket) = self.block(network, now) {
             bucket.lines -= 1.0;
         }
-        Decision::Log(unlogged)
+        LogDecision::Log(unlogged)
     }
 
     /// Takes a line that is nobody's; `false` if there is none left.
@@ -203,31 +203,31 @@ impl<T> Budget<T> {
     }
 
     /// Returns what was not logged since it was last told, and forgets it.
-    pub(super) fn report(&mut self) -> Report<T> {
-        let mut all: Vec<(ClientNetwork, Counts, Option<T>)> = Vec::new();
+    pub(super) fn report(&mut self) -> SuppressionReport<T> {
+        let mut all: Vec<(ClientNetwork, SuppressedCounts, Option<T>)> = Vec::new();
         for one in self.networks.iter_mut().flatten().filter(|one| one.counts.sum() > 0) {
             all.push((one.network, std::mem::take(&mut one.counts), one.last.take()));
         }
         all.sort_by_key(|(_, counts, _)| std::cmp::Reverse(counts.sum()));
         let mut others = std::mem::take(&mut self.evicted);
-        for (_, counts, _) in all.drain(REPORTED_MAX.min(all.len())..) {
+        for (_, counts, _) in all.drain(REPORTED_NETWORKS_MAX.min(all.len())..) {
             others.0 = others.0.saturating_add(1);
             others.1.add(counts);
         }
-        Report { networks: all, others }
+        SuppressionReport { networks: all, others }
     }
 
     /// Moves the network to the front of its set, and makes it if it is not there; the one that was refused
     /// least lately gives its place up. Returns the set, and whether the network is new.
     fn find(&mut self, network: ClientNetwork, now: Moment) -> (Option<usize>, bool) {
-        let index = self.index(network.number());
-        let bucket = Bucket::full(self.per_second * NETWORK_SHARE, now);
+        let index = self.index(network.id());
+        let bucket = LineBucket::full(self.per_second * NETWORK_SHARE, now);
         let Some(set) = self.networks.get_mut(index) else { return (None, false) };
         let known = set.iter().position(|one| one.network == network);
         match known {
             Some(at) => set.swap(0, at),
             None => {
-                if set.len() >= WAYS {
+                if set.len() >= SET_ENTRIES {
                     let oldest = set.iter().enumerate().min_by_key(|(_, one)| one.used).map(|(at, _)| at);
                     let gone = set.swap_remove(oldest.unwrap_or_default());
                     if gone.counts.sum() > 0 {
@@ -235,8 +235,8 @@ impl<T> Budget<T> {
                         self.evicted.1.add(gone.counts);
                     }
                 }
-                let (recent, counts) = ([None; RECENT], Counts::default());
-                set.push(Network { network, bucket, recent, oldest: 0, counts, last: None, used: now });
+                let (recent, counts) = ([None; RECENT_DENIALS_MAX], SuppressedCounts::default());
+                set.push(NetworkBudget { network, bucket, recent, oldest: 0, counts, last: None, used: now });
                 let last = set.len().saturating_sub(1);
                 set.swap(0, last);
             }
@@ -245,19 +245,19 @@ impl<T> Budget<T> {
     }
 
     /// The bucket of the network's block, refilled.
-    fn block(&mut self, network: ClientNetwork, now: Moment) -> Option<&mut Bucket> {
-        let (key, per_second) = (network.block(), self.per_second * BLOCK_SHARE);
+    fn block(&mut self, network: ClientNetwork, now: Moment) -> Option<&mut LineBucket> {
+        let (key, per_second) = (network.block_id(), self.per_second * BLOCK_SHARE);
         let index = self.index(key);
         let set = self.blocks.get_mut(index)?;
         match set.iter().position(|(known, _)| *known == key) {
             Some(at) => set.swap(0, at),
             None => {
-                if set.len() >= WAYS {
+                if set.len() >= SET_ENTRIES {
                     let oldest = set.iter().enumerate().min_by_key(|(_, (_, bucket))| bucket.filled);
                     let oldest = oldest.map_or(0, |(at, _)| at);
                     set.swap_remove(oldest);
                 }
-                set.push((key, Bucket::full(per_second, now)));
+                set.push((key, LineBucket::full(per_second, now)));
                 let last = set.len().saturating_sub(1);
                 set.swap(0, last);
             }
@@ -269,7 +269,7 @@ impl<T> Budget<T> {
 
     /// The set for a number; which numbers share one is beyond a client's power to choose.
     fn index(&self, number: u128) -> usize {
-        usize::try_from(self.hasher.hash_one(number) % SETS as u64).unwrap_or_default()
+        usize::try_from(self.hasher.hash_one(number) % SET_COUNT as u64).unwrap_or_default()
     }
 }
 

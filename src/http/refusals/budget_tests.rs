@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::network::Prefixes;
+use crate::network::NetworkPrefixes;
 
 fn network(address: &str) -> ClientNetwork {
-    ClientNetwork::of(address.parse().ok(), Prefixes { ipv4: 32, ipv6: 64 })
+    ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 })
 }
 
 fn v4(number: usize) -> ClientNetwork {
@@ -13,44 +13,44 @@ fn v4(number: usize) -> ClientNetwork {
 }
 
 /// How many of `count` different refusals of a network's are logged.
-fn logged(budget: &mut Budget<()>, network: ClientNetwork, count: u64, now: Moment) -> u64 {
-    let one = |n: &u64| matches!(budget.decide(network, *n, now, || ()), Decision::Log(_));
+fn logged_count(budget: &mut LogBudget<()>, network: ClientNetwork, count: u64, now: Moment) -> u64 {
+    let one = |n: &u64| matches!(budget.decide(network, *n, now, || ()), LogDecision::Log(_));
     (0..count).filter(one).count() as u64
 }
 
 #[test]
-fn a_network_has_its_share_and_its_next_line_tells_what_was_left_out() {
+fn network_over_its_share_is_suppressed_and_next_line_has_the_count() {
     let clock = Clock::manual();
-    let mut budget = Budget::new(10, clock.now());
+    let mut budget = LogBudget::new(10, clock.now());
     let home = network("192.0.2.1");
-    assert_eq!(logged(&mut budget, home, 1000, clock.now()), 10);
+    assert_eq!(logged_count(&mut budget, home, 1000, clock.now()), 10);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(budget.decide(home, 5000, clock.now(), || ()), Decision::Log(990));
-    assert_eq!(budget.decide(home, 5001, clock.now(), || ()), Decision::Count);
+    assert_eq!(budget.decide(home, 5000, clock.now(), || ()), LogDecision::Log(990));
+    assert_eq!(budget.decide(home, 5001, clock.now(), || ()), LogDecision::Count);
 }
 
 #[test]
-fn equal_refusals_are_one_line_and_a_count_until_a_minute_has_passed() {
+fn repeated_denial_is_logged_once_per_minute_with_count() {
     let clock = Clock::manual();
-    let mut budget = Budget::new(10, clock.now());
+    let mut budget = LogBudget::new(10, clock.now());
     let home = network("192.0.2.1");
-    assert_eq!(budget.decide(home, 1, clock.now(), || "a"), Decision::Log(0));
+    assert_eq!(budget.decide(home, 1, clock.now(), || "a"), LogDecision::Log(0));
     for _ in 0..500 {
-        assert_eq!(budget.decide(home, 1, clock.now(), || "b"), Decision::Count);
+        assert_eq!(budget.decide(home, 1, clock.now(), || "b"), LogDecision::Count);
     }
     let report = budget.report();
-    assert_eq!(report.networks, [(home, Counts { repeated: 500, over: 0 }, Some("b"))]);
+    assert_eq!(report.networks, [(home, SuppressedCounts { repeated: 500, over: 0 }, Some("b"))]);
     assert!(budget.report().networks.is_empty(), "what was told is not told again");
-    clock.advance(REPEATED_FOR);
-    assert_eq!(budget.decide(home, 1, clock.now(), || "c"), Decision::Log(0));
+    clock.advance(REPETITION_WINDOW);
+    assert_eq!(budget.decide(home, 1, clock.now(), || "c"), LogDecision::Log(0));
 }
 
 #[test]
-fn forty_guesses_are_logged_beside_floods_from_every_side_field_r3() {
+fn guesses_from_new_networks_are_logged_during_floods_field_r3() {
     // From one network: by one wrong password, by as many as there are requests. From all networks of an IPv4
     // /24, and of an IPv6 /48. From one network in each of a hundred blocks.
-    type Flood = fn(usize) -> (ClientNetwork, u64);
-    let floods: [(&str, Flood); 5] = [
+    type FloodPattern = fn(usize) -> (ClientNetwork, u64);
+    let floods: [(&str, FloodPattern); 5] = [
         ("one password", |_| (network("192.0.2.1"), 7)),
         ("one network", |n| (network("192.0.2.1"), n as u64)),
         ("a /24", |n| (network(&format!("192.0.2.{}", n % 256)), n as u64)),
@@ -59,7 +59,7 @@ fn forty_guesses_are_logged_beside_floods_from_every_side_field_r3() {
     ];
     for (name, flood) in floods {
         let clock = Clock::manual();
-        let mut budget = Budget::new(10, clock.now());
+        let mut budget = LogBudget::new(10, clock.now());
         let mut seen = 0;
         for n in 0..40 {
             for m in 0..1000 {
@@ -68,29 +68,29 @@ fn forty_guesses_are_logged_beside_floods_from_every_side_field_r3() {
             }
             clock.advance(Duration::from_millis(500));
             let guess = budget.decide(v4(n * 256), 1, clock.now(), || ());
-            seen += usize::from(matches!(guess, Decision::Log(_)));
+            seen += usize::from(matches!(guess, LogDecision::Log(_)));
         }
         assert_eq!(seen, 40, "beside a flood from {name}");
     }
 }
 
 #[test]
-fn the_budget_of_all_is_kept_whatever_the_number_of_networks() {
+fn total_budget_holds_for_any_number_of_networks() {
     let clock = Clock::manual();
-    let mut budget = Budget::new(10, clock.now());
-    let total: u64 = (0..20_000).map(|n| logged(&mut budget, v4(n), 2, clock.now())).sum();
+    let mut budget = LogBudget::new(10, clock.now());
+    let total: u64 = (0..20_000).map(|n| logged_count(&mut budget, v4(n), 2, clock.now())).sum();
     assert_eq!(total, 100);
     let (networks, counts) = budget.report().others;
     let told = 40_000 - 100;
     assert!(networks > 3000 && counts.sum() > told - 100 && counts.sum() <= told, "{networks} {counts:?}");
-    assert!(budget.networks.iter().all(|set| set.len() <= WAYS));
-    assert!(budget.blocks.iter().all(|set| set.len() <= WAYS));
+    assert!(budget.networks.iter().all(|set| set.len() <= SET_ENTRIES));
+    assert!(budget.blocks.iter().all(|set| set.len() <= SET_ENTRIES));
 }
 
 #[test]
-fn nothing_is_logged_if_the_settings_say_so() {
+fn zero_budget_logs_nothing() {
     let clock = Clock::manual();
-    let mut budget = Budget::new(0, clock.now());
-    assert_eq!(logged(&mut budget, network("192.0.2.1"), 10, clock.now()), 0);
+    let mut budget = LogBudget::new(0, clock.now());
+    assert_eq!(logged_count(&mut budget, network("192.0.2.1"), 10, clock.now()), 0);
     assert!(budget.is_silent() && !budget.take(clock.now()));
 }

@@ -6,17 +6,17 @@
 
 use std::hash::BuildHasher;
 
-use super::RefusalLog;
-use super::line::{Line, Seen};
-use crate::http::Front;
-use crate::http::subrequest::Received;
+use super::VerdictLog;
+use super::line::{VerdictLogLine, RequestLine};
+use crate::http::AppState;
+use crate::http::subrequest::ReceivedSubrequest;
 use crate::pipeline::verdict::Reason;
 
 /// Characters of a list of scopes that a line shows: those of a push with a few mounts.
-const LIST_MAX: usize = 400;
+const SCOPES_SHOWN_MAX: usize = 400;
 
 /// What the log says of a token.
-pub(in crate::http) struct IssuedToken<'t> {
+pub(in crate::http) struct IssuedTokenEntry<'t> {
     /// The user's name; empty for a client without credentials.
     pub(in crate::http) user: &'t [u8],
     /// What was requested, as it was written.
@@ -32,29 +32,29 @@ pub(in crate::http) struct IssuedToken<'t> {
 }
 
 /// As much of a list of scopes as a line shows.
-fn shown(list: &str) -> String {
-    let mut shown: String = list.chars().take(LIST_MAX).collect();
+fn truncate_scopes(list: &str) -> String {
+    let mut shown: String = list.chars().take(SCOPES_SHOWN_MAX).collect();
     if shown.len() < list.len() {
         shown.push('…');
     }
     shown
 }
 
-impl RefusalLog {
+impl VerdictLog {
     /// Logs a token that was issued, if it is to be logged.
     pub(in crate::http) fn note_token(
         &self,
-        front: &Front,
-        received: &Received<'_>,
-        seen: Seen<'_>,
-        token: &IssuedToken<'_>,
+        front: &AppState,
+        received: &ReceivedSubrequest<'_>,
+        seen: RequestLine<'_>,
+        token: &IssuedTokenEntry<'_>,
     ) {
         let is_narrower = !token.denied.is_empty() && !token.user.is_empty();
         let is_notable = is_narrower || token.is_stale;
         if !is_notable && !front.log_allowed && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let line = Line::of(front, received, Some(seen), Reason::Allowed, Some(token.user));
+        let line = VerdictLogLine::of(front, received, Some(seen), Reason::Allowed, Some(token.user));
         let suppressed = if is_notable {
             let reason = if is_narrower { Reason::Denied } else { Reason::Allowed };
             let says = (&line.client, &line.user, &line.host, token.requested, token.denied);
@@ -65,12 +65,12 @@ impl RefusalLog {
         } else {
             0
         };
-        let Line { user, client, network, host, request_id, method: _, path: _ } = &line;
+        let VerdictLogLine { user, client, network, host, request_id, method: _, path: _ } = &line;
         let network = network.to_string();
-        let [requested, granted, denied] = [token.requested, token.granted, token.denied].map(shown);
+        let [requested, granted, denied] = [token.requested, token.granted, token.denied].map(truncate_scopes);
         let denied = Some(denied).filter(|denied| !denied.is_empty());
-        let IssuedToken { id, is_stale: stale, .. } = token;
-        macro_rules! line {
+        let IssuedTokenEntry { id, is_stale: stale, .. } = token;
+        macro_rules! log_line {
             ($level:ident, $text:literal) => {
                 tracing::$level!(
                     user, client, network, host, requested, granted, denied, id, stale, request_id,
@@ -79,11 +79,11 @@ impl RefusalLog {
             };
         }
         if is_narrower {
-            line!(info, "token issued without all that was requested");
+            log_line!(info, "token issued without all that was requested");
         } else if token.is_stale || front.log_allowed {
-            line!(info, "token issued");
+            log_line!(info, "token issued");
         } else {
-            line!(debug, "token issued");
+            log_line!(debug, "token issued");
         }
     }
 }

@@ -2,19 +2,19 @@
 
 use std::net::IpAddr;
 
-use crate::http::Front;
-use crate::http::reply::TokenFault;
-use crate::http::subrequest::Received;
+use crate::http::AppState;
+use crate::http::reply::TokenRequestError;
+use crate::http::subrequest::ReceivedSubrequest;
 use crate::network::ClientNetwork;
 use crate::pipeline::verdict::{Reason, Verdict};
-use crate::request::header::Header;
+use crate::request::header::RequestHeader;
 
 /// Characters of a client's value that a line shows; escaped, each may become ten bytes.
-const SHOWN_MAX: usize = 100;
+const VALUE_SHOWN_MAX: usize = 100;
 
 /// What was asked, where it is not what the proxy's headers say.
 #[derive(Clone, Copy)]
-pub(in crate::http) struct Seen<'s> {
+pub(in crate::http) struct RequestLine<'s> {
     /// The method.
     pub(in crate::http) method: &'s str,
     /// The path.
@@ -22,7 +22,7 @@ pub(in crate::http) struct Seen<'s> {
 }
 
 /// What became of a request, as the log has it.
-pub(in crate::http) struct Entry {
+pub(in crate::http) struct VerdictLogEntry {
     /// The verdict and its reason.
     pub(super) reason: Reason,
     /// What there is to say besides; empty for nothing.
@@ -33,7 +33,7 @@ pub(in crate::http) struct Entry {
     is_stale: bool,
 }
 
-impl Entry {
+impl VerdictLogEntry {
     /// Of a request to `/auth`.
     pub(super) fn of_verdict(verdict: &Verdict) -> Self {
         let (user, is_stale) = match verdict {
@@ -45,19 +45,19 @@ impl Entry {
             | Verdict::Forbid(_)
             | Verdict::Limited(_)
             | Verdict::Unavailable(_)
-            | Verdict::NoCredentials(_) => (None, false),
+            | Verdict::NoUpstreamCredentials(_) => (None, false),
         };
-        Self { reason: verdict.label(), detail: verdict.detail(), user, is_stale }
+        Self { reason: verdict.to_reason(), detail: verdict.detail(), user, is_stale }
     }
 
     /// Of a request to `/token` that was answered without a token.
-    pub(super) fn of_token_fault(fault: &TokenFault) -> Self {
+    pub(super) fn of_token_fault(fault: &TokenRequestError) -> Self {
         Self { reason: fault.label(), detail: fault.detail(), user: None, is_stale: false }
     }
 }
 
 /// Returns whether a request with this answer came from a proxy that may ask.
-pub(super) fn is_of_proxy(reason: Reason) -> bool {
+pub(super) fn is_from_trusted_proxy(reason: Reason) -> bool {
     match reason {
         Reason::Untrusted | Reason::ProxySecret => false,
         Reason::Allowed
@@ -82,7 +82,7 @@ pub(super) fn is_of_proxy(reason: Reason) -> bool {
 }
 
 /// What a line says. Values of the client's are cut here, and escaped once, where they are written.
-pub(super) struct Line {
+pub(super) struct VerdictLogLine {
     pub(super) user: String,
     pub(super) client: String,
     pub(super) network: ClientNetwork,
@@ -93,66 +93,66 @@ pub(super) struct Line {
 }
 
 /// As much of a client's value as a line shows.
-fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(SHOWN_MAX).collect()
+fn truncate(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().take(VALUE_SHOWN_MAX).collect()
 }
 
 /// The same of a header; nothing of one that is not there once.
-pub(in crate::http) fn shown_header(header: Header<'_>) -> String {
+pub(in crate::http) fn header_for_log(header: RequestHeader<'_>) -> String {
     match header {
-        Header::Once(value) => shown(value),
-        Header::Absent | Header::Repeated | Header::Unreadable => String::new(),
+        RequestHeader::Once(value) => truncate(value),
+        RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable => String::new(),
     }
 }
 
-pub(super) fn shown_address(address: Option<IpAddr>) -> String {
+pub(super) fn address_for_log(address: Option<IpAddr>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }
 
-impl Line {
+impl VerdictLogLine {
     pub(super) fn of(
-        front: &Front,
-        received: &Received<'_>,
-        seen: Option<Seen<'_>>,
+        front: &AppState,
+        received: &ReceivedSubrequest<'_>,
+        seen: Option<RequestLine<'_>>,
         reason: Reason,
         user: Option<&[u8]>,
     ) -> Self {
         let request = &received.subrequest;
         // Of an untrusted peer's headers none is believed; the address is its own.
-        let client = if is_of_proxy(reason) { request.client().ok().flatten() } else { request.peer };
+        let client = if is_from_trusted_proxy(reason) { request.client_address().ok().flatten() } else { request.peer };
         let (method, path) = match seen {
-            Some(seen) => (shown(seen.method.as_bytes()), shown(seen.path.as_bytes())),
-            None => (shown_header(request.method), shown_header(path(request.uri))),
+            Some(seen) => (truncate(seen.method.as_bytes()), truncate(seen.path.as_bytes())),
+            None => (header_for_log(request.method), header_for_log(without_query(request.uri))),
         };
         Self {
             // Of a token the name stands in it, and not in a password.
-            user: shown(user.unwrap_or_else(|| request.user())),
-            client: shown_address(client),
-            network: ClientNetwork::of(client, front.prefixes),
+            user: truncate(user.unwrap_or_else(|| request.user())),
+            client: address_for_log(client),
+            network: ClientNetwork::from_address(client, front.prefixes),
             method,
-            host: shown_header(request.host),
+            host: header_for_log(request.host),
             path,
-            request_id: received.request_id.map(|id| shown(id.as_bytes())).unwrap_or_default(),
+            request_id: received.request_id.map(|id| truncate(id.as_bytes())).unwrap_or_default(),
         }
     }
 
     /// The same for what became of a request.
     pub(super) fn of_entry(
-        front: &Front,
-        received: &Received<'_>,
-        seen: Option<Seen<'_>>,
-        entry: &Entry,
+        front: &AppState,
+        received: &ReceivedSubrequest<'_>,
+        seen: Option<RequestLine<'_>>,
+        entry: &VerdictLogEntry,
     ) -> Self {
         Self::of(front, received, seen, entry.reason, entry.user.as_deref())
     }
 
-    pub(super) fn write(&self, entry: &Entry, suppressed: u64) {
+    pub(super) fn write(&self, entry: &VerdictLogEntry, suppressed: u64) {
         let (name, reason) = (entry.reason.verdict(), entry.reason.name());
         // Left out of the line where there is none.
         let detail = Some(&*entry.detail).filter(|detail| !detail.is_empty());
         let Self { user, client, network, method, host, path, request_id } = self;
         let network = network.to_string();
-        macro_rules! line {
+        macro_rules! log_line {
             ($level:ident, $text:literal) => {
                 tracing::$level!(
                     verdict = name,
@@ -171,10 +171,10 @@ impl Line {
             };
         }
         match entry.reason {
-            Reason::Allowed if entry.is_stale => line!(warn, "allowed by its last answer, stale=true"),
-            Reason::Allowed => line!(info, "allowed"),
-            Reason::Missing => line!(debug, "refused"),
-            Reason::Unavailable | Reason::Signing | Reason::Upstream => line!(error, "refused"),
+            Reason::Allowed if entry.is_stale => log_line!(warn, "allowed by its last answer, stale=true"),
+            Reason::Allowed => log_line!(info, "allowed"),
+            Reason::Missing => log_line!(debug, "refused"),
+            Reason::Unavailable | Reason::Signing | Reason::Upstream => log_line!(error, "refused"),
             Reason::Malformed
             | Reason::Scheme
             | Reason::Wrong
@@ -189,15 +189,15 @@ impl Line {
             | Reason::Throttled
             | Reason::Busy
             | Reason::TokenRequest
-            | Reason::RefreshToken => line!(warn, "refused"),
+            | Reason::RefreshToken => log_line!(warn, "refused"),
         }
     }
 }
 
 /// The URI without its query, which may hold a token.
-fn path(uri: Header<'_>) -> Header<'_> {
+fn without_query(uri: RequestHeader<'_>) -> RequestHeader<'_> {
     match uri {
-        Header::Once(uri) => Header::Once(uri.split(|b| *b == b'?').next().unwrap_or_default()),
+        RequestHeader::Once(uri) => RequestHeader::Once(uri.split(|b| *b == b'?').next().unwrap_or_default()),
         other => other,
     }
 }
@@ -207,8 +207,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_shows_no_line_break_of_the_clients() {
-        assert_eq!(format!("{:?}", shown(b"a\nb\x1b[31m")), r#""a\nb\u{1b}[31m""#);
-        assert!(shown(&[b'x'; 10_000]).len() <= SHOWN_MAX);
+    fn client_value_is_truncated_and_line_breaks_are_escaped() {
+        assert_eq!(format!("{:?}", truncate(b"a\nb\x1b[31m")), r#""a\nb\u{1b}[31m""#);
+        assert!(truncate(&[b'x'; 10_000]).len() <= VALUE_SHOWN_MAX);
     }
 }

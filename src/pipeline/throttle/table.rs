@@ -9,29 +9,29 @@ use std::time::Duration;
 use crate::clock::Moment;
 
 /// Places in a bucket: enough that by chance alone a bucket rarely fills before the table has.
-const WAYS: usize = 16;
+const BUCKET_RECORDS: usize = 16;
 
 /// Wrong passwords remembered for each user and network, to tell a repeated one from a new one.
-const REMEMBERED: usize = 8;
+const RECENT_ATTEMPTS_MAX: usize = 8;
 
 /// Below this a count has leaked away.
-const NOTHING: f64 = 1e-9;
+const LEVEL_EPSILON: f64 = 1e-9;
 
 /// How many failures are borne, and how fast they leak away.
 #[derive(Clone, Copy, Debug)]
-pub struct Rate {
+pub struct FailureLimit {
     limit: f64,
     per_milli: f64,
 }
 
-impl Rate {
+impl FailureLimit {
     /// `limit` failures in a `window`, at least one of each.
     pub fn new(limit: u32, window: Duration) -> Self {
         let limit = f64::from(limit.max(1));
         Self { limit, per_milli: limit / (window.as_secs_f64() * 1000.0).max(1.0) }
     }
 
-    fn level(&self, record: &Record, now: Moment) -> f64 {
+    fn level(&self, record: &FailureRecord, now: Moment) -> f64 {
         let leaked = now.since(record.at).as_secs_f64() * 1000.0 * self.per_milli;
         (record.level - leaked).max(0.0)
     }
@@ -39,7 +39,7 @@ impl Rate {
 
 /// A question that was counted.
 #[derive(Clone, Copy, Debug)]
-struct Remembered {
+struct RecentAttempt {
     question: u64,
     /// Requests that wait for its answer now.
     open: u32,
@@ -52,43 +52,43 @@ struct Remembered {
 }
 
 #[derive(Clone, Debug)]
-struct Record {
+struct FailureRecord {
     tag: u64,
     level: f64,
     /// When `level` was true.
     at: Moment,
     /// The oldest first; empty in tables that count without questions.
-    remembered: Vec<Remembered>,
+    remembered: Vec<RecentAttempt>,
 }
 
-impl Record {
-    fn find(&mut self, question: u64) -> Option<&mut Remembered> {
+impl FailureRecord {
+    fn find(&mut self, question: u64) -> Option<&mut RecentAttempt> {
         self.remembered.iter_mut().find(|known| known.question == question)
     }
 
     /// Remembers a new question, in the place of the oldest one that is not being asked.
     fn remember(&mut self, question: u64) {
-        if self.remembered.len() >= REMEMBERED {
+        if self.remembered.len() >= RECENT_ATTEMPTS_MAX {
             let oldest = self.remembered.iter().position(|known| known.open == 0).unwrap_or_default();
             self.remembered.remove(oldest);
         }
         let rejected_until = Moment::default();
-        self.remembered.push(Remembered { question, open: 0, charged: false, rejected_until, epoch: 0 });
+        self.remembered.push(RecentAttempt { question, open: 0, charged: false, rejected_until, epoch: 0 });
     }
 }
 
 /// See the top of this file.
 #[derive(Debug)]
-pub struct Table {
-    buckets: Box<[Mutex<Vec<Record>>]>,
-    rate: Rate,
+pub struct FailureTable {
+    buckets: Box<[Mutex<Vec<FailureRecord>>]>,
+    rate: FailureLimit,
     used: AtomicUsize,
 }
 
-impl Table {
+impl FailureTable {
     /// Room for at least `entries` records.
-    pub fn new(entries: usize, rate: Rate) -> Self {
-        let buckets = entries.div_ceil(WAYS).max(1);
+    pub fn new(entries: usize, rate: FailureLimit) -> Self {
+        let buckets = entries.div_ceil(BUCKET_RECORDS).max(1);
         Self { buckets: (0..buckets).map(|_| Mutex::default()).collect(), rate, used: AtomicUsize::new(0) }
     }
 
@@ -102,7 +102,7 @@ impl Table {
         self.len() == 0
     }
 
-    fn bucket(&self, tag: u64) -> Option<MutexGuard<'_, Vec<Record>>> {
+    fn bucket(&self, tag: u64) -> Option<MutexGuard<'_, Vec<FailureRecord>>> {
         let index = usize::try_from(tag >> 32).unwrap_or_default() % self.buckets.len();
         let bucket = self.buckets.get(index)?;
         Some(bucket.lock().unwrap_or_else(PoisonError::into_inner))
@@ -130,7 +130,7 @@ impl Table {
         if excess <= self.rate.per_milli {
             return None;
         }
-        let open = |known: &Remembered| Some(known.question) == question && known.open > 0;
+        let open = |known: &RecentAttempt| Some(known.question) == question && known.open > 0;
         if excess <= 1.0 + self.rate.per_milli && record.remembered.iter().any(open) {
             return None;
         }
@@ -176,7 +176,7 @@ impl Table {
         let Some(bucket) = self.bucket(tag) else { return true };
         let record = bucket.iter().find(|record| record.tag == tag);
         record.is_some_and(|record| {
-            self.rate.level(record, now) > NOTHING && record.remembered.iter().any(|known| known.charged)
+            self.rate.level(record, now) > LEVEL_EPSILON && record.remembered.iter().any(|known| known.charged)
         })
     }
 
@@ -214,14 +214,14 @@ impl Table {
         record.level = (self.rate.level(record, now) - 1.0).max(0.0);
         record.at = now;
         // A success leaves nothing behind.
-        if record.level < NOTHING && record.remembered.is_empty() {
+        if record.level < LEVEL_EPSILON && record.remembered.is_empty() {
             bucket.swap_remove(index);
             self.used.fetch_sub(1, Ordering::AcqRel);
         }
         Some(charged)
     }
 
-    fn with<T>(&self, tag: u64, question: u64, act: impl FnOnce(&mut Remembered) -> T) -> Option<T> {
+    fn with<T>(&self, tag: u64, question: u64, act: impl FnOnce(&mut RecentAttempt) -> T) -> Option<T> {
         if self.is_empty() {
             return None;
         }
@@ -230,11 +230,11 @@ impl Table {
     }
 
     /// The record of `tag`, made if it is not there, in the place of the one with the least in it if need be.
-    fn record<'b>(&self, bucket: &'b mut Vec<Record>, tag: u64, now: Moment) -> Option<&'b mut Record> {
-        let fresh = || Record { tag, level: 0.0, at: now, remembered: Vec::new() };
+    fn record<'b>(&self, bucket: &'b mut Vec<FailureRecord>, tag: u64, now: Moment) -> Option<&'b mut FailureRecord> {
+        let fresh = || FailureRecord { tag, level: 0.0, at: now, remembered: Vec::new() };
         let index = match bucket.iter().position(|record| record.tag == tag) {
             Some(index) => index,
-            None if bucket.len() < WAYS => {
+            None if bucket.len() < BUCKET_RECORDS => {
                 bucket.push(fresh());
                 self.used.fetch_add(1, Ordering::AcqRel);
                 bucket.len() - 1
@@ -250,8 +250,8 @@ impl Table {
         bucket.get_mut(index)
     }
 
-    fn least(&self, bucket: &[Record], now: Moment) -> usize {
-        let by_level = |(_, a): &(usize, &Record), (_, b): &(usize, &Record)| {
+    fn least(&self, bucket: &[FailureRecord], now: Moment) -> usize {
+        let by_level = |(_, a): &(usize, &FailureRecord), (_, b): &(usize, &FailureRecord)| {
             let levels = self.rate.level(a, now).total_cmp(&self.rate.level(b, now));
             levels.then(a.at.cmp(&b.at))
         };

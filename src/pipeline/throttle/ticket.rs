@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use super::{TIERS, Tags, Throttle};
+use super::{TIER_COUNT, ThrottleKeys, Throttle};
 
 /// Dropping it leaves the failure counted; [`Ticket::succeed`] takes it back.
 #[must_use = "dropping a ticket counts a failure"]
-pub struct Ticket {
+pub struct AttemptGuard {
     throttle: Arc<Throttle>,
-    tags: Tags,
+    tags: ThrottleKeys,
     question: u64,
     /// In which tiers the question was new.
-    counted: [bool; TIERS],
-    end: End,
+    counted: [bool; TIER_COUNT],
+    end: AttemptResult,
 }
 
 /// What became of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum AttemptResult {
     /// Nothing good, as far as is known.
     Failed,
     /// A good answer.
@@ -28,36 +28,36 @@ enum End {
     Unanswered,
 }
 
-impl Ticket {
-    pub(super) fn new(throttle: Arc<Throttle>, tags: Tags, question: u64, counted: [bool; TIERS]) -> Self {
-        Self { throttle, tags, question, counted, end: End::Failed }
+impl AttemptGuard {
+    pub(super) fn new(throttle: Arc<Throttle>, tags: ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) -> Self {
+        Self { throttle, tags, question, counted, end: AttemptResult::Failed }
     }
 
     /// The answer was good.
     pub fn succeed(mut self) {
-        self.end = End::Succeeded;
+        self.end = AttemptResult::Succeeded;
     }
 
     /// Nobody could be asked.
     pub fn unasked(mut self) {
-        self.end = End::Unasked;
+        self.end = AttemptResult::Unasked;
     }
 
     /// An authenticator gave it no answer, and answered others meanwhile.
     pub fn unanswered(mut self) {
-        self.end = End::Unanswered;
+        self.end = AttemptResult::Unanswered;
     }
 }
 
-impl Drop for Ticket {
+impl Drop for AttemptGuard {
     fn drop(&mut self) {
         let Self { throttle, tags, question, counted, end } = self;
         match end {
-            End::Succeeded => throttle.forgive(tags, *question),
-            End::Failed => throttle.fail(tags, *question, *counted),
-            End::Unasked => throttle.unasked(tags, *question, *counted),
-            End::Unanswered => throttle.unanswered(tags, *question, *counted),
+            AttemptResult::Succeeded => throttle.undo_failure(tags, *question),
+            AttemptResult::Failed => throttle.record_failure(tags, *question, *counted),
+            AttemptResult::Unasked => throttle.record_backend_error(tags, *question, *counted),
+            AttemptResult::Unanswered => throttle.record_no_response(tags, *question, *counted),
         }
-        throttle.close(tags, *question);
+        throttle.end_attempt(tags, *question);
     }
 }

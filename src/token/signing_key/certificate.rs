@@ -11,14 +11,14 @@ pub(super) struct Certificate {
     /// All of it (DER).
     pub(super) der: Vec<u8>,
     /// The public key with its algorithm (`SubjectPublicKeyInfo`, DER).
-    pub(super) key: Vec<u8>,
+    pub(super) public_key_info: Vec<u8>,
     /// The last second at which it counts, since 1970; registries refuse what is signed with its key later.
-    pub(super) ends: u64,
+    pub(super) not_after: u64,
 }
 
 impl Certificate {
     /// Reads one; `None` if it is none.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub(super) fn parse(der: &[u8]) -> Option<Self> {
         let (key, ends) = yasna::parse_der(der, |reader| {
             reader.read_sequence(|reader| {
                 let read = reader.next().read_sequence(|reader| {
@@ -27,34 +27,34 @@ impl Certificate {
                         version_reader.read_tagged(version, |r| r.read_i64())
                     })?;
                     // The number, the algorithm and the issuer.
-                    (0..3).try_for_each(|_| skip(reader.next()))?;
+                    (0..3).try_for_each(|_| skip_element(reader.next()))?;
                     let ends = reader.next().read_sequence(|reader| {
-                        time(reader.next())?;
-                        time(reader.next())
+                        read_time(reader.next())?;
+                        read_time(reader.next())
                     })?;
                     // The subject.
-                    skip(reader.next())?;
+                    skip_element(reader.next())?;
                     let key = reader.next().read_der()?;
-                    while reader.read_optional(skip)?.is_some() {}
+                    while reader.read_optional(skip_element)?.is_some() {}
                     Ok((key, ends))
                 })?;
                 // The algorithm again, and the signature: it is its own, or one that nobody here can check.
-                (0..2).try_for_each(|_| skip(reader.next()))?;
+                (0..2).try_for_each(|_| skip_element(reader.next()))?;
                 Ok(read)
             })
         })
         .ok()?;
         // Before 1970 is over as well.
-        Some(Self { der: der.to_vec(), key, ends: u64::try_from(ends).unwrap_or_default() })
+        Some(Self { der: der.to_vec(), public_key_info: key, not_after: u64::try_from(ends).unwrap_or_default() })
     }
 }
 
-fn skip(reader: BERReader<'_, '_>) -> ASN1Result<()> {
+fn skip_element(reader: BERReader<'_, '_>) -> ASN1Result<()> {
     reader.read_der().map(drop)
 }
 
 /// In seconds since 1970.
-fn time(reader: BERReader<'_, '_>) -> ASN1Result<i64> {
+fn read_time(reader: BERReader<'_, '_>) -> ASN1Result<i64> {
     Ok(match reader.lookahead_tag()? {
         TAG_UTCTIME => reader.read_utctime()?.datetime().unix_timestamp(),
         _ => reader.read_generalized_time()?.datetime().unix_timestamp(),

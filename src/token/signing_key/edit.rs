@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::make::Made;
-use super::{KeysFault, SigningKeys, pem};
+use super::make::NewSigningKey;
+use super::{SigningKeyFileError, SigningKeys, pem};
 
 /// Why a text was not changed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EditFault {
+pub enum SigningKeyEditError {
     /// It is no file of keys.
     #[error(transparent)]
-    Keys(#[from] KeysFault),
+    Keys(#[from] SigningKeyFileError),
     /// No key has this id.
     #[error("there is no key of this id in it; doorward token list shows them")]
     Unknown,
@@ -24,10 +24,10 @@ pub enum EditFault {
 }
 
 /// A key's id, and its bytes in the text: its comment, the key, and its certificate.
-type Entry<'k> = (&'k str, Range<usize>);
+type KeyTextRange<'k> = (&'k str, Range<usize>);
 
-fn entries<'k>(text: &str, keys: &'k SigningKeys) -> Result<Vec<Entry<'k>>, KeysFault> {
-    let blocks = pem::blocks(text).map_err(|broken| KeysFault::Broken(broken.line, broken.what))?;
+fn locate_keys<'k>(text: &str, keys: &'k SigningKeys) -> Result<Vec<KeyTextRange<'k>>, SigningKeyFileError> {
+    let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::Broken(broken.line, broken.what))?;
     let mut places = Vec::new();
     let mut free = 0;
     // They are as many as the keys, or the text would not have been read.
@@ -42,13 +42,13 @@ fn entries<'k>(text: &str, keys: &'k SigningKeys) -> Result<Vec<Entry<'k>>, Keys
     Ok(keys.kids().zip(places).collect())
 }
 
-fn read(text: &[u8]) -> Result<(&str, SigningKeys), KeysFault> {
+fn parse_keys(text: &[u8]) -> Result<(&str, SigningKeys), SigningKeyFileError> {
     let keys = SigningKeys::parse(text)?;
-    Ok((std::str::from_utf8(text).map_err(|_| KeysFault::NotText)?, keys))
+    Ok((std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotText)?, keys))
 }
 
 /// The text of these pieces, which is one that is cleared.
-fn join<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<String> {
+fn join_pieces<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<String> {
     // With room for a line's end behind each: a text that grows leaves copies of itself behind.
     let mut text = Zeroizing::new(String::with_capacity(pieces.clone().map(|piece| piece.len() + 1).sum()));
     for piece in pieces {
@@ -64,21 +64,21 @@ fn join<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<String> 
 ///
 /// # Errors
 /// It is no file of keys, or the key is in it already.
-pub fn add(text: &[u8], made: &Made) -> Result<(Zeroizing<String>, SigningKeys), EditFault> {
-    let (text, _) = read(text)?;
+pub fn add_key(text: &[u8], made: &NewSigningKey) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+    let (text, _) = parse_keys(text)?;
     let apart = if text.ends_with("\n\n") { "" } else { "\n" };
-    checked(join([text, apart, &made.text].into_iter()))
+    check_edited_text(join_pieces([text, apart, &made.text].into_iter()))
 }
 
 /// The text with a key first, so that it signs.
 ///
 /// # Errors
 /// It is no file of keys, or has none of this id.
-pub fn put_first(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), EditFault> {
-    let (text, keys) = read(text)?;
-    let mut entries = entries(text, &keys)?;
+pub fn move_key_first(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+    let (text, keys) = parse_keys(text)?;
+    let mut entries = locate_keys(text, &keys)?;
     let places: Vec<Range<usize>> = entries.iter().map(|(_, place)| place.clone()).collect();
-    let at = entries.iter().position(|(id, _)| *id == kid).ok_or(EditFault::Unknown)?;
+    let at = entries.iter().position(|(id, _)| *id == kid).ok_or(SigningKeyEditError::Unknown)?;
     if let Some(upper) = entries.get_mut(..=at) {
         upper.rotate_right(1);
     }
@@ -90,24 +90,24 @@ pub fn put_first(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKe
         from = place.end;
     }
     pieces.extend(text.get(from..));
-    checked(join(pieces.into_iter()))
+    check_edited_text(join_pieces(pieces.into_iter()))
 }
 
 /// The text without a key.
 ///
 /// # Errors
 /// It is no file of keys, has none of this id, or this is the one that signs.
-pub fn remove(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), EditFault> {
-    let (text, keys) = read(text)?;
-    let entries = entries(text, &keys)?;
-    let at = entries.iter().position(|(id, _)| *id == kid).ok_or(EditFault::Unknown)?;
-    let (_, place) = entries.get(at).filter(|_| at > 0).ok_or(EditFault::Signs)?;
+pub fn remove_key(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+    let (text, keys) = parse_keys(text)?;
+    let entries = locate_keys(text, &keys)?;
+    let at = entries.iter().position(|(id, _)| *id == kid).ok_or(SigningKeyEditError::Unknown)?;
+    let (_, place) = entries.get(at).filter(|_| at > 0).ok_or(SigningKeyEditError::Signs)?;
     let pieces = [text.get(..place.start), text.get(place.end..)];
-    checked(join(pieces.into_iter().flatten()))
+    check_edited_text(join_pieces(pieces.into_iter().flatten()))
 }
 
 /// What is written can be read.
-fn checked(text: Zeroizing<String>) -> Result<(Zeroizing<String>, SigningKeys), EditFault> {
+fn check_edited_text(text: Zeroizing<String>) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let keys = SigningKeys::parse(text.as_bytes())?;
     Ok((text, keys))
 }
@@ -117,10 +117,10 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::token::signing_key::make::generate;
+    use crate::token::signing_key::make::generate_key;
 
-    fn made() -> Made {
-        generate(SystemTime::now()).unwrap()
+    fn made() -> NewSigningKey {
+        generate_key(SystemTime::now()).unwrap()
     }
 
     fn kids(keys: &SigningKeys) -> Vec<String> {
@@ -128,35 +128,35 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_move_and_go_and_the_rest_stays() {
+    fn adding_moving_and_removing_keys_keeps_the_other_text() {
         let [one, two, three] = [made(), made(), made()];
         // The last line has no end, as some editors leave it.
         let text = format!("# head\n\n{}\nbetween\n\n{}", &*one.text, two.text.trim_end());
-        let (text, keys) = add(text.as_bytes(), &three).unwrap();
+        let (text, keys) = add_key(text.as_bytes(), &three).unwrap();
         assert_eq!(kids(&keys), [&*one.kid, &two.kid, &three.kid]);
         let expected = format!("# head\n\n{}\nbetween\n\n{}\n{}", &*one.text, &*two.text, &*three.text);
         assert_eq!(*text, expected);
-        let (text, keys) = put_first(text.as_bytes(), &three.kid).unwrap();
+        let (text, keys) = move_key_first(text.as_bytes(), &three.kid).unwrap();
         assert_eq!(kids(&keys), [&*three.kid, &one.kid, &two.kid]);
         let expected = format!("# head\n\n{}\nbetween\n\n{}\n{}", &*three.text, &*one.text, &*two.text);
         assert_eq!(*text, expected);
-        let (same, _) = put_first(text.as_bytes(), &three.kid).unwrap();
+        let (same, _) = move_key_first(text.as_bytes(), &three.kid).unwrap();
         assert_eq!(same, text);
-        let (text, keys) = remove(text.as_bytes(), &one.kid).unwrap();
+        let (text, keys) = remove_key(text.as_bytes(), &one.kid).unwrap();
         assert_eq!(kids(&keys), [&*three.kid, &two.kid]);
         assert_eq!(*text, format!("# head\n\n{}\nbetween\n\n\n{}", &*three.text, &*two.text));
     }
 
     #[test]
-    fn what_can_not_be_done_is_said() {
+    fn impossible_edit_is_rejected_with_reason() {
         let [one, two] = [made(), made()];
-        let (text, _) = add(one.text.as_bytes(), &two).unwrap();
+        let (text, _) = add_key(one.text.as_bytes(), &two).unwrap();
         let text = text.as_bytes();
-        assert_eq!(remove(text, &one.kid).unwrap_err(), EditFault::Signs);
-        assert_eq!(remove(text, "other").unwrap_err(), EditFault::Unknown);
-        assert_eq!(put_first(text, &one.kid[..42]).unwrap_err(), EditFault::Unknown);
-        assert!(matches!(add(text, &two).unwrap_err(), EditFault::Keys(KeysFault::Block { number: 5, .. })));
-        assert_eq!(add(b"", &one).unwrap_err(), EditFault::Keys(KeysFault::Empty));
-        assert!(matches!(put_first(b"\xff", &one.kid).unwrap_err(), EditFault::Keys(KeysFault::NotText)));
+        assert_eq!(remove_key(text, &one.kid).unwrap_err(), SigningKeyEditError::Signs);
+        assert_eq!(remove_key(text, "other").unwrap_err(), SigningKeyEditError::Unknown);
+        assert_eq!(move_key_first(text, &one.kid[..42]).unwrap_err(), SigningKeyEditError::Unknown);
+        assert!(matches!(add_key(text, &two).unwrap_err(), SigningKeyEditError::Keys(SigningKeyFileError::Block { number: 5, .. })));
+        assert_eq!(add_key(b"", &one).unwrap_err(), SigningKeyEditError::Keys(SigningKeyFileError::Empty));
+        assert!(matches!(move_key_first(b"\xff", &one.kid).unwrap_err(), SigningKeyEditError::Keys(SigningKeyFileError::NotText)));
     }
 }

@@ -7,12 +7,12 @@ use ring::rand::SystemRandom;
 use serde::Serialize;
 
 use super::certificate::Certificate;
-use super::pair::{Jwk, Pair};
-use super::pem::Block;
+use super::pair::{Jwk, SigningKeyPair};
+use super::pem::PemBlock;
 
 /// See the top of this file.
-pub(super) struct Key {
-    pub(super) pair: Pair,
+pub(super) struct SigningKey {
+    pub(super) pair: SigningKeyPair,
     pub(super) kid: String,
     pub(super) certificate: Certificate,
     /// The header of its tokens, as base64url.
@@ -24,7 +24,7 @@ pub(super) struct Key {
 /// The header of a token (RFC 7515 section 4.1). Registries look at `x5c` first, and find its certificate in
 /// their bundle; registry 2.8 knows keys by other ids than RFC 7638's, and would take no `kid` alone.
 #[derive(Serialize)]
-struct Header<'k> {
+struct JwsHeader<'k> {
     alg: &'static str,
     typ: &'static str,
     kid: &'k str,
@@ -32,11 +32,11 @@ struct Header<'k> {
 }
 
 /// What `typ` is.
-pub(super) const TYPE: &str = "JWT";
+pub(super) const JWT_TYPE: &str = "JWT";
 
 /// A key of the set (RFC 7517 section 4).
 #[derive(Serialize)]
-struct SetKey<'k> {
+struct JwkSetMember<'k> {
     #[serde(flatten)]
     public: Jwk,
     kid: &'k str,
@@ -46,25 +46,25 @@ struct SetKey<'k> {
     x5c: &'k [String; 1],
 }
 
-impl Key {
+impl SigningKey {
     /// Of the two blocks of a key.
     pub(super) fn read(
-        secret: &Block<'_>,
-        certificate: &Block<'_>,
+        secret: &PemBlock<'_>,
+        certificate: &PemBlock<'_>,
         random: &SystemRandom,
-    ) -> Result<Self, (Side, &'static str)> {
+    ) -> Result<Self, (KeyBlock, &'static str)> {
         let unread = "what stands in it is no base64; copy it again, whole";
-        let content = secret.content.as_ref().ok_or((Side::Secret, unread))?;
-        let pair = Pair::read(content, random).map_err(|what| (Side::Secret, what))?;
-        let content = certificate.content.as_ref().ok_or((Side::Certificate, unread))?;
-        let certificate = Certificate::read(content)
-            .ok_or((Side::Certificate, "it can't be read as a certificate; copy it again, whole"))?;
-        if certificate.key != pair.subject_public_key_info() {
+        let content = secret.content.as_ref().ok_or((KeyBlock::Secret, unread))?;
+        let pair = SigningKeyPair::read(content, random).map_err(|what| (KeyBlock::Secret, what))?;
+        let content = certificate.content.as_ref().ok_or((KeyBlock::Certificate, unread))?;
+        let certificate = Certificate::parse(content)
+            .ok_or((KeyBlock::Certificate, "it can't be read as a certificate; copy it again, whole"))?;
+        if certificate.public_key_info != pair.subject_public_key_info() {
             let what = "it is not the certificate of the key before it; each key is followed by its own";
-            return Err((Side::Certificate, what));
+            return Err((KeyBlock::Certificate, what));
         }
         let (kid, header, jwk) =
-            written(&pair, &certificate).map_err(|_| (Side::Secret, "its names can't be written"))?;
+            serialize_public_parts(&pair, &certificate).map_err(|_| (KeyBlock::Secret, "its names can't be written"))?;
         Ok(Self { pair, kid, certificate, header, jwk })
     }
 }
@@ -73,19 +73,19 @@ impl Key {
 ///
 /// # Errors
 /// None that can happen: texts can be written.
-fn written(pair: &Pair, certificate: &Certificate) -> Result<(String, String, String), serde_json::Error> {
+fn serialize_public_parts(pair: &SigningKeyPair, certificate: &Certificate) -> Result<(String, String, String), serde_json::Error> {
     let alg = pair.algorithm().name();
     let kid = pair.jwk().thumbprint()?;
     let x5c = [BASE64_STANDARD.encode(&certificate.der)];
-    let header = serde_json::to_vec(&Header { alg, typ: TYPE, kid: &kid, x5c: &x5c })?;
+    let header = serde_json::to_vec(&JwsHeader { alg, typ: JWT_TYPE, kid: &kid, x5c: &x5c })?;
     let jwk =
-        serde_json::to_string(&SetKey { public: pair.jwk(), kid: &kid, alg, purpose: "sig", x5c: &x5c })?;
+        serde_json::to_string(&JwkSetMember { public: pair.jwk(), kid: &kid, alg, purpose: "sig", x5c: &x5c })?;
     Ok((kid, BASE64_URL_SAFE_NO_PAD.encode(header), jwk))
 }
 
 /// Which block of a key a fault is about.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
+pub(super) enum KeyBlock {
     Secret,
     Certificate,
 }

@@ -18,14 +18,14 @@ use serde::Serialize;
 /// How a key signs (RFC 7518 section 3.1). Both are read by registry 2.8 and 3; of what registry 2.8 reads,
 /// no other is of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum SigningAlgorithm {
     /// ECDSA with P-256 and SHA-256.
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
 }
 
-impl Algorithm {
+impl SigningAlgorithm {
     /// All.
     pub const ALL: [Self; 2] = [Self::Es256, Self::Rs256];
 
@@ -38,7 +38,7 @@ impl Algorithm {
     }
 }
 
-impl fmt::Display for Algorithm {
+impl fmt::Display for SigningAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -62,12 +62,12 @@ impl Jwk {
 }
 
 /// See the top of this file. ring clears no keys; in a box, at least, none is left behind where it moved from.
-pub(super) enum Pair {
+pub(super) enum SigningKeyPair {
     P256(Box<EcdsaKeyPair>),
     Rsa(Box<RsaKeyPair>),
 }
 
-impl Pair {
+impl SigningKeyPair {
     /// Reads a key (PKCS#8).
     ///
     /// # Errors
@@ -99,10 +99,10 @@ impl Pair {
         })
     }
 
-    pub(super) fn algorithm(&self) -> Algorithm {
+    pub(super) fn algorithm(&self) -> SigningAlgorithm {
         match self {
-            Self::P256(_) => Algorithm::Es256,
-            Self::Rsa(_) => Algorithm::Rs256,
+            Self::P256(_) => SigningAlgorithm::Es256,
+            Self::Rsa(_) => SigningAlgorithm::Rs256,
         }
     }
 
@@ -165,7 +165,7 @@ impl Pair {
 }
 
 /// What a certificate has of it, as `subject_public_key_info` writes it.
-impl PublicKeyData for Pair {
+impl PublicKeyData for SigningKeyPair {
     fn der_bytes(&self) -> &[u8] {
         self.public()
     }

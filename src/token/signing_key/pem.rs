@@ -9,10 +9,10 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 /// Characters of a line, as every tool writes them (RFC 7468 section 2).
-const LINE: usize = 64;
+const LINE_LENGTH: usize = 64;
 
 /// A block.
-pub(super) struct Block<'t> {
+pub(super) struct PemBlock<'t> {
     /// What it says that it is, as in `CERTIFICATE`.
     pub(super) label: &'t str,
     /// The number of its first line, from 1.
@@ -24,7 +24,7 @@ pub(super) struct Block<'t> {
 }
 
 /// A line at which the text stops making sense.
-pub(super) struct Broken {
+pub(super) struct PemError {
     /// Its number, from 1.
     pub(super) line: usize,
     /// What is wrong.
@@ -32,7 +32,7 @@ pub(super) struct Broken {
 }
 
 /// The label of a line that begins (`BEGIN`) or ends (`END`) a block, if it is such a line.
-fn label<'t>(line: &'t str, word: &str) -> Option<Result<&'t str, &'static str>> {
+fn boundary_label<'t>(line: &'t str, word: &str) -> Option<Result<&'t str, &'static str>> {
     let rest = line.strip_prefix("-----")?.strip_prefix(word)?.strip_prefix(' ')?;
     Some(rest.strip_suffix("-----").ok_or("this line does not end with five dashes"))
 }
@@ -41,22 +41,22 @@ fn label<'t>(line: &'t str, word: &str) -> Option<Result<&'t str, &'static str>>
 ///
 /// # Errors
 /// The first line at which it can't be said what is in a block and what is not.
-pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Broken> {
+pub(super) fn parse_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, PemError> {
     let mut found = Vec::new();
     // The block that has begun, and its base64 so far, which may be that of a secret.
-    let mut open: Option<(Block<'_>, Zeroizing<String>)> = None;
+    let mut open: Option<(PemBlock<'_>, Zeroizing<String>)> = None;
     let mut at = 0;
     for (number, whole) in text.split_inclusive('\n').enumerate() {
-        let broken = |what| Broken { line: number + 1, what };
+        let broken = |what| PemError { line: number + 1, what };
         let end = at + whole.len();
         let line = whole.trim();
-        let (begins, ends) = (label(line, "BEGIN"), label(line, "END"));
+        let (begins, ends) = (boundary_label(line, "BEGIN"), boundary_label(line, "END"));
         open = match (open, begins, ends) {
             (None, Some(label), _) => {
                 let label = label.map_err(broken)?;
                 // Enough for any key or certificate: a text that grows leaves copies of itself behind.
                 let body = Zeroizing::new(String::with_capacity(text.len() - at));
-                Some((Block { label, line: number + 1, place: at..end, content: None }, body))
+                Some((PemBlock { label, line: number + 1, place: at..end, content: None }, body))
             }
             (None, None, Some(_)) => return Err(broken("a block ends here, and none has begun")),
             (None, None, None) => None,
@@ -68,7 +68,7 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Broken> {
                     return Err(broken("this is the end of another block than the one that has begun"));
                 }
                 let content = BASE64_STANDARD.decode(body.as_bytes()).ok().map(Zeroizing::new);
-                found.push(Block { place: block.place.start..end, content, ..block });
+                found.push(PemBlock { place: block.place.start..end, content, ..block });
                 None
             }
             (Some((block, mut body)), None, None) => {
@@ -80,12 +80,12 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Broken> {
     }
     match open {
         None => Ok(found),
-        Some((block, _)) => Err(Broken { line: block.line, what: "the block that begins here has no end" }),
+        Some((block, _)) => Err(PemError { line: block.line, what: "the block that begins here has no end" }),
     }
 }
 
 /// Writes a block.
-pub(super) fn write(label: &str, content: &[u8]) -> Zeroizing<String> {
+pub(super) fn encode_block(label: &str, content: &[u8]) -> Zeroizing<String> {
     let coded = Zeroizing::new(BASE64_STANDARD.encode(content));
     // As above.
     let mut text = Zeroizing::new(String::with_capacity(coded.len() * 2 + 128));
@@ -95,7 +95,7 @@ pub(super) fn write(label: &str, content: &[u8]) -> Zeroizing<String> {
     };
     line(["-----BEGIN ", label, "-----"]);
     let mut rest = coded.as_str();
-    while let Some((first, more)) = rest.split_at_checked(LINE) {
+    while let Some((first, more)) = rest.split_at_checked(LINE_LENGTH) {
         line([first, "", ""]);
         rest = more;
     }

@@ -8,22 +8,22 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::SigningKeys;
-use super::key::TYPE;
+use super::key::JWT_TYPE;
 use crate::token::claims::Claims;
 
 /// The longest token, in bytes: nginx takes 8 KiB for a header's line, `Authorization: Bearer ` included, and so do
 /// other servers. That of a push with some twenty mounts has 2,000.
-pub const TOKEN_MAX: usize = 8000;
+pub const TOKEN_BYTES_MAX: usize = 8000;
 
 /// How far the clock of whoever signed may be from ours, in seconds: as far as registries let it
 /// (distribution's registry/auth/token/token.go).
-pub const LEEWAY: u64 = 60;
+pub const CLOCK_LEEWAY_SECS: u64 = 60;
 
 /// Why a token is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyFault {
+pub enum TokenVerifyError {
     /// More than [`TOKEN_MAX`].
-    #[error("it has more than {TOKEN_MAX} bytes")]
+    #[error("it has more than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
     /// Not three parts of base64url without padding.
     #[error("it is not of a token's form")]
@@ -63,7 +63,7 @@ pub enum VerifyFault {
 /// What a header may hold; `x5c` is there for registries.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct ParsedJwsHeader {
     alg: String,
     typ: String,
     kid: String,
@@ -72,8 +72,8 @@ struct Header {
 }
 
 /// Strict: no padding, no blanks, and no bits left over, so that a token has one spelling.
-fn decode(part: &str) -> Result<Vec<u8>, VerifyFault> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyFault::Form)
+fn decode_part(part: &str) -> Result<Vec<u8>, TokenVerifyError> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenVerifyError::Form)
 }
 
 impl SigningKeys {
@@ -82,9 +82,9 @@ impl SigningKeys {
     ///
     /// # Errors
     /// Why it is not to be taken.
-    pub fn verify(&self, token: &str, now: u64) -> Result<Claims, VerifyFault> {
+    pub fn verify(&self, token: &str, now: u64) -> Result<Claims, TokenVerifyError> {
         let claims = self.verify_signature(token)?;
-        check_time(&claims, now)?;
+        check_validity_period(&claims, now)?;
         Ok(claims)
     }
 
@@ -92,25 +92,25 @@ impl SigningKeys {
     ///
     /// # Errors
     /// Why it is not to be taken.
-    pub fn verify_signature(&self, token: &str) -> Result<Claims, VerifyFault> {
-        if token.len() > TOKEN_MAX {
-            return Err(VerifyFault::TooLong);
+    pub fn verify_signature(&self, token: &str) -> Result<Claims, TokenVerifyError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenVerifyError::TooLong);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(VerifyFault::Form)?;
-        let (header, claims) = signed.split_once('.').ok_or(VerifyFault::Form)?;
-        let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
-        let header: Header = serde_json::from_slice(&header).map_err(|_| VerifyFault::Header)?;
-        let key = self.all().find(|key| key.kid == header.kid).ok_or(VerifyFault::Key)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenVerifyError::Form)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenVerifyError::Form)?;
+        let (header, claims, signature) = (decode_part(header)?, decode_part(claims)?, decode_part(signature)?);
+        let header: ParsedJwsHeader = serde_json::from_slice(&header).map_err(|_| TokenVerifyError::Header)?;
+        let key = self.iter().find(|key| key.kid == header.kid).ok_or(TokenVerifyError::Key)?;
         if header.alg != key.pair.algorithm().name() {
-            return Err(VerifyFault::Algorithm);
+            return Err(TokenVerifyError::Algorithm);
         }
-        if header.typ != TYPE {
-            return Err(VerifyFault::Header);
+        if header.typ != JWT_TYPE {
+            return Err(TokenVerifyError::Header);
         }
         if !key.pair.verifies(signed.as_bytes(), &signature) {
-            return Err(VerifyFault::Signature);
+            return Err(TokenVerifyError::Signature);
         }
-        serde_json::from_slice(&claims).map_err(|_| VerifyFault::Claims)
+        serde_json::from_slice(&claims).map_err(|_| TokenVerifyError::Claims)
     }
 }
 
@@ -118,12 +118,12 @@ impl SigningKeys {
 ///
 /// # Errors
 /// That it has expired, or is not valid yet.
-pub fn check_time(claims: &Claims, now: u64) -> Result<(), VerifyFault> {
-    if now > claims.exp.saturating_add(LEEWAY) {
-        return Err(VerifyFault::Expired);
+pub fn check_validity_period(claims: &Claims, now: u64) -> Result<(), TokenVerifyError> {
+    if now > claims.exp.saturating_add(CLOCK_LEEWAY_SECS) {
+        return Err(TokenVerifyError::Expired);
     }
-    if now.saturating_add(LEEWAY) < claims.nbf {
-        return Err(VerifyFault::Early);
+    if now.saturating_add(CLOCK_LEEWAY_SECS) < claims.nbf {
+        return Err(TokenVerifyError::Early);
     }
     Ok(())
 }

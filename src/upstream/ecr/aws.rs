@@ -17,39 +17,39 @@ use std::time::Duration;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-pub use self::fault::Fault;
-use self::wire::Wire;
-use crate::upstream::authorization::VALUE_MAX;
+pub use self::fault::EcrError;
+use self::wire::AwsHttpClient;
+use crate::upstream::authorization::VALUE_BYTES_MAX;
 
 /// What stands before a token.
 const SCHEME: &str = "Basic ";
 
 /// For a connection, TLS included: AWS's own tools wait 3.1 s, and a packet that got lost is sent again after
 /// 1 s.
-pub const CONNECT: Duration = Duration::from_secs(3);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// For one call with its answer: AWS answers in well under a second, and the caller's schedule has the next
 /// one.
-pub const CALL: Duration = Duration::from_secs(10);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For a whole token: the region, the credentials (up to four calls), the call, and once more if the clock
 /// was wrong. Nobody waits for it but the schedule.
-pub const WHOLE: Duration = Duration::from_secs(20);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The most bytes of an answer's body: a token is 2 to 4 KiB, credentials 1 to 2.
-pub const BODY_MAX: usize = 64 * 1024;
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The most bytes of a token as it stands behind `Basic `: what nginx's buffers for it take. ECR's have 2 to
 /// 4 KiB.
-pub const TOKEN_MAX: usize = VALUE_MAX - SCHEME.len();
+pub const TOKEN_BYTES_MAX: usize = VALUE_BYTES_MAX - SCHEME.len();
 
 /// The longest that a token is trusted: AWS's say 12 h. A later date does no harm if it is not waited for,
 /// so it is cut, not refused.
-pub const LIFE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+pub const LIFETIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Whose token; two tables with the same one share a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Account {
+pub struct AwsAccount {
     /// The registry's region, as in `eu-central-1`. Missing: AWS_REGION, the profile's, the instance's.
     pub region: Option<String>,
     /// The profile of `~/.aws/config` and `~/.aws/credentials` whose credentials are used, and no others.
@@ -66,13 +66,13 @@ pub struct Account {
 
 /// Fetches tokens for one account. Debug shows no secret: there is none in it.
 #[derive(Debug)]
-pub struct Aws {
-    account: Account,
-    wire: Wire,
+pub struct EcrTokenClient {
+    account: AwsAccount,
+    wire: AwsHttpClient,
 }
 
 /// A token, fresh from AWS.
-pub struct Fetched {
+pub struct FetchedToken {
     /// What stands behind `Basic ` in the registry's Authorization: base64, 1 to [`TOKEN_MAX`] bytes.
     pub token: Zeroizing<String>,
     /// How long it will be good: more than zero, at most [`LIFE_MAX`]. By AWS's clock, not ours.
@@ -81,7 +81,7 @@ pub struct Fetched {
     pub session: Option<Duration>,
 }
 
-impl std::fmt::Debug for Fetched {
+impl std::fmt::Debug for FetchedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetched")
             .field("life", &self.life)
@@ -90,24 +90,24 @@ impl std::fmt::Debug for Fetched {
     }
 }
 
-impl Aws {
+impl EcrTokenClient {
     /// For this account. Fails with [`Fault::Settings`] if a setting can't be, and with [`Fault::Ca`] if there
     /// are no certificates of authorities to trust; asks nobody.
-    pub fn new(account: Account) -> Result<Self, Fault> {
-        place::check(&account)?;
+    pub fn new(account: AwsAccount) -> Result<Self, EcrError> {
+        place::check_account(&account)?;
         let plain = account.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-        Ok(Self { wire: Wire::new(plain)?, account })
+        Ok(Self { wire: AwsHttpClient::new(plain)?, account })
     }
 
     /// A new token, within [`WHOLE`]. Needs tokio's timers and network. Calls AWS once, and once more at once
     /// where it was refused for the time it was signed with and AWS's clock has been learnt from that answer;
     /// else nothing is tried twice, but what the SDK's sources of credentials themselves repeat.
-    pub async fn token(&self) -> Result<Fetched, Fault> {
-        timeout(WHOLE, self.fetch()).await.unwrap_or(Err(Fault::Whole(WHOLE)))
+    pub async fn token(&self) -> Result<FetchedToken, EcrError> {
+        timeout(FETCH_TIMEOUT, self.fetch()).await.unwrap_or(Err(EcrError::Whole(FETCH_TIMEOUT)))
     }
 
-    async fn fetch(&self) -> Result<Fetched, Fault> {
-        let before = self.wire.skew().offset();
+    async fn fetch(&self) -> Result<FetchedToken, EcrError> {
+        let before = self.wire.skew().compute_offset_secs();
         match self.once().await {
             Err(fault) if fault.may_be_the_clock() && self.wire.skew().moved_from(before) => {
                 self.once().await
@@ -116,12 +116,12 @@ impl Aws {
         }
     }
 
-    async fn once(&self) -> Result<Fetched, Fault> {
-        let signer = chain::signer(&self.account, &self.wire).await?;
-        let reply = call::authorization(&signer, &self.wire).await?;
-        let answer::Token { token, life } = answer::read(&reply.body, reply.date)?;
+    async fn once(&self) -> Result<FetchedToken, EcrError> {
+        let signer = chain::resolve_signing_context(&self.account, &self.wire).await?;
+        let reply = call::get_authorization_token(&signer, &self.wire).await?;
+        let answer::EcrToken { token, life } = answer::parse_response(&reply.body, reply.date)?;
         let session = signer.expiry().map(|end| end.duration_since(reply.date).unwrap_or_default());
-        Ok(Fetched { token, life, session })
+        Ok(FetchedToken { token, life, session })
     }
 }
 

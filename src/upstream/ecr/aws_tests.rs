@@ -9,10 +9,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::answer::read;
-use super::fault::{Bad, Who, code, line};
-use super::wire::{Reply, refusal};
-use super::{Account, Aws, Fault, Fetched, LIFE_MAX, TOKEN_MAX};
+use super::answer::parse_response;
+use super::fault::{EcrResponseError, AwsService, parse_error_code, single_line};
+use super::wire::{AwsResponse, response_error};
+use super::{AwsAccount, EcrTokenClient, EcrError, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
 use crate::authn::http::fault::Fault as Http;
 
 const NOW: u64 = 1_700_000_000;
@@ -29,20 +29,20 @@ fn entry(password: &str, left: f64) -> Value {
     json!({ "authorizationToken": token(password), "expiresAt": NOW as f64 + left, "proxyEndpoint": "https://r" })
 }
 
-fn of(json: &Value) -> Result<(String, Duration), Bad> {
-    match read(json.to_string().as_bytes(), now()) {
+fn of(json: &Value) -> Result<(String, Duration), EcrResponseError> {
+    match parse_response(json.to_string().as_bytes(), now()) {
         Ok(token) => Ok((token.token.to_string(), token.life)),
-        Err(Fault::Answer(bad)) => Err(bad),
+        Err(EcrError::Answer(bad)) => Err(bad),
         Err(other) => panic!("{other}"),
     }
 }
 
-fn one(entry: Value) -> Result<(String, Duration), Bad> {
+fn one(entry: Value) -> Result<(String, Duration), EcrResponseError> {
     of(&json!({ "authorizationData": [entry] }))
 }
 
 #[test]
-fn an_answer_as_aws_gives_it() {
+fn ecr_response_is_parsed() {
     let (got, life) = one(entry("secret", 43_199.5)).unwrap();
     assert_eq!(got, token("secret"));
     assert_eq!(life.as_secs(), 43_199);
@@ -52,20 +52,20 @@ fn an_answer_as_aws_gives_it() {
 }
 
 #[test]
-fn a_far_date_is_cut() {
+fn far_expiry_is_capped() {
     for left in [43_200.0, 43_201.0, 36.0 * 3600.0, 1e9] {
-        assert_eq!(one(entry("a", left)).unwrap().1, LIFE_MAX, "{left}");
+        assert_eq!(one(entry("a", left)).unwrap().1, LIFETIME_MAX, "{left}");
     }
 }
 
 #[test]
-fn each_fault_of_an_answer_is_its_own() {
+fn each_invalid_response_has_its_own_error() {
     let with = |name: &str, value: Value| {
         let mut entry = entry("a", 60.0);
         entry[name] = value;
         one(entry).unwrap_err()
     };
-    let read = |body: &[u8]| read(body, now()).map(|_| ()).unwrap_err();
+    let read = |body: &[u8]| parse_response(body, now()).map(|_| ()).unwrap_err();
     for body in [
         &b""[..],
         b"<html>",
@@ -75,7 +75,7 @@ fn each_fault_of_an_answer_is_its_own() {
         b"{",
         b"\xff",
     ] {
-        assert_eq!(read(body), Fault::Answer(Bad::NotJson), "{body:?}");
+        assert_eq!(read(body), EcrError::Answer(EcrResponseError::NotJson), "{body:?}");
     }
     for none in [
         json!({}),
@@ -83,16 +83,16 @@ fn each_fault_of_an_answer_is_its_own() {
         json!({ "authorizationData": {} }),
         json!({ "authorizationData": null }),
     ] {
-        assert_eq!(of(&none).unwrap_err(), Bad::NoData, "{none}");
+        assert_eq!(of(&none).unwrap_err(), EcrResponseError::NoData, "{none}");
     }
     for nothing in [json!(null), json!(1), json!(1.5), json!([])] {
-        assert_eq!(one(nothing).unwrap_err(), Bad::NoToken);
+        assert_eq!(one(nothing).unwrap_err(), EcrResponseError::NoToken);
     }
     for none in [json!(null), json!(""), json!(1), json!(["a"])] {
-        assert_eq!(with("authorizationToken", none), Bad::NoToken);
+        assert_eq!(with("authorizationToken", none), EcrResponseError::NoToken);
     }
-    let large = STANDARD.encode("AWS:".to_owned() + &"a".repeat(TOKEN_MAX));
-    assert_eq!(with("authorizationToken", json!(large)), Bad::TokenLarge);
+    let large = STANDARD.encode("AWS:".to_owned() + &"a".repeat(TOKEN_BYTES_MAX));
+    assert_eq!(with("authorizationToken", json!(large)), EcrResponseError::TokenLarge);
     let bad = [
         "QVdTOg==",
         "YXdzOmE=",
@@ -104,9 +104,9 @@ fn each_fault_of_an_answer_is_its_own() {
         "é",
     ];
     for bad in bad {
-        assert_eq!(with("authorizationToken", json!(bad)), Bad::TokenForm, "{bad}");
+        assert_eq!(with("authorizationToken", json!(bad)), EcrResponseError::TokenForm, "{bad}");
     }
-    assert_eq!(with("expiresAt", json!(null)), Bad::NoExpiry);
+    assert_eq!(with("expiresAt", json!(null)), EcrResponseError::NoExpiry);
     for bad in [
         json!("NaN"),
         json!("2026-01-01T00:00:00Z"),
@@ -115,39 +115,39 @@ fn each_fault_of_an_answer_is_its_own() {
         json!(253_402_300_800_u64),
         json!([]),
     ] {
-        assert_eq!(with("expiresAt", bad.clone()), Bad::ExpiryForm, "{bad}");
+        assert_eq!(with("expiresAt", bad.clone()), EcrResponseError::ExpiryForm, "{bad}");
     }
     for past in [0, 1, NOW - 1, NOW] {
-        assert_eq!(with("expiresAt", json!(past)), Bad::Expired, "{past}");
+        assert_eq!(with("expiresAt", json!(past)), EcrResponseError::Expired, "{past}");
     }
 }
 
 #[test]
-fn the_largest_token_is_taken() {
+fn largest_token_is_accepted() {
     // 12,288 bytes are 16,384 in base64.
-    let password = "a".repeat(TOKEN_MAX / 4 * 3 - 4);
-    assert_eq!(one(entry(&password, 60.0)).unwrap().0.len(), TOKEN_MAX / 4 * 4);
+    let password = "a".repeat(TOKEN_BYTES_MAX / 4 * 3 - 4);
+    assert_eq!(one(entry(&password, 60.0)).unwrap().0.len(), TOKEN_BYTES_MAX / 4 * 4);
 }
 
 #[test]
-fn the_first_entry_that_is_well_counts() {
+fn first_valid_entry_is_used() {
     let several = json!({ "authorizationData": [entry("a", -1.0), {}, entry("b", 60.0), entry("c", 90.0)] });
     assert_eq!(of(&several).unwrap().0, token("b"));
-    assert_eq!(of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(), Bad::Expired);
+    assert_eq!(of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(), EcrResponseError::Expired);
 }
 
-fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> AwsResponse {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    Reply { status, headers: map, body: Zeroizing::new(body.as_bytes().to_vec()), date: now() }
+    AwsResponse { status, headers: map, body: Zeroizing::new(body.as_bytes().to_vec()), date: now() }
 }
 
 #[test]
-fn codes_are_found_wherever_aws_puts_them() {
-    let code_of = |reply: &Reply| match refusal(Who::Ecr, reply) {
-        Fault::Refused { code, .. } => code,
+fn aws_error_code_is_found_in_header_json_and_xml() {
+    let code_of = |reply: &AwsResponse| match response_error(AwsService::Ecr, reply) {
+        EcrError::Refused { code, .. } => code,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -174,17 +174,17 @@ fn codes_are_found_wherever_aws_puts_them() {
     ] {
         assert_eq!(code_of(&reply(400, &[], none)), "", "{none}");
     }
-    assert_eq!(code(&"A".repeat(500)).len(), 64);
+    assert_eq!(parse_error_code(&"A".repeat(500)).len(), 64);
 }
 
 #[test]
-fn throttling_is_told_by_code_or_status_with_the_time_to_wait() {
+fn throttling_is_detected_by_code_or_status_with_retry_after() {
     let json = |code: &str| format!(r#"{{"__type":"{code}"}}"#);
-    let waits = |status, headers: &[(&str, &str)], code: &str| match refusal(
-        Who::Ecr,
+    let waits = |status, headers: &[(&str, &str)], code: &str| match response_error(
+        AwsService::Ecr,
         &reply(status, headers, &json(code)),
     ) {
-        Fault::Later { after, .. } => after,
+        EcrError::Later { after, .. } => after,
         other => panic!("{other:?}"),
     };
     assert_eq!(waits(400, &[], "ThrottlingException"), None);
@@ -196,49 +196,49 @@ fn throttling_is_told_by_code_or_status_with_the_time_to_wait() {
     assert_eq!(waits(503, &[("retry-after", "Tue, 14 Nov 2023 22:00:00 GMT")], ""), Some(Duration::ZERO));
     assert_eq!(waits(429, &[("retry-after", "99999999")], ""), Some(Duration::from_secs(3600)));
     assert_eq!(waits(429, &[("retry-after", "soon")], ""), None);
-    assert!(matches!(refusal(Who::Ecr, &reply(500, &[], "")), Fault::Failed { status: 500, .. }));
-    assert!(matches!(refusal(Who::Ecr, &reply(302, &[], "")), Fault::Refused { status: 302, .. }));
+    assert!(matches!(response_error(AwsService::Ecr, &reply(500, &[], "")), EcrError::Failed { status: 500, .. }));
+    assert!(matches!(response_error(AwsService::Ecr, &reply(302, &[], "")), EcrError::Refused { status: 302, .. }));
 }
 
 #[test]
-fn a_text_has_a_remedy_one_line_and_an_end() {
-    let refused = |who, status, code: &str| Fault::Refused { who, status, code: code.into() };
-    let text = refused(Who::Ecr, 400, "AccessDeniedException").to_string();
+fn error_message_is_one_bounded_line_with_a_remedy() {
+    let refused = |who, status, code: &str| EcrError::Refused { who, status, code: code.into() };
+    let text = refused(AwsService::Ecr, 400, "AccessDeniedException").to_string();
     assert!(text.starts_with(
         "ECR refused: 400 AccessDeniedException; allow the IAM action ecr:GetAuthorizationToken"
     ));
-    assert!(refused(Who::Ecr, 403, "").to_string().contains("ecr:GetAuthorizationToken"));
-    assert!(refused(Who::Sts, 403, "AccessDenied").to_string().contains("allow sts:AssumeRole"));
-    assert!(refused(Who::Ecr, 400, "InvalidSignatureException").to_string().contains("clock"));
-    assert!(refused(Who::Ecr, 404, "").to_string().contains("not the registry's (dkr.ecr)"));
-    assert!(refused(Who::Ecr, 400, "UnrecognizedClientException").to_string().contains("no such access key"));
-    assert!(refused(Who::Ecr, 400, "ExpiredTokenException").to_string().contains("have expired"));
-    let name = Fault::Call(Who::Ecr, Http::Name("no such host".into()));
+    assert!(refused(AwsService::Ecr, 403, "").to_string().contains("ecr:GetAuthorizationToken"));
+    assert!(refused(AwsService::Sts, 403, "AccessDenied").to_string().contains("allow sts:AssumeRole"));
+    assert!(refused(AwsService::Ecr, 400, "InvalidSignatureException").to_string().contains("clock"));
+    assert!(refused(AwsService::Ecr, 404, "").to_string().contains("not the registry's (dkr.ecr)"));
+    assert!(refused(AwsService::Ecr, 400, "UnrecognizedClientException").to_string().contains("no such access key"));
+    assert!(refused(AwsService::Ecr, 400, "ExpiredTokenException").to_string().contains("have expired"));
+    let name = EcrError::Call(AwsService::Ecr, Http::Name("no such host".into()));
     assert_eq!(
         name.to_string(),
         "ECR: the name can't be resolved: no such host; see the region's name, and the resolver"
     );
-    assert!(Fault::Whole(super::WHOLE).to_string().contains("within 20s"));
-    let told = line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));
+    assert!(EcrError::Whole(super::FETCH_TIMEOUT).to_string().contains("within 20s"));
+    let told = single_line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));
     assert!(told.starts_with("a b  é") && told.chars().count() == 200);
-    assert!(Fault::Region.to_string().contains("AWS_REGION"));
+    assert!(EcrError::Region.to_string().contains("AWS_REGION"));
 }
 
 #[test]
-fn debug_shows_no_secret() {
+fn fetched_token_debug_shows_no_secret() {
     let fetched =
-        Fetched { token: Zeroizing::new(token("hush")), life: Duration::from_secs(1), session: None };
+        FetchedToken { token: Zeroizing::new(token("hush")), life: Duration::from_secs(1), session: None };
     assert_eq!(format!("{fetched:?}"), "Fetched { life: 1s, session: None, .. }");
 }
 
 #[test]
-fn an_account_that_can_not_be_is_refused_before_anybody_is_asked() {
-    let account = Account { endpoint: Some("registry.example".into()), ..Account::default() };
-    assert_eq!(Aws::new(account).unwrap_err().kind(), "settings");
-    let account = Account { region: Some("eu-central-1.evil.example/".into()), ..Account::default() };
-    assert_eq!(Aws::new(account).unwrap_err().kind(), "settings");
-    let account = Account { endpoint: Some("http://127.0.0.1:9".into()), ..Account::default() };
-    let aws = Aws::new(account).unwrap();
+fn invalid_account_is_rejected_without_a_call() {
+    let account = AwsAccount { endpoint: Some("registry.example".into()), ..AwsAccount::default() };
+    assert_eq!(EcrTokenClient::new(account).unwrap_err().kind(), "settings");
+    let account = AwsAccount { region: Some("eu-central-1.evil.example/".into()), ..AwsAccount::default() };
+    assert_eq!(EcrTokenClient::new(account).unwrap_err().kind(), "settings");
+    let account = AwsAccount { endpoint: Some("http://127.0.0.1:9".into()), ..AwsAccount::default() };
+    let aws = EcrTokenClient::new(account).unwrap();
     // It may be asked from any thread.
     fn assert_send(_: impl Send) {}
     assert_send(aws.token());

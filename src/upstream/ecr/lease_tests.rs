@@ -9,66 +9,66 @@ fn lease() -> (Lease, Clock) {
     (Lease::new("vendor".into(), clock.clone(), Arc::default()), clock)
 }
 
-fn token(text: &str) -> Authorization {
-    Authorization::with_scheme("Basic", text.as_bytes()).unwrap()
+fn token(text: &str) -> SecretHeaderValue {
+    SecretHeaderValue::with_scheme("Basic", text.as_bytes()).unwrap()
 }
 
-fn given(lease: &Lease) -> Result<String, String> {
+fn header_value(lease: &Lease) -> Result<String, String> {
     lease.authorization().map(|one| String::from_utf8(one.value().to_vec()).unwrap())
 }
 
 #[test]
-fn a_token_is_given_until_just_before_its_end_and_then_never() {
+fn token_is_served_until_just_before_its_expiry() {
     let (lease, clock) = lease();
-    assert!(given(&lease).unwrap_err().contains("no token yet"));
-    lease.renew(token("one"), 12 * HOUR, clock.now());
-    lease.fail("no connection");
+    assert!(header_value(&lease).unwrap_err().contains("no token yet"));
+    lease.store_token(token("one"), 12 * HOUR, clock.now());
+    lease.record_failure("no connection");
     clock.advance(12 * HOUR - EXPIRY_MARGIN - Duration::from_secs(1));
-    assert_eq!(given(&lease), Ok("Basic one".into()));
+    assert_eq!(header_value(&lease), Ok("Basic one".into()));
     clock.advance(Duration::from_secs(1));
-    let why = given(&lease).unwrap_err();
+    let why = header_value(&lease).unwrap_err();
     assert!(why.contains("expired") && why.contains("no connection"), "{why}");
-    lease.renew(token("two"), 12 * HOUR, clock.now());
-    assert_eq!(given(&lease), Ok("Basic two".into()));
+    lease.store_token(token("two"), 12 * HOUR, clock.now());
+    assert_eq!(header_value(&lease), Ok("Basic two".into()));
 }
 
 #[test]
-fn readiness_says_how_old_the_token_is_and_what_is_wrong() {
+fn lease_state_reports_token_age_and_last_error() {
     let (lease, clock) = lease();
-    lease.fail("AWS says no");
-    assert!(matches!(lease.standing(), Standing::Never(why) if why.contains("AWS says no")));
-    lease.renew(token("one"), 12 * HOUR, clock.now());
+    lease.record_failure("AWS says no");
+    assert!(matches!(lease.state(), LeaseState::Never(why) if why.contains("AWS says no")));
+    lease.store_token(token("one"), 12 * HOUR, clock.now());
     clock.advance(2 * HOUR);
     assert_eq!(
-        lease.standing(),
-        Standing::Well("upstream vendor: its token is 2h old, and good for 9h 59m".into())
+        lease.state(),
+        LeaseState::Well("upstream vendor: its token is 2h old, and good for 9h 59m".into())
     );
-    lease.fail("AWS says no");
+    lease.record_failure("AWS says no");
     assert!(
-        matches!(lease.standing(), Standing::Degraded(why) if why.contains("good for 9h") && why.contains("AWS says no"))
+        matches!(lease.state(), LeaseState::Degraded(why) if why.contains("good for 9h") && why.contains("AWS says no"))
     );
     clock.advance(10 * HOUR);
-    assert!(matches!(lease.standing(), Standing::Degraded(why) if why.contains("has expired")));
+    assert!(matches!(lease.state(), LeaseState::Degraded(why) if why.contains("has expired")));
 }
 
 #[tokio::test]
-async fn a_refused_token_is_wanted_anew_once_a_minute_at_the_most() {
+async fn refused_token_is_refetched_at_most_once_a_minute() {
     let (lease, clock) = lease();
-    let wanted = || tokio::time::timeout(Duration::ZERO, lease.wanted());
+    let wanted = || tokio::time::timeout(Duration::ZERO, lease.wait_for_fetch_request());
     assert!(wanted().await.is_err());
-    lease.refused(1);
-    lease.refused(1);
-    lease.refused(2);
+    lease.report_refusal(1);
+    lease.report_refusal(1);
+    lease.report_refusal(2);
     assert!(wanted().await.is_ok());
     assert!(wanted().await.is_err());
-    clock.advance(REFUSED_EVERY);
-    lease.refused(2);
+    clock.advance(REFUSAL_FETCH_INTERVAL);
+    lease.report_refusal(2);
     assert!(wanted().await.is_ok());
 }
 
 #[test]
-fn one_client_that_is_refused_all_day_has_a_few_tokens_fetched_and_hides_no_other_refusal() {
-    let (mut refused, mut fetched) = (Refused::default(), Vec::new());
+fn refusals_of_one_block_back_off_and_do_not_delay_other_blocks() {
+    let (mut refused, mut fetched) = (RefusalBackoff::default(), Vec::new());
     for second in 0..24 * 3600 {
         if refused.fetches(1, Moment::from_millis(second * 1000)) {
             fetched.push(second / 60);
@@ -79,29 +79,29 @@ fn one_client_that_is_refused_all_day_has_a_few_tokens_fetched_and_hides_no_othe
     // Another matter, much later.
     let later = Moment::from_millis(60 * 3_600_000);
     assert!(refused.fetches(1, later) && !refused.fetches(1, later));
-    assert!(refused.fetches(1, later.plus(REFUSED_EVERY)));
+    assert!(refused.fetches(1, later.plus(REFUSAL_FETCH_INTERVAL)));
 }
 
 #[test]
-fn the_blocks_whose_refusals_are_remembered_are_bounded() {
-    let mut refused = Refused::default();
+fn remembered_refusal_blocks_are_bounded() {
+    let mut refused = RefusalBackoff::default();
     let fetched =
         (0..1000).filter(|n| refused.fetches(u128::from(*n), Moment::from_millis(n * 60_000))).count();
-    assert_eq!((fetched, refused.blocks.len()), (1000, REFUSED_BLOCKS));
+    assert_eq!((fetched, refused.blocks.len()), (1000, REFUSAL_BLOCKS_MAX));
 }
 
 #[test]
-fn a_fetch_that_fails_after_a_refusal_is_no_fault_of_the_token_in_force() {
+fn failed_fetch_after_a_refusal_keeps_the_lease_healthy() {
     let (lease, clock) = lease();
-    lease.renew(token("one"), 12 * HOUR, clock.now());
-    lease.fail_refused("AWS says no");
-    assert!(matches!(lease.standing(), Standing::Well(_)));
-    assert_eq!(given(&lease), Ok("Basic one".into()));
+    lease.store_token(token("one"), 12 * HOUR, clock.now());
+    lease.record_failure_after_refusal("AWS says no");
+    assert!(matches!(lease.state(), LeaseState::Well(_)));
+    assert_eq!(header_value(&lease), Ok("Basic one".into()));
 }
 
 #[test]
-fn a_lease_shows_no_token() {
+fn lease_debug_shows_no_token() {
     let (lease, _) = lease();
-    lease.renew(token("s3cret"), HOUR, Moment::default());
-    assert!(!format!("{lease:?} {:?} {:?}", lease.standing(), given(&lease).is_ok()).contains("s3cret"));
+    lease.store_token(token("s3cret"), HOUR, Moment::default());
+    assert!(!format!("{lease:?} {:?} {:?}", lease.state(), header_value(&lease).is_ok()).contains("s3cret"));
 }

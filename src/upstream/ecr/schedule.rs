@@ -10,32 +10,32 @@ use crate::clock::Moment;
 
 /// The part of its life after which a token is renewed, at the earliest and at the latest: before half, as
 /// AWS's own credential helper does it, so that an outage finds at least half a life left.
-const RENEWED: (f64, f64) = (0.35, 0.5);
+const RENEWAL_FRACTIONS: (f64, f64) = (0.35, 0.5);
 
 /// The least time between two tokens, however short their lives: AWS takes 20 calls a second of an account,
 /// and everything else there needs them too.
-const RENEWED_LEAST: Duration = Duration::from_secs(30);
+const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(30);
 
 /// The wait after the first failure.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_DELAY_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest wait while the token at hand is good.
-const RETRY_MAX: Duration = Duration::from_secs(300);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
 
 /// The longest wait while there is none, whatever AWS asks for: it is what an outage lasts longer for us than it did.
-const RETRY_MAX_WITHOUT: Duration = Duration::from_secs(30);
+const RETRY_DELAY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(30);
 
 /// A moment of both clocks. A virtual machine that stood still may find by its date alone that time has passed;
 /// one whose date was set back finds it by the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instant {
+pub struct ClockReading {
     /// The process's own time.
     pub moment: Moment,
     /// In seconds since 1970.
     pub date: u64,
 }
 
-impl Instant {
+impl ClockReading {
     /// This, and `span` later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
@@ -50,17 +50,17 @@ impl Instant {
 
 /// See the top of this file.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Schedule {
-    state: State,
+pub struct FetchSchedule {
+    state: ScheduleState,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum State {
+enum ScheduleState {
     #[default]
     Never,
     Fetched {
         at: Moment,
-        renew: Instant,
+        renew: ClockReading,
     },
     Failed {
         last: Moment,
@@ -72,43 +72,43 @@ enum State {
     },
 }
 
-impl Schedule {
+impl FetchSchedule {
     /// A token was fetched that is good for `life`, by credentials that are good for `session`; `chance` is
     /// from 0 to 1.
-    pub fn fetched(&mut self, now: Instant, life: Duration, session: Option<Duration>, chance: f64) {
+    pub fn fetched(&mut self, now: ClockReading, life: Duration, session: Option<Duration>, chance: f64) {
         let span = session.map_or(life, |session| session.min(life));
-        let (early, late) = RENEWED;
-        let wait = span.mul_f64(early + (late - early) * chance.clamp(0.0, 1.0)).max(RENEWED_LEAST);
-        self.state = State::Fetched { at: now.moment, renew: now.plus(wait) };
+        let (early, late) = RENEWAL_FRACTIONS;
+        let wait = span.mul_f64(early + (late - early) * chance.clamp(0.0, 1.0)).max(RENEWAL_INTERVAL_MIN);
+        self.state = ScheduleState::Fetched { at: now.moment, renew: now.plus(wait) };
     }
 
     /// It could not be fetched; `least` is what AWS wants to be left alone for.
-    pub fn failed(&mut self, now: Instant, least: Option<Duration>, chance: f64) {
-        let times = if let State::Failed { times, .. } = self.state { times.saturating_add(1) } else { 1 };
+    pub fn failed(&mut self, now: ClockReading, least: Option<Duration>, chance: f64) {
+        let times = if let ScheduleState::Failed { times, .. } = self.state { times.saturating_add(1) } else { 1 };
         let part = 0.5 + chance.clamp(0.0, 1.0) / 2.0;
-        let least = least.unwrap_or_default().min(RETRY_MAX);
-        self.state = State::Failed { last: now.moment, times, part, least };
+        let least = least.unwrap_or_default().min(RETRY_DELAY_MAX);
+        self.state = ScheduleState::Failed { last: now.moment, times, part, least };
     }
 
     /// Whether one is to be fetched now; `is_good` says whether there is one that is.
-    pub fn is_due(&self, now: Instant, is_good: bool) -> bool {
+    pub fn is_due(&self, now: ClockReading, is_good: bool) -> bool {
         match self.state {
-            State::Never => true,
+            ScheduleState::Never => true,
             // Also one that ended before its time, since its life was short; but never one after the other.
-            State::Fetched { at, renew } => {
-                (renew.has_come(now) || !is_good) && now.moment.since(at) >= RENEWED_LEAST
+            ScheduleState::Fetched { at, renew } => {
+                (renew.has_come(now) || !is_good) && now.moment.since(at) >= RENEWAL_INTERVAL_MIN
             }
-            State::Failed { last, times, part, least } => {
-                let most = if is_good { RETRY_MAX } else { RETRY_MAX_WITHOUT };
-                let doubled = RETRY_FIRST.saturating_mul(1 << (times - 1).min(16));
+            ScheduleState::Failed { last, times, part, least } => {
+                let most = if is_good { RETRY_DELAY_MAX } else { RETRY_DELAY_MAX_WITHOUT_TOKEN };
+                let doubled = RETRY_DELAY_FIRST.saturating_mul(1 << (times - 1).min(16));
                 now.moment.since(last) >= doubled.min(most).mul_f64(part).max(least.min(most))
             }
         }
     }
 
     /// Whether one may be fetched out of turn: not while AWS does not give any.
-    pub fn permits(&self, now: Instant, is_good: bool) -> bool {
-        !matches!(self.state, State::Failed { .. }) || self.is_due(now, is_good)
+    pub fn permits(&self, now: ClockReading, is_good: bool) -> bool {
+        !matches!(self.state, ScheduleState::Failed { .. }) || self.is_due(now, is_good)
     }
 }
 

@@ -10,7 +10,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward::policy::rules::Judgement;
+use doorward::policy::rules::PolicyDecision;
 use doorward::request::registry::{self, Target};
 
 use self::house::{House, Seen};
@@ -33,7 +33,7 @@ fn may(user: &str, method: &str, repository: &str, is_upload: bool) -> bool {
 fn check(seen: &Seen, acted: &Acted) {
     let told = format!("{:?}\n{seen:?}\n{acted:?}", seen.sample);
     let question = seen.question.as_ref().unwrap_or_else(|| panic!("nobody was asked: {told}"));
-    assert!(matches!(seen.judgement, Some(Judgement::Allowed { .. })), "it was not allowed: {told}");
+    assert!(matches!(seen.judgement, Some(PolicyDecision::Allowed { .. })), "it was not allowed: {told}");
     let asked =
         registry::read(&question.method, &question.uri, &question.content_type).expect("it can be read");
     // It logs no answer to a method that it has no handler for.
@@ -45,7 +45,7 @@ fn check(seen: &Seen, acted: &Acted) {
     }
     for name in acted.touched.iter().filter(|name| !acted.on.contains(*name)) {
         assert_eq!(
-            asked.source.as_ref().map(|source| &source.repository),
+            asked.mount_source.as_ref().map(|source| &source.repository),
             Some(name),
             "looked into {name}: {told}"
         );
@@ -122,7 +122,7 @@ fn the_registry_never_acts_on_what_the_policy_did_not_judge_and_allow() {
             // The registry's log leaves out only what it has no route for, and nobody but the registry
             // says yes.
             None => {
-                let allowed = matches!(seen.judgement, Some(Judgement::Allowed { .. }));
+                let allowed = matches!(seen.judgement, Some(PolicyDecision::Allowed { .. }));
                 let unrouted = seen.status == 404 && seen.sample.target.contains("/referrers/");
                 assert!(!allowed || unrouted, "it got lost: {seen:?}");
                 assert!(matches!(seen.status, 400..=499), "{seen:?}");

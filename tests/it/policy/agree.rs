@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use doorward::policy::Policy;
-use doorward::policy::reload::{File, GroupsKnown};
+use doorward::policy::reload::{PolicyFileKind, GroupSource};
 use doorward::policy::rule::Subject;
-use doorward::policy::rules::Judgement;
-use doorward::request::original::{Backend, OriginalRequest};
+use doorward::policy::rules::PolicyDecision;
+use doorward::request::original::{DeclaredUpstream, OriginalRequest};
 use serde_json::Value;
 
 use super::House;
@@ -65,12 +65,12 @@ fn explained(
 ) -> (&'static str, Option<String>) {
     let user = (user != "-").then_some(user.as_bytes());
     let client = Some([127, 0, 0, 1].into());
-    let subject = Subject { user, groups: &[], client, scope: None };
-    let asking = OriginalRequest::new(method, uri, host, content_type, Backend::Registry);
-    match policy.rules().unwrap().explain(&subject, &asking).judgement {
-        Judgement::Allowed { uri, .. } => ("allow", uri),
-        Judgement::Refused(refused) if refused.error.is_none() && user.is_none() => ("challenge", None),
-        Judgement::Refused(_) => ("forbid", None),
+    let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
+    let asking = OriginalRequest::new(method, uri, host, content_type, DeclaredUpstream::Registry);
+    match policy.rules().unwrap().explain(&subject, &asking).decision {
+        PolicyDecision::Allowed { uri, .. } => ("allow", uri),
+        PolicyDecision::Refused(refused) if refused.error_code.is_none() && user.is_none() => ("challenge", None),
+        PolicyDecision::Refused(_) => ("forbid", None),
     }
 }
 
@@ -95,8 +95,8 @@ fn explain_and_auth_agree_on_the_whole_corpus() {
     let house = House::of(RULES, "");
     let policy = Policy::default();
     policy.replace(
-        File::Rules
-            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupsKnown::Yes)
+        PolicyFileKind::Rules
+            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Yes)
             .unwrap(),
     );
     let rules = house.path("policy.toml").display().to_string();

@@ -28,7 +28,7 @@ fn init_writes_four_files_of_which_one_is_secret() {
         assert!(said.contains(&format!("/{name}: ")), "{name}: {said}");
     }
     let keys = place.keys();
-    assert_eq!((place.text("bundle.pem"), place.text("jwks.json")), (keys.bundle(), keys.jwks() + "\n"));
+    assert_eq!((place.text("bundle.pem"), place.text("jwks.json")), (keys.certificate_bundle(), keys.jwks() + "\n"));
     let snippet = place.text("registry-auth.yml");
     for line in [
         "    realm: \"https://registry.test/token\"\n",
@@ -41,7 +41,7 @@ fn init_writes_four_files_of_which_one_is_secret() {
     }
     assert!(!snippet.contains("Put in what it is"), "{snippet}");
     // Ten years from now.
-    let ends = keys.published().next().unwrap().ends;
+    let ends = keys.published_keys().next().unwrap().ends;
     assert!((now() + 3651 * 86_400..=now() + 3653 * 86_400).contains(&ends), "{ends}");
 }
 
@@ -121,7 +121,7 @@ fn a_key_is_published_then_signs_then_goes() {
     let one = place.keys();
     assert!(one.verify(&by_first, now()).is_err() && one.verify(&by_second, now()).is_ok());
     assert_eq!(in_set(&json(&place.text("jwks.json"))), [second]);
-    assert_eq!(place.text("bundle.pem"), one.bundle());
+    assert_eq!(place.text("bundle.pem"), one.certificate_bundle());
     assert_eq!(FILES.map(|name| place.mode(name)), [0o644, 0o644, 0o600, 0o644]);
     assert_eq!(place.names(), FILES);
 }
@@ -154,7 +154,7 @@ fn the_list_says_what_signs_and_until_when() {
         assert_eq!(one["expired"], false);
         let end = humantime::parse_rfc3339(one["expires"].as_str().unwrap()).unwrap();
         let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        assert_eq!(end, place.keys().published().nth(at).unwrap().ends);
+        assert_eq!(end, place.keys().published_keys().nth(at).unwrap().ends);
     }
 }
 
@@ -170,7 +170,7 @@ fn a_mode_and_a_link_that_somebody_chose_stay() {
     assert!(fs::symlink_metadata(place.path("keys.pem")).unwrap().is_symlink());
     assert_eq!((real.mode("real.pem"), place.kids().len()), (0o640, 2));
     // What is published stands beside the file itself.
-    assert_eq!(real.text("bundle.pem"), place.keys().bundle());
+    assert_eq!(real.text("bundle.pem"), place.keys().certificate_bundle());
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn several_at_once_lose_no_key() {
         }
     });
     let keys = place.keys();
-    assert_eq!((keys.kids().count(), place.text("bundle.pem")), (9, keys.bundle()));
+    assert_eq!((keys.kids().count(), place.text("bundle.pem")), (9, keys.certificate_bundle()));
     assert_eq!(place.text("jwks.json"), keys.jwks() + "\n");
 }
 
@@ -212,7 +212,7 @@ fn a_key_of_ones_own_is_taken() {
         let why = "this key is in the file already; take one of the two out";
         place.refuses("add", &["--key", &path.display().to_string()], why);
     }
-    let algorithms: Vec<String> = place.keys().published().map(|key| key.algorithm.to_string()).collect();
+    let algorithms: Vec<String> = place.keys().published_keys().map(|key| key.algorithm.to_string()).collect();
     assert_eq!(algorithms, ["ES256", "ES256", "RS256"]);
     for kid in place.kids() {
         place.does("use", &[&kid]);

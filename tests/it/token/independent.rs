@@ -56,7 +56,7 @@ fn another_program_finds_all_as_it_should_be() {
         place.does("use", &[&kid]);
         // Of ECDSA some begin with a zero byte, or would with a sign.
         let keys = place.keys();
-        let count = if keys.published().next().unwrap().algorithm.name() == "ES256" { 5 } else { 1 };
+        let count = if keys.published_keys().next().unwrap().algorithm.name() == "ES256" { 5 } else { 1 };
         tokens.extend((0..count).map(|_| keys.sign(&all).unwrap()));
     }
     assert_eq!(tokens.len(), 28);

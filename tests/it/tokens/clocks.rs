@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorward::token::claims::{Access, Claims};
+use doorward::token::claims::{AccessEntry, Claims};
 use doorward::token::signing_key::SigningKeys;
 
 use super::bearer::{BEARER, MANIFEST, challenged, show};
@@ -15,7 +15,7 @@ use crate::support::eventually;
 fn signed(doorward: &Doorward, ahead: i64, change: impl Fn(&mut Claims)) -> String {
     let keys = SigningKeys::parse(&fs::read(doorward.folder().join("keys.pem")).unwrap()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().saturating_add_signed(ahead);
-    let access = Access { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
+    let access = AccessEntry { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
     let mut claims = Claims {
         iss: "doorward".into(),
         sub: "bob".into(),

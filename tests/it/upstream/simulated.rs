@@ -9,14 +9,14 @@ use std::time::Duration;
 use doorward::clock::Clock;
 use doorward::config::layers::Layers;
 use doorward::metrics::Metrics;
-use doorward::pipeline::Opened;
+use doorward::pipeline::Evaluation;
 use doorward::pipeline::verdict::Verdict;
-use doorward::pipeline::worker_cache::Memo;
-use doorward::request::header::Header;
+use doorward::pipeline::worker_cache::WorkerCache;
+use doorward::request::header::RequestHeader;
 use doorward::request::subrequest::{ClientAddress, Subrequest};
 use doorward::server::components::House;
-use doorward::upstream::ecr::refresh::Refresher;
-use doorward::upstream::ecr::{Fault, Fetch, Fetched};
+use doorward::upstream::ecr::refresh::LeaseRefresher;
+use doorward::upstream::ecr::{EcrError, FetchToken, FetchedToken};
 
 use crate::support::users;
 
@@ -36,7 +36,7 @@ struct Aws {
 
 impl Aws {
     fn second(&self) -> u64 {
-        self.clock.unix() - self.start
+        self.clock.unix_seconds() - self.start
     }
 }
 
@@ -44,38 +44,38 @@ fn is_gone(second: u64) -> bool {
     (5 * HOUR..9 * HOUR).contains(&second) || (20 * HOUR..40 * HOUR).contains(&second)
 }
 
-impl Fetch for Aws {
-    async fn token(&self) -> Result<Fetched, Fault> {
+impl FetchToken for Aws {
+    async fn token(&self) -> Result<FetchedToken, EcrError> {
         let second = self.second();
         self.calls.lock().unwrap().push(second);
         if is_gone(second) {
-            return Err(Fault::Ours);
+            return Err(EcrError::Ours);
         }
         let mut given = self.given.lock().unwrap();
         let token = format!("token-{}", given.len());
         given.insert(token.clone(), second + LIFE);
-        Ok(Fetched { token: token.into(), life: Duration::from_secs(LIFE), session: None })
+        Ok(FetchedToken { token: token.into(), life: Duration::from_secs(LIFE), session: None })
     }
 }
 
 /// What became of a request: the token that it went on with, or the reason why it did not.
-async fn ask(house: &House, header: &[u8], memo: &mut Memo) -> Result<String, &'static str> {
+async fn ask(house: &House, header: &[u8], memo: &mut WorkerCache) -> Result<String, &'static str> {
     let request = Subrequest {
-        authorization: Header::Once(header),
+        authorization: RequestHeader::Once(header),
         client: ClientAddress::Text(b"192.0.2.1"),
-        is_entitled: true,
+        has_proxy_secret: true,
         ..Subrequest::default()
     };
     let verdict = match house.front.gate.open(&request, memo) {
-        Opened::Settled(verdict) => verdict,
-        Opened::Checking(check) => check.verdict(&request).await,
+        Evaluation::Settled(verdict) => verdict,
+        Evaluation::Checking(check) => check.verdict(&request).await,
     };
     match &verdict {
         Verdict::Allow(grant) => {
             let value = String::from_utf8(grant.upstream().unwrap().value().to_vec()).unwrap();
             Ok(value.strip_prefix("Basic ").unwrap().to_owned())
         }
-        refusal => Err(refusal.reason()),
+        refusal => Err(refusal.reason_name()),
     }
 }
 
@@ -92,7 +92,7 @@ fn house(clock: &Clock) -> (House, tempfile::TempDir) {
     );
     std::fs::write(&settings, text).unwrap();
     let settings = Layers::default().with_file(settings.to_str().unwrap()).settle().unwrap();
-    (House::build(&settings, clock.clone(), Arc::new(Metrics::started())).unwrap(), dir)
+    (House::build(&settings, clock.clone(), Arc::new(Metrics::with_initial_series())).unwrap(), dir)
 }
 
 /// One stretch of time in which every request had the same end.
@@ -111,12 +111,12 @@ async fn no_expired_token_ever_leaves_and_every_good_one_does() {
     let (house, _dir) = house(&clock);
     let pool = Arc::clone(&house.pool);
     let hasher = std::thread::spawn(move || pool.run());
-    let start = clock.unix();
+    let start = clock.unix_seconds();
     let aws = Aws { clock: clock.clone(), start, given: Arc::default(), calls: Arc::default() };
     // At the latest: what is lost in between is then the most that can be.
-    let mut refresher = Refresher::new(Arc::clone(&house.leases[0].1), aws.clone(), || 1.0);
+    let mut refresher = LeaseRefresher::new(Arc::clone(&house.leases[0].1), aws.clone(), || 1.0);
     let header = crate::support::client::basic("alice:wonderland");
-    let (mut memo, mut stretches) = (Memo::default(), Vec::<Stretch>::new());
+    let (mut memo, mut stretches) = (WorkerCache::default(), Vec::<Stretch>::new());
     for second in 0..48 * HOUR {
         refresher.look().await;
         if second % 60 == 0 {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Condition, Pointer, Reply, Spot};
 use crate::authn::Credentials;
 use crate::authn::http::fault::Fault;
-use crate::identity::{GROUPS_OF_USER_MAX, check_group};
+use crate::identity::{GROUPS_OF_USER_MAX, check_group_name};
 
 /// A list of groups in an answer.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ impl Groups {
 
     fn name(&self, name: &str, names: &mut Vec<String>) -> Result<(), Fault> {
         let name = format!("{}{name}", self.prefix);
-        if check_group(name.as_bytes()).is_err() {
+        if check_group_name(name.as_bytes()).is_err() {
             // The name itself is the service's, and may be anything.
             let what = "it names a group as none can be called: 1 to 64 bytes, without spaces and commas";
             return Err(Fault::Content(what.into()));

@@ -69,7 +69,7 @@ pub struct Requesters {
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    until: Moment,
+    valid_until: Moment,
     /// When its last call without an answer ended.
     failed: Moment,
     /// How often others were answered while it was not.
@@ -88,9 +88,9 @@ struct Block {
 impl Requesters {
     /// How long `who` is held back still. The service last gave anybody an answer when it was `answered`.
     pub fn wait(&self, who: &Requester, answered: Option<Moment>, now: Moment) -> Option<Duration> {
-        let held = self.held.get(&who.tag()).filter(|held| held.until > now)?;
+        let held = self.held.get(&who.tag()).filter(|held| held.valid_until > now)?;
         let is_over = held.unclear && answered.is_some_and(|answered| answered >= held.failed);
-        (!is_over).then(|| held.until.since(now))
+        (!is_over).then(|| held.valid_until.since(now))
     }
 
     /// Whether calls of `who`, or of its block, got no answer lately. Credentials that were accepted before are
@@ -120,7 +120,7 @@ impl Requesters {
             None => grown,
         };
         let unclear = times == 0 && told.is_none();
-        let held = Held { until: now.plus(wait), failed: now, times, unclear };
+        let held = Held { valid_until: now.plus(wait), failed: now, times, unclear };
         insert(&mut self.held, who.tag(), held, |held| held.failed);
         let before = self.blocks.get(&who.id.block).is_some_and(|b| b.provoked && is_recent(b.failed, now));
         let block = Block { failed: now, provoked: provoked || before };
@@ -132,14 +132,14 @@ impl Requesters {
     /// more.
     pub fn answered(&mut self, who: &Requester, now: Moment) {
         if let Some(held) = self.held.get_mut(&who.tag()) {
-            held.until = now;
+            held.valid_until = now;
         }
     }
 
     /// An outage is over: nobody waits any longer, and what it did to requesters and their blocks is forgotten.
     pub fn recovered(&mut self, now: Moment) {
         self.held.retain(|_, held| held.times > 0);
-        self.held.values_mut().for_each(|held| held.until = now);
+        self.held.values_mut().for_each(|held| held.valid_until = now);
         self.blocks.retain(|_, block| block.provoked);
     }
 }

@@ -8,48 +8,48 @@ use aws_smithy_async::time::TimeSource;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 
-use super::CALL;
-use super::chain::Signer;
-use super::fault::{Fault, Who};
-use super::wire::{Reply, Wire, refusal};
+use super::CALL_TIMEOUT;
+use super::chain::SigningContext;
+use super::fault::{EcrError, AwsService};
+use super::wire::{AwsResponse, AwsHttpClient, response_error};
 
 /// Amazon ECR API Reference, GetAuthorizationToken; awsJson1_1 of the Smithy specification.
-const TARGET: (&str, &str) = ("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
-const CONTENT: &str = "application/x-amz-json-1.1";
+const TARGET_HEADER: (&str, &str) = ("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
+const CONTENT_TYPE_VALUE: &str = "application/x-amz-json-1.1";
 
 /// No registryIds: they are deprecated, and a token is good for every registry that its owner may use.
-const BODY: &[u8] = b"{}";
+const REQUEST_BODY: &[u8] = b"{}";
 
 /// ECR's name in a signature, its endpoint prefix notwithstanding.
-const SERVICE: &str = "ecr";
+const SIGNING_SERVICE: &str = "ecr";
 
 /// Asks ECR for a token; the answer has status 200.
-pub async fn authorization(signer: &Signer, wire: &Wire) -> Result<Reply, Fault> {
-    let request = signed(signer, wire).ok_or(Fault::Ours)?;
-    let reply = wire.send(Who::Ecr, request, CALL).await?;
-    if reply.status == 200 { Ok(reply) } else { Err(refusal(Who::Ecr, &reply)) }
+pub async fn get_authorization_token(signer: &SigningContext, wire: &AwsHttpClient) -> Result<AwsResponse, EcrError> {
+    let request = build_signed_request(signer, wire).ok_or(EcrError::Ours)?;
+    let reply = wire.send(AwsService::Ecr, request, CALL_TIMEOUT).await?;
+    if reply.status == 200 { Ok(reply) } else { Err(response_error(AwsService::Ecr, &reply)) }
 }
 
 /// The request with its signature, by AWS's clock; None only if the SDK makes something that is no header.
-fn signed(signer: &Signer, wire: &Wire) -> Option<Request> {
-    let mut request = Request::new(Method::POST, signer.url().clone());
+fn build_signed_request(signer: &SigningContext, wire: &AwsHttpClient) -> Option<Request> {
+    let mut request = Request::new(Method::POST, signer.resolve_endpoint().clone());
     let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
-    headers.insert(TARGET.0, HeaderValue::from_static(TARGET.1));
-    *request.body_mut() = Some(BODY.into());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_VALUE));
+    headers.insert(TARGET_HEADER.0, HeaderValue::from_static(TARGET_HEADER.1));
+    *request.body_mut() = Some(REQUEST_BODY.into());
     let params = v4::SigningParams::builder()
         .identity(signer.identity())
         .region(signer.region())
-        .name(SERVICE)
+        .name(SIGNING_SERVICE)
         .time(wire.skew().now())
         .settings(SigningSettings::default())
         .build()
         .ok()?
         .into();
     // The signer adds the host by the URL, from which reqwest takes it, too.
-    let plain = [(CONTENT_TYPE.as_str(), CONTENT), TARGET];
+    let plain = [(CONTENT_TYPE.as_str(), CONTENT_TYPE_VALUE), TARGET_HEADER];
     let url = request.url().to_string();
-    let signable = SignableRequest::new("POST", &url, plain.into_iter(), SignableBody::Bytes(BODY)).ok()?;
+    let signable = SignableRequest::new("POST", &url, plain.into_iter(), SignableBody::Bytes(REQUEST_BODY)).ok()?;
     let (instructions, _) = sign(signable, &params).ok()?.into_parts();
     for (name, value) in instructions.headers() {
         let mut value = HeaderValue::from_str(value).ok()?;

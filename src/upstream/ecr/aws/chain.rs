@@ -16,20 +16,20 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::service_config::ServiceConfigKey;
 use reqwest::Url;
 
-use super::fault::{Fault, Who, line};
-use super::wire::{Last, Wire};
-use super::{Account, place};
+use super::fault::{EcrError, AwsService, single_line};
+use super::wire::{LastSdkCall, AwsHttpClient};
+use super::{AwsAccount, place};
 
 /// The name of our session in CloudTrail.
 const SESSION_NAME: &str = "doorward";
 
 /// The sources in the SDK's order, but the instance's role, of which more is said.
-const SOURCES: &str = "none in the environment (AWS_ACCESS_KEY_ID), a profile (~/.aws), a web identity \
+const SOURCES_TRIED: &str = "none in the environment (AWS_ACCESS_KEY_ID), a profile (~/.aws), a web identity \
     (AWS_WEB_IDENTITY_TOKEN_FILE), a container (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI)";
 
 /// Errors of the SDK's whose text is told, since it is known to hold nothing but names: how each begins, and
 /// what it is about.
-const TOLD: [(&str, &str); 4] = [
+const PRINTABLE_SDK_ERRORS: [(&str, &str); 4] = [
     ("ProfileFile provider could not be built: ", "the profile: "),
     ("Incorrect IMDS/IAM configuration: ", "the instance's role: "),
     ("Error retrieving credentials from IMDS: ", "the instance's role: "),
@@ -37,14 +37,14 @@ const TOLD: [(&str, &str); 4] = [
 ];
 
 /// What a call is signed with, and where it goes. There is no Debug, since there is a secret in it.
-pub struct Signer {
+pub struct SigningContext {
     identity: Identity,
     expiry: Option<SystemTime>,
     region: String,
     url: Url,
 }
 
-impl Signer {
+impl SigningContext {
     /// The credentials.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -61,27 +61,27 @@ impl Signer {
     }
 
     /// ECR's API.
-    pub fn url(&self) -> &Url {
+    pub fn resolve_endpoint(&self) -> &Url {
         &self.url
     }
 }
 
 /// Finds all that is needed for one call. Nothing is kept between calls.
-pub async fn signer(account: &Account, wire: &Wire) -> Result<Signer, Fault> {
+pub async fn resolve_signing_context(account: &AwsAccount, wire: &AwsHttpClient) -> Result<SigningContext, EcrError> {
     // The calls of this lookup alone tell why it failed.
     let wire = wire.apart();
-    let config = config(account, &wire).await;
-    let region = place::region(config.region().ok_or(Fault::Region)?.as_ref())?.to_owned();
+    let config = load_sdk_config(account, &wire).await;
+    let region = place::check_region(config.region().ok_or(EcrError::Region)?.as_ref())?.to_owned();
     let url = url(account, &config, &region)?;
     // The region may have been asked for where there is none.
     let _ = wire.last();
-    let found = credentials(account, &config, &wire).await;
-    let credentials = found.map_err(|error| fault(&error, account, wire.last()))?;
+    let found = resolve_credentials(account, &config, &wire).await;
+    let credentials = found.map_err(|error| explain_credentials_error(&error, account, wire.last()))?;
     let expiry = credentials.expiry();
-    Ok(Signer { identity: credentials.into(), expiry, region, url })
+    Ok(SigningContext { identity: credentials.into(), expiry, region, url })
 }
 
-async fn config(account: &Account, wire: &Wire) -> SdkConfig {
+async fn load_sdk_config(account: &AwsAccount, wire: &AwsHttpClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(wire.clone())
         .time_source(wire.skew().clone())
@@ -96,9 +96,9 @@ async fn config(account: &Account, wire: &Wire) -> SdkConfig {
 }
 
 /// The setting, else the service's and the general variable and key, else the region's.
-fn url(account: &Account, config: &SdkConfig, region: &str) -> Result<Url, Fault> {
+fn url(account: &AwsAccount, config: &SdkConfig, region: &str) -> Result<Url, EcrError> {
     if let Some(endpoint) = &account.endpoint {
-        return place::endpoint(endpoint);
+        return place::parse_endpoint(endpoint);
     }
     let key =
         ServiceConfigKey::builder().service_id("ECR").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
@@ -107,18 +107,18 @@ fn url(account: &Account, config: &SdkConfig, region: &str) -> Result<Url, Fault
     let ignored = std::env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
         .is_ok_and(|text| text.eq_ignore_ascii_case("true"));
     match ours.filter(|_| !ignored).as_deref().or_else(|| config.endpoint_url()) {
-        Some(endpoint) => place::endpoint(endpoint),
+        Some(endpoint) => place::parse_endpoint(endpoint),
         None => {
             let (fips, both) = (config.use_fips(), config.use_dual_stack());
-            place::of_region(region, fips.unwrap_or_default(), both.unwrap_or_default())
+            place::regional_endpoint(region, fips.unwrap_or_default(), both.unwrap_or_default())
         }
     }
 }
 
-async fn credentials(
-    account: &Account,
+async fn resolve_credentials(
+    account: &AwsAccount,
     config: &SdkConfig,
-    wire: &Wire,
+    wire: &AwsHttpClient,
 ) -> Result<Credentials, CredentialsError> {
     let base = match &account.profile {
         // A profile that is named is meant: the environment's keys, or the instance's role where the profile
@@ -146,9 +146,9 @@ async fn credentials(
 }
 
 /// Why there are no credentials. What our own client saw says more than the SDK's error does.
-fn fault(error: &CredentialsError, account: &Account, last: Last) -> Fault {
-    let text = innermost(error);
-    if let Some(fault) = none(error, account, last.trouble.as_ref()) {
+fn explain_credentials_error(error: &CredentialsError, account: &AwsAccount, last: LastSdkCall) -> EcrError {
+    let text = innermost_message(error);
+    if let Some(fault) = explain_missing_credentials(error, account, last.trouble.as_ref()) {
         return fault;
     }
     if let Some(trouble) = last.trouble {
@@ -156,32 +156,32 @@ fn fault(error: &CredentialsError, account: &Account, last: Last) -> Fault {
     }
     // One that hangs could not be ended, and the next try would start another.
     if text.contains("cargo feature(s) enabled: credentials-process") {
-        return Fault::Source(
+        return EcrError::Source(
             "the profile names a credential_process, which doorward does not run: have it write a file that \
              the profile's keys are read from, or use a role"
                 .into(),
         );
     }
     if text.contains("cargo feature(s) enabled: sso") || text.contains("sso-session") {
-        return Fault::Source(
+        return EcrError::Source(
             "the profile uses IAM Identity Center (SSO), which is for people: give doorward a role or a key"
                 .into(),
         );
     }
-    for (prefix, about) in TOLD {
+    for (prefix, about) in PRINTABLE_SDK_ERRORS {
         if let Some(rest) = text.strip_prefix(prefix) {
-            return Fault::Source(line(&format!("{about}{rest}")));
+            return EcrError::Source(single_line(&format!("{about}{rest}")));
         }
     }
     if let Some(who) = last.who {
-        return Fault::Source(format!("what {who} answers is of no use"));
+        return EcrError::Source(format!("what {who} answers is of no use"));
     }
-    if let Some(kind) = io_kind(error) {
-        return Fault::Source(format!(
+    if let Some(kind) = find_io_error_kind(error) {
+        return EcrError::Source(format!(
             "the file of AWS_WEB_IDENTITY_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE can't be read: {kind}"
         ));
     }
-    Fault::Source(
+    EcrError::Source(
         "a source is set up, and can't be used: see AWS_CONTAINER_CREDENTIALS_FULL_URI, \
          AWS_CONTAINER_AUTHORIZATION_TOKEN and _FILE, AWS_WEB_IDENTITY_TOKEN_FILE, and the profile"
             .into(),
@@ -189,29 +189,29 @@ fn fault(error: &CredentialsError, account: &Account, last: Last) -> Fault {
 }
 
 /// That no source has any. Whoever assumes a role learns of it wrapped in the error of STS's client.
-fn none(error: &CredentialsError, account: &Account, trouble: Option<&Fault>) -> Option<Fault> {
+fn explain_missing_credentials(error: &CredentialsError, account: &AwsAccount, trouble: Option<&EcrError>) -> Option<EcrError> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     let mut found = false;
     while let Some(cause) = next {
         found |= matches!(cause.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)));
         next = cause.source();
     }
-    if !found || matches!(trouble, Some(Fault::Refused { who: Who::Sts, .. })) {
+    if !found || matches!(trouble, Some(EcrError::Refused { who: AwsService::Sts, .. })) {
         return None;
     }
     if let Some(profile) = &account.profile {
-        return Some(Fault::NoCredentials(line(&format!("the profile {profile} has none"))));
+        return Some(EcrError::NoCredentials(single_line(&format!("the profile {profile} has none"))));
     }
     let instance = match trouble {
-        Some(Fault::Refused { status: 404, .. }) => "the instance has no role".to_owned(),
-        Some(trouble) => line(&trouble.to_string()),
+        Some(EcrError::Refused { status: 404, .. }) => "the instance has no role".to_owned(),
+        Some(trouble) => single_line(&trouble.to_string()),
         None => "the instance's role is not asked for (AWS_EC2_METADATA_DISABLED)".to_owned(),
     };
-    Some(Fault::NoCredentials(format!("{SOURCES}; {instance}")))
+    Some(EcrError::NoCredentials(format!("{SOURCES_TRIED}; {instance}")))
 }
 
 /// The text of the innermost cause; for us to look at, not to be told.
-fn innermost(error: &CredentialsError) -> String {
+fn innermost_message(error: &CredentialsError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -221,7 +221,7 @@ fn innermost(error: &CredentialsError) -> String {
     text
 }
 
-fn io_kind(error: &CredentialsError) -> Option<io::ErrorKind> {
+fn find_io_error_kind(error: &CredentialsError) -> Option<io::ErrorKind> {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(error) = cause.downcast_ref::<io::Error>() {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::authn::http::fault::Fault as Http;
 
 /// How much is told of a text that others wrote; longer codes of AWS's are cut.
-const TEXT_MAX: usize = 200;
-const CODE_MAX: usize = 64;
+const TEXT_CHARS_MAX: usize = 200;
+const CODE_CHARS_MAX: usize = 64;
 
 /// Whom we asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
+pub enum AwsService {
     /// ECR, for the token.
     Ecr,
     /// STS, for the credentials of a role.
@@ -24,7 +24,7 @@ pub enum Who {
     Container,
 }
 
-impl std::fmt::Display for Who {
+impl std::fmt::Display for AwsService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Ecr => "ECR",
@@ -37,7 +37,7 @@ impl std::fmt::Display for Who {
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum EcrError {
     /// A setting that can't be: which, and what to write.
     #[error("{0}")]
     Settings(String),
@@ -61,7 +61,7 @@ pub enum Fault {
     #[error("{who} refused: {status} {code}{}", remedy(*.who, *.status, .code))]
     Refused {
         /// Who did.
-        who: Who,
+        who: AwsService,
         /// The HTTP status, 300 to 499.
         status: u16,
         /// As in `AccessDeniedException`.
@@ -71,7 +71,7 @@ pub enum Fault {
     #[error("{who} failed: {status} {code}; nothing needs doing unless it lasts")]
     Failed {
         /// Who did.
-        who: Who,
+        who: AwsService,
         /// The HTTP status, 500 to 999.
         status: u16,
         /// AWS's code for why, which may be empty.
@@ -81,7 +81,7 @@ pub enum Fault {
     #[error("{who} wants fewer calls: {status} {code}; they count for the whole AWS account")]
     Later {
         /// Who does.
-        who: Who,
+        who: AwsService,
         /// The HTTP status.
         status: u16,
         /// AWS's code, which may be empty.
@@ -90,14 +90,14 @@ pub enum Fault {
         after: Option<Duration>,
     },
     /// The call could not be made, or was not answered.
-    #[error("{0}: {1}{hint}", hint = way(*.0, .1))]
-    Call(Who, Http),
+    #[error("{0}: {1}{hint}", hint = connection_hint(*.0, .1))]
+    Call(AwsService, Http),
     /// All of it took too long.
     #[error("no token within {}, the credentials included", humantime::format_duration(*.0))]
     Whole(Duration),
     /// ECR's answer is not what it should be: how.
     #[error("ECR's answer is of no use: {0}; is the endpoint that of ECR's API (api.ecr), or a proxy's?")]
-    Answer(Bad),
+    Answer(EcrResponseError),
     /// The call could not be signed; a fault of ours.
     #[error("the call could not be signed")]
     Ours,
@@ -105,9 +105,9 @@ pub enum Fault {
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Bad {
+pub enum EcrResponseError {
     /// Its body is larger than may be read.
-    #[error("it has more than {} KiB", crate::upstream::ecr::aws::BODY_MAX / 1024)]
+    #[error("it has more than {} KiB", crate::upstream::ecr::aws::BODY_BYTES_MAX / 1024)]
     Large,
     /// It is not a JSON object.
     #[error("it is not JSON")]
@@ -119,7 +119,7 @@ pub enum Bad {
     #[error("authorizationToken is missing or empty")]
     NoToken,
     /// A token larger than nginx takes.
-    #[error("authorizationToken has more than {} bytes", crate::upstream::ecr::aws::TOKEN_MAX)]
+    #[error("authorizationToken has more than {} bytes", crate::upstream::ecr::aws::TOKEN_BYTES_MAX)]
     TokenLarge,
     /// A token that is not base64 of `AWS:` and a password.
     #[error("authorizationToken is not base64 of AWS: and a password")]
@@ -136,7 +136,7 @@ pub enum Bad {
 }
 
 /// Codes that say that the time of a signature is, or may be, to blame.
-const CLOCK: [&str; 7] = [
+const CLOCK_ERROR_CODES: [&str; 7] = [
     "RequestTimeTooSkewed",
     "RequestExpired",
     "RequestInTheFuture",
@@ -146,7 +146,7 @@ const CLOCK: [&str; 7] = [
     "InvalidTimestamp",
 ];
 
-impl Fault {
+impl EcrError {
     /// What the fault is about, for a label of a metric: one of `settings`, `credentials`, `region`, `refused`,
     /// `failed`, `throttled`, `timeout`, `connect`, `tls`, `answer`.
     pub fn kind(&self) -> &'static str {
@@ -174,14 +174,14 @@ impl Fault {
 
     /// Whether it may be that our clock is wrong.
     pub(super) fn may_be_the_clock(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if CLOCK.contains(&code.as_str()))
+        matches!(self, Self::Refused { code, .. } if CLOCK_ERROR_CODES.contains(&code.as_str()))
     }
 }
 
 /// What to do about a refusal, by its code, else by its status.
-fn remedy(who: Who, status: u16, code: &str) -> &'static str {
+fn remedy(who: AwsService, status: u16, code: &str) -> &'static str {
     match (who, code) {
-        (_, code) if CLOCK.contains(&code) => {
+        (_, code) if CLOCK_ERROR_CODES.contains(&code) => {
             "; the secret key is wrong, or this machine's clock is: set it by NTP"
         }
         (_, "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId") => {
@@ -190,47 +190,47 @@ fn remedy(who: Who, status: u16, code: &str) -> &'static str {
         (_, "ExpiredToken" | "ExpiredTokenException") => {
             "; the credentials have expired: renew them, or use a source that renews itself, such as a role"
         }
-        (Who::Sts, "InvalidIdentityToken" | "IDPRejectedClaim") => {
+        (AwsService::Sts, "InvalidIdentityToken" | "IDPRejectedClaim") => {
             "; AWS does not take the web identity token: see the role's trust policy, and the cluster's identity provider in IAM"
         }
         (_, "OptInRequired" | "RegionDisabledException") => "; the region is not enabled for the AWS account",
-        (Who::Sts, _) if matches!(status, 400 | 401 | 403) => {
+        (AwsService::Sts, _) if matches!(status, 400 | 401 | 403) => {
             "; allow sts:AssumeRole to whoever we are, and name him in the role's trust policy"
         }
-        (Who::Ecr, _) if matches!(status, 401 | 403) || code.starts_with("AccessDenied") => {
+        (AwsService::Ecr, _) if matches!(status, 401 | 403) || code.starts_with("AccessDenied") => {
             "; allow the IAM action ecr:GetAuthorizationToken on resource * to the user or role that doorward is"
         }
-        (Who::Ecr, _) => "; is the endpoint that of ECR's API (api.ecr), not the registry's (dkr.ecr)?",
-        (Who::Instance, _) => "; see the instance's metadata options and its role",
-        (Who::Container, _) => "; see the task's role, or the pod's identity association",
-        (Who::Sts, _) => "; see the role's ARN, and the endpoint of STS",
+        (AwsService::Ecr, _) => "; is the endpoint that of ECR's API (api.ecr), not the registry's (dkr.ecr)?",
+        (AwsService::Instance, _) => "; see the instance's metadata options and its role",
+        (AwsService::Container, _) => "; see the task's role, or the pod's identity association",
+        (AwsService::Sts, _) => "; see the role's ARN, and the endpoint of STS",
     }
 }
 
 /// What to do where there is no answer.
-fn way(who: Who, fault: &Http) -> &'static str {
+fn connection_hint(who: AwsService, fault: &Http) -> &'static str {
     match (who, fault) {
-        (Who::Ecr | Who::Sts, Http::Tls(_) | Http::TlsEnded(_)) => {
+        (AwsService::Ecr | AwsService::Sts, Http::Tls(_) | Http::TlsEnded(_)) => {
             "; a proxy between may need AWS_CA_BUNDLE; see this machine's clock, too"
         }
-        (Who::Ecr | Who::Sts, Http::Name(_)) => "; see the region's name, and the resolver",
-        (Who::Ecr | Who::Sts, _) => {
+        (AwsService::Ecr | AwsService::Sts, Http::Name(_)) => "; see the region's name, and the resolver",
+        (AwsService::Ecr | AwsService::Sts, _) => {
             "; see the way to AWS: a NAT or VPC endpoint, HTTPS_PROXY and NO_PROXY, the firewall"
         }
-        (Who::Instance, _) => "; in a container it needs a hop limit of 2",
-        (Who::Container, _) => "; is its agent running?",
+        (AwsService::Instance, _) => "; in a container it needs a hop limit of 2",
+        (AwsService::Container, _) => "; is its agent running?",
     }
 }
 
 /// A text that others wrote, on one line and not long.
-pub(super) fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect()
+pub(super) fn single_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect()
 }
 
 /// AWS's code for a fault: of `namespace#Code:http://...` the Code; empty if it is none.
-pub(super) fn code(text: &str) -> String {
+pub(super) fn parse_error_code(text: &str) -> String {
     let text = text.rsplit('#').next().unwrap_or_default();
     let text = text.split(':').next().unwrap_or_default().trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if text.chars().all(plain) { text.chars().take(CODE_MAX).collect() } else { String::new() }
+    if text.chars().all(plain) { text.chars().take(CODE_CHARS_MAX).collect() } else { String::new() }
 }

@@ -9,15 +9,15 @@ use aws_smithy_async::time::TimeSource;
 
 /// A difference up to here is left alone, in seconds: the Date header has whole ones, and an answer takes its
 /// time. AWS takes signatures up to 5 min old (IAM User Guide, "Elements of an AWS API request signature").
-const LEFT_ALONE: u64 = 60;
+const TOLERATED_SECS: u64 = 60;
 
 /// AWS's time, as far as it is known. Clones share what is learnt.
 #[derive(Clone, Debug, Default)]
-pub struct Skew(Arc<AtomicI64>);
+pub struct ClockSkew(Arc<AtomicI64>);
 
-impl Skew {
+impl ClockSkew {
     /// Seconds that are added to our clock; 0 until AWS's is known, and while they agree.
-    pub fn offset(&self) -> i64 {
+    pub fn compute_offset_secs(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -28,14 +28,14 @@ impl Skew {
 
     /// Whether another time would be used now than when `offset` was.
     pub fn moved_from(&self, offset: i64) -> bool {
-        self.offset().abs_diff(offset) > LEFT_ALONE
+        self.compute_offset_secs().abs_diff(offset) > TOLERATED_SECS
     }
 }
 
 /// AWS's time: what the SDK signs with, and judges expiry by.
-impl TimeSource for Skew {
+impl TimeSource for ClockSkew {
     fn now(&self) -> SystemTime {
-        let (ours, offset) = (SystemTime::now(), self.offset());
+        let (ours, offset) = (SystemTime::now(), self.compute_offset_secs());
         let span = Duration::from_secs(offset.unsigned_abs());
         let theirs = if offset < 0 { ours.checked_sub(span) } else { ours.checked_add(span) };
         theirs.unwrap_or(ours)
@@ -49,7 +49,7 @@ fn offset(theirs: SystemTime, ours: SystemTime) -> i64 {
         Ok(ahead) => seconds(ahead),
         Err(behind) => -seconds(behind.duration()),
     };
-    if offset.unsigned_abs() > LEFT_ALONE { offset } else { 0 }
+    if offset.unsigned_abs() > TOLERATED_SECS { offset } else { 0 }
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_differences_are_left_alone() {
+    fn small_clock_difference_is_ignored() {
         let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let of = |seconds: i64| {
             let span = Duration::from_secs(seconds.unsigned_abs());
@@ -68,19 +68,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learnt_moves_the_time_and_is_unlearnt() {
-        let skew = Skew::default();
+    fn clock_skew_is_applied_and_reset() {
+        let skew = ClockSkew::default();
         skew.learn(SystemTime::now() - Duration::from_secs(3600));
-        assert!((-3602..=-3599).contains(&skew.offset()));
+        assert!((-3602..=-3599).contains(&skew.compute_offset_secs()));
         assert!(skew.now() < SystemTime::now() - Duration::from_secs(3590));
-        assert!(skew.moved_from(0) && !skew.moved_from(skew.offset() + 30));
+        assert!(skew.moved_from(0) && !skew.moved_from(skew.compute_offset_secs() + 30));
         skew.learn(SystemTime::now());
-        assert_eq!(skew.offset(), 0);
+        assert_eq!(skew.compute_offset_secs(), 0);
     }
 
     #[test]
-    fn an_absurd_date_does_not_overflow() {
-        let skew = Skew::default();
+    fn absurd_date_does_not_overflow() {
+        let skew = ClockSkew::default();
         skew.0.store(i64::MIN, Ordering::Relaxed);
         let _ = skew.now();
         skew.0.store(i64::MAX, Ordering::Relaxed);

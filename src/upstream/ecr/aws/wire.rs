@@ -15,19 +15,19 @@ use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Request, redirect, retry};
 use zeroize::Zeroizing;
 
-use super::fault::{Bad, Fault, Who, code};
-use super::skew::Skew;
-use super::{BODY_MAX, CALL, CONNECT};
+use super::fault::{EcrResponseError, EcrError, AwsService, parse_error_code};
+use super::skew::ClockSkew;
+use super::{BODY_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT};
 use crate::authn::http::fault::Fault as Http;
 
 /// The most that a Retry-After counts.
-const AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The most bytes of the file that AWS_CA_BUNDLE names.
-const BUNDLE_MAX: u64 = 1 << 20;
+const CA_BUNDLE_BYTES_MAX: u64 = 1 << 20;
 
 /// Codes that say that we call too often, from the retry rules of AWS's SDKs.
-const THROTTLED: [&str; 9] = [
+const THROTTLING_ERROR_CODES: [&str; 9] = [
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -41,26 +41,26 @@ const THROTTLED: [&str; 9] = [
 
 /// The clients, and what is learnt from their answers. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub struct AwsHttpClient {
     /// For https: AWS. Through HTTPS_PROXY unless NO_PROXY names the host, as AWS's tools do.
     secure: Client,
     /// For http: the metadata services of instances and containers, which no proxy reaches.
     plain: Client,
-    skew: Skew,
-    last: Arc<Mutex<Last>>,
+    skew: ClockSkew,
+    last: Arc<Mutex<LastSdkCall>>,
 }
 
 /// The SDK's last call: whom it asked, and what went wrong, if that did.
 #[derive(Clone, Debug, Default)]
-pub struct Last {
+pub struct LastSdkCall {
     /// None before the first call.
-    pub who: Option<Who>,
+    pub who: Option<AwsService>,
     /// None if it was answered with a success.
-    pub trouble: Option<Fault>,
+    pub trouble: Option<EcrError>,
 }
 
 /// An answer, read to its end.
-pub struct Reply {
+pub struct AwsResponse {
     /// The HTTP status.
     pub status: u16,
     /// Its headers.
@@ -71,32 +71,32 @@ pub struct Reply {
     pub date: SystemTime,
 }
 
-impl Wire {
+impl AwsHttpClient {
     /// Makes the clients. With `no_tls` it is no fault that the system has no certificates: an image may have
     /// none, and ECR is asked without TLS.
-    pub fn new(no_tls: bool) -> Result<Self, Fault> {
+    pub fn new(no_tls: bool) -> Result<Self, EcrError> {
         // reqwest has no cryptography of its own here; somebody else may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fault = |error: reqwest::Error| {
             let cause =
                 std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            Fault::Ca(crate::upstream::ecr::aws::fault::line(&cause))
+            EcrError::Ca(crate::upstream::ecr::aws::fault::single_line(&cause))
         };
-        let plain = builder().no_proxy().tls_certs_only([]).build().map_err(fault)?;
-        let secure = match bundle()? {
-            Some(certificates) => builder().tls_certs_only(certificates).build(),
-            None => builder().build(),
+        let plain = client_builder().no_proxy().tls_certs_only([]).build().map_err(fault)?;
+        let secure = match load_ca_bundle()? {
+            Some(certificates) => client_builder().tls_certs_only(certificates).build(),
+            None => client_builder().build(),
         };
         Ok(Self {
             secure: if no_tls { secure.unwrap_or_else(|_| plain.clone()) } else { secure.map_err(fault)? },
             plain,
-            skew: Skew::default(),
+            skew: ClockSkew::default(),
             last: Arc::default(),
         })
     }
 
     /// AWS's clock.
-    pub fn skew(&self) -> &Skew {
+    pub fn skew(&self) -> &ClockSkew {
         &self.skew
     }
 
@@ -106,63 +106,63 @@ impl Wire {
     }
 
     /// What became of the SDK's last call; forgotten once told.
-    pub fn last(&self) -> Last {
+    pub fn last(&self) -> LastSdkCall {
         std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, who: Who, trouble: Option<Fault>) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Last { who: Some(who), trouble };
+    fn note(&self, who: AwsService, trouble: Option<EcrError>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = LastSdkCall { who: Some(who), trouble };
     }
 
     /// Sends, and reads the answer to its end, whatever its status. `total` is for all of it.
-    pub async fn send(&self, who: Who, mut request: Request, total: Duration) -> Result<Reply, Fault> {
+    pub async fn send(&self, who: AwsService, mut request: Request, total: Duration) -> Result<AwsResponse, EcrError> {
         *request.timeout_mut() = Some(total);
-        let fault = |error: reqwest::Error| Fault::Call(who, Http::of(&error, CONNECT, total));
+        let fault = |error: reqwest::Error| EcrError::Call(who, Http::of(&error, CONNECT_TIMEOUT, total));
         let signed = request.headers().get(AUTHORIZATION).is_some_and(|v| v.as_bytes().starts_with(b"AWS4-"));
         let client = if request.url().scheme() == "https" { &self.secure } else { &self.plain };
         let mut response = client.execute(request).await.map_err(fault)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let dated = date(&headers);
+        let dated = parse_date_header(&headers);
         // Only those that check signatures have a clock that matters.
         if let (true, Some(dated)) = (signed, dated) {
             self.skew.learn(dated);
         }
         // All at once: a vector that grows leaves what it held where it was.
-        let mut body = Zeroizing::new(Vec::with_capacity(BODY_MAX));
+        let mut body = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
         while let Some(part) = response.chunk().await.map_err(fault)? {
-            if body.len() + part.len() > BODY_MAX {
-                return Err(if who == Who::Ecr {
-                    Fault::Answer(Bad::Large)
+            if body.len() + part.len() > BODY_BYTES_MAX {
+                return Err(if who == AwsService::Ecr {
+                    EcrError::Answer(EcrResponseError::Large)
                 } else {
-                    Fault::Call(who, Http::Large(BODY_MAX as u64))
+                    EcrError::Call(who, Http::Large(BODY_BYTES_MAX as u64))
                 });
             }
             body.extend_from_slice(&part);
         }
-        Ok(Reply { status, headers, body, date: dated.unwrap_or_else(SystemTime::now) })
+        Ok(AwsResponse { status, headers, body, date: dated.unwrap_or_else(SystemTime::now) })
     }
 }
 
 /// What both clients are like. No connection is kept: there is one call in hours, and the threads that fetch
 /// may not be there for it.
-fn builder() -> ClientBuilder {
+fn client_builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .http1_only()
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(0)
 }
 
 /// The certificates that AWS_CA_BUNDLE names, which AWS's tools trust instead of the system's.
-fn bundle() -> Result<Option<Vec<Certificate>>, Fault> {
+fn load_ca_bundle() -> Result<Option<Vec<Certificate>>, EcrError> {
     let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
-    let fault = |what: &str| Fault::Ca(format!("the file of AWS_CA_BUNDLE {what}"));
+    let fault = |what: &str| EcrError::Ca(format!("the file of AWS_CA_BUNDLE {what}"));
     let metadata = std::fs::metadata(&path).map_err(|_| fault("can't be read"))?;
-    if !metadata.is_file() || metadata.len() > BUNDLE_MAX {
+    if !metadata.is_file() || metadata.len() > CA_BUNDLE_BYTES_MAX {
         return Err(fault("is not a file of at most 1 MiB"));
     }
     let pem = std::fs::read(&path).map_err(|_| fault("can't be read"))?;
@@ -170,87 +170,87 @@ fn bundle() -> Result<Option<Vec<Certificate>>, Fault> {
     if certificates.is_empty() { Err(fault("has no certificate in PEM")) } else { Ok(Some(certificates)) }
 }
 
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
+fn parse_date_header(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// What an answer other than 200 to 299 says.
-pub fn refusal(who: Who, reply: &Reply) -> Fault {
+pub fn response_error(who: AwsService, reply: &AwsResponse) -> EcrError {
     let (status, code) = (reply.status, error_code(reply));
-    if matches!(status, 429 | 503) || THROTTLED.contains(&code.as_str()) {
+    if matches!(status, 429 | 503) || THROTTLING_ERROR_CODES.contains(&code.as_str()) {
         let text = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
         let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let until = text.and_then(|text| httpdate::parse_http_date(text).ok());
         let after = seconds.or_else(|| until.map(|at| at.duration_since(reply.date).unwrap_or_default()));
-        return Fault::Later { who, status, code, after: after.map(|after| after.min(AFTER_MAX)) };
+        return EcrError::Later { who, status, code, after: after.map(|after| after.min(RETRY_AFTER_MAX)) };
     }
-    if status >= 500 { Fault::Failed { who, status, code } } else { Fault::Refused { who, status, code } }
+    if status >= 500 { EcrError::Failed { who, status, code } } else { EcrError::Refused { who, status, code } }
 }
 
 /// AWS's code: a header, a member of the JSON (awsJson1_1: "Operation error serialization"), or an element of
 /// the XML that STS speaks (awsQuery).
-fn error_code(reply: &Reply) -> String {
+fn error_code(reply: &AwsResponse) -> String {
     if let Some(text) = reply.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
-        return code(text);
+        return parse_error_code(text);
     }
     if let Ok(json) = serde_json::from_slice::<serde_json::Value>(&reply.body) {
         let member = ["__type", "code", "Code"].iter().find_map(|name| json.get(name)?.as_str());
-        return member.map(code).unwrap_or_default();
+        return member.map(parse_error_code).unwrap_or_default();
     }
     let text = String::from_utf8_lossy(&reply.body);
     let inner = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-    inner.map(|(text, _)| code(text)).unwrap_or_default()
+    inner.map(|(text, _)| parse_error_code(text)).unwrap_or_default()
 }
 
 /// The SDK's side: it asks for a connector with time-outs, and that for an answer.
-impl HttpClient for Wire {
+impl HttpClient for AwsHttpClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         let (connect, read) = (settings.connect_timeout(), settings.read_timeout());
         // The metadata services get one or two seconds for each; where the SDK names no end, ours counts.
-        let total = read.map_or(CALL, |read| (connect.unwrap_or(CONNECT) + read).min(CALL));
-        SharedHttpConnector::new(Connector { wire: self.clone(), total })
+        let total = read.map_or(CALL_TIMEOUT, |read| (connect.unwrap_or(CONNECT_TIMEOUT) + read).min(CALL_TIMEOUT));
+        SharedHttpConnector::new(SdkConnector { wire: self.clone(), total })
     }
 }
 
 #[derive(Debug)]
-struct Connector {
-    wire: Wire,
+struct SdkConnector {
+    wire: AwsHttpClient,
     total: Duration,
 }
 
 /// A call of the SDK's, which drops it when a time-out of its own is up: some have less than ours.
-struct Asking {
-    wire: Wire,
-    who: Who,
+struct AwsCall {
+    wire: AwsHttpClient,
+    who: AwsService,
     begun: Instant,
     /// What is to be noted of it, once it has ended by itself.
-    trouble: Option<Option<Fault>>,
+    trouble: Option<Option<EcrError>>,
 }
 
-impl Drop for Asking {
+impl Drop for AwsCall {
     fn drop(&mut self) {
         let dropped = || {
             let waited = Duration::from_secs(self.begun.elapsed().as_secs().max(1));
-            Some(Fault::Call(self.who, Http::Time(waited)))
+            Some(EcrError::Call(self.who, Http::Time(waited)))
         };
         self.wire.note(self.who, self.trouble.take().unwrap_or_else(dropped));
     }
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (wire, total) = (self.wire.clone(), self.total);
         HttpConnectorFuture::new(async move {
-            let (who, request) = ours(request)?;
-            let mut asking = Asking { wire, who, begun: Instant::now(), trouble: None };
+            let (who, request) = to_reqwest_request(request)?;
+            let mut asking = AwsCall { wire, who, begun: Instant::now(), trouble: None };
             let sent = asking.wire.send(who, request, total).await;
             asking.trouble = Some(match &sent {
                 Ok(reply) if matches!(reply.status, 200..=299) => None,
-                Ok(reply) => Some(refusal(who, reply)),
+                Ok(reply) => Some(response_error(who, reply)),
                 Err(fault) => Some(fault.clone()),
             });
             match sent {
-                Ok(reply) => theirs(reply),
+                Ok(reply) => to_sdk_response(reply),
                 Err(fault) if fault.kind() == "timeout" => Err(ConnectorError::timeout(fault.into())),
                 Err(fault) => Err(ConnectorError::io(fault.into())),
             }
@@ -260,12 +260,12 @@ impl HttpConnector for Connector {
 
 /// The SDK's request as reqwest's, and whom it is for: STS is the only one that it posts to, and IMDS the only
 /// one with such paths.
-fn ours(request: HttpRequest) -> Result<(Who, Request), ConnectorError> {
+fn to_reqwest_request(request: HttpRequest) -> Result<(AwsService, Request), ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let who = match request.method().as_str() {
-        "POST" => Who::Sts,
-        _ if request.uri().path().starts_with("/latest/") => Who::Instance,
-        _ => Who::Container,
+        "POST" => AwsService::Sts,
+        _ if request.uri().path().starts_with("/latest/") => AwsService::Instance,
+        _ => AwsService::Container,
     };
     // All that the chain sends is in memory.
     let request = request.map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());
@@ -274,7 +274,7 @@ fn ours(request: HttpRequest) -> Result<(Who, Request), ConnectorError> {
 }
 
 /// An answer as the SDK's; headers that are not UTF-8 are left out.
-fn theirs(reply: Reply) -> Result<Answered, ConnectorError> {
+fn to_sdk_response(reply: AwsResponse) -> Result<Answered, ConnectorError> {
     let status = reply.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
     let mut answered = Answered::new(status, SdkBody::from(reply.body.to_vec()));
     for (name, value) in &reply.headers {

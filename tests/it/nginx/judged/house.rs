@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use doorward::policy::Policy;
-use doorward::policy::reload::{File, GroupsKnown};
+use doorward::policy::reload::{PolicyFileKind, GroupSource};
 use doorward::policy::rule::Subject;
-use doorward::policy::rules::Judgement;
-use doorward::request::original::{Backend, OriginalRequest};
+use doorward::policy::rules::PolicyDecision;
+use doorward::request::original::{DeclaredUpstream, OriginalRequest};
 
 use crate::nginx::tcp;
 use crate::policy::corpus::{
@@ -55,7 +55,7 @@ pub(super) struct Seen {
     /// Unless nginx answered by itself.
     pub(super) question: Option<Question>,
     /// What the policy says of the question.
-    pub(super) judgement: Option<Judgement>,
+    pub(super) judgement: Option<PolicyDecision>,
 }
 
 impl House {
@@ -72,8 +72,8 @@ impl House {
         let nginx = Nginx::start(Template::Registry, tap.address, registry.address);
         let policy = Policy::default();
         policy.replace(
-            File::Rules
-                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupsKnown::Yes)
+            PolicyFileKind::Rules
+                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Yes)
                 .unwrap(),
         );
         let mut house = Self {
@@ -151,18 +151,18 @@ impl House {
     }
 
     /// What `explain` would say; `None` where the question is none that the policy is asked.
-    fn judge(&self, user: &str, question: &Question) -> Option<Judgement> {
+    fn judge(&self, user: &str, question: &Question) -> Option<PolicyDecision> {
         let asking = OriginalRequest::new(
             &question.method,
             &question.uri,
             &question.host,
             &question.content_type,
-            Backend::Registry,
+            DeclaredUpstream::Registry,
         );
         let user = (user != "-").then_some(user.as_bytes());
         let client = Some([127, 0, 0, 1].into());
-        let subject = Subject { user, groups: &[], client, scope: None };
-        question.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).judgement)
+        let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
+        question.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).decision)
     }
 
     /// The status of a read by somebody who may read everything: past nginx.

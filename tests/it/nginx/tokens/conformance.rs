@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use doorward::request::malformed::ErrorCode;
+use doorward::request::malformed::RegistryErrorCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -292,7 +292,7 @@ fn the_proxy_has_a_status_for_every_error_code_and_for_no_other_reason() {
         assert_eq!(registry.count(), 0, "{answer:?}");
         answer
     };
-    for code in ErrorCode::ALL.iter().map(|code| code.name()) {
+    for code in RegistryErrorCode::ALL.iter().map(|code| code.name()) {
         let status = if code.ends_with("_UNKNOWN") { 404 } else { 400 };
         assert_malformed(&answers("malformed", code.to_owned()), status, code, code);
     }
