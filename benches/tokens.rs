@@ -51,7 +51,7 @@ fn claims(repositories: usize) -> Claims {
 fn rsa(bits: u32) -> Result<SigningKeys, Box<dyn Error>> {
     let bits = format!("rsa_keygen_bits:{bits}");
     let made = Command::new("openssl").args(["genpkey", "-algorithm", "RSA", "-pkeyopt", &bits]).output()?;
-    Ok(SigningKeys::parse(certify_key(&made.stdout, SystemTime::now())?.text.as_bytes())?)
+    Ok(SigningKeys::parse(certify_key(&made.stdout, SystemTime::now())?.pem.as_bytes())?)
 }
 
 /// The time that this thread has run.
@@ -77,7 +77,7 @@ fn rate(mut once: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let ec = SigningKeys::parse(generate_key(SystemTime::now())?.text.as_bytes())?;
+    let ec = SigningKeys::parse(generate_key(SystemTime::now())?.pem.as_bytes())?;
     let kinds =
         [("ES256", ec), ("RS256-2048", rsa(2048)?), ("RS256-3072", rsa(3072)?), ("RS256-4096", rsa(4096)?)];
     let claims = [claims(0), claims(1), claims(10)];

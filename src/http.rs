@@ -37,46 +37,46 @@ use reply::{Challenge, IdentityHeaders};
 /// What the handlers share, made once for all workers.
 pub struct AppState {
     /// Who decides.
-    pub gate: Arc<Pipeline>,
+    pub pipeline: Arc<Pipeline>,
     /// The `WWW-Authenticate` of a challenge.
     pub challenge: Challenge,
     /// The same where tokens are asked for, which takes a password.
-    pub basic: Challenge,
+    pub token_challenge: Challenge,
     /// The time.
     pub clock: Clock,
     /// What the identity headers of all answers have in common.
     pub identity_headers: IdentityHeaders,
     /// Where refusals are logged.
-    pub refusals: VerdictLog,
+    pub verdict_log: VerdictLog,
     /// Where it is logged that an upstream refused its credentials: apart, so that a flood of wrong passwords
     /// does not hide it.
-    pub refused: VerdictLog,
+    pub upstream_refused_log: VerdictLog,
     /// What `/readyz` says.
     pub readiness: Arc<Readiness>,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// Of the verdicts, those that admit: looked up once, since it is counted at each hit.
-    pub allowed: Counter,
+    pub allowed_counter: Counter,
     /// What makes a client network, for the log.
     pub prefixes: NetworkPrefixes,
     /// The longest value of a header that is read.
-    pub header_bytes: usize,
+    pub header_bytes_max: usize,
     /// Whether allowed requests are logged.
     pub log_allowed: bool,
     /// Who may have the upstream's credentials, where there are any: nobody else may ask then.
-    pub entitlement: Option<ProxySecret>,
+    pub proxy_secret: Option<ProxySecret>,
     /// The dialects that are answered.
     pub dialects: Box<[Dialect]>,
     /// Which requests the admin listener serves.
-    pub admin: AdminAccess,
+    pub admin_access: AdminAccess,
     /// Asks for a look at all files; empty until their threads run.
-    pub looks: OnceLock<Looks>,
+    pub reload_handle: OnceLock<Looks>,
 }
 
 impl AppState {
     /// Starts a series for every verdict and reason, so that a rate can be computed from the first one on, and
     /// returns the counter of allowed requests.
-    pub fn allowed_counter(metrics: &Metrics) -> Counter {
+    pub fn register_verdicts(metrics: &Metrics) -> Counter {
         for reason in Reason::ALL {
             drop(metrics.verdicts.get_or_create(&verdict_label(*reason)));
         }
@@ -86,7 +86,7 @@ impl AppState {
 
 /// The label of a verdict in the metrics.
 fn verdict_label(reason: Reason) -> VerdictLabel {
-    VerdictLabel { verdict: reason.verdict(), reason: reason.name() }
+    VerdictLabel { verdict: reason.verdict_name(), reason: reason.name() }
 }
 
 /// The routes of the public listener.

@@ -20,19 +20,19 @@ pub enum UsernameError {
     Empty,
     /// More than [`USERNAME_MAX`] bytes.
     #[error("the user name is longer than 255 bytes")]
-    Long,
+    TooLong,
     /// A control character, which RFC 7617 forbids and a header can't carry; also one of U+0080 to U+009F.
     #[error("the user name has a control character")]
-    Control,
+    ControlCharacter,
     /// A space at either end, which headers lose on their way: it would be another's name.
     #[error("the user name has a space at one end")]
-    Space,
+    SurroundingSpace,
     /// Another character at either end that cannot be seen, so that two names look the same.
     #[error("the user name has an invisible character at one end")]
-    Invisible,
+    SurroundingInvisibleCharacter,
     /// A character that reorders the text around it, or ends a line for some readers.
     #[error("the user name has a character that reorders text or ends a line")]
-    Layout,
+    LayoutCharacter,
     /// A colon, which ends the name in Basic (RFC 7617) and in an htpasswd line.
     #[error("the user name has a colon")]
     Colon,
@@ -45,17 +45,17 @@ impl Username {
             return Err(UsernameError::Empty);
         }
         if bytes.len() > USERNAME_BYTES_MAX {
-            return Err(UsernameError::Long);
+            return Err(UsernameError::TooLong);
         }
         if bytes.trim_ascii() != bytes {
             let control = bytes.iter().any(u8::is_ascii_control);
-            return Err(if control { UsernameError::Control } else { UsernameError::Space });
+            return Err(if control { UsernameError::ControlCharacter } else { UsernameError::SurroundingSpace });
         }
         match bytes.iter().find(|b| b.is_ascii_control() || **b == b':') {
             None if bytes.is_ascii() => Ok(()),
             None => Self::check_non_ascii(bytes),
             Some(b':') => Err(UsernameError::Colon),
-            Some(_) => Err(UsernameError::Control),
+            Some(_) => Err(UsernameError::ControlCharacter),
         }
     }
 
@@ -64,15 +64,15 @@ impl Username {
     fn check_non_ascii(bytes: &[u8]) -> Result<(), UsernameError> {
         for text in bytes.utf8_chunks().map(|chunk| chunk.valid()) {
             if text.contains(char::is_control) {
-                return Err(UsernameError::Control);
+                return Err(UsernameError::ControlCharacter);
             }
             if text.contains(is_layout_character) {
-                return Err(UsernameError::Layout);
+                return Err(UsernameError::LayoutCharacter);
             }
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if text.starts_with(is_invisible) || text.ends_with(is_invisible) => {
-                Err(UsernameError::Invisible)
+                Err(UsernameError::SurroundingInvisibleCharacter)
             }
             _ => Ok(()),
         }
@@ -212,13 +212,13 @@ mod tests {
     #[test]
     fn username_that_a_header_cannot_carry_is_rejected() {
         assert_eq!(Username::parse(b""), Err(UsernameError::Empty));
-        assert_eq!(Username::parse(b"a\r\nX-Auth-User: root"), Err(UsernameError::Control));
-        assert_eq!(Username::parse(b"a\0"), Err(UsernameError::Control));
-        assert_eq!(Username::parse(b"a\x7f"), Err(UsernameError::Control));
+        assert_eq!(Username::parse(b"a\r\nX-Auth-User: root"), Err(UsernameError::ControlCharacter));
+        assert_eq!(Username::parse(b"a\0"), Err(UsernameError::ControlCharacter));
+        assert_eq!(Username::parse(b"a\x7f"), Err(UsernameError::ControlCharacter));
         assert_eq!(Username::parse(b"a:b"), Err(UsernameError::Colon));
-        assert_eq!(Username::parse(b"alice "), Err(UsernameError::Space));
-        assert_eq!(Username::parse(b" alice"), Err(UsernameError::Space));
-        assert_eq!(Username::parse(&[b'a'; 256]), Err(UsernameError::Long));
+        assert_eq!(Username::parse(b"alice "), Err(UsernameError::SurroundingSpace));
+        assert_eq!(Username::parse(b" alice"), Err(UsernameError::SurroundingSpace));
+        assert_eq!(Username::parse(&[b'a'; 256]), Err(UsernameError::TooLong));
     }
 
     #[test]
@@ -236,26 +236,26 @@ mod tests {
     fn username_with_invisible_end_or_layout_character_is_rejected() {
         // The two cases that were reported, and their kind.
         for (name, fault) in [
-            ("alice\u{a0}", UsernameError::Invisible),
-            ("\u{a0}alice", UsernameError::Invisible),
-            ("alice\u{3000}", UsernameError::Invisible),
-            ("alice\u{2009}", UsernameError::Invisible),
-            ("alice\u{200b}", UsernameError::Invisible),
-            ("\u{feff}alice", UsernameError::Invisible),
-            ("alice\u{3164}", UsernameError::Invisible),
-            ("al\u{9b}2Jice", UsernameError::Control),
-            ("alice\u{85}", UsernameError::Control),
-            ("\u{80}", UsernameError::Control),
-            ("al\u{202e}ecila", UsernameError::Layout),
-            ("al\u{2066}ice", UsernameError::Layout),
-            ("al\u{200f}ice", UsernameError::Layout),
-            ("al\u{2028}ice", UsernameError::Layout),
-            ("al\u{2029}ice", UsernameError::Layout),
+            ("alice\u{a0}", UsernameError::SurroundingInvisibleCharacter),
+            ("\u{a0}alice", UsernameError::SurroundingInvisibleCharacter),
+            ("alice\u{3000}", UsernameError::SurroundingInvisibleCharacter),
+            ("alice\u{2009}", UsernameError::SurroundingInvisibleCharacter),
+            ("alice\u{200b}", UsernameError::SurroundingInvisibleCharacter),
+            ("\u{feff}alice", UsernameError::SurroundingInvisibleCharacter),
+            ("alice\u{3164}", UsernameError::SurroundingInvisibleCharacter),
+            ("al\u{9b}2Jice", UsernameError::ControlCharacter),
+            ("alice\u{85}", UsernameError::ControlCharacter),
+            ("\u{80}", UsernameError::ControlCharacter),
+            ("al\u{202e}ecila", UsernameError::LayoutCharacter),
+            ("al\u{2066}ice", UsernameError::LayoutCharacter),
+            ("al\u{200f}ice", UsernameError::LayoutCharacter),
+            ("al\u{2028}ice", UsernameError::LayoutCharacter),
+            ("al\u{2029}ice", UsernameError::LayoutCharacter),
         ] {
             assert_eq!(Username::parse(name.as_bytes()), Err(fault), "{name:?}");
             assert_eq!(
                 Username::parse(&[name.as_bytes(), b"\xeb"].concat()).is_ok(),
-                fault == UsernameError::Invisible
+                fault == UsernameError::SurroundingInvisibleCharacter
             );
             assert!(check_group_name(name.as_bytes()).is_err(), "{name:?}");
         }

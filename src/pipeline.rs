@@ -73,7 +73,7 @@ pub struct PipelineDependencies {
     /// With which credentials requests go on, where any are set.
     pub upstreams: Option<Arc<Upstreams>>,
     /// The registry's tokens, where any are given out.
-    pub tokens: Option<Arc<TokenIssuer>>,
+    pub token_issuer: Option<Arc<TokenIssuer>>,
     /// How much of the answers is kept.
     pub cache: cache::CacheLimits,
     /// How many failures are borne.
@@ -81,9 +81,9 @@ pub struct PipelineDependencies {
     /// What makes a client network.
     pub prefixes: NetworkPrefixes,
     /// How long a request waits for its check, by all authenticators together.
-    pub wait: Duration,
+    pub check_timeout: Duration,
     /// 32 random bytes of this process.
-    pub random: [u8; 32],
+    pub process_key: [u8; 32],
     /// The time.
     pub clock: Clock,
     /// The figures.
@@ -93,20 +93,20 @@ pub struct PipelineDependencies {
 /// See the top of this file. Made once and shared by all workers.
 pub struct Pipeline {
     authenticators: Authenticators,
-    keys: CacheKeyMaker,
+    cache_key_maker: CacheKeyMaker,
     throttle: Arc<Throttle>,
     cache: Arc<AnswerCache>,
-    flights: InFlightChecks,
+    in_flight_checks: InFlightChecks,
     policy: Arc<Policy>,
     upstreams: Option<Arc<Upstreams>>,
-    tokens: Option<Arc<TokenIssuer>>,
-    signing: Arc<SigningPool>,
+    token_issuer: Option<Arc<TokenIssuer>>,
+    signing_pool: Arc<SigningPool>,
     prefixes: NetworkPrefixes,
-    wait: Duration,
+    check_timeout: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
     /// How often answers were flushed.
-    flushes: AtomicU64,
+    flush_count: AtomicU64,
 }
 
 impl Pipeline {
@@ -116,66 +116,66 @@ impl Pipeline {
         let throttle = Throttle::new(parts.throttle, parts.clock.clone(), Arc::clone(&parts.metrics));
         let throttle = Arc::new(throttle);
         Self {
-            flights: InFlightChecks::new(
+            in_flight_checks: InFlightChecks::new(
                 Arc::clone(&cache),
                 Arc::clone(&throttle),
                 parts.authenticators.clone(),
                 parts.clock.clone(),
             ),
             authenticators: parts.authenticators,
-            keys: CacheKeyMaker::new(parts.random),
+            cache_key_maker: CacheKeyMaker::new(parts.process_key),
             throttle,
             cache,
             policy: parts.policy,
             upstreams: parts.upstreams,
-            tokens: parts.tokens,
-            signing: Arc::new(SigningPool::new(parts.clock.clone(), &parts.metrics)),
+            token_issuer: parts.token_issuer,
+            signing_pool: Arc::new(SigningPool::new(parts.clock.clone(), &parts.metrics)),
             prefixes: parts.prefixes,
-            wait: parts.wait,
+            check_timeout: parts.check_timeout,
             clock: parts.clock,
             metrics: parts.metrics,
-            flushes: AtomicU64::new(0),
+            flush_count: AtomicU64::new(0),
         }
     }
 
     /// Decides on one request as far as that can be done without waiting. `memo` is the worker's.
-    pub fn open(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut WorkerCache) -> Evaluation {
-        if let Some(verdict) = self.open_token(request) {
-            return Evaluation::Settled(verdict);
+    pub fn evaluate(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut WorkerCache) -> Evaluation {
+        if let Some(verdict) = self.evaluate_token(request) {
+            return Evaluation::Decided(verdict);
         }
-        let sight = self.sight(request);
-        if let Some(identity) = sight.as_ref().and_then(|sight| self.recall(sight, memo)) {
-            return Evaluation::Settled(self.admit(identity, request));
+        let sight = self.request_fingerprint(request);
+        if let Some(identity) = sight.as_ref().and_then(|sight| self.lookup_worker_cache(sight, memo)) {
+            return Evaluation::Decided(self.authorize(identity, request));
         }
         match self.identify(request) {
-            Ok(IdentifyStep::Answer { entrance, tags, key, answer }) => {
+            Ok(IdentifyStep::Cached { first_authenticator: entrance, throttle_keys: tags, answer_key: key, answer }) => {
                 let identity = answer.identity();
                 if let Some(sight) = sight {
-                    memo.write(&sight, entrance, tags, key, answer);
+                    memo.insert(&sight, entrance, tags, key, answer);
                 }
-                Evaluation::Settled(self.admit(identity, request))
+                Evaluation::Decided(self.authorize(identity, request))
             }
-            Ok(IdentifyStep::Key(identity)) => Evaluation::Settled(self.admit(identity, request)),
-            Ok(IdentifyStep::Familiar(answer)) => Evaluation::Settled(self.admit(answer.identity(), request)),
-            Ok(IdentifyStep::Check(check)) => Evaluation::Checking(check),
-            Err(Verdict::Challenge(Refusal::NoCredentials)) => Evaluation::Settled(self.admit_anyone(request)),
-            Err(refusal) => Evaluation::Settled(refusal),
+            Ok(IdentifyStep::Key(identity)) => Evaluation::Decided(self.authorize(identity, request)),
+            Ok(IdentifyStep::SeenFromNetwork(answer)) => Evaluation::Decided(self.authorize(answer.identity(), request)),
+            Ok(IdentifyStep::CheckNeeded(check)) => Evaluation::CheckNeeded(check),
+            Err(Verdict::Challenge(Refusal::NoCredentials)) => Evaluation::Decided(self.authorize_anonymous(request)),
+            Err(refusal) => Evaluation::Decided(refusal),
         }
     }
 
     /// What this identity may do.
-    pub fn admit(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
+    pub fn authorize(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(Some(identity), request) {
-            Ok(grant) => self.send_on(grant, request),
+            Ok(grant) => self.attach_upstream_credentials(grant, request),
             Err(denied) => Verdict::Forbid(denied),
         }
     }
 
     /// Who has shown no credentials may do what the policy grants to anyone. For all else he is
     /// challenged; wrong credentials never come here.
-    fn admit_anyone(&self, request: &Subrequest<'_>) -> Verdict {
+    fn authorize_anonymous(&self, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(None, request) {
-            Ok(grant) => self.send_on(grant, request),
+            Ok(grant) => self.attach_upstream_credentials(grant, request),
             Err(Denied::InvalidProxyHeaders(what)) => Verdict::Forbid(Denied::InvalidProxyHeaders(what)),
             // It is granted to anyone, so credentials would change nothing.
             Err(denied @ Denied::ByPolicy(_)) if denied.error_code().is_some() => Verdict::Forbid(denied),
@@ -188,20 +188,20 @@ impl Pipeline {
     /// Has the answers about one user, or all of them, those under way included, asked for anew. Rejections
     /// are forgotten for all users, since the throttle does not know whose they are.
     pub fn flush(&self, user: Option<&[u8]>) {
-        self.flights.flush();
+        self.in_flight_checks.mark_all_flushed();
         self.cache.flush(user);
         self.throttle.clear_rejections();
         // Last: what was noted in the meantime is worthless too.
-        self.flushes.fetch_add(1, Ordering::SeqCst);
+        self.flush_count.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The keys in force, where there are any.
-    pub fn keys(&self) -> Option<Arc<KeyFile>> {
+    pub fn api_keys(&self) -> Option<Arc<KeyFile>> {
         self.authenticators.keys().map(|keys| keys.file())
     }
 
     /// Brings the gauges up to date, for somebody who is about to read them.
-    pub fn measure(&self) {
+    pub fn update_gauges(&self) {
         self.cache.update_gauges(&self.metrics);
         if let Some(upstreams) = &self.upstreams {
             upstreams.update_metrics();
@@ -216,9 +216,9 @@ impl Pipeline {
 /// What is known of a request without waiting.
 pub enum Evaluation {
     /// All there is to know.
-    Settled(Verdict),
+    Decided(Verdict),
     /// The cache has no answer: a password has to be checked.
-    Checking(Box<PendingCheck>),
+    CheckNeeded(Box<PendingCheck>),
 }
 
 #[cfg(test)]

@@ -25,13 +25,13 @@ pub(super) const HOME: &str = "192.0.2.1";
 pub(super) const AWAY: &str = "198.51.100.1";
 
 pub(super) struct TestPipeline {
-    pub(super) gate: Arc<Pipeline>,
+    pub(super) pipeline: Arc<Pipeline>,
     pool: Arc<HashPool>,
     htpasswd: Arc<Htpasswd>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     /// The one worker's, so that every rule is tried with it.
-    memo: Arc<Mutex<WorkerCache>>,
+    worker_cache: Arc<Mutex<WorkerCache>>,
 }
 
 fn parse_users(text: &str) -> crate::authn::htpasswd::file::UserFile {
@@ -52,46 +52,46 @@ fn test_pipeline_with(keys: Option<Arc<crate::authn::api_key::Keys>>) -> TestPip
         authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)).with_keys(keys),
         policy: Arc::default(),
         upstreams: None,
-        tokens: None,
+        token_issuer: None,
         cache: cache::CacheLimits {
-            accepted_max: 100,
-            accepted_idle: 10 * minute,
-            rejected_for: Duration::from_secs(10),
+            entries_max: 100,
+            idle_timeout: 10 * minute,
+            rejection_ttl: Duration::from_secs(10),
         },
         throttle: throttle::ThrottleLimits {
             user_failures: 3,
             network_failures: 5,
             block_user_failures: 6,
             block_failures: 10,
-            familiar_failures: 4,
+            cached_answer_attempts: 4,
             window: 3 * minute,
-            entries: 64,
+            entries_max: 64,
         },
         prefixes: NetworkPrefixes { ipv4: 32, ipv6: 64 },
-        wait: Duration::from_secs(5),
-        random: [9; 32],
+        check_timeout: Duration::from_secs(5),
+        process_key: [9; 32],
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
     }));
-    TestPipeline { gate, pool, htpasswd, metrics, clock, memo: Arc::default() }
+    TestPipeline { pipeline: gate, pool, htpasswd, metrics, clock, worker_cache: Arc::default() }
 }
 
 impl TestPipeline {
     /// Asks, and leaves the check, if there is one, in the queue.
     pub(super) async fn ask(&self, user: &str, password: &str, from: &str) -> JoinHandle<String> {
-        let gate = Arc::clone(&self.gate);
+        let gate = Arc::clone(&self.pipeline);
         let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
-        let (from, memo) = (from.to_owned(), Arc::clone(&self.memo));
+        let (from, memo) = (from.to_owned(), Arc::clone(&self.worker_cache));
         let asked = tokio::spawn(async move {
             let subrequest = Subrequest {
                 authorization: RequestHeader::Once(header.as_bytes()),
                 client: ClientAddress::Text(from.as_bytes()),
                 ..Subrequest::default()
             };
-            let opened = gate.open(&subrequest, &mut memo.lock().unwrap());
+            let opened = gate.evaluate(&subrequest, &mut memo.lock().unwrap());
             let verdict = match opened {
-                Evaluation::Settled(verdict) => verdict,
-                Evaluation::Checking(check) => check.verdict(&subrequest).await,
+                Evaluation::Decided(verdict) => verdict,
+                Evaluation::CheckNeeded(check) => check.evaluate(&subrequest).await,
             };
             format!("{} {}", verdict.name(), verdict.reason_name()).trim().to_owned()
         });
@@ -105,7 +105,7 @@ impl TestPipeline {
     }
 
     /// The same, with every format allowed.
-    pub(super) fn allow_all(&self, text: &str) -> Arc<crate::authn::htpasswd::file::UserFile> {
+    pub(super) fn set_users_of_any_format(&self, text: &str) -> Arc<crate::authn::htpasswd::file::UserFile> {
         let allowed = crate::authn::hash::Allowed { plain: true };
         let rules = Rules { key: [7; 32], allowed };
         self.htpasswd.replace(parse(text.as_bytes().to_vec(), &rules).users);
@@ -118,18 +118,18 @@ impl TestPipeline {
     }
 
     /// Does every check that waits.
-    pub(super) fn hash(&self) {
+    pub(super) fn run_queued_checks(&self) {
         while self.pool.run_next() {}
     }
 
     /// Asks, and does what there is to be done.
     pub(super) async fn answer(&self, user: &str, password: &str, from: &str) -> String {
         let asked = self.ask(user, password, from).await;
-        self.hash();
+        self.run_queued_checks();
         asked.await.unwrap()
     }
 
-    pub(super) fn hashes(&self) -> u64 {
+    pub(super) fn check_count(&self) -> u64 {
         ["accepted", "refused"]
             .iter()
             .map(|r| self.metrics.hash_checks.get_or_create(&HashCheckLabel { result: r }).get())
@@ -150,7 +150,7 @@ async fn cached_answer_costs_no_hash_and_wrong_password_is_challenged() {
     let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
-    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.check_count(), 1);
     assert_eq!(house.answer("alice", "passwore", HOME).await, "challenge wrong");
     assert_eq!(house.answer("bob", "passwore", HOME).await, "challenge wrong");
 }
@@ -162,11 +162,11 @@ async fn concurrent_equal_requests_cost_one_hash() {
     for n in 0..200 {
         asked.push(house.ask("alice", "password", if n % 2 == 0 { HOME } else { AWAY }).await);
     }
-    house.hash();
+    house.run_queued_checks();
     for one in asked {
         assert_eq!(one.await.unwrap(), "allow");
     }
-    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.check_count(), 1);
 }
 
 #[tokio::test]
@@ -175,9 +175,9 @@ async fn disconnect_of_first_request_does_not_cancel_joined_requests() {
     let leader = house.ask("alice", "password", HOME).await;
     let follower = house.ask("alice", "password", AWAY).await;
     leader.abort();
-    house.hash();
+    house.run_queued_checks();
     assert_eq!(follower.await.unwrap(), "allow");
-    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.check_count(), 1);
 }
 
 #[tokio::test]
@@ -187,9 +187,9 @@ async fn edited_htpasswd_line_invalidates_only_that_users_answer() {
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
     house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
     assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
-    let hashes = house.hashes();
+    let hashes = house.check_count();
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
-    assert_eq!(house.hashes(), hashes);
+    assert_eq!(house.check_count(), hashes);
     house.htpasswd.replace(parse_users(USERS));
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
 }
@@ -200,7 +200,7 @@ async fn answer_for_old_htpasswd_line_is_not_used_for_new_line() {
     let before = house.ask("alice", "password", HOME).await;
     house.htpasswd.replace(parse_users("alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"));
     let after = house.ask("alice", "password", HOME).await;
-    house.hash();
+    house.run_queued_checks();
     assert_eq!(before.await.unwrap(), "allow");
     assert_eq!(after.await.unwrap(), "challenge wrong");
     assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
@@ -214,10 +214,10 @@ async fn idle_answer_is_evicted_after_idle_timeout() {
     house.answer("alice", "password", HOME).await;
     house.clock.advance(Duration::from_secs(599));
     house.answer("alice", "password", HOME).await;
-    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.check_count(), 1);
     house.clock.advance(Duration::from_secs(600));
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
-    assert_eq!(house.hashes(), 2);
+    assert_eq!(house.check_count(), 2);
 }
 
 #[tokio::test]
@@ -225,18 +225,18 @@ async fn flush_invalidates_cached_and_in_flight_answers_of_one_user_or_all() {
     let house = test_pipeline();
     house.answer("alice", "password", HOME).await;
     house.answer("bob", "password", HOME).await;
-    house.gate.flush(Some(b"alice"));
+    house.pipeline.flush(Some(b"alice"));
     house.answer("bob", "password", HOME).await;
-    assert_eq!(house.hashes(), 2);
+    assert_eq!(house.check_count(), 2);
     house.answer("alice", "password", HOME).await;
-    assert_eq!(house.hashes(), 3);
-    house.gate.flush(None);
+    assert_eq!(house.check_count(), 3);
+    house.pipeline.flush(None);
     let under_way = house.ask("alice", "password", HOME).await;
-    house.gate.flush(Some(b"alice"));
-    house.hash();
+    house.pipeline.flush(Some(b"alice"));
+    house.run_queued_checks();
     assert_eq!(under_way.await.unwrap(), "allow");
     house.answer("alice", "password", HOME).await;
-    assert_eq!(house.hashes(), 5);
+    assert_eq!(house.check_count(), 5);
 }
 
 /// Whether the worker would take the short way for this request.
@@ -247,8 +247,8 @@ fn is_in_worker_cache(house: &TestPipeline, password: &str, from: &str) -> bool 
         client: ClientAddress::Text(from.as_bytes()),
         ..Subrequest::default()
     };
-    let sight = house.gate.sight(&subrequest).unwrap();
-    house.gate.recall(&sight, &house.memo.lock().unwrap()).is_some()
+    let sight = house.pipeline.request_fingerprint(&subrequest).unwrap();
+    house.pipeline.lookup_worker_cache(&sight, &house.worker_cache.lock().unwrap()).is_some()
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ async fn worker_cache_entry_ends_with_reload_flush_idle_or_throttle() {
     assert!(!is_in_worker_cache(&house, "password", HOME));
     house.htpasswd.replace(parse_users(USERS));
     noted().await;
-    house.gate.flush(Some(b"alice"));
+    house.pipeline.flush(Some(b"alice"));
     assert!(!is_in_worker_cache(&house, "password", HOME));
     noted().await;
     house.clock.advance(Duration::from_secs(600));
@@ -304,7 +304,7 @@ async fn valid_api_key_is_never_throttled_and_invalid_ones_count_as_failures() {
     assert_eq!(house.answer("alice", &generate().unwrap().0, HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", "password", HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
-    assert_eq!(house.hashes(), 0);
+    assert_eq!(house.check_count(), 0);
     // Whoever is taken out of the file has no keys any more, at once.
     house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
     assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");

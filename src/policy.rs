@@ -46,10 +46,10 @@ use crate::upstream::authorization::SecretHeaderValue;
 #[derive(Clone, Debug)]
 pub struct AllowedRequest {
     identity: Option<Arc<Identity>>,
-    groups: Box<[u8]>,
-    uri: Option<String>,
-    stale: bool,
-    upstream: Option<SecretHeaderValue>,
+    groups_header: Box<[u8]>,
+    upstream_uri: Option<String>,
+    is_stale: bool,
+    upstream_authorization: Option<SecretHeaderValue>,
 }
 
 impl AllowedRequest {
@@ -59,46 +59,46 @@ impl AllowedRequest {
     }
 
     /// The identity's groups, with commas between them.
-    pub fn groups(&self) -> &[u8] {
-        &self.groups
+    pub fn groups_header(&self) -> &[u8] {
+        &self.groups_header
     }
 
     /// Whether the authenticator could not be asked, and this is what it said last.
     pub fn is_stale(&self) -> bool {
-        self.stale
+        self.is_stale
     }
 
     /// The same, of an identity that could not be confirmed anew.
     #[must_use]
-    pub fn stale(self, stale: bool) -> Self {
-        Self { stale, ..self }
+    pub fn with_stale(self, stale: bool) -> Self {
+        Self { is_stale: stale, ..self }
     }
 
     /// The same, with what the upstream is shown.
     #[must_use]
-    pub(crate) fn with(self, upstream: SecretHeaderValue) -> Self {
-        Self { upstream: Some(upstream), ..self }
+    pub(crate) fn with_upstream_authorization(self, upstream: SecretHeaderValue) -> Self {
+        Self { upstream_authorization: Some(upstream), ..self }
     }
 
     /// The same, of which the backend is asked for another URI.
     #[must_use]
-    pub(crate) fn for_uri(self, uri: String) -> Self {
-        Self { uri: Some(uri), ..self }
+    pub(crate) fn with_upstream_uri(self, uri: String) -> Self {
+        Self { upstream_uri: Some(uri), ..self }
     }
 
     /// What the upstream is shown in place of the client's own; `None` where the settings say nothing of it.
-    pub fn upstream(&self) -> Option<&SecretHeaderValue> {
-        self.upstream.as_ref()
+    pub fn upstream_authorization(&self) -> Option<&SecretHeaderValue> {
+        self.upstream_authorization.as_ref()
     }
 
     /// What the backend must be asked for instead, where that is not what the client asked for.
-    pub fn uri(&self) -> Option<&str> {
-        self.uri.as_deref()
+    pub fn upstream_uri(&self) -> Option<&str> {
+        self.upstream_uri.as_deref()
     }
 }
 
 /// What a scope narrows where there is no policy.
-static ALLOW_AUTHENTICATED: LazyLock<PolicyRules> = LazyLock::new(PolicyRules::open);
+static ALLOW_AUTHENTICATED: LazyLock<PolicyRules> = LazyLock::new(PolicyRules::allow_authenticated);
 
 /// The rules and the groups in force.
 #[derive(Debug, Default)]
@@ -150,15 +150,15 @@ impl Policy {
             }),
         };
         let uri = match judged {
-            Ok(PolicyDecision::Allowed { uri }) => uri,
-            Ok(PolicyDecision::Refused(mut refused)) => {
+            Ok(PolicyDecision::Allowed { upstream_uri: uri }) => uri,
+            Ok(PolicyDecision::Denied(mut refused)) => {
                 refused.api_key = identity.as_deref().and_then(Identity::key_of_whom);
                 return Err(record_denied_user(identity.as_deref(), request, Denied::ByPolicy(refused)));
             }
             Err(denied) => return Err(record_denied_user(identity.as_deref(), request, denied)),
         };
         let groups = join_groups(sources);
-        Ok(AllowedRequest { identity, groups, uri, stale: false, upstream: None })
+        Ok(AllowedRequest { identity, groups_header: groups, upstream_uri: uri, is_stale: false, upstream_authorization: None })
     }
 
     /// Judges one request as [`Policy::authorize`] does, and says why. The subject has the groups and the scope
@@ -179,11 +179,11 @@ impl Policy {
 /// Which path a request to a registry reaches is checked all the same.
 fn evaluate_without_policy(is_identified: bool, request: &Subrequest<'_>) -> Result<PolicyDecision, Denied> {
     if !is_identified {
-        return Ok(PolicyDecision::Refused(Box::<Refused>::default()));
+        return Ok(PolicyDecision::Denied(Box::<Refused>::default()));
     }
     match check_confined(request) {
-        Ok(()) => Ok(PolicyDecision::Allowed { uri: None }),
-        Err(Denied::ByPolicy(refused)) => Ok(PolicyDecision::Refused(refused)),
+        Ok(()) => Ok(PolicyDecision::Allowed { upstream_uri: None }),
+        Err(Denied::ByPolicy(refused)) => Ok(PolicyDecision::Denied(refused)),
         Err(denied) => Err(denied),
     }
 }
@@ -192,9 +192,9 @@ fn evaluate_without_policy(is_identified: bool, request: &Subrequest<'_>) -> Res
 /// is in force, its grammar is stricter.
 fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
     match (request.declared_upstream, request.uri) {
-        (DeclaredUpstream::Unsaid | DeclaredUpstream::Other, _) => Ok(()),
+        (DeclaredUpstream::Unspecified | DeclaredUpstream::Other, _) => Ok(()),
         (DeclaredUpstream::Registry, RequestHeader::Once(uri)) => check_below_v2(uri).map_err(Denied::ambiguous_request),
-        (DeclaredUpstream::Registry, RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable) => {
+        (DeclaredUpstream::Registry, RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid) => {
             Ok(request.uri_text().map(|_| ())?)
         }
     }
@@ -218,7 +218,7 @@ type UserMemberships<'s> = [Option<&'s Membership>; 2];
 /// The groups of the group file, and those that the authenticator named.
 fn user_memberships<'s>(file: &'s GroupMemberships, identity: Option<&'s Identity>) -> UserMemberships<'s> {
     let user = identity.map(|identity| identity.user.as_bytes());
-    [user.map(|user| file.of(user)), identity.map(|identity| &identity.membership)]
+    [user.map(|user| file.of_user(user)), identity.map(|identity| &identity.membership)]
 }
 
 /// Has something judged of who asks.

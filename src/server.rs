@@ -93,7 +93,7 @@ impl Server {
         let (look, looks) = sync_channel(LOOKS_WAITING);
         let poll = self.settings.htpasswd_poll;
         // It was empty before.
-        let _ = front.looks.set(reload::spawn(reloaders, poll, &clock, looks)?);
+        let _ = front.reload_handle.set(reload::spawn(reloaders, poll, &clock, looks)?);
 
         let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.api_keys.get());
         let addresses = |kind| -> Vec<String> {

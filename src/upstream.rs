@@ -32,7 +32,7 @@ pub enum UpstreamTarget<'r> {
     /// Anything else.
     Other,
     /// What can't be read, or not in one way.
-    Unclear(&'static str),
+    Ambiguous(&'static str),
 }
 
 /// A request that is permitted, as far as the choice depends on it.
@@ -41,15 +41,15 @@ pub struct PermittedRequest<'r> {
     /// In lower case, without port.
     pub host: &'r str,
     /// What it is about.
-    pub about: UpstreamTarget<'r>,
+    pub target: UpstreamTarget<'r>,
 }
 
 /// There should be credentials, and there are none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("upstream {name}: {what}")]
+#[error("upstream {name}: {message}")]
 pub struct MissingUpstreamCredentials {
     name: Arc<str>,
-    what: String,
+    message: String,
 }
 
 /// Where a table has its credentials from.
@@ -73,9 +73,9 @@ pub struct UpstreamEntry {
     /// None of them means any, and requests about none.
     pub repositories: Box<[Glob]>,
     /// Whether also who has shown no credentials gets these.
-    pub anyone: bool,
+    pub is_anonymous_allowed: bool,
     /// Where they are from.
-    pub source: CredentialSource,
+    pub credential_source: CredentialSource,
 }
 
 impl fmt::Debug for UpstreamEntry {
@@ -85,12 +85,12 @@ impl fmt::Debug for UpstreamEntry {
 }
 
 impl UpstreamEntry {
-    fn is_at(&self, host: &str) -> bool {
+    fn matches_host(&self, host: &str) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
     /// Whether it is for this; an error where that can't be told.
-    fn fits(&self, about: UpstreamTarget<'_>) -> Result<bool, &'static str> {
+    fn matches_target(&self, about: UpstreamTarget<'_>) -> Result<bool, &'static str> {
         match about {
             _ if self.repositories.is_empty() => Ok(true),
             UpstreamTarget::Repository(name) => {
@@ -98,13 +98,13 @@ impl UpstreamEntry {
                 Ok(self.repositories.iter().any(|glob| glob.matches(&segments, PlaceholderValues::default())))
             }
             UpstreamTarget::Ping | UpstreamTarget::Other => Ok(false),
-            UpstreamTarget::Unclear(why) => Err(why),
+            UpstreamTarget::Ambiguous(why) => Err(why),
         }
     }
 
     /// Whether it has credentials to give.
     pub fn has_credentials(&self) -> bool {
-        !matches!(self.source, CredentialSource::None)
+        !matches!(self.credential_source, CredentialSource::None)
     }
 
     /// The credentials as they are now.
@@ -112,12 +112,12 @@ impl UpstreamEntry {
     /// # Errors
     /// If there should be some, and there are none that are good.
     pub fn authorization(&self) -> Result<SecretHeaderValue, MissingUpstreamCredentials> {
-        match &self.source {
-            CredentialSource::None => Ok(SecretHeaderValue::none()),
+        match &self.credential_source {
+            CredentialSource::None => Ok(SecretHeaderValue::empty()),
             CredentialSource::File(kept) => Ok(kept.authorization()),
             #[cfg(feature = "ecr")]
             CredentialSource::Ecr(lease) => {
-                lease.authorization().map_err(|what| MissingUpstreamCredentials { name: Arc::clone(&self.name), what })
+                lease.authorization().map_err(|what| MissingUpstreamCredentials { name: Arc::clone(&self.name), message: what })
             }
         }
     }
@@ -149,14 +149,14 @@ impl Upstreams {
     /// What is wrong with the request, where it can't be told which table that is: to pass over one that is
     /// for some repositories would give another's credentials.
     pub fn select(&self, request: &PermittedRequest<'_>) -> Result<Option<&UpstreamEntry>, &'static str> {
-        let mut at_host = self.entries.iter().filter(|table| table.is_at(request.host));
-        if request.about == UpstreamTarget::Ping {
+        let mut at_host = self.entries.iter().filter(|table| table.matches_host(request.host));
+        if request.target == UpstreamTarget::Ping {
             // It tells nothing of any repository, and without it no client goes on to one.
             let first = at_host.clone().next();
             return Ok(at_host.find(|table| table.has_credentials()).or(first));
         }
         for table in at_host {
-            if table.fits(request.about)? {
+            if table.matches_target(request.target)? {
                 return Ok(Some(table));
             }
         }
@@ -167,7 +167,7 @@ impl Upstreams {
     /// table's name.
     pub fn report_credentials_refused(&self, request: &PermittedRequest<'_>, block: u128) -> Option<&Arc<str>> {
         let table = self.select(request).ok()??;
-        match &table.source {
+        match &table.credential_source {
             CredentialSource::None | CredentialSource::File(_) => {}
             #[cfg(feature = "ecr")]
             CredentialSource::Ecr(lease) => lease.report_refusal(block),
@@ -181,7 +181,7 @@ impl Upstreams {
     pub fn update_metrics(&self) {
         #[cfg(feature = "ecr")]
         for table in &self.entries {
-            if let CredentialSource::Ecr(lease) = &table.source {
+            if let CredentialSource::Ecr(lease) = &table.credential_source {
                 lease.update_metrics();
             }
         }

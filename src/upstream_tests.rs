@@ -8,18 +8,18 @@ fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept = file::start(path, file::SecretFormat::Bearer, Clock::manual().now()).unwrap().kind().current();
+    let kept = file::start(path, file::SecretFormat::BearerToken, Clock::manual().now()).unwrap().kind().current();
     UpstreamEntry {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
         repositories: repositories.iter().map(|text| parse_repository_glob(text).unwrap()).collect(),
-        anyone: false,
-        source: CredentialSource::File(kept),
+        is_anonymous_allowed: false,
+        credential_source: CredentialSource::File(kept),
     }
 }
 
 fn selected<'u>(upstreams: &'u Upstreams, host: &str, about: UpstreamTarget<'_>) -> Option<&'u str> {
-    upstreams.select(&PermittedRequest { host, about }).unwrap().map(|table| &*table.name)
+    upstreams.select(&PermittedRequest { host, target: about }).unwrap().map(|table| &*table.name)
 }
 
 #[test]
@@ -55,34 +55,34 @@ fn ping_gets_its_hosts_upstream_and_catalog_only_an_unrestricted_one() {
 #[test]
 fn ambiguous_request_is_an_error_if_the_selection_depends_on_it() {
     let upstreams = Upstreams::new(vec![
-        UpstreamEntry { source: CredentialSource::None, ..table("private", &["a.test"], &["private/**"]) },
+        UpstreamEntry { credential_source: CredentialSource::None, ..table("private", &["a.test"], &["private/**"]) },
         table("rest", &[], &[]),
     ]);
-    let of = |host| upstreams.select(&PermittedRequest { host, about: UpstreamTarget::Unclear("two readings") });
+    let of = |host| upstreams.select(&PermittedRequest { host, target: UpstreamTarget::Ambiguous("two readings") });
     assert_eq!(of("a.test").map(|_| ()), Err("two readings"));
     assert_eq!(of("b.test").unwrap().map(|table| &*table.name), Some("rest"));
     let wide_first = Upstreams::new(vec![table("all", &["a.test"], &[]), table("some", &[], &["x"])]);
-    let unclear = PermittedRequest { host: "a.test", about: UpstreamTarget::Unclear("two readings") };
+    let unclear = PermittedRequest { host: "a.test", target: UpstreamTarget::Ambiguous("two readings") };
     assert_eq!(wide_first.select(&unclear).unwrap().map(|table| &*table.name), Some("all"));
 }
 
 #[test]
 fn ping_selects_the_first_upstream_with_credentials() {
-    let none = UpstreamEntry { source: CredentialSource::None, ..table("none", &[], &["private/**"]) };
+    let none = UpstreamEntry { credential_source: CredentialSource::None, ..table("none", &[], &["private/**"]) };
     let upstreams = Upstreams::new(vec![none, table("rest", &[], &[])]);
     assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("rest"));
-    let upstreams = Upstreams::new(vec![UpstreamEntry { source: CredentialSource::None, ..table("none", &[], &[]) }]);
+    let upstreams = Upstreams::new(vec![UpstreamEntry { credential_source: CredentialSource::None, ..table("none", &[], &[]) }]);
     assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("none"));
 }
 
 #[test]
 fn upstream_debug_shows_no_credentials() {
-    assert!(!format!("{:?}", table("s3cret-token", &[], &[]).source_shown()).contains("Authorization("));
+    assert!(!format!("{:?}", table("s3cret-token", &[], &[]).credentials_debug()).contains("Authorization("));
 }
 
 impl UpstreamEntry {
-    fn source_shown(&self) -> String {
-        let CredentialSource::File(kept) = &self.source else { return String::new() };
+    fn credentials_debug(&self) -> String {
+        let CredentialSource::File(kept) = &self.credential_source else { return String::new() };
         format!("{kept:?}")
     }
 }

@@ -108,7 +108,7 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     check_name(name)?;
     let scope = matches.get_many::<String>("scope").map(|texts| texts.cloned().collect::<Vec<_>>());
     let parsed = ApiKeyScope::parse(scope.iter().flatten().map(String::as_str));
-    let lacks_pull = parsed.map_err(|what| format!("--scope: {what}"))?.pushes_without_pull();
+    let lacks_pull = parsed.map_err(|what| format!("--scope: {what}"))?.has_push_without_pull();
     let now = SystemTime::now();
     let expires = match given(matches, "expires") {
         None => None,

@@ -95,18 +95,18 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
         say(&format!(
             "{}: rules: {}; users in groups: {}",
             path.display(),
-            rules.all().len(),
-            policy.groups().users()
+            rules.rules().len(),
+            policy.groups().user_count()
         ));
         let of_file = !settings.services_name_groups();
-        for group in rules.groups().into_iter().filter(|group| of_file && !policy.groups().has(group)) {
+        for group in rules.referenced_groups().into_iter().filter(|group| of_file && !policy.groups().has_members(group)) {
             say(&format!(
                 "{}: note: nobody is in the group {}, which a rule names",
                 path.display(),
                 sanitize_for_display(group)
             ));
         }
-        if rules.grants_to_anyone()
+        if rules.has_anonymous_grant()
             && settings.upstreams.iter().any(|one| one.has_credentials() && !one.anyone)
         {
             say(&format!("{}: note: {NOBODY_GOES_ON}", path.display()));
@@ -115,7 +115,7 @@ fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
             say(&format!("{}:{line}: warning: {PUSH_ALONE}", shown_path(path)));
         }
         let by_tokens = settings.token_keys.is_some();
-        if rules.grants_to_anyone() && !by_tokens && *rules.registries() != RegistryHosts::All(false) {
+        if rules.has_anonymous_grant() && !by_tokens && *rules.registries() != RegistryHosts::All(false) {
             say(&format!("{}: note: {ANYONE}", path.display()));
         }
     }
@@ -155,7 +155,7 @@ fn keys(settings: &Settings) -> bool {
         say(&format!("{name}:{}: {}", fault.line, fault.what));
     }
     for (line, scope) in scopes(&text) {
-        if scope.pushes_without_pull() {
+        if scope.has_push_without_pull() {
             say(&format!("{name}:{line}: warning: {PUSH_ALONE_IN_SCOPE}"));
         }
     }

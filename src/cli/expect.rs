@@ -105,11 +105,11 @@ fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Resu
         let question = Question { method, uri, host: &host, content_type: "", rewrite };
         let malformed = registry::read(method, uri, "").ok().and_then(|asked| asked.malformed_reference);
         if let Some(malformed) = malformed.filter(|_| expectation.in_registry) {
-            return Err(format!("{}: {}", expectation.what, malformed.why));
+            return Err(format!("{}: {}", expectation.what, malformed.message));
         }
         let explained = explain(policy, &expectation.asker, &question, |explained, _| explained);
         let unreadable = match explained.as_ref().map(|explanation| &explanation.decision) {
-            Ok(PolicyDecision::Refused(refused)) => refused.request_error,
+            Ok(PolicyDecision::Denied(refused)) => refused.request_error,
             Ok(PolicyDecision::Allowed { .. }) | Err(_) => None,
         };
         if let Some(why) = unreadable.filter(|_| expectation.in_registry) {

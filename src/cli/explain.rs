@@ -65,7 +65,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 pub(super) fn policy(settings: &Settings, named: bool) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
     let known = match settings.groups_known() {
-        GroupSource::No if named => GroupSource::Yes,
+        GroupSource::Absent if named => GroupSource::Present,
         known => known,
     };
     let mut faults = Vec::new();
@@ -150,7 +150,7 @@ pub(super) fn explain<T>(
 ) -> T {
     let headers = question.headers(asker.from);
     let pairs = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-    match NginxHeaders::parse(pairs, usize::MAX).subrequest() {
+    match NginxHeaders::parse(pairs, usize::MAX).into_subrequest() {
         Ok(request) => {
             let explained = with_subject(policy, asker, |subject| policy.explain(subject, &request));
             with(explained, Some(&request))
@@ -161,7 +161,7 @@ pub(super) fn explain<T>(
 
 /// Whether a rule about him asks where he is.
 pub(super) fn asks_where(policy: &Policy, asker: &Asker) -> bool {
-    with_subject(policy, asker, |subject| policy.rules().is_some_and(|rules| rules.asks_where(subject)))
+    with_subject(policy, asker, |subject| policy.rules().is_some_and(|rules| rules.has_network_rule_for(subject)))
 }
 
 fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_>) -> T) -> T {
@@ -169,7 +169,7 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
     let groups = policy.groups();
     let of: Vec<&[u8]> = match user {
         Some(user) => {
-            let of_file = groups.of(user).groups().iter().map(|group| &**group);
+            let of_file = groups.of_user(user).groups().iter().map(|group| &**group);
             of_file.chain(asker.groups.iter().map(String::as_bytes)).collect()
         }
         None => Vec::new(),

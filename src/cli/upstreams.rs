@@ -60,9 +60,9 @@ pub(super) fn explain(
         name: Arc::clone(&one.name),
         hosts: one.hosts.clone(),
         repositories: one.repositories.clone(),
-        anyone: one.anyone,
+        is_anonymous_allowed: one.anyone,
         // Nothing is read, nor given, to say which it would be.
-        source: if one.has_credentials() { CredentialSource::File(Arc::new(CurrentCredentials::empty())) } else { CredentialSource::None },
+        credential_source: if one.has_credentials() { CredentialSource::File(Arc::new(CurrentCredentials::empty())) } else { CredentialSource::None },
     };
     let upstreams = Upstreams::new(settings.upstreams.iter().map(table).collect());
     let (table, uri) = match select_table(&upstreams, request) {
@@ -77,7 +77,7 @@ pub(super) fn explain(
         Some(table) if !table.has_credentials() => {
             (None, format!("nothing, as upstream {} says", table.name))
         }
-        Some(table) if is_identified || table.anyone => {
+        Some(table) if is_identified || table.is_anonymous_allowed => {
             (None, format!("the credentials of upstream {}", table.name))
         }
         Some(table) => (
@@ -121,9 +121,9 @@ fn tokens(settings: &Settings) -> bool {
     for (account, lease) in kept.leases {
         let name = lease.name();
         let asked = crate::upstream::ecr::aws::EcrTokenClient::new(account);
-        match asked.and_then(|aws| runtime.block_on(aws.token())) {
+        match asked.and_then(|aws| runtime.block_on(aws.fetch_token())) {
             Ok(fetched) => {
-                let life = std::time::Duration::from_secs(fetched.life.as_secs() / 60 * 60);
+                let life = std::time::Duration::from_secs(fetched.lifetime.as_secs() / 60 * 60);
                 say(&format!(
                     "upstream {name}: AWS gave a token that is good for {}",
                     humantime::format_duration(life)

@@ -63,9 +63,9 @@ impl Settings {
         let of_file = self.keys_owners == KeyOwners::Htpasswd
             && matches!(self.authenticators.first(), Some(Authenticator { kind: Kind::Htpasswd, .. }));
         match (self.groups.is_some() || named, named && self.keys.is_some() && !of_file) {
-            (_, true) => GroupSource::NotOfKeys,
-            (true, false) => GroupSource::Yes,
-            (false, false) => GroupSource::No,
+            (_, true) => GroupSource::PresentExceptForApiKeys,
+            (true, false) => GroupSource::Present,
+            (false, false) => GroupSource::Absent,
         }
     }
 

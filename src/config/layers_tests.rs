@@ -33,7 +33,7 @@ fn faults(text: &str) -> Vec<String> {
 fn the_defaults_are_valid() {
     let settings = Layers::default().settle().unwrap();
     assert_eq!(settings.listen, [Listen::Tcp("127.0.0.1:8000".parse().unwrap())]);
-    assert_eq!(settings.cache.accepted_idle, Duration::from_secs(12 * 3600));
+    assert_eq!(settings.cache.idle_timeout, Duration::from_secs(12 * 3600));
     assert_eq!(settings.socket_mode, 0o660);
     assert_eq!(settings.htpasswd, None);
 }
@@ -52,8 +52,8 @@ fn the_command_line_wins_over_the_environment_over_the_file_over_the_default() {
         .unwrap();
     assert_eq!(settings.realm, "flag");
     assert_eq!(settings.htpasswd.unwrap().display().to_string(), "env");
-    assert_eq!(settings.cache.accepted_idle, Duration::from_secs(3600));
-    assert_eq!(settings.cache.accepted_max, 100_000);
+    assert_eq!(settings.cache.idle_timeout, Duration::from_secs(3600));
+    assert_eq!(settings.cache.entries_max, 100_000);
 }
 
 #[test]

@@ -120,21 +120,21 @@ pub const SETTINGS: &[Setting] = &[
         value::challenge(t).map(|v| s.token_challenge = v)
     }),
     setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
-        value::number(t, 1, 10_000_000).map(|v| s.cache.accepted_max = v)
+        value::number(t, 1, 10_000_000).map(|v| s.cache.entries_max = v)
     }),
     setting!(
         "cache.idle",
         "TIME",
         "12h",
         "a good answer that nobody asked for in this time is forgotten",
-        |s, t| { value::span(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.accepted_idle = v) }
+        |s, t| { value::span(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.idle_timeout = v) }
     ),
     setting!(
         "cache.rejected",
         "TIME",
         "10s",
         "how long a service's refusal is repeated to the same client network without asking the service",
-        |s, t| { value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejected_for = v) }
+        |s, t| { value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejection_ttl = v) }
     ),
     setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::threads(t)
         .map(|v| s.hash_threads = v)),
@@ -192,7 +192,7 @@ pub const SETTINGS: &[Setting] = &[
         "N",
         "1000",
         "different wrong passwords of one user that a throttled network may try against answers it has had",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.familiar_failures = v) }
+        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.cached_answer_attempts = v) }
     ),
     setting!(
         "throttle.window",
@@ -206,7 +206,7 @@ pub const SETTINGS: &[Setting] = &[
         "N",
         "32768",
         "records in each of the throttle's seven tables; about 60 bytes each, and 40 for each wrong password that is remembered",
-        |s, t| { value::number(t, 16, 10_000_000).map(|v| s.throttle.entries = v) }
+        |s, t| { value::number(t, 16, 10_000_000).map(|v| s.throttle.entries_max = v) }
     ),
     setting!(
         "throttle.ipv4_prefix",

@@ -24,28 +24,28 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminAccessError {
     /// `Host` is a name that the listener does not have.
-    Host,
+    UnknownHost,
     /// A web page of another site sent it.
-    CrossSite,
+    CrossSiteRequest,
     /// The peer is not one of `admin.peers`.
-    Peer,
+    UntrustedPeer,
     /// A token is required, and none is set.
-    TokenUnset,
+    TokenNotConfigured,
     /// A token is required, and another one was presented, or none.
-    TokenWrong,
+    WrongToken,
 }
 
 impl AdminAccessError {
     /// What is wrong, and what to do.
     pub fn message(self) -> &'static str {
         match self {
-            Self::Host => "the Host header is neither an IP address, localhost nor one of admin.hosts",
-            Self::CrossSite => "a web page of another site sent this request",
-            Self::Peer => "the peer is not one of admin.peers",
-            Self::TokenUnset => {
+            Self::UnknownHost => "the Host header is neither an IP address, localhost nor one of admin.hosts",
+            Self::CrossSiteRequest => "a web page of another site sent this request",
+            Self::UntrustedPeer => "the peer is not one of admin.peers",
+            Self::TokenNotConfigured => {
                 "set admin.token_file and present the token as Bearer, or use a unix socket as admin.listen"
             }
-            Self::TokenWrong => {
+            Self::WrongToken => {
                 "present the token of admin.token_file as Bearer, or as the password of Basic"
             }
         }
@@ -72,20 +72,20 @@ impl AdminAccess {
     /// # Errors
     /// Why the request is not served; here and below.
     pub(super) fn check_origin(&self, peer: &Peer, headers: &HeaderMap) -> Result<(), AdminAccessError> {
-        let host = single_header_value(headers, &HOST).map_err(|()| AdminAccessError::Host)?;
+        let host = single_header_value(headers, &HOST).map_err(|()| AdminAccessError::UnknownHost)?;
         // No browser reaches a unix socket, and none leaves the header out.
         if peer.address.is_some() && !host.is_none_or(|host| self.is_own_host(host)) {
-            return Err(AdminAccessError::Host);
+            return Err(AdminAccessError::UnknownHost);
         }
-        let site = single_header_value(headers, &SEC_FETCH_SITE).map_err(|()| AdminAccessError::CrossSite)?;
+        let site = single_header_value(headers, &SEC_FETCH_SITE).map_err(|()| AdminAccessError::CrossSiteRequest)?;
         // Another port of this machine is "same-site", and another origin all the same.
         if !matches!(site, None | Some(b"same-origin" | b"none")) {
-            return Err(AdminAccessError::CrossSite);
+            return Err(AdminAccessError::CrossSiteRequest);
         }
-        match single_header_value(headers, &ORIGIN).map_err(|()| AdminAccessError::CrossSite)? {
+        match single_header_value(headers, &ORIGIN).map_err(|()| AdminAccessError::CrossSiteRequest)? {
             None => Ok(()),
             Some(origin) if origin.strip_prefix(b"http://").is_some_and(|of| Some(of) == host) => Ok(()),
-            Some(_) => Err(AdminAccessError::CrossSite),
+            Some(_) => Err(AdminAccessError::CrossSiteRequest),
         }
     }
 
@@ -99,7 +99,7 @@ impl AdminAccess {
 
     /// Checks that the peer may read figures.
     pub(super) fn check_peer(&self, peer: Option<&Peer>) -> Result<(), AdminAccessError> {
-        peer.filter(|peer| peer.is_trusted).map(|_| ()).ok_or(AdminAccessError::Peer)
+        peer.filter(|peer| peer.is_trusted).map(|_| ()).ok_or(AdminAccessError::UntrustedPeer)
     }
 
     /// Checks that the peer may change state and read names.
@@ -108,11 +108,11 @@ impl AdminAccess {
         if peer.is_some_and(|peer| peer.address.is_none()) {
             return Ok(());
         }
-        let token = self.token.as_ref().ok_or(AdminAccessError::TokenUnset)?;
+        let token = self.token.as_ref().ok_or(AdminAccessError::TokenNotConfigured)?;
         let presented = single_header_value(headers, &AUTHORIZATION).ok().flatten().and_then(presented_token);
         match presented {
-            Some(presented) if token.is_shown(&presented) => Ok(()),
-            Some(_) | None => Err(AdminAccessError::TokenWrong),
+            Some(presented) if token.is_valid_secret(&presented) => Ok(()),
+            Some(_) | None => Err(AdminAccessError::WrongToken),
         }
     }
 

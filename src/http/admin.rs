@@ -33,24 +33,24 @@ struct FlushQuery {
 
 /// For a peer that may read figures.
 fn authorize_monitor(request: &HttpRequest) -> Result<&Arc<AppState>, HandlerError> {
-    let front = request.app_data::<Arc<AppState>>().ok_or(HandlerError::NotConfigured)?;
-    let checked = front.admin.check_peer(request.conn_data::<Peer>());
+    let front = request.app_data::<Arc<AppState>>().ok_or(HandlerError::Internal)?;
+    let checked = front.admin_access.check_peer(request.conn_data::<Peer>());
     checked.map_err(|refusal| log_and_reject(front, request, refusal))?;
     Ok(front)
 }
 
 /// For a peer that may change state and read names.
 fn authorize_admin(request: &HttpRequest) -> Result<&Arc<AppState>, HandlerError> {
-    let front = request.app_data::<Arc<AppState>>().ok_or(HandlerError::NotConfigured)?;
-    let checked = front.admin.check_admin(request.conn_data::<Peer>(), request.headers());
+    let front = request.app_data::<Arc<AppState>>().ok_or(HandlerError::Internal)?;
+    let checked = front.admin_access.check_admin(request.conn_data::<Peer>(), request.headers());
     checked.map_err(|refusal| log_and_reject(front, request, refusal))?;
     Ok(front)
 }
 
 fn log_and_reject(front: &AppState, request: &HttpRequest, refusal: AdminAccessError) -> HandlerError {
     front.metrics.admin_requests_rejected.inc();
-    front.admin.log_rejection(refusal, request.conn_data::<Peer>(), request.path());
-    HandlerError::Admin(refusal)
+    front.admin_access.log_rejection(refusal, request.conn_data::<Peer>(), request.path());
+    HandlerError::AdminAccess(refusal)
 }
 
 /// The figures, in the OpenMetrics format.
@@ -59,10 +59,10 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         Ok(front) => front,
         Err(fault) => return reply::error_response(fault),
     };
-    front.gate.measure();
+    front.pipeline.update_gauges();
     match front.metrics.encode() {
         Ok(text) => reply::text_response(true, OPEN_METRICS, text),
-        Err(_) => reply::error_response(HandlerError::NotConfigured),
+        Err(_) => reply::error_response(HandlerError::Internal),
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
         Ok(front) => front,
         Err(fault) => return reply::error_response(fault),
     };
-    let Some(file) = front.gate.keys() else { return reply::error_response(HandlerError::NotFound) };
+    let Some(file) = front.pipeline.api_keys() else { return reply::error_response(HandlerError::NotFound) };
     let used = |record: &'_ Record| record.identity.key.as_ref().is_some_and(|key| key.uses.count() > 0);
     let told = file.records().filter(|record| used(record)).filter_map(|record| {
         let key = record.identity.key.as_ref()?;
@@ -98,7 +98,7 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
     });
     match serde_json::to_string(&told.collect::<Vec<_>>()) {
         Ok(json) => reply::text_response(true, JSON, json),
-        Err(_) => reply::error_response(HandlerError::NotConfigured),
+        Err(_) => reply::error_response(HandlerError::Internal),
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
         Err(fault) => return reply::error_response(fault),
     };
     if request.method() != Method::POST {
-        return reply::error_response(HandlerError::Method);
+        return reply::error_response(HandlerError::MethodNotAllowed);
     }
     let Ok(query) = web::Query::<FlushQuery>::from_query(request.query_string()) else {
         return reply::error_response(HandlerError::BadRequest);
@@ -121,11 +121,11 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
         return reply::error_response(HandlerError::BadRequest);
     }
     // A user who was taken out of a file a moment ago must not be let in by what was in force of it.
-    let is_settled = match front.looks.get() {
+    let is_settled = match front.reload_handle.get() {
         Some(looks) => looks.settle(RELOAD_TIMEOUT).await,
         None => false,
     };
-    front.gate.flush(query.user.as_deref().map(str::as_bytes));
+    front.pipeline.flush(query.user.as_deref().map(str::as_bytes));
     match &query.user {
         Some(user) => tracing::info!(user = %user.escape_debug(), "cached answers of one user flushed"),
         None => tracing::info!("all cached answers flushed"),

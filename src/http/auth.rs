@@ -21,7 +21,7 @@ pub(super) enum AuthResponse {
     /// It was at hand.
     Ready(Response<BoxBody>),
     /// A password has to be checked first.
-    Later(Box<PendingCheck>, Request),
+    CheckNeeded(Box<PendingCheck>, Request),
 }
 
 /// Answers one subrequest as far as that can be done without waiting.
@@ -29,9 +29,9 @@ pub(super) fn evaluate(front: &AppState, memo: &mut WorkerCache, request: Reques
     let check = {
         let received = read_subrequest(front, &request);
         let verdict = match received.for_auth() {
-            Ok(subrequest) => match front.gate.open(subrequest, memo) {
-                Evaluation::Settled(verdict) => Ok(verdict),
-                Evaluation::Checking(check) => Err(check),
+            Ok(subrequest) => match front.pipeline.evaluate(subrequest, memo) {
+                Evaluation::Decided(verdict) => Ok(verdict),
+                Evaluation::CheckNeeded(check) => Err(check),
             },
             Err(verdict) => Ok(verdict),
         };
@@ -40,25 +40,25 @@ pub(super) fn evaluate(front: &AppState, memo: &mut WorkerCache, request: Reques
             Err(check) => check,
         }
     };
-    AuthResponse::Later(check, request)
+    AuthResponse::CheckNeeded(check, request)
 }
 
 /// Waits for a check, and answers.
 pub(super) async fn finish_check(front: Arc<AppState>, check: Box<PendingCheck>, request: Request) -> Response<BoxBody> {
     let received = read_subrequest(&front, &request);
     let verdict = match received.for_auth() {
-        Ok(subrequest) => check.verdict(subrequest).await,
+        Ok(subrequest) => check.evaluate(subrequest).await,
         Err(verdict) => verdict,
     };
     verdict_to_response(&front, &received, &verdict)
 }
 
 fn read_subrequest<'r>(front: &AppState, request: &'r Request) -> ReceivedSubrequest<'r> {
-    ReceivedSubrequest::read(front, &request.head().headers, request.conn_data::<Peer>())
+    ReceivedSubrequest::from_headers(front, &request.head().headers, request.conn_data::<Peer>())
 }
 
 fn verdict_to_response(front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) -> Response<BoxBody> {
-    front.refusals.note(front, received, verdict);
+    front.verdict_log.log_verdict(front, received, verdict);
     // A client asks for a token that permits what it could not do.
     let scope = match (verdict, &front.challenge) {
         (Verdict::Challenge(_), Challenge::Bearer(_)) => required_scopes(&received.subrequest),

@@ -18,9 +18,9 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// What is told of upstream tokens: of one that was never had, of one that is not renewed, of the others.
 #[derive(Default)]
 struct UpstreamTokenHealth {
-    never: Option<String>,
+    never_fetched: Option<String>,
     degraded: Option<String>,
-    well: String,
+    healthy: String,
 }
 
 /// Whether requests should be sent here.
@@ -72,9 +72,9 @@ impl Readiness {
         let mut tokens = UpstreamTokenHealth::default();
         for lease in &self.leases {
             match lease.state() {
-                LeaseState::Never(why) => drop(tokens.never.get_or_insert(why)),
+                LeaseState::NoTokenYet(why) => drop(tokens.never_fetched.get_or_insert(why)),
                 LeaseState::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
-                LeaseState::Well(how) => tokens.well.push_str(&format!("{how}\n")),
+                LeaseState::Healthy(how) => tokens.healthy.push_str(&format!("{how}\n")),
             }
         }
         tokens
@@ -106,7 +106,7 @@ pub(super) async fn livez() -> HttpResponse {
 /// renewed: a 503 for that would take every replica out at the same time. Why it is so is told to who may ask.
 pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
-        return reply::error_response(reply::HandlerError::NotConfigured);
+        return reply::error_response(reply::HandlerError::Internal);
     };
     if readiness.is_draining.load(Ordering::Acquire) {
         return reply::text_response(false, PLAIN, "draining\n".into());
@@ -114,13 +114,13 @@ pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
     let because = |why: String| if trusted { format!(": {why}") } else { String::new() };
     let tokens = readiness.upstream_token_health();
-    if let Some(why) = tokens.never {
+    if let Some(why) = tokens.never_fetched {
         return reply::text_response(false, PLAIN, format!("not ready{}\n", because(why)));
     }
     let told = match readiness.degraded_reason().or(tokens.degraded) {
         None => "ready\n".to_owned(),
         Some(why) => format!("ready, degraded{}\n", because(why)),
     };
-    let well = if trusted { &tokens.well[..] } else { "" };
+    let well = if trusted { &tokens.healthy[..] } else { "" };
     reply::text_response(true, PLAIN, told + well)
 }

@@ -46,10 +46,10 @@ impl ProxySecret {
     }
 
     /// Whether a peer that shows `secret` may have them. Compares in constant time.
-    pub(super) fn is_given(&self, secret: RequestHeader<'_>) -> bool {
+    pub(super) fn is_matched_by(&self, secret: RequestHeader<'_>) -> bool {
         match (&self.0, secret) {
-            (Some(kept), RequestHeader::Once(shown)) => kept.is_shown(shown),
-            (None, _) | (Some(_), RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable) => false,
+            (Some(kept), RequestHeader::Once(shown)) => kept.is_valid_secret(shown),
+            (None, _) | (Some(_), RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid) => false,
         }
     }
 }

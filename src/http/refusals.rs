@@ -42,11 +42,11 @@ pub struct VerdictLog {
     shared: Arc<VerdictLogState>,
     hasher: RandomState,
     /// What was not told of lines that are nobody's.
-    untold: AtomicU64,
+    suppressed_count: AtomicU64,
     /// Whether it was said that the proxy names no client.
-    nameless: AtomicBool,
+    has_warned_of_missing_client: AtomicBool,
     /// Refusals whose client had the proxy's address; [`u32::MAX`] once another was seen, or it was said.
-    own_address: AtomicU32,
+    own_address_count: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ struct VerdictLogState {
     budget: Mutex<LogBudget<LastDenial>>,
     clock: Clock,
     /// When the report that is under way is due, in milliseconds of the clock; 0 if there is none.
-    report_due: AtomicU64,
+    report_due_at_millis: AtomicU64,
 }
 
 /// What a report says of a network's last refusal.
@@ -70,76 +70,76 @@ impl VerdictLog {
     pub fn new(per_second: u32, clock: Clock) -> Self {
         let budget = Mutex::new(LogBudget::new(per_second, clock.now()));
         Self {
-            shared: Arc::new(VerdictLogState { budget, clock, report_due: AtomicU64::new(0) }),
+            shared: Arc::new(VerdictLogState { budget, clock, report_due_at_millis: AtomicU64::new(0) }),
             hasher: RandomState::new(),
-            untold: AtomicU64::new(0),
-            nameless: AtomicBool::new(false),
-            own_address: AtomicU32::new(0),
+            suppressed_count: AtomicU64::new(0),
+            has_warned_of_missing_client: AtomicBool::new(false),
+            own_address_count: AtomicU32::new(0),
         }
     }
 
     /// Takes a line that is no client's out of the budget: how many were suppressed since the last one, or
     /// `None` if this one is.
-    pub(super) fn take(&self) -> Option<u64> {
-        if self.shared.budget().take(self.shared.clock.now()) {
-            return Some(self.untold.swap(0, Ordering::Relaxed));
+    pub(super) fn take_line(&self) -> Option<u64> {
+        if self.shared.budget().take_line(self.shared.clock.now()) {
+            return Some(self.suppressed_count.swap(0, Ordering::Relaxed));
         }
-        self.untold.fetch_add(1, Ordering::Relaxed);
+        self.suppressed_count.fetch_add(1, Ordering::Relaxed);
         None
     }
 
     /// Counts the verdict, and logs it if it is to be logged.
-    pub(super) fn note(&self, front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) {
+    pub(super) fn log_verdict(&self, front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) {
         match verdict {
             Verdict::Allow(grant) => {
-                self.warn_of_nameless(received, Reason::Allowed);
-                front.allowed.inc();
+                self.warn_if_client_missing(received, Reason::Allowed);
+                front.allowed_counter.inc();
                 if front.log_allowed {
-                    let entry = VerdictLogEntry::of_verdict(verdict);
-                    VerdictLogLine::of_entry(front, received, None, &entry).write(&entry, 0);
+                    let entry = VerdictLogEntry::from_verdict(verdict);
+                    VerdictLogLine::for_entry(front, received, None, &entry).write(&entry, 0);
                 } else if grant.is_stale() {
-                    self.write(front, received, None, &VerdictLogEntry::of_verdict(verdict));
+                    self.write_within_budget(front, received, None, &VerdictLogEntry::from_verdict(verdict));
                 }
             }
             Verdict::Challenge(Refusal::NoCredentials) if !tracing::enabled!(tracing::Level::DEBUG) => {
-                self.count(front, received, Reason::Missing);
+                self.count_verdict(front, received, Reason::NoCredentials);
             }
             Verdict::Challenge(_)
             | Verdict::Forbid(_)
             | Verdict::Limited(_)
             | Verdict::Unavailable(_)
             | Verdict::NoUpstreamCredentials(_) => {
-                self.write(front, received, None, &VerdictLogEntry::of_verdict(verdict));
-                self.count(front, received, verdict.to_reason());
+                self.write_within_budget(front, received, None, &VerdictLogEntry::from_verdict(verdict));
+                self.count_verdict(front, received, verdict.to_reason());
             }
         }
     }
 
     /// The same of a request for a token that was not issued, whose method and path the proxy's headers do not name.
-    pub(super) fn note_token_fault(
+    pub(super) fn log_token_error(
         &self,
         front: &AppState,
         received: &ReceivedSubrequest<'_>,
         seen: RequestLine<'_>,
         fault: &TokenRequestError,
     ) {
-        let entry = VerdictLogEntry::of_token_fault(fault);
+        let entry = VerdictLogEntry::from_token_error(fault);
         let reason = entry.reason;
-        if reason != Reason::Missing || tracing::enabled!(tracing::Level::DEBUG) {
-            self.write(front, received, Some(seen), &entry);
+        if reason != Reason::NoCredentials || tracing::enabled!(tracing::Level::DEBUG) {
+            self.write_within_budget(front, received, Some(seen), &entry);
         }
-        self.count(front, received, reason);
+        self.count_verdict(front, received, reason);
     }
 
-    fn count(&self, front: &AppState, received: &ReceivedSubrequest<'_>, reason: Reason) {
-        self.warn_of_nameless(received, reason);
-        self.warn_of_own_address(&received.subrequest, reason);
+    fn count_verdict(&self, front: &AppState, received: &ReceivedSubrequest<'_>, reason: Reason) {
+        self.warn_if_client_missing(received, reason);
+        self.warn_if_client_is_proxy(&received.subrequest, reason);
         front.metrics.verdicts.get_or_create(&crate::http::verdict_label(reason)).inc();
     }
 
-    fn write(&self, front: &AppState, received: &ReceivedSubrequest<'_>, seen: Option<RequestLine<'_>>, entry: &VerdictLogEntry) {
-        let line = VerdictLogLine::of_entry(front, received, seen, entry);
-        let signature = self.signature(&line, received, entry);
+    fn write_within_budget(&self, front: &AppState, received: &ReceivedSubrequest<'_>, seen: Option<RequestLine<'_>>, entry: &VerdictLogEntry) {
+        let line = VerdictLogLine::for_entry(front, received, seen, entry);
+        let signature = self.repetition_key(&line, received, entry);
         if let Some(suppressed) = self.decide(front, &line, entry.reason, signature) {
             line.write(entry, suppressed);
         }
@@ -152,9 +152,9 @@ impl VerdictLog {
         let decision = shared.budget().decide(line.network, signature, shared.clock.now(), last);
         match decision {
             LogDecision::Log(suppressed) => Some(suppressed),
-            LogDecision::Count => {
+            LogDecision::Suppress => {
                 front.metrics.log_lines_suppressed.inc();
-                shared.report_later();
+                shared.schedule_report();
                 None
             }
         }
@@ -162,30 +162,30 @@ impl VerdictLog {
 
     /// Equal for refusals that say the same. Wrong credentials differ if they are other ones: each is a guess of
     /// its own, whatever path it was tried at.
-    fn signature(&self, line: &VerdictLogLine, received: &ReceivedSubrequest<'_>, entry: &VerdictLogEntry) -> u64 {
+    fn repetition_key(&self, line: &VerdictLogLine, received: &ReceivedSubrequest<'_>, entry: &VerdictLogEntry) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         (entry.reason, &line.client, &entry.detail).hash(&mut hasher);
         match entry.reason {
-            Reason::Missing
-            | Reason::Malformed
-            | Reason::Scheme
-            | Reason::Wrong
-            | Reason::Key
-            | Reason::Token
-            | Reason::Scope => match received.subrequest.authorization {
+            Reason::NoCredentials
+            | Reason::MalformedCredentials
+            | Reason::UnsupportedScheme
+            | Reason::WrongCredentials
+            | Reason::InvalidApiKey
+            | Reason::InvalidToken
+            | Reason::InsufficientScope => match received.subrequest.authorization {
                 RequestHeader::Once(value) => value.hash(&mut hasher),
-                RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable => {}
+                RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid => {}
             },
             Reason::Throttled | Reason::Busy => line.user.hash(&mut hasher),
             Reason::Allowed
-            | Reason::Denied
+            | Reason::Policy
             | Reason::MalformedReference
-            | Reason::Incomplete
-            | Reason::Untrusted
+            | Reason::InvalidProxyHeaders
+            | Reason::UntrustedPeer
             | Reason::ProxySecret
-            | Reason::Unavailable
-            | Reason::Signing
-            | Reason::Upstream
+            | Reason::AuthenticatorUnavailable
+            | Reason::TokenSigning
+            | Reason::UpstreamCredentials
             | Reason::TokenRequest
             | Reason::RefreshToken => {
                 (&line.user, &line.method, &line.host, &line.path).hash(&mut hasher);
@@ -196,9 +196,9 @@ impl VerdictLog {
 
     /// Says once that the proxy does not name the client: all clients are then one network, and the first
     /// that guesses throttles them all.
-    fn warn_of_nameless(&self, received: &ReceivedSubrequest<'_>, reason: Reason) {
+    fn warn_if_client_missing(&self, received: &ReceivedSubrequest<'_>, reason: Reason) {
         let is_nameless = received.subrequest.client == ClientAddress::Missing && is_from_trusted_proxy(reason);
-        if is_nameless && !self.nameless.swap(true, Ordering::Relaxed) {
+        if is_nameless && !self.has_warned_of_missing_client.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the proxy sends no X-Real-IP, so all clients count as one network, and one that guesses locks out the others: set it to the client's address (nginx: proxy_set_header X-Real-IP $remote_addr)"
             );
@@ -206,16 +206,16 @@ impl VerdictLog {
     }
 
     /// Says once that the proxy names itself where it should name the client.
-    fn warn_of_own_address(&self, request: &Subrequest<'_>, reason: Reason) {
-        let count = self.own_address.load(Ordering::Relaxed);
+    fn warn_if_client_is_proxy(&self, request: &Subrequest<'_>, reason: Reason) {
+        let count = self.own_address_count.load(Ordering::Relaxed);
         if count == u32::MAX || !is_from_trusted_proxy(reason) || request.client == ClientAddress::Missing {
             return;
         }
         let client = request.client_address().ok().flatten().map(|address| address.to_canonical());
         if client.is_none() || client != request.peer.map(|address| address.to_canonical()) {
-            self.own_address.store(u32::MAX, Ordering::Relaxed);
-        } else if self.own_address.fetch_add(1, Ordering::Relaxed) == OWN_ADDRESS_THRESHOLD - 1 {
-            self.own_address.store(u32::MAX, Ordering::Relaxed);
+            self.own_address_count.store(u32::MAX, Ordering::Relaxed);
+        } else if self.own_address_count.fetch_add(1, Ordering::Relaxed) == OWN_ADDRESS_THRESHOLD - 1 {
+            self.own_address_count.store(u32::MAX, Ordering::Relaxed);
             tracing::warn!(
                 address = %address_for_log(client),
                 "X-Real-IP has been the proxy's own address so far, so all clients count as one network, and one that guesses locks out the others: behind another proxy or a balancer let nginx find the client's address (set_real_ip_from)"
@@ -230,14 +230,14 @@ impl VerdictLogState {
     }
 
     /// Reports after a while what is not logged until then, unless a report is under way already.
-    fn report_later(self: &Arc<Self>) {
-        let (now, due) = (self.clock.now(), self.report_due.load(Ordering::Acquire));
+    fn schedule_report(self: &Arc<Self>) {
+        let (now, due) = (self.clock.now(), self.report_due_at_millis.load(Ordering::Acquire));
         // One that is long overdue was lost with the worker that was to make it.
         if due != 0 && now.as_millis() < Moment::from_millis(due).plus(REPORT_DELAY).as_millis() {
             return;
         }
         let next = now.plus(REPORT_DELAY).as_millis();
-        if self.report_due.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if self.report_due_at_millis.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
         let shared = Arc::clone(self);
@@ -245,19 +245,19 @@ impl VerdictLogState {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             tokio::time::sleep(REPORT_DELAY).await;
-            shared.report_due.store(0, Ordering::Release);
-            shared.report();
+            shared.report_due_at_millis.store(0, Ordering::Release);
+            shared.write_report();
         });
     }
 
-    fn report(&self) {
+    fn write_report(&self) {
         let mut budget = self.budget();
-        if budget.is_silent() {
+        if budget.is_disabled() {
             return;
         }
-        let report = budget.report();
+        let report = budget.take_report();
         drop(budget);
-        for (network, SuppressedCounts { repeated, over }, last) in report.networks {
+        for (network, SuppressedCounts { repeated, over_budget: over }, last) in report.networks {
             let LastDenial { client, user, reason } = match last {
                 Some(last) => last,
                 None => continue,
@@ -268,12 +268,12 @@ impl VerdictLogState {
                 over,
                 client,
                 user,
-                verdict = reason.verdict(),
+                verdict = reason.verdict_name(),
                 reason = reason.name(),
                 "refusals that were not logged one by one; client, user and reason are the last one's"
             );
         }
-        let (networks, SuppressedCounts { repeated, over }) = report.others;
+        let (networks, SuppressedCounts { repeated, over_budget: over }) = report.others;
         if networks > 0 {
             tracing::warn!(
                 networks,
@@ -293,11 +293,11 @@ mod tests {
     fn lines_without_client_are_limited_and_counted() {
         let clock = Clock::manual();
         let log = VerdictLog::new(2, clock.clone());
-        let written = (0..100).filter(|_| log.take().is_some()).count();
+        let written = (0..100).filter(|_| log.take_line().is_some()).count();
         assert_eq!(written, 20);
         clock.advance(Duration::from_secs(1));
-        assert_eq!(log.take(), Some(80));
-        assert_eq!(log.take(), Some(0));
-        assert_eq!(log.take(), None);
+        assert_eq!(log.take_line(), Some(80));
+        assert_eq!(log.take_line(), Some(0));
+        assert_eq!(log.take_line(), None);
     }
 }

@@ -136,11 +136,11 @@ fn allow_response(grant: &AllowedRequest, known: &IdentityHeaders) -> Result<Res
         Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.authenticator_value(&identity.by)?),
         None => (EMPTY, EMPTY),
     };
-    let groups = match grant.groups() {
+    let groups = match grant.groups_header() {
         [] => EMPTY,
         groups => HeaderValue::from_bytes(groups)?,
     };
-    let uri = grant.uri().map(HeaderValue::from_str).transpose()?;
+    let uri = grant.upstream_uri().map(HeaderValue::from_str).transpose()?;
     let mut response = Response::new(StatusCode::OK);
     // Appended, which costs less than `insert`: no two of these names are equal.
     let headers = response.headers_mut();
@@ -153,8 +153,8 @@ fn allow_response(grant: &AllowedRequest, known: &IdentityHeaders) -> Result<Res
         headers.append(header.clone(), HeaderValue::from_bytes(fact.map_or(b"", |fact| &fact.value))?);
     }
     headers.append(X_AUTH_STALE, if grant.is_stale() { TRUE } else { EMPTY });
-    if let Some(upstream) = grant.upstream() {
-        let mut value = HeaderValue::from_maybe_shared(upstream.value().clone())?;
+    if let Some(upstream) = grant.upstream_authorization() {
+        let mut value = HeaderValue::from_maybe_shared(upstream.as_bytes().clone())?;
         value.set_sensitive(true);
         headers.append(X_UPSTREAM_AUTHORIZATION, value);
     }
@@ -187,26 +187,26 @@ pub(super) enum HandlerError {
     /// No such path.
     NotFound,
     /// The path, but not that method.
-    Method,
+    MethodNotAllowed,
     /// A parameter that is not known.
     BadRequest,
     /// A peer that may not use this listener.
-    Untrusted,
+    UntrustedPeer,
     /// A request that the admin listener does not serve.
-    Admin(AdminAccessError),
+    AdminAccess(AdminAccessError),
     /// A fault of ours.
-    NotConfigured,
+    Internal,
 }
 
 /// The answer to a request that the gate never sees.
 pub(super) fn error_response(fault: HandlerError) -> HttpResponse {
     let status = match fault {
         HandlerError::NotFound => StatusCode::NOT_FOUND,
-        HandlerError::Method => StatusCode::METHOD_NOT_ALLOWED,
+        HandlerError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         HandlerError::BadRequest => StatusCode::BAD_REQUEST,
-        HandlerError::Untrusted => StatusCode::FORBIDDEN,
-        HandlerError::Admin(refusal) => return admin_error_response(refusal),
-        HandlerError::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
+        HandlerError::UntrustedPeer => StatusCode::FORBIDDEN,
+        HandlerError::AdminAccess(refusal) => return admin_error_response(refusal),
+        HandlerError::Internal => StatusCode::SERVICE_UNAVAILABLE,
     };
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).finish()
 }
@@ -216,12 +216,12 @@ const ADMIN_CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"do
 
 fn admin_error_response(refusal: AdminAccessError) -> HttpResponse {
     let mut builder = match refusal {
-        AdminAccessError::TokenWrong => {
+        AdminAccessError::WrongToken => {
             let mut builder = HttpResponse::build(StatusCode::UNAUTHORIZED);
             builder.insert_header((WWW_AUTHENTICATE, ADMIN_CHALLENGE));
             builder
         }
-        AdminAccessError::Host | AdminAccessError::CrossSite | AdminAccessError::Peer | AdminAccessError::TokenUnset => {
+        AdminAccessError::UnknownHost | AdminAccessError::CrossSiteRequest | AdminAccessError::UntrustedPeer | AdminAccessError::TokenNotConfigured => {
             HttpResponse::build(StatusCode::FORBIDDEN)
         }
     };
@@ -272,33 +272,33 @@ pub(super) fn json_response(text: String) -> HttpResponse {
 #[derive(Debug)]
 pub(super) enum TokenRequestError {
     /// It can't be read, or is not for us.
-    Request(&'static str),
+    InvalidRequest(&'static str),
     /// Refresh tokens are not given out; oauth.md has a service without them answer so.
-    NoRefresh,
+    RefreshTokenUnsupported,
     /// He is refused.
-    Refused(Verdict),
+    Rejected(Verdict),
     /// It could not be signed.
-    Signing,
+    SigningFailed,
 }
 
 impl TokenRequestError {
     /// The reason, for the log and the metrics.
-    pub(super) fn label(&self) -> Reason {
+    pub(super) fn to_reason(&self) -> Reason {
         match self {
-            Self::Request(_) => Reason::TokenRequest,
-            Self::NoRefresh => Reason::RefreshToken,
-            Self::Refused(verdict) => verdict.to_reason(),
-            Self::Signing => Reason::Signing,
+            Self::InvalidRequest(_) => Reason::TokenRequest,
+            Self::RefreshTokenUnsupported => Reason::RefreshToken,
+            Self::Rejected(verdict) => verdict.to_reason(),
+            Self::SigningFailed => Reason::TokenSigning,
         }
     }
 
     /// What the log says besides the reason; empty where there is nothing to add.
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::Request(what) => (*what).to_owned(),
-            Self::NoRefresh => "refresh tokens are not issued; API keys do their work".to_owned(),
-            Self::Refused(verdict) => verdict.detail(),
-            Self::Signing => "the system gives no random numbers".to_owned(),
+            Self::InvalidRequest(what) => (*what).to_owned(),
+            Self::RefreshTokenUnsupported => "refresh tokens are not issued; API keys do their work".to_owned(),
+            Self::Rejected(verdict) => verdict.detail(),
+            Self::SigningFailed => "the system gives no random numbers".to_owned(),
         }
     }
 }
@@ -308,30 +308,30 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
     let unavailable =
         (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable".into());
     let (status, code, message): (_, _, Cow<'_, str>) = match fault {
-        TokenRequestError::Request(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
-        TokenRequestError::NoRefresh => {
+        TokenRequestError::InvalidRequest(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
+        TokenRequestError::RefreshTokenUnsupported => {
             (StatusCode::NOT_FOUND, "UNSUPPORTED", "there are no refresh tokens here: log in again".into())
         }
-        TokenRequestError::Refused(Verdict::Challenge(_)) => {
+        TokenRequestError::Rejected(Verdict::Challenge(_)) => {
             (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required".into())
         }
-        TokenRequestError::Refused(Verdict::Limited(_)) => {
+        TokenRequestError::Rejected(Verdict::Limited(_)) => {
             (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests, try again later".into())
         }
-        TokenRequestError::Refused(Verdict::Forbid(Denied::InvalidProxyHeaders(what))) => {
+        TokenRequestError::Rejected(Verdict::Forbid(Denied::InvalidProxyHeaders(what))) => {
             (StatusCode::FORBIDDEN, "DENIED", format!("no token is given here: {what}").into())
         }
-        TokenRequestError::Refused(Verdict::Forbid(
+        TokenRequestError::Rejected(Verdict::Forbid(
             Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing,
         )) => (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into()),
         // Of these, an allowed request is none that could be refused.
-        TokenRequestError::Refused(Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_))
-        | TokenRequestError::Signing => unavailable,
+        TokenRequestError::Rejected(Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_))
+        | TokenRequestError::SigningFailed => unavailable,
     };
     let mut builder = HttpResponse::build(status);
     builder.insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)));
     builder.insert_header((CACHE_CONTROL, NO_STORE));
-    if let TokenRequestError::Refused(verdict) = fault {
+    if let TokenRequestError::Rejected(verdict) = fault {
         match (verdict, challenge) {
             (Verdict::Challenge(_), Challenge::Basic(value)) => {
                 builder.insert_header((WWW_AUTHENTICATE, value.clone()));

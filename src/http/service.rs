@@ -72,21 +72,21 @@ pub fn service_factory(
         ListenerKind::Public => app.configure(public_routes),
         ListenerKind::Admin => app.configure(admin_routes),
     };
-    ListenerServiceFactory { front, kind, rest: app.into_factory() }
+    ListenerServiceFactory { state: front, kind, app: app.into_factory() }
 }
 
 struct ListenerServiceFactory<R> {
-    front: Arc<AppState>,
+    state: Arc<AppState>,
     kind: ListenerKind,
-    rest: R,
+    app: R,
 }
 
 struct ListenerService<R> {
-    front: Arc<AppState>,
+    state: Arc<AppState>,
     kind: ListenerKind,
     /// This worker's. Borrowed only while `call` runs, which does not call itself.
-    memo: RefCell<WorkerCache>,
-    rest: R,
+    worker_cache: RefCell<WorkerCache>,
+    app: R,
 }
 
 impl<R> ServiceFactory<Request> for ListenerServiceFactory<R>
@@ -109,8 +109,8 @@ where
     type Future = BoxedFuture<Result<Self::Service, ()>>;
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
-        let (front, kind, rest) = (Arc::clone(&self.front), self.kind, self.rest.new_service(config));
-        Box::pin(async move { Ok(ListenerService { front, kind, memo: RefCell::default(), rest: rest.await? }) })
+        let (front, kind, rest) = (Arc::clone(&self.state), self.kind, self.app.new_service(config));
+        Box::pin(async move { Ok(ListenerService { state: front, kind, worker_cache: RefCell::default(), app: rest.await? }) })
     }
 }
 
@@ -124,22 +124,22 @@ where
     type Future = ResponseFuture;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.rest.poll_ready(context)
+        self.app.poll_ready(context)
     }
 
     fn call(&self, request: Request) -> ResponseFuture {
         let checked = match self.kind {
-            ListenerKind::Auth => return handle_auth(&self.front, &self.memo, request),
+            ListenerKind::Auth => return handle_auth(&self.state, &self.worker_cache, request),
             ListenerKind::Public => Ok(()),
-            ListenerKind::Admin => check_admin_request(&self.front, &request),
+            ListenerKind::Admin => check_admin_request(&self.state, &request),
         };
         let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
         if let Err(refusal) = checked {
-            let response = reply::error_response(HandlerError::Admin(refusal)).into();
+            let response = reply::error_response(HandlerError::AdminAccess(refusal)).into();
             return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
         }
-        let answer = self.rest.call(request);
-        ResponseFuture::Later(Box::pin(async move { Ok(close_if_untrusted(answer.await?.into(), trusted)) }))
+        let answer = self.app.call(request);
+        ResponseFuture::Pending(Box::pin(async move { Ok(close_if_untrusted(answer.await?.into(), trusted)) }))
     }
 }
 
@@ -151,9 +151,9 @@ fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Requ
     if Dialect::from_path(path).is_some_and(|dialect| front.dialects.contains(&dialect)) {
         return match auth::evaluate(front, &mut memo.borrow_mut(), request) {
             AuthResponse::Ready(response) => ready(response),
-            AuthResponse::Later(check, request) => {
+            AuthResponse::CheckNeeded(check, request) => {
                 let answer = auth::finish_check(Arc::clone(front), check, request);
-                ResponseFuture::Later(Box::pin(async move { Ok(close_if_untrusted(answer.await, trusted)) }))
+                ResponseFuture::Pending(Box::pin(async move { Ok(close_if_untrusted(answer.await, trusted)) }))
             }
         };
     }
@@ -166,11 +166,11 @@ fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Requ
 /// Checks a request to the admin listener before its path is looked at.
 fn check_admin_request(front: &AppState, request: &Request) -> Result<(), AdminAccessError> {
     // A connection whose peer is not known is not served.
-    let peer = request.conn_data::<Peer>().ok_or(AdminAccessError::Peer)?;
-    let checked = front.admin.check_origin(peer, &request.head().headers);
+    let peer = request.conn_data::<Peer>().ok_or(AdminAccessError::UntrustedPeer)?;
+    let checked = front.admin_access.check_origin(peer, &request.head().headers);
     checked.inspect_err(|refusal| {
         front.metrics.admin_requests_rejected.inc();
-        front.admin.log_rejection(*refusal, Some(peer), request.path());
+        front.admin_access.log_rejection(*refusal, Some(peer), request.path());
     })
 }
 
@@ -213,7 +213,7 @@ pub enum ResponseFuture {
     /// There; taken when it was polled.
     Ready(Option<Response<BoxBody>>),
     /// Waited for.
-    Later(BoxedFuture<Result<Response<BoxBody>, Error>>),
+    Pending(BoxedFuture<Result<Response<BoxBody>, Error>>),
 }
 
 impl Future for ResponseFuture {
@@ -225,7 +225,7 @@ impl Future for ResponseFuture {
                 Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
-            Self::Later(future) => future.as_mut().poll(context),
+            Self::Pending(future) => future.as_mut().poll(context),
         }
     }
 }

@@ -17,8 +17,8 @@ pub struct RateLimitedLog {
 
 #[derive(Debug, Default)]
 struct RateLimitState {
-    written: Option<Moment>,
-    suppressed: u64,
+    written_at: Option<Moment>,
+    suppressed_count: u64,
 }
 
 impl RateLimitedLog {
@@ -31,12 +31,12 @@ impl RateLimitedLog {
     pub fn next_line(&self) -> Option<u64> {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.written.is_some_and(|written| now.since(written) < INTERVAL) {
-            state.suppressed += 1;
+        if state.written_at.is_some_and(|written| now.since(written) < INTERVAL) {
+            state.suppressed_count += 1;
             return None;
         }
-        state.written = Some(now);
-        Some(std::mem::take(&mut state.suppressed))
+        state.written_at = Some(now);
+        Some(std::mem::take(&mut state.suppressed_count))
     }
 }
 

@@ -57,10 +57,10 @@ pub const CONFLICTING: [(&str, &str); 7] = [
 #[derive(Debug)]
 pub struct NginxHeaders<'r, V = &'r [u8]> {
     subrequest: Subrequest<'r>,
-    secret: RequestHeader<'r>,
-    rewrite: RequestHeader<'r>,
+    proxy_secret: RequestHeader<'r>,
+    auth_rewrite: RequestHeader<'r>,
     request_id: Option<V>,
-    fault: Option<ProxyHeaderError>,
+    error: Option<ProxyHeaderError>,
 }
 
 impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
@@ -68,93 +68,93 @@ impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
     pub fn parse(headers: impl Iterator<Item = (&'r str, &'r V)>, longest: usize) -> Self {
         let mut read = Self {
             subrequest: Subrequest::default(),
-            secret: RequestHeader::Absent,
-            rewrite: RequestHeader::Absent,
+            proxy_secret: RequestHeader::Absent,
+            auth_rewrite: RequestHeader::Absent,
             request_id: None,
-            fault: None,
+            error: None,
         };
         for (name, value) in headers {
             // Whatever else there is.
             if matches!(name.as_bytes().first(), Some(b'x' | b'a')) {
-                read.take(name, value, longest);
+                read.read_header(name, value, longest);
             }
         }
-        read.finish();
+        read.resolve_values();
         read
     }
 
     #[inline]
-    fn take(&mut self, name: &str, given: &'r V, longest: usize) {
+    fn read_header(&mut self, name: &str, given: &'r V, longest: usize) {
         let (of, value) = (&mut self.subrequest, given.as_ref());
         let (place, shown) = match name {
-            "x-real-ip" => return self.take_client(value),
+            "x-real-ip" => return self.read_client_address(value),
             "x-request-id" => {
                 if self.request_id.replace(given).is_some() {
-                    self.blame(REQUEST_ID_NAME, ProxyHeaderErrorKind::Repeated);
+                    self.record_error(REQUEST_ID_NAME, ProxyHeaderErrorKind::Repeated);
                 }
                 return;
             }
             "authorization" => (&mut of.authorization, None),
-            "x-auth-proxy-secret" => (&mut self.secret, None),
+            "x-auth-proxy-secret" => (&mut self.proxy_secret, None),
             "x-original-uri" => (&mut of.uri, Some(HeaderNames::NGINX.uri)),
             "x-original-method" => (&mut of.method, Some(HeaderNames::NGINX.method)),
             "x-original-host" => (&mut of.host, Some(HeaderNames::NGINX.host)),
             "x-original-content-type" => (&mut of.content_type, Some(HeaderNames::NGINX.content_type)),
-            "x-auth-rewrite" => (&mut self.rewrite, Some(AUTH_REWRITE_NAME)),
+            "x-auth-rewrite" => (&mut self.auth_rewrite, Some(AUTH_REWRITE_NAME)),
             other => {
                 if let Some((_, shown)) = CONFLICTING.iter().find(|(name, _)| *name == other) {
-                    self.blame(shown, ProxyHeaderErrorKind::Conflicting);
+                    self.record_error(shown, ProxyHeaderErrorKind::Conflicting);
                 }
                 return;
             }
         };
         if *place == RequestHeader::Absent {
-            *place = if value.len() <= longest { RequestHeader::Once(value) } else { RequestHeader::Unreadable };
+            *place = if value.len() <= longest { RequestHeader::Once(value) } else { RequestHeader::Invalid };
             return;
         }
         *place = RequestHeader::Repeated;
         // Doubled credentials are unreadable credentials, and a doubled secret is none.
         if let Some(shown) = shown {
-            self.blame(shown, ProxyHeaderErrorKind::Repeated);
+            self.record_error(shown, ProxyHeaderErrorKind::Repeated);
         }
     }
 
-    fn take_client(&mut self, value: &'r [u8]) {
+    fn read_client_address(&mut self, value: &'r [u8]) {
         if self.subrequest.client != ClientAddress::Missing {
-            self.blame(HeaderNames::NGINX.client, ProxyHeaderErrorKind::Repeated);
+            self.record_error(HeaderNames::NGINX.client, ProxyHeaderErrorKind::Repeated);
         }
         self.subrequest.client =
             if value == UNIX_CLIENT { ClientAddress::UnixSocket } else { ClientAddress::Text(value) };
     }
 
     /// What takes more than one header, or the rest of its value.
-    fn finish(&mut self) {
+    fn resolve_values(&mut self) {
         if let RequestHeader::Once(value) = self.subrequest.content_type {
             self.subrequest.content_type =
-                value.strip_prefix(CONTENT_TYPE_PREFIX).map_or(RequestHeader::Unreadable, RequestHeader::Once);
+                value.strip_prefix(CONTENT_TYPE_PREFIX).map_or(RequestHeader::Invalid, RequestHeader::Once);
         }
-        self.subrequest.declared_upstream = match self.rewrite {
-            RequestHeader::Absent => DeclaredUpstream::Unsaid,
+        self.subrequest.declared_upstream = match self.auth_rewrite {
+            RequestHeader::Absent => DeclaredUpstream::Unspecified,
             RequestHeader::Once(b"yes") => DeclaredUpstream::Registry,
             RequestHeader::Once(b"no" | b"") => DeclaredUpstream::Other,
-            RequestHeader::Once(_) | RequestHeader::Repeated | RequestHeader::Unreadable => {
-                self.blame(AUTH_REWRITE_NAME, ProxyHeaderErrorKind::Unreadable);
-                DeclaredUpstream::Unsaid
+            RequestHeader::Once(_) | RequestHeader::Repeated | RequestHeader::Invalid => {
+                self.record_error(AUTH_REWRITE_NAME, ProxyHeaderErrorKind::Invalid);
+                DeclaredUpstream::Unspecified
             }
         };
     }
 
     /// Of several faults the first is told.
-    fn blame(&mut self, header: &'static str, fault: ProxyHeaderErrorKind) {
-        self.fault = self.fault.or(Some(ProxyHeaderError { header, fault }));
+    fn record_error(&mut self, header: &'static str, fault: ProxyHeaderErrorKind) {
+        self.error = self.error.or(Some(ProxyHeaderError { header, kind: fault }));
     }
 
     /// Returns the subrequest, if its headers keep to the contract. Nothing is known of the peer yet.
     ///
     /// # Errors
     /// The header that does not.
-    pub fn subrequest(self) -> Result<Subrequest<'r>, ProxyHeaderError> {
-        match self.fault {
+    pub fn into_subrequest(self) -> Result<Subrequest<'r>, ProxyHeaderError> {
+        match self.error {
             None => Ok(self.subrequest),
             Some(fault) => Err(fault),
         }
@@ -167,18 +167,18 @@ pub(super) struct ReceivedSubrequest<'r> {
     pub(super) subrequest: Subrequest<'r>,
     /// What is echoed as `X-Request-ID`.
     pub(super) request_id: Option<&'r HeaderValue>,
-    is_trusted: bool,
-    fault: Option<ProxyHeaderError>,
+    is_peer_trusted: bool,
+    error: Option<ProxyHeaderError>,
 }
 
 impl<'r> ReceivedSubrequest<'r> {
     /// Reads the headers of a request from `peer`.
-    pub(super) fn read(front: &AppState, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
+    pub(super) fn from_headers(front: &AppState, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value));
-        let NginxHeaders { mut subrequest, secret, request_id, fault, .. } = NginxHeaders::parse(pairs, front.header_bytes);
+        let NginxHeaders { mut subrequest, proxy_secret: secret, request_id, error: fault, .. } = NginxHeaders::parse(pairs, front.header_bytes_max);
         subrequest.peer = peer.and_then(|peer| peer.address);
-        subrequest.has_proxy_secret = front.entitlement.as_ref().is_none_or(|of| of.is_given(secret));
-        Self { subrequest, request_id, is_trusted: peer.is_some_and(|peer| peer.is_trusted), fault }
+        subrequest.has_proxy_secret = front.proxy_secret.as_ref().is_none_or(|of| of.is_matched_by(secret));
+        Self { subrequest, request_id, is_peer_trusted: peer.is_some_and(|peer| peer.is_trusted), error: fault }
     }
 
     /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
@@ -187,7 +187,7 @@ impl<'r> ReceivedSubrequest<'r> {
     /// # Errors
     /// The verdict that there is instead.
     pub(super) fn for_auth(&self) -> Result<&Subrequest<'r>, Verdict> {
-        self.evaluable(true)
+        self.checked_subrequest(true)
     }
 
     /// The same for `/token`, where no upstream credentials are given, and so no secret is required.
@@ -195,15 +195,15 @@ impl<'r> ReceivedSubrequest<'r> {
     /// # Errors
     /// The verdict that there is instead.
     pub(super) fn for_token(&self) -> Result<&Subrequest<'r>, Verdict> {
-        self.evaluable(false)
+        self.checked_subrequest(false)
     }
 
-    fn evaluable(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
-        let denied = if !self.is_trusted {
+    fn checked_subrequest(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
+        let denied = if !self.is_peer_trusted {
             Denied::UntrustedPeer
         } else if needs_secret && !self.subrequest.has_proxy_secret {
             Denied::ProxySecretMissing
-        } else if let Some(fault) = self.fault {
+        } else if let Some(fault) = self.error {
             Denied::InvalidProxyHeaders(fault)
         } else {
             return Ok(&self.subrequest);
@@ -218,7 +218,7 @@ pub(super) fn single_header<'r>(headers: &'r HeaderMap, name: impl AsHeaderName,
     match (values.next(), values.next()) {
         (None, _) => RequestHeader::Absent,
         (Some(value), None) if value.len() <= longest => RequestHeader::Once(value.as_bytes()),
-        (Some(_), None) => RequestHeader::Unreadable,
+        (Some(_), None) => RequestHeader::Invalid,
         (Some(_), Some(_)) => RequestHeader::Repeated,
     }
 }
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     fn read<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, ProxyHeaderError> {
-        NginxHeaders::parse(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100).subrequest()
+        NginxHeaders::parse(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100).into_subrequest()
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
             for value in ["no", ""] {
                 assert!(read(&[(name, value)]).is_ok());
                 let fault = read(&[(name, value), (name, value)]).unwrap_err();
-                assert_eq!((fault.header, fault.fault), (shown, ProxyHeaderErrorKind::Repeated));
+                assert_eq!((fault.header, fault.kind), (shown, ProxyHeaderErrorKind::Repeated));
             }
         }
         let twice = [("authorization", "Basic a"), ("authorization", "Basic a")];
@@ -262,7 +262,7 @@ mod tests {
         for (name, shown) in CONFLICTING {
             for value in ["", "/v2/", "GET", "https://a/b"] {
                 let fault = read(&[("x-original-uri", "/v2/"), (name, value)]).unwrap_err();
-                assert_eq!((fault.header, fault.fault), (shown, ProxyHeaderErrorKind::Conflicting));
+                assert_eq!((fault.header, fault.kind), (shown, ProxyHeaderErrorKind::Conflicting));
                 assert_eq!(name, shown.to_ascii_lowercase());
             }
         }
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::UnixSocket, RequestHeader::Once(b"")));
         let subrequest = read(&[("x-real-ip", "1.2.3.4"), ("x-original-content-type", "a/b")]).unwrap();
         assert_eq!(subrequest.client, ClientAddress::Text(b"1.2.3.4"));
-        assert_eq!(subrequest.content_type, RequestHeader::Unreadable);
+        assert_eq!(subrequest.content_type, RequestHeader::Invalid);
         let subrequest = read(&[]).unwrap();
         assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Missing, RequestHeader::Absent));
         for (value, backend) in [("yes", DeclaredUpstream::Registry), ("no", DeclaredUpstream::Other), ("", DeclaredUpstream::Other)] {

@@ -50,31 +50,31 @@ struct TokenResponse<'g> {
 
 /// Answers one request for a token.
 pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Some(front) = request.app_data::<Arc<AppState>>() else { return reply::error_response(HandlerError::NotConfigured) };
-    let Some(tokens) = front.gate.tokens() else { return reply::error_response(HandlerError::NotFound) };
+    let Some(front) = request.app_data::<Arc<AppState>>() else { return reply::error_response(HandlerError::Internal) };
+    let Some(tokens) = front.pipeline.token_issuer() else { return reply::error_response(HandlerError::NotFound) };
     let is_form = match *request.method() {
         Method::GET => false,
         Method::POST => true,
-        _ => return reply::error_response(HandlerError::Method),
+        _ => return reply::error_response(HandlerError::MethodNotAllowed),
     };
     let form = if is_form { read_form(&request, payload).await } else { Ok(Zeroizing::default()) };
     let asked = form.and_then(|form| {
         check_no_secrets(request.query_string())?;
-        if is_form { TokenRequest::of_form(&form) } else { TokenRequest::of_query(request.query_string()) }
+        if is_form { TokenRequest::from_form(&form) } else { TokenRequest::from_query(request.query_string()) }
     });
-    let mut received = ReceivedSubrequest::read(front, request.headers(), request.conn_data::<Peer>());
+    let mut received = ReceivedSubrequest::from_headers(front, request.headers(), request.conn_data::<Peer>());
     let seen = RequestLine { method: request.method().as_str(), path: request.path() };
     let given = issue_token(front, tokens, &request, seen, asked.as_ref(), &mut received).await;
     given.unwrap_or_else(|fault| {
-        front.refusals.note_token_fault(front, &received, seen, &fault);
-        reply::token_error_response(&fault, &front.basic)
+        front.verdict_log.log_token_error(front, &received, seen, &fault);
+        reply::token_error_response(&fault, &front.token_challenge)
     })
 }
 
 /// The keys by which a registry, or anybody else, may verify tokens.
 pub(super) async fn jwks(request: HttpRequest) -> HttpResponse {
     let front = request.app_data::<Arc<AppState>>();
-    match front.and_then(|front| front.gate.tokens()) {
+    match front.and_then(|front| front.pipeline.token_issuer()) {
         Some(tokens) => reply::json_response(tokens.jwks()),
         None => reply::error_response(HandlerError::NotFound),
     }
@@ -102,35 +102,35 @@ async fn issue_token<'r>(
     asked: Result<&'r TokenRequest, &&'static str>,
     received: &mut ReceivedSubrequest<'r>,
 ) -> Result<HttpResponse, TokenRequestError> {
-    received.for_token().map_err(TokenRequestError::Refused)?;
-    let asked = asked.map_err(|what| TokenRequestError::Request(what))?;
-    asked.check(&tokens.names().service).map_err(TokenRequestError::Request)?;
-    match &asked.grant {
-        GrantType::Header => {}
+    received.for_token().map_err(TokenRequestError::Rejected)?;
+    let asked = asked.map_err(|what| TokenRequestError::InvalidRequest(what))?;
+    asked.check_service(&tokens.issuer_and_service().service).map_err(TokenRequestError::InvalidRequest)?;
+    match &asked.grant_type {
+        GrantType::AuthorizationHeader => {}
         // What is too long for a header is too long here.
-        GrantType::Password(basic) if basic.len() > front.header_bytes => {
-            received.subrequest.authorization = RequestHeader::Unreadable;
+        GrantType::Password(basic) if basic.len() > front.header_bytes_max => {
+            received.subrequest.authorization = RequestHeader::Invalid;
         }
         GrantType::Password(basic) => received.subrequest.authorization = RequestHeader::Once(basic),
-        GrantType::Refresh => return Err(TokenRequestError::NoRefresh),
+        GrantType::RefreshToken => return Err(TokenRequestError::RefreshTokenUnsupported),
     }
     if received.subrequest.host == RequestHeader::Absent {
-        received.subrequest.host = single_header(request.headers(), HOST, front.header_bytes);
+        received.subrequest.host = single_header(request.headers(), HOST, front.header_bytes_max);
     }
     let received = &*received;
     let subrequest = &received.subrequest;
 
     // Before a password is checked, since no token is given without it.
     let host =
-        subrequest.host_name().map_err(|incomplete| TokenRequestError::Refused(incomplete.into()))?.into_owned();
-    let who = front.gate.who(subrequest);
-    asked.check_account(subrequest.user()).map_err(TokenRequestError::Request)?;
-    let (identity, stale) = wait_for_identity(who).await.map_err(TokenRequestError::Refused)?;
-    let scopes = asked.scopes().map_err(TokenRequestError::Request)?;
-    let GrantedAccess { access, denied } = front
-        .gate
-        .access(identity.as_deref(), subrequest, &scopes)
-        .map_err(|denied| TokenRequestError::Refused(Verdict::Forbid(denied)))?;
+        subrequest.host_name().map_err(|incomplete| TokenRequestError::Rejected(incomplete.into()))?.into_owned();
+    let who = front.pipeline.authenticate(subrequest);
+    asked.check_account(subrequest.user()).map_err(TokenRequestError::InvalidRequest)?;
+    let (identity, stale) = wait_for_identity(who).await.map_err(TokenRequestError::Rejected)?;
+    let scopes = asked.scopes().map_err(TokenRequestError::InvalidRequest)?;
+    let GrantedAccess { granted: access, denied } = front
+        .pipeline
+        .grant_scopes(identity.as_deref(), subrequest, &scopes)
+        .map_err(|denied| TokenRequestError::Rejected(Verdict::Forbid(denied)))?;
     let (granted, not_granted) = (format_scopes(&access), format_scopes(&denied));
     let now = front.clock.unix_seconds();
     // Nothing that was said while nobody could be asked lasts longer than that may be said.
@@ -139,18 +139,18 @@ async fn issue_token<'r>(
     let until = ends.into_iter().chain(while_stale).min();
     let user = identity.as_deref().map_or(&b""[..], |identity| identity.user.as_bytes());
     let new = NewToken { user: user.to_vec(), host, access, denied, issued_at: now, latest_expiry: until };
-    let issued = front.gate.issue(tokens, new, subrequest).await.map_err(token_request_error)?;
+    let issued = front.pipeline.sign_token(tokens, new, subrequest).await.map_err(token_request_error)?;
     let line = IssuedTokenEntry {
         user,
-        requested: &asked.scopes_text(),
+        requested: &asked.scopes_as_sent(),
         granted: &granted,
         denied: &not_granted,
         id: &issued.token_id,
         is_stale: stale.is_some(),
     };
-    front.refusals.note_token(front, received, seen, &line);
+    front.verdict_log.log_issued_token(front, received, seen, &line);
     front.metrics.tokens_issued.inc();
-    let at = std::time::UNIX_EPOCH + Duration::from_secs(issued.at);
+    let at = std::time::UNIX_EPOCH + Duration::from_secs(issued.issued_at);
     let given = TokenResponse {
         token: &issued.token,
         access_token: &issued.token,
@@ -158,15 +158,15 @@ async fn issue_token<'r>(
         issued_at: humantime::format_rfc3339_seconds(at).to_string(),
         scope: asked.is_form.then_some(granted),
     };
-    serde_json::to_string(&given).map(reply::json_response).map_err(|_| TokenRequestError::Signing)
+    serde_json::to_string(&given).map(reply::json_response).map_err(|_| TokenRequestError::SigningFailed)
 }
 
 /// Waits for who asks; where nobody could be asked about him, for how long that may be said.
 async fn wait_for_identity(who: Authentication) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
     match who {
-        Authentication::Known(identity) => Ok((identity, None)),
-        Authentication::Checking(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale)),
-        Authentication::Refused(verdict) => Err(verdict),
+        Authentication::Complete(identity) => Ok((identity, None)),
+        Authentication::CheckNeeded(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale_remaining)),
+        Authentication::Failed(verdict) => Err(verdict),
     }
 }
 
@@ -179,13 +179,13 @@ fn format_scopes(access: &[AccessEntry]) -> String {
 /// What a client is told that gets no token.
 fn token_request_error(not_issued: SignTokenError) -> TokenRequestError {
     match not_issued {
-        SignTokenError::Refused(verdict) => TokenRequestError::Refused(verdict),
-        SignTokenError::Fault(IssueError::Name) => {
-            TokenRequestError::Request("the user name is no UTF-8, so no token can name it")
+        SignTokenError::Rejected(verdict) => TokenRequestError::Rejected(verdict),
+        SignTokenError::Issue(IssueError::NonUtf8User) => {
+            TokenRequestError::InvalidRequest("the user name is no UTF-8, so no token can name it")
         }
-        SignTokenError::Fault(IssueError::Long) => {
-            TokenRequestError::Request("more is asked for than a token can hold: ask for less at once")
+        SignTokenError::Issue(IssueError::TooLong) => {
+            TokenRequestError::InvalidRequest("more is asked for than a token can hold: ask for less at once")
         }
-        SignTokenError::Fault(IssueError::Signing) => TokenRequestError::Signing,
+        SignTokenError::Issue(IssueError::SigningFailed) => TokenRequestError::SigningFailed,
     }
 }

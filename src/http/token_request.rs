@@ -12,17 +12,17 @@ const PARAMETERS_MAX: usize = 128;
 /// By what somebody says who he is.
 pub(super) enum GrantType {
     /// By `Authorization`, or not at all.
-    Header,
+    AuthorizationHeader,
     /// By a form, of which this is the same as Basic would be.
     Password(Zeroizing<Vec<u8>>),
     /// By a refresh token, of which there are none here.
-    Refresh,
+    RefreshToken,
 }
 
 /// A request for a token.
 pub(super) struct TokenRequest {
     /// By what he says who he is.
-    pub(super) grant: GrantType,
+    pub(super) grant_type: GrantType,
     /// Whether it came as a form, which is answered a little otherwise.
     pub(super) is_form: bool,
     service: Option<String>,
@@ -53,7 +53,7 @@ impl TokenRequest {
     ///
     /// # Errors
     /// What is wrong with it; here and below.
-    pub(super) fn of_query(query: &str) -> Result<Self, &'static str> {
+    pub(super) fn from_query(query: &str) -> Result<Self, &'static str> {
         let (mut service, mut account, mut scopes) = (None, None, Vec::new());
         for (number, (key, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
             if number >= PARAMETERS_MAX {
@@ -66,11 +66,11 @@ impl TokenRequest {
                 _ => {}
             }
         }
-        Ok(Self { grant: GrantType::Header, is_form: false, service, account, scopes })
+        Ok(Self { grant_type: GrantType::AuthorizationHeader, is_form: false, service, account, scopes })
     }
 
     /// Reads a form.
-    pub(super) fn of_form(form: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn from_form(form: &[u8]) -> Result<Self, &'static str> {
         let (mut service, mut kind, mut scopes) = (None, None, Vec::new());
         let (mut username, mut password) = (None, None);
         for (number, (key, value)) in form_urlencoded::parse(form).enumerate() {
@@ -89,7 +89,7 @@ impl TokenRequest {
             }
         }
         let grant = match (kind.as_deref(), username, password) {
-            (Some("refresh_token"), ..) => GrantType::Refresh,
+            (Some("refresh_token"), ..) => GrantType::RefreshToken,
             (Some("password"), Some(username), Some(password)) => {
                 GrantType::Password(encode_basic(&username, &password)?)
             }
@@ -97,11 +97,11 @@ impl TokenRequest {
             (Some(_), ..) => return Err("grant_type is password"),
             (None, ..) => return Err("grant_type is missing"),
         };
-        Ok(Self { grant, is_form: true, service, account: None, scopes })
+        Ok(Self { grant_type: grant, is_form: true, service, account: None, scopes })
     }
 
     /// Whether it is meant for the registry that tokens are given out for.
-    pub(super) fn check(&self, service: &str) -> Result<(), &'static str> {
+    pub(super) fn check_service(&self, service: &str) -> Result<(), &'static str> {
         match &self.service {
             Some(given) if given != service => {
                 Err("service is not the registry that tokens are given out for")
@@ -122,7 +122,7 @@ impl TokenRequest {
     }
 
     /// What is asked for, as it was written.
-    pub(super) fn scopes_text(&self) -> String {
+    pub(super) fn scopes_as_sent(&self) -> String {
         self.scopes.join(" ")
     }
 

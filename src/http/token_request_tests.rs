@@ -5,20 +5,20 @@ use super::*;
 #[test]
 fn query_with_client_parameters_is_parsed_and_repeated_ones_are_rejected() {
     let query = "account=ann&client_id=docker&offline_token=true&scope=repository%3Aa%3Apull&scope=repository:b:push&service=r.test";
-    let asked = TokenRequest::of_query(query).ok().unwrap();
-    assert!(asked.check("r.test").is_ok() && asked.check("other").is_err() && !asked.is_form);
+    let asked = TokenRequest::from_query(query).ok().unwrap();
+    assert!(asked.check_service("r.test").is_ok() && asked.check_service("other").is_err() && !asked.is_form);
     let names: Vec<&str> = asked.scopes().unwrap().iter().map(|scope| scope.name).collect();
     assert_eq!(names, ["a", "b"]);
-    assert!(TokenRequest::of_query("").ok().unwrap().check("any").is_ok());
+    assert!(TokenRequest::from_query("").ok().unwrap().check_service("any").is_ok());
     for twice in ["service=a&service=b", "account=a&account=a"] {
-        assert!(TokenRequest::of_query(twice).is_err());
+        assert!(TokenRequest::from_query(twice).is_err());
     }
-    assert!(TokenRequest::of_query(&"x=1&".repeat(200)).is_err());
+    assert!(TokenRequest::from_query(&"x=1&".repeat(200)).is_err());
 }
 
 #[test]
 fn account_must_match_the_user_of_the_credentials() {
-    let asked = TokenRequest::of_query("account=ann").ok().unwrap();
+    let asked = TokenRequest::from_query("account=ann").ok().unwrap();
     // ann:x, bob:x, and what can't be read, which is refused elsewhere.
     assert!(asked.check_account(b"ann").is_ok());
     assert!(asked.check_account(b"bob").is_err());
@@ -27,15 +27,15 @@ fn account_must_match_the_user_of_the_credentials() {
 
 #[test]
 fn password_form_is_converted_to_basic_credentials() {
-    let asked = TokenRequest::of_form(b"grant_type=password&username=ann&password=a%26b%3Ac").ok().unwrap();
-    let GrantType::Password(basic) = &asked.grant else { panic!() };
+    let asked = TokenRequest::from_form(b"grant_type=password&username=ann&password=a%26b%3Ac").ok().unwrap();
+    let GrantType::Password(basic) = &asked.grant_type else { panic!() };
     assert_eq!(&**basic, b"Basic YW5uOmEmYjpj");
     assert!(asked.is_form);
     for form in [&b"grant_type=password&username=ann"[..], b"username=a&password=b", b"grant_type=x", b""] {
-        assert!(TokenRequest::of_form(form).is_err());
+        assert!(TokenRequest::from_form(form).is_err());
     }
-    let refresh = TokenRequest::of_form(b"grant_type=refresh_token&refresh_token=x").ok().unwrap();
-    assert!(matches!(refresh.grant, GrantType::Refresh));
+    let refresh = TokenRequest::from_form(b"grant_type=refresh_token&refresh_token=x").ok().unwrap();
+    assert!(matches!(refresh.grant_type, GrantType::RefreshToken));
 }
 
 #[test]

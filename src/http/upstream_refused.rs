@@ -21,12 +21,12 @@ const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status
 /// Always 503, for a peer that may ask.
 pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> HttpResponse {
     let peer = request.conn_data::<Peer>();
-    let received = ReceivedSubrequest::read(front, &request.head().headers, peer);
-    let Ok(subrequest) = received.for_token() else { return reply::error_response(HandlerError::Untrusted) };
+    let received = ReceivedSubrequest::from_headers(front, &request.head().headers, peer);
+    let Ok(subrequest) = received.for_token() else { return reply::error_response(HandlerError::UntrustedPeer) };
     // Who may not have the credentials can't know that they were refused.
     if subrequest.has_proxy_secret {
-        let upstream = front.gate.refused_upstream(subrequest);
-        let status = single_header(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes);
+        let upstream = front.pipeline.report_upstream_refused(subrequest);
+        let status = single_header(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes_max);
         log_upstream_refused(front, subrequest, status, upstream.as_deref().unwrap_or_default());
     }
     reply::upstream_refused_response()
@@ -36,7 +36,7 @@ pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> Ht
 fn log_upstream_refused(front: &AppState, request: &Subrequest<'_>, status: RequestHeader<'_>, upstream: &str) {
     let label = UpstreamLabel { upstream: upstream.to_owned() };
     front.metrics.upstream_refused.get_or_create(&label).inc();
-    let Some(suppressed) = front.refused.take() else { return };
+    let Some(suppressed) = front.upstream_refused_log.take_line() else { return };
     let path = refusals::header_for_log(request.uri);
     tracing::error!(
         upstream,

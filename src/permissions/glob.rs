@@ -17,26 +17,26 @@ pub enum GlobError {
     Empty,
     /// More than the bound.
     #[error("the pattern is longer than {PATTERN_BYTES_MAX} bytes")]
-    Long,
+    TooLong,
     /// `a//b`, or a slash at an end where there may be none.
     #[error("the pattern has an empty segment; write one slash between two names, and none at the ends")]
     EmptySegment,
     /// A `**` that is not a segment.
     #[error("** is a whole segment, as in team/**; within one, write *")]
-    PartOfSegment,
+    DoubleStarInsideSegment,
     /// Braces other than those that there are.
     #[error("braces are for {{user}} and {{group}}, each as a whole segment, as in home/{{user}}/**")]
-    Braces,
+    InvalidPlaceholder,
     /// A character that no name has.
     #[error("no {0} has the character {1:?}")]
-    Character(&'static str, char),
+    InvalidCharacter(&'static str, char),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum GlobSegment {
     Literal(Box<str>),
     /// The literal parts between the stars, of which there is one less.
-    Wild(Box<[Box<str>]>),
+    Wildcard(Box<[Box<str>]>),
     AnyDepth,
     User,
     Group,
@@ -55,11 +55,11 @@ pub struct PlaceholderValues<'n> {
 #[derive(Clone, Copy, Debug)]
 pub struct PatternSyntax {
     /// What they are called.
-    pub what: &'static str,
+    pub noun: &'static str,
     /// Whether no such name has a character.
-    pub foreign: fn(char) -> bool,
+    pub is_invalid_char: fn(char) -> bool,
     /// Whether they may end with a slash, which makes an empty last segment.
-    pub open_end: bool,
+    pub is_trailing_slash_allowed: bool,
 }
 
 /// A parsed pattern.
@@ -71,16 +71,16 @@ pub struct Glob {
 impl Glob {
     /// Parses a pattern of segments.
     pub fn parse(text: &str, names: PatternSyntax) -> Result<Self, GlobError> {
-        if text.is_empty() && !names.open_end {
+        if text.is_empty() && !names.is_trailing_slash_allowed {
             return Err(GlobError::Empty);
         }
         if text.len() > PATTERN_BYTES_MAX {
-            return Err(GlobError::Long);
+            return Err(GlobError::TooLong);
         }
         if text == "/" {
             return Err(GlobError::EmptySegment);
         }
-        let segments = text.strip_suffix('/').filter(|_| names.open_end).unwrap_or(text);
+        let segments = text.strip_suffix('/').filter(|_| names.is_trailing_slash_allowed).unwrap_or(text);
         let mut pieces = Vec::new();
         if !segments.is_empty() {
             segments.split('/').try_for_each(|text| parse_segment(text, names).map(|piece| pieces.push(piece)))?;
@@ -103,7 +103,7 @@ impl Glob {
         let text = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"example")).into_owned();
         let one = |piece: &GlobSegment| match piece {
             GlobSegment::Literal(text) => text.to_string(),
-            GlobSegment::Wild(parts) => parts.join("example"),
+            GlobSegment::Wildcard(parts) => parts.join("example"),
             GlobSegment::AnyDepth => "example".to_owned(),
             GlobSegment::User => text(names.user),
             GlobSegment::Group => text(names.groups.first().copied()),
@@ -131,18 +131,18 @@ fn parse_segment(text: &str, names: PatternSyntax) -> Result<GlobSegment, GlobEr
         _ => {}
     }
     if text.contains("**") {
-        return Err(GlobError::PartOfSegment);
+        return Err(GlobError::DoubleStarInsideSegment);
     }
     if text.contains(['{', '}']) {
-        return Err(GlobError::Braces);
+        return Err(GlobError::InvalidPlaceholder);
     }
-    if let Some(character) = text.chars().find(|c| *c != '*' && (names.foreign)(*c)) {
-        return Err(GlobError::Character(names.what, character));
+    if let Some(character) = text.chars().find(|c| *c != '*' && (names.is_invalid_char)(*c)) {
+        return Err(GlobError::InvalidCharacter(names.noun, character));
     }
     let parts: Box<[Box<str>]> = text.split('*').map(Box::from).collect();
     match parts.len() {
         0 | 1 => Ok(GlobSegment::Literal(text.into())),
-        _ => Ok(GlobSegment::Wild(parts)),
+        _ => Ok(GlobSegment::Wildcard(parts)),
     }
 }
 
@@ -178,7 +178,7 @@ fn match_segments(pieces: &[GlobSegment], segments: &[&str], names: PlaceholderV
 fn match_segment(piece: &GlobSegment, segment: &str, names: PlaceholderValues<'_>) -> bool {
     match piece {
         GlobSegment::Literal(text) => **text == *segment,
-        GlobSegment::Wild(parts) => match_wildcard(parts, segment),
+        GlobSegment::Wildcard(parts) => match_wildcard(parts, segment),
         GlobSegment::User => names.user == Some(segment.as_bytes()),
         GlobSegment::Group => names.groups.contains(&segment.as_bytes()),
         GlobSegment::AnyDepth => false,

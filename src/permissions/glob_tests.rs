@@ -4,7 +4,7 @@ use super::*;
 
 fn glob(text: &str) -> Result<Glob, GlobError> {
     let foreign = |c: char| c.is_ascii_uppercase() || c.is_control();
-    Glob::parse(text, PatternSyntax { what: "repository", foreign, open_end: false })
+    Glob::parse(text, PatternSyntax { noun: "repository", is_invalid_char: foreign, is_trailing_slash_allowed: false })
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
@@ -53,15 +53,15 @@ fn invalid_glob_is_rejected_with_a_specific_error() {
         ("/a", GlobError::EmptySegment),
         ("a/", GlobError::EmptySegment),
         ("a//b", GlobError::EmptySegment),
-        ("a**", GlobError::PartOfSegment),
-        ("a/**b", GlobError::PartOfSegment),
-        ("x-{user}", GlobError::Braces),
-        ("{users}", GlobError::Braces),
-        ("Team/a", GlobError::Character("repository", 'T')),
+        ("a**", GlobError::DoubleStarInsideSegment),
+        ("a/**b", GlobError::DoubleStarInsideSegment),
+        ("x-{user}", GlobError::InvalidPlaceholder),
+        ("{users}", GlobError::InvalidPlaceholder),
+        ("Team/a", GlobError::InvalidCharacter("repository", 'T')),
     ] {
         assert_eq!(glob(text), Err(fault), "{text}");
     }
-    assert_eq!(glob(&"a".repeat(PATTERN_BYTES_MAX + 1)), Err(GlobError::Long));
+    assert_eq!(glob(&"a".repeat(PATTERN_BYTES_MAX + 1)), Err(GlobError::TooLong));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn literal_prefix_stops_at_the_first_wildcard() {
 
 #[test]
 fn path_glob_accepts_a_trailing_slash() {
-    let path = |text: &str| Glob::parse(text, PatternSyntax { what: "path", foreign: |_| false, open_end: true });
+    let path = |text: &str| Glob::parse(text, PatternSyntax { noun: "path", is_invalid_char: |_| false, is_trailing_slash_allowed: true });
     let matches = |text: &str, name: &[&str]| path(text).unwrap().matches(name, PlaceholderValues::default());
     assert!(matches("", &[""]) && !matches("", &["a"]));
     assert!(matches("docs/", &["docs", ""]) && !matches("docs/", &["docs"]));

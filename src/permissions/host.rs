@@ -18,7 +18,7 @@ pub fn normalize_host(text: &str) -> Result<Cow<'_, str>, &'static str> {
         let address = address.parse::<Ipv6Addr>().ok().filter(|_| well).ok_or("the host is not one")?;
         return Ok(Cow::Owned(format!("[{address}]")));
     }
-    let bare = text.split_once(':').map_or(text, |(host, _)| normalize_host);
+    let bare = text.split_once(':').map_or(text, |(host, _)| host);
     let bare = bare.strip_suffix('.').unwrap_or(bare);
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     if bare.split('.').any(str::is_empty) || !bare.bytes().all(known) {
@@ -48,14 +48,14 @@ impl HostPattern {
         let (bare, below) = text.strip_prefix("*.").map_or((text, false), |bare| (bare, true));
         let host =
             normalize_host(bare).map_err(|_| "it is not a host name; all below one are *.example.com".to_owned())?;
-        Ok(if below { Self::SubdomainsOf(format!(".{host}").into()) } else { Self::Literal(normalize_host.into()) })
+        Ok(if below { Self::SubdomainsOf(format!(".{host}").into()) } else { Self::Literal(host.into()) })
     }
 
     /// Whether it is for this host, which is in lower case.
     pub fn matches(&self, host: &str) -> bool {
         match self {
-            Self::Literal(name) => **name == *normalize_host,
-            Self::SubdomainsOf(end) => normalize_host.len() > end.len() && normalize_host.ends_with(&**end),
+            Self::Literal(name) => **name == *host,
+            Self::SubdomainsOf(end) => host.len() > end.len() && host.ends_with(&**end),
         }
     }
 }

@@ -33,12 +33,12 @@ impl ApiKeyScope {
     }
 
     /// Whether any of the rights is about a registry.
-    pub fn names_registries(&self) -> bool {
+    pub fn has_registry_permission(&self) -> bool {
         self.0.iter().any(|on| matches!(on, ResourcePattern::Registry { .. }))
     }
 
     /// Whether it permits push to a repository and not pull, without which a push is refused.
-    pub fn pushes_without_pull(&self) -> bool {
+    pub fn has_push_without_pull(&self) -> bool {
         let pushes = self.0.iter().filter_map(|on| match on {
             ResourcePattern::Registry { repositories, actions } if !actions.intersection(Actions::PUSH).is_empty() => {
                 Some(repositories.iter().map(|glob| glob.example_segments(PlaceholderValues::default())))
@@ -47,12 +47,12 @@ impl ApiKeyScope {
         });
         pushes.flatten().any(|segments| {
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-            self.actions(&Resource::Repository(&segments)).intersection(Actions::PULL).is_empty()
+            self.permitted_actions(&Resource::Repository(&segments)).intersection(Actions::PULL).is_empty()
         })
     }
 
     /// What may be done there, as far as the scope goes. A site knows one action only.
-    pub fn actions(&self, object: &Resource<'_>) -> Actions {
+    pub fn permitted_actions(&self, object: &Resource<'_>) -> Actions {
         self.0.iter().fold(Actions::default(), |sum, on| sum.union(permitted_by_pattern(on, object)))
     }
 }
@@ -112,7 +112,7 @@ mod tests {
 
     fn actions(scope: &[&str], object: &Resource<'_>) -> String {
         let scope = ApiKeyScope::parse(scope.iter().copied()).unwrap();
-        scope.actions(object).names().collect::<Vec<_>>().join(",")
+        scope.permitted_actions(object).names().collect::<Vec<_>>().join(",")
     }
 
     fn repository(scope: &[&str], name: &str) -> String {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn site_scope_matches_paths_and_methods() {
         let scope = ["GET,HEAD:/docs/**", "/own/*"];
-        let path = |segments: &[&str], method| actions(&scope, &Resource::Path(segments, parse_method));
+        let path = |segments: &[&str], method| actions(&scope, &Resource::Path(segments, method));
         assert_eq!(path(&["docs", "a"], "GET"), "pull");
         assert_eq!(path(&["docs", "a"], "POST"), "");
         assert_eq!(path(&["own", "a"], "POST"), "pull");

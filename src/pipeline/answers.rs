@@ -12,12 +12,12 @@ use crate::authn::{Credentials, Records};
 
 impl Pipeline {
     /// When to come again for a question about a user with these records that found no place.
-    pub(super) fn busy(&self, records: &Records) -> Verdict {
+    pub(super) fn busy_verdict(&self, records: &Records) -> Verdict {
         let entrance = self.authenticators.entrance(records).unwrap_or_default();
         Verdict::Limited(Limited::Busy(self.authenticators.retry_after(entrance)))
     }
 
-    pub(super) fn shed(&self, records: &Records) {
+    pub(super) fn count_queue_full(&self, records: &Records) {
         let hashes =
             self.authenticators.entrance(records).is_some_and(|place| self.authenticators.hashes(place));
         let shed = if hashes { &self.metrics.hash_queue_full } else { &self.metrics.http_authenticator_queue_full };
@@ -25,7 +25,7 @@ impl Pipeline {
     }
 
     /// The answer to a question that is known; `rejection` says why it is a rejection, if it is one.
-    pub(super) fn known(
+    pub(super) fn resolve_known_answer(
         &self,
         known: KnownAnswer,
         rejection: impl FnOnce() -> Refusal,

@@ -36,11 +36,11 @@ const LAST_USE_RESOLUTION: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
     /// Accepted answers.
-    pub accepted_max: u64,
+    pub entries_max: u64,
     /// An accepted answer that nobody asked for in this time goes.
-    pub accepted_idle: Duration,
+    pub idle_timeout: Duration,
     /// How long a rejection by a service is given without asking it.
-    pub rejected_for: Duration,
+    pub rejection_ttl: Duration,
 }
 
 /// What a network that was given an answer before may have of it.
@@ -55,17 +55,17 @@ pub enum SeenFromNetwork {
 pub struct CachedAnswer {
     identity: Arc<Identity>,
     /// The name that the client gave, by which it may be flushed.
-    user: Box<[u8]>,
+    presented_user: Box<[u8]>,
     /// When it has to be asked for anew.
     fresh_until: Moment,
     /// Until when it is given where nobody can be asked.
     stale_until: Moment,
     /// In milliseconds of the gate's clock.
-    used: AtomicU64,
+    last_used_at_millis: AtomicU64,
     /// Tags of the networks that were given this answer, the latest last.
-    familiar: ArcSwap<Vec<u64>>,
+    seen_networks: ArcSwap<Vec<u64>>,
     /// It was flushed or forgotten, and is not to be given even by who knows where it lies.
-    gone: AtomicBool,
+    is_invalidated: AtomicBool,
 }
 
 /// Whose answer is kept, and under which name.
@@ -87,59 +87,59 @@ impl AnswerCache {
     /// An empty cache.
     pub fn new(limits: CacheLimits) -> Self {
         let builder =
-            Cache::builder().max_capacity(limits.accepted_max).eviction_policy(EvictionPolicy::lru());
+            Cache::builder().max_capacity(limits.entries_max).eviction_policy(EvictionPolicy::lru());
         Self { answers: builder.build_with_hasher(UniformKeyHasher::default()), limits }
     }
 
     /// How long a rejection by a service is given without asking it.
     pub fn rejection_ttl(&self) -> Duration {
-        self.limits.rejected_for
+        self.limits.rejection_ttl
     }
 
     /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
     pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<CachedAnswer>> {
         let accepted = self.get_live(key, now).filter(|accepted| accepted.is_fresh(now))?;
-        accepted.remember(network);
+        accepted.mark_seen_from(network);
         Some(accepted)
     }
 
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
     /// throttled client gets, or it could try passwords against the cache for nothing.
     pub fn get_if_seen_from(&self, key: &CacheKey, network: u64, now: Moment) -> Option<SeenFromNetwork> {
-        let accepted = self.get_live(key, now).filter(|accepted| accepted.familiar.load().contains(&network))?;
+        let accepted = self.get_live(key, now).filter(|accepted| accepted.seen_networks.load().contains(&network))?;
         Some(if accepted.is_fresh(now) { SeenFromNetwork::Answer(accepted) } else { SeenFromNetwork::Expired })
     }
 
     /// The last acceptance, which may be given since nobody can be asked, and for how long.
     pub fn stale_answer(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
         let accepted = self.answers.get(key)?;
-        let well = now < accepted.stale_until && !accepted.gone.load(Ordering::SeqCst);
+        let well = now < accepted.stale_until && !accepted.is_invalidated.load(Ordering::SeqCst);
         well.then(|| (accepted.identity(), accepted.stale_until.since(now)))
     }
 
     /// Whose the credentials were when they were accepted last, if that was not forgotten since. It admits nobody.
     pub fn last_accepted_identity(&self, key: &CacheKey) -> Option<Arc<Identity>> {
-        let accepted = self.answers.get(key).filter(|accepted| !accepted.gone.load(Ordering::SeqCst))?;
+        let accepted = self.answers.get(key).filter(|accepted| !accepted.is_invalidated.load(Ordering::SeqCst))?;
         Some(accepted.identity())
     }
 
     /// Tells an accepted answer that the network tagged `network` was given it.
     pub fn mark_seen(&self, key: &CacheKey, network: u64) {
         if let Some(accepted) = self.answers.get(key) {
-            accepted.remember(network);
+            accepted.mark_seen_from(network);
         }
     }
 
     fn get_live(&self, key: &CacheKey, now: Moment) -> Option<Arc<CachedAnswer>> {
         let accepted = self.answers.get(key)?;
-        match accepted.idle(now) {
-            idle if idle >= self.limits.accepted_idle => {
+        match accepted.idle_time(now) {
+            idle if idle >= self.limits.idle_timeout => {
                 if now >= accepted.stale_until || accepted.fresh_until.as_millis() == u64::MAX {
                     self.answers.invalidate(key);
                 }
                 return None;
             }
-            idle if idle >= LAST_USE_RESOLUTION => accepted.used.store(now.as_millis(), Ordering::Relaxed),
+            idle if idle >= LAST_USE_RESOLUTION => accepted.last_used_at_millis.store(now.as_millis(), Ordering::Relaxed),
             _ => {}
         }
         Some(accepted)
@@ -151,7 +151,7 @@ impl AnswerCache {
         if !accepted.is_fresh(now) {
             return false;
         }
-        if accepted.idle(now) < LAST_USE_RESOLUTION {
+        if accepted.idle_time(now) < LAST_USE_RESOLUTION {
             return true;
         }
         self.get_live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
@@ -167,12 +167,12 @@ impl AnswerCache {
                 let before = self.answers.get(&key);
                 let answer = CachedAnswer {
                     identity: Arc::clone(identity),
-                    user: user.into(),
+                    presented_user: user.into(),
                     fresh_until: until(trust.fresh),
                     stale_until: until(trust.stale),
-                    used: AtomicU64::new(now.as_millis()),
-                    familiar: before.map(|before| before.familiar.load_full()).unwrap_or_default().into(),
-                    gone: AtomicBool::new(false),
+                    last_used_at_millis: AtomicU64::new(now.as_millis()),
+                    seen_networks: before.map(|before| before.seen_networks.load_full()).unwrap_or_default().into(),
+                    is_invalidated: AtomicBool::new(false),
                 };
                 self.answers.insert(key, Arc::new(answer));
             }
@@ -191,14 +191,14 @@ impl AnswerCache {
     /// Forgets what is kept under `key`, and who knew it.
     pub fn remove(&self, key: &CacheKey) {
         if let Some(accepted) = self.answers.remove(key) {
-            accepted.end();
+            accepted.invalidate();
         }
     }
 
     /// Has the answer kept under `key` asked for anew. Which networks proved it before stays known.
     pub fn expire(&self, key: &CacheKey) {
         if let Some(accepted) = self.answers.get(key) {
-            accepted.end();
+            accepted.invalidate();
         }
     }
 
@@ -206,8 +206,8 @@ impl AnswerCache {
     pub fn flush(&self, user: Option<&[u8]>) {
         let answers = self.answers.iter().map(|(_, answer)| answer);
         answers
-            .filter(|answer| user.is_none_or(|user| answer.is_about(user)))
-            .for_each(|answer| answer.end());
+            .filter(|answer| user.is_none_or(|user| answer.is_for_user(user)))
+            .for_each(|answer| answer.invalidate());
     }
 
     /// Brings the gauges up to date, for somebody who is about to read them.
@@ -224,29 +224,29 @@ impl CachedAnswer {
     }
 
     /// Whether it is about this user, by the name that he gave or by the one that he has.
-    fn is_about(&self, user: &[u8]) -> bool {
-        *self.user == *user || self.identity.user.as_bytes() == user
+    fn is_for_user(&self, user: &[u8]) -> bool {
+        *self.presented_user == *user || self.identity.user.as_bytes() == user
     }
 
     fn is_fresh(&self, now: Moment) -> bool {
-        now < self.fresh_until && !self.gone.load(Ordering::SeqCst)
+        now < self.fresh_until && !self.is_invalidated.load(Ordering::SeqCst)
     }
 
-    fn end(&self) {
-        self.gone.store(true, Ordering::SeqCst);
+    fn invalidate(&self) {
+        self.is_invalidated.store(true, Ordering::SeqCst);
     }
 
-    fn idle(&self, now: Moment) -> Duration {
-        now.since(Moment::from_millis(self.used.load(Ordering::Relaxed)))
+    fn idle_time(&self, now: Moment) -> Duration {
+        now.since(Moment::from_millis(self.last_used_at_millis.load(Ordering::Relaxed)))
     }
 
-    fn remember(&self, network: u64) {
-        let place = self.familiar.load().iter().position(|known| *known == network);
+    fn mark_seen_from(&self, network: u64) {
+        let place = self.seen_networks.load().iter().position(|known| *known == network);
         // In the younger half it is safe for long; to move it at each use would be a write at each.
-        if place.is_some_and(|place| place + SEEN_NETWORKS_MAX / 2 >= self.familiar.load().len()) {
+        if place.is_some_and(|place| place + SEEN_NETWORKS_MAX / 2 >= self.seen_networks.load().len()) {
             return;
         }
-        self.familiar.rcu(|known| {
+        self.seen_networks.rcu(|known| {
             let mut known: Vec<u64> = known.iter().copied().filter(|known| *known != network).collect();
             if known.len() >= SEEN_NETWORKS_MAX {
                 known.remove(0);

@@ -32,16 +32,16 @@ impl CacheKey {
 pub struct CacheKeys {
     /// The question itself, by the whole password. The throttle, the rejections and the checks under way
     /// go by it, since it says nothing of how the user's password is kept, or whether there is one.
-    pub question: CacheKey,
+    pub check_key: CacheKey,
     /// The good answer to it, by as much of the password as is looked at: who has a long password must not
     /// have a hash done for each of its endings.
-    pub answer: CacheKey,
+    pub answer_key: CacheKey,
 }
 
 /// Makes the keys; has the process's random key, and another derived from it.
 pub struct CacheKeyMaker {
-    questions: Zeroizing<[u8; 32]>,
-    headers: Zeroizing<[u8; 32]>,
+    cache_key_secret: Zeroizing<[u8; 32]>,
+    header_key_secret: Zeroizing<[u8; 32]>,
 }
 
 impl CacheKeyMaker {
@@ -49,42 +49,42 @@ impl CacheKeyMaker {
     pub fn new(random: [u8; 32]) -> Self {
         let headers =
             Zeroizing::new(blake3::derive_key("doorward: Authorization headers in a worker's memo", &random));
-        Self { questions: Zeroizing::new(random), headers }
+        Self { cache_key_secret: Zeroizing::new(random), header_key_secret: headers }
     }
 
     /// The names of the question whether `credentials` are right, given these records.
     pub fn derive_keys_for(&self, credentials: &mut Credentials, records: &Records) -> CacheKeys {
-        self.framed(credentials, &records.fingerprint(), records.password_max())
+        self.derive_keys(credentials, &records.fingerprint(), records.password_max())
     }
 
     #[cfg(test)]
-    pub(super) fn for_test(&self, credentials: &mut Credentials) -> CacheKey {
-        self.framed(credentials, &[0; 16], usize::MAX).question
+    pub(super) fn check_key_for_test(&self, credentials: &mut Credentials) -> CacheKey {
+        self.derive_keys(credentials, &[0; 16], usize::MAX).check_key
     }
 
-    fn framed(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> CacheKeys {
+    fn derive_keys(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> CacheKeys {
         let is_long = credentials.password().len() > PASSWORD_MAX_LEAST;
         // Compared with no hash, so it shares no answer with one that is.
         let is_hashed = credentials.password().len() <= PASSWORD_MAX;
         let least = credentials.frame_length(PASSWORD_MAX_LEAST);
         let frame = credentials.frame(CREDENTIAL_TYPE_BASIC, records);
-        let question = CacheKey(blake3::keyed_hash(&self.questions, frame).into());
+        let question = CacheKey(blake3::keyed_hash(&self.cache_key_secret, frame).into());
         // Whoever the user is, a long password is named twice: the work says nothing either.
         let start = frame.get(..least).filter(|_| is_long);
-        let cut = start.map(|start| CacheKey(blake3::keyed_hash(&self.questions, start).into()));
+        let cut = start.map(|start| CacheKey(blake3::keyed_hash(&self.cache_key_secret, start).into()));
         let is_cut = password_max <= PASSWORD_MAX_LEAST && is_hashed;
         let answer = cut.filter(|_| is_cut).unwrap_or(question);
-        CacheKeys { question, answer }
+        CacheKeys { check_key: question, answer_key: answer }
     }
 
     /// What a bearer token is known by to the throttle.
-    pub fn token(&self, token: &str) -> u64 {
-        CacheKey(self.header(token.as_bytes())).attempt_id()
+    pub fn token_attempt_id(&self, token: &str) -> u64 {
+        CacheKey(self.hash_header(token.as_bytes())).attempt_id()
     }
 
     /// What an `Authorization` header is known by, as it was sent.
-    pub fn header(&self, value: &[u8]) -> [u8; 32] {
-        blake3::keyed_hash(&self.headers, value).into()
+    pub fn hash_header(&self, value: &[u8]) -> [u8; 32] {
+        blake3::keyed_hash(&self.header_key_secret, value).into()
     }
 }
 
@@ -122,11 +122,11 @@ mod tests {
         let frame = "\0".repeat(Credentials::FRAME);
         let framed = Zeroizing::new(format!("{frame}{user}:{password}").into_bytes());
         let mut credentials = Credentials::new(framed).expect("a colon");
-        CacheKeyMaker::new([1; 32]).framed(&mut credentials, &[records; 16], password_max)
+        CacheKeyMaker::new([1; 32]).derive_keys(&mut credentials, &[records; 16], password_max)
     }
 
     fn check_key_for(user: &str, password: &str, records: u8) -> CacheKey {
-        names(user, password, records, usize::MAX).question
+        names(user, password, records, usize::MAX).check_key
     }
 
     #[test]
@@ -150,17 +150,17 @@ mod tests {
         let long = "x".repeat(71);
         for (a, b, is_one) in [("1", "2", false), ("11", "12", true), ("1", "12", true)] {
             let [a, b] = [a, b].map(|end| names("a", &format!("{long}{end}"), 0, 72));
-            assert_eq!(a.answer == b.answer, is_one);
-            assert_ne!(a.question, b.question);
+            assert_eq!(a.answer_key == b.answer_key, is_one);
+            assert_ne!(a.check_key, b.check_key);
         }
         let [one, beyond] = [1024, 1025].map(|length| names("a", &"x".repeat(length), 0, 72));
         assert_ne!(
-            one.answer, beyond.answer,
+            one.answer_key, beyond.answer_key,
             "no answer is shared with a password that no hash is compared with"
         );
         for password in ["short".to_owned(), format!("{long}123")] {
             let whole = names("a", &password, 0, usize::MAX);
-            assert_eq!(whole.answer, whole.question);
+            assert_eq!(whole.answer_key, whole.check_key);
         }
     }
 }

@@ -7,14 +7,14 @@ use crate::pipeline::cache_key::CacheKeyMaker;
 use zeroize::Zeroizing;
 
 const LIMITS: CacheLimits = CacheLimits {
-    accepted_max: 50,
-    accepted_idle: Duration::from_secs(100),
-    rejected_for: Duration::from_secs(10),
+    entries_max: 50,
+    idle_timeout: Duration::from_secs(100),
+    rejection_ttl: Duration::from_secs(10),
 };
 
 fn check_key_for(password: &str) -> CacheKey {
     let framed = format!("{}alice:{password}", "\0".repeat(Credentials::FRAME)).into_bytes();
-    CacheKeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap())
+    CacheKeyMaker::new([3; 32]).check_key_for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap())
 }
 
 fn accepted_alice() -> Outcome {

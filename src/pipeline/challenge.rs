@@ -44,7 +44,7 @@ impl Refusal {
             Self::InvalidHtpasswdLine(fault) => format!("{INVALID_HTPASSWD_LINE}: {}", fault.what()),
             Self::InvalidApiKey(fault) => fault.to_string(),
             Self::InvalidToken(fault) => fault.to_string(),
-            Self::InsufficientScope(lacks) if lacks.is_of_other_host => "the token is for another host".to_owned(),
+            Self::InsufficientScope(lacks) if lacks.is_for_other_host => "the token is for another host".to_owned(),
             Self::InsufficientScope(lacks) => format!("{} is not in the token", lacks.scope),
             Self::NoCredentials | Self::UnsupportedScheme | Self::WrongCredentials => String::new(),
         }
@@ -57,26 +57,26 @@ impl Refusal {
 pub enum MalformedCredentialsError {
     /// More than one header.
     #[error("the request has more than one Authorization header")]
-    Repeated,
+    RepeatedHeader,
     /// A header, or a password in a form, that is longer than `limits.header_bytes`.
     #[error("the Authorization header is longer than limits.header_bytes")]
-    TooLong,
+    HeaderTooLong,
     /// Not base64.
     #[error("the credentials are not base64")]
-    Encoding,
+    InvalidBase64,
     /// No colon between the user name and the password.
     #[error("the credentials have no colon between the user name and the password")]
     NoColon,
     /// A user name that no user can have.
     #[error("{0}")]
-    User(UsernameError),
+    InvalidUsername(UsernameError),
     /// An API key where the user name belongs.
     #[error("the user name is an API key: send the key as the password")]
-    KeyAsUser,
+    ApiKeyAsUsername,
     /// An empty password.
     #[error("the password is empty")]
-    Empty,
+    EmptyPassword,
     /// A NUL, which ends a password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
     #[error("the password has a NUL")]
-    Nul,
+    NulInPassword,
 }

@@ -17,30 +17,30 @@ pub struct Authenticated {
     /// Who.
     pub identity: Arc<Identity>,
     /// Where nobody could be asked now: for how long this may be said.
-    pub stale: Option<Duration>,
+    pub stale_remaining: Option<Duration>,
 }
 
 /// A question that has to be checked. Dropping it counts as a failure, as its ticket does.
 pub struct PendingCheck {
-    gate: Arc<Pipeline>,
-    ticket: AttemptGuard,
-    tags: ThrottleKeys,
-    question: CheckRequest,
+    pipeline: Arc<Pipeline>,
+    attempt: AttemptGuard,
+    throttle_keys: ThrottleKeys,
+    request: CheckRequest,
 }
 
 impl PendingCheck {
     pub(super) fn new(gate: Arc<Pipeline>, ticket: AttemptGuard, tags: ThrottleKeys, question: CheckRequest) -> Self {
-        Self { gate, ticket, tags, question }
+        Self { pipeline: gate, attempt: ticket, throttle_keys: tags, request: question }
     }
 
     /// Has the credentials checked, and judges the request that they came with.
-    pub async fn verdict(self, request: &Subrequest<'_>) -> Verdict {
-        let gate = Arc::clone(&self.gate);
-        request.set_user(self.question.credentials.user());
-        match self.identity().await {
-            Ok(Authenticated { identity, stale: None }) => gate.admit(identity, request),
-            Ok(Authenticated { identity, stale: Some(_) }) => match gate.admit(identity, request) {
-                Verdict::Allow(grant) => Verdict::Allow(grant.stale(true)),
+    pub async fn evaluate(self, request: &Subrequest<'_>) -> Verdict {
+        let gate = Arc::clone(&self.pipeline);
+        request.set_user(self.request.credentials.user());
+        match self.authenticate().await {
+            Ok(Authenticated { identity, stale_remaining: None }) => gate.authorize(identity, request),
+            Ok(Authenticated { identity, stale_remaining: Some(_) }) => match gate.authorize(identity, request) {
+                Verdict::Allow(grant) => Verdict::Allow(grant.with_stale(true)),
                 refusal => refusal,
             },
             Err(refusal) => refusal,
@@ -52,36 +52,36 @@ impl PendingCheck {
     /// # Errors
     /// The verdict that there is instead.
     pub async fn who(self) -> Result<Authenticated, Verdict> {
-        self.identity().await
+        self.authenticate().await
     }
 
     /// Who it is; the last acceptance counts where nobody could be asked.
-    async fn identity(self) -> Result<Authenticated, Verdict> {
-        let Self { gate, ticket, tags, question } = self;
+    async fn authenticate(self) -> Result<Authenticated, Verdict> {
+        let Self { pipeline: gate, attempt: ticket, throttle_keys: tags, request: question } = self;
         match run_check(&gate, &tags, &question).await {
             Ok(identity) => {
-                ticket.succeed();
-                Ok(Authenticated { identity, stale: None })
+                ticket.record_success();
+                Ok(Authenticated { identity, stale_remaining: None })
             }
             Err(Verdict::Unavailable(trouble)) => {
                 let stale = trouble
                     .permits_stale()
-                    .then(|| gate.cache.stale_answer(&question.names.answer, gate.clock.now()));
+                    .then(|| gate.cache.stale_answer(&question.cache_keys.answer_key, gate.clock.now()));
                 if let Some((identity, left)) = stale.flatten() {
-                    ticket.succeed();
+                    ticket.record_success();
                     gate.metrics.stale_answers.inc();
-                    return Ok(Authenticated { identity, stale: Some(left) });
+                    return Ok(Authenticated { identity, stale_remaining: Some(left) });
                 }
                 match trouble.cause() {
-                    Cause::Requester => ticket.unanswered(),
+                    Cause::Requester => ticket.record_no_response(),
                     // An outage, or the beginning of one, must not throttle a network.
-                    Cause::Outage | Cause::Unclear => ticket.unasked(),
+                    Cause::Outage | Cause::Unclear => ticket.record_backend_error(),
                 }
                 Err(Verdict::Unavailable(trouble))
             }
             // Its turn did not come. That is no fault of the others in its network, of whom there may be many.
             Err(Verdict::Limited(limited)) => {
-                ticket.unasked();
+                ticket.record_backend_error();
                 Err(Verdict::Limited(limited))
             }
             Err(refusal) => Err(refusal),
@@ -91,18 +91,18 @@ impl PendingCheck {
 
 /// Has the question checked, once for all who ask it at this time.
 async fn run_check(gate: &Pipeline, tags: &ThrottleKeys, question: &CheckRequest) -> Result<Arc<Identity>, Verdict> {
-    let busy = || gate.busy(&question.records);
+    let busy = || gate.busy_verdict(&question.records);
     let rejected = || rejection_reason(&question.credentials, &question.records);
-    let until = Instant::now() + gate.wait;
+    let until = Instant::now() + gate.check_timeout;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let boarding = gate.flights.board(question, tags, left).map_err(|_| {
-            gate.shed(&question.records);
+        let boarding = gate.in_flight_checks.join_or_start(question, tags, left).map_err(|_| {
+            gate.count_queue_full(&question.records);
             busy()
         })?;
         let (end, led) = match boarding {
-            Join::Known(known) => return gate.known(known, rejected).map(|answer| answer.identity()),
-            Join::Led(end) => (end, true),
+            Join::Answered(known) => return gate.resolve_known_answer(known, rejected).map(|answer| answer.identity()),
+            Join::Started(end) => (end, true),
             Join::Joined(end) => {
                 gate.metrics.cache_coalesced.inc();
                 (end, false)
@@ -110,7 +110,7 @@ async fn run_check(gate: &Pipeline, tags: &ThrottleKeys, question: &CheckRequest
         };
         match wait_for_answer(end, left).await {
             Some(Ok(Outcome::Accepted(identity))) => {
-                gate.cache.mark_seen(&question.names.answer, tags.asker().network);
+                gate.cache.mark_seen(&question.cache_keys.answer_key, tags.requester_id().network);
                 return Ok(identity);
             }
             Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {

@@ -76,7 +76,7 @@ async fn full_queue_share_is_answered_busy_except_for_seen_answers() {
     assert_eq!(house.ask("alice", "c", AWAY).await.await.unwrap(), "limited busy");
     assert_eq!(house.ask("alice", "password", AWAY).await.await.unwrap(), "limited busy");
     assert_eq!(house.ask("alice", "password", HOME).await.await.unwrap(), "allow");
-    house.hash();
+    house.run_queued_checks();
     assert_eq!(first.await.unwrap(), "challenge wrong");
     assert_eq!(second.await.unwrap(), "challenge wrong");
 }
@@ -95,9 +95,9 @@ async fn evicted_check_is_queued_again_for_requests_that_joined_it() {
     }
     let newcomer = house.ask("bob", "password", HOME).await;
     tokio::task::yield_now().await;
-    house.hash();
+    house.run_queued_checks();
     tokio::task::yield_now().await;
-    house.hash();
+    house.run_queued_checks();
     assert_eq!(newcomer.await.unwrap(), "allow");
     // The check of u4 was displaced: its leader is told, and who had joined got one of his own.
     assert_eq!(crowd.remove(3).await.unwrap(), "limited busy");
@@ -114,7 +114,7 @@ async fn evicting_a_check_does_not_deadlock_the_in_flight_map() {
             let from = network.replace("0.0", &format!("{round}.1"));
             asked.push(house.ask(&format!("u{}", asked.len()), &format!("x{round}"), &from).await);
         }
-        house.hash();
+        house.run_queued_checks();
         let mut answers = Vec::new();
         for one in asked {
             answers.push(one.await.unwrap());
@@ -130,8 +130,8 @@ async fn timed_out_check_is_not_hashed_and_counts_as_failure() {
     let asked = house.ask("alice", "guess", HOME).await;
     assert_eq!(asked.await.unwrap(), "limited busy");
     house.clock.advance(Duration::from_secs(6));
-    house.hash();
-    assert_eq!(house.hashes(), 0);
+    house.run_queued_checks();
+    assert_eq!(house.check_count(), 0);
     assert_eq!(house.metrics.hash_queue_evicted.get(), 1);
     assert_eq!(house.metrics.throttle_failures.get(), 1);
 }
@@ -146,10 +146,10 @@ async fn concurrent_guesses_stop_at_the_failure_limit() {
     assert_eq!(house.answer_at_once("alice", "d", AWAY).await, "limited throttled");
     // The same one again waits for the same check.
     let again = house.ask("alice", "c", AWAY).await;
-    house.hash();
+    house.run_queued_checks();
     assert_eq!(third.await.unwrap(), "challenge wrong");
     assert_eq!(again.await.unwrap(), "challenge wrong");
-    assert_eq!(house.hashes(), 3);
+    assert_eq!(house.check_count(), 3);
     house.clock.advance(Duration::from_secs(61));
     assert_eq!(house.answer("alice", "e", AWAY).await, "challenge wrong");
     assert_eq!(house.answer("alice", "f", AWAY).await, "limited throttled");
@@ -165,7 +165,7 @@ async fn concurrent_requests_with_correct_password_count_no_failure() {
     for _ in 0..10 {
         asked.push(house.ask("alice", "password", AWAY).await);
     }
-    house.hash();
+    house.run_queued_checks();
     for one in asked {
         assert_eq!(one.await.unwrap(), "allow");
     }
@@ -195,7 +195,7 @@ async fn correct_password_undoes_the_failure_of_its_dropped_check() {
     let asked = house.ask("alice", "password", HOME).await;
     assert_eq!(asked.await.unwrap(), "limited busy");
     house.clock.advance(Duration::from_secs(6));
-    house.hash();
+    house.run_queued_checks();
     for wrong in ["a", "b"] {
         assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
     }
@@ -212,9 +212,9 @@ async fn rejection_is_not_shared_between_networks() {
     let house = test_pipeline();
     assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
     assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
-    assert_eq!(house.hashes(), 1);
+    assert_eq!(house.check_count(), 1);
     assert_eq!(house.answer("alice", "stale", AWAY).await, "challenge wrong");
-    assert_eq!(house.hashes(), 2);
+    assert_eq!(house.check_count(), 2);
 }
 
 #[tokio::test]
@@ -224,15 +224,15 @@ async fn rejection_is_reused_while_its_attempt_is_remembered_field_s5() {
         for network in [HOME, AWAY] {
             assert_eq!(house.answer("alice", "stale", network).await, "challenge wrong");
         }
-        assert_eq!(house.hashes(), 2, "one for each network, after {hour} hours");
+        assert_eq!(house.check_count(), 2, "one for each network, after {hour} hours");
         house.clock.advance(Duration::from_secs(3600));
     }
     assert_eq!(house.metrics.cache_rejected_hits.get(), 4);
     // It belongs to one state of the user's line, and to one password.
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
-    house.gate.flush(Some(b"bob"));
+    house.pipeline.flush(Some(b"bob"));
     assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
-    assert_eq!(house.hashes(), 4, "a flush forgets it");
+    assert_eq!(house.check_count(), 4, "a flush forgets it");
 }
 
 #[tokio::test]
@@ -242,15 +242,15 @@ async fn throttled_network_can_recheck_seen_user_after_flush() {
     for wrong in ["a", "b", "c"] {
         assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
     }
-    house.gate.flush(Some(b"alice"));
-    let hashes = house.hashes();
+    house.pipeline.flush(Some(b"alice"));
+    let hashes = house.check_count();
     assert_eq!(house.answer("alice", "passwore", HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
-    assert_eq!(house.hashes(), hashes + 1, "asked anew, once for both");
-    house.gate.flush(None);
+    assert_eq!(house.check_count(), hashes + 1, "asked anew, once for both");
+    house.pipeline.flush(None);
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
-    assert_eq!(house.hashes(), hashes + 2);
+    assert_eq!(house.check_count(), hashes + 2);
 }
 
 #[tokio::test]
@@ -261,13 +261,13 @@ async fn correct_passwords_equal_in_72_bytes_share_one_hash_and_wrong_ones_do_no
         for ending in ["a", "b"] {
             assert_eq!(house.answer(user, &format!("{long}{ending}"), HOME).await, "challenge wrong");
         }
-        assert_eq!((house.hashes(), house.metrics.throttle_failures.get()), (2 * number, 2 * number));
+        assert_eq!((house.check_count(), house.metrics.throttle_failures.get()), (2 * number, 2 * number));
     }
     house.set_users(&format!("alice:{}\n", bcrypt_of(&long)));
     for ending in ["", "a", "b", "ccc"] {
         assert_eq!(house.answer("alice", &format!("{long}{ending}"), AWAY).await, "allow");
     }
-    assert_eq!(house.hashes(), 5);
+    assert_eq!(house.check_count(), 5);
     assert_eq!(house.answer("alice", &long[1..], AWAY).await, "challenge wrong");
 }
 
@@ -282,8 +282,8 @@ async fn timed_out_users_do_not_throttle_their_network_field_o6() {
         assert_eq!(one.await.unwrap(), "limited busy");
     }
     house.clock.advance(Duration::from_secs(6));
-    house.hash();
-    assert_eq!(house.hashes(), 0);
+    house.run_queued_checks();
+    assert_eq!(house.check_count(), 0);
     // With those it would be five failures of the network.
     for user in ["u4", "u5"] {
         assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");

@@ -24,7 +24,7 @@ enum ParsedAuthorization<'a> {
     /// No header, or a blank one.
     Missing,
     /// More than one header, or one that is too long.
-    Unreadable(MalformedCredentialsError),
+    Invalid(MalformedCredentialsError),
     /// `Basic`, and what is behind it.
     Basic(&'a [u8]),
     /// `Bearer`, and what is behind it.
@@ -36,8 +36,8 @@ enum ParsedAuthorization<'a> {
 fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<'_> {
     let value = match authorization {
         RequestHeader::Absent => return ParsedAuthorization::Missing,
-        RequestHeader::Repeated => return ParsedAuthorization::Unreadable(MalformedCredentialsError::Repeated),
-        RequestHeader::Unreadable => return ParsedAuthorization::Unreadable(MalformedCredentialsError::TooLong),
+        RequestHeader::Repeated => return ParsedAuthorization::Invalid(MalformedCredentialsError::RepeatedHeader),
+        RequestHeader::Invalid => return ParsedAuthorization::Invalid(MalformedCredentialsError::HeaderTooLong),
         RequestHeader::Once(value) => value.trim_ascii(),
     };
     let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
@@ -57,7 +57,7 @@ fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<
 pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
     match parse_authorization(authorization) {
         ParsedAuthorization::Bearer(token) if !token.is_empty() && !is_key(token) => std::str::from_utf8(token).ok(),
-        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Basic(_) | ParsedAuthorization::Other | ParsedAuthorization::Missing | ParsedAuthorization::Unreadable(_) => {
+        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Basic(_) | ParsedAuthorization::Other | ParsedAuthorization::Missing | ParsedAuthorization::Invalid(_) => {
             None
         }
     }
@@ -69,16 +69,16 @@ pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
 pub fn parse_credentials(authorization: RequestHeader<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
     let basic = match parse_authorization(authorization) {
         ParsedAuthorization::Missing => return Err(Refusal::NoCredentials),
-        ParsedAuthorization::Unreadable(why) => return Err(Refusal::MalformedCredentials(why)),
+        ParsedAuthorization::Invalid(why) => return Err(Refusal::MalformedCredentials(why)),
         ParsedAuthorization::Bearer(token) if has_keys => return api_key_credentials(token).ok_or(Refusal::UnsupportedScheme),
         ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => return Err(Refusal::UnsupportedScheme),
         ParsedAuthorization::Basic(basic) => basic,
     };
     let credentials = decode_basic(basic).map_err(Refusal::MalformedCredentials)?;
-    Username::check(credentials.user()).map_err(|why| Refusal::MalformedCredentials(MalformedCredentialsError::User(why)))?;
+    Username::check(credentials.user()).map_err(|why| Refusal::MalformedCredentials(MalformedCredentialsError::InvalidUsername(why)))?;
     // It would stand in logs, and be shown to others, as a name.
     if has_keys && is_key(credentials.user()) {
-        return Err(Refusal::MalformedCredentials(MalformedCredentialsError::KeyAsUser));
+        return Err(Refusal::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
     }
     Ok(credentials)
 }
@@ -102,9 +102,9 @@ fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
 /// Why not.
 pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
     if password.is_empty() {
-        return Err(MalformedCredentialsError::Empty);
+        return Err(MalformedCredentialsError::EmptyPassword);
     }
-    if password.contains(&0) { Err(MalformedCredentialsError::Nul) } else { Ok(()) }
+    if password.contains(&0) { Err(MalformedCredentialsError::NulInPassword) } else { Ok(()) }
 }
 
 fn decode_basic(text: &[u8]) -> Result<Credentials, MalformedCredentialsError> {
@@ -112,7 +112,7 @@ fn decode_basic(text: &[u8]) -> Result<Credentials, MalformedCredentialsError> {
     // With room for all of it from the start: growing would leave a copy behind.
     let mut framed = Zeroizing::new(Vec::with_capacity(room));
     framed.resize(Credentials::FRAME, 0);
-    BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentialsError::Encoding)?;
+    BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentialsError::InvalidBase64)?;
     Credentials::new(framed).ok_or(MalformedCredentialsError::NoColon)
 }
 
@@ -150,7 +150,7 @@ mod tests {
         for other in ["Bearer abc", "Bearer", "Bearer ", "Bearer dwk_a b", "Bearer xdwk_a"] {
             assert_eq!(parse_text(other).err(), Some(Refusal::UnsupportedScheme), "{other}");
         }
-        let key_as_user = Some(Refusal::MalformedCredentials(MalformedCredentialsError::KeyAsUser));
+        let key_as_user = Some(Refusal::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
         assert_eq!(parse_text(&basic_header(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
         let alone = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
         assert_eq!(alone.err(), Some(Refusal::UnsupportedScheme));
@@ -161,23 +161,23 @@ mod tests {
         assert_eq!(parse_credentials(RequestHeader::Absent, true).err(), Some(Refusal::NoCredentials));
         use MalformedCredentialsError as Bad;
         let malformed = Refusal::MalformedCredentials;
-        assert_eq!(parse_credentials(RequestHeader::Repeated, true).err(), Some(malformed(Bad::Repeated)));
-        assert_eq!(parse_credentials(RequestHeader::Unreadable, true).err(), Some(malformed(Bad::TooLong)));
+        assert_eq!(parse_credentials(RequestHeader::Repeated, true).err(), Some(malformed(Bad::RepeatedHeader)));
+        assert_eq!(parse_credentials(RequestHeader::Invalid, true).err(), Some(malformed(Bad::HeaderTooLong)));
         let cases: [(String, Refusal); 14] = [
             (String::new(), Refusal::NoCredentials),
             ("Bearer abc".into(), Refusal::UnsupportedScheme),
             ("Basicx YTpi".into(), Refusal::UnsupportedScheme),
             ("Basic".into(), malformed(Bad::NoColon)),
             ("Basic ".into(), malformed(Bad::NoColon)),
-            ("Basic !!!".into(), malformed(Bad::Encoding)),
-            ("Basic YTpi YTpi".into(), malformed(Bad::Encoding)),
+            ("Basic !!!".into(), malformed(Bad::InvalidBase64)),
+            ("Basic YTpi YTpi".into(), malformed(Bad::InvalidBase64)),
             (basic_header(b"alice"), malformed(Bad::NoColon)),
-            (basic_header(b":secret"), malformed(Bad::User(UsernameError::Empty))),
-            (basic_header(b"alice:"), malformed(Bad::Empty)),
-            (basic_header(b"alice:a\0b"), malformed(Bad::Nul)),
-            (basic_header(b"al\0ice:secret"), malformed(Bad::User(UsernameError::Control))),
-            (basic_header(b"al\rice:secret"), malformed(Bad::User(UsernameError::Control))),
-            (basic_header(&[&[b'x'; 256][..], b":secret"].concat()), malformed(Bad::User(UsernameError::Long))),
+            (basic_header(b":secret"), malformed(Bad::InvalidUsername(UsernameError::Empty))),
+            (basic_header(b"alice:"), malformed(Bad::EmptyPassword)),
+            (basic_header(b"alice:a\0b"), malformed(Bad::NulInPassword)),
+            (basic_header(b"al\0ice:secret"), malformed(Bad::InvalidUsername(UsernameError::ControlCharacter))),
+            (basic_header(b"al\rice:secret"), malformed(Bad::InvalidUsername(UsernameError::ControlCharacter))),
+            (basic_header(&[&[b'x'; 256][..], b":secret"].concat()), malformed(Bad::InvalidUsername(UsernameError::TooLong))),
         ];
         for (value, refusal) in cases {
             assert_eq!(parse_text(&value).err(), Some(refusal), "{value:.40}");

@@ -26,36 +26,36 @@ use crate::request::subrequest::{ClientAddress, Subrequest};
 /// Who asks.
 pub(super) enum IdentifyStep {
     /// In the cache.
-    Answer {
-        entrance: usize,
-        tags: ThrottleKeys,
-        key: CacheKey,
+    Cached {
+        first_authenticator: usize,
+        throttle_keys: ThrottleKeys,
+        answer_key: CacheKey,
         answer: Arc<CachedAnswer>,
     },
     /// By a key, which needs no cache.
     Key(Arc<Identity>),
     /// In the cache, and given only because this network has had it before.
-    Familiar(Arc<CachedAnswer>),
-    Check(Box<PendingCheck>),
+    SeenFromNetwork(Arc<CachedAnswer>),
+    CheckNeeded(Box<PendingCheck>),
 }
 
 impl Pipeline {
     /// How a request is known again, if it has what it takes.
-    pub(super) fn sight<'r>(&self, request: &Subrequest<'r>) -> Option<RequestFingerprint<'r>> {
+    pub(super) fn request_fingerprint<'r>(&self, request: &Subrequest<'r>) -> Option<RequestFingerprint<'r>> {
         let (RequestHeader::Once(header), ClientAddress::Text(client)) = (request.authorization, request.client)
         else {
             return None;
         };
-        let flushes = self.flushes.load(Ordering::SeqCst);
-        let state = CacheVersion { records: self.authenticators.replaced(), flushes };
-        Some(RequestFingerprint { header: self.keys.header(header), client, state })
+        let flushes = self.flush_count.load(Ordering::SeqCst);
+        let state = CacheVersion { records_version: self.authenticators.replaced(), flush_count: flushes };
+        Some(RequestFingerprint { header_hash: self.cache_key_maker.hash_header(header), client_address: client, version: state })
     }
 
     /// The short way: the answer that an identical request was given.
-    pub(super) fn recall(&self, sight: &RequestFingerprint<'_>, memo: &WorkerCache) -> Option<Arc<Identity>> {
-        let note = memo.find(sight)?;
-        let open = self.limit(note.entrance, &note.tags, None).is_none();
-        if !open || !self.cache.is_live(&note.key, &note.answer, self.clock.now()) {
+    pub(super) fn lookup_worker_cache(&self, sight: &RequestFingerprint<'_>, memo: &WorkerCache) -> Option<Arc<Identity>> {
+        let note = memo.lookup(sight)?;
+        let open = self.check_limits(note.first_authenticator, &note.throttle_keys, None).is_none();
+        if !open || !self.cache.is_live(&note.answer_key, &note.answer, self.clock.now()) {
             return None;
         }
         self.metrics.cache_hits.inc();
@@ -72,47 +72,47 @@ impl Pipeline {
         credentials::check_password(credentials.password())
             .map_err(|why| Verdict::Challenge(Refusal::MalformedCredentials(why)))?;
         if let Some(keys) = keys.filter(|_| is_key(credentials.password())) {
-            return self.identify_by_key(keys, credentials, client).map(IdentifyStep::Key);
+            return self.identify_by_api_key(keys, credentials, client).map(IdentifyStep::Key);
         }
         let records = self.authenticators.look_up(credentials.user());
-        let names = self.keys.derive_keys_for(&mut credentials, &records);
+        let names = self.cache_key_maker.derive_keys_for(&mut credentials, &records);
         let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
 
         let Some(entrance) = self.authenticators.entrance(&records) else {
-            return Err(self.nobody_to_ask(&tags, &names));
+            return Err(self.reject_without_authenticator(&tags, &names));
         };
-        if let Some(limited) = self.limit(entrance, &tags, Some(names.question.attempt_id())) {
-            match self.familiar(&names, &tags) {
-                Some(SeenFromNetwork::Answer(answer)) => return Ok(IdentifyStep::Familiar(answer)),
+        if let Some(limited) = self.check_limits(entrance, &tags, Some(names.check_key.attempt_id())) {
+            match self.lookup_seen_answer(&names, &tags) {
+                Some(SeenFromNetwork::Answer(answer)) => return Ok(IdentifyStep::SeenFromNetwork(answer)),
                 // He proved it from there a while ago; to ask for it anew is no guess.
                 Some(SeenFromNetwork::Expired) => {}
-                None => return Err(self.turn_away(limited, &records)),
+                None => return Err(self.reject_limited(limited, &records)),
             }
         }
-        if let Some(known) = self.flights.known(&names, &tags) {
-            let answer = self.known(known, || rejection_reason(&credentials, &records))?;
+        if let Some(known) = self.in_flight_checks.lookup_answer(&names, &tags) {
+            let answer = self.resolve_known_answer(known, || rejection_reason(&credentials, &records))?;
             // It may have been asked before, and counted, when nobody could say.
-            self.throttle.undo_failure(&tags, names.question.attempt_id());
-            return Ok(IdentifyStep::Answer { entrance, tags, key: names.answer, answer });
+            self.throttle.undo_failure(&tags, names.check_key.attempt_id());
+            return Ok(IdentifyStep::Cached { first_authenticator: entrance, throttle_keys: tags, answer_key: names.answer_key, answer });
         }
         self.metrics.cache_misses.inc();
-        let ticket = self.throttle.start_attempt(tags, names.question.attempt_id());
-        let question = CheckRequest { names, credentials: Arc::new(credentials), records };
-        Ok(IdentifyStep::Check(Box::new(PendingCheck::new(Arc::clone(self), ticket, tags, question))))
+        let ticket = self.throttle.start_attempt(tags, names.check_key.attempt_id());
+        let question = CheckRequest { cache_keys: names, credentials: Arc::new(credentials), records };
+        Ok(IdentifyStep::CheckNeeded(Box::new(PendingCheck::new(Arc::clone(self), ticket, tags, question))))
     }
 
     /// Where there are keys alone, anything else is wrong.
-    fn nobody_to_ask(&self, tags: &ThrottleKeys, names: &CacheKeys) -> Verdict {
+    fn reject_without_authenticator(&self, tags: &ThrottleKeys, names: &CacheKeys) -> Verdict {
         if let Some(wait) = self.throttle.retry_after(tags, None) {
             return Verdict::Limited(Limited::Throttled(wait));
         }
-        drop(self.throttle.start_attempt(*tags, names.question.attempt_id()));
+        drop(self.throttle.start_attempt(*tags, names.check_key.attempt_id()));
         Verdict::Challenge(Refusal::WrongCredentials)
     }
 
     /// A key is checked at once. It can't be guessed, so a good one is never turned away; the throttle
     /// sees to it that whoever keeps on with bad ones comes again later.
-    fn identify_by_key(
+    fn identify_by_api_key(
         &self,
         keys: &Keys,
         mut credentials: Credentials,
@@ -132,38 +132,38 @@ impl Pipeline {
         if let Some(wait) = self.throttle.retry_after(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
-        let names = self.keys.derive_keys_for(&mut credentials, &Records::default());
+        let names = self.cache_key_maker.derive_keys_for(&mut credentials, &Records::default());
         // Counted as it goes.
-        drop(self.throttle.start_attempt(tags, names.question.attempt_id()));
+        drop(self.throttle.start_attempt(tags, names.check_key.attempt_id()));
         Err(Verdict::Challenge(Refusal::InvalidApiKey(fault)))
     }
 
     /// Whether a client is kept from the cache and the queue that it would come to, and for how long.
-    fn limit(&self, entrance: usize, tags: &ThrottleKeys, question: Option<u64>) -> Option<Limited> {
+    fn check_limits(&self, entrance: usize, tags: &ThrottleKeys, question: Option<u64>) -> Option<Limited> {
         if let Some(wait) = self.throttle.retry_after(tags, question) {
             return Some(Limited::Throttled(wait));
         }
-        let full = self.authenticators.is_full_for(entrance, tags.asker());
+        let full = self.authenticators.is_full_for(entrance, tags.requester_id());
         full.then(|| Limited::Busy(self.authenticators.retry_after(entrance)))
     }
 
-    fn turn_away(&self, limited: Limited, records: &Records) -> Verdict {
+    fn reject_limited(&self, limited: Limited, records: &Records) -> Verdict {
         if matches!(limited, Limited::Busy(_)) {
-            self.shed(records);
+            self.count_queue_full(records);
         }
         Verdict::Limited(limited)
     }
 
     /// What is left to who is limited: an answer that his own network has had before.
-    fn familiar(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<SeenFromNetwork> {
+    fn lookup_seen_answer(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<SeenFromNetwork> {
         if !self.throttle.has_cached_answer_attempts_left(tags) {
             return None;
         }
-        let familiar = self.cache.get_if_seen_from(&names.answer, tags.asker().network, self.clock.now());
+        let familiar = self.cache.get_if_seen_from(&names.answer_key, tags.requester_id().network, self.clock.now());
         match &familiar {
             Some(SeenFromNetwork::Answer(_)) => drop(self.metrics.cache_hits.inc()),
             Some(SeenFromNetwork::Expired) => {}
-            None => self.throttle.count_cached_answer_attempt(tags, names.question.attempt_id()),
+            None => self.throttle.count_cached_answer_attempt(tags, names.check_key.attempt_id()),
         }
         familiar
     }

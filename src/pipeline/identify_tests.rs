@@ -58,7 +58,7 @@ async fn unknown_user_costs_the_same_as_any_hash_format_at_every_length_field_s2
     let house = test_pipeline();
     let names = || ('a'..).zip(HASH_FORMATS).map(|(name, (format, text))| (name.to_string(), format, text));
     let users =
-        house.allow_all(&names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>());
+        house.set_users_of_any_format(&names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>());
     assert_eq!(users.bad_lines(), 1, "only the one that should be");
     for length in PASSWORD_LENGTHS {
         let unknown = measure_rejections(&house, "Unknown", length).await;

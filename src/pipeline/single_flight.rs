@@ -24,7 +24,7 @@ use crate::clock::{Clock, Moment};
 /// A question that the cache could not answer.
 pub struct CheckRequest {
     /// Its names.
-    pub names: CacheKeys,
+    pub cache_keys: CacheKeys,
     /// What was presented.
     pub credentials: Arc<Credentials>,
     /// The records that the names speak of.
@@ -40,26 +40,26 @@ pub enum KnownAnswer {
 }
 
 struct InFlightCheck {
-    deadline: Arc<AtomicU64>,
-    end: watch::Receiver<Option<End>>,
+    deadline_millis: Arc<AtomicU64>,
+    result: watch::Receiver<Option<End>>,
     user: Box<[u8]>,
     /// Its answer must not be kept: what it was asked about has been flushed since.
-    flushed: AtomicBool,
+    is_flushed: AtomicBool,
 }
 
 /// How somebody takes part.
 pub enum Join {
     /// The answer came in between.
-    Known(KnownAnswer),
+    Answered(KnownAnswer),
     /// He led, and waits for his own check.
-    Led(watch::Receiver<Option<End>>),
+    Started(watch::Receiver<Option<End>>),
     /// He waits for another's.
     Joined(watch::Receiver<Option<End>>),
 }
 
 /// The checks under way, by question.
 pub struct InFlightChecks {
-    under_way: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
+    checks: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
     cache: Arc<AnswerCache>,
     throttle: Arc<Throttle>,
     chain: Authenticators,
@@ -75,43 +75,43 @@ impl InFlightChecks {
         clock: Clock,
     ) -> Self {
         let under_way = Arc::new(DashMap::with_hasher(UniformKeyHasher::default()));
-        Self { under_way, cache, throttle, chain, clock }
+        Self { checks: under_way, cache, throttle, chain, clock }
     }
 
     /// What is known without a check, for the client that `tags` stand for.
-    pub fn known(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<KnownAnswer> {
-        if let Some(accepted) = self.cache.get(&names.answer, tags.asker().network, self.clock.now()) {
+    pub fn lookup_answer(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<KnownAnswer> {
+        if let Some(accepted) = self.cache.get(&names.answer_key, tags.requester_id().network, self.clock.now()) {
             return Some(KnownAnswer::Accepted(accepted));
         }
-        self.throttle.is_rejected(tags, names.question.attempt_id()).then_some(KnownAnswer::Rejected)
+        self.throttle.is_rejected(tags, names.check_key.attempt_id()).then_some(KnownAnswer::Rejected)
     }
 
     /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
-    pub fn board(&self, question: &CheckRequest, tags: &ThrottleKeys, wait: Duration) -> Result<Join, Shed> {
+    pub fn join_or_start(&self, question: &CheckRequest, tags: &ThrottleKeys, wait: Duration) -> Result<Join, Shed> {
         let now = self.clock.now();
         let deadline = now.plus(wait).as_millis();
         // The entry's lock is held until the flight is entered, so two leaders can't meet.
-        match self.under_way.entry(question.names.question) {
-            Entry::Occupied(entry) if !entry.get().flushed.load(Ordering::SeqCst) => {
+        match self.checks.entry(question.cache_keys.check_key) {
+            Entry::Occupied(entry) if !entry.get().is_flushed.load(Ordering::SeqCst) => {
                 let flight = entry.get();
-                flight.deadline.fetch_max(deadline, Ordering::AcqRel);
-                Ok(Join::Joined(flight.end.clone()))
+                flight.deadline_millis.fetch_max(deadline, Ordering::AcqRel);
+                Ok(Join::Joined(flight.result.clone()))
             }
             // One that was flushed may have been asked before what the flush is about.
             entry => {
                 // A flight keeps its answer before it leaves this map: one that ended since the
                 // cache was asked is seen here.
-                if let Some(known) = self.known(&question.names, tags) {
-                    return Ok(Join::Known(known));
+                if let Some(known) = self.lookup_answer(&question.cache_keys, tags) {
+                    return Ok(Join::Answered(known));
                 }
                 let (tell, end) = watch::channel(None);
                 let flight = Arc::new(InFlightCheck {
-                    deadline: Arc::new(AtomicU64::new(deadline)),
-                    end: end.clone(),
+                    deadline_millis: Arc::new(AtomicU64::new(deadline)),
+                    result: end.clone(),
                     user: question.credentials.user().into(),
-                    flushed: AtomicBool::new(false),
+                    is_flushed: AtomicBool::new(false),
                 });
-                let displaced = match self.course(question, *tags, &flight, tell).start() {
+                let displaced = match self.chain_run(question, *tags, &flight, tell).start() {
                     Ok(displaced) => displaced,
                     Err(not_started) => {
                         // What it would take out of the map is not in it, and the map is locked here.
@@ -123,12 +123,12 @@ impl InFlightChecks {
                 drop(entry.insert(flight));
                 // Its end takes its flight out of the map, which must not be locked by then.
                 displaced.tell();
-                Ok(Join::Led(end))
+                Ok(Join::Started(end))
             }
         }
     }
 
-    fn course(
+    fn chain_run(
         &self,
         question: &CheckRequest,
         tags: ThrottleKeys,
@@ -136,20 +136,20 @@ impl InFlightChecks {
         tell: watch::Sender<Option<End>>,
     ) -> Course {
         let (cache, throttle) = (Arc::clone(&self.cache), Arc::clone(&self.throttle));
-        let (clock, names, flown) = (self.clock.clone(), question.names, Arc::clone(flight));
-        let (under_way, epoch) = (Arc::clone(&self.under_way), self.throttle.rejection_epoch());
-        let landing = RemoveOnDrop { under_way, key: names.question, flight: Arc::clone(flight) };
+        let (clock, names, flown) = (self.clock.clone(), question.cache_keys, Arc::clone(flight));
+        let (under_way, epoch) = (Arc::clone(&self.checks), self.throttle.rejection_epoch());
+        let landing = RemoveOnDrop { checks: under_way, key: names.check_key, check: Arc::clone(flight) };
         Course {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
-            accepted_as: self.cache.last_accepted_identity(&names.answer),
+            accepted_as: self.cache.last_accepted_identity(&names.answer_key),
             records: question.records.clone(),
-            asker: tags.asker(),
-            deadline: Arc::clone(&flight.deadline),
+            asker: tags.requester_id(),
+            deadline: Arc::clone(&flight.deadline_millis),
             told: Box::new(move |Ended { end, trust, unknown_to }| {
                 match &end {
                     End::Done(Ok(outcome)) => {
-                        let asked = CacheEntryId { key: names.answer, user: &flown.user };
+                        let asked = CacheEntryId { key: names.answer_key, user: &flown.user };
                         store_answer(&cache, &asked, &flown, outcome, trust, clock.now());
                         let local = trust.fresh.is_none();
                         match outcome {
@@ -158,11 +158,11 @@ impl InFlightChecks {
                             // Before the flight is gone: who comes then must not have it checked again.
                             Outcome::Rejected | Outcome::Unknown => {
                                 let until = rejection_expires_at(local, &cache, clock.now());
-                                throttle.record_rejection(&tags, names.question.attempt_id(), until, epoch);
+                                throttle.record_rejection(&tags, names.check_key.attempt_id(), until, epoch);
                             }
                         }
                     }
-                    End::Done(Err(_)) => cache.invalidate_if_accepted_by(&names.answer, &unknown_to),
+                    End::Done(Err(_)) => cache.invalidate_if_accepted_by(&names.answer_key, &unknown_to),
                     End::Dropped => {}
                 }
                 drop(landing);
@@ -175,9 +175,9 @@ impl InFlightChecks {
     /// Keeps the answers under way out of the cache, and later askers from joining them. For a flush, which
     /// then clears the cache: whichever of the two comes first, nothing of before it stays. All of them,
     /// since a service may give a user another name than the one that he was asked about by.
-    pub fn flush(&self) {
-        for flight in self.under_way.iter() {
-            flight.flushed.store(true, Ordering::SeqCst);
+    pub fn mark_all_flushed(&self) {
+        for flight in self.checks.iter() {
+            flight.is_flushed.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -191,14 +191,14 @@ fn rejection_expires_at(local: bool, cache: &AnswerCache, now: Moment) -> Moment
 /// Takes a flight out of the map when it has come to its end, whichever that is: those who joined would
 /// come back to it for ever.
 struct RemoveOnDrop {
-    under_way: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
+    checks: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
     key: CacheKey,
-    flight: Arc<InFlightCheck>,
+    check: Arc<InFlightCheck>,
 }
 
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
-        self.under_way.remove_if(&self.key, |_, flight| Arc::ptr_eq(flight, &self.flight));
+        self.checks.remove_if(&self.key, |_, flight| Arc::ptr_eq(flight, &self.check));
     }
 }
 
@@ -210,7 +210,7 @@ fn store_answer(
     trust: Trust,
     now: Moment,
 ) {
-    if flight.flushed.load(Ordering::SeqCst) {
+    if flight.is_flushed.load(Ordering::SeqCst) {
         // The flush may have been another user's, and a "no" ends what was accepted in any case.
         if !matches!(outcome, Outcome::Accepted(_)) {
             cache.remove(&asked.key);
@@ -218,7 +218,7 @@ fn store_answer(
         return;
     }
     cache.store_outcome(asked, outcome, trust, now);
-    if flight.flushed.load(Ordering::SeqCst) {
+    if flight.is_flushed.load(Ordering::SeqCst) {
         // Between the two lines somebody may have been given it, and noted where it lies.
         cache.expire(&asked.key);
     }

@@ -13,22 +13,22 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[test]
 fn rejection_removes_accepted_answer_even_if_check_was_flushed() {
     let framed = format!("{}alice:x", "\0".repeat(Credentials::FRAME)).into_bytes();
-    let key = CacheKeyMaker::new([3; 32]).for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap());
+    let key = CacheKeyMaker::new([3; 32]).check_key_for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap());
     let asked = CacheEntryId { key, user: b"alice" };
     let trust = Trust { fresh: Some(Duration::ZERO), stale: Some(HOUR) };
     let accepted =
         Outcome::Accepted(Arc::new(Identity::plain(Username::parse(b"alice").unwrap(), "api".into())));
     let now = Moment::default();
     for (answer, is_left) in [(&accepted, true), (&Outcome::Rejected, false), (&Outcome::Unknown, false)] {
-        let limits = CacheLimits { accepted_max: 9, accepted_idle: HOUR, rejected_for: HOUR };
+        let limits = CacheLimits { entries_max: 9, idle_timeout: HOUR, rejection_ttl: HOUR };
         let cache = AnswerCache::new(limits);
         cache.store_outcome(&asked, &accepted, trust, now);
         let (_, end) = watch::channel(None);
         let flight = InFlightCheck {
-            deadline: Arc::default(),
-            end,
+            deadline_millis: Arc::default(),
+            result: end,
             user: b"alice"[..].into(),
-            flushed: AtomicBool::new(true),
+            is_flushed: AtomicBool::new(true),
         };
         store_answer(&cache, &asked, &flight, answer, trust, now);
         assert_eq!(cache.stale_answer(&key, now).is_some(), is_left, "{answer:?}");

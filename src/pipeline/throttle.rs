@@ -73,18 +73,18 @@ pub struct ThrottleLimits {
     pub block_failures: u32,
     /// Different wrong passwords of one user that a throttled client network may try against the
     /// answers it has had before.
-    pub familiar_failures: u32,
+    pub cached_answer_attempts: u32,
     /// The time in which a full count leaks away.
     pub window: Duration,
     /// Records in each of the throttle's tables.
-    pub entries: usize,
+    pub entries_max: usize,
 }
 
 /// Whom failures are counted by in one tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TierKeys {
     /// The network, block or allocation.
-    all: u64,
+    total: u64,
     /// The user within it.
     user: u64,
 }
@@ -100,8 +100,8 @@ pub struct ThrottleKeys {
 
 impl ThrottleKeys {
     /// Whom the queues count it by.
-    pub fn asker(&self) -> Asker {
-        Asker { block: self.block.all, network: self.network.all, user: self.network.user }
+    pub fn requester_id(&self) -> Asker {
+        Asker { block: self.block.total, network: self.network.total, user: self.network.user }
     }
 
     fn tiers(&self) -> [Option<TierKeys>; TIER_COUNT] {
@@ -132,7 +132,7 @@ pub struct Throttle {
 impl Throttle {
     /// With empty tables.
     pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let table = |failures| FailureTable::new(limits.entries, FailureLimit::new(failures, limits.window));
+        let table = |failures| FailureTable::new(limits.entries_max, FailureLimit::new(failures, limits.window));
         let tier = |user, all| Tier { users: table(user), totals: table(all) };
         // A wider tier bears what a narrower one does.
         let user = limits.block_user_failures.max(limits.user_failures);
@@ -147,7 +147,7 @@ impl Throttle {
             failed_users_fraction: ((f64::from(limits.user_failures) + 1.0)
                 / f64::from(limits.network_failures.max(1)))
             .clamp(FAILED_USERS_FRACTION, 1.0),
-            cached_answer_attempts: table(limits.familiar_failures),
+            cached_answer_attempts: table(limits.cached_answer_attempts),
             rejection_epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
             clock,
@@ -163,7 +163,7 @@ impl Throttle {
             let all = hasher.finish();
             // The number has a fixed length, so the user name needs no frame.
             hasher.write(user);
-            TierKeys { all, user: hasher.finish() }
+            TierKeys { total: all, user: hasher.finish() }
         };
         ThrottleKeys {
             network: tag(network.id()),
@@ -186,11 +186,11 @@ impl Throttle {
         }
         let now = self.clock.now();
         let wait = |(at, tier, tag): (usize, &Tier, TierKeys)| {
-            let is_failed = at == 0 && tier.users.is_charged(tag.user, now);
+            let is_failed = at == 0 && tier.users.has_failure_in_total(tag.user, now);
             let part = if is_failed { self.failed_users_fraction } else { 1.0 };
-            tier.users.wait(tag.user, question, now).max(tier.totals.wait_in_part(part, tag.all, now))
+            tier.users.retry_after(tag.user, question, now).max(tier.totals.retry_after_at_fraction(part, tag.total, now))
         };
-        let probed = self.cached_answer_attempts.wait(tags.network.all, None, now);
+        let probed = self.cached_answer_attempts.retry_after(tags.network.total, None, now);
         self.tiers_with_keys(tags).map(wait).fold(probed, Option::max)
     }
 
@@ -202,7 +202,7 @@ impl Throttle {
         let mut counted = [false; TIER_COUNT];
         for (at, tier, tag) in self.tiers_with_keys(&tags) {
             if let Some(place) = counted.get_mut(at) {
-                *place = tier.users.open(tag.user, question, now);
+                *place = tier.users.start_attempt(tag.user, question, now);
             }
         }
         AttemptGuard::new(Arc::clone(self), tags, question, counted)
@@ -213,7 +213,7 @@ impl Throttle {
     /// `epoch` is [`Throttle::epoch`] of before it was asked.
     pub fn record_rejection(&self, tags: &ThrottleKeys, question: u64, until: Moment, epoch: u64) {
         let [tier, ..] = &self.tiers;
-        tier.users.reject(tags.network.user, question, until, epoch);
+        tier.users.record_rejection(tags.network.user, question, until, epoch);
     }
 
     /// Whether that is noted.
@@ -236,12 +236,12 @@ impl Throttle {
     /// has had before. Each try that is none is counted by [`Throttle::probed`]: his own network's
     /// answers can be guessed at too, if by nobody else, and no hash slows him down.
     pub fn has_cached_answer_attempts_left(&self, tags: &ThrottleKeys) -> bool {
-        self.cached_answer_attempts.wait(tags.network.user, None, self.clock.now()).is_none()
+        self.cached_answer_attempts.retry_after(tags.network.user, None, self.clock.now()).is_none()
     }
 
     /// Counts a question that was no answer which the network has had before.
     pub fn count_cached_answer_attempt(&self, tags: &ThrottleKeys, question: u64) {
-        self.cached_answer_attempts.count(tags.network.user, Some(question), self.clock.now());
+        self.cached_answer_attempts.count_failure(tags.network.user, Some(question), self.clock.now());
     }
 
     /// Takes the failure of a question back that turned out to be right: it was being checked, its check
@@ -249,10 +249,10 @@ impl Throttle {
     pub fn undo_failure(&self, tags: &ThrottleKeys, question: u64) {
         let now = self.clock.now();
         for (_, tier, tag) in self.tiers_with_keys(tags) {
-            if tier.users.forgive(tag.user, Some(question), now) == Some(true) {
-                tier.totals.forgive(tag.all, None, now);
+            if tier.users.undo_failure(tag.user, Some(question), now) == Some(true) {
+                tier.totals.undo_failure(tag.total, None, now);
             }
-            tier.users.forgive(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
+            tier.users.undo_failure(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
         }
     }
 
@@ -261,15 +261,15 @@ impl Throttle {
     /// attacker with an account of his own could start anew whenever he liked.
     pub fn undo_network_failure(&self, tags: &ThrottleKeys) {
         let [tier, ..] = &self.tiers;
-        tier.totals.forgive(tags.network.all, None, self.clock.now());
+        tier.totals.undo_failure(tags.network.total, None, self.clock.now());
     }
 
     fn record_failure(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
         for (at, tier, tag) in self.tiers_with_keys(tags) {
             if counted.get(at) == Some(&true) {
-                tier.totals.count(tag.all, None, now);
-                tier.users.charge(tag.user, question);
+                tier.totals.count_failure(tag.total, None, now);
+                tier.users.mark_in_total(tag.user, question);
             }
         }
         if counted.first() == Some(&true) {
@@ -281,11 +281,11 @@ impl Throttle {
         let now = self.clock.now();
         for (at, tier, tag) in self.tiers_with_keys(tags) {
             if counted.get(at) == Some(&true) {
-                tier.users.forgive(tag.user, Some(question), now);
+                tier.users.undo_failure(tag.user, Some(question), now);
             }
-            let is_new = tier.users.count(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
+            let is_new = tier.users.count_failure(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
             if is_new && at == 0 {
-                self.cached_answer_attempts.count(tag.all, Some(question), now);
+                self.cached_answer_attempts.count_failure(tag.total, Some(question), now);
                 self.metrics.throttle_failures.inc();
             }
         }
@@ -296,17 +296,17 @@ impl Throttle {
         let now = self.clock.now();
         for (at, tier, tag) in self.tiers_with_keys(tags) {
             if counted.get(at) == Some(&true) {
-                tier.users.charge(tag.user, question);
+                tier.users.mark_in_total(tag.user, question);
             } else {
-                tier.users.count(tag.user, None, now);
+                tier.users.count_failure(tag.user, None, now);
             }
-            tier.totals.count(tag.all, None, now);
+            tier.totals.count_failure(tag.total, None, now);
         }
         self.metrics.throttle_failures.inc();
     }
 
     fn end_attempt(&self, tags: &ThrottleKeys, question: u64) {
-        self.tiers_with_keys(tags).for_each(|(_, tier, tag)| tier.users.close(tag.user, question));
+        self.tiers_with_keys(tags).for_each(|(_, tier, tag)| tier.users.end_attempt(tag.user, question));
     }
 
     /// Records in all tables.

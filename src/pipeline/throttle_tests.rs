@@ -13,9 +13,9 @@ fn throttle(entries: usize) -> (Arc<Throttle>, Clock) {
         network_failures: 6,
         block_user_failures: 9,
         block_failures: 12,
-        familiar_failures: 9,
+        cached_answer_attempts: 9,
         window: 6 * MINUTE,
-        entries,
+        entries_max: entries,
     };
     let clock = Clock::manual();
     (Arc::new(Throttle::new(limits, clock.clone(), Arc::default())), clock)
@@ -50,7 +50,7 @@ fn throttled_user_can_retry_after_one_failure_has_leaked() {
 fn successful_attempts_leave_no_records() {
     let (throttle, _) = throttle(64);
     let alice = keys_from(&throttle, "192.0.2.1", "alice");
-    (0..100).for_each(|question| throttle.start_attempt(alice, question).succeed());
+    (0..100).for_each(|question| throttle.start_attempt(alice, question).record_success());
     assert!(throttle.is_empty());
 }
 
@@ -159,7 +159,7 @@ fn attempt_in_progress_is_counted_and_can_be_repeated_concurrently() {
     assert_eq!(throttle.retry_after(&alice, Some(9)), None);
     drop(one);
     assert_eq!(throttle.retry_after(&alice, Some(9)), None);
-    other.succeed();
+    other.record_success();
     assert_eq!(throttle.retry_after(&alice, Some(10)), None);
     fail_attempts(&throttle, alice, 2..3);
     assert!(throttle.retry_after(&alice, Some(3)).is_some(), "nobody asks it any more");
@@ -193,6 +193,6 @@ fn success_removes_the_record_of_its_attempt() {
     let alice = keys_from(&throttle, "2001:db8::1", "alice");
     let ticket = throttle.start_attempt(alice, 1);
     assert!(!throttle.is_empty());
-    ticket.succeed();
+    ticket.record_success();
     assert!(throttle.is_empty());
 }

@@ -37,34 +37,34 @@ const TOKEN_AUTHENTICATOR: &str = "token";
 /// Who asks for a token.
 pub enum Authentication {
     /// Somebody, or nobody who would say.
-    Known(Option<Arc<Identity>>),
+    Complete(Option<Arc<Identity>>),
     /// A password has to be checked.
-    Checking(Box<PendingCheck>),
+    CheckNeeded(Box<PendingCheck>),
     /// He is refused.
-    Refused(Verdict),
+    Failed(Verdict),
 }
 
 /// Why no token is issued to a client that may have one.
 #[derive(Debug)]
 pub enum SignTokenError {
     /// It has to come again later, or is refused.
-    Refused(Verdict),
+    Rejected(Verdict),
     /// There can be no such token.
-    Fault(IssueError),
+    Issue(IssueError),
 }
 
 impl Pipeline {
     /// Who asks, as far as that can be told without waiting.
-    pub fn who(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
+    pub fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
         match self.identify(request) {
-            Ok(IdentifyStep::Answer { answer, .. } | IdentifyStep::Familiar(answer)) => Authentication::Known(Some(answer.identity())),
-            Ok(IdentifyStep::Key(identity)) => Authentication::Known(Some(identity)),
-            Ok(IdentifyStep::Check(check)) => Authentication::Checking(check),
+            Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => Authentication::Complete(Some(answer.identity())),
+            Ok(IdentifyStep::Key(identity)) => Authentication::Complete(Some(identity)),
+            Ok(IdentifyStep::CheckNeeded(check)) => Authentication::CheckNeeded(check),
             // A blank header is somebody who failed to say who he is.
             Err(Verdict::Challenge(Refusal::NoCredentials)) if request.authorization == RequestHeader::Absent => {
-                Authentication::Known(None)
+                Authentication::Complete(None)
             }
-            Err(refusal) => Authentication::Refused(refusal),
+            Err(refusal) => Authentication::Failed(refusal),
         }
     }
 
@@ -72,7 +72,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the proxy does not say what is needed.
-    pub fn access(
+    pub fn grant_scopes(
         &self,
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
@@ -85,35 +85,35 @@ impl Pipeline {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn issue(
+    pub async fn sign_token(
         &self,
         tokens: &Arc<TokenIssuer>,
         new: NewToken,
         request: &Subrequest<'_>,
     ) -> Result<IssuedToken, SignTokenError> {
-        if !tokens.is_slow() {
-            return tokens.issue(new).map_err(SignTokenError::Fault);
+        if !tokens.is_signing_slow() {
+            return tokens.issue(new).map_err(SignTokenError::Issue);
         }
-        let client = request.client_address().map_err(|incomplete| SignTokenError::Refused(incomplete.into()))?;
-        let asker = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), &new.user).asker();
-        let class = if new.user.is_empty() { SigningClass::Anonymous } else { SigningClass::Identified };
+        let client = request.client_address().map_err(|incomplete| SignTokenError::Rejected(incomplete.into()))?;
+        let asker = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), &new.user).requester_id();
+        let class = if new.user.is_empty() { SigningClass::Anonymous } else { SigningClass::Authenticated };
         let tokens = Arc::clone(tokens);
-        match self.signing.run(asker, class, move || tokens.issue(new)).await {
-            Ok(issued) => issued.map_err(SignTokenError::Fault),
-            Err(limited) => Err(SignTokenError::Refused(Verdict::Limited(limited))),
+        match self.signing_pool.run(asker, class, move || tokens.issue(new)).await {
+            Ok(issued) => issued.map_err(SignTokenError::Issue),
+            Err(limited) => Err(SignTokenError::Rejected(Verdict::Limited(limited))),
         }
     }
 
     /// The tokens, where any are given out.
-    pub fn tokens(&self) -> Option<&Arc<TokenIssuer>> {
-        self.tokens.as_ref()
+    pub fn token_issuer(&self) -> Option<&Arc<TokenIssuer>> {
+        self.token_issuer.as_ref()
     }
 
     /// Decides on a request with a token of ours; `None` if it came with something else.
-    pub(super) fn open_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
-        let tokens = self.tokens.as_ref()?;
+    pub(super) fn evaluate_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
+        let tokens = self.token_issuer.as_ref()?;
         let token = bearer_token(request.authorization)?;
-        let claims = match tokens.known(token) {
+        let claims = match tokens.lookup_verified(token) {
             Some(claims) => claims,
             None => match self.verify_token(tokens, token, request) {
                 Ok(claims) => claims,
@@ -121,7 +121,7 @@ impl Pipeline {
             },
         };
         Some(match self.authorize_token(&claims, request) {
-            Ok(grant) => self.send_on(grant, request),
+            Ok(grant) => self.attach_upstream_credentials(grant, request),
             Err(refusal) => {
                 request.set_user(claims.sub.as_bytes());
                 refusal
@@ -132,9 +132,9 @@ impl Pipeline {
     fn authorize_token(&self, claims: &Claims, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
         let refused = |fault| Verdict::Challenge(Refusal::InvalidToken(fault));
         check_validity_period(claims, self.clock.unix_seconds()).map_err(refused)?;
-        let identity = identity_from_claims(claims).map_err(|()| refused(TokenVerifyError::User))?;
+        let identity = identity_from_claims(claims).map_err(|()| refused(TokenVerifyError::InvalidUser))?;
         self.policy.authorize_token(claims, identity, request).map_err(|lacking| match lacking {
-            TokenRefusal::Scope(lacks) => Verdict::Challenge(Refusal::InsufficientScope(lacks)),
+            TokenRefusal::InsufficientScope(lacks) => Verdict::Challenge(Refusal::InsufficientScope(lacks)),
             TokenRefusal::Denied(denied) => Verdict::Forbid(denied),
         })
     }
@@ -154,13 +154,13 @@ impl Pipeline {
         if let Some(wait) = self.throttle.retry_after(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
-        let question = self.keys.token(token);
+        let question = self.cache_key_maker.token_attempt_id(token);
         if self.throttle.is_rejected(&tags, question) {
-            return Err(Verdict::Challenge(Refusal::InvalidToken(TokenVerifyError::Signature)));
+            return Err(Verdict::Challenge(Refusal::InvalidToken(TokenVerifyError::InvalidSignature)));
         }
         match tokens.verify(token) {
             Ok(claims) => Ok(claims),
-            Err(fault @ TokenVerifyError::Signature) => {
+            Err(fault @ TokenVerifyError::InvalidSignature) => {
                 let epoch = self.throttle.rejection_epoch();
                 let ticket = self.throttle.start_attempt(tags, question);
                 // It stays one for good.
@@ -170,16 +170,16 @@ impl Pipeline {
             }
             Err(
                 fault @ (TokenVerifyError::TooLong
-                | TokenVerifyError::Form
-                | TokenVerifyError::Header
-                | TokenVerifyError::Key
-                | TokenVerifyError::Algorithm
-                | TokenVerifyError::Claims
-                | TokenVerifyError::Issuer
-                | TokenVerifyError::Audience
-                | TokenVerifyError::User
+                | TokenVerifyError::Malformed
+                | TokenVerifyError::InvalidHeader
+                | TokenVerifyError::UnknownKey
+                | TokenVerifyError::AlgorithmMismatch
+                | TokenVerifyError::InvalidClaims
+                | TokenVerifyError::WrongIssuer
+                | TokenVerifyError::WrongAudience
+                | TokenVerifyError::InvalidUser
                 | TokenVerifyError::Expired
-                | TokenVerifyError::Early),
+                | TokenVerifyError::NotYetValid),
             ) => Err(Verdict::Challenge(Refusal::InvalidToken(fault))),
         }
     }

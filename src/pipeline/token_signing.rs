@@ -46,19 +46,19 @@ type SigningTask = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SigningClass {
     /// Of clients that said who they are.
-    Identified,
+    Authenticated,
     /// Of those that did not.
     Anonymous,
 }
 
 /// See the top of this file.
 pub(super) struct SigningPool {
-    identified: Queue<SigningTask>,
+    authenticated: Queue<SigningTask>,
     anonymous: Queue<SigningTask>,
-    turns: AtomicU32,
+    turn_count: AtomicU32,
     /// Threads that sign now.
-    running: AtomicUsize,
-    threads: usize,
+    running_thread_count: AtomicUsize,
+    threads_max: usize,
     clock: Clock,
 }
 
@@ -73,11 +73,11 @@ impl SigningPool {
         };
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            identified: queue(AUTHENTICATED_QUEUE_MAX),
+            authenticated: queue(AUTHENTICATED_QUEUE_MAX),
             anonymous: queue(ANONYMOUS_QUEUE_MAX),
-            turns: AtomicU32::new(0),
-            running: AtomicUsize::new(0),
-            threads: cores.min(THREADS_MAX),
+            turn_count: AtomicU32::new(0),
+            running_thread_count: AtomicUsize::new(0),
+            threads_max: cores.min(THREADS_MAX),
             clock,
         }
     }
@@ -110,50 +110,50 @@ impl SigningPool {
 
     fn queue(&self, class: SigningClass) -> &Queue<SigningTask> {
         match class {
-            SigningClass::Identified => &self.identified,
+            SigningClass::Authenticated => &self.authenticated,
             SigningClass::Anonymous => &self.anonymous,
         }
     }
 
     /// Has another thread sign, unless there are enough.
     fn start_thread(self: &Arc<Self>) {
-        if self.enter() {
+        if self.reserve_thread() {
             let signing = Arc::clone(self);
-            drop(spawn_blocking(move || signing.work()));
+            drop(spawn_blocking(move || signing.run_worker()));
         }
     }
 
-    fn enter(&self) -> bool {
-        let more = |running: usize| (running < self.threads).then_some(running + 1);
-        self.running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    fn reserve_thread(&self) -> bool {
+        let more = |running: usize| (running < self.threads_max).then_some(running + 1);
+        self.running_thread_count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
     }
 
     /// Signs until nothing waits.
-    fn work(&self) {
+    fn run_worker(&self) {
         loop {
-            while let Some((class, job)) = self.next() {
+            while let Some((class, job)) = self.next_job() {
                 let Job { asker, work, .. } = job;
                 // A panic ends one signature, and not the thread: whoever waits for it is told by the drop.
                 let _ = catch_unwind(AssertUnwindSafe(work));
                 self.queue(class).settle(asker);
             }
-            self.running.fetch_sub(1, Ordering::SeqCst);
+            self.running_thread_count.fetch_sub(1, Ordering::SeqCst);
             // What came since the look found this thread still running, and started none.
-            let waiting = self.identified.waiting() + self.anonymous.waiting();
-            if waiting == 0 || !self.enter() {
+            let waiting = self.authenticated.waiting() + self.anonymous.waiting();
+            if waiting == 0 || !self.reserve_thread() {
                 return;
             }
         }
     }
 
     /// The next request whose time is not up.
-    fn next(&self) -> Option<(SigningClass, Job<SigningTask>)> {
+    fn next_job(&self) -> Option<(SigningClass, Job<SigningTask>)> {
         loop {
-            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            let turn = self.turn_count.fetch_add(1, Ordering::Relaxed);
             let order = if turn % ANONYMOUS_TURN_INTERVAL == ANONYMOUS_TURN_INTERVAL - 1 {
-                [SigningClass::Anonymous, SigningClass::Identified]
+                [SigningClass::Anonymous, SigningClass::Authenticated]
             } else {
-                [SigningClass::Identified, SigningClass::Anonymous]
+                [SigningClass::Authenticated, SigningClass::Anonymous]
             };
             let take = |class| self.queue(class).try_next().map(|job| (class, job));
             let (class, job) = order.into_iter().find_map(take)?;

@@ -12,7 +12,7 @@ fn requester_in_block(block: u64) -> Asker {
 /// A place where one thread signs; nothing is signed before the first signature is let go.
 fn single_thread_pool() -> Arc<SigningPool> {
     let mut signing = SigningPool::new(Clock::system(), &Metrics::default());
-    signing.threads = 1;
+    signing.threads_max = 1;
     Arc::new(signing)
 }
 
@@ -34,7 +34,7 @@ async fn block_signing_thread(
     let first = Arc::clone(signing);
     let task = tokio::spawn(async move {
         first
-            .run(requester_in_block(0), SigningClass::Identified, move || {
+            .run(requester_in_block(0), SigningClass::Authenticated, move || {
                 let _ = began.send(());
                 let _ = held.recv();
             })
@@ -51,7 +51,7 @@ async fn authenticated_clients_sign_first_and_anonymous_clients_get_every_eighth
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
     for (class, number, waiting) in
-        (0..20).map(|n| (SigningClass::Anonymous, n, n + 1)).chain((0..20).map(|n| (SigningClass::Identified, n, n + 1)))
+        (0..20).map(|n| (SigningClass::Anonymous, n, n + 1)).chain((0..20).map(|n| (SigningClass::Authenticated, n, n + 1)))
     {
         let (signing_, order) = (Arc::clone(&signing), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
@@ -65,7 +65,7 @@ async fn authenticated_clients_sign_first_and_anonymous_clients_get_every_eighth
     }
     assert_eq!(first.await.unwrap(), Ok(()));
     let order = order.lock().unwrap();
-    let last = order.iter().rposition(|class| *class == SigningClass::Identified).unwrap();
+    let last = order.iter().rposition(|class| *class == SigningClass::Authenticated).unwrap();
     let before = order[..last].iter().filter(|class| **class == SigningClass::Anonymous).count();
     assert!((1..=3).contains(&before), "{order:?}");
 }
@@ -83,8 +83,8 @@ async fn flood_from_one_network_is_answered_busy_and_other_networks_get_signatur
     let other = Arc::clone(&signing);
     let other = tokio::spawn(async move { other.run(requester_in_block(2), SigningClass::Anonymous, || ()).await });
     let identified = Arc::clone(&signing);
-    let identified = tokio::spawn(async move { identified.run(requester_in_block(1), SigningClass::Identified, || ()).await });
-    until_waiting(&signing, SigningClass::Identified, 1).await;
+    let identified = tokio::spawn(async move { identified.run(requester_in_block(1), SigningClass::Authenticated, || ()).await });
+    until_waiting(&signing, SigningClass::Authenticated, 1).await;
     // The place of another was given up before the first signature.
     let end = Instant::now() + SIGNING_TIMEOUT;
     while flood.iter().filter(|task| task.is_finished()).count() < ANONYMOUS_QUEUE_MAX + 1 {
@@ -111,18 +111,18 @@ async fn disconnected_client_gets_no_signature_and_panic_fails_only_its_own_requ
     let signed = Arc::new(AtomicUsize::new(0));
     let (gone, count) = (Arc::clone(&signing), Arc::clone(&signed));
     let gone = tokio::spawn(async move {
-        gone.run(requester_in_block(1), SigningClass::Identified, move || count.fetch_add(1, Ordering::SeqCst)).await
+        gone.run(requester_in_block(1), SigningClass::Authenticated, move || count.fetch_add(1, Ordering::SeqCst)).await
     });
-    until_waiting(&signing, SigningClass::Identified, 1).await;
+    until_waiting(&signing, SigningClass::Authenticated, 1).await;
     gone.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
     let broken = Arc::clone(&signing);
     let broken =
-        tokio::spawn(async move { broken.run(requester_in_block(2), SigningClass::Identified, || panic!("seeded")).await });
-    until_waiting(&signing, SigningClass::Identified, 2).await;
+        tokio::spawn(async move { broken.run(requester_in_block(2), SigningClass::Authenticated, || panic!("seeded")).await });
+    until_waiting(&signing, SigningClass::Authenticated, 2).await;
     drop(hold);
     assert_eq!(broken.await.unwrap(), Err::<(), _>(Limited::Busy(RETRY_AFTER)));
-    assert_eq!(signing.run(requester_in_block(3), SigningClass::Identified, || 7).await, Ok(7));
+    assert_eq!(signing.run(requester_in_block(3), SigningClass::Authenticated, || 7).await, Ok(7));
     assert_eq!(signed.load(Ordering::SeqCst), 0);
-    assert_eq!(signing.queue(SigningClass::Identified).waiting(), 0);
+    assert_eq!(signing.queue(SigningClass::Authenticated).waiting(), 0);
 }

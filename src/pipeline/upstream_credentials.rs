@@ -15,7 +15,7 @@ use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
 use crate::request::header::RequestHeader;
 use crate::request::original::OriginalRequest;
-use crate::request::registry::{Asked, Target};
+use crate::request::registry::{RegistryRequest, Target};
 use crate::request::subrequest::Subrequest;
 use crate::request::subrequest::{ProxyHeaderErrorKind, HeaderNames, ProxyHeaderError};
 use crate::upstream::authorization::SecretHeaderValue;
@@ -26,7 +26,7 @@ const MOUNT_ACROSS_CREDENTIALS: &str = "it mounts from a repository for which th
 
 impl Pipeline {
     /// Lets a permitted request go on.
-    pub(super) fn send_on(&self, grant: AllowedRequest, request: &Subrequest<'_>) -> Verdict {
+    pub(super) fn attach_upstream_credentials(&self, grant: AllowedRequest, request: &Subrequest<'_>) -> Verdict {
         let Some(upstreams) = &self.upstreams else { return Verdict::Allow(grant) };
         let sent = if upstreams.is_request_dependent() {
             request
@@ -34,7 +34,7 @@ impl Pipeline {
                 .map_err(Verdict::from)
                 .and_then(|original| select_and_attach(upstreams, grant, original, request))
         } else {
-            let all = PermittedRequest { host: "", about: UpstreamTarget::Other };
+            let all = PermittedRequest { host: "", target: UpstreamTarget::Other };
             upstreams.select(&all).map_err(deny_ambiguous).and_then(|table| attach(table, grant, request))
         };
         sent.map_or_else(|refusal| refusal, Verdict::Allow)
@@ -42,18 +42,18 @@ impl Pipeline {
 
     /// The upstream refused the credentials that a request went on with: its name, if there is one. Another
     /// token is fetched, where there is one to be had.
-    pub fn refused_upstream(&self, request: &Subrequest<'_>) -> Option<Arc<str>> {
+    pub fn report_upstream_refused(&self, request: &Subrequest<'_>) -> Option<Arc<str>> {
         let upstreams = self.upstreams.as_ref()?;
         let text = |header| match header {
             RequestHeader::Once(text) => std::str::from_utf8(text).ok(),
-            RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable => None,
+            RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid => None,
         };
         // Its body is not judged any more.
         let (method, uri, host) = (text(request.method)?, text(request.uri)?, text(request.host)?);
         let original = OriginalRequest::new(method, uri, host, "", request.declared_upstream);
         let about = upstream_subject(original.registry_request());
         let block = ClientNetwork::from_address(request.client_address().ok().flatten(), self.prefixes).block_id();
-        upstreams.report_credentials_refused(&PermittedRequest { host: original.host_name().ok()?, about }, block).cloned()
+        upstreams.report_credentials_refused(&PermittedRequest { host: original.host_name().ok()?, target: about }, block).cloned()
     }
 }
 
@@ -69,13 +69,13 @@ pub fn select_table<'u>(
     upstreams: &'u Upstreams,
     request: &OriginalRequest<'_>,
 ) -> Result<(Option<&'u UpstreamEntry>, Option<String>), Denied> {
-    let unreadable = ProxyHeaderError { header: HeaderNames::NGINX.host, fault: ProxyHeaderErrorKind::Unreadable };
+    let unreadable = ProxyHeaderError { header: HeaderNames::NGINX.host, kind: ProxyHeaderErrorKind::Invalid };
     let host = request.host_name().map_err(|_| Denied::InvalidProxyHeaders(unreadable))?;
     let asked = request.registry_request();
     let malformed = asked.ok().and_then(|asked| asked.malformed_reference);
     let of = |about| {
         let unclear = |why| malformed.map_or_else(|| Denied::ambiguous_request(why), Denied::malformed_reference);
-        upstreams.select(&PermittedRequest { host, about }).map_err(unclear)
+        upstreams.select(&PermittedRequest { host, target: about }).map_err(unclear)
     };
     let table = of(upstream_subject(asked))?;
     match asked.ok().and_then(|asked| Some((asked, &*asked.mount_source.as_ref()?.repository))) {
@@ -97,7 +97,7 @@ fn select_and_attach(
 ) -> Result<AllowedRequest, Verdict> {
     let (table, uri) = select_table(upstreams, original).map_err(Verdict::Forbid)?;
     let grant = match uri {
-        Some(uri) => grant.for_uri(uri),
+        Some(uri) => grant.with_upstream_uri(uri),
         None => grant,
     };
     attach(table, grant, request)
@@ -109,9 +109,9 @@ fn is_same_table(one: Option<&UpstreamEntry>, other: Option<&UpstreamEntry>) -> 
 
 fn attach(table: Option<&UpstreamEntry>, grant: AllowedRequest, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
     let Some(table) = table.filter(|table| table.has_credentials()) else {
-        return Ok(grant.with(SecretHeaderValue::none()));
+        return Ok(grant.with_upstream_authorization(SecretHeaderValue::empty()));
     };
-    if grant.identity().is_none() && !table.anyone {
+    if grant.identity().is_none() && !table.is_anonymous_allowed {
         return Err(Verdict::Challenge(Refusal::NoCredentials));
     }
     if let Some(identity) = grant.identity() {
@@ -120,19 +120,19 @@ fn attach(table: Option<&UpstreamEntry>, grant: AllowedRequest, request: &Subreq
     if !request.has_proxy_secret {
         return Err(Verdict::Forbid(Denied::ProxySecretMissing));
     }
-    table.authorization().map(|authorization| grant.with(authorization)).map_err(Verdict::NoUpstreamCredentials)
+    table.authorization().map(|authorization| grant.with_upstream_authorization(authorization)).map_err(Verdict::NoUpstreamCredentials)
 }
 
 /// What a request is about.
-fn upstream_subject<'r>(asked: Result<&Asked<'r>, &'static str>) -> UpstreamTarget<'r> {
+fn upstream_subject<'r>(asked: Result<&RegistryRequest<'r>, &'static str>) -> UpstreamTarget<'r> {
     match asked {
         // A registry may read it as another reference, and a name as another name.
-        Ok(Asked { malformed_reference: Some(malformed), .. }) => UpstreamTarget::Unclear(malformed.why),
+        Ok(RegistryRequest { malformed_reference: Some(malformed), .. }) => UpstreamTarget::Ambiguous(malformed.message),
         Ok(asked) => match asked.target {
             Target::Ping => UpstreamTarget::Ping,
             Target::Repository(name) => UpstreamTarget::Repository(name),
             Target::Catalog => UpstreamTarget::Other,
         },
-        Err(why) => UpstreamTarget::Unclear(why),
+        Err(why) => UpstreamTarget::Ambiguous(why),
     }
 }

@@ -75,7 +75,7 @@ impl Verdict {
 
     /// The verdict's stable name.
     pub fn name(&self) -> &'static str {
-        self.to_reason().verdict()
+        self.to_reason().verdict_name()
     }
 
     /// The reason's stable name, for the log and the metrics; empty where there is none.
@@ -87,24 +87,24 @@ impl Verdict {
     pub fn to_reason(&self) -> Reason {
         match self {
             Self::Allow(_) => Reason::Allowed,
-            Self::Challenge(Refusal::NoCredentials) => Reason::Missing,
-            Self::Challenge(Refusal::MalformedCredentials(_)) => Reason::Malformed,
-            Self::Challenge(Refusal::UnsupportedScheme) => Reason::Scheme,
-            Self::Challenge(Refusal::WrongCredentials | Refusal::InvalidHtpasswdLine(_) | Refusal::PasswordTooLong) => Reason::Wrong,
-            Self::Challenge(Refusal::InvalidApiKey(_)) => Reason::Key,
-            Self::Challenge(Refusal::InvalidToken(_)) => Reason::Token,
-            Self::Challenge(Refusal::InsufficientScope(_)) => Reason::Scope,
+            Self::Challenge(Refusal::NoCredentials) => Reason::NoCredentials,
+            Self::Challenge(Refusal::MalformedCredentials(_)) => Reason::MalformedCredentials,
+            Self::Challenge(Refusal::UnsupportedScheme) => Reason::UnsupportedScheme,
+            Self::Challenge(Refusal::WrongCredentials | Refusal::InvalidHtpasswdLine(_) | Refusal::PasswordTooLong) => Reason::WrongCredentials,
+            Self::Challenge(Refusal::InvalidApiKey(_)) => Reason::InvalidApiKey,
+            Self::Challenge(Refusal::InvalidToken(_)) => Reason::InvalidToken,
+            Self::Challenge(Refusal::InsufficientScope(_)) => Reason::InsufficientScope,
             Self::Forbid(Denied::ByPolicy(refused)) if refused.error_code.is_some() => {
                 Reason::MalformedReference
             }
-            Self::Forbid(Denied::ByPolicy(_)) => Reason::Denied,
-            Self::Forbid(Denied::InvalidProxyHeaders(_)) => Reason::Incomplete,
-            Self::Forbid(Denied::UntrustedPeer) => Reason::Untrusted,
+            Self::Forbid(Denied::ByPolicy(_)) => Reason::Policy,
+            Self::Forbid(Denied::InvalidProxyHeaders(_)) => Reason::InvalidProxyHeaders,
+            Self::Forbid(Denied::UntrustedPeer) => Reason::UntrustedPeer,
             Self::Forbid(Denied::ProxySecretMissing) => Reason::ProxySecret,
             Self::Limited(Limited::Throttled(_)) => Reason::Throttled,
             Self::Limited(Limited::Busy(_)) => Reason::Busy,
-            Self::Unavailable(_) => Reason::Unavailable,
-            Self::NoUpstreamCredentials(_) => Reason::Upstream,
+            Self::Unavailable(_) => Reason::AuthenticatorUnavailable,
+            Self::NoUpstreamCredentials(_) => Reason::UpstreamCredentials,
         }
     }
 }
@@ -121,7 +121,7 @@ macro_rules! define_reasons {
             pub const ALL: &[Self] = &[$(Self::$reason,)*];
 
             /// The verdict's name.
-            pub fn verdict(self) -> &'static str {
+            pub fn verdict_name(self) -> &'static str {
                 match self { $(Self::$reason => $verdict,)* }
             }
 
@@ -137,27 +137,27 @@ define_reasons! {
     /// The policy permits the request.
     Allowed: "allow", "";
     /// No credentials.
-    Missing: "challenge", "missing";
+    NoCredentials: "challenge", "missing";
     /// Credentials that cannot be read.
-    Malformed: "challenge", "malformed";
+    MalformedCredentials: "challenge", "malformed";
     /// Credentials of another scheme.
-    Scheme: "challenge", "scheme";
+    UnsupportedScheme: "challenge", "scheme";
     /// An unknown user, or another password.
-    Wrong: "challenge", "wrong";
+    WrongCredentials: "challenge", "wrong";
     /// An API key that is not good.
-    Key: "challenge", "key";
+    InvalidApiKey: "challenge", "key";
     /// A token that is not good.
-    Token: "challenge", "token";
+    InvalidToken: "challenge", "token";
     /// A token that permits less.
-    Scope: "challenge", "scope";
+    InsufficientScope: "challenge", "scope";
     /// Not permitted.
-    Denied: "forbid", "denied";
+    Policy: "forbid", "denied";
     /// A malformed reference in a repository where all that the request takes is granted.
     MalformedReference: "forbid", "malformed";
     /// The proxy's headers do not describe the request.
-    Incomplete: "forbid", "incomplete";
+    InvalidProxyHeaders: "forbid", "incomplete";
     /// The peer may not ask.
-    Untrusted: "forbid", "untrusted";
+    UntrustedPeer: "forbid", "untrusted";
     /// The peer does not show the proxy's secret.
     ProxySecret: "forbid", "proxy_secret";
     /// Too many failures.
@@ -165,11 +165,11 @@ define_reasons! {
     /// A queue is full.
     Busy: "limited", "busy";
     /// A source of users could not be asked.
-    Unavailable: "unavailable", "unavailable";
+    AuthenticatorUnavailable: "unavailable", "unavailable";
     /// A token could not be signed.
-    Signing: "unavailable", "signing";
+    TokenSigning: "unavailable", "signing";
     /// There are no good upstream credentials.
-    Upstream: "unavailable", "upstream";
+    UpstreamCredentials: "unavailable", "upstream";
     /// A request for a token that cannot be read, or is for another registry.
     TokenRequest: "invalid", "token_request";
     /// A refresh token, of which there are none.

@@ -26,22 +26,22 @@ const CLIENT_ADDRESS_MAX: usize = 45;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheVersion {
     /// How often the local records were replaced.
-    pub records: u64,
+    pub records_version: u64,
     /// How often the cache was flushed.
-    pub flushes: u64,
+    pub flush_count: u64,
 }
 
 /// What one request led to.
 pub struct WorkerCacheEntry {
-    header: [u8; 32],
-    client: ClientAddressText,
-    state: CacheVersion,
+    header_hash: [u8; 32],
+    client_address: ClientAddressText,
+    version: CacheVersion,
     /// Who would be asked first.
-    pub entrance: usize,
+    pub first_authenticator: usize,
     /// Whom the throttle and the queues count it by.
-    pub tags: ThrottleKeys,
+    pub throttle_keys: ThrottleKeys,
     /// The answer's name.
-    pub key: CacheKey,
+    pub answer_key: CacheKey,
     /// The answer.
     pub answer: Arc<CachedAnswer>,
 }
@@ -50,11 +50,11 @@ pub struct WorkerCacheEntry {
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFingerprint<'r> {
     /// The keyed hash of its `Authorization`.
-    pub header: [u8; 32],
+    pub header_hash: [u8; 32],
     /// Its client's address, as nginx wrote it.
-    pub client: &'r [u8],
+    pub client_address: &'r [u8],
     /// Read before anything was derived from it.
-    pub state: CacheVersion,
+    pub version: CacheVersion,
 }
 
 struct ClientAddressText {
@@ -63,7 +63,7 @@ struct ClientAddressText {
 }
 
 impl ClientAddressText {
-    fn bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         self.text.get(..self.length).unwrap_or_default()
     }
 }
@@ -78,21 +78,21 @@ impl Default for WorkerCache {
 }
 
 impl WorkerCache {
-    fn slot(header: &[u8; 32], client: &[u8]) -> usize {
+    fn slot_index(header: &[u8; 32], client: &[u8]) -> usize {
         let start = header.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let mix = |sum: u32, byte: &u8| sum.wrapping_mul(31).wrapping_add(u32::from(*byte));
         client.iter().fold(start, mix) as usize % ENTRIES_MAX
     }
 
     /// The note of an identical request, if everything it was derived from is as it was.
-    pub fn find(&self, sight: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
-        let note = self.0.get(Self::slot(&sight.header, sight.client))?.as_ref()?;
-        let same = note.header == sight.header && note.client.bytes() == sight.client;
-        (same && note.state == sight.state).then_some(note)
+    pub fn lookup(&self, sight: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
+        let note = self.0.get(Self::slot_index(&sight.header_hash, sight.client_address))?.as_ref()?;
+        let same = note.header_hash == sight.header_hash && note.client_address.as_bytes() == sight.client_address;
+        (same && note.version == sight.version).then_some(note)
     }
 
     /// Notes what a request led to, over the note that has its place.
-    pub fn write(
+    pub fn insert(
         &mut self,
         sight: &RequestFingerprint<'_>,
         entrance: usize,
@@ -100,12 +100,12 @@ impl WorkerCache {
         key: CacheKey,
         answer: Arc<CachedAnswer>,
     ) {
-        let mut client = ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: sight.client.len() };
-        let Some(text) = client.text.get_mut(..sight.client.len()) else { return };
-        text.copy_from_slice(sight.client);
-        if let Some(place) = self.0.get_mut(Self::slot(&sight.header, sight.client)) {
+        let mut client = ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: sight.client_address.len() };
+        let Some(text) = client.text.get_mut(..sight.client_address.len()) else { return };
+        text.copy_from_slice(sight.client_address);
+        if let Some(place) = self.0.get_mut(Self::slot_index(&sight.header_hash, sight.client_address)) {
             *place =
-                Some(WorkerCacheEntry { header: sight.header, client, state: sight.state, entrance, tags, key, answer });
+                Some(WorkerCacheEntry { header_hash: sight.header_hash, client_address: client, version: sight.version, first_authenticator: entrance, throttle_keys: tags, answer_key: key, answer });
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The URI that the registry is asked for.
 
 use super::denial::Refused;
-use crate::request::registry::Asked;
+use crate::request::registry::RegistryRequest;
 
 /// The URI to ask the backend for instead, if it has to be another; `mount` says whether the source of a mount
 /// may be pulled. A request that no registry must see is refused here, by whatever credentials it is permitted.
 pub(super) fn rewrite_upstream_uri(
-    asked: &Asked<'_>,
+    asked: &RegistryRequest<'_>,
     host: &str,
     mount: Result<(), Box<Refused>>,
     rewrites: bool,

@@ -28,7 +28,7 @@ struct ExampleSubject {
 impl PolicyRules {
     /// The lines of grants of push whose subjects nobody grants pull on the same repositories.
     pub fn push_without_pull_lines(&self, groups: &GroupMemberships) -> Vec<usize> {
-        let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
+        let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
         grants.filter(|rule| self.has_push_without_pull(rule, groups)).map(|rule| rule.line).take(WARNINGS_MAX).collect()
     }
 
@@ -59,7 +59,7 @@ impl PolicyRules {
     fn has_push_but_no_pull(&self, subject: &Subject<'_>, host: &str, segments: &[String]) -> bool {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let both = Actions::PULL.union(Actions::PUSH);
-        let granted = self.granted(subject, host, &Resource::Repository(&segments), both);
+        let granted = self.permitted_actions(subject, host, &Resource::Repository(&segments), both);
         granted == Actions::PUSH
     }
 
@@ -69,7 +69,7 @@ impl PolicyRules {
             (Some(HostPattern::Literal(name)), _) => name.to_string(),
             (Some(HostPattern::SubdomainsOf(end)), _) => format!("example{end}"),
             (None, RegistryHosts::Hosts(hosts)) => hosts.first().map(ToString::to_string).unwrap_or_default(),
-            (None, RegistryHosts::All(_) | RegistryHosts::Unsaid | RegistryHosts::Either) => "localhost".to_owned(),
+            (None, RegistryHosts::All(_) | RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth) => "localhost".to_owned(),
         }
     }
 }
@@ -78,7 +78,7 @@ impl PolicyRules {
 fn example_subjects(rule: &Rule, groups: &GroupMemberships) -> Vec<ExampleSubject> {
     let of = |user: &[u8]| ExampleSubject {
         user: Some(user.to_vec()),
-        groups: groups.of(user).groups().iter().map(|group| group.to_vec()).collect(),
+        groups: groups.of_user(user).groups().iter().map(|group| group.to_vec()).collect(),
     };
     let mut examples: Vec<ExampleSubject> = rule.users.iter().take(SUBJECTS_MAX).map(|user| of(user)).collect();
     for group in &rule.groups {
@@ -89,7 +89,7 @@ fn example_subjects(rule: &Rule, groups: &GroupMemberships) -> Vec<ExampleSubjec
         }
     }
     match rule.who {
-        RuleWho::No => {}
+        RuleWho::NamedOnly => {}
         RuleWho::Authenticated => {
             examples.push(ExampleSubject { user: Some(EXAMPLE_USER.to_vec()), groups: vec![EXAMPLE_GROUP.to_vec()] });
         }

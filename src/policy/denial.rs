@@ -107,7 +107,7 @@ pub struct Refused {
 impl Refused {
     /// For a malformed reference, where all that the request takes is granted.
     pub fn for_malformed_reference(malformed: MalformedReference) -> Self {
-        Self { request_error: Some(malformed.why), error_code: Some(malformed.code), ..Self::default() }
+        Self { request_error: Some(malformed.message), error_code: Some(malformed.code), ..Self::default() }
     }
 }
 

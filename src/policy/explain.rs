@@ -39,9 +39,9 @@ impl PolicyRules {
         let (mut lines, mut nearest) = (Vec::new(), None);
         match &judgement {
             PolicyDecision::Allowed { .. } => lines = self.granting_rule_lines(subject, request),
-            PolicyDecision::Refused(refused) => {
+            PolicyDecision::Denied(refused) => {
                 let denied =
-                    refused.deny_rule_index.and_then(|number| self.all().get(usize::try_from(number).ok()?));
+                    refused.deny_rule_index.and_then(|number| self.rules().get(usize::try_from(number).ok()?));
                 lines.extend(denied.map(|rule| rule.line));
                 if refused.deny_rule_index.is_none() && refused.request_error.is_none() && !refused.is_outside_api_key_scope {
                     nearest = self.find_nearest_grant(subject, request, refused);
@@ -66,7 +66,7 @@ impl PolicyRules {
                     needs.push_str(&format!(", and pull in {} for the mount", source.repository));
                 }
                 if let Some(malformed) = &asked.malformed_reference {
-                    needs.push_str(&format!("; {}", malformed.why));
+                    needs.push_str(&format!("; {}", malformed.message));
                 }
                 needs
             }
@@ -81,7 +81,7 @@ impl PolicyRules {
     /// Every grant that permits a part of what is asked.
     fn granting_rule_lines(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Vec<usize> {
         let found = with_requested_resource(self, request, None, |host, object, wanted| {
-            let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
+            let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
             let permits = |rule: &&Rule| {
                 rule.applicable_actions(subject, host, object).is_ok_and(|actions| !actions.intersection(wanted).is_empty())
             };
@@ -99,7 +99,7 @@ impl PolicyRules {
         refused: &Refused,
     ) -> Option<(usize, Vec<String>)> {
         with_requested_resource(self, request, refused.repository.as_deref(), |host, object, _| {
-            let grants = self.all().iter().filter(|rule| rule.effect == Effect::Grant);
+            let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
             // Of several the first.
             let nearest = grants
                 .map(|rule| (rule, list_mismatches(rule, subject, host, object, refused.denied_actions)))
@@ -199,7 +199,7 @@ fn describe_rule_subjects(rule: &Rule) -> String {
         (!names.is_empty()).then(|| format!("{kind} {}", names.join(", ")))
     };
     let everybody = match rule.who {
-        RuleWho::No => None,
+        RuleWho::NamedOnly => None,
         RuleWho::Authenticated => Some("whoever is authenticated".to_owned()),
         RuleWho::Anyone => Some("anyone".to_owned()),
     };

@@ -18,14 +18,14 @@ pub struct GroupFileError {
     /// From 1.
     pub line: usize,
     /// What, and what to do.
-    pub what: String,
+    pub message: String,
 }
 
 /// All users' groups.
 #[derive(Debug, Default)]
 pub struct GroupMemberships {
-    of: HashMap<Box<[u8]>, Membership>,
-    none: Membership,
+    by_user: HashMap<Box<[u8]>, Membership>,
+    empty: Membership,
 }
 
 impl GroupMemberships {
@@ -45,7 +45,7 @@ impl GroupMemberships {
             if faults.len() >= ERRORS_MAX {
                 break;
             }
-            let mut fault = |what: String| faults.push(GroupFileError { line: at + 1, what });
+            let mut fault = |what: String| faults.push(GroupFileError { line: at + 1, message: what });
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
                 fault(format!("the line of {} bytes has no colon; write GROUP: USER USER", line.len()));
                 continue;
@@ -77,28 +77,28 @@ impl GroupMemberships {
             return Err(faults);
         }
         let of = found.into_iter().map(|(user, groups)| (user.into(), Membership::new(groups))).collect();
-        Ok(Self { of, none: Membership::default() })
+        Ok(Self { by_user: of, empty: Membership::default() })
     }
 
     /// The groups of a user.
-    pub fn of(&self, user: &[u8]) -> &Membership {
-        self.of.get(user).unwrap_or(&self.none)
+    pub fn of_user(&self, user: &[u8]) -> &Membership {
+        self.by_user.get(user).unwrap_or(&self.empty)
     }
 
     /// The users of a group, in no order.
     pub fn members<'g>(&'g self, group: &'g [u8]) -> impl Iterator<Item = &'g [u8]> {
         let is_in = |of: &Membership| of.groups().iter().any(|known| **known == *group);
-        self.of.iter().filter(move |(_, of)| is_in(of)).map(|(user, _)| &**user)
+        self.by_user.iter().filter(move |(_, of)| is_in(of)).map(|(user, _)| &**user)
     }
 
     /// Whether anybody is in this group.
-    pub fn has(&self, group: &[u8]) -> bool {
-        self.of.values().any(|of| of.groups().iter().any(|known| **known == *group))
+    pub fn has_members(&self, group: &[u8]) -> bool {
+        self.by_user.values().any(|of| of.groups().iter().any(|known| **known == *group))
     }
 
     /// How many users are in any group.
-    pub fn users(&self) -> usize {
-        self.of.len()
+    pub fn user_count(&self) -> usize {
+        self.by_user.len()
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
 
     fn groups(text: &str, user: &str) -> String {
         let groups = GroupMemberships::parse(text.as_bytes()).unwrap();
-        String::from_utf8(groups.of(user.as_bytes()).header_value().to_vec()).unwrap()
+        String::from_utf8(groups.of_user(user.as_bytes()).header_value().to_vec()).unwrap()
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
             GroupMemberships::parse(b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n")
                 .unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 7]);
-        assert!(faults[0].what.contains("GROUP: USER"), "{faults:?}");
-        assert!(faults[4].what.contains("colon"), "{faults:?}");
+        assert!(faults[0].message.contains("GROUP: USER"), "{faults:?}");
+        assert!(faults[4].message.contains("colon"), "{faults:?}");
         let many: String = (0..=GROUPS_OF_USER_MAX).map(|n| format!("g{n}: ann\n")).collect();
         assert_eq!(GroupMemberships::parse(many.as_bytes()).unwrap_err().len(), 1);
         assert!(GroupMemberships::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());

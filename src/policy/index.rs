@@ -37,11 +37,11 @@ enum ResourceType {
 #[derive(Debug, Default)]
 pub struct RuleIndex {
     hasher: DefaultHashBuilder,
-    places: HashMap<u64, Vec<u32>>,
-    count: usize,
+    buckets: HashMap<u64, Vec<u32>>,
+    entry_count: usize,
     /// The longest literal beginning of any pattern, in segments.
-    depth: usize,
-    hosts: bool,
+    max_prefix_segments: usize,
+    has_host_rules: bool,
 }
 
 impl RuleIndex {
@@ -52,16 +52,16 @@ impl RuleIndex {
     pub fn build(rules: &[Rule]) -> Result<Self, usize> {
         let mut index = Self::default();
         for (number, rule) in (0u32..).zip(rules) {
-            index.file(number, rule).ok_or(rule.line)?;
+            index.insert(number, rule).ok_or(rule.line)?;
         }
         Ok(index)
     }
 
-    fn file(&mut self, number: u32, rule: &Rule) -> Option<()> {
+    fn insert(&mut self, number: u32, rule: &Rule) -> Option<()> {
         let users = rule.users.iter().map(|user| SubjectKey::User(user));
         let groups = rule.groups.iter().map(|group| SubjectKey::Group(group));
         let everybody = match rule.who {
-            RuleWho::No => None,
+            RuleWho::NamedOnly => None,
             RuleWho::Authenticated => Some(SubjectKey::Authenticated),
             RuleWho::Anyone => Some(SubjectKey::Anyone),
         };
@@ -73,33 +73,33 @@ impl RuleIndex {
         if hosts.is_empty() || hosts.contains(&None) {
             hosts = vec![None];
         }
-        self.hosts |= hosts != [None];
+        self.has_host_rules |= hosts != [None];
         let places = index_prefixes(rule);
         for whom in users.chain(groups).chain(everybody) {
             for host in &hosts {
                 for (space, prefix) in &places {
-                    self.count += 1;
-                    if self.count > INDEX_ENTRIES_MAX {
+                    self.entry_count += 1;
+                    if self.entry_count > INDEX_ENTRIES_MAX {
                         return None;
                     }
-                    self.depth = self.depth.max(prefix.len());
-                    let mut hasher = self.start(*space, whom, host.as_deref());
+                    self.max_prefix_segments = self.max_prefix_segments.max(prefix.len());
+                    let mut hasher = self.start_hash(*space, whom, host.as_deref());
                     prefix.iter().for_each(|segment| segment.hash(&mut hasher));
-                    self.places.entry(hasher.finish()).or_default().push(number);
+                    self.buckets.entry(hasher.finish()).or_default().push(number);
                 }
             }
         }
         Some(())
     }
 
-    fn start(&self, space: ResourceType, whom: SubjectKey<'_>, host: Option<&str>) -> impl Hasher + Clone + use<> {
+    fn start_hash(&self, space: ResourceType, whom: SubjectKey<'_>, host: Option<&str>) -> impl Hasher + Clone + use<> {
         let mut hasher = self.hasher.build_hasher();
         (space, whom, host).hash(&mut hasher);
         hasher
     }
 
     /// Calls `visit` with the numbers of all rules that can be about a request; with some twice.
-    pub fn candidates(
+    pub fn for_each_candidate(
         &self,
         subject: &Subject<'_>,
         host: &str,
@@ -114,12 +114,12 @@ impl RuleIndex {
         let user = subject.user.into_iter().flat_map(|user| [SubjectKey::User(user), SubjectKey::Authenticated]);
         let groups = subject.groups.iter().map(|group| SubjectKey::Group(group));
         for whom in user.chain(groups).chain([SubjectKey::Anyone]) {
-            for host in [None, self.hosts.then_some(host)].into_iter().take(1 + usize::from(self.hosts)) {
-                let mut hasher = self.start(space, whom, host);
+            for host in [None, self.has_host_rules.then_some(host)].into_iter().take(1 + usize::from(self.has_host_rules)) {
+                let mut hasher = self.start_hash(space, whom, host);
                 let mut look =
-                    |hash: u64| self.places.get(&hash).into_iter().flatten().for_each(|n| visit(*n));
+                    |hash: u64| self.buckets.get(&hash).into_iter().flatten().for_each(|n| visit(*n));
                 look(hasher.clone().finish());
-                for segment in segments.iter().take(self.depth) {
+                for segment in segments.iter().take(self.max_prefix_segments) {
                     segment.hash(&mut hasher);
                     look(hasher.clone().finish());
                 }

@@ -30,7 +30,7 @@ type UpstreamUriResult = Result<Option<String>, Box<Refused>>;
 impl PolicyRules {
     /// As what a request at this host is judged.
     pub(super) fn evaluated_as(&self, host: &str, backend: DeclaredUpstream) -> EvaluatedAs {
-        if *self.registries() == RegistryHosts::Either && backend == DeclaredUpstream::Unsaid {
+        if *self.registries() == RegistryHosts::FromProxyOrBoth && backend == DeclaredUpstream::Unspecified {
             EvaluatedAs::Either
         } else if self.is_registry(host, backend == DeclaredUpstream::Registry) {
             EvaluatedAs::Registry
@@ -42,10 +42,10 @@ impl PolicyRules {
     /// Judges one request.
     pub fn evaluate(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> PolicyDecision {
         match request.host_name().and_then(|host| self.evaluate_at(subject, host, request)) {
-            Ok(Ok(uri)) => PolicyDecision::Allowed { uri },
-            Ok(Err(refused)) => PolicyDecision::Refused(refused),
+            Ok(Ok(uri)) => PolicyDecision::Allowed { upstream_uri: uri },
+            Ok(Err(refused)) => PolicyDecision::Denied(refused),
             Err(unreadable) => {
-                PolicyDecision::Refused(Box::new(Refused { request_error: Some(unreadable), ..Refused::default() }))
+                PolicyDecision::Denied(Box::new(Refused { request_error: Some(unreadable), ..Refused::default() }))
             }
         }
     }
@@ -58,11 +58,11 @@ impl PolicyRules {
         request: &OriginalRequest<'_>,
     ) -> Result<UpstreamUriResult, &'static str> {
         let at_registry = || -> Result<UpstreamUriResult, &'static str> {
-            Ok(self.judge_registry(subject, host, request.registry_request()?, request.has_uri_rewrite()))
+            Ok(self.evaluate_registry(subject, host, request.registry_request()?, request.has_uri_rewrite()))
         };
         let at_site = || -> Result<UpstreamUriResult, &'static str> {
             let segments: Vec<&str> = request.path_segments()?.iter().map(Cow::as_ref).collect();
-            Ok(self.judge_path(subject, host, &segments, request.method).map(|()| None))
+            Ok(self.evaluate_path(subject, host, &segments, request.method).map(|()| None))
         };
         match self.evaluated_as(host, request.declared_upstream) {
             EvaluatedAs::Registry => at_registry(),
@@ -78,7 +78,7 @@ impl PolicyRules {
                 },
                 // Every key may ask a registry for /v2/. A site's path it may not, unless its scope has to do
                 // with registries.
-                Ok(Ok(_)) if is_ping(request) && !subject.api_key_scope.is_none_or(ApiKeyScope::names_registries) => {
+                Ok(Ok(_)) if is_ping(request) && !subject.api_key_scope.is_none_or(ApiKeyScope::has_registry_permission) => {
                     at_site()
                 }
                 Ok(Ok(uri)) => Ok(Ok(uri)),

@@ -5,7 +5,7 @@ use crate::policy::read::tests::PolicyFixture;
 
 #[test]
 fn site_rules_match_paths_and_methods() {
-    let team = PolicyFixture::of(concat!(
+    let team = PolicyFixture::from_text(concat!(
         "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\", \"HEAD\"]\n",
         "[[grant]]\ngroups = [\"ops\"]\npaths = [\"/admin/**\", \"/admin\"]\n",
         "[[grant]]\nwho = \"anyone\"\npaths = [\"/\", \"/docs/**\"]\nmethods = [\"GET\"]\n",
@@ -32,26 +32,26 @@ fn site_rules_match_paths_and_methods() {
         ("-", "GET", "/x?/docs/x", false),
         ("-", "GET", "/x#/docs/x", false),
     ] {
-        assert_eq!(team.may(user, method, uri), may, "{user} {method} {uri}");
+        assert_eq!(team.is_allowed(user, method, uri), may, "{user} {method} {uri}");
     }
 }
 
 #[test]
 fn host_outside_registries_is_evaluated_as_a_site() {
-    let mut team = PolicyFixture::of(concat!(
+    let mut team = PolicyFixture::from_text(concat!(
         "registries = [\"registry.example.com\"]\n",
         "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
         "[[grant]]\nusers = [\"ann\"]\npaths = [\"/v2/**\"]\n",
     ));
-    assert_eq!(team.rights("ann", "a"), "p--");
+    assert_eq!(team.allowed_actions("ann", "a"), "p--");
     team.host = "www.example.com";
-    assert_eq!(team.rights("ann", "a"), "pPd", "there it is just a path");
+    assert_eq!(team.allowed_actions("ann", "a"), "pPd", "there it is just a path");
 }
 
 #[test]
 fn encoded_slash_is_allowed_only_if_both_readings_are() {
     // ingress-nginx#8644 again: nginx itself, and many a site, decodes it and then sees other segments.
-    let team = PolicyFixture::of(concat!(
+    let team = PolicyFixture::from_text(concat!(
         "[[grant]]\nwho = \"anyone\"\npaths = [\"/docs/**\"]\n",
         "[[grant]]\nwho = \"authenticated\"\npaths = [\"/*\", \"/x/**\"]\n",
         "[[deny]]\nusers = [\"carl\"]\npaths = [\"/admin/**\", \"/x/admin/**\"]\n",
@@ -68,7 +68,7 @@ fn encoded_slash_is_allowed_only_if_both_readings_are() {
         ("carl", "/admin%2Fusers", false),
         ("carl", "/%2Fadmin/users", false),
     ] {
-        assert_eq!(team.may(user, "GET", uri), may, "{user} {uri}");
+        assert_eq!(team.is_allowed(user, "GET", uri), may, "{user} {uri}");
     }
 }
 
@@ -79,10 +79,10 @@ fn client_host_header_cannot_turn_a_registry_into_a_site() {
         "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\"]\n",
         "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
     );
-    let team = PolicyFixture::of(text);
+    let team = PolicyFixture::from_text(text);
     let judge = |host, rewrites| {
         let subject = Subject { user: Some(b"carl"), groups: &[], client_address: None, api_key_scope: None };
-        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unsaid };
+        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
         let asking = OriginalRequest::new("GET", "/v2/secret/tags/list", host, "", backend);
         matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })
     };
@@ -94,10 +94,10 @@ fn client_host_header_cannot_turn_a_registry_into_a_site() {
 
 #[test]
 fn policy_without_registries_follows_the_proxy_header() {
-    let team = PolicyFixture::of("[[grant]]\nusers = [\"ann\"]\n");
+    let team = PolicyFixture::from_text("[[grant]]\nusers = [\"ann\"]\n");
     let may = |user: &'static str, uri, rewrites| {
         let subject = Subject { user: Some(user.as_bytes()), groups: &[], client_address: None, api_key_scope: None };
-        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unsaid };
+        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
         let asking = OriginalRequest::new("GET", uri, "h", "", backend);
         matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })
     };
@@ -108,14 +108,14 @@ fn policy_without_registries_follows_the_proxy_header() {
 
 #[test]
 fn path_deny_rule_covers_the_trailing_slash() {
-    let team = PolicyFixture::of(concat!(
+    let team = PolicyFixture::from_text(concat!(
         "[[grant]]\nwho = \"authenticated\"\npaths = [\"/**\"]\n",
         "[[deny]]\nwho = \"anyone\"\npaths = [\"/closed\", \"/shut/\", \"/a/*\"]\n",
     ));
     for uri in ["/closed", "/closed/", "/shut", "/shut/", "/a/b", "/a/b/"] {
-        assert!(!team.may("ann", "GET", uri), "{uri}");
+        assert!(!team.is_allowed("ann", "GET", uri), "{uri}");
     }
     for uri in ["/", "/close", "/closed/x", "/shut/x", "/a", "/a/b/c"] {
-        assert!(team.may("ann", "GET", uri), "{uri}");
+        assert!(team.is_allowed("ann", "GET", uri), "{uri}");
     }
 }

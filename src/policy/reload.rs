@@ -34,11 +34,11 @@ pub enum PolicyFileKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupSource {
     /// Nobody does.
-    No,
+    Absent,
     /// Somebody does.
-    Yes,
+    Present,
     /// A service does, but not of an owner of whom there is only a key.
-    NotOfKeys,
+    PresentExceptForApiKeys,
 }
 
 /// Why a file can't be used.
@@ -49,7 +49,7 @@ pub enum PolicyLoadError {
     Unreadable(#[from] ReadFault),
     /// It has these faults, each with its place.
     #[error("{}", .0.join("\n"))]
-    Faulty(Vec<String>),
+    Invalid(Vec<String>),
 }
 
 /// What a file holds.
@@ -61,14 +61,14 @@ pub enum PolicyContent {
 }
 
 impl PolicyFileKind {
-    fn name(self) -> &'static str {
+    fn log_name(self) -> &'static str {
         match self {
             Self::Rules => "policy file",
             Self::Groups => "groups file",
         }
     }
 
-    fn phrase(self) -> &'static str {
+    fn readiness_message(self) -> &'static str {
         match self {
             Self::Rules => "the policy file can't be used",
             Self::Groups => "the group file can't be used",
@@ -88,15 +88,15 @@ impl PolicyFileKind {
                 }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
                 let rules = read::read_policy(text.strip_prefix('\u{feff}').unwrap_or(text));
-                let said = |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.what);
+                let said = |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.message);
                 let rules = rules.map_err(|faults| faults.into_iter().map(said).collect::<Vec<_>>())?;
-                if known == GroupSource::No && !rules.groups().is_empty() {
+                if known == GroupSource::Absent && !rules.referenced_groups().is_empty() {
                     return Err(vec![format!(
                         "{path}: it names groups, and there is no group file: set groups = \"FILE\""
                     )]);
                 }
-                if known == GroupSource::NotOfKeys
-                    && let Some(line) = rules.denies_groups()
+                if known == GroupSource::PresentExceptForApiKeys
+                    && let Some(line) = rules.first_group_deny_line()
                 {
                     return Err(vec![format!(
                         "{path}:{line}: it denies to a group that a service names, and of who comes with a key the service is not asked: deny by users, or put the htpasswd file before the service with keys_owners = \"htpasswd\""
@@ -110,7 +110,7 @@ impl PolicyFileKind {
                 }
                 let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
                 let said =
-                    |fault: crate::policy::groups::GroupFileError| format!("{path}:{}: {}", fault.line, fault.what);
+                    |fault: crate::policy::groups::GroupFileError| format!("{path}:{}: {}", fault.line, fault.message);
                 groups.map(PolicyContent::Groups).map_err(|faults| faults.into_iter().map(said).collect())
             }
         }
@@ -147,13 +147,13 @@ impl Reloadable for PolicyFile {
     type Fault = PolicyLoadError;
 
     fn name(&self) -> &'static str {
-        self.kind.name()
+        self.kind.log_name()
     }
 
     /// A policy that is cut behind a `[[grant]]` lacks the `[[deny]]`, and a group file that lacks a line lacks the
     /// user whom a `[[deny]]` of a group is about.
     fn unsettled(&self) -> Unsettled {
-        let denies = || self.policy.rules().is_some_and(|rules| rules.denies_groups().is_some());
+        let denies = || self.policy.rules().is_some_and(|rules| rules.first_group_deny_line().is_some());
         match self.kind {
             PolicyFileKind::Groups if !denies() => Unsettled::WholeLines,
             PolicyFileKind::Rules | PolicyFileKind::Groups => Unsettled::Nothing,
@@ -175,26 +175,26 @@ impl Reloadable for PolicyFile {
     }
 
     fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<PolicyContent, PolicyLoadError> {
-        self.kind.parse(&source.name(), text, self.group_source).map_err(PolicyLoadError::Faulty)
+        self.kind.parse(&source.name(), text, self.group_source).map_err(PolicyLoadError::Invalid)
     }
 
     fn replace(&mut self, content: PolicyContent, source: &Source, first: bool) {
         self.policy.replace(content);
         if !first {
             self.policy.record_change(self.clock.unix_seconds());
-            tracing::info!(file = %source.path.display(), "{} reloaded", self.kind.name());
+            tracing::info!(file = %source.path.display(), "{} reloaded", self.kind.log_name());
         }
     }
 
     fn faults(&self, fault: &PolicyLoadError) -> Vec<String> {
         match fault {
             PolicyLoadError::Unreadable(fault) => vec![fault.to_string()],
-            PolicyLoadError::Faulty(faults) => faults.clone(),
+            PolicyLoadError::Invalid(faults) => faults.clone(),
         }
     }
 
     fn phrase(&self, _: &PolicyLoadError) -> &'static str {
-        self.kind.phrase()
+        self.kind.readiness_message()
     }
 
     fn count(&self, event: Event) {

@@ -22,7 +22,7 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleWho {
     /// Only those that it names.
-    No,
+    NamedOnly,
     /// Whoever has proved who he is.
     Authenticated,
     /// Also who has not.
@@ -67,13 +67,13 @@ pub struct Subject<'s> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleMismatch {
     /// It is about others.
-    Who,
+    Subject,
     /// It is for other networks.
     Network,
     /// It is for other hosts.
     Host,
     /// It is on something else.
-    Object,
+    Resource,
 }
 
 impl Rule {
@@ -83,7 +83,7 @@ impl Rule {
     /// All that keeps the rule from being about this request.
     pub fn applicable_actions(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>) -> Result<Actions, RuleMismatch> {
         if !self.matches_subject(subject) {
-            return Err(RuleMismatch::Who);
+            return Err(RuleMismatch::Subject);
         }
         if !self.matches_network(subject.client_address) {
             return Err(RuleMismatch::Network);
@@ -91,7 +91,7 @@ impl Rule {
         if !self.matches_host(host) {
             return Err(RuleMismatch::Host);
         }
-        self.actions_on(subject, object).ok_or(RuleMismatch::Object)
+        self.actions_on(subject, object).ok_or(RuleMismatch::Resource)
     }
 
     /// Whether it is about this subject.
@@ -99,7 +99,7 @@ impl Rule {
         let everybody = match self.who {
             RuleWho::Anyone => true,
             RuleWho::Authenticated => subject.user.is_some(),
-            RuleWho::No => false,
+            RuleWho::NamedOnly => false,
         };
         let named = |user: &[u8]| self.users.binary_search_by(|known| (**known).cmp(user)).is_ok();
         everybody

@@ -8,7 +8,7 @@ use super::index::RuleIndex;
 use super::rule::{Effect, RuleWho, Rule, Subject};
 use crate::permissions::{Actions, Resource, ResourcePattern};
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{Asked, Target};
+use crate::request::registry::{RegistryRequest, Target};
 use crate::request::site;
 
 /// Which hosts are registries; the others are sites.
@@ -17,10 +17,10 @@ pub enum RegistryHosts {
     /// All of them, or none.
     All(bool),
     /// Nothing tells: those of which the proxy says so.
-    Unsaid,
+    FromProxy,
     /// There is no policy: those of which the proxy says so. If it says nothing, a request is judged both as a
     /// registry's and as a site's, and one of the two must be permitted.
-    Either,
+    FromProxyOrBoth,
     /// These, in lower case.
     Hosts(Box<[Box<str>]>),
 }
@@ -31,10 +31,10 @@ pub enum PolicyDecision {
     /// It is permitted.
     Allowed {
         /// What the backend must be asked for instead.
-        uri: Option<String>,
+        upstream_uri: Option<String>,
     },
     /// It is not.
-    Refused(Box<Refused>),
+    Denied(Box<Refused>),
 }
 
 /// Rules that were read without a fault.
@@ -60,7 +60,7 @@ impl PolicyRules {
     }
 
     /// What is in force without a policy: every user may do everything.
-    pub fn open() -> Self {
+    pub fn allow_authenticated() -> Self {
         let rule = Rule {
             line: 0,
             effect: Effect::Grant,
@@ -73,11 +73,11 @@ impl PolicyRules {
         };
         // One rule has two places.
         let index = RuleIndex::build(std::slice::from_ref(&rule)).unwrap_or_default();
-        Self { rules: vec![rule], index, registries: RegistryHosts::Either }
+        Self { rules: vec![rule], index, registries: RegistryHosts::FromProxyOrBoth }
     }
 
     /// In the order of the file.
-    pub fn all(&self) -> &[Rule] {
+    pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
@@ -90,13 +90,13 @@ impl PolicyRules {
     pub fn is_registry(&self, host: &str, said: bool) -> bool {
         match &self.registries {
             RegistryHosts::All(all) => *all,
-            RegistryHosts::Unsaid | RegistryHosts::Either => said,
+            RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth => said,
             RegistryHosts::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
         }
     }
 
     /// Both readings of an encoded slash have to be permitted.
-    pub(super) fn judge_path(
+    pub(super) fn evaluate_path(
         &self,
         subject: &Subject<'_>,
         host: &str,
@@ -104,7 +104,7 @@ impl PolicyRules {
         method: &str,
     ) -> PermissionResult {
         let judge =
-            |segments| self.judge_actions(subject, host, &Resource::Path(segments, method), Actions::PULL);
+            |segments| self.evaluate_actions(subject, host, &Resource::Path(segments, method), Actions::PULL);
         judge(segments)?;
         if !segments.iter().any(|segment| segment.contains(site::ENCODED_SLASH)) {
             return Ok(());
@@ -114,20 +114,20 @@ impl PolicyRules {
     }
 
     /// The URI to ask for instead, if it has to be another.
-    pub(super) fn judge_registry(
+    pub(super) fn evaluate_registry(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        asked: &Asked<'_>,
+        asked: &RegistryRequest<'_>,
         rewrites: bool,
     ) -> Result<Option<String>, Box<Refused>> {
         match asked.target {
-            Target::Ping => self.judge_ping(subject, host)?,
-            Target::Catalog => self.judge_actions(subject, host, &Resource::Catalog, asked.required_actions)?,
-            Target::Repository(name) => self.judge_repository(subject, host, name, asked.required_actions)?,
+            Target::Ping => self.evaluate_ping(subject, host)?,
+            Target::Catalog => self.evaluate_actions(subject, host, &Resource::Catalog, asked.required_actions)?,
+            Target::Repository(name) => self.evaluate_repository(subject, host, name, asked.required_actions)?,
         }
         let mount = match &asked.mount_source {
-            Some(source) => self.judge_repository(subject, host, &source.repository, Actions::PULL),
+            Some(source) => self.evaluate_repository(subject, host, &source.repository, Actions::PULL),
             None => Ok(()),
         };
         rewrite_upstream_uri(asked, host, mount, rewrites)
@@ -141,12 +141,12 @@ impl PolicyRules {
         on: &Resource<'_>,
         wanted: Actions,
     ) -> PermissionResult {
-        let Some((rule, actions)) = self.sum(subject, host, on, wanted).denied else { return Ok(()) };
-        Err(self.denied_by(rule, actions))
+        let Some((rule, actions)) = self.match_rules(subject, host, on, wanted).denied else { return Ok(()) };
+        Err(self.denial_by_rule(rule, actions))
     }
 
     /// What of `wanted` would be permitted, each action by itself, as it is judged for a request.
-    pub fn granted(
+    pub fn permitted_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,
@@ -158,13 +158,13 @@ impl PolicyRules {
         }
         let alone = Actions::NAMES.into_iter().map(|(action, _)| action.intersection(wanted));
         alone
-            .filter(|action| self.judge_actions(subject, host, object, *action).is_ok())
+            .filter(|action| self.evaluate_actions(subject, host, object, *action).is_ok())
             .fold(Actions::default(), Actions::union)
     }
 
-    fn judge_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> PermissionResult {
+    fn evaluate_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> PermissionResult {
         let segments: Vec<&str> = name.split('/').collect();
-        self.judge_actions(subject, host, &Resource::Repository(&segments), actions).map_err(|mut refused| {
+        self.evaluate_actions(subject, host, &Resource::Repository(&segments), actions).map_err(|mut refused| {
             // A malformed name could not stand in a scope.
             refused.repository = is_repository_name(name).then(|| name.to_owned());
             refused
@@ -173,46 +173,46 @@ impl PolicyRules {
 
     /// Whether the credentials are good is told to all who have any, but for those to whom all is
     /// denied.
-    fn judge_ping(&self, subject: &Subject<'_>, host: &str) -> PermissionResult {
-        let sum = self.sum(subject, host, &Resource::Ping, Actions::PULL);
+    fn evaluate_ping(&self, subject: &Subject<'_>, host: &str) -> PermissionResult {
+        let sum = self.match_rules(subject, host, &Resource::Ping, Actions::PULL);
         match sum.denied {
-            Some((rule, _)) => Err(self.denied_by(rule, Actions::default())),
+            Some((rule, _)) => Err(self.denial_by_rule(rule, Actions::default())),
             None if subject.user.is_none() => Err(Box::default()),
             None => Ok(()),
         }
     }
 
-    fn denied_by(&self, rule: u32, actions: Actions) -> Box<Refused> {
+    fn denial_by_rule(&self, rule: u32, actions: Actions) -> Box<Refused> {
         let denied_at = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
         Box::new(Refused { deny_rule_index: Some(rule), deny_rule_line: denied_at, denied_actions: actions, ..Refused::default() })
     }
 
-    fn judge_actions(
+    fn evaluate_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,
         object: &Resource<'_>,
         wanted: Actions,
     ) -> PermissionResult {
-        let sum = self.sum(subject, host, object, wanted);
+        let sum = self.match_rules(subject, host, object, wanted);
         if let Some((rule, actions)) = sum.denied {
-            return Err(self.denied_by(rule, actions));
+            return Err(self.denial_by_rule(rule, actions));
         }
         let missing = wanted.difference(sum.granted);
         // Without an action there is nothing that could have been granted.
         if wanted.is_empty() || !missing.is_empty() {
             return Err(Box::new(Refused { denied_actions: missing, ..Refused::default() }));
         }
-        let beyond = subject.api_key_scope.map_or(Actions::default(), |scope| wanted.difference(scope.actions(object)));
+        let beyond = subject.api_key_scope.map_or(Actions::default(), |scope| wanted.difference(scope.permitted_actions(object)));
         if !beyond.is_empty() {
             return Err(Box::new(Refused { denied_actions: beyond, is_outside_api_key_scope: true, ..Refused::default() }));
         }
         Ok(())
     }
 
-    fn sum(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>, wanted: Actions) -> MatchedActions {
+    fn match_rules(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>, wanted: Actions) -> MatchedActions {
         let mut sum = MatchedActions { granted: Actions::default(), denied: None };
-        self.index.candidates(subject, host, object, |number| {
+        self.index.for_each_candidate(subject, host, object, |number| {
             let Some(rule) = usize::try_from(number).ok().and_then(|at| self.rules.get(at)) else { return };
             let Ok(actions) = rule.applicable_actions(subject, host, object) else { return };
             let actions = actions.intersection(wanted);
@@ -226,7 +226,7 @@ impl PolicyRules {
     }
 
     /// Whether anything is granted to who has not proved to be anybody.
-    pub fn grants_to_anyone(&self) -> bool {
+    pub fn has_anonymous_grant(&self) -> bool {
         let open = |rule: &Rule| {
             rule.effect == Effect::Grant && rule.who == crate::policy::rule::RuleWho::Anyone
         };
@@ -234,18 +234,18 @@ impl PolicyRules {
     }
 
     /// The line of a denial that names a group, if there is one.
-    pub fn denies_groups(&self) -> Option<usize> {
+    pub fn first_group_deny_line(&self) -> Option<usize> {
         let denies = |rule: &&Rule| rule.effect == Effect::Deny && !rule.groups.is_empty();
         self.rules.iter().find(denies).map(|rule| rule.line)
     }
 
     /// Every group that a rule names, once.
-    pub fn groups(&self) -> BTreeSet<&[u8]> {
+    pub fn referenced_groups(&self) -> BTreeSet<&[u8]> {
         self.rules.iter().flat_map(|rule| rule.groups.iter().map(|group| &**group)).collect()
     }
 
     /// Whether a rule about this subject asks where he is.
-    pub fn asks_where(&self, subject: &Subject<'_>) -> bool {
+    pub fn has_network_rule_for(&self, subject: &Subject<'_>) -> bool {
         self.rules.iter().any(|rule| !rule.networks.is_empty() && rule.matches_subject(subject))
     }
 }

@@ -7,7 +7,7 @@ use crate::policy::read::read_policy;
 struct Xorshift64(u64);
 
 impl Xorshift64 {
-    fn roll(&mut self, sides: usize) -> usize {
+    fn below(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -15,11 +15,11 @@ impl Xorshift64 {
     }
 
     fn pick<'t>(&mut self, from: &[&'t str]) -> &'t str {
-        from[self.roll(from.len())]
+        from[self.below(from.len())]
     }
 
-    fn some(&mut self, from: &[&str]) -> String {
-        let count = 1 + self.roll(2);
+    fn toml_list(&mut self, from: &[&str]) -> String {
+        let count = 1 + self.below(2);
         let picked: Vec<String> = (0..count).map(|_| format!("\"{}\"", self.pick(from))).collect();
         format!("[{}]", picked.join(", "))
     }
@@ -34,23 +34,23 @@ const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.1"];
 
 fn policy(dice: &mut Xorshift64) -> String {
     let mut text = String::from("[[grant]]\nusers = [\"nobody\"]\nactions = [\"pull\"]\n");
-    for _ in 0..1 + dice.roll(6) {
-        text.push_str(if dice.roll(4) == 0 { "[[deny]]\n" } else { "[[grant]]\n" });
-        match dice.roll(4) {
+    for _ in 0..1 + dice.below(6) {
+        text.push_str(if dice.below(4) == 0 { "[[deny]]\n" } else { "[[grant]]\n" });
+        match dice.below(4) {
             0 => text.push_str("who = \"anyone\"\n"),
             1 => text.push_str("who = \"authenticated\"\n"),
-            2 => text.push_str(&format!("users = {}\n", dice.some(&USERS))),
-            _ => text.push_str(&format!("groups = {}\n", dice.some(&GROUPS))),
+            2 => text.push_str(&format!("users = {}\n", dice.toml_list(&USERS))),
+            _ => text.push_str(&format!("groups = {}\n", dice.toml_list(&GROUPS))),
         }
-        if dice.roll(4) == 0 {
-            text.push_str(&format!("hosts = {}\n", dice.some(&HOSTS)));
+        if dice.below(4) == 0 {
+            text.push_str(&format!("hosts = {}\n", dice.toml_list(&HOSTS)));
         }
-        if dice.roll(4) == 0 {
-            text.push_str(&format!("networks = {}\n", dice.some(&NETWORKS)));
+        if dice.below(4) == 0 {
+            text.push_str(&format!("networks = {}\n", dice.toml_list(&NETWORKS)));
         }
-        if dice.roll(5) != 0 {
-            text.push_str(&format!("repositories = {}\n", dice.some(&REPOSITORIES)));
-            text.push_str(&format!("actions = {}\n", dice.some(&["pull", "push", "delete", "catalog"])));
+        if dice.below(5) != 0 {
+            text.push_str(&format!("repositories = {}\n", dice.toml_list(&REPOSITORIES)));
+            text.push_str(&format!("actions = {}\n", dice.toml_list(&["pull", "push", "delete", "catalog"])));
         }
     }
     text
@@ -65,7 +65,7 @@ fn evaluate_every_rule(
     wanted: Actions,
 ) -> bool {
     let mut granted = Actions::default();
-    for rule in rules.all() {
+    for rule in rules.rules() {
         let actions = rule.applicable_actions(subject, host, object).unwrap_or_default().intersection(wanted);
         match rule.effect {
             Effect::Grant => granted = granted.union(actions),
@@ -84,22 +84,22 @@ fn indexed_evaluation_agrees_with_evaluating_every_rule() {
         let text = policy(&mut dice);
         let rules = read_policy(&text).unwrap_or_else(|faults| panic!("{text}\n{faults:?}"));
         for _ in 0..12 {
-            let user = [None, Some(&b"ann"[..]), Some(b"bob"), Some(b"a")][dice.roll(4)];
+            let user = [None, Some(&b"ann"[..]), Some(b"bob"), Some(b"a")][dice.below(4)];
             let devs: &[&[u8]] = &[b"devs"];
-            let groups = [&[][..], devs, &[b"b", b"ops"]][if user.is_some() { dice.roll(3) } else { 0 }];
-            let client = [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())][dice.roll(3)];
+            let groups = [&[][..], devs, &[b"b", b"ops"]][if user.is_some() { dice.below(3) } else { 0 }];
+            let client = [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())][dice.below(3)];
             let subject = Subject { user, groups, client_address: client, api_key_scope: None };
             let host = dice.pick(&["h.test", "x.h.test", "other"]);
             let name = dice.pick(&["a", "a/b", "a/b/c", "a/x/b", "ann/x", "b/x", "a/a", "ax/b", "zz"]);
             let parts: Vec<&str> = name.split('/').collect();
-            let (object, wanted) = match dice.roll(5) {
+            let (object, wanted) = match dice.below(5) {
                 0 => (Resource::Catalog, Actions::CATALOG),
                 1 => (Resource::Repository(&parts), Actions::PULL),
                 2 => (Resource::Repository(&parts), Actions::PULL.union(Actions::PUSH)),
                 _ => (Resource::Repository(&parts), Actions::DELETE),
             };
             let expected = evaluate_every_rule(&rules, &subject, host, &object, wanted);
-            let judged = rules.judge_actions(&subject, host, &object, wanted).is_ok();
+            let judged = rules.evaluate_actions(&subject, host, &object, wanted).is_ok();
             assert_eq!(judged, expected, "{text}\n{subject:?} {host} {object:?} {wanted:?}");
             if judged { allowed += 1 } else { refused += 1 }
         }

@@ -12,7 +12,7 @@ use super::{AllowedRequest, ALLOW_AUTHENTICATED, Policy, with_subject, effective
 use crate::authn::Identity;
 use crate::permissions::{Actions, Resource};
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{Asked, CATALOG_SCOPE, Target};
+use crate::request::registry::{RegistryRequest, CATALOG_SCOPE, Target};
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::{AccessEntry, Claims};
 use crate::token::scope::{ScopeResource, TokenScope};
@@ -23,7 +23,7 @@ pub enum TokenRefusal {
     /// The request is not let through, with another token either.
     Denied(Denied),
     /// A token that permits more would do.
-    Scope(InsufficientScope),
+    InsufficientScope(InsufficientScope),
 }
 
 /// What a token lacks for a request.
@@ -32,7 +32,7 @@ pub struct InsufficientScope {
     /// The scope, as the registry's token protocol writes it; empty for `/v2/`, which needs none.
     pub scope: String,
     /// Whether the token is for another host, where all of it may be permitted.
-    pub is_of_other_host: bool,
+    pub is_for_other_host: bool,
     /// Whether the token names a user. A client without a user is asked to log in.
     pub has_user: bool,
 }
@@ -41,7 +41,7 @@ pub struct InsufficientScope {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantedAccess {
     /// What a token may say.
-    pub access: Vec<AccessEntry>,
+    pub granted: Vec<AccessEntry>,
     /// What is not granted of it. What no request can be about is left out.
     pub denied: Vec<AccessEntry>,
 }
@@ -66,15 +66,15 @@ impl Policy {
         with_subject(user_memberships(&file, identity), identity, request, |subject| {
             let granted = |on: &ScopeResource<'_>, wanted| match (rules, on) {
                 (None, _) => Actions::default(),
-                (Some(rules), ScopeResource::Catalog) => rules.granted(subject, &host, &Resource::Catalog, wanted),
+                (Some(rules), ScopeResource::Catalog) => rules.permitted_actions(subject, &host, &Resource::Catalog, wanted),
                 (Some(rules), ScopeResource::Repository(name)) => permitted_repository_actions(rules, subject, &host, name, wanted),
             };
             let mut all = GrantedAccess::default();
-            for (scope, wanted) in scopes.iter().filter_map(|scope| Some((scope, scope.wanted.as_ref()?))) {
-                let actions = granted(&wanted.on, wanted.actions);
-                all.access.extend(access_entry(scope, &wanted.on, actions));
-                if is_requestable(&wanted.on) {
-                    all.denied.extend(access_entry(scope, &wanted.on, wanted.actions.difference(actions)));
+            for (scope, wanted) in scopes.iter().filter_map(|scope| Some((scope, scope.requested.as_ref()?))) {
+                let actions = granted(&wanted.resource, wanted.actions);
+                all.granted.extend(access_entry(scope, &wanted.resource, actions));
+                if is_requestable(&wanted.resource) {
+                    all.denied.extend(access_entry(scope, &wanted.resource, wanted.actions.difference(actions)));
                 }
             }
             Ok(all)
@@ -98,7 +98,7 @@ impl Policy {
         }
         let asked = original.registry_request().map_err(unreadable_request)?;
         check_repository_name(asked)?;
-        let token = PresentedToken { claims, is_current: self.is_current(claims), is_here: claims.host == host };
+        let token = PresentedToken { claims, is_current: self.is_current(claims), is_for_host: claims.host == host };
         token.check(asked)?;
         let who = identity.as_deref();
         let mount = with_subject(user_memberships(&file, who), who, request, |subject| {
@@ -116,19 +116,19 @@ impl Policy {
             // What may not be pulled any more may not be mounted from either.
             Ok(match asked.mount_source.as_ref().map(|source| &*source.repository) {
                 None => MountDecision::Decided(Ok(())),
-                Some(source) if token.grants(source, Actions::PULL) => {
+                Some(source) if token.has_granted(source, Actions::PULL) => {
                     MountDecision::Decided(of(source, Actions::PULL))
                 }
                 Some(source)
-                    if !token.denies(source, Actions::PULL)
+                    if !token.has_denied(source, Actions::PULL)
                         && !permitted_repository_actions(rules, subject, host, source, Actions::PULL).is_empty() =>
                 {
-                    MountDecision::WithAnotherToken(source)
+                    MountDecision::NeedsAnotherToken(source)
                 }
                 Some(source) => MountDecision::Decided(Err(Box::new(Refused {
                     repository: Some(source.to_owned()),
                     denied_actions: Actions::PULL,
-                    is_denied_by_token: token.denies(source, Actions::PULL),
+                    is_denied_by_token: token.has_denied(source, Actions::PULL),
                     ..Refused::default()
                 }))),
             })
@@ -136,15 +136,15 @@ impl Policy {
         .map_err(TokenRefusal::Denied)?;
         let mount = match mount {
             MountDecision::Decided(mount) => mount,
-            MountDecision::WithAnotherToken(source) => return Err(token.lacks(Some(source), Actions::PULL)),
+            MountDecision::NeedsAnotherToken(source) => return Err(token.insufficient_scope(Some(source), Actions::PULL)),
         };
         let uri = rewrite_upstream_uri(asked, host, mount, original.has_uri_rewrite()).map_err(|refused| {
             if refused.request_error.is_some() || refused.is_denied_by_token || refused.deny_rule_index.is_some() {
                 return TokenRefusal::Denied(Denied::ByPolicy(refused));
             }
-            token.lacks(asked.mount_source.as_ref().map(|source| &*source.repository), Actions::PULL)
+            token.insufficient_scope(asked.mount_source.as_ref().map(|source| &*source.repository), Actions::PULL)
         })?;
-        Ok(AllowedRequest { identity, groups: Box::default(), uri, stale: false, upstream: None })
+        Ok(AllowedRequest { identity, groups_header: Box::default(), upstream_uri: uri, is_stale: false, upstream_authorization: None })
     }
 
     /// Whether a token was issued under the rules and groups in force.
@@ -159,7 +159,7 @@ enum MountDecision<'r> {
     /// It goes on, or goes on as an upload.
     Decided(Result<(), Box<Refused>>),
     /// The policy grants this user a pull on the source, and the token does not say so.
-    WithAnotherToken(&'r str),
+    NeedsAnotherToken(&'r str),
 }
 
 /// A token that came with a request.
@@ -168,7 +168,7 @@ struct PresentedToken<'t> {
     /// Whether it was issued under the rules in force.
     is_current: bool,
     /// Whether it is for the host that was asked.
-    is_here: bool,
+    is_for_host: bool,
 }
 
 impl PresentedToken<'_> {
@@ -177,25 +177,25 @@ impl PresentedToken<'_> {
     /// # Errors
     /// What it lacks. If just this was not granted when the token was issued, another token would lack it too: the
     /// client is denied, rather than sent to `/token` for ever.
-    fn check(&self, asked: &Asked<'_>) -> Result<(), TokenRefusal> {
+    fn check(&self, asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
         let (name, granted) = match asked.target {
             // Whoever has a token has been there.
-            Target::Ping if self.is_here => return Ok(()),
+            Target::Ping if self.is_for_host => return Ok(()),
             Target::Ping => (None, Actions::default()),
             Target::Catalog => (None, catalog_actions(&self.claims.access)),
             Target::Repository(name) => (Some(name), repository_actions(&self.claims.access, name)),
         };
-        let granted = if self.is_here { granted } else { Actions::default() };
+        let granted = if self.is_for_host { granted } else { Actions::default() };
         let missing = asked.required_actions.difference(granted);
-        if missing.is_empty() && self.is_here {
+        if missing.is_empty() && self.is_for_host {
             return Ok(());
         }
         let denied = match name {
             None => catalog_actions(&self.claims.denied).intersection(missing),
             Some(name) => repository_actions(&self.claims.denied, name).intersection(missing),
         };
-        if denied.is_empty() || !self.is_here || !self.is_current || !self.has_user() {
-            return Err(self.lacks(name, missing));
+        if denied.is_empty() || !self.is_for_host || !self.is_current || !self.has_user() {
+            return Err(self.insufficient_scope(name, missing));
         }
         let repository = name.map(str::to_owned);
         let refused = Refused { repository, denied_actions: denied, is_denied_by_token: true, ..Refused::default() };
@@ -206,30 +206,30 @@ impl PresentedToken<'_> {
         !self.claims.sub.is_empty()
     }
 
-    fn grants(&self, repository: &str, wanted: Actions) -> bool {
+    fn has_granted(&self, repository: &str, wanted: Actions) -> bool {
         wanted.difference(repository_actions(&self.claims.access, repository)).is_empty()
     }
 
     /// Whether one of these actions was not granted when the token was issued, under the rules in force.
-    fn denies(&self, repository: &str, wanted: Actions) -> bool {
+    fn has_denied(&self, repository: &str, wanted: Actions) -> bool {
         self.is_current && !repository_actions(&self.claims.denied, repository).intersection(wanted).is_empty()
     }
 
     /// The answer to a client that lacks these actions in a repository, or else in the list of all of them.
-    fn lacks(&self, repository: Option<&str>, missing: Actions) -> TokenRefusal {
+    fn insufficient_scope(&self, repository: Option<&str>, missing: Actions) -> TokenRefusal {
         let scope = match repository {
             Some(name) => format!("repository:{name}:{}", missing.names().collect::<Vec<_>>().join(",")),
             None if missing == Actions::CATALOG => CATALOG_SCOPE.to_owned(),
             None => String::new(),
         };
-        TokenRefusal::Scope(InsufficientScope { scope, has_user: self.has_user(), is_of_other_host: !self.is_here })
+        TokenRefusal::InsufficientScope(InsufficientScope { scope, has_user: self.has_user(), is_for_other_host: !self.is_for_host })
     }
 }
 
 /// Refuses a malformed repository name: no token is for one.
-fn check_repository_name(asked: &Asked<'_>) -> Result<(), TokenRefusal> {
+fn check_repository_name(asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
     match (asked.target, asked.malformed_reference) {
-        (Target::Repository(name), Some(malformed)) if !is_repository_name(name) => Err(unreadable_request(malformed.why)),
+        (Target::Repository(name), Some(malformed)) if !is_repository_name(name) => Err(unreadable_request(malformed.message)),
         (Target::Ping | Target::Catalog | Target::Repository(_), _) => Ok(()),
     }
 }
@@ -243,7 +243,7 @@ fn permitted_repository_actions(rules: &PolicyRules, subject: &Subject<'_>, host
         return Actions::default();
     }
     let segments: Vec<&str> = name.split('/').collect();
-    rules.granted(subject, host, &Resource::Repository(&segments), wanted)
+    rules.permitted_actions(subject, host, &Resource::Repository(&segments), wanted)
 }
 
 /// Whether a request can be about this.

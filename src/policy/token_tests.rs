@@ -24,14 +24,14 @@ impl SplitMix64 {
         usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap()
     }
 
-    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+    fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
         of[self.below(of.len())]
     }
 
-    fn some(&mut self, of: &[&str]) -> String {
+    fn toml_list(&mut self, of: &[&str]) -> String {
         let chosen: Vec<String> =
             of.iter().filter(|_| self.below(2) == 0).map(|text| format!("\"{text}\"")).collect();
-        if chosen.is_empty() { format!("\"{}\"", self.one(of)) } else { chosen.join(", ") }
+        if chosen.is_empty() { format!("\"{}\"", self.pick(of)) } else { chosen.join(", ") }
     }
 }
 
@@ -47,33 +47,33 @@ fn policy(chance: &mut SplitMix64) -> Option<Policy> {
         match chance.below(4) {
             0 => text.push_str("who = \"anyone\"\n"),
             1 => text.push_str("who = \"authenticated\"\n"),
-            2 => text.push_str(&format!("users = [{}]\n", chance.some(&["ann", "bob"]))),
-            _ => text.push_str(&format!("groups = [{}]\n", chance.some(&["red", "blue"]))),
+            2 => text.push_str(&format!("users = [{}]\n", chance.toml_list(&["ann", "bob"]))),
+            _ => text.push_str(&format!("groups = [{}]\n", chance.toml_list(&["red", "blue"]))),
         }
         if chance.below(4) == 0 {
             text.push_str("networks = [\"192.0.2.0/24\"]\n");
         }
         if chance.below(4) == 0 {
-            text.push_str(&format!("hosts = [{}]\n", chance.some(&["registry.test", "other.test"])));
+            text.push_str(&format!("hosts = [{}]\n", chance.toml_list(&["registry.test", "other.test"])));
         }
         if chance.below(6) == 0 {
             text.push_str("actions = [\"catalog\"]\n");
         } else {
-            text.push_str(&format!("repositories = [{}]\n", chance.some(&PATTERNS)));
-            text.push_str(&format!("actions = [{}]\n", chance.some(&ACTIONS)));
+            text.push_str(&format!("repositories = [{}]\n", chance.toml_list(&PATTERNS)));
+            text.push_str(&format!("actions = [{}]\n", chance.toml_list(&ACTIONS)));
         }
     }
     let policy = Policy::default();
-    policy.replace(PolicyFileKind::Rules.parse("policy.toml", text.as_bytes(), GroupSource::Yes).ok()?);
+    policy.replace(PolicyFileKind::Rules.parse("policy.toml", text.as_bytes(), GroupSource::Present).ok()?);
     Some(policy)
 }
 
 fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
-    let name = chance.one(&["ann", "bob", ""]);
+    let name = chance.pick(&["ann", "bob", ""]);
     let user = Username::parse(name.as_bytes()).ok()?;
     let scopes = ["pull:team/**", "pull,push:**", "catalog", "delete:base"];
     let key = (chance.below(3) == 0).then(|| {
-        let texts = [chance.one(&scopes), chance.one(&scopes)];
+        let texts = [chance.pick(&scopes), chance.pick(&scopes)];
         let scope = scope::ApiKeyScope::parse(texts.into_iter()).unwrap();
         let id = crate::authn::api_key::secret::Id::parse("0123456789").unwrap();
         Arc::new(Key {
@@ -116,8 +116,8 @@ fn token_grants_exactly_what_the_policy_allows() {
     for _ in 0..4000 {
         let Some(policy) = policy(&mut chance) else { continue };
         let identity = identity(&mut chance);
-        let host = chance.one(&["registry.test", "other.test"]);
-        let client = chance.one(&["192.0.2.7", "198.51.100.7"]);
+        let host = chance.pick(&["registry.test", "other.test"]);
+        let client = chance.pick(&["192.0.2.7", "198.51.100.7"]);
         let asker = Subrequest {
             host: RequestHeader::Once(host.as_bytes()),
             client: ClientAddress::Text(client.as_bytes()),
@@ -125,7 +125,7 @@ fn token_grants_exactly_what_the_policy_allows() {
         };
         let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();
         let texts = texts.iter().map(String::as_str).chain(["registry:catalog:*"]);
-        let GrantedAccess { access, denied } =
+        let GrantedAccess { granted: access, denied } =
             policy.evaluate_scopes(identity.as_deref(), &asker, &parse_scopes(texts).unwrap()).unwrap();
         let count = |all: &[AccessEntry]| all.iter().map(|one| one.actions.len()).sum::<usize>();
         assert_eq!(count(&access) + count(&denied), 3 * NAMES.len() + 1, "each is granted or denied");
@@ -169,7 +169,7 @@ fn token_grants_no_more_than_requested() {
     let access = |identity, texts: &[&'static str]| {
         let granted = policy.evaluate_scopes(identity, &asker, &parse_scopes(texts.iter().copied()).unwrap()).unwrap();
         granted
-            .access
+            .granted
             .into_iter()
             .map(|one| format!("{}:{}", one.name, one.actions.join(",")))
             .collect::<Vec<_>>()

@@ -14,7 +14,7 @@ pub struct PolicyFileError {
     /// In characters, from 1.
     pub column: usize,
     /// What, and what to do.
-    pub what: String,
+    pub message: String,
 }
 
 pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {

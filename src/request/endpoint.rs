@@ -25,13 +25,13 @@ pub(super) enum RegistryEndpoint<'r> {
     Tags(&'r str),
     Referrers(&'r str),
     /// Where an upload begins.
-    Uploads(&'r str),
+    StartUpload(&'r str),
     /// One upload.
     Upload(&'r str),
 }
 
 /// The endpoint of a path, and the malformed reference in it, if there is one.
-pub(super) fn endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoint<'_>, Option<MalformedReference>)> {
+pub(super) fn parse_endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoint<'_>, Option<MalformedReference>)> {
     match rest {
         "" => return Some((RegistryEndpoint::Ping, None)),
         "_catalog" => return Some((RegistryEndpoint::Catalog, None)),
@@ -44,20 +44,20 @@ pub(super) fn endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoint<'_>,
         "tags" if last == "list" => (name, RegistryEndpoint::Tags, None),
         "manifests" => {
             let is_well = is_tag(last) || is_digest(last);
-            (name, RegistryEndpoint::Manifest, fault(is_well, MalformedReference::manifest(last, reads)))
+            (name, RegistryEndpoint::Manifest, fault(is_well, MalformedReference::manifest_reference(last, reads)))
         }
-        "blobs" => (name, RegistryEndpoint::Blob, fault(is_digest(last), MalformedReference::blob(reads))),
+        "blobs" => (name, RegistryEndpoint::Blob, fault(is_digest(last), MalformedReference::blob_digest(reads))),
         "referrers" => (name, RegistryEndpoint::Referrers, fault(is_digest(last), MalformedReference::digest())),
         "uploads" => {
             let name = name.strip_suffix("/blobs")?;
             match last {
-                "" => (name, RegistryEndpoint::Uploads, None),
-                id => (name, RegistryEndpoint::Upload, fault(is_upload_id(id), MalformedReference::upload(reads))),
+                "" => (name, RegistryEndpoint::StartUpload, None),
+                id => (name, RegistryEndpoint::Upload, fault(is_upload_id(id), MalformedReference::upload_id(reads))),
             }
         }
         _ => return None,
     };
-    Some((endpoint(name), fault(is_repository_name(name), MalformedReference::name(reads)).or(malformed)))
+    Some((endpoint(name), fault(is_repository_name(name), MalformedReference::repository_name(reads)).or(malformed)))
 }
 
 /// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
@@ -77,7 +77,7 @@ pub(super) fn required_actions<'r>(endpoint: &RegistryEndpoint<'r>, method: &str
         RegistryEndpoint::Tags(name) | RegistryEndpoint::Referrers(name) => {
             read.then_some((Target::Repository(name), Actions::PULL))
         }
-        RegistryEndpoint::Uploads(name) => (method == "POST").then_some((Target::Repository(name), WRITE)),
+        RegistryEndpoint::StartUpload(name) => (method == "POST").then_some((Target::Repository(name), WRITE)),
         // To cancel an upload deletes nothing that was there.
         RegistryEndpoint::Upload(name) => {
             let known = read || matches!(method, "PATCH" | "PUT" | "DELETE");

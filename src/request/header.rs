@@ -11,5 +11,5 @@ pub enum RequestHeader<'a> {
     /// It is there more than once.
     Repeated,
     /// It is there once, and its value is too long or not what the proxy sends.
-    Unreadable,
+    Invalid,
 }

@@ -60,18 +60,18 @@ pub struct MalformedReference {
     /// The specification's code.
     pub code: RegistryErrorCode,
     /// The fault, for the log and for `explain`.
-    pub why: &'static str,
+    pub message: &'static str,
 }
 
 impl MalformedReference {
     /// A repository name. `reads` is whether the method is GET or HEAD: what cannot exist is then not found.
-    pub(super) fn name(reads: bool) -> Self {
+    pub(super) fn repository_name(reads: bool) -> Self {
         let code = if reads { RegistryErrorCode::NameUnknown } else { RegistryErrorCode::NameInvalid };
-        Self { code, why: "the repository name is malformed" }
+        Self { code, message: "the repository name is malformed" }
     }
 
     /// A manifest's tag or digest.
-    pub(super) fn manifest(reference: &str, reads: bool) -> Self {
+    pub(super) fn manifest_reference(reference: &str, reads: bool) -> Self {
         let is_digest = reference.contains(':');
         let code = match (reads, is_digest) {
             (true, _) => RegistryErrorCode::ManifestUnknown,
@@ -79,33 +79,33 @@ impl MalformedReference {
             (false, false) => RegistryErrorCode::ManifestInvalid,
         };
         let why = if is_digest { "the manifest's digest is malformed" } else { "the tag is malformed" };
-        Self { code, why }
+        Self { code, message: why }
     }
 
     /// A blob's digest in the path.
-    pub(super) fn blob(reads: bool) -> Self {
+    pub(super) fn blob_digest(reads: bool) -> Self {
         let code = if reads { RegistryErrorCode::BlobUnknown } else { RegistryErrorCode::DigestInvalid };
-        Self { code, why: "the blob's digest is malformed" }
+        Self { code, message: "the blob's digest is malformed" }
     }
 
     /// An upload's id.
-    pub(super) fn upload(reads: bool) -> Self {
+    pub(super) fn upload_id(reads: bool) -> Self {
         let code = if reads { RegistryErrorCode::BlobUploadUnknown } else { RegistryErrorCode::BlobUploadInvalid };
-        Self { code, why: "the upload id is malformed" }
+        Self { code, message: "the upload id is malformed" }
     }
 
     /// A digest in a parameter, or of a subject's referrers (spec.md, "Listing Referrers": 400).
     pub(super) fn digest() -> Self {
-        Self { code: RegistryErrorCode::DigestInvalid, why: "the digest is malformed" }
+        Self { code: RegistryErrorCode::DigestInvalid, message: "the digest is malformed" }
     }
 
     /// A tag in a parameter.
     pub(super) fn tag() -> Self {
-        Self { code: RegistryErrorCode::ManifestInvalid, why: "a tag parameter is malformed" }
+        Self { code: RegistryErrorCode::ManifestInvalid, message: "a tag parameter is malformed" }
     }
 
     /// The source of a mount.
-    pub(super) fn source() -> Self {
-        Self { code: RegistryErrorCode::NameInvalid, why: "the repository name of the mount's source is malformed" }
+    pub(super) fn mount_source() -> Self {
+        Self { code: RegistryErrorCode::NameInvalid, message: "the repository name of the mount's source is malformed" }
     }
 }

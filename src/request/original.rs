@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use super::registry::{self, Asked};
+use super::registry::{self, RegistryRequest};
 use super::site;
 
 /// What the proxy says of the backend that the request goes to (`X-Auth-Rewrite`).
@@ -12,7 +12,7 @@ use super::site;
 pub enum DeclaredUpstream {
     /// The proxy does not say.
     #[default]
-    Unsaid,
+    Unspecified,
     /// A registry. The proxy asks it for what `X-Upstream-URI` says.
     Registry,
     /// Not a registry.
@@ -33,7 +33,7 @@ pub struct OriginalRequest<'r> {
     /// What the proxy says of the backend.
     pub declared_upstream: DeclaredUpstream,
     host_name: OnceLock<Result<Cow<'r, str>, &'static str>>,
-    registry_request: OnceLock<Result<Asked<'r>, &'static str>>,
+    registry_request: OnceLock<Result<RegistryRequest<'r>, &'static str>>,
     path_segments: OnceLock<Result<Vec<Cow<'r, str>>, &'static str>>,
 }
 
@@ -67,7 +67,7 @@ impl<'r> OriginalRequest<'r> {
     ///
     /// # Errors
     /// Why the request cannot be read as one of the registry protocol.
-    pub fn registry_request(&self) -> Result<&Asked<'r>, &'static str> {
+    pub fn registry_request(&self) -> Result<&RegistryRequest<'r>, &'static str> {
         let read = || registry::read(self.method, self.uri, self.content_type);
         self.registry_request.get_or_init(read).as_ref().map_err(|why| *why)
     }

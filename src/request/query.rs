@@ -54,7 +54,7 @@ pub fn parse_parameters(query: &str) -> Result<Vec<QueryParameter<'_>>, &'static
     }
     let mut pairs = Vec::new();
     for raw in query.split('&').filter(|raw| !raw.is_empty()) {
-        if parse_parameters.len() == PARAMETERS_MAX {
+        if pairs.len() == PARAMETERS_MAX {
             return Err("the query has too many parameters");
         }
         // One piece, so one pair.
@@ -62,9 +62,9 @@ pub fn parse_parameters(query: &str) -> Result<Vec<QueryParameter<'_>>, &'static
         if [&key, &value].into_iter().any(|text| text.contains([char::REPLACEMENT_CHARACTER, '\0'])) {
             return Err("the query is not UTF-8 when it is decoded, or has a NUL");
         }
-        parse_parameters.push(QueryParameter { key, value, raw });
+        pairs.push(QueryParameter { key, value, raw });
     }
-    Ok(parse_parameters)
+    Ok(pairs)
 }
 
 /// Whether each `%` is followed by two hexadecimal digits.
@@ -77,7 +77,7 @@ pub fn has_valid_percent_encoding(text: &str) -> bool {
 /// A path with these pairs, as they were written.
 pub fn join_path_and_parameters<'p>(path: &str, pairs: impl Iterator<Item = &'p QueryParameter<'p>>) -> String {
     let mut joined = path.to_owned();
-    for (at, pair) in parse_parameters.enumerate() {
+    for (at, pair) in pairs.enumerate() {
         joined.push(if at == 0 { '?' } else { '&' });
         joined.push_str(pair.raw);
     }

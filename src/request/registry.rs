@@ -7,7 +7,7 @@
 //! repository may itself be called `manifests` or `blobs/uploads`.
 
 pub use super::endpoint::Target;
-use super::endpoint::{RegistryEndpoint, endpoint, required_actions};
+use super::endpoint::{RegistryEndpoint, parse_endpoint, required_actions};
 use super::malformed::MalformedReference;
 use super::parameters::{self, MountSource, is_namespace_parameter, is_mount_or_origin_parameter};
 use super::query::{self, QueryParameter};
@@ -18,7 +18,7 @@ pub const CATALOG_SCOPE: &str = "registry:catalog:*";
 
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked<'r> {
+pub struct RegistryRequest<'r> {
     /// What it is about.
     pub target: Target<'r>,
     /// All that it takes there.
@@ -33,7 +33,7 @@ pub struct Asked<'r> {
     parameters: Vec<QueryParameter<'r>>,
 }
 
-impl Asked<'_> {
+impl RegistryRequest<'_> {
     /// The request's URI without the mount, and without what must never be passed on. A registry
     /// then begins an ordinary upload, which is what the spec has it do with a mount that it can't
     /// make; every client goes on with it.
@@ -56,14 +56,14 @@ impl Asked<'_> {
 ///
 /// # Errors
 /// What is wrong with it, for the log and for `explain`.
-pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<Asked<'r>, &'static str> {
+pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<RegistryRequest<'r>, &'static str> {
     let (path, query) = query::split_path_and_query(uri)?;
     if path.contains('%') {
         return Err("the path is encoded; names, tags and digests need no encoding");
     }
     let rest = path.strip_prefix("/v2/").ok_or("the path does not begin with /v2/")?;
     let reads = matches!(method, "GET" | "HEAD");
-    let (endpoint, reference) = endpoint(rest, reads).ok_or("the path is none of the registry protocol's")?;
+    let (endpoint, reference) = parse_endpoint(rest, reads).ok_or("the path is none of the registry protocol's")?;
     // No well-formed reference has such a segment.
     if reference.is_some() && has_empty_or_dot_segment(rest) {
         return Err("the path has an empty segment, or one of dots");
@@ -71,14 +71,14 @@ pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<Asked<
     let (target, actions) = required_actions(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
     let pairs = query::parse_parameters(query)?;
     let parameter = parameters::check_parameters(&endpoint, method, &pairs)?;
-    if matches!(endpoint, RegistryEndpoint::Uploads(_) | RegistryEndpoint::Upload(_)) {
+    if matches!(endpoint, RegistryEndpoint::StartUpload(_) | RegistryEndpoint::Upload(_)) {
         reject_form(content_type)?;
     }
     let malformed = reference.or(parameter);
     let source = parameters::mount_source(&endpoint, &pairs).filter(|_| malformed.is_none());
-    let alone = source.is_none() && matches!(endpoint, RegistryEndpoint::Uploads(_));
+    let alone = source.is_none() && matches!(endpoint, RegistryEndpoint::StartUpload(_));
     let strip = pairs.iter().any(|pair| is_namespace_parameter(pair) || (alone && is_mount_or_origin_parameter(pair)));
-    Ok(Asked { target, required_actions: actions, mount_source: source, has_parameters_to_strip: strip, malformed_reference: malformed, path, parameters: pairs })
+    Ok(RegistryRequest { target, required_actions: actions, mount_source: source, has_parameters_to_strip: strip, malformed_reference: malformed, path, parameters: pairs })
 }
 
 /// Whether a path could be resolved to another one. The last segment may be empty: there is no reference then.

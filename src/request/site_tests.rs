@@ -3,7 +3,7 @@
 use super::*;
 
 fn read(uri: &str) -> Result<Vec<String>, &'static str> {
-    parse_path_segments(uri).map(|segments| parse_path_segments.into_iter().map(Cow::into_owned).collect())
+    parse_path_segments(uri).map(|segments| segments.into_iter().map(Cow::into_owned).collect())
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub struct ProxyHeaderError {
     /// Its name.
     pub header: &'static str,
     /// What is wrong with it.
-    pub fault: ProxyHeaderErrorKind,
+    pub kind: ProxyHeaderErrorKind,
 }
 
 /// What is wrong with a header of a subrequest.
@@ -63,17 +63,17 @@ pub enum ProxyHeaderErrorKind {
     /// It is there more than once.
     Repeated,
     /// It is too long, or its value is not what the proxy sends.
-    Unreadable,
+    Invalid,
     /// Only proxies of another kind send it, or a client.
     Conflicting,
 }
 
 impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fault = match self.fault {
+        let fault = match self.kind {
             ProxyHeaderErrorKind::Missing => "is missing",
             ProxyHeaderErrorKind::Repeated => "is there more than once",
-            ProxyHeaderErrorKind::Unreadable => "cannot be read",
+            ProxyHeaderErrorKind::Invalid => "cannot be read",
             ProxyHeaderErrorKind::Conflicting => {
                 "belongs to another kind of proxy: this one must not send it, nor pass a client's on"
             }
@@ -131,7 +131,7 @@ impl<'a> Subrequest<'a> {
             ClientAddress::Text(text) => match std::str::from_utf8(text).map(str::parse) {
                 Ok(Ok(address)) => Ok(Some(address)),
                 Ok(Err(_)) | Err(_) => {
-                    Err(ProxyHeaderError { header: Self::HEADER_NAMES.client, fault: ProxyHeaderErrorKind::Unreadable })
+                    Err(ProxyHeaderError { header: Self::HEADER_NAMES.client, kind: ProxyHeaderErrorKind::Invalid })
                 }
             },
         }
@@ -163,7 +163,7 @@ impl<'a> Subrequest<'a> {
     pub fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
         let host = header_text(self.host, Self::HEADER_NAMES.host)?;
         crate::request::site::normalize_host(host)
-            .map_err(|_| ProxyHeaderError { header: Self::HEADER_NAMES.host, fault: ProxyHeaderErrorKind::Unreadable })
+            .map_err(|_| ProxyHeaderError { header: Self::HEADER_NAMES.host, kind: ProxyHeaderErrorKind::Invalid })
     }
 
     /// Returns the client's URI as text.
@@ -189,11 +189,11 @@ fn header_text<'a>(header: RequestHeader<'a>, name: &'static str) -> Result<&'a 
     let fault = match header {
         RequestHeader::Once(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => return Ok(text),
-            Err(_) => ProxyHeaderErrorKind::Unreadable,
+            Err(_) => ProxyHeaderErrorKind::Invalid,
         },
         RequestHeader::Absent => ProxyHeaderErrorKind::Missing,
         RequestHeader::Repeated => ProxyHeaderErrorKind::Repeated,
-        RequestHeader::Unreadable => ProxyHeaderErrorKind::Unreadable,
+        RequestHeader::Invalid => ProxyHeaderErrorKind::Invalid,
     };
-    Err(ProxyHeaderError { header: name, fault })
+    Err(ProxyHeaderError { header: name, kind: fault })
 }

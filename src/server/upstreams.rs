@@ -52,8 +52,8 @@ impl Kept {
                 name: Arc::clone(&one.name),
                 hosts: one.hosts.clone(),
                 repositories: one.repositories.clone(),
-                anyone: one.anyone,
-                source: kept.source(one, clock, metrics)?,
+                is_anonymous_allowed: one.anyone,
+                credential_source: kept.source(one, clock, metrics)?,
             });
         }
         if settings.upstreams.iter().any(Upstream::has_credentials) {
@@ -80,9 +80,9 @@ impl Kept {
         };
         match &one.kind {
             Kind::None => Ok(CredentialSource::None),
-            Kind::Basic(username, path) => file(path, SecretFormat::Basic(username.clone())),
-            Kind::Bearer(path) => file(path, SecretFormat::Bearer),
-            Kind::File(path) => file(path, SecretFormat::Whole),
+            Kind::Basic(username, path) => file(path, SecretFormat::BasicPassword(username.clone())),
+            Kind::Bearer(path) => file(path, SecretFormat::BearerToken),
+            Kind::File(path) => file(path, SecretFormat::HeaderValue),
             #[cfg(feature = "ecr")]
             Kind::Ecr(account) => {
                 // Two tables with one account have one token.

@@ -34,15 +34,15 @@ pub struct IssuerAndService {
 
 /// See the top of this file.
 pub struct TokenIssuer {
-    keys: Arc<CurrentSigningKeys>,
-    names: IssuerAndService,
-    expires: Duration,
-    verified: Cache<[u8; 32], (Arc<Claims>, u32)>,
+    signing_keys: Arc<CurrentSigningKeys>,
+    issuer_and_service: IssuerAndService,
+    lifetime: Duration,
+    verified_cache: Cache<[u8; 32], (Arc<Claims>, u32)>,
 }
 
 impl fmt::Debug for TokenIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Tokens").field("names", &self.issuer_and_service).finish_non_exhaustive()
     }
 }
 
@@ -51,13 +51,13 @@ impl fmt::Debug for TokenIssuer {
 pub enum IssueError {
     /// A token is JSON, and the name can't stand there as it is.
     #[error("the user name is no UTF-8, so no token can name it")]
-    Name,
+    NonUtf8User,
     /// It would be longer than servers take.
     #[error("more is asked for than a token can hold: ask for less at once")]
-    Long,
+    TooLong,
     /// No random number, or no signature, could be had.
     #[error("the token could not be signed")]
-    Signing,
+    SigningFailed,
 }
 
 /// What a token is to say.
@@ -84,7 +84,7 @@ pub struct IssuedToken {
     /// Its `jti`.
     pub token_id: String,
     /// When it was given out, in seconds since 1970.
-    pub at: u64,
+    pub issued_at: u64,
     /// For how many seconds it is good.
     pub expires_in: u64,
 }
@@ -97,22 +97,22 @@ impl TokenIssuer {
             .weigher(|_, (_, size): &(Arc<Claims>, u32)| *size)
             .time_to_live(expires)
             .build();
-        Self { keys, names, expires, verified }
+        Self { signing_keys: keys, issuer_and_service: names, lifetime: expires, verified_cache: verified }
     }
 
     /// What stands in every token.
-    pub fn names(&self) -> &IssuerAndService {
-        &self.names
+    pub fn issuer_and_service(&self) -> &IssuerAndService {
+        &self.issuer_and_service
     }
 
     /// The public keys (RFC 7517).
     pub fn jwks(&self) -> String {
-        self.keys.keys().jwks()
+        self.signing_keys.load().jwks()
     }
 
     /// Whether a signature takes so long that no thread that answers requests should make it.
-    pub fn is_slow(&self) -> bool {
-        self.keys.keys().is_signing_slow()
+    pub fn is_signing_slow(&self) -> bool {
+        self.signing_keys.load().is_signing_slow()
     }
 
     /// Signs a token.
@@ -121,16 +121,16 @@ impl TokenIssuer {
     /// [`IssueFault`].
     pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let NewToken { user, host, access, mut denied, issued_at: now, latest_expiry: until } = new;
-        let sub = String::from_utf8(user).map_err(|_| IssueError::Name)?;
-        let exp = now.saturating_add(self.expires.as_secs()).min(until.unwrap_or(u64::MAX));
+        let sub = String::from_utf8(user).map_err(|_| IssueError::NonUtf8User)?;
+        let exp = now.saturating_add(self.lifetime.as_secs()).min(until.unwrap_or(u64::MAX));
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| IssueError::Signing)?;
+        getrandom::fill(&mut id).map_err(|_| IssueError::SigningFailed)?;
         // A client without a user is asked to log in, whatever it was not granted.
         denied.truncate(if sub.is_empty() { 0 } else { DENIED_ENTRIES_MAX });
         let mut claims = Claims {
-            iss: self.names.issuer.clone(),
+            iss: self.issuer_and_service.issuer.clone(),
             sub,
-            aud: self.names.service.clone(),
+            aud: self.issuer_and_service.service.clone(),
             exp,
             nbf: now.saturating_sub(NOT_BEFORE_MARGIN_SECS),
             iat: now,
@@ -139,7 +139,7 @@ impl TokenIssuer {
             access,
             denied,
         };
-        let keys = self.keys.keys();
+        let keys = self.signing_keys.load();
         let token = match keys.sign(&claims) {
             // What is granted comes first.
             Err(SignError::TooLong) if !claims.denied.is_empty() => {
@@ -149,16 +149,16 @@ impl TokenIssuer {
             signed => signed,
         };
         let token = token.map_err(|fault| match fault {
-            SignError::TooLong => IssueError::Long,
-            SignError::Claims(_) | SignError::Ring => IssueError::Signing,
+            SignError::TooLong => IssueError::TooLong,
+            SignError::ClaimsNotSerializable(_) | SignError::SigningFailed => IssueError::SigningFailed,
         })?;
-        Ok(IssuedToken { token, token_id: claims.jti, at: now, expires_in: exp.saturating_sub(now) })
+        Ok(IssuedToken { token, token_id: claims.jti, issued_at: now, expires_in: exp.saturating_sub(now) })
     }
 
     /// What a token of ours says whose signature was verified before, without looking at it again. The caller
     /// checks the time.
-    pub fn known(&self, token: &str) -> Option<Arc<Claims>> {
-        self.verified.get(&self.name(token)).map(|(claims, _)| claims)
+    pub fn lookup_verified(&self, token: &str) -> Option<Arc<Claims>> {
+        self.verified_cache.get(&self.cache_key(token)).map(|(claims, _)| claims)
     }
 
     /// What a token of ours says, if it is one. The caller checks the time; one that has expired is known again as
@@ -168,22 +168,22 @@ impl TokenIssuer {
     /// If not; the client is not told why.
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenVerifyError> {
         // Before, so that nothing is known under other keys than those that verified it.
-        let name = self.name(token);
-        let claims = Arc::new(self.keys.keys().verify_signature(token)?);
-        if claims.iss != self.names.issuer {
-            return Err(TokenVerifyError::Issuer);
+        let name = self.cache_key(token);
+        let claims = Arc::new(self.signing_keys.load().verify_signature(token)?);
+        if claims.iss != self.issuer_and_service.issuer {
+            return Err(TokenVerifyError::WrongIssuer);
         }
-        if claims.aud != self.names.service {
-            return Err(TokenVerifyError::Audience);
+        if claims.aud != self.issuer_and_service.service {
+            return Err(TokenVerifyError::WrongAudience);
         }
         let size = u32::try_from(2 * token.len() + VERIFIED_ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX);
-        self.verified.insert(name, (Arc::clone(&claims), size));
+        self.verified_cache.insert(name, (Arc::clone(&claims), size));
         Ok(claims)
     }
 
     /// What a token is known by. Whoever is known by a key that is not there any more is not known again.
-    fn name(&self, token: &str) -> [u8; 32] {
-        *blake3::Hasher::new_keyed(self.keys.keys().fingerprint())
+    fn cache_key(&self, token: &str) -> [u8; 32] {
+        *blake3::Hasher::new_keyed(self.signing_keys.load().fingerprint())
             .update(token.as_bytes())
             .finalize()
             .as_bytes()

@@ -30,7 +30,7 @@ pub enum SigningKeyLoadError {
     Unreadable(#[from] ReadFault),
     /// What stands in it is no good.
     #[error("{0}: {1}")]
-    Content(String, SigningKeyFileError),
+    Invalid(String, SigningKeyFileError),
 }
 
 /// What is in force.
@@ -39,7 +39,7 @@ pub struct CurrentSigningKeys(ArcSwap<SigningKeys>);
 
 impl CurrentSigningKeys {
     /// As it is now.
-    pub fn keys(&self) -> Arc<SigningKeys> {
+    pub fn load(&self) -> Arc<SigningKeys> {
         self.0.load_full()
     }
 }
@@ -74,7 +74,7 @@ pub fn start(path: PathBuf, now: Moment) -> Result<SigningKeyFileReloader, Signi
 }
 
 fn parse_keys(source: &Source, text: &[u8]) -> Result<SigningKeys, SigningKeyLoadError> {
-    SigningKeys::parse(text).map_err(|fault| SigningKeyLoadError::Content(source.name(), fault))
+    SigningKeys::parse(text).map_err(|fault| SigningKeyLoadError::Invalid(source.name(), fault))
 }
 
 impl Reloadable for SigningKeyFile {
@@ -123,7 +123,7 @@ fn warn_about_keys(path: &Path, keys: &SigningKeys) {
         tracing::warn!(file = %path.display(), "others on this machine can read or change the keys that sign tokens; chmod 600");
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    if let Some(key) = keys.published_keys().find(|key| key.signs && key.ends <= now) {
+    if let Some(key) = keys.published_keys().find(|key| key.is_active && key.certificate_not_after <= now) {
         tracing::error!(
             kid = key.kid,
             "the certificate of the key that signs has ended, and registries take no token of its: doorward token add, and use"

@@ -24,7 +24,7 @@ fn started(text: &str) -> Result<SigningKeyFileFixture, String> {
 }
 
 impl SigningKeyFileFixture {
-    fn look(&mut self) {
+    fn poll(&mut self) {
         for _ in 0..2 {
             self.clock.advance(Duration::from_secs(1));
             self.reloader.look(self.clock.now(), false);
@@ -32,30 +32,30 @@ impl SigningKeyFileFixture {
     }
 
     /// Who signs, and whether what is on disk can't be used.
-    fn after(&mut self, text: &str) -> (String, bool) {
+    fn write_and_poll(&mut self, text: &str) -> (String, bool) {
         fs::write(&self.path, text).unwrap();
-        self.look();
+        self.poll();
         let degraded = self.reloader.health().degraded().is_some();
-        (self.reloader.kind().current_keys().keys().kids().next().unwrap().to_owned(), degraded)
+        (self.reloader.kind().current_keys().load().kids().next().unwrap().to_owned(), degraded)
     }
 }
 
 #[test]
 fn new_keys_are_loaded_and_invalid_file_keeps_the_last_good_keys() {
     let [one, two] = [0, 1].map(|_| generate_key(SystemTime::now()).unwrap());
-    let mut desk = started(&one.text).unwrap();
-    let both = format!("{}{}", &*two.text, &*one.text);
-    assert_eq!(desk.after(&both), (two.kid.clone(), false));
-    assert_eq!(desk.reloader.kind().current_keys().keys().kids().count(), 2);
+    let mut desk = started(&one.pem).unwrap();
+    let both = format!("{}{}", &*two.pem, &*one.pem);
+    assert_eq!(desk.write_and_poll(&both), (two.kid.clone(), false));
+    assert_eq!(desk.reloader.kind().current_keys().load().kids().count(), 2);
     for bad in ["", "nonsense", &both[..both.len() - 20], &both.replace("MII", "MIJ"), &" ".repeat(300 << 10)]
     {
-        assert_eq!(desk.after(bad), (two.kid.clone(), true), "{bad}");
+        assert_eq!(desk.write_and_poll(bad), (two.kid.clone(), true), "{bad}");
     }
-    assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
+    assert_eq!(desk.write_and_poll(&one.pem), (one.kid.clone(), false));
     fs::remove_file(&desk.path).unwrap();
-    desk.look();
+    desk.poll();
     assert!(desk.reloader.health().degraded().unwrap().starts_with(READINESS_MESSAGE));
-    assert_eq!(desk.after(&one.text), (one.kid.clone(), false));
+    assert_eq!(desk.write_and_poll(&one.pem), (one.kid.clone(), false));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn start_without_a_valid_key_file_fails_with_reason() {
 
 #[test]
 fn key_file_readable_by_others_is_detected() {
-    let desk = started(&generate_key(SystemTime::now()).unwrap().text).unwrap();
+    let desk = started(&generate_key(SystemTime::now()).unwrap().pem).unwrap();
     for (mode, open) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(&desk.path, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(has_unsafe_permissions(&desk.path), open, "{mode:o}");

@@ -22,14 +22,14 @@ pub struct TokenScope<'s> {
     /// As it was written.
     pub name: &'s str,
     /// What it is about, and what is wanted of that; `None` where nobody here can grant anything.
-    pub wanted: Option<RequestedActions<'s>>,
+    pub requested: Option<RequestedActions<'s>>,
 }
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedActions<'s> {
     /// On what.
-    pub on: ScopeResource<'s>,
+    pub resource: ScopeResource<'s>,
     /// What; `*` is all that there is.
     pub actions: Actions,
     /// Whether it was asked for by `*`.
@@ -72,7 +72,7 @@ pub fn parse_scope(text: &str) -> Result<Option<TokenScope<'_>>, &'static str> {
     if !actions.split(',').all(known) {
         return Err("an action is written in lower-case letters, or *");
     }
-    Ok((!name.is_empty()).then(|| TokenScope { kind, name, wanted: parse_requested_actions(kind, name, actions) }))
+    Ok((!name.is_empty()).then(|| TokenScope { kind, name, requested: parse_requested_actions(kind, name, actions) }))
 }
 
 fn is_word(byte: u8) -> bool {
@@ -88,7 +88,7 @@ fn parse_requested_actions<'s>(kind: &str, name: &'s str, actions: &str) -> Opti
     };
     let named = actions.split(',').filter_map(Actions::from_name);
     let named = named.fold(Actions::default(), Actions::union).intersection(most);
-    Some(RequestedActions { on, actions: if all { most } else { named }, all })
+    Some(RequestedActions { resource: on, actions: if all { most } else { named }, all })
 }
 
 /// Reads the scopes of one request: of several parameters, each of which may hold several with spaces between
@@ -112,7 +112,7 @@ pub fn parse_scopes<'s>(parameters: impl Iterator<Item = &'s str>) -> Result<Vec
 }
 
 fn merge_scope(known: &mut TokenScope<'_>, other: TokenScope<'_>) {
-    if let (Some(known), Some(other)) = (&mut known.wanted, other.wanted) {
+    if let (Some(known), Some(other)) = (&mut known.requested, other.requested) {
         known.actions = known.actions.union(other.actions);
         known.all |= other.all;
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn actions(text: &str) -> Vec<&'static str> {
     let scope = parse_scope(text).unwrap().unwrap();
-    scope.wanted.map(|wanted| wanted.actions.names().collect()).unwrap_or_default()
+    scope.requested.map(|wanted| wanted.actions.names().collect()).unwrap_or_default()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn several_scopes_are_parsed_from_one_or_many_parameters() {
     assert_eq!(of(&one), of(&two));
     let twice = of(&["repository:a:pull", "", "repository:a:push  repository:a:pull"]);
     assert_eq!(twice.len(), 1);
-    assert_eq!(twice[0].wanted.as_ref().unwrap().actions, Actions::PULL.union(Actions::PUSH));
+    assert_eq!(twice[0].requested.as_ref().unwrap().actions, Actions::PULL.union(Actions::PUSH));
     let many: Vec<String> = (0..65).map(|n| format!("repository:r{n}:pull")).collect();
     assert!(parse_scopes(many.iter().map(String::as_str)).is_err());
     assert!(parse_scopes(many[1..].iter().map(String::as_str)).is_ok());

@@ -31,16 +31,16 @@ use super::claims::Claims;
 pub enum SigningKeyFileError {
     /// No block is in it.
     #[error("there is no key in it; doorward token init makes one")]
-    Empty,
+    NoKey,
     /// It is no text.
     #[error("it is no PEM file: it holds bytes that are no text")]
-    NotText,
+    NotUtf8,
     /// Where blocks begin and end can't be said.
     #[error("line {0}: {1}")]
-    Broken(usize, &'static str),
+    InvalidPem(usize, &'static str),
     /// A block is not what it should be.
-    #[error("block {number} ({label}, line {line}): {what}")]
-    Block {
+    #[error("block {number} ({label}, line {line}): {message}")]
+    InvalidBlock {
         /// The how-manieth block it is, from 1.
         number: usize,
         /// What it says that it is.
@@ -48,7 +48,7 @@ pub enum SigningKeyFileError {
         /// The number of its first line, from 1.
         line: usize,
         /// What is wrong, and what to do.
-        what: &'static str,
+        message: &'static str,
     },
 }
 
@@ -57,13 +57,13 @@ pub enum SigningKeyFileError {
 pub enum SignError {
     /// The claims can't be written.
     #[error("the claims of a token can't be written: {0}")]
-    Claims(#[from] serde_json::Error),
+    ClaimsNotSerializable(#[from] serde_json::Error),
     /// More than [`TOKEN_MAX`]: nobody would take it.
     #[error("a token of more than 16 KiB would be needed; ask for less at once")]
     TooLong,
     /// ring could not, for want of randomness.
     #[error("a token can't be signed: the system gives no random numbers")]
-    Ring,
+    SigningFailed,
 }
 
 /// What everybody may know of a key.
@@ -74,11 +74,11 @@ pub struct PublishedKey<'k> {
     /// What it signs with.
     pub algorithm: SigningAlgorithm,
     /// Whether it is the one that signs.
-    pub signs: bool,
+    pub is_active: bool,
     /// Until when its certificate counts, in seconds since 1970: registries take nothing that it signs later.
-    pub ends: u64,
+    pub certificate_not_after: u64,
     /// The certificate (DER).
-    pub certificate: &'k [u8],
+    pub certificate_der: &'k [u8],
 }
 
 /// See the top of this file.
@@ -93,7 +93,7 @@ pub struct SigningKeys {
 /// Ids and algorithms; nothing secret.
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|key| (key.pair.algorithm(), &key.kid))).finish()
+        f.debug_list().entries(self.iter().map(|key| (key.key_pair.algorithm(), &key.kid))).finish()
     }
 }
 
@@ -138,16 +138,16 @@ impl SigningKeys {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self, SigningKeyFileError> {
-        let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotText)?;
-        let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::Broken(broken.line, broken.what))?;
+        let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotUtf8)?;
+        let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
         let random = SystemRandom::new();
         let mut keys: Vec<SigningKey> = Vec::new();
         let mut numbered = (1..).zip(&blocks);
-        let fault = |(number, block): (usize, &PemBlock<'_>), what| SigningKeyFileError::Block {
+        let fault = |(number, block): (usize, &PemBlock<'_>), what| SigningKeyFileError::InvalidBlock {
             number,
             label: printable_label(block.label),
             line: block.line,
-            what,
+            message: what,
         };
         while let Some(secret) = numbered.next() {
             if secret.1.label != "PRIVATE KEY" {
@@ -157,8 +157,8 @@ impl SigningKeys {
             let certificate = certificate.ok_or_else(|| {
                 fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward token init --key FILE makes one")
             })?;
-            let key = SigningKey::read(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
-                KeyBlock::Secret => fault(secret, what),
+            let key = SigningKey::parse(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
+                KeyBlock::PrivateKey => fault(secret, what),
                 KeyBlock::Certificate => fault(certificate, what),
             })?;
             if keys.iter().any(|other| other.kid == key.kid) {
@@ -170,7 +170,7 @@ impl SigningKeys {
             keys.push(key);
         }
         let mut keys = keys.into_iter();
-        let first = keys.next().ok_or(SigningKeyFileError::Empty)?;
+        let first = keys.next().ok_or(SigningKeyFileError::NoKey)?;
         let rest: Vec<SigningKey> = keys.collect();
         let mut all = digest::Context::new(&digest::SHA256);
         once(&first).chain(&rest).for_each(|key| all.update(key.kid.as_bytes()));
@@ -181,7 +181,7 @@ impl SigningKeys {
 
     /// Whether a signature takes milliseconds rather than microseconds.
     pub fn is_signing_slow(&self) -> bool {
-        self.active_key.pair.algorithm() == SigningAlgorithm::Rs256
+        self.active_key.key_pair.algorithm() == SigningAlgorithm::Rs256
     }
 
     /// What tells these keys from any others, or the same in another order. It is no secret.
@@ -197,10 +197,10 @@ impl SigningKeys {
     pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey<'_>> {
         self.iter().enumerate().map(|(at, key)| PublishedKey {
             kid: &key.kid,
-            algorithm: key.pair.algorithm(),
-            signs: at == 0,
-            ends: key.certificate.not_after,
-            certificate: &key.certificate.der,
+            algorithm: key.key_pair.algorithm(),
+            is_active: at == 0,
+            certificate_not_after: key.certificate.not_after,
+            certificate_der: &key.certificate.der,
         })
     }
 
@@ -215,8 +215,8 @@ impl SigningKeys {
     /// It would be longer than [`TOKEN_MAX`], or the system gives no random numbers.
     pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
         let claims = serde_json::to_vec(claims)?;
-        let mut token = format!("{}.{}", self.active_key.header, BASE64_URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.active_key.pair.sign(token.as_bytes(), &self.rng).map_err(|_| SignError::Ring)?;
+        let mut token = format!("{}.{}", self.active_key.encoded_header, BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let signature = self.active_key.key_pair.sign(token.as_bytes(), &self.rng).map_err(|_| SignError::SigningFailed)?;
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         if token.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(token) }
@@ -224,7 +224,7 @@ impl SigningKeys {
 
     /// The public keys (RFC 7517 section 5), as `/jwks` gives them.
     pub fn jwks(&self) -> String {
-        let keys: Vec<&str> = self.iter().map(|key| &key.jwk[..]).collect();
+        let keys: Vec<&str> = self.iter().map(|key| &key.jwk_json[..]).collect();
         format!("{{\"keys\":[{}]}}", keys.join(","))
     }
 

@@ -18,7 +18,7 @@ fn made() -> NewSigningKey {
 }
 
 fn keys(made: &[&NewSigningKey]) -> SigningKeys {
-    let text: String = made.iter().map(|made| &made.text[..]).collect();
+    let text: String = made.iter().map(|made| &made.pem[..]).collect();
     SigningKeys::parse(text.as_bytes()).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn header(token: &str) -> Value {
 /// A token with this header, really signed by the key.
 fn signed(keys: &SigningKeys, header: &str, claims: &str) -> String {
     let text = format!("{header}.{claims}");
-    let signature = keys.active_key.pair.sign(text.as_bytes(), &keys.rng).unwrap();
+    let signature = keys.active_key.key_pair.sign(text.as_bytes(), &keys.rng).unwrap();
     format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
 }
 
@@ -61,10 +61,10 @@ fn signed_token_verifies_and_has_the_published_header_and_jwk() {
     let token = keys.sign(&claims()).unwrap();
     assert_eq!(keys.verify(&token, NOW), Ok(claims()));
     let published = keys.published_keys().next().unwrap();
-    let x5c = BASE64_STANDARD.encode(published.certificate);
+    let x5c = BASE64_STANDARD.encode(published.certificate_der);
     assert_eq!(header(&token), json!({"alg": "ES256", "typ": "JWT", "kid": made.kid, "x5c": [x5c]}));
-    assert_eq!((published.kid, published.signs), (&made.kid[..], true));
-    assert_eq!(published.ends, NOW + 3652 * 24 * 3600);
+    assert_eq!((published.kid, published.is_active), (&made.kid[..], true));
+    assert_eq!(published.certificate_not_after, NOW + 3652 * 24 * 3600);
     let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
     let key = &set["keys"][0];
     assert_eq!(
@@ -74,7 +74,7 @@ fn signed_token_verifies_and_has_the_published_header_and_jwk() {
     assert_eq!((&key["kty"], &key["crv"], &key["x5c"][0]), (&"EC".into(), &"P-256".into(), &x5c.into()));
     let coordinate = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
     assert!([coordinate("x"), coordinate("y")].iter().all(|c| c.len() == 32 && c[0] != 0));
-    assert_eq!(made.text.matches(&keys.certificate_bundle()).count(), 1);
+    assert_eq!(made.pem.matches(&keys.certificate_bundle()).count(), 1);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn first_key_signs_and_removed_key_no_longer_verifies() {
     }
     assert_eq!(
         (alone.verify(&by_one, NOW), alone.verify(&by_two, NOW)),
-        (Err(TokenVerifyError::Key), Ok(claims()))
+        (Err(TokenVerifyError::UnknownKey), Ok(claims()))
     );
     assert!(both.fingerprint() != swapped.fingerprint() && both.fingerprint() != alone.fingerprint());
     assert_eq!(both.fingerprint(), keys(&[&one, &two]).fingerprint());
@@ -111,8 +111,8 @@ fn token_is_valid_within_its_lifetime_and_the_clock_leeway() {
     let token = keys.sign(&claims()).unwrap();
     let at = |now| keys.verify(&token, now).map(drop);
     assert_eq!((at(NOW + 960), at(NOW + 961)), (Ok(()), Err(TokenVerifyError::Expired)));
-    assert_eq!((at(NOW - 120), at(NOW - 121)), (Ok(()), Err(TokenVerifyError::Early)));
-    assert_eq!((at(0), at(u64::MAX)), (Err(TokenVerifyError::Early), Err(TokenVerifyError::Expired)));
+    assert_eq!((at(NOW - 120), at(NOW - 121)), (Ok(()), Err(TokenVerifyError::NotYetValid)));
+    assert_eq!((at(0), at(u64::MAX)), (Err(TokenVerifyError::NotYetValid), Err(TokenVerifyError::Expired)));
 }
 
 #[test]
@@ -128,29 +128,29 @@ fn token_with_unexpected_header_is_rejected() {
     };
     assert_eq!(with(json!({})), Ok(()));
     for alg in ["none", "None", "HS256", "RS256", "ES384", "es256", ""] {
-        assert_eq!(with(json!({ "alg": alg })), Err(TokenVerifyError::Algorithm), "{alg}");
+        assert_eq!(with(json!({ "alg": alg })), Err(TokenVerifyError::AlgorithmMismatch), "{alg}");
     }
     for typ in ["jwt", "at+jwt", "", "JWT "] {
-        assert_eq!(with(json!({ "typ": typ })), Err(TokenVerifyError::Header), "{typ}");
+        assert_eq!(with(json!({ "typ": typ })), Err(TokenVerifyError::InvalidHeader), "{typ}");
     }
     for kid in [&stranger.kid[..], "", "../../etc/passwd"] {
-        assert_eq!(with(json!({ "kid": kid })), Err(TokenVerifyError::Key), "{kid}");
+        assert_eq!(with(json!({ "kid": kid })), Err(TokenVerifyError::UnknownKey), "{kid}");
     }
     for more in
         [json!({"crit": []}), json!({"crit": ["exp"], "exp": 1}), json!({"jwk": {}}), json!({"b64": false})]
     {
-        assert_eq!(with(more), Err(TokenVerifyError::Header));
+        assert_eq!(with(more), Err(TokenVerifyError::InvalidHeader));
     }
     for bad in
         ["{}", "[]", "", "{\"alg\":\"ES256\",\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"x\"}", "{\"alg\":1}"]
     {
         let token = signed(&keys, &BASE64_URL_SAFE_NO_PAD.encode(bad), payload);
-        assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::Header), "{bad}");
+        assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::InvalidHeader), "{bad}");
     }
     // What is signed by a stranger, who names our key.
     let other = self::keys(&[&stranger]);
     let forged = signed(&other, &coded(&header(&token)), payload);
-    assert_eq!(keys.verify(&forged, NOW), Err(TokenVerifyError::Signature));
+    assert_eq!(keys.verify(&forged, NOW), Err(TokenVerifyError::InvalidSignature));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn token_with_another_spelling_or_signature_is_rejected() {
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else { panic!("{token}") };
     let is = |text: String| keys.verify(&text, NOW).unwrap_err();
-    assert_eq!(is(format!("{header}.{payload}.")), TokenVerifyError::Signature);
+    assert_eq!(is(format!("{header}.{payload}.")), TokenVerifyError::InvalidSignature);
     for text in [
         format!("{header}.{payload}"),
         header.to_owned(),
@@ -175,7 +175,7 @@ fn token_with_another_spelling_or_signature_is_rejected() {
         format!(" {token}"),
         format!("{header}.{payload}.+{}", &signature[1..]),
     ] {
-        assert_eq!(is(text.clone()), TokenVerifyError::Form, "{text}");
+        assert_eq!(is(text.clone()), TokenVerifyError::Malformed, "{text}");
     }
     // 64 bytes leave four bits over in the last character: each other way to fill them is refused.
     let (rest, last) = token.split_at(token.len() - 1);
@@ -184,9 +184,9 @@ fn token_with_another_spelling_or_signature_is_rejected() {
     assert_eq!(taken.collect::<String>(), last);
     // A signature in DER's form, which others read.
     let der = BASE64_URL_SAFE_NO_PAD.encode([0x30, 6, 2, 1, 1, 2, 1, 1]);
-    assert_eq!(is(format!("{header}.{payload}.{der}")), TokenVerifyError::Signature);
+    assert_eq!(is(format!("{header}.{payload}.{der}")), TokenVerifyError::InvalidSignature);
     assert_eq!(is("a".repeat(TOKEN_BYTES_MAX + 1)), TokenVerifyError::TooLong);
-    assert_eq!(is("a".repeat(TOKEN_BYTES_MAX)), TokenVerifyError::Form);
+    assert_eq!(is("a".repeat(TOKEN_BYTES_MAX)), TokenVerifyError::Malformed);
 }
 
 #[test]
@@ -203,10 +203,10 @@ fn token_with_one_changed_character_is_rejected() {
 #[test]
 fn signed_token_with_invalid_claims_is_rejected() {
     let keys = keys(&[&made()]);
-    let header = keys.active_key.header.clone();
+    let header = keys.active_key.encoded_header.clone();
     for text in ["{}", "", "[]", "{\"exp\":1.5}"] {
         let token = signed(&keys, &header, &BASE64_URL_SAFE_NO_PAD.encode(text));
-        assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::Claims), "{text}");
+        assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::InvalidClaims), "{text}");
     }
 }
 
@@ -224,14 +224,14 @@ fn private_key_is_never_published_or_printed() {
     let keys = keys(&[&made]);
     assert_eq!(format!("{keys:?}"), format!("[(Es256, {:?})]", made.kid));
     // The private number, as PKCS#8 has it behind what says that it is one of P-256.
-    let coded: String = made.text.lines().skip(2).take_while(|line| !line.starts_with('-')).collect();
+    let coded: String = made.pem.lines().skip(2).take_while(|line| !line.starts_with('-')).collect();
     let pkcs8 = BASE64_STANDARD.decode(coded).unwrap();
     let (before, secret) = (&pkcs8[..36], &pkcs8[36..68]);
     assert!(before.ends_with(&[2, 1, 1, 4, 32]));
     let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
     let set = set["keys"][0].as_object().unwrap();
     assert_eq!(set.keys().collect::<Vec<_>>(), ["alg", "crv", "kid", "kty", "use", "x", "x5c", "y"]);
-    let certificate = keys.published_keys().next().unwrap().certificate;
+    let certificate = keys.published_keys().next().unwrap().certificate_der;
     assert!(!certificate.windows(32).any(|bytes| bytes == secret));
     assert_eq!(keys.certificate_bundle().matches("-----BEGIN").count(), 1);
 }
@@ -239,14 +239,14 @@ fn private_key_is_never_published_or_printed() {
 #[test]
 fn imported_key_gets_a_certificate() {
     let made = made();
-    let (start, end) = (made.text.find("-----BEGIN").unwrap(), made.text.find("-----BEGIN CERT").unwrap());
-    let alone = &made.text[start..end];
+    let (start, end) = (made.pem.find("-----BEGIN").unwrap(), made.pem.find("-----BEGIN CERT").unwrap());
+    let alone = &made.pem[start..end];
     let again = certify_key(alone.as_bytes(), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
     assert_eq!(again.kid, made.kid);
     keys(&[&again]);
     let fault = |text: &str| {
         certify_key(text.as_bytes(), SystemTime::now()).map(|made| made.kid).unwrap_err().to_string()
     };
-    assert!(fault(&made.text).contains("block 2 (CERTIFICATE, line"));
+    assert!(fault(&made.pem).contains("block 2 (CERTIFICATE, line"));
     assert!(fault("").contains("there is no key in it"));
 }

@@ -24,7 +24,7 @@ impl fmt::Debug for SecretHeaderValue {
 
 impl SecretHeaderValue {
     /// Nothing is sent.
-    pub const fn none() -> Self {
+    pub const fn empty() -> Self {
         Self(Bytes::new())
     }
 
@@ -32,7 +32,7 @@ impl SecretHeaderValue {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn whole(value: Zeroizing<Vec<u8>>) -> Result<Self, &'static str> {
+    pub fn from_value(value: Zeroizing<Vec<u8>>) -> Result<Self, &'static str> {
         if value.is_empty() {
             return Err("it is empty");
         }
@@ -64,7 +64,7 @@ impl SecretHeaderValue {
         value.extend_from_slice(scheme.as_bytes());
         value.push(b' ');
         value.extend_from_slice(credentials);
-        Self::whole(value)
+        Self::from_value(value)
     }
 
     /// Basic, of a name and a password (RFC 7617 section 2).
@@ -89,12 +89,12 @@ impl SecretHeaderValue {
     }
 
     /// The value; empty where nothing is sent.
-    pub fn value(&self) -> &Bytes {
+    pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 
     /// Whether it is this text, in a time that does not tell where they differ.
-    pub fn is(&self, text: &[u8]) -> bool {
+    pub fn constant_time_eq(&self, text: &[u8]) -> bool {
         self.0.ct_eq(text).into()
     }
 }
@@ -104,11 +104,11 @@ mod tests {
     use super::*;
 
     fn value(authorization: Result<SecretHeaderValue, &'static str>) -> Result<String, &'static str> {
-        authorization.map(|one| String::from_utf8(one.value().to_vec()).unwrap())
+        authorization.map(|one| String::from_utf8(one.as_bytes().to_vec()).unwrap())
     }
 
     fn whole(text: &[u8]) -> Result<String, &'static str> {
-        value(SecretHeaderValue::whole(Zeroizing::new(text.to_vec())))
+        value(SecretHeaderValue::from_value(Zeroizing::new(text.to_vec())))
     }
 
     #[test]
@@ -129,6 +129,6 @@ mod tests {
     fn secret_header_value_debug_shows_no_secret() {
         let authorization = SecretHeaderValue::basic("AWS", b"s3cret").unwrap();
         assert_eq!(format!("{authorization:?}"), "***");
-        assert!(authorization.is(authorization.value()) && !authorization.is(b"s3cret"));
+        assert!(authorization.constant_time_eq(authorization.as_bytes()) && !authorization.constant_time_eq(b"s3cret"));
     }
 }

@@ -14,11 +14,11 @@ pub use self::aws::{AwsAccount, EcrError, FetchedToken};
 /// Where a token comes from.
 pub trait FetchToken: Send + Sync + 'static {
     /// Gets a new one, or says why not. Ends within its own bound.
-    fn token(&self) -> impl Future<Output = Result<FetchedToken, EcrError>> + Send;
+    fn fetch_token(&self) -> impl Future<Output = Result<FetchedToken, EcrError>> + Send;
 }
 
 impl FetchToken for aws::EcrTokenClient {
-    async fn token(&self) -> Result<FetchedToken, EcrError> {
-        Self::token(self).await
+    async fn fetch_token(&self) -> Result<FetchedToken, EcrError> {
+        Self::fetch_token(self).await
     }
 }

@@ -28,11 +28,11 @@ const SECRET_LINES_MAX: usize = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretFormat {
     /// The password of this user.
-    Basic(String),
+    BasicPassword(String),
     /// A token.
-    Bearer,
+    BearerToken,
     /// The whole value of the header.
-    Whole,
+    HeaderValue,
     /// What nginx shows; on a second line what it showed before, or will show next.
     ProxySecret,
     /// The token of the admin listener, in the same form.
@@ -41,50 +41,50 @@ pub enum SecretFormat {
 
 impl SecretFormat {
     /// What the file is called in the log.
-    fn name(&self) -> &'static str {
+    fn log_name(&self) -> &'static str {
         match self {
             Self::ProxySecret => "proxy_secret_file",
             Self::AdminToken => "admin.token_file",
-            Self::Basic(_) | Self::Bearer | Self::Whole => "file of upstream credentials",
+            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => "file of upstream credentials",
         }
     }
 
     /// What `/readyz` says when it can't be used.
-    fn phrase(&self) -> &'static str {
+    fn readiness_message(&self) -> &'static str {
         match self {
             Self::ProxySecret => "the file of proxy_secret_file can't be used",
             Self::AdminToken => "the file of admin.token_file can't be used",
-            Self::Basic(_) | Self::Bearer | Self::Whole => "a file of upstream credentials can't be used",
+            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => "a file of upstream credentials can't be used",
         }
     }
 
-    fn read(&self, text: &[u8]) -> Result<SecretFileContent, &'static str> {
+    fn parse_content(&self, text: &[u8]) -> Result<SecretFileContent, &'static str> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let most = match self {
             Self::ProxySecret | Self::AdminToken => SECRET_LINES_MAX,
-            Self::Basic(_) | Self::Bearer | Self::Whole => 1,
+            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => 1,
         };
         let mut lines = text.splitn(most, |b| *b == b'\n');
         let mut next = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let value = self.line(next().unwrap_or_default())?;
-        Ok(SecretFileContent { value, other: next().map(|line| self.line(line)).transpose()? })
+        let value = self.parse_line(next().unwrap_or_default())?;
+        Ok(SecretFileContent { current: value, alternate: next().map(|line| self.parse_line(line)).transpose()? })
     }
 
-    fn line(&self, line: &[u8]) -> Result<SecretHeaderValue, &'static str> {
+    fn parse_line(&self, line: &[u8]) -> Result<SecretHeaderValue, &'static str> {
         match self {
-            Self::Basic(username) => SecretHeaderValue::basic(username, line),
-            Self::Bearer => SecretHeaderValue::with_scheme("Bearer", line),
-            Self::Whole => {
+            Self::BasicPassword(username) => SecretHeaderValue::basic(username, line),
+            Self::BearerToken => SecretHeaderValue::with_scheme("Bearer", line),
+            Self::HeaderValue => {
                 let scheme = line.iter().position(|b| *b == b' ').filter(|at| *at > 0);
                 if !line.is_empty() && (scheme.is_none() || line.trim_ascii() != line) {
                     return Err("it is not a scheme and its credentials, as in: Basic QVdTOnBhc3M=");
                 }
-                SecretHeaderValue::whole(Zeroizing::new(line.to_vec()))
+                SecretHeaderValue::from_value(Zeroizing::new(line.to_vec()))
             }
             Self::ProxySecret | Self::AdminToken => match line.len() {
                 // A header would lose a blank at its ends.
                 SECRET_BYTES_MIN..=SECRET_BYTES_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
-                SECRET_BYTES_MIN..=SECRET_BYTES_MAX => SecretHeaderValue::whole(Zeroizing::new(line.to_vec())),
+                SECRET_BYTES_MIN..=SECRET_BYTES_MAX => SecretHeaderValue::from_value(Zeroizing::new(line.to_vec())),
                 _ => Err("the secret has 16 to 256 characters; openssl rand -hex 32 makes one"),
             },
         }
@@ -99,15 +99,15 @@ pub enum SecretLoadError {
     Unreadable(#[from] ReadFault),
     /// What stands in it is no good; it is not told what it is.
     #[error("{0}: {1}")]
-    Content(String, &'static str),
+    Invalid(String, &'static str),
 }
 
 /// What stands in a file.
 #[derive(Debug)]
 pub struct SecretFileContent {
-    value: SecretHeaderValue,
+    current: SecretHeaderValue,
     /// Of a secret that is being changed.
-    other: Option<SecretHeaderValue>,
+    alternate: Option<SecretHeaderValue>,
 }
 
 /// What is in force.
@@ -117,19 +117,19 @@ pub struct CurrentCredentials(ArcSwap<SecretFileContent>);
 impl CurrentCredentials {
     /// Nothing, in the place of what stands in a file.
     pub fn empty() -> Self {
-        Self(ArcSwap::from_pointee(SecretFileContent { value: SecretHeaderValue::none(), other: None }))
+        Self(ArcSwap::from_pointee(SecretFileContent { current: SecretHeaderValue::empty(), alternate: None }))
     }
 
     /// As it is now.
     pub fn authorization(&self) -> SecretHeaderValue {
-        self.0.load().value.clone()
+        self.0.load().current.clone()
     }
 
     /// Whether this is the secret, or the other one while it is changed.
-    pub fn is_shown(&self, text: &[u8]) -> bool {
+    pub fn is_valid_secret(&self, text: &[u8]) -> bool {
         let read = self.0.load();
         // Both are compared, whatever comes of the first.
-        let (one, other) = (read.value.is(text), read.other.as_ref().is_some_and(|other| other.is(text)));
+        let (one, other) = (read.current.constant_time_eq(text), read.alternate.as_ref().is_some_and(|other| other.constant_time_eq(text)));
         one | other
     }
 }
@@ -164,7 +164,7 @@ impl Reloadable for SecretFile {
     type Fault = SecretLoadError;
 
     fn name(&self) -> &'static str {
-        self.format.name()
+        self.format.log_name()
     }
 
     fn unsettled(&self) -> Unsettled {
@@ -173,13 +173,13 @@ impl Reloadable for SecretFile {
     }
 
     fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SecretFileContent, SecretLoadError> {
-        self.format.read(text).map_err(|what| SecretLoadError::Content(source.name(), what))
+        self.format.parse_content(text).map_err(|what| SecretLoadError::Invalid(source.name(), what))
     }
 
     fn replace(&mut self, read: SecretFileContent, source: &Source, first: bool) {
         self.current.0.store(Arc::new(read));
         if !first {
-            tracing::info!(file = %source.path.display(), "{} reloaded", self.format.name());
+            tracing::info!(file = %source.path.display(), "{} reloaded", self.format.log_name());
         }
     }
 
@@ -188,7 +188,7 @@ impl Reloadable for SecretFile {
     }
 
     fn phrase(&self, _: &SecretLoadError) -> &'static str {
-        self.format.phrase()
+        self.format.readiness_message()
     }
 }
 

@@ -38,7 +38,7 @@ impl SecretFileFixture {
     }
 
     fn value(&self) -> String {
-        String::from_utf8(self.reloader.kind().current().authorization().value().to_vec()).unwrap()
+        String::from_utf8(self.reloader.kind().current().authorization().as_bytes().to_vec()).unwrap()
     }
 
     fn degraded(&self) -> bool {
@@ -49,9 +49,9 @@ impl SecretFileFixture {
 #[test]
 fn each_secret_format_yields_the_expected_header_value() {
     let value = |form, text: &[u8]| started(form, text).map(|desk| desk.value());
-    assert_eq!(value(SecretFormat::Basic("AWS".into()), b"x\n"), Ok("Basic QVdTOng=".into()));
-    assert_eq!(value(SecretFormat::Bearer, b"abc.def\r\n"), Ok("Bearer abc.def".into()));
-    assert_eq!(value(SecretFormat::Whole, b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
+    assert_eq!(value(SecretFormat::BasicPassword("AWS".into()), b"x\n"), Ok("Basic QVdTOng=".into()));
+    assert_eq!(value(SecretFormat::BearerToken, b"abc.def\r\n"), Ok("Bearer abc.def".into()));
+    assert_eq!(value(SecretFormat::HeaderValue, b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
     assert_eq!(value(SecretFormat::ProxySecret, b"0123456789abcdef\n"), Ok("0123456789abcdef".into()));
 }
 
@@ -59,14 +59,14 @@ fn each_secret_format_yields_the_expected_header_value() {
 fn invalid_secret_file_fails_the_start_without_revealing_its_content() {
     let long = vec![b'a'; 17 << 10];
     for (form, text) in [
-        (SecretFormat::Whole, &b""[..]),
-        (SecretFormat::Whole, b"s3cret"),
-        (SecretFormat::Whole, b"Basic QVdTOng= "),
-        (SecretFormat::Whole, b"Basic s3cret\nX-Auth-User: root"),
-        (SecretFormat::Bearer, b"s3cret s3cret"),
-        (SecretFormat::Bearer, b"\n"),
-        (SecretFormat::Bearer, &long),
-        (SecretFormat::Basic("AWS".into()), b"s3cret\ns3cret"),
+        (SecretFormat::HeaderValue, &b""[..]),
+        (SecretFormat::HeaderValue, b"s3cret"),
+        (SecretFormat::HeaderValue, b"Basic QVdTOng= "),
+        (SecretFormat::HeaderValue, b"Basic s3cret\nX-Auth-User: root"),
+        (SecretFormat::BearerToken, b"s3cret s3cret"),
+        (SecretFormat::BearerToken, b"\n"),
+        (SecretFormat::BearerToken, &long),
+        (SecretFormat::BasicPassword("AWS".into()), b"s3cret\ns3cret"),
         (SecretFormat::ProxySecret, b"s3cret"),
         (SecretFormat::ProxySecret, b"s3cret s3cret s3cret"),
         (SecretFormat::ProxySecret, b"0123456789abcdef\ns3cret"),
@@ -79,7 +79,7 @@ fn invalid_secret_file_fails_the_start_without_revealing_its_content() {
 
 #[test]
 fn new_secret_is_loaded_and_invalid_file_keeps_the_last_good_one() {
-    let mut desk = started(SecretFormat::Bearer, b"one").unwrap();
+    let mut desk = started(SecretFormat::BearerToken, b"one").unwrap();
     desk.write(b"two\n");
     assert_eq!((desk.value(), desk.degraded()), ("Bearer two".into(), false));
     for bad in [&b""[..], b"a b", b"\0", &vec![b'a'; 100 << 10]] {
@@ -103,7 +103,7 @@ fn new_secret_is_loaded_and_invalid_file_keeps_the_last_good_one() {
 fn both_secrets_are_accepted_during_rotation() {
     let (old, new) = ("0123456789abcdef", "fedcba9876543210");
     let mut desk = started(SecretFormat::ProxySecret, old.as_bytes()).unwrap();
-    let shown = |desk: &SecretFileFixture, text: &str| desk.reloader.kind().current().is_shown(text.as_bytes());
+    let shown = |desk: &SecretFileFixture, text: &str| desk.reloader.kind().current().is_valid_secret(text.as_bytes());
     assert!(shown(&desk, old) && !shown(&desk, new) && !shown(&desk, ""));
     desk.write(format!("{old}\n{new}\n").as_bytes());
     assert!(shown(&desk, old) && shown(&desk, new) && !shown(&desk, "0123456789abcdee"));
@@ -113,7 +113,7 @@ fn both_secrets_are_accepted_during_rotation() {
 
 #[test]
 fn half_written_secret_is_not_loaded() {
-    let mut desk = started(SecretFormat::Bearer, b"one").unwrap();
+    let mut desk = started(SecretFormat::BearerToken, b"one").unwrap();
     fs::write(&desk.path, b"tw").unwrap();
     desk.reloader.look(desk.clock.now(), false);
     fs::write(&desk.path, b"two").unwrap();

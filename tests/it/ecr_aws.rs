@@ -103,10 +103,10 @@ async fn child() {
         Err(fault) => return (0..times).for_each(|_| tell(format!("{}: {fault}", fault.kind()))),
     };
     for _ in 0..times {
-        tell(match aws.token().await {
+        tell(match aws.fetch_token().await {
             Ok(fetched) => {
-                let session = fetched.session.map_or("none".to_owned(), |s| s.as_secs().to_string());
-                format!("token {} for {} session {session}", fetched.token.as_str(), fetched.life.as_secs())
+                let session = fetched.credentials_lifetime.map_or("none".to_owned(), |s| s.as_secs().to_string());
+                format!("token {} for {} session {session}", fetched.token.as_str(), fetched.lifetime.as_secs())
             }
             Err(fault) => match fault.retry_after() {
                 Some(after) => format!("{} ({} s): {fault}", fault.kind(), after.as_secs()),

@@ -55,7 +55,7 @@ impl Told {
             let open = "there is no policy: every user may do everything, and nobody else anything";
             let (verdict, why) = match &explanation.decision {
                 PolicyDecision::Allowed { .. } => ("allow", open),
-                PolicyDecision::Refused(refused) => (refusal, refused.request_error.unwrap_or(open)),
+                PolicyDecision::Denied(refused) => (refusal, refused.request_error.unwrap_or(open)),
             };
             return Self { verdict, why: why.to_owned(), ..nothing };
         }
@@ -67,7 +67,7 @@ impl Told {
             ..nothing
         };
         match &explanation.decision {
-            PolicyDecision::Allowed { uri } => {
+            PolicyDecision::Allowed { upstream_uri: uri } => {
                 told.verdict = "allow";
                 told.why = match explanation.deciding_rule_lines.len() {
                     0 => "every user may ask this",
@@ -77,7 +77,7 @@ impl Told {
                 .to_owned();
                 told.upstream_uri.clone_from(uri);
             }
-            PolicyDecision::Refused(refused) => {
+            PolicyDecision::Denied(refused) => {
                 // It is granted, so credentials would change nothing.
                 if refused.error_code.is_some() {
                     told.verdict = "forbid";

@@ -27,7 +27,7 @@ pub(in crate::cli) fn check(path: &Path) -> bool {
     let now = SystemTime::now();
     let mut well = true;
     for key in keys.published_keys() {
-        let (kid, ends) = (key.kid, SystemTime::UNIX_EPOCH + Duration::from_secs(key.ends));
+        let (kid, ends) = (key.kid, SystemTime::UNIX_EPOCH + Duration::from_secs(key.certificate_not_after));
         match ends.duration_since(now) {
             Err(_) => {
                 complain(&format!(

@@ -80,10 +80,10 @@ pub(super) fn init(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         ));
     }
     let snippet = snippet(matches, &folder)?;
-    let keys = SigningKeys::parse(made.text.as_bytes()).map_err(text)?;
+    let keys = SigningKeys::parse(made.pem.as_bytes()).map_err(text)?;
     let written = publish(&writer, &keys)
         .and_then(|()| writer.put_beside(SNIPPET, snippet.as_bytes(), PUBLIC).map_err(text))
-        .and_then(|()| writer.with_new_mode(SECRET).replace(made.text.as_bytes()).map_err(text));
+        .and_then(|()| writer.with_new_mode(SECRET).replace(made.pem.as_bytes()).map_err(text));
     if let Err(fault) = written {
         // Without the keys they are of no use, and in the way of the next try.
         beside.iter().for_each(|file| drop(fs::remove_file(file)));

@@ -26,11 +26,11 @@ struct Told<'k> {
 
 impl<'k> Told<'k> {
     fn of(key: &PublishedKey<'k>) -> Self {
-        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(key.ends);
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(key.certificate_not_after);
         Self {
             kid: key.kid,
             algorithm: key.algorithm.name(),
-            signs: key.signs,
+            signs: key.is_active,
             expires: humantime::format_rfc3339_seconds(end).to_string(),
             expired: end < SystemTime::now(),
         }

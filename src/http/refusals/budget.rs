@@ -45,18 +45,18 @@ pub(super) const REPORTED_NETWORKS_MAX: usize = 20;
 #[derive(Clone, Copy, Debug)]
 struct LineBucket {
     lines: f64,
-    filled: Moment,
+    refilled_at: Moment,
 }
 
 impl LineBucket {
     fn full(per_second: f64, now: Moment) -> Self {
-        Self { lines: bucket_capacity(per_second), filled: now }
+        Self { lines: bucket_capacity(per_second), refilled_at: now }
     }
 
     fn refill(&mut self, per_second: f64, now: Moment) {
-        let fresh = now.since(self.filled).as_secs_f64() * per_second;
+        let fresh = now.since(self.refilled_at).as_secs_f64() * per_second;
         self.lines = (self.lines + fresh).min(bucket_capacity(per_second));
-        self.filled = now;
+        self.refilled_at = now;
     }
 }
 
@@ -71,12 +71,12 @@ struct NetworkBudget<T> {
     network: ClientNetwork,
     bucket: LineBucket,
     /// Signatures of what was logged, and when; the oldest is replaced.
-    recent: [Option<(u64, Moment)>; RECENT_DENIALS_MAX],
-    oldest: usize,
-    counts: SuppressedCounts,
+    recent_denials: [Option<(u64, Moment)>; RECENT_DENIALS_MAX],
+    oldest_index: usize,
+    suppressed: SuppressedCounts,
     /// The last refusal that was counted.
-    last: Option<T>,
-    used: Moment,
+    last_suppressed: Option<T>,
+    last_used_at: Moment,
 }
 
 /// Refusals that were not logged.
@@ -85,17 +85,17 @@ pub(super) struct SuppressedCounts {
     /// Equal to one that was.
     pub(super) repeated: u64,
     /// Beyond a budget.
-    pub(super) over: u64,
+    pub(super) over_budget: u64,
 }
 
 impl SuppressedCounts {
-    pub(super) fn sum(self) -> u64 {
-        self.repeated.saturating_add(self.over)
+    pub(super) fn total(self) -> u64 {
+        self.repeated.saturating_add(self.over_budget)
     }
 
     fn add(&mut self, other: Self) {
         self.repeated = self.repeated.saturating_add(other.repeated);
-        self.over = self.over.saturating_add(other.over);
+        self.over_budget = self.over_budget.saturating_add(other.over_budget);
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) enum LogDecision {
     /// It is logged, with the number of this network's refusals that were not since its last line.
     Log(u64),
     /// It is counted.
-    Count,
+    Suppress,
 }
 
 /// What was not logged, by network.
@@ -121,11 +121,11 @@ pub(super) struct SuppressionReport<T> {
 #[derive(Debug)]
 pub(super) struct LogBudget<T> {
     per_second: f64,
-    all: LineBucket,
+    total: LineBucket,
     networks: Vec<Vec<NetworkBudget<T>>>,
     blocks: Vec<Vec<(u128, LineBucket)>>,
     /// Of networks that were evicted with counts.
-    evicted: (u64, SuppressedCounts),
+    evicted_networks: (u64, SuppressedCounts),
     hasher: RandomState,
 }
 
@@ -135,16 +135,16 @@ impl<T> LogBudget<T> {
         let per_second = f64::from(per_second);
         Self {
             per_second,
-            all: LineBucket::full(per_second, now),
+            total: LineBucket::full(per_second, now),
             networks: (0..SET_COUNT).map(|_| Vec::new()).collect(),
             blocks: (0..SET_COUNT).map(|_| Vec::new()).collect(),
-            evicted: (0, SuppressedCounts::default()),
+            evicted_networks: (0, SuppressedCounts::default()),
             hasher: RandomState::new(),
         }
     }
 
     /// Whether anything is logged at all.
-    pub(super) fn is_silent(&self) -> bool {
+    pub(super) fn is_disabled(&self) -> bool {
         self.per_second <= 0.0
     }
 
@@ -157,59 +157,59 @@ impl<T> LogBudget<T> {
         what: impl FnOnce() -> T,
     ) -> LogDecision {
         let per_second = self.per_second;
-        self.all.refill(per_second, now);
-        let (set, is_new) = self.find(network, now);
-        let block = self.block(network, now);
+        self.total.refill(per_second, now);
+        let (set, is_new) = self.find_or_insert(network, now);
+        let block = self.block_bucket(network, now);
         let block_lines = block.map_or(0.0, |bucket| bucket.lines);
         let Some(one) = set.and_then(|set| self.networks.get_mut(set)?.first_mut()) else {
-            return LogDecision::Count;
+            return LogDecision::Suppress;
         };
-        one.used = now;
+        one.last_used_at = now;
         one.bucket.refill(per_second * NETWORK_SHARE, now);
         let fresh = |at: &Moment| now.since(*at) < REPETITION_WINDOW;
-        if one.recent.iter().flatten().any(|(known, at)| *known == signature && fresh(at)) {
-            one.counts.repeated = one.counts.repeated.saturating_add(1);
-            one.last = Some(what());
-            return LogDecision::Count;
+        if one.recent_denials.iter().flatten().any(|(known, at)| *known == signature && fresh(at)) {
+            one.suppressed.repeated = one.suppressed.repeated.saturating_add(1);
+            one.last_suppressed = Some(what());
+            return LogDecision::Suppress;
         }
         let kept_back = if is_new { 0.0 } else { bucket_capacity(per_second) * NEW_NETWORK_RESERVE };
-        if one.bucket.lines < 1.0 || block_lines < 1.0 || self.all.lines < 1.0 + kept_back {
-            one.counts.over = one.counts.over.saturating_add(1);
-            one.last = Some(what());
-            return LogDecision::Count;
+        if one.bucket.lines < 1.0 || block_lines < 1.0 || self.total.lines < 1.0 + kept_back {
+            one.suppressed.over_budget = one.suppressed.over_budget.saturating_add(1);
+            one.last_suppressed = Some(what());
+            return LogDecision::Suppress;
         }
         one.bucket.lines -= 1.0;
-        self.all.lines -= 1.0;
-        if let Some(place) = one.recent.get_mut(one.oldest) {
+        self.total.lines -= 1.0;
+        if let Some(place) = one.recent_denials.get_mut(one.oldest_index) {
             *place = Some((signature, now));
         }
-        one.oldest = (one.oldest + 1) % RECENT_DENIALS_MAX;
-        one.last = None;
-        let unlogged = std::mem::take(&mut one.counts).sum();
-        if let Some(bucket) = self.block(network, now) {
+        one.oldest_index = (one.oldest_index + 1) % RECENT_DENIALS_MAX;
+        one.last_suppressed = None;
+        let unlogged = std::mem::take(&mut one.suppressed).total();
+        if let Some(bucket) = self.block_bucket(network, now) {
             bucket.lines -= 1.0;
         }
         LogDecision::Log(unlogged)
     }
 
     /// Takes a line that is nobody's; `false` if there is none left.
-    pub(super) fn take(&mut self, now: Moment) -> bool {
-        self.all.refill(self.per_second, now);
-        let is_left = self.all.lines >= 1.0;
+    pub(super) fn take_line(&mut self, now: Moment) -> bool {
+        self.total.refill(self.per_second, now);
+        let is_left = self.total.lines >= 1.0;
         if is_left {
-            self.all.lines -= 1.0;
+            self.total.lines -= 1.0;
         }
         is_left
     }
 
     /// Returns what was not logged since it was last told, and forgets it.
-    pub(super) fn report(&mut self) -> SuppressionReport<T> {
+    pub(super) fn take_report(&mut self) -> SuppressionReport<T> {
         let mut all: Vec<(ClientNetwork, SuppressedCounts, Option<T>)> = Vec::new();
-        for one in self.networks.iter_mut().flatten().filter(|one| one.counts.sum() > 0) {
-            all.push((one.network, std::mem::take(&mut one.counts), one.last.take()));
+        for one in self.networks.iter_mut().flatten().filter(|one| one.suppressed.total() > 0) {
+            all.push((one.network, std::mem::take(&mut one.suppressed), one.last_suppressed.take()));
         }
-        all.sort_by_key(|(_, counts, _)| std::cmp::Reverse(counts.sum()));
-        let mut others = std::mem::take(&mut self.evicted);
+        all.sort_by_key(|(_, counts, _)| std::cmp::Reverse(counts.total()));
+        let mut others = std::mem::take(&mut self.evicted_networks);
         for (_, counts, _) in all.drain(REPORTED_NETWORKS_MAX.min(all.len())..) {
             others.0 = others.0.saturating_add(1);
             others.1.add(counts);
@@ -219,8 +219,8 @@ impl<T> LogBudget<T> {
 
     /// Moves the network to the front of its set, and makes it if it is not there; the one that was refused
     /// least lately gives its place up. Returns the set, and whether the network is new.
-    fn find(&mut self, network: ClientNetwork, now: Moment) -> (Option<usize>, bool) {
-        let index = self.index(network.id());
+    fn find_or_insert(&mut self, network: ClientNetwork, now: Moment) -> (Option<usize>, bool) {
+        let index = self.set_index(network.id());
         let bucket = LineBucket::full(self.per_second * NETWORK_SHARE, now);
         let Some(set) = self.networks.get_mut(index) else { return (None, false) };
         let known = set.iter().position(|one| one.network == network);
@@ -228,15 +228,15 @@ impl<T> LogBudget<T> {
             Some(at) => set.swap(0, at),
             None => {
                 if set.len() >= SET_ENTRIES {
-                    let oldest = set.iter().enumerate().min_by_key(|(_, one)| one.used).map(|(at, _)| at);
+                    let oldest = set.iter().enumerate().min_by_key(|(_, one)| one.last_used_at).map(|(at, _)| at);
                     let gone = set.swap_remove(oldest.unwrap_or_default());
-                    if gone.counts.sum() > 0 {
-                        self.evicted.0 = self.evicted.0.saturating_add(1);
-                        self.evicted.1.add(gone.counts);
+                    if gone.suppressed.total() > 0 {
+                        self.evicted_networks.0 = self.evicted_networks.0.saturating_add(1);
+                        self.evicted_networks.1.add(gone.suppressed);
                     }
                 }
                 let (recent, counts) = ([None; RECENT_DENIALS_MAX], SuppressedCounts::default());
-                set.push(NetworkBudget { network, bucket, recent, oldest: 0, counts, last: None, used: now });
+                set.push(NetworkBudget { network, bucket, recent_denials: recent, oldest_index: 0, suppressed: counts, last_suppressed: None, last_used_at: now });
                 let last = set.len().saturating_sub(1);
                 set.swap(0, last);
             }
@@ -245,15 +245,15 @@ impl<T> LogBudget<T> {
     }
 
     /// The bucket of the network's block, refilled.
-    fn block(&mut self, network: ClientNetwork, now: Moment) -> Option<&mut LineBucket> {
+    fn block_bucket(&mut self, network: ClientNetwork, now: Moment) -> Option<&mut LineBucket> {
         let (key, per_second) = (network.block_id(), self.per_second * BLOCK_SHARE);
-        let index = self.index(key);
+        let index = self.set_index(key);
         let set = self.blocks.get_mut(index)?;
         match set.iter().position(|(known, _)| *known == key) {
             Some(at) => set.swap(0, at),
             None => {
                 if set.len() >= SET_ENTRIES {
-                    let oldest = set.iter().enumerate().min_by_key(|(_, (_, bucket))| bucket.filled);
+                    let oldest = set.iter().enumerate().min_by_key(|(_, (_, bucket))| bucket.refilled_at);
                     let oldest = oldest.map_or(0, |(at, _)| at);
                     set.swap_remove(oldest);
                 }
@@ -268,7 +268,7 @@ impl<T> LogBudget<T> {
     }
 
     /// The set for a number; which numbers share one is beyond a client's power to choose.
-    fn index(&self, number: u128) -> usize {
+    fn set_index(&self, number: u128) -> usize {
         usize::try_from(self.hasher.hash_one(number) % SET_COUNT as u64).unwrap_or_default()
     }
 }

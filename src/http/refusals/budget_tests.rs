@@ -26,7 +26,7 @@ fn network_over_its_share_is_suppressed_and_next_line_has_the_count() {
     assert_eq!(logged_count(&mut budget, home, 1000, clock.now()), 10);
     clock.advance(Duration::from_secs(1));
     assert_eq!(budget.decide(home, 5000, clock.now(), || ()), LogDecision::Log(990));
-    assert_eq!(budget.decide(home, 5001, clock.now(), || ()), LogDecision::Count);
+    assert_eq!(budget.decide(home, 5001, clock.now(), || ()), LogDecision::Suppress);
 }
 
 #[test]
@@ -36,11 +36,11 @@ fn repeated_denial_is_logged_once_per_minute_with_count() {
     let home = network("192.0.2.1");
     assert_eq!(budget.decide(home, 1, clock.now(), || "a"), LogDecision::Log(0));
     for _ in 0..500 {
-        assert_eq!(budget.decide(home, 1, clock.now(), || "b"), LogDecision::Count);
+        assert_eq!(budget.decide(home, 1, clock.now(), || "b"), LogDecision::Suppress);
     }
-    let report = budget.report();
-    assert_eq!(report.networks, [(home, SuppressedCounts { repeated: 500, over: 0 }, Some("b"))]);
-    assert!(budget.report().networks.is_empty(), "what was told is not told again");
+    let report = budget.take_report();
+    assert_eq!(report.networks, [(home, SuppressedCounts { repeated: 500, over_budget: 0 }, Some("b"))]);
+    assert!(budget.take_report().networks.is_empty(), "what was told is not told again");
     clock.advance(REPETITION_WINDOW);
     assert_eq!(budget.decide(home, 1, clock.now(), || "c"), LogDecision::Log(0));
 }
@@ -80,9 +80,9 @@ fn total_budget_holds_for_any_number_of_networks() {
     let mut budget = LogBudget::new(10, clock.now());
     let total: u64 = (0..20_000).map(|n| logged_count(&mut budget, v4(n), 2, clock.now())).sum();
     assert_eq!(total, 100);
-    let (networks, counts) = budget.report().others;
+    let (networks, counts) = budget.take_report().others;
     let told = 40_000 - 100;
-    assert!(networks > 3000 && counts.sum() > told - 100 && counts.sum() <= told, "{networks} {counts:?}");
+    assert!(networks > 3000 && counts.total() > told - 100 && counts.total() <= told, "{networks} {counts:?}");
     assert!(budget.networks.iter().all(|set| set.len() <= SET_ENTRIES));
     assert!(budget.blocks.iter().all(|set| set.len() <= SET_ENTRIES));
 }
@@ -92,5 +92,5 @@ fn zero_budget_logs_nothing() {
     let clock = Clock::manual();
     let mut budget = LogBudget::new(0, clock.now());
     assert_eq!(logged_count(&mut budget, network("192.0.2.1"), 10, clock.now()), 0);
-    assert!(budget.is_silent() && !budget.take(clock.now()));
+    assert!(budget.is_disabled() && !budget.take_line(clock.now()));
 }

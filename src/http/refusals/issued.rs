@@ -42,7 +42,7 @@ fn truncate_scopes(list: &str) -> String {
 
 impl VerdictLog {
     /// Logs a token that was issued, if it is to be logged.
-    pub(in crate::http) fn note_token(
+    pub(in crate::http) fn log_issued_token(
         &self,
         front: &AppState,
         received: &ReceivedSubrequest<'_>,
@@ -54,9 +54,9 @@ impl VerdictLog {
         if !is_notable && !front.log_allowed && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let line = VerdictLogLine::of(front, received, Some(seen), Reason::Allowed, Some(token.user));
+        let line = VerdictLogLine::new(front, received, Some(seen), Reason::Allowed, Some(token.user));
         let suppressed = if is_notable {
-            let reason = if is_narrower { Reason::Denied } else { Reason::Allowed };
+            let reason = if is_narrower { Reason::Policy } else { Reason::Allowed };
             let says = (&line.client, &line.user, &line.host, token.requested, token.denied);
             match self.decide(front, &line, reason, self.hasher.hash_one(says)) {
                 Some(suppressed) => suppressed,

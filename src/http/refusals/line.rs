@@ -35,7 +35,7 @@ pub(in crate::http) struct VerdictLogEntry {
 
 impl VerdictLogEntry {
     /// Of a request to `/auth`.
-    pub(super) fn of_verdict(verdict: &Verdict) -> Self {
+    pub(super) fn from_verdict(verdict: &Verdict) -> Self {
         let (user, is_stale) = match verdict {
             Verdict::Allow(grant) => {
                 let user = grant.identity().map_or(&b""[..], |identity| identity.user.as_bytes());
@@ -51,31 +51,31 @@ impl VerdictLogEntry {
     }
 
     /// Of a request to `/token` that was answered without a token.
-    pub(super) fn of_token_fault(fault: &TokenRequestError) -> Self {
-        Self { reason: fault.label(), detail: fault.detail(), user: None, is_stale: false }
+    pub(super) fn from_token_error(fault: &TokenRequestError) -> Self {
+        Self { reason: fault.to_reason(), detail: fault.detail(), user: None, is_stale: false }
     }
 }
 
 /// Returns whether a request with this answer came from a proxy that may ask.
 pub(super) fn is_from_trusted_proxy(reason: Reason) -> bool {
     match reason {
-        Reason::Untrusted | Reason::ProxySecret => false,
+        Reason::UntrustedPeer | Reason::ProxySecret => false,
         Reason::Allowed
-        | Reason::Missing
-        | Reason::Malformed
-        | Reason::Scheme
-        | Reason::Wrong
-        | Reason::Key
-        | Reason::Token
-        | Reason::Scope
-        | Reason::Denied
+        | Reason::NoCredentials
+        | Reason::MalformedCredentials
+        | Reason::UnsupportedScheme
+        | Reason::WrongCredentials
+        | Reason::InvalidApiKey
+        | Reason::InvalidToken
+        | Reason::InsufficientScope
+        | Reason::Policy
         | Reason::MalformedReference
-        | Reason::Incomplete
+        | Reason::InvalidProxyHeaders
         | Reason::Throttled
         | Reason::Busy
-        | Reason::Unavailable
-        | Reason::Signing
-        | Reason::Upstream
+        | Reason::AuthenticatorUnavailable
+        | Reason::TokenSigning
+        | Reason::UpstreamCredentials
         | Reason::TokenRequest
         | Reason::RefreshToken => true,
     }
@@ -101,7 +101,7 @@ fn truncate(bytes: &[u8]) -> String {
 pub(in crate::http) fn header_for_log(header: RequestHeader<'_>) -> String {
     match header {
         RequestHeader::Once(value) => truncate(value),
-        RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Unreadable => String::new(),
+        RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid => String::new(),
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn address_for_log(address: Option<IpAddr>) -> String {
 }
 
 impl VerdictLogLine {
-    pub(super) fn of(
+    pub(super) fn new(
         front: &AppState,
         received: &ReceivedSubrequest<'_>,
         seen: Option<RequestLine<'_>>,
@@ -137,17 +137,17 @@ impl VerdictLogLine {
     }
 
     /// The same for what became of a request.
-    pub(super) fn of_entry(
+    pub(super) fn for_entry(
         front: &AppState,
         received: &ReceivedSubrequest<'_>,
         seen: Option<RequestLine<'_>>,
         entry: &VerdictLogEntry,
     ) -> Self {
-        Self::of(front, received, seen, entry.reason, entry.user.as_deref())
+        Self::new(front, received, seen, entry.reason, entry.user.as_deref())
     }
 
     pub(super) fn write(&self, entry: &VerdictLogEntry, suppressed: u64) {
-        let (name, reason) = (entry.reason.verdict(), entry.reason.name());
+        let (name, reason) = (entry.reason.verdict_name(), entry.reason.name());
         // Left out of the line where there is none.
         let detail = Some(&*entry.detail).filter(|detail| !detail.is_empty());
         let Self { user, client, network, method, host, path, request_id } = self;
@@ -173,18 +173,18 @@ impl VerdictLogLine {
         match entry.reason {
             Reason::Allowed if entry.is_stale => log_line!(warn, "allowed by its last answer, stale=true"),
             Reason::Allowed => log_line!(info, "allowed"),
-            Reason::Missing => log_line!(debug, "refused"),
-            Reason::Unavailable | Reason::Signing | Reason::Upstream => log_line!(error, "refused"),
-            Reason::Malformed
-            | Reason::Scheme
-            | Reason::Wrong
-            | Reason::Key
-            | Reason::Token
-            | Reason::Scope
-            | Reason::Denied
+            Reason::NoCredentials => log_line!(debug, "refused"),
+            Reason::AuthenticatorUnavailable | Reason::TokenSigning | Reason::UpstreamCredentials => log_line!(error, "refused"),
+            Reason::MalformedCredentials
+            | Reason::UnsupportedScheme
+            | Reason::WrongCredentials
+            | Reason::InvalidApiKey
+            | Reason::InvalidToken
+            | Reason::InsufficientScope
+            | Reason::Policy
             | Reason::MalformedReference
-            | Reason::Incomplete
-            | Reason::Untrusted
+            | Reason::InvalidProxyHeaders
+            | Reason::UntrustedPeer
             | Reason::ProxySecret
             | Reason::Throttled
             | Reason::Busy

@@ -8,11 +8,11 @@ use super::{TIER_COUNT, ThrottleKeys, Throttle};
 #[must_use = "dropping a ticket counts a failure"]
 pub struct AttemptGuard {
     throttle: Arc<Throttle>,
-    tags: ThrottleKeys,
-    question: u64,
+    throttle_keys: ThrottleKeys,
+    attempt_id: u64,
     /// In which tiers the question was new.
-    counted: [bool; TIER_COUNT],
-    end: AttemptResult,
+    newly_counted: [bool; TIER_COUNT],
+    result: AttemptResult,
 }
 
 /// What became of a question.
@@ -23,40 +23,40 @@ enum AttemptResult {
     /// A good answer.
     Succeeded,
     /// Nobody could be asked.
-    Unasked,
+    BackendError,
     /// An authenticator gave it no answer, and answered others meanwhile.
-    Unanswered,
+    NoResponse,
 }
 
 impl AttemptGuard {
     pub(super) fn new(throttle: Arc<Throttle>, tags: ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) -> Self {
-        Self { throttle, tags, question, counted, end: AttemptResult::Failed }
+        Self { throttle, throttle_keys: tags, attempt_id: question, newly_counted: counted, result: AttemptResult::Failed }
     }
 
     /// The answer was good.
-    pub fn succeed(mut self) {
-        self.end = AttemptResult::Succeeded;
+    pub fn record_success(mut self) {
+        self.result = AttemptResult::Succeeded;
     }
 
     /// Nobody could be asked.
-    pub fn unasked(mut self) {
-        self.end = AttemptResult::Unasked;
+    pub fn record_backend_error(mut self) {
+        self.result = AttemptResult::BackendError;
     }
 
     /// An authenticator gave it no answer, and answered others meanwhile.
-    pub fn unanswered(mut self) {
-        self.end = AttemptResult::Unanswered;
+    pub fn record_no_response(mut self) {
+        self.result = AttemptResult::NoResponse;
     }
 }
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        let Self { throttle, tags, question, counted, end } = self;
+        let Self { throttle, throttle_keys: tags, attempt_id: question, newly_counted: counted, result: end } = self;
         match end {
             AttemptResult::Succeeded => throttle.undo_failure(tags, *question),
             AttemptResult::Failed => throttle.record_failure(tags, *question, *counted),
-            AttemptResult::Unasked => throttle.record_backend_error(tags, *question, *counted),
-            AttemptResult::Unanswered => throttle.record_no_response(tags, *question, *counted),
+            AttemptResult::BackendError => throttle.record_backend_error(tags, *question, *counted),
+            AttemptResult::NoResponse => throttle.record_no_response(tags, *question, *counted),
         }
         throttle.end_attempt(tags, *question);
     }

@@ -12,13 +12,13 @@ use super::pem::PemBlock;
 
 /// See the top of this file.
 pub(super) struct SigningKey {
-    pub(super) pair: SigningKeyPair,
+    pub(super) key_pair: SigningKeyPair,
     pub(super) kid: String,
     pub(super) certificate: Certificate,
     /// The header of its tokens, as base64url.
-    pub(super) header: String,
+    pub(super) encoded_header: String,
     /// It as one of a set (JSON).
-    pub(super) jwk: String,
+    pub(super) jwk_json: String,
 }
 
 /// The header of a token (RFC 7515 section 4.1). Registries look at `x5c` first, and find its certificate in
@@ -38,24 +38,24 @@ pub(super) const JWT_TYPE: &str = "JWT";
 #[derive(Serialize)]
 struct JwkSetMember<'k> {
     #[serde(flatten)]
-    public: Jwk,
+    public_key: Jwk,
     kid: &'k str,
     alg: &'static str,
     #[serde(rename = "use")]
-    purpose: &'static str,
+    key_use: &'static str,
     x5c: &'k [String; 1],
 }
 
 impl SigningKey {
     /// Of the two blocks of a key.
-    pub(super) fn read(
+    pub(super) fn parse(
         secret: &PemBlock<'_>,
         certificate: &PemBlock<'_>,
         random: &SystemRandom,
     ) -> Result<Self, (KeyBlock, &'static str)> {
         let unread = "what stands in it is no base64; copy it again, whole";
-        let content = secret.content.as_ref().ok_or((KeyBlock::Secret, unread))?;
-        let pair = SigningKeyPair::read(content, random).map_err(|what| (KeyBlock::Secret, what))?;
+        let content = secret.content.as_ref().ok_or((KeyBlock::PrivateKey, unread))?;
+        let pair = SigningKeyPair::parse(content, random).map_err(|what| (KeyBlock::PrivateKey, what))?;
         let content = certificate.content.as_ref().ok_or((KeyBlock::Certificate, unread))?;
         let certificate = Certificate::parse(content)
             .ok_or((KeyBlock::Certificate, "it can't be read as a certificate; copy it again, whole"))?;
@@ -64,8 +64,8 @@ impl SigningKey {
             return Err((KeyBlock::Certificate, what));
         }
         let (kid, header, jwk) =
-            serialize_public_parts(&pair, &certificate).map_err(|_| (KeyBlock::Secret, "its names can't be written"))?;
-        Ok(Self { pair, kid, certificate, header, jwk })
+            serialize_public_parts(&pair, &certificate).map_err(|_| (KeyBlock::PrivateKey, "its names can't be written"))?;
+        Ok(Self { key_pair: pair, kid, certificate, encoded_header: header, jwk_json: jwk })
     }
 }
 
@@ -79,13 +79,13 @@ fn serialize_public_parts(pair: &SigningKeyPair, certificate: &Certificate) -> R
     let x5c = [BASE64_STANDARD.encode(&certificate.der)];
     let header = serde_json::to_vec(&JwsHeader { alg, typ: JWT_TYPE, kid: &kid, x5c: &x5c })?;
     let jwk =
-        serde_json::to_string(&JwkSetMember { public: pair.jwk(), kid: &kid, alg, purpose: "sig", x5c: &x5c })?;
+        serde_json::to_string(&JwkSetMember { public_key: pair.jwk(), kid: &kid, alg, key_use: "sig", x5c: &x5c })?;
     Ok((kid, BASE64_URL_SAFE_NO_PAD.encode(header), jwk))
 }
 
 /// Which block of a key a fault is about.
 #[derive(Clone, Copy)]
 pub(super) enum KeyBlock {
-    Secret,
+    PrivateKey,
     Certificate,
 }

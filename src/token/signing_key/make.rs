@@ -27,19 +27,19 @@ const ATTEMPTS_MAX: usize = 64;
 pub enum GenerateKeyError {
     /// ring could not.
     #[error("no key can be made: the system gives no random numbers")]
-    Random,
+    NoRandomness,
     /// The certificate can't be written.
     #[error("no certificate can be made: {0}")]
-    Certificate(#[from] rcgen::Error),
+    CertificateFailed(#[from] rcgen::Error),
     /// The key that was given is no good.
     #[error(transparent)]
-    Key(#[from] SigningKeyFileError),
+    InvalidKey(#[from] SigningKeyFileError),
 }
 
 /// What is put into the file for one key: a line of comment, the key, its certificate.
 pub struct NewSigningKey {
     /// The text.
-    pub text: Zeroizing<String>,
+    pub pem: Zeroizing<String>,
     /// The key's id.
     pub kid: String,
     /// What it signs with.
@@ -54,9 +54,9 @@ pub fn generate_key(now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> 
     let random = SystemRandom::new();
     for _ in 0..ATTEMPTS_MAX {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
-            .map_err(|_| GenerateKeyError::Random)?;
+            .map_err(|_| GenerateKeyError::NoRandomness)?;
         let pkcs8 = Zeroizing::new(pkcs8.as_ref().to_vec());
-        let pair = SigningKeyPair::read(&pkcs8, &random).map_err(|_| GenerateKeyError::Random)?;
+        let pair = SigningKeyPair::parse(&pkcs8, &random).map_err(|_| GenerateKeyError::NoRandomness)?;
         let made = write_key_with_certificate(&pair, &pkcs8, now)?;
         // Registry 3 leaves leading zeros out of the thumbprint (distribution's registry/auth/token/util.go), so
         // it would know the key by another id than the rest of the world. And an id that begins with a dash is a
@@ -65,7 +65,7 @@ pub fn generate_key(now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> 
             return Ok(made);
         }
     }
-    Err(GenerateKeyError::Random)
+    Err(GenerateKeyError::NoRandomness)
 }
 
 /// The same of a key that somebody else made: a text with one `PRIVATE KEY` block.
@@ -73,17 +73,17 @@ pub fn generate_key(now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> 
 /// # Errors
 /// It is no such text, or the key is neither P-256 nor RSA of 2048 to 4096 bits.
 pub fn certify_key(text: &[u8], now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> {
-    let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotText)?;
-    let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::Broken(broken.line, broken.what))?;
-    let fault = |number: usize, block: &pem::PemBlock<'_>, what| SigningKeyFileError::Block {
+    let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotUtf8)?;
+    let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
+    let fault = |number: usize, block: &pem::PemBlock<'_>, what| SigningKeyFileError::InvalidBlock {
         number,
         label: sanitize_for_display(block.label.as_bytes()),
         line: block.line,
-        what,
+        message: what,
     };
     let [block] = &blocks[..] else {
         return Err(match blocks.get(1) {
-            None => SigningKeyFileError::Empty,
+            None => SigningKeyFileError::NoKey,
             Some(second) => {
                 fault(2, second, "a key that is added stands in a file of its own, with nothing else in it")
             }
@@ -94,12 +94,12 @@ pub fn certify_key(text: &[u8], now: SystemTime) -> Result<NewSigningKey, Genera
         return Err(fault(1, block, misplaced_block_message(block.label)).into());
     }
     let pkcs8 = block.content.as_ref().ok_or_else(|| fault(1, block, "what stands in it is no base64"))?;
-    let pair = SigningKeyPair::read(pkcs8, &SystemRandom::new()).map_err(|what| fault(1, block, what))?;
+    let pair = SigningKeyPair::parse(pkcs8, &SystemRandom::new()).map_err(|what| fault(1, block, what))?;
     write_key_with_certificate(&pair, pkcs8, now)
 }
 
 fn write_key_with_certificate(pair: &SigningKeyPair, pkcs8: &[u8], now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> {
-    let kid = pair.jwk().thumbprint().map_err(|_| GenerateKeyError::Random)?;
+    let kid = pair.jwk().thumbprint().map_err(|_| GenerateKeyError::NoRandomness)?;
     // rcgen has the secret a second time, and does not clear it; the command that makes a key ends right after.
     let signer = KeyPair::from_pkcs8_der_and_sign_algo(
         &PrivatePkcs8KeyDer::from(pkcs8),
@@ -123,5 +123,5 @@ fn write_key_with_certificate(pair: &SigningKeyPair, pkcs8: &[u8], now: SystemTi
     let comment = format!("# {} {kid}, made {made}\n", pair.algorithm());
     let mut text = Zeroizing::new(String::with_capacity(comment.len() + secret.len() + public.len()));
     [&comment, &*secret, &*public].iter().for_each(|part| text.push_str(part));
-    Ok(NewSigningKey { text, kid, algorithm: pair.algorithm() })
+    Ok(NewSigningKey { pem: text, kid, algorithm: pair.algorithm() })
 }

@@ -72,7 +72,7 @@ impl SigningKeyPair {
     ///
     /// # Errors
     /// What is wrong with it, and what to do.
-    pub(super) fn read(pkcs8: &[u8], random: &SystemRandom) -> Result<Self, &'static str> {
+    pub(super) fn parse(pkcs8: &[u8], random: &SystemRandom) -> Result<Self, &'static str> {
         // ring says what it means by the words of an error alone.
         let other = |rejected: &ring::error::KeyRejected| rejected.to_string() == "WrongAlgorithm";
         match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, random) {
@@ -107,7 +107,7 @@ impl SigningKeyPair {
     }
 
     /// The public half, in the form in which ring and certificates have it.
-    fn public(&self) -> &[u8] {
+    fn public_key(&self) -> &[u8] {
         match self {
             Self::P256(pair) => pair.public_key().as_ref(),
             Self::Rsa(pair) => pair.public_key().as_ref(),
@@ -127,19 +127,19 @@ impl SigningKeyPair {
     }
 
     /// Whether a signature is this key's, by its own algorithm; there is no way to ask for another.
-    pub(super) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn is_valid_signature(&self, text: &[u8], signature: &[u8]) -> bool {
         let algorithm: &'static dyn ring::signature::VerificationAlgorithm = match self {
             Self::P256(_) => &ECDSA_P256_SHA256_FIXED,
             Self::Rsa(_) => &RSA_PKCS1_2048_8192_SHA256,
         };
-        UnparsedPublicKey::new(algorithm, self.public()).verify(text, signature).is_ok()
+        UnparsedPublicKey::new(algorithm, self.public_key()).verify(text, signature).is_ok()
     }
 
     /// The two coordinates, or none of an RSA key.
     fn coordinates(&self) -> Option<(&[u8], &[u8])> {
         match self {
             // Uncompressed: a 4, and 32 bytes for each (SEC 1 section 2.3.3).
-            Self::P256(_) => self.public().split_first()?.1.split_at_checked(32),
+            Self::P256(_) => self.public_key().split_first()?.1.split_at_checked(32),
             Self::Rsa(_) => None,
         }
     }
@@ -167,7 +167,7 @@ impl SigningKeyPair {
 /// What a certificate has of it, as `subject_public_key_info` writes it.
 impl PublicKeyData for SigningKeyPair {
     fn der_bytes(&self) -> &[u8] {
-        self.public()
+        self.public_key()
     }
 
     fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {

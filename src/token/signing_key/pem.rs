@@ -18,7 +18,7 @@ pub(super) struct PemBlock<'t> {
     /// The number of its first line, from 1.
     pub(super) line: usize,
     /// Its bytes in the text, from the first dash to the end of the last line.
-    pub(super) place: Range<usize>,
+    pub(super) byte_range: Range<usize>,
     /// What stands in it; `None` if that is no base64.
     pub(super) content: Option<Zeroizing<Vec<u8>>>,
 }
@@ -28,7 +28,7 @@ pub(super) struct PemError {
     /// Its number, from 1.
     pub(super) line: usize,
     /// What is wrong.
-    pub(super) what: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// The label of a line that begins (`BEGIN`) or ends (`END`) a block, if it is such a line.
@@ -47,7 +47,7 @@ pub(super) fn parse_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, PemError> {
     let mut open: Option<(PemBlock<'_>, Zeroizing<String>)> = None;
     let mut at = 0;
     for (number, whole) in text.split_inclusive('\n').enumerate() {
-        let broken = |what| PemError { line: number + 1, what };
+        let broken = |what| PemError { line: number + 1, message: what };
         let end = at + whole.len();
         let line = whole.trim();
         let (begins, ends) = (boundary_label(line, "BEGIN"), boundary_label(line, "END"));
@@ -56,7 +56,7 @@ pub(super) fn parse_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, PemError> {
                 let label = label.map_err(broken)?;
                 // Enough for any key or certificate: a text that grows leaves copies of itself behind.
                 let body = Zeroizing::new(String::with_capacity(text.len() - at));
-                Some((PemBlock { label, line: number + 1, place: at..end, content: None }, body))
+                Some((PemBlock { label, line: number + 1, byte_range: at..end, content: None }, body))
             }
             (None, None, Some(_)) => return Err(broken("a block ends here, and none has begun")),
             (None, None, None) => None,
@@ -68,7 +68,7 @@ pub(super) fn parse_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, PemError> {
                     return Err(broken("this is the end of another block than the one that has begun"));
                 }
                 let content = BASE64_STANDARD.decode(body.as_bytes()).ok().map(Zeroizing::new);
-                found.push(PemBlock { place: block.place.start..end, content, ..block });
+                found.push(PemBlock { byte_range: block.byte_range.start..end, content, ..block });
                 None
             }
             (Some((block, mut body)), None, None) => {
@@ -80,7 +80,7 @@ pub(super) fn parse_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, PemError> {
     }
     match open {
         None => Ok(found),
-        Some((block, _)) => Err(PemError { line: block.line, what: "the block that begins here has no end" }),
+        Some((block, _)) => Err(PemError { line: block.line, message: "the block that begins here has no end" }),
     }
 }
 

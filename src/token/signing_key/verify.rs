@@ -27,37 +27,37 @@ pub enum TokenVerifyError {
     TooLong,
     /// Not three parts of base64url without padding.
     #[error("it is not of a token's form")]
-    Form,
+    Malformed,
     /// The header is not as we write it: another `typ`, an extension (`crit`), a key of its own.
     #[error("its header is not one of ours")]
-    Header,
+    InvalidHeader,
     /// None of the keys has this id, or no longer.
     #[error("it names a key that is none of ours")]
-    Key,
+    UnknownKey,
     /// Another algorithm than the key's own, `none` included.
     #[error("it names another algorithm than its key's")]
-    Algorithm,
+    AlgorithmMismatch,
     /// Somebody else signed it, or it was changed.
     #[error("its signature is wrong")]
-    Signature,
+    InvalidSignature,
     /// Signed by us, and not to be read.
     #[error("its claims can't be read")]
-    Claims,
+    InvalidClaims,
     /// Another issuer than `token.issuer`.
     #[error("its issuer is not token.issuer")]
-    Issuer,
+    WrongIssuer,
     /// Another audience than `token.service`.
     #[error("its audience is not token.service")]
-    Audience,
+    WrongAudience,
     /// A user name that no user can have.
     #[error("its user name cannot be one")]
-    User,
+    InvalidUser,
     /// It is over.
     #[error("it has expired")]
     Expired,
     /// It counts only later.
     #[error("it is not valid yet: the clock of the machine that issued it is ahead of this one's")]
-    Early,
+    NotYetValid,
 }
 
 /// What a header may hold; `x5c` is there for registries.
@@ -73,7 +73,7 @@ struct ParsedJwsHeader {
 
 /// Strict: no padding, no blanks, and no bits left over, so that a token has one spelling.
 fn decode_part(part: &str) -> Result<Vec<u8>, TokenVerifyError> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenVerifyError::Form)
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenVerifyError::Malformed)
 }
 
 impl SigningKeys {
@@ -96,21 +96,21 @@ impl SigningKeys {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenVerifyError::TooLong);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenVerifyError::Form)?;
-        let (header, claims) = signed.split_once('.').ok_or(TokenVerifyError::Form)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenVerifyError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenVerifyError::Malformed)?;
         let (header, claims, signature) = (decode_part(header)?, decode_part(claims)?, decode_part(signature)?);
-        let header: ParsedJwsHeader = serde_json::from_slice(&header).map_err(|_| TokenVerifyError::Header)?;
-        let key = self.iter().find(|key| key.kid == header.kid).ok_or(TokenVerifyError::Key)?;
-        if header.alg != key.pair.algorithm().name() {
-            return Err(TokenVerifyError::Algorithm);
+        let header: ParsedJwsHeader = serde_json::from_slice(&header).map_err(|_| TokenVerifyError::InvalidHeader)?;
+        let key = self.iter().find(|key| key.kid == header.kid).ok_or(TokenVerifyError::UnknownKey)?;
+        if header.alg != key.key_pair.algorithm().name() {
+            return Err(TokenVerifyError::AlgorithmMismatch);
         }
         if header.typ != JWT_TYPE {
-            return Err(TokenVerifyError::Header);
+            return Err(TokenVerifyError::InvalidHeader);
         }
-        if !key.pair.verifies(signed.as_bytes(), &signature) {
-            return Err(TokenVerifyError::Signature);
+        if !key.key_pair.is_valid_signature(signed.as_bytes(), &signature) {
+            return Err(TokenVerifyError::InvalidSignature);
         }
-        serde_json::from_slice(&claims).map_err(|_| TokenVerifyError::Claims)
+        serde_json::from_slice(&claims).map_err(|_| TokenVerifyError::InvalidClaims)
     }
 }
 
@@ -123,7 +123,7 @@ pub fn check_validity_period(claims: &Claims, now: u64) -> Result<(), TokenVerif
         return Err(TokenVerifyError::Expired);
     }
     if now.saturating_add(CLOCK_LEEWAY_SECS) < claims.nbf {
-        return Err(TokenVerifyError::Early);
+        return Err(TokenVerifyError::NotYetValid);
     }
     Ok(())
 }

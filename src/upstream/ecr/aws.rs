@@ -68,7 +68,7 @@ pub struct AwsAccount {
 #[derive(Debug)]
 pub struct EcrTokenClient {
     account: AwsAccount,
-    wire: AwsHttpClient,
+    http_client: AwsHttpClient,
 }
 
 /// A token, fresh from AWS.
@@ -76,16 +76,16 @@ pub struct FetchedToken {
     /// What stands behind `Basic ` in the registry's Authorization: base64, 1 to [`TOKEN_MAX`] bytes.
     pub token: Zeroizing<String>,
     /// How long it will be good: more than zero, at most [`LIFE_MAX`]. By AWS's clock, not ours.
-    pub life: Duration,
+    pub lifetime: Duration,
     /// How long the credentials that signed the call will be good, if they end.
-    pub session: Option<Duration>,
+    pub credentials_lifetime: Option<Duration>,
 }
 
 impl std::fmt::Debug for FetchedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetched")
-            .field("life", &self.life)
-            .field("session", &self.session)
+            .field("life", &self.lifetime)
+            .field("session", &self.credentials_lifetime)
             .finish_non_exhaustive()
     }
 }
@@ -96,32 +96,32 @@ impl EcrTokenClient {
     pub fn new(account: AwsAccount) -> Result<Self, EcrError> {
         place::check_account(&account)?;
         let plain = account.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-        Ok(Self { wire: AwsHttpClient::new(plain)?, account })
+        Ok(Self { http_client: AwsHttpClient::new(plain)?, account })
     }
 
     /// A new token, within [`WHOLE`]. Needs tokio's timers and network. Calls AWS once, and once more at once
     /// where it was refused for the time it was signed with and AWS's clock has been learnt from that answer;
     /// else nothing is tried twice, but what the SDK's sources of credentials themselves repeat.
-    pub async fn token(&self) -> Result<FetchedToken, EcrError> {
-        timeout(FETCH_TIMEOUT, self.fetch()).await.unwrap_or(Err(EcrError::Whole(FETCH_TIMEOUT)))
+    pub async fn fetch_token(&self) -> Result<FetchedToken, EcrError> {
+        timeout(FETCH_TIMEOUT, self.fetch_with_clock_correction()).await.unwrap_or(Err(EcrError::TimedOut(FETCH_TIMEOUT)))
     }
 
-    async fn fetch(&self) -> Result<FetchedToken, EcrError> {
-        let before = self.wire.skew().compute_offset_secs();
-        match self.once().await {
-            Err(fault) if fault.may_be_the_clock() && self.wire.skew().moved_from(before) => {
-                self.once().await
+    async fn fetch_with_clock_correction(&self) -> Result<FetchedToken, EcrError> {
+        let before = self.http_client.clock_skew().compute_offset_secs();
+        match self.fetch_once().await {
+            Err(fault) if fault.is_possibly_clock_skew() && self.http_client.clock_skew().has_changed_since(before) => {
+                self.fetch_once().await
             }
             fetched => fetched,
         }
     }
 
-    async fn once(&self) -> Result<FetchedToken, EcrError> {
-        let signer = chain::resolve_signing_context(&self.account, &self.wire).await?;
-        let reply = call::get_authorization_token(&signer, &self.wire).await?;
-        let answer::EcrToken { token, life } = answer::parse_response(&reply.body, reply.date)?;
-        let session = signer.expiry().map(|end| end.duration_since(reply.date).unwrap_or_default());
-        Ok(FetchedToken { token, life, session })
+    async fn fetch_once(&self) -> Result<FetchedToken, EcrError> {
+        let signer = chain::resolve_signing_context(&self.account, &self.http_client).await?;
+        let reply = call::get_authorization_token(&signer, &self.http_client).await?;
+        let answer::EcrToken { token, lifetime: life } = answer::parse_response(&reply.body, reply.date)?;
+        let session = signer.expires_at().map(|end| end.duration_since(reply.date).unwrap_or_default());
+        Ok(FetchedToken { token, lifetime: life, credentials_lifetime: session })
     }
 }
 

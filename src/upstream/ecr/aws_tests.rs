@@ -31,8 +31,8 @@ fn entry(password: &str, left: f64) -> Value {
 
 fn of(json: &Value) -> Result<(String, Duration), EcrResponseError> {
     match parse_response(json.to_string().as_bytes(), now()) {
-        Ok(token) => Ok((token.token.to_string(), token.life)),
-        Err(EcrError::Answer(bad)) => Err(bad),
+        Ok(token) => Ok((token.token.to_string(), token.lifetime)),
+        Err(EcrError::InvalidResponse(bad)) => Err(bad),
         Err(other) => panic!("{other}"),
     }
 }
@@ -75,7 +75,7 @@ fn each_invalid_response_has_its_own_error() {
         b"{",
         b"\xff",
     ] {
-        assert_eq!(read(body), EcrError::Answer(EcrResponseError::NotJson), "{body:?}");
+        assert_eq!(read(body), EcrError::InvalidResponse(EcrResponseError::NotJson), "{body:?}");
     }
     for none in [
         json!({}),
@@ -83,16 +83,16 @@ fn each_invalid_response_has_its_own_error() {
         json!({ "authorizationData": {} }),
         json!({ "authorizationData": null }),
     ] {
-        assert_eq!(of(&none).unwrap_err(), EcrResponseError::NoData, "{none}");
+        assert_eq!(of(&none).unwrap_err(), EcrResponseError::MissingData, "{none}");
     }
     for nothing in [json!(null), json!(1), json!(1.5), json!([])] {
-        assert_eq!(one(nothing).unwrap_err(), EcrResponseError::NoToken);
+        assert_eq!(one(nothing).unwrap_err(), EcrResponseError::MissingToken);
     }
     for none in [json!(null), json!(""), json!(1), json!(["a"])] {
-        assert_eq!(with("authorizationToken", none), EcrResponseError::NoToken);
+        assert_eq!(with("authorizationToken", none), EcrResponseError::MissingToken);
     }
     let large = STANDARD.encode("AWS:".to_owned() + &"a".repeat(TOKEN_BYTES_MAX));
-    assert_eq!(with("authorizationToken", json!(large)), EcrResponseError::TokenLarge);
+    assert_eq!(with("authorizationToken", json!(large)), EcrResponseError::TokenTooLarge);
     let bad = [
         "QVdTOg==",
         "YXdzOmE=",
@@ -104,9 +104,9 @@ fn each_invalid_response_has_its_own_error() {
         "é",
     ];
     for bad in bad {
-        assert_eq!(with("authorizationToken", json!(bad)), EcrResponseError::TokenForm, "{bad}");
+        assert_eq!(with("authorizationToken", json!(bad)), EcrResponseError::InvalidToken, "{bad}");
     }
-    assert_eq!(with("expiresAt", json!(null)), EcrResponseError::NoExpiry);
+    assert_eq!(with("expiresAt", json!(null)), EcrResponseError::MissingExpiry);
     for bad in [
         json!("NaN"),
         json!("2026-01-01T00:00:00Z"),
@@ -115,10 +115,10 @@ fn each_invalid_response_has_its_own_error() {
         json!(253_402_300_800_u64),
         json!([]),
     ] {
-        assert_eq!(with("expiresAt", bad.clone()), EcrResponseError::ExpiryForm, "{bad}");
+        assert_eq!(with("expiresAt", bad.clone()), EcrResponseError::InvalidExpiry, "{bad}");
     }
     for past in [0, 1, NOW - 1, NOW] {
-        assert_eq!(with("expiresAt", json!(past)), EcrResponseError::Expired, "{past}");
+        assert_eq!(with("expiresAt", json!(past)), EcrResponseError::AlreadyExpired, "{past}");
     }
 }
 
@@ -133,7 +133,7 @@ fn largest_token_is_accepted() {
 fn first_valid_entry_is_used() {
     let several = json!({ "authorizationData": [entry("a", -1.0), {}, entry("b", 60.0), entry("c", 90.0)] });
     assert_eq!(of(&several).unwrap().0, token("b"));
-    assert_eq!(of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(), EcrResponseError::Expired);
+    assert_eq!(of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(), EcrResponseError::AlreadyExpired);
 }
 
 fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> AwsResponse {
@@ -184,7 +184,7 @@ fn throttling_is_detected_by_code_or_status_with_retry_after() {
         AwsService::Ecr,
         &reply(status, headers, &json(code)),
     ) {
-        EcrError::Later { after, .. } => after,
+        EcrError::Later { retry_after: after, .. } => after,
         other => panic!("{other:?}"),
     };
     assert_eq!(waits(400, &[], "ThrottlingException"), None);
@@ -202,7 +202,7 @@ fn throttling_is_detected_by_code_or_status_with_retry_after() {
 
 #[test]
 fn error_message_is_one_bounded_line_with_a_remedy() {
-    let refused = |who, status, code: &str| EcrError::Refused { who, status, code: code.into() };
+    let refused = |who, status, code: &str| EcrError::Refused { service: who, status, code: code.into() };
     let text = refused(AwsService::Ecr, 400, "AccessDeniedException").to_string();
     assert!(text.starts_with(
         "ECR refused: 400 AccessDeniedException; allow the IAM action ecr:GetAuthorizationToken"
@@ -213,21 +213,21 @@ fn error_message_is_one_bounded_line_with_a_remedy() {
     assert!(refused(AwsService::Ecr, 404, "").to_string().contains("not the registry's (dkr.ecr)"));
     assert!(refused(AwsService::Ecr, 400, "UnrecognizedClientException").to_string().contains("no such access key"));
     assert!(refused(AwsService::Ecr, 400, "ExpiredTokenException").to_string().contains("have expired"));
-    let name = EcrError::Call(AwsService::Ecr, Http::Name("no such host".into()));
+    let name = EcrError::CallFailed(AwsService::Ecr, Http::Name("no such host".into()));
     assert_eq!(
         name.to_string(),
         "ECR: the name can't be resolved: no such host; see the region's name, and the resolver"
     );
-    assert!(EcrError::Whole(super::FETCH_TIMEOUT).to_string().contains("within 20s"));
+    assert!(EcrError::TimedOut(super::FETCH_TIMEOUT).to_string().contains("within 20s"));
     let told = single_line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));
     assert!(told.starts_with("a b  é") && told.chars().count() == 200);
-    assert!(EcrError::Region.to_string().contains("AWS_REGION"));
+    assert!(EcrError::UnknownRegion.to_string().contains("AWS_REGION"));
 }
 
 #[test]
 fn fetched_token_debug_shows_no_secret() {
     let fetched =
-        FetchedToken { token: Zeroizing::new(token("hush")), life: Duration::from_secs(1), session: None };
+        FetchedToken { token: Zeroizing::new(token("hush")), lifetime: Duration::from_secs(1), credentials_lifetime: None };
     assert_eq!(format!("{fetched:?}"), "Fetched { life: 1s, session: None, .. }");
 }
 
@@ -241,5 +241,5 @@ fn invalid_account_is_rejected_without_a_call() {
     let aws = EcrTokenClient::new(account).unwrap();
     // It may be asked from any thread.
     fn assert_send(_: impl Send) {}
-    assert_send(aws.token());
+    assert_send(aws.fetch_token());
 }

@@ -31,7 +31,7 @@ const REFUSAL_BLOCKS_MAX: usize = 256;
 
 struct HeldToken {
     authorization: SecretHeaderValue,
-    fetched: Moment,
+    fetched_at: Moment,
     /// By the time since the machine was started: a date that is set, forward or back, is no reason to
     /// withhold a token, nor to give one out for longer.
     until: Moment,
@@ -54,17 +54,17 @@ pub struct Lease {
 /// The refusals that had a token fetched.
 #[derive(Debug, Default)]
 struct RefusalBackoff {
-    last: Option<Moment>,
+    last_fetch_at: Option<Moment>,
     /// By network block: when its refusals had a token fetched last, and how long they do not after that.
     blocks: HashMap<u128, (Moment, Duration)>,
 }
 
 impl RefusalBackoff {
     /// Whether a refusal to a client of `block` has a token fetched now.
-    fn fetches(&mut self, block: u128, now: Moment) -> bool {
+    fn should_fetch(&mut self, block: u128, now: Moment) -> bool {
         let known = self.blocks.get(&block).copied();
         let since = |at: Moment, span: Duration| now.since(at) >= span;
-        if self.last.is_some_and(|last| !since(last, REFUSAL_FETCH_INTERVAL))
+        if self.last_fetch_at.is_some_and(|last| !since(last, REFUSAL_FETCH_INTERVAL))
             || known.is_some_and(|(at, span)| !since(at, span))
         {
             return false;
@@ -79,7 +79,7 @@ impl RefusalBackoff {
             Some(_) | None => REFUSAL_FETCH_INTERVAL,
         };
         self.blocks.insert(block, (now, span));
-        self.last = Some(now);
+        self.last_fetch_at = Some(now);
         true
     }
 }
@@ -87,7 +87,7 @@ impl RefusalBackoff {
 struct LeaseMetrics {
     metrics: Arc<Metrics>,
     age: Gauge,
-    life: Gauge,
+    remaining: Gauge,
 }
 
 impl fmt::Debug for Lease {
@@ -100,11 +100,11 @@ impl fmt::Debug for Lease {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseState {
     /// There has been no token yet.
-    Never(String),
+    NoTokenYet(String),
     /// The last fetch failed, or what there was has expired.
     Degraded(String),
     /// All is well.
-    Well(String),
+    Healthy(String),
 }
 
 impl Lease {
@@ -124,7 +124,7 @@ impl Lease {
             fetch_request: Notify::new(),
             refusals: Mutex::default(),
             clock,
-            metrics: LeaseMetrics { metrics, age, life },
+            metrics: LeaseMetrics { metrics, age, remaining: life },
         }
     }
 
@@ -135,7 +135,7 @@ impl Lease {
 
     /// The time by both clocks.
     pub fn now(&self) -> ClockReading {
-        ClockReading { moment: self.clock.now(), date: self.clock.unix_seconds() }
+        ClockReading { monotonic: self.clock.now(), unix_seconds: self.clock.unix_seconds() }
     }
 
     /// The value for the upstream.
@@ -163,7 +163,7 @@ impl Lease {
     /// Puts a token in force, which is good for `life` from when it was asked for.
     pub fn store_token(&self, authorization: SecretHeaderValue, life: Duration, asked: Moment) {
         let until = asked.plus(life.saturating_sub(EXPIRY_MARGIN));
-        self.current.store(Some(Arc::new(HeldToken { authorization, fetched: asked, until })));
+        self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: asked, until })));
         self.last_error.store(Arc::default());
         self.count_fetch("fetched");
         let good_for = format_duration(life);
@@ -207,7 +207,7 @@ impl Lease {
     /// time.
     pub fn report_refusal(&self, block: u128) {
         let now = self.clock.now();
-        if self.refusals.lock().unwrap_or_else(PoisonError::into_inner).fetches(block, now) {
+        if self.refusals.lock().unwrap_or_else(PoisonError::into_inner).should_fetch(block, now) {
             self.fetch_request.notify_one();
         }
     }
@@ -234,9 +234,9 @@ impl Lease {
     pub fn state(&self) -> LeaseState {
         let (name, held) = (&self.name, self.current.load());
         let Some(held) = held.as_deref() else {
-            return LeaseState::Never(format!("upstream {name} has had no token yet{}", self.error_suffix()));
+            return LeaseState::NoTokenYet(format!("upstream {name} has had no token yet{}", self.error_suffix()));
         };
-        let age = format_duration(self.clock.now().since(held.fetched));
+        let age = format_duration(self.clock.now().since(held.fetched_at));
         match (self.remaining_lifetime(), self.last_error.load().is_empty()) {
             (None, _) => LeaseState::Degraded(format!(
                 "the token of upstream {name} has expired, {age} after it was fetched{}",
@@ -247,7 +247,7 @@ impl Lease {
                 format_duration(left),
                 self.error_suffix()
             )),
-            (Some(left), true) => LeaseState::Well(format!(
+            (Some(left), true) => LeaseState::Healthy(format!(
                 "upstream {name}: its token is {age} old, and good for {}",
                 format_duration(left)
             )),
@@ -257,10 +257,10 @@ impl Lease {
     /// Brings the gauges up to date: seconds, 0 of what is not there.
     pub fn update_metrics(&self) {
         let held = self.current.load();
-        let age = held.as_deref().map_or(Duration::ZERO, |held| self.clock.now().since(held.fetched));
+        let age = held.as_deref().map_or(Duration::ZERO, |held| self.clock.now().since(held.fetched_at));
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         self.metrics.age.set(seconds(age));
-        self.metrics.life.set(self.remaining_lifetime().map_or(0, seconds));
+        self.metrics.remaining.set(self.remaining_lifetime().map_or(0, seconds));
     }
 }
 

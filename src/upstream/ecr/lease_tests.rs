@@ -14,7 +14,7 @@ fn token(text: &str) -> SecretHeaderValue {
 }
 
 fn header_value(lease: &Lease) -> Result<String, String> {
-    lease.authorization().map(|one| String::from_utf8(one.value().to_vec()).unwrap())
+    lease.authorization().map(|one| String::from_utf8(one.as_bytes().to_vec()).unwrap())
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn token_is_served_until_just_before_its_expiry() {
 fn lease_state_reports_token_age_and_last_error() {
     let (lease, clock) = lease();
     lease.record_failure("AWS says no");
-    assert!(matches!(lease.state(), LeaseState::Never(why) if why.contains("AWS says no")));
+    assert!(matches!(lease.state(), LeaseState::NoTokenYet(why) if why.contains("AWS says no")));
     lease.store_token(token("one"), 12 * HOUR, clock.now());
     clock.advance(2 * HOUR);
     assert_eq!(
         lease.state(),
-        LeaseState::Well("upstream vendor: its token is 2h old, and good for 9h 59m".into())
+        LeaseState::Healthy("upstream vendor: its token is 2h old, and good for 9h 59m".into())
     );
     lease.record_failure("AWS says no");
     assert!(
@@ -70,23 +70,23 @@ async fn refused_token_is_refetched_at_most_once_a_minute() {
 fn refusals_of_one_block_back_off_and_do_not_delay_other_blocks() {
     let (mut refused, mut fetched) = (RefusalBackoff::default(), Vec::new());
     for second in 0..24 * 3600 {
-        if refused.fetches(1, Moment::from_millis(second * 1000)) {
+        if refused.should_fetch(1, Moment::from_millis(second * 1000)) {
             fetched.push(second / 60);
         }
     }
     assert_eq!(fetched, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023]);
-    assert!(refused.fetches(2, Moment::from_millis(24 * 3_600_000)));
+    assert!(refused.should_fetch(2, Moment::from_millis(24 * 3_600_000)));
     // Another matter, much later.
     let later = Moment::from_millis(60 * 3_600_000);
-    assert!(refused.fetches(1, later) && !refused.fetches(1, later));
-    assert!(refused.fetches(1, later.plus(REFUSAL_FETCH_INTERVAL)));
+    assert!(refused.should_fetch(1, later) && !refused.should_fetch(1, later));
+    assert!(refused.should_fetch(1, later.plus(REFUSAL_FETCH_INTERVAL)));
 }
 
 #[test]
 fn remembered_refusal_blocks_are_bounded() {
     let mut refused = RefusalBackoff::default();
     let fetched =
-        (0..1000).filter(|n| refused.fetches(u128::from(*n), Moment::from_millis(n * 60_000))).count();
+        (0..1000).filter(|n| refused.should_fetch(u128::from(*n), Moment::from_millis(n * 60_000))).count();
     assert_eq!((fetched, refused.blocks.len()), (1000, REFUSAL_BLOCKS_MAX));
 }
 
@@ -95,7 +95,7 @@ fn failed_fetch_after_a_refusal_keeps_the_lease_healthy() {
     let (lease, clock) = lease();
     lease.store_token(token("one"), 12 * HOUR, clock.now());
     lease.record_failure_after_refusal("AWS says no");
-    assert!(matches!(lease.state(), LeaseState::Well(_)));
+    assert!(matches!(lease.state(), LeaseState::Healthy(_)));
     assert_eq!(header_value(&lease), Ok("Basic one".into()));
 }
 

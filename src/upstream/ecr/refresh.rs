@@ -22,72 +22,72 @@ pub type RandomFraction = fn() -> f64;
 pub struct LeaseRefresher<F> {
     lease: Arc<Lease>,
     schedule: FetchSchedule,
-    fetch: Arc<F>,
-    chance: RandomFraction,
+    fetcher: Arc<F>,
+    random: RandomFraction,
 }
 
 impl<F: FetchToken> LeaseRefresher<F> {
     /// Keeps `lease` by what `fetch` gives.
     pub fn new(lease: Arc<Lease>, fetch: F, chance: RandomFraction) -> Self {
-        Self { lease, schedule: FetchSchedule::default(), fetch: Arc::new(fetch), random_fraction }
+        Self { lease, schedule: FetchSchedule::default(), fetcher: Arc::new(fetch), random: chance }
     }
 
     /// Fetches a token if it is time.
-    pub async fn look(&mut self) {
+    pub async fn fetch_if_due(&mut self) {
         if self.schedule.is_due(self.lease.now(), self.lease.has_valid_token()) {
-            self.fetch().await;
+            self.fetch_now().await;
         }
     }
 
     /// Fetches one now.
-    pub async fn fetch(&mut self) {
-        if let Err(fault) = self.renew().await {
-            self.schedule.failed(self.lease.now(), fault.retry_after(), (self.chance)());
+    pub async fn fetch_now(&mut self) {
+        if let Err(fault) = self.fetch_and_store().await {
+            self.schedule.record_failure(self.lease.now(), fault.retry_after(), (self.random)());
             self.lease.record_failure(&fault.to_string());
         }
     }
 
     /// Fetches one because the upstream refused the one in force to a client, unless AWS gives none. If it fails while
     /// that one is good, nothing changes: any client can have this happen.
-    pub async fn fetch_refused(&mut self) {
+    pub async fn fetch_after_refusal(&mut self) {
         let is_good = self.lease.has_valid_token();
-        if !self.schedule.permits(self.lease.now(), is_good) {
+        if !self.schedule.is_fetch_allowed(self.lease.now(), is_good) {
             return;
         }
         if !is_good {
-            return self.fetch().await;
+            return self.fetch_now().await;
         }
-        if let Err(fault) = self.renew().await {
+        if let Err(fault) = self.fetch_and_store().await {
             self.lease.record_failure_after_refusal(&fault.to_string());
         }
     }
 
-    async fn renew(&mut self) -> Result<(), EcrError> {
+    async fn fetch_and_store(&mut self) -> Result<(), EcrError> {
         let asked = self.lease.now();
         // A task of its own: were there a panic in it, the next try would still come.
-        let fetch = Arc::clone(&self.fetch);
-        let fetched = tokio::spawn(async move { fetch.token().await }).await.unwrap_or(Err(EcrError::Ours));
-        fetched.and_then(|fetched| self.take(&fetched, asked))
+        let fetch = Arc::clone(&self.fetcher);
+        let fetched = tokio::spawn(async move { fetch.fetch_token().await }).await.unwrap_or(Err(EcrError::Ours));
+        fetched.and_then(|fetched| self.store_token(&fetched, asked))
     }
 
-    fn take(&mut self, fetched: &FetchedToken, asked: ClockReading) -> Result<(), EcrError> {
-        if fetched.life <= LIFETIME_MIN {
-            return Err(EcrError::Answer(EcrResponseError::Expired));
+    fn store_token(&mut self, fetched: &FetchedToken, asked: ClockReading) -> Result<(), EcrError> {
+        if fetched.lifetime <= LIFETIME_MIN {
+            return Err(EcrError::InvalidResponse(EcrResponseError::AlreadyExpired));
         }
         let authorization = SecretHeaderValue::with_scheme("Basic", fetched.token.as_bytes())
-            .map_err(|_| EcrError::Answer(EcrResponseError::TokenForm))?;
-        self.schedule.fetched(asked, fetched.life, fetched.session, (self.chance)());
-        self.lease.store_token(authorization, fetched.life, asked.moment);
+            .map_err(|_| EcrError::InvalidResponse(EcrResponseError::InvalidToken))?;
+        self.schedule.record_fetch(asked, fetched.lifetime, fetched.credentials_lifetime, (self.random)());
+        self.lease.store_token(authorization, fetched.lifetime, asked.monotonic);
         Ok(())
     }
 
     /// Does so for ever.
     pub async fn run(mut self) {
         loop {
-            self.look().await;
+            self.fetch_if_due().await;
             tokio::select! {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
-                () = self.lease.wait_for_fetch_request() => self.fetch_refused().await,
+                () = self.lease.wait_for_fetch_request() => self.fetch_after_refusal().await,
             }
         }
     }

@@ -30,21 +30,21 @@ const RETRY_DELAY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
     /// The process's own time.
-    pub moment: Moment,
+    pub monotonic: Moment,
     /// In seconds since 1970.
-    pub date: u64,
+    pub unix_seconds: u64,
 }
 
 impl ClockReading {
     /// This, and `span` later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self { moment: self.moment.plus(span), date: self.date.saturating_add(span.as_secs()) }
+        Self { monotonic: self.monotonic.plus(span), unix_seconds: self.unix_seconds.saturating_add(span.as_secs()) }
     }
 
     /// Whether it has come by either clock.
-    pub fn has_come(self, now: Self) -> bool {
-        now.moment >= self.moment || now.date >= self.date
+    pub fn is_reached(self, now: Self) -> bool {
+        now.monotonic >= self.monotonic || now.unix_seconds >= self.unix_seconds
     }
 }
 
@@ -57,57 +57,57 @@ pub struct FetchSchedule {
 #[derive(Clone, Copy, Debug, Default)]
 enum ScheduleState {
     #[default]
-    Never,
+    NotFetched,
     Fetched {
-        at: Moment,
-        renew: ClockReading,
+        fetched_at: Moment,
+        renew_at: ClockReading,
     },
     Failed {
-        last: Moment,
-        times: u32,
+        failed_at: Moment,
+        failure_count: u32,
         /// Half to whole, of the wait.
-        part: f64,
+        jitter: f64,
         /// As AWS wants it.
-        least: Duration,
+        retry_after: Duration,
     },
 }
 
 impl FetchSchedule {
     /// A token was fetched that is good for `life`, by credentials that are good for `session`; `chance` is
     /// from 0 to 1.
-    pub fn fetched(&mut self, now: ClockReading, life: Duration, session: Option<Duration>, chance: f64) {
+    pub fn record_fetch(&mut self, now: ClockReading, life: Duration, session: Option<Duration>, chance: f64) {
         let span = session.map_or(life, |session| session.min(life));
         let (early, late) = RENEWAL_FRACTIONS;
         let wait = span.mul_f64(early + (late - early) * chance.clamp(0.0, 1.0)).max(RENEWAL_INTERVAL_MIN);
-        self.state = ScheduleState::Fetched { at: now.moment, renew: now.plus(wait) };
+        self.state = ScheduleState::Fetched { fetched_at: now.monotonic, renew_at: now.plus(wait) };
     }
 
     /// It could not be fetched; `least` is what AWS wants to be left alone for.
-    pub fn failed(&mut self, now: ClockReading, least: Option<Duration>, chance: f64) {
-        let times = if let ScheduleState::Failed { times, .. } = self.state { times.saturating_add(1) } else { 1 };
+    pub fn record_failure(&mut self, now: ClockReading, least: Option<Duration>, chance: f64) {
+        let times = if let ScheduleState::Failed { failure_count: times, .. } = self.state { times.saturating_add(1) } else { 1 };
         let part = 0.5 + chance.clamp(0.0, 1.0) / 2.0;
         let least = least.unwrap_or_default().min(RETRY_DELAY_MAX);
-        self.state = ScheduleState::Failed { last: now.moment, times, part, least };
+        self.state = ScheduleState::Failed { failed_at: now.monotonic, failure_count: times, jitter: part, retry_after: least };
     }
 
     /// Whether one is to be fetched now; `is_good` says whether there is one that is.
     pub fn is_due(&self, now: ClockReading, is_good: bool) -> bool {
         match self.state {
-            ScheduleState::Never => true,
+            ScheduleState::NotFetched => true,
             // Also one that ended before its time, since its life was short; but never one after the other.
-            ScheduleState::Fetched { at, renew } => {
-                (renew.has_come(now) || !is_good) && now.moment.since(at) >= RENEWAL_INTERVAL_MIN
+            ScheduleState::Fetched { fetched_at: at, renew_at: renew } => {
+                (renew.is_reached(now) || !is_good) && now.monotonic.since(at) >= RENEWAL_INTERVAL_MIN
             }
-            ScheduleState::Failed { last, times, part, least } => {
+            ScheduleState::Failed { failed_at: last, failure_count: times, jitter: part, retry_after: least } => {
                 let most = if is_good { RETRY_DELAY_MAX } else { RETRY_DELAY_MAX_WITHOUT_TOKEN };
                 let doubled = RETRY_DELAY_FIRST.saturating_mul(1 << (times - 1).min(16));
-                now.moment.since(last) >= doubled.min(most).mul_f64(part).max(least.min(most))
+                now.monotonic.since(last) >= doubled.min(most).mul_f64(part).max(least.min(most))
             }
         }
     }
 
     /// Whether one may be fetched out of turn: not while AWS does not give any.
-    pub fn permits(&self, now: ClockReading, is_good: bool) -> bool {
+    pub fn is_fetch_allowed(&self, now: ClockReading, is_good: bool) -> bool {
         !matches!(self.state, ScheduleState::Failed { .. }) || self.is_due(now, is_good)
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn at(seconds: u64) -> ClockReading {
-    ClockReading { moment: Moment::from_millis(seconds * 1000), date: 1_700_000_000 + seconds }
+    ClockReading { monotonic: Moment::from_millis(seconds * 1000), unix_seconds: 1_700_000_000 + seconds }
 }
 
 /// The first second at which it is due.
@@ -22,7 +22,7 @@ fn first_fetch_is_due_at_once() {
 fn token_is_renewed_before_half_its_lifetime_with_jitter() {
     let renewed = |chance| {
         let mut schedule = FetchSchedule::default();
-        schedule.fetched(at(0), 12 * HOUR, None, chance);
+        schedule.record_fetch(at(0), 12 * HOUR, None, chance);
         due(&schedule, 0, true)
     };
     assert_eq!(renewed(0.0), 12 * 3600 * 35 / 100);
@@ -33,9 +33,9 @@ fn token_is_renewed_before_half_its_lifetime_with_jitter() {
 #[test]
 fn shorter_credentials_lifetime_limits_the_renewal_interval() {
     let mut schedule = FetchSchedule::default();
-    schedule.fetched(at(0), 12 * HOUR, Some(HOUR), 1.0);
+    schedule.record_fetch(at(0), 12 * HOUR, Some(HOUR), 1.0);
     assert_eq!(due(&schedule, 0, true), 1800);
-    schedule.fetched(at(0), 12 * HOUR, Some(Duration::ZERO), 1.0);
+    schedule.record_fetch(at(0), 12 * HOUR, Some(Duration::ZERO), 1.0);
     assert_eq!(due(&schedule, 0, true), 30);
 }
 
@@ -45,7 +45,7 @@ fn retry_delay_doubles_and_has_a_lower_cap_without_a_token() {
         let (mut schedule, mut now) = (FetchSchedule::default(), 0);
         let mut waits = Vec::new();
         for _ in 0..12 {
-            schedule.failed(at(now), None, 1.0);
+            schedule.record_failure(at(now), None, 1.0);
             let next = due(&schedule, now, is_good);
             waits.push(next - now);
             now = next;
@@ -60,7 +60,7 @@ fn retry_delay_doubles_and_has_a_lower_cap_without_a_token() {
 fn retry_after_is_honored_up_to_a_maximum() {
     let waits = |asked, is_good| {
         let mut schedule = FetchSchedule::default();
-        schedule.failed(at(0), Some(Duration::from_secs(asked)), 0.0);
+        schedule.record_failure(at(0), Some(Duration::from_secs(asked)), 0.0);
         due(&schedule, 0, is_good)
     };
     assert_eq!((waits(0, false), waits(20, false), waits(86_400, false)), (1, 20, 30));
@@ -71,7 +71,7 @@ fn retry_after_is_honored_up_to_a_maximum() {
 fn expired_token_shortens_the_retry_delay() {
     let mut schedule = FetchSchedule::default();
     for _ in 0..10 {
-        schedule.failed(at(0), None, 1.0);
+        schedule.record_failure(at(0), None, 1.0);
     }
     assert!(!schedule.is_due(at(40), true));
     assert!(schedule.is_due(at(40), false));
@@ -80,28 +80,28 @@ fn expired_token_shortens_the_retry_delay() {
 #[test]
 fn date_jump_in_either_direction_does_not_delay_renewal() {
     let mut schedule = FetchSchedule::default();
-    schedule.fetched(at(0), 12 * HOUR, None, 1.0);
-    let slept = ClockReading { moment: at(60).moment, date: at(0).date + 13 * 3600 };
+    schedule.record_fetch(at(0), 12 * HOUR, None, 1.0);
+    let slept = ClockReading { monotonic: at(60).monotonic, unix_seconds: at(0).unix_seconds + 13 * 3600 };
     assert!(schedule.is_due(slept, true));
-    let set_back = ClockReading { moment: at(7 * 3600).moment, date: at(0).date - 86_400 };
+    let set_back = ClockReading { monotonic: at(7 * 3600).monotonic, unix_seconds: at(0).unix_seconds - 86_400 };
     assert!(schedule.is_due(set_back, true));
 }
 
 #[test]
 fn short_lifetime_or_absurd_date_fetches_at_most_every_30_seconds() {
     let mut schedule = FetchSchedule::default();
-    schedule.fetched(at(0), Duration::from_secs(16), None, 0.0);
+    schedule.record_fetch(at(0), Duration::from_secs(16), None, 0.0);
     assert_eq!(due(&schedule, 1, false), 30);
-    let never = |seconds: u64| ClockReading { moment: at(seconds).moment, date: u64::MAX };
-    schedule.fetched(never(0), 12 * HOUR, None, 0.0);
+    let never = |seconds: u64| ClockReading { monotonic: at(seconds).monotonic, unix_seconds: u64::MAX };
+    schedule.record_fetch(never(0), 12 * HOUR, None, 0.0);
     assert!(!schedule.is_due(never(29), true) && schedule.is_due(never(30), true));
 }
 
 #[test]
 fn early_fetch_is_not_allowed_during_the_retry_delay() {
     let mut schedule = FetchSchedule::default();
-    schedule.fetched(at(0), 12 * HOUR, None, 0.5);
-    assert!(schedule.permits(at(60), true));
-    schedule.failed(at(60), Some(Duration::from_secs(300)), 1.0);
-    assert!(!schedule.permits(at(120), true) && schedule.permits(at(360), true));
+    schedule.record_fetch(at(0), 12 * HOUR, None, 0.5);
+    assert!(schedule.is_fetch_allowed(at(60), true));
+    schedule.record_failure(at(60), Some(Duration::from_secs(300)), 1.0);
+    assert!(!schedule.is_fetch_allowed(at(120), true) && schedule.is_fetch_allowed(at(360), true));
 }

@@ -68,9 +68,9 @@ fn explained(
     let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
     let asking = OriginalRequest::new(method, uri, host, content_type, DeclaredUpstream::Registry);
     match policy.rules().unwrap().explain(&subject, &asking).decision {
-        PolicyDecision::Allowed { uri, .. } => ("allow", uri),
-        PolicyDecision::Refused(refused) if refused.error_code.is_none() && user.is_none() => ("challenge", None),
-        PolicyDecision::Refused(_) => ("forbid", None),
+        PolicyDecision::Allowed { upstream_uri: uri, .. } => ("allow", uri),
+        PolicyDecision::Denied(refused) if refused.error_code.is_none() && user.is_none() => ("challenge", None),
+        PolicyDecision::Denied(_) => ("forbid", None),
     }
 }
 
@@ -96,7 +96,7 @@ fn explain_and_auth_agree_on_the_whole_corpus() {
     let policy = Policy::default();
     policy.replace(
         PolicyFileKind::Rules
-            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Yes)
+            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Present)
             .unwrap(),
     );
     let rules = house.path("policy.toml").display().to_string();

@@ -41,7 +41,7 @@ fn init_writes_four_files_of_which_one_is_secret() {
     }
     assert!(!snippet.contains("Put in what it is"), "{snippet}");
     // Ten years from now.
-    let ends = keys.published_keys().next().unwrap().ends;
+    let ends = keys.published_keys().next().unwrap().certificate_not_after;
     assert!((now() + 3651 * 86_400..=now() + 3653 * 86_400).contains(&ends), "{ends}");
 }
 
@@ -154,7 +154,7 @@ fn the_list_says_what_signs_and_until_when() {
         assert_eq!(one["expired"], false);
         let end = humantime::parse_rfc3339(one["expires"].as_str().unwrap()).unwrap();
         let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        assert_eq!(end, place.keys().published_keys().nth(at).unwrap().ends);
+        assert_eq!(end, place.keys().published_keys().nth(at).unwrap().certificate_not_after);
     }
 }
 

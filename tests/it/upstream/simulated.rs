@@ -45,7 +45,7 @@ fn is_gone(second: u64) -> bool {
 }
 
 impl FetchToken for Aws {
-    async fn token(&self) -> Result<FetchedToken, EcrError> {
+    async fn fetch_token(&self) -> Result<FetchedToken, EcrError> {
         let second = self.second();
         self.calls.lock().unwrap().push(second);
         if is_gone(second) {
@@ -54,7 +54,7 @@ impl FetchToken for Aws {
         let mut given = self.given.lock().unwrap();
         let token = format!("token-{}", given.len());
         given.insert(token.clone(), second + LIFE);
-        Ok(FetchedToken { token: token.into(), life: Duration::from_secs(LIFE), session: None })
+        Ok(FetchedToken { token: token.into(), lifetime: Duration::from_secs(LIFE), credentials_lifetime: None })
     }
 }
 
@@ -66,13 +66,13 @@ async fn ask(house: &House, header: &[u8], memo: &mut WorkerCache) -> Result<Str
         has_proxy_secret: true,
         ..Subrequest::default()
     };
-    let verdict = match house.front.gate.open(&request, memo) {
-        Evaluation::Settled(verdict) => verdict,
-        Evaluation::Checking(check) => check.verdict(&request).await,
+    let verdict = match house.front.pipeline.evaluate(&request, memo) {
+        Evaluation::Decided(verdict) => verdict,
+        Evaluation::CheckNeeded(check) => check.evaluate(&request).await,
     };
     match &verdict {
         Verdict::Allow(grant) => {
-            let value = String::from_utf8(grant.upstream().unwrap().value().to_vec()).unwrap();
+            let value = String::from_utf8(grant.upstream_authorization().unwrap().as_bytes().to_vec()).unwrap();
             Ok(value.strip_prefix("Basic ").unwrap().to_owned())
         }
         refusal => Err(refusal.reason_name()),
@@ -118,7 +118,7 @@ async fn no_expired_token_ever_leaves_and_every_good_one_does() {
     let header = crate::support::client::basic("alice:wonderland");
     let (mut memo, mut stretches) = (WorkerCache::default(), Vec::<Stretch>::new());
     for second in 0..48 * HOUR {
-        refresher.look().await;
+        refresher.fetch_if_due().await;
         if second % 60 == 0 {
             let end = ask(&house, header.as_bytes(), &mut memo).await;
             if let Ok(token) = &end {

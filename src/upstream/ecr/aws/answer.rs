@@ -21,47 +21,47 @@ pub struct EcrToken {
     /// Base64, 1 to [`TOKEN_MAX`] bytes.
     pub token: Zeroizing<String>,
     /// More than zero, at most [`LIFE_MAX`].
-    pub life: Duration,
+    pub lifetime: Duration,
 }
 
 /// Reads the body of an answer that was sent at `now`, by AWS's clock. Of several entries the first that is
 /// well counts: they are good for the same registries. If none is, the first one's fault is told.
 pub fn parse_response(body: &[u8], now: SystemTime) -> Result<EcrToken, EcrError> {
-    let mut json: Value = serde_json::from_slice(body).map_err(|_| EcrError::Answer(EcrResponseError::NotJson))?;
+    let mut json: Value = serde_json::from_slice(body).map_err(|_| EcrError::InvalidResponse(EcrResponseError::NotJson))?;
     if !json.is_object() {
-        return Err(EcrError::Answer(EcrResponseError::NotJson));
+        return Err(EcrError::InvalidResponse(EcrResponseError::NotJson));
     }
     let entries = json.get_mut("authorizationData").and_then(Value::as_array_mut);
-    let mut first = EcrResponseError::NoData;
+    let mut first = EcrResponseError::MissingData;
     for entry in entries.into_iter().flatten() {
         match parse_entry(entry, now) {
             Ok(token) => return Ok(token),
-            Err(bad) if first == EcrResponseError::NoData => first = bad,
+            Err(bad) if first == EcrResponseError::MissingData => first = bad,
             Err(_) => {}
         }
     }
-    Err(EcrError::Answer(first))
+    Err(EcrError::InvalidResponse(first))
 }
 
 fn parse_entry(entry: &mut Value, now: SystemTime) -> Result<EcrToken, EcrResponseError> {
     let Some(Value::String(token)) = entry.get_mut("authorizationToken").map(Value::take) else {
-        return Err(EcrResponseError::NoToken);
+        return Err(EcrResponseError::MissingToken);
     };
     let token = Zeroizing::new(token);
     match token.len() {
-        0 => return Err(EcrResponseError::NoToken),
+        0 => return Err(EcrResponseError::MissingToken),
         1..=TOKEN_BYTES_MAX => {}
-        _ => return Err(EcrResponseError::TokenLarge),
+        _ => return Err(EcrResponseError::TokenTooLarge),
     }
-    let decoded = STANDARD.decode(token.as_bytes()).map(Zeroizing::new).map_err(|_| EcrResponseError::TokenForm)?;
+    let decoded = STANDARD.decode(token.as_bytes()).map(Zeroizing::new).map_err(|_| EcrResponseError::InvalidToken)?;
     if decoded.strip_prefix(USER_PREFIX).is_none_or(<[u8]>::is_empty) {
-        return Err(EcrResponseError::TokenForm);
+        return Err(EcrResponseError::InvalidToken);
     }
     let seconds = match entry.get("expiresAt") {
-        None | Some(Value::Null) => return Err(EcrResponseError::NoExpiry),
+        None | Some(Value::Null) => return Err(EcrResponseError::MissingExpiry),
         Some(value) => value.as_f64().filter(|seconds| (0.0..=UNIX_SECONDS_MAX).contains(seconds)),
     };
-    let expires = UNIX_EPOCH + seconds.map(Duration::from_secs_f64).ok_or(EcrResponseError::ExpiryForm)?;
+    let expires = UNIX_EPOCH + seconds.map(Duration::from_secs_f64).ok_or(EcrResponseError::InvalidExpiry)?;
     let life = expires.duration_since(now).unwrap_or_default().min(LIFETIME_MAX);
-    if life.is_zero() { Err(EcrResponseError::Expired) } else { Ok(EcrToken { token, life }) }
+    if life.is_zero() { Err(EcrResponseError::AlreadyExpired) } else { Ok(EcrToken { token, lifetime: life }) }
 }

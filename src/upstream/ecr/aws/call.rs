@@ -41,7 +41,7 @@ fn build_signed_request(signer: &SigningContext, wire: &AwsHttpClient) -> Option
         .identity(signer.identity())
         .region(signer.region())
         .name(SIGNING_SERVICE)
-        .time(wire.skew().now())
+        .time(wire.clock_skew().now())
         .settings(SigningSettings::default())
         .build()
         .ok()?

@@ -39,7 +39,7 @@ const PRINTABLE_SDK_ERRORS: [(&str, &str); 4] = [
 /// What a call is signed with, and where it goes. There is no Debug, since there is a secret in it.
 pub struct SigningContext {
     identity: Identity,
-    expiry: Option<SystemTime>,
+    expires_at: Option<SystemTime>,
     region: String,
     url: Url,
 }
@@ -51,8 +51,8 @@ impl SigningContext {
     }
 
     /// When the credentials end, by AWS's clock, if they do.
-    pub fn expiry(&self) -> Option<SystemTime> {
-        self.expiry
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
     }
 
     /// The region that the call is signed for.
@@ -69,22 +69,22 @@ impl SigningContext {
 /// Finds all that is needed for one call. Nothing is kept between calls.
 pub async fn resolve_signing_context(account: &AwsAccount, wire: &AwsHttpClient) -> Result<SigningContext, EcrError> {
     // The calls of this lookup alone tell why it failed.
-    let wire = wire.apart();
+    let wire = wire.with_separate_last_call();
     let config = load_sdk_config(account, &wire).await;
-    let region = place::check_region(config.region().ok_or(EcrError::Region)?.as_ref())?.to_owned();
+    let region = place::check_region(config.region().ok_or(EcrError::UnknownRegion)?.as_ref())?.to_owned();
     let url = url(account, &config, &region)?;
     // The region may have been asked for where there is none.
-    let _ = wire.last();
+    let _ = wire.take_last_call();
     let found = resolve_credentials(account, &config, &wire).await;
-    let credentials = found.map_err(|error| explain_credentials_error(&error, account, wire.last()))?;
+    let credentials = found.map_err(|error| explain_credentials_error(&error, account, wire.take_last_call()))?;
     let expiry = credentials.expiry();
-    Ok(SigningContext { identity: credentials.into(), expiry, region, url })
+    Ok(SigningContext { identity: credentials.into(), expires_at: expiry, region, url })
 }
 
 async fn load_sdk_config(account: &AwsAccount, wire: &AwsHttpClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(wire.clone())
-        .time_source(wire.skew().clone())
+        .time_source(wire.clock_skew().clone())
         .retry_config(RetryConfig::disabled());
     if let Some(region) = &account.region {
         loader = loader.region(Region::new(region.clone()));
@@ -127,7 +127,7 @@ async fn resolve_credentials(
             let provider = ProviderConfig::without_region()
                 .with_region(config.region().cloned())
                 .with_http_client(wire.clone())
-                .with_time_source(wire.skew().clone())
+                .with_time_source(wire.clock_skew().clone())
                 .with_retry_config(RetryConfig::disabled());
             let provider =
                 ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
@@ -148,40 +148,40 @@ async fn resolve_credentials(
 /// Why there are no credentials. What our own client saw says more than the SDK's error does.
 fn explain_credentials_error(error: &CredentialsError, account: &AwsAccount, last: LastSdkCall) -> EcrError {
     let text = innermost_message(error);
-    if let Some(fault) = explain_missing_credentials(error, account, last.trouble.as_ref()) {
+    if let Some(fault) = explain_missing_credentials(error, account, last.error.as_ref()) {
         return fault;
     }
-    if let Some(trouble) = last.trouble {
+    if let Some(trouble) = last.error {
         return trouble;
     }
     // One that hangs could not be ended, and the next try would start another.
     if text.contains("cargo feature(s) enabled: credentials-process") {
-        return EcrError::Source(
+        return EcrError::CredentialSourceFailed(
             "the profile names a credential_process, which doorward does not run: have it write a file that \
              the profile's keys are read from, or use a role"
                 .into(),
         );
     }
     if text.contains("cargo feature(s) enabled: sso") || text.contains("sso-session") {
-        return EcrError::Source(
+        return EcrError::CredentialSourceFailed(
             "the profile uses IAM Identity Center (SSO), which is for people: give doorward a role or a key"
                 .into(),
         );
     }
     for (prefix, about) in PRINTABLE_SDK_ERRORS {
         if let Some(rest) = text.strip_prefix(prefix) {
-            return EcrError::Source(single_line(&format!("{about}{rest}")));
+            return EcrError::CredentialSourceFailed(single_line(&format!("{about}{rest}")));
         }
     }
-    if let Some(who) = last.who {
-        return EcrError::Source(format!("what {who} answers is of no use"));
+    if let Some(who) = last.service {
+        return EcrError::CredentialSourceFailed(format!("what {who} answers is of no use"));
     }
     if let Some(kind) = find_io_error_kind(error) {
-        return EcrError::Source(format!(
+        return EcrError::CredentialSourceFailed(format!(
             "the file of AWS_WEB_IDENTITY_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE can't be read: {kind}"
         ));
     }
-    EcrError::Source(
+    EcrError::CredentialSourceFailed(
         "a source is set up, and can't be used: see AWS_CONTAINER_CREDENTIALS_FULL_URI, \
          AWS_CONTAINER_AUTHORIZATION_TOKEN and _FILE, AWS_WEB_IDENTITY_TOKEN_FILE, and the profile"
             .into(),
@@ -196,7 +196,7 @@ fn explain_missing_credentials(error: &CredentialsError, account: &AwsAccount, t
         found |= matches!(cause.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)));
         next = cause.source();
     }
-    if !found || matches!(trouble, Some(EcrError::Refused { who: AwsService::Sts, .. })) {
+    if !found || matches!(trouble, Some(EcrError::Refused { service: AwsService::Sts, .. })) {
         return None;
     }
     if let Some(profile) = &account.profile {

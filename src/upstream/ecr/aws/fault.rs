@@ -19,9 +19,9 @@ pub enum AwsService {
     /// STS, for the credentials of a role.
     Sts,
     /// The instance's metadata service (IMDSv2), for its role's credentials or its region.
-    Instance,
+    InstanceMetadata,
     /// What AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI names: ECS, EKS Pod Identity.
-    Container,
+    ContainerCredentials,
 }
 
 impl std::fmt::Display for AwsService {
@@ -29,8 +29,8 @@ impl std::fmt::Display for AwsService {
         f.write_str(match self {
             Self::Ecr => "ECR",
             Self::Sts => "STS",
-            Self::Instance => "the instance's metadata service",
-            Self::Container => "the container's credential service",
+            Self::InstanceMetadata => "the instance's metadata service",
+            Self::ContainerCredentials => "the container's credential service",
         })
     }
 }
@@ -40,64 +40,64 @@ impl std::fmt::Display for AwsService {
 pub enum EcrError {
     /// A setting that can't be: which, and what to write.
     #[error("{0}")]
-    Settings(String),
+    InvalidSetting(String),
     /// There is no certificate to trust, or the file of AWS_CA_BUNDLE is of no use.
     #[error(
         "TLS can't be set up: {0}; install the system's certificates, or name a file of them in AWS_CA_BUNDLE"
     )]
-    Ca(String),
+    TlsSetupFailed(String),
     /// No source of credentials has any: which were asked.
     #[error("no AWS credentials: {0}")]
     NoCredentials(String),
     /// A source of credentials is set up and does not work: what, and what to do.
     #[error("the AWS credentials can't be had: {0}")]
-    Source(String),
+    CredentialSourceFailed(String),
     /// Nobody says which region.
     #[error(
         "the AWS region is not known: set region, AWS_REGION, or region in the profile; no instance's metadata service tells it"
     )]
-    Region,
+    UnknownRegion,
     /// A status that says no, with AWS's code for why, which may be empty.
-    #[error("{who} refused: {status} {code}{}", remedy(*.who, *.status, .code))]
+    #[error("{service} refused: {status} {code}{}", remedy(*.service, *.status, .code))]
     Refused {
         /// Who did.
-        who: AwsService,
+        service: AwsService,
         /// The HTTP status, 300 to 499.
         status: u16,
         /// As in `AccessDeniedException`.
         code: String,
     },
     /// It failed, and does not blame us: 500 and above.
-    #[error("{who} failed: {status} {code}; nothing needs doing unless it lasts")]
+    #[error("{service} failed: {status} {code}; nothing needs doing unless it lasts")]
     Failed {
         /// Who did.
-        who: AwsService,
+        service: AwsService,
         /// The HTTP status, 500 to 999.
         status: u16,
         /// AWS's code for why, which may be empty.
         code: String,
     },
     /// Too many calls; how long to wait, if it says.
-    #[error("{who} wants fewer calls: {status} {code}; they count for the whole AWS account")]
+    #[error("{service} wants fewer calls: {status} {code}; they count for the whole AWS account")]
     Later {
         /// Who does.
-        who: AwsService,
+        service: AwsService,
         /// The HTTP status.
         status: u16,
         /// AWS's code, which may be empty.
         code: String,
         /// Its Retry-After, at most an hour.
-        after: Option<Duration>,
+        retry_after: Option<Duration>,
     },
     /// The call could not be made, or was not answered.
     #[error("{0}: {1}{hint}", hint = connection_hint(*.0, .1))]
-    Call(AwsService, Http),
+    CallFailed(AwsService, Http),
     /// All of it took too long.
     #[error("no token within {}, the credentials included", humantime::format_duration(*.0))]
-    Whole(Duration),
+    TimedOut(Duration),
     /// ECR's answer is not what it should be: how.
     #[error("ECR's answer is of no use: {0}; is the endpoint that of ECR's API (api.ecr), or a proxy's?")]
-    Answer(EcrResponseError),
+    InvalidResponse(EcrResponseError),
     /// The call could not be signed; a fault of ours.
     #[error("the call could not be signed")]
     Ours,
@@ -108,31 +108,31 @@ pub enum EcrError {
 pub enum EcrResponseError {
     /// Its body is larger than may be read.
     #[error("it has more than {} KiB", crate::upstream::ecr::aws::BODY_BYTES_MAX / 1024)]
-    Large,
+    BodyTooLarge,
     /// It is not a JSON object.
     #[error("it is not JSON")]
     NotJson,
     /// No `authorizationData`, or nothing in it.
     #[error("authorizationData is missing or empty")]
-    NoData,
+    MissingData,
     /// No `authorizationToken`, or an empty one.
     #[error("authorizationToken is missing or empty")]
-    NoToken,
+    MissingToken,
     /// A token larger than nginx takes.
     #[error("authorizationToken has more than {} bytes", crate::upstream::ecr::aws::TOKEN_BYTES_MAX)]
-    TokenLarge,
+    TokenTooLarge,
     /// A token that is not base64 of `AWS:` and a password.
     #[error("authorizationToken is not base64 of AWS: and a password")]
-    TokenForm,
+    InvalidToken,
     /// No `expiresAt`.
     #[error("expiresAt is missing")]
-    NoExpiry,
+    MissingExpiry,
     /// An `expiresAt` that is no date in seconds since 1970.
     #[error("expiresAt is not a number of seconds since 1970")]
-    ExpiryForm,
+    InvalidExpiry,
     /// A token that had ended when it came.
     #[error("the token had expired when it came")]
-    Expired,
+    AlreadyExpired,
 }
 
 /// Codes that say that the time of a signature is, or may be, to blame.
@@ -151,29 +151,29 @@ impl EcrError {
     /// `failed`, `throttled`, `timeout`, `connect`, `tls`, `answer`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Settings(_) | Self::Ours => "settings",
-            Self::Ca(_) | Self::Call(_, Http::Tls(_) | Http::TlsEnded(_)) => "tls",
-            Self::NoCredentials(_) | Self::Source(_) => "credentials",
-            Self::Region => "region",
+            Self::InvalidSetting(_) | Self::Ours => "settings",
+            Self::TlsSetupFailed(_) | Self::CallFailed(_, Http::Tls(_) | Http::TlsEnded(_)) => "tls",
+            Self::NoCredentials(_) | Self::CredentialSourceFailed(_) => "credentials",
+            Self::UnknownRegion => "region",
             Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
             Self::Later { .. } => "throttled",
-            Self::Whole(_) | Self::Call(_, Http::Time(_) | Http::ConnectTime(_)) => "timeout",
-            Self::Answer(_) | Self::Call(_, Http::Large(_)) => "answer",
-            Self::Call(..) => "connect",
+            Self::TimedOut(_) | Self::CallFailed(_, Http::Time(_) | Http::ConnectTime(_)) => "timeout",
+            Self::InvalidResponse(_) | Self::CallFailed(_, Http::Large(_)) => "answer",
+            Self::CallFailed(..) => "connect",
         }
     }
 
     /// How long it asked to be left alone, at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Later { after, .. } => *after,
+            Self::Later { retry_after: after, .. } => *after,
             _ => None,
         }
     }
 
     /// Whether it may be that our clock is wrong.
-    pub(super) fn may_be_the_clock(&self) -> bool {
+    pub(super) fn is_possibly_clock_skew(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if CLOCK_ERROR_CODES.contains(&code.as_str()))
     }
 }
@@ -201,8 +201,8 @@ fn remedy(who: AwsService, status: u16, code: &str) -> &'static str {
             "; allow the IAM action ecr:GetAuthorizationToken on resource * to the user or role that doorward is"
         }
         (AwsService::Ecr, _) => "; is the endpoint that of ECR's API (api.ecr), not the registry's (dkr.ecr)?",
-        (AwsService::Instance, _) => "; see the instance's metadata options and its role",
-        (AwsService::Container, _) => "; see the task's role, or the pod's identity association",
+        (AwsService::InstanceMetadata, _) => "; see the instance's metadata options and its role",
+        (AwsService::ContainerCredentials, _) => "; see the task's role, or the pod's identity association",
         (AwsService::Sts, _) => "; see the role's ARN, and the endpoint of STS",
     }
 }
@@ -217,8 +217,8 @@ fn connection_hint(who: AwsService, fault: &Http) -> &'static str {
         (AwsService::Ecr | AwsService::Sts, _) => {
             "; see the way to AWS: a NAT or VPC endpoint, HTTPS_PROXY and NO_PROXY, the firewall"
         }
-        (AwsService::Instance, _) => "; in a container it needs a hop limit of 2",
-        (AwsService::Container, _) => "; is its agent running?",
+        (AwsService::InstanceMetadata, _) => "; in a container it needs a hop limit of 2",
+        (AwsService::ContainerCredentials, _) => "; is its agent running?",
     }
 }
 

@@ -23,15 +23,15 @@ const PARTITION_SUFFIXES: [(&str, &str, &str); 8] = [
 
 /// Checks what can be checked of the settings without asking anybody.
 pub fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
-    let fault = |what: &str| Err(EcrError::Settings(what.to_owned()));
+    let fault = |what: &str| Err(EcrError::InvalidSetting(what.to_owned()));
     let AwsAccount { region, profile, role_arn, external_id, endpoint } = account;
     for setting in [profile, role_arn, external_id].into_iter().flatten() {
         if setting.is_empty() || setting.len() > SETTING_BYTES_MAX || setting.chars().any(char::is_control) {
             return fault("profile, role_arn and external_id: write 1 to 2048 characters, or leave them out");
         }
     }
-    if let Some(region) = check_region {
-        self::check_region(check_region)?;
+    if let Some(region) = region {
+        self::check_region(region)?;
     }
     if role_arn.as_ref().is_some_and(|arn| !arn.starts_with("arn:") || !arn.contains(":role/")) {
         return fault("role_arn: write the role's ARN, as in arn:aws:iam::123456789012:role/registry");
@@ -39,8 +39,8 @@ pub fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
     if external_id.is_some() && role_arn.is_none() {
         return fault("external_id: it goes with role_arn, which is missing");
     }
-    if let Some(endpoint) = parse_endpoint {
-        self::parse_endpoint(parse_endpoint)?;
+    if let Some(endpoint) = endpoint {
+        self::parse_endpoint(endpoint)?;
     }
     Ok(())
 }
@@ -57,13 +57,13 @@ pub fn check_region(name: &str) -> Result<&str, EcrError> {
     {
         return Ok(name);
     }
-    Err(EcrError::Settings("the region: write its name, as in eu-central-1".to_owned()))
+    Err(EcrError::InvalidSetting("the region: write its name, as in eu-central-1".to_owned()))
 }
 
 /// The URL that an endpoint setting names.
 pub fn parse_endpoint(url: &str) -> Result<Url, EcrError> {
     let fault = || {
-        EcrError::Settings(
+        EcrError::InvalidSetting(
             "the endpoint: write the URL of ECR's API without credentials, as in \
              https://vpce-0abc-1def.api.ecr.eu-central-1.vpce.amazonaws.com"
                 .to_owned(),
@@ -84,10 +84,10 @@ pub fn parse_endpoint(url: &str) -> Result<Url, EcrError> {
 /// The URL of a region's API. `fips` and `dual_stack` are what AWS_USE_FIPS_ENDPOINT and
 /// AWS_USE_DUALSTACK_ENDPOINT, or the profile, ask for.
 pub fn regional_endpoint(region: &str, fips: bool, dual_stack: bool) -> Result<Url, EcrError> {
-    let region = self::check_region(check_region)?;
+    let region = self::check_region(region)?;
     let (usual, both) = PARTITION_SUFFIXES
         .iter()
-        .find(|(prefix, ..)| check_region.starts_with(prefix))
+        .find(|(prefix, ..)| region.starts_with(prefix))
         .map_or(("amazonaws.com", "api.aws"), |(_, usual, both)| (usual, both));
     let host = match (fips, dual_stack) {
         (false, false) => format!("api.ecr.{region}.{usual}"),
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn regional_endpoint_matches_the_aws_sdk() {
-        let host = |region, fips, both| regional_endpoint(check_region, fips, both).unwrap().to_string();
+        let host = |region, fips, both| regional_endpoint(region, fips, both).unwrap().to_string();
         assert_eq!(host("eu-central-1", false, false), "https://api.ecr.eu-central-1.amazonaws.com/");
         assert_eq!(host("us-gov-west-1", true, false), "https://api.ecr-fips.us-gov-west-1.amazonaws.com/");
         assert_eq!(host("us-east-1", false, true), "https://ecr.us-east-1.api.aws/");

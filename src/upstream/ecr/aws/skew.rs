@@ -22,12 +22,12 @@ impl ClockSkew {
     }
 
     /// Learns from the date of one of AWS's answers.
-    pub fn learn(&self, theirs: SystemTime) {
+    pub fn update(&self, theirs: SystemTime) {
         self.0.store(offset(theirs, SystemTime::now()), Ordering::Relaxed);
     }
 
     /// Whether another time would be used now than when `offset` was.
-    pub fn moved_from(&self, offset: i64) -> bool {
+    pub fn has_changed_since(&self, offset: i64) -> bool {
         self.compute_offset_secs().abs_diff(offset) > TOLERATED_SECS
     }
 }
@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn clock_skew_is_applied_and_reset() {
         let skew = ClockSkew::default();
-        skew.learn(SystemTime::now() - Duration::from_secs(3600));
+        skew.update(SystemTime::now() - Duration::from_secs(3600));
         assert!((-3602..=-3599).contains(&skew.compute_offset_secs()));
         assert!(skew.now() < SystemTime::now() - Duration::from_secs(3590));
-        assert!(skew.moved_from(0) && !skew.moved_from(skew.compute_offset_secs() + 30));
-        skew.learn(SystemTime::now());
+        assert!(skew.has_changed_since(0) && !skew.has_changed_since(skew.compute_offset_secs() + 30));
+        skew.update(SystemTime::now());
         assert_eq!(skew.compute_offset_secs(), 0);
     }
 
@@ -85,6 +85,6 @@ mod tests {
         let _ = skew.now();
         skew.0.store(i64::MAX, Ordering::Relaxed);
         let _ = skew.now();
-        assert!(skew.moved_from(i64::MIN));
+        assert!(skew.has_changed_since(i64::MIN));
     }
 }

@@ -43,20 +43,20 @@ const THROTTLING_ERROR_CODES: [&str; 9] = [
 #[derive(Clone, Debug)]
 pub struct AwsHttpClient {
     /// For https: AWS. Through HTTPS_PROXY unless NO_PROXY names the host, as AWS's tools do.
-    secure: Client,
+    https_client: Client,
     /// For http: the metadata services of instances and containers, which no proxy reaches.
-    plain: Client,
-    skew: ClockSkew,
-    last: Arc<Mutex<LastSdkCall>>,
+    http_client: Client,
+    clock_skew: ClockSkew,
+    last_call: Arc<Mutex<LastSdkCall>>,
 }
 
 /// The SDK's last call: whom it asked, and what went wrong, if that did.
 #[derive(Clone, Debug, Default)]
 pub struct LastSdkCall {
     /// None before the first call.
-    pub who: Option<AwsService>,
+    pub service: Option<AwsService>,
     /// None if it was answered with a success.
-    pub trouble: Option<EcrError>,
+    pub error: Option<EcrError>,
 }
 
 /// An answer, read to its end.
@@ -80,7 +80,7 @@ impl AwsHttpClient {
         let fault = |error: reqwest::Error| {
             let cause =
                 std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            EcrError::Ca(crate::upstream::ecr::aws::fault::single_line(&cause))
+            EcrError::TlsSetupFailed(crate::upstream::ecr::aws::fault::single_line(&cause))
         };
         let plain = client_builder().no_proxy().tls_certs_only([]).build().map_err(fault)?;
         let secure = match load_ca_bundle()? {
@@ -88,53 +88,53 @@ impl AwsHttpClient {
             None => client_builder().build(),
         };
         Ok(Self {
-            secure: if no_tls { secure.unwrap_or_else(|_| plain.clone()) } else { secure.map_err(fault)? },
-            plain,
-            skew: ClockSkew::default(),
-            last: Arc::default(),
+            https_client: if no_tls { secure.unwrap_or_else(|_| plain.clone()) } else { secure.map_err(fault)? },
+            http_client: plain,
+            clock_skew: ClockSkew::default(),
+            last_call: Arc::default(),
         })
     }
 
     /// AWS's clock.
-    pub fn skew(&self) -> &ClockSkew {
-        &self.skew
+    pub fn clock_skew(&self) -> &ClockSkew {
+        &self.clock_skew
     }
 
     /// The same for one lookup of credentials, which has its own [`Wire::last`].
-    pub fn apart(&self) -> Self {
-        Self { last: Arc::default(), ..self.clone() }
+    pub fn with_separate_last_call(&self) -> Self {
+        Self { last_call: Arc::default(), ..self.clone() }
     }
 
     /// What became of the SDK's last call; forgotten once told.
-    pub fn last(&self) -> LastSdkCall {
-        std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_last_call(&self) -> LastSdkCall {
+        std::mem::take(&mut *self.last_call.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, who: AwsService, trouble: Option<EcrError>) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = LastSdkCall { who: Some(who), trouble };
+    fn record_call(&self, who: AwsService, trouble: Option<EcrError>) {
+        *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) = LastSdkCall { service: Some(who), error: trouble };
     }
 
     /// Sends, and reads the answer to its end, whatever its status. `total` is for all of it.
     pub async fn send(&self, who: AwsService, mut request: Request, total: Duration) -> Result<AwsResponse, EcrError> {
         *request.timeout_mut() = Some(total);
-        let fault = |error: reqwest::Error| EcrError::Call(who, Http::of(&error, CONNECT_TIMEOUT, total));
+        let fault = |error: reqwest::Error| EcrError::CallFailed(who, Http::of(&error, CONNECT_TIMEOUT, total));
         let signed = request.headers().get(AUTHORIZATION).is_some_and(|v| v.as_bytes().starts_with(b"AWS4-"));
-        let client = if request.url().scheme() == "https" { &self.secure } else { &self.plain };
+        let client = if request.url().scheme() == "https" { &self.https_client } else { &self.http_client };
         let mut response = client.execute(request).await.map_err(fault)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let dated = parse_date_header(&headers);
         // Only those that check signatures have a clock that matters.
         if let (true, Some(dated)) = (signed, dated) {
-            self.skew.learn(dated);
+            self.clock_skew.update(dated);
         }
         // All at once: a vector that grows leaves what it held where it was.
         let mut body = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
         while let Some(part) = response.chunk().await.map_err(fault)? {
             if body.len() + part.len() > BODY_BYTES_MAX {
                 return Err(if who == AwsService::Ecr {
-                    EcrError::Answer(EcrResponseError::Large)
+                    EcrError::InvalidResponse(EcrResponseError::BodyTooLarge)
                 } else {
-                    EcrError::Call(who, Http::Large(BODY_BYTES_MAX as u64))
+                    EcrError::CallFailed(who, Http::Large(BODY_BYTES_MAX as u64))
                 });
             }
             body.extend_from_slice(&part);
@@ -160,7 +160,7 @@ fn load_ca_bundle() -> Result<Option<Vec<Certificate>>, EcrError> {
     let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
-    let fault = |what: &str| EcrError::Ca(format!("the file of AWS_CA_BUNDLE {what}"));
+    let fault = |what: &str| EcrError::TlsSetupFailed(format!("the file of AWS_CA_BUNDLE {what}"));
     let metadata = std::fs::metadata(&path).map_err(|_| fault("can't be read"))?;
     if !metadata.is_file() || metadata.len() > CA_BUNDLE_BYTES_MAX {
         return Err(fault("is not a file of at most 1 MiB"));
@@ -182,9 +182,9 @@ pub fn response_error(who: AwsService, reply: &AwsResponse) -> EcrError {
         let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let until = text.and_then(|text| httpdate::parse_http_date(text).ok());
         let after = seconds.or_else(|| until.map(|at| at.duration_since(reply.date).unwrap_or_default()));
-        return EcrError::Later { who, status, code, after: after.map(|after| after.min(RETRY_AFTER_MAX)) };
+        return EcrError::Later { service: who, status, code, retry_after: after.map(|after| after.min(RETRY_AFTER_MAX)) };
     }
-    if status >= 500 { EcrError::Failed { who, status, code } } else { EcrError::Refused { who, status, code } }
+    if status >= 500 { EcrError::Failed { service: who, status, code } } else { EcrError::Refused { service: who, status, code } }
 }
 
 /// AWS's code: a header, a member of the JSON (awsJson1_1: "Operation error serialization"), or an element of
@@ -208,43 +208,43 @@ impl HttpClient for AwsHttpClient {
         let (connect, read) = (settings.connect_timeout(), settings.read_timeout());
         // The metadata services get one or two seconds for each; where the SDK names no end, ours counts.
         let total = read.map_or(CALL_TIMEOUT, |read| (connect.unwrap_or(CONNECT_TIMEOUT) + read).min(CALL_TIMEOUT));
-        SharedHttpConnector::new(SdkConnector { wire: self.clone(), total })
+        SharedHttpConnector::new(SdkConnector { http_client: self.clone(), timeout: total })
     }
 }
 
 #[derive(Debug)]
 struct SdkConnector {
-    wire: AwsHttpClient,
-    total: Duration,
+    http_client: AwsHttpClient,
+    timeout: Duration,
 }
 
 /// A call of the SDK's, which drops it when a time-out of its own is up: some have less than ours.
 struct AwsCall {
-    wire: AwsHttpClient,
-    who: AwsService,
-    begun: Instant,
+    http_client: AwsHttpClient,
+    service: AwsService,
+    started_at: Instant,
     /// What is to be noted of it, once it has ended by itself.
-    trouble: Option<Option<EcrError>>,
+    finished: Option<Option<EcrError>>,
 }
 
 impl Drop for AwsCall {
     fn drop(&mut self) {
         let dropped = || {
-            let waited = Duration::from_secs(self.begun.elapsed().as_secs().max(1));
-            Some(EcrError::Call(self.who, Http::Time(waited)))
+            let waited = Duration::from_secs(self.started_at.elapsed().as_secs().max(1));
+            Some(EcrError::CallFailed(self.service, Http::Time(waited)))
         };
-        self.wire.note(self.who, self.trouble.take().unwrap_or_else(dropped));
+        self.http_client.record_call(self.service, self.finished.take().unwrap_or_else(dropped));
     }
 }
 
 impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (wire, total) = (self.wire.clone(), self.total);
+        let (wire, total) = (self.http_client.clone(), self.timeout);
         HttpConnectorFuture::new(async move {
             let (who, request) = to_reqwest_request(request)?;
-            let mut asking = AwsCall { wire, who, begun: Instant::now(), trouble: None };
-            let sent = asking.wire.send(who, request, total).await;
-            asking.trouble = Some(match &sent {
+            let mut asking = AwsCall { http_client: wire, service: who, started_at: Instant::now(), finished: None };
+            let sent = asking.http_client.send(who, request, total).await;
+            asking.finished = Some(match &sent {
                 Ok(reply) if matches!(reply.status, 200..=299) => None,
                 Ok(reply) => Some(response_error(who, reply)),
                 Err(fault) => Some(fault.clone()),
@@ -264,8 +264,8 @@ fn to_reqwest_request(request: HttpRequest) -> Result<(AwsService, Request), Con
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let who = match request.method().as_str() {
         "POST" => AwsService::Sts,
-        _ if request.uri().path().starts_with("/latest/") => AwsService::Instance,
-        _ => AwsService::Container,
+        _ if request.uri().path().starts_with("/latest/") => AwsService::InstanceMetadata,
+        _ => AwsService::ContainerCredentials,
     };
     // All that the chain sends is in memory.
     let request = request.map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());

@@ -73,7 +73,7 @@ impl House {
         let policy = Policy::default();
         policy.replace(
             PolicyFileKind::Rules
-                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Yes)
+                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Present)
                 .unwrap(),
         );
         let mut house = Self {
