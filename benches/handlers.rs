@@ -29,10 +29,10 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use doorward::clock::Clock;
-use doorward::config::layers::Layers;
+use doorward::config::layers::ConfigLayers;
 use doorward::http::peer::Peer;
 use doorward::http::service::{ListenerKind, service_factory};
-use doorward::server::components::House;
+use doorward::server::components::Components;
 
 /// alice, with the password of `htpasswd.example`.
 const ALICE: &str = "YWxpY2U6d29uZGVybGFuZA==";
@@ -98,15 +98,15 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let variables = [("DOORWARD_HTPASSWD".into(), htpasswd.into())].into_iter();
     let variables = variables.chain(keys.map(|keys| ("DOORWARD_KEYS".into(), keys.into())));
-    let layers = Layers::default().with_environment(variables);
-    let mut settings = layers.settle().map_err(|faults| format!("{faults:?}"))?;
+    let layers = ConfigLayers::default().with_environment(variables);
+    let mut settings = layers.into_config().map_err(|faults| format!("{faults:?}"))?;
     if let Some((policy, groups)) = policy {
-        (settings.policy, settings.groups) = (Some(policy.into()), Some(groups.into()));
+        (settings.policy_file, settings.groups_file) = (Some(policy.into()), Some(groups.into()));
     }
     // Under callgrind a hash takes many times as long.
-    settings.hash_wait = Duration::from_secs(60);
+    settings.hash_wait_timeout = Duration::from_secs(60);
     // Without the thread that watches the files: its looks would be counted too.
-    let House { front, pool, .. } = House::build(&settings, Clock::system(), Arc::default())?;
+    let Components { app_state: front, hash_pool: pool, .. } = Components::build(&settings, Clock::system(), Arc::default())?;
     let hasher = thread::spawn({
         let pool = Arc::clone(&pool);
         move || pool.run()

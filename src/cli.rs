@@ -21,15 +21,15 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde::Serialize;
 
-use crate::authn::htpasswd::write::{WriteFault, Writer};
-use crate::config::layers::{Layer, Layers};
-use crate::config::setting::Given;
+use crate::authn::htpasswd::write::{FileWriteError, AtomicFileWriter};
+use crate::config::layers::{LayerValues, ConfigLayers};
+use crate::config::setting::ConfigValue;
 use crate::config::table::{SETTINGS, Setting};
-use crate::config::{Fault, Origin};
+use crate::config::{ConfigError, ConfigOrigin};
 use crate::identity::escape_json;
 
 /// What was asked for can't be understood (BSD's and clap's own).
-const USAGE: u8 = 2;
+const EXIT_USAGE: u8 = 2;
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -55,8 +55,8 @@ pub fn command() -> Command {
         .about("Answers nginx's auth_request from an htpasswd file, or by asking a service of yours")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with_settings(Command::new("serve").about("Answer nginx")))
-        .subcommand(with_settings(
+        .subcommand(with_all_settings(Command::new("serve").about("Answer nginx")))
+        .subcommand(with_all_settings(
             Command::new("check").about(
                 "Check the settings and the files that they name: every fault at once, exit 1 if there is one",
             ),
@@ -65,38 +65,38 @@ pub fn command() -> Command {
         .arg(probe))
         .subcommand(explain::command(with_policy_settings))
         .subcommand(
-            with_settings(
+            with_all_settings(
                 Command::new("health").about("Ask a running doorward whether it is ready: exit 0 if so"),
             )
             .arg(url),
         )
         .subcommand(user::command(with_htpasswd_settings))
-        .subcommand(api_key::command(with_key_settings))
+        .subcommand(api_key::command(with_api_key_settings))
         .subcommand(signing_key::command())
         .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
 }
 
 /// All settings.
-fn with_settings(command: Command) -> Command {
-    with(command, |_| true)
+fn with_all_settings(command: Command) -> Command {
+    with_setting_flags(command, |_| true)
 }
 
 /// Those that say where the htpasswd file is and how it is read, and where its users' keys are.
 fn with_htpasswd_settings(command: Command) -> Command {
-    with(command, |setting| setting.key.starts_with("htpasswd") || setting.key == "keys")
+    with_setting_flags(command, |setting| setting.key.starts_with("htpasswd") || setting.key == "keys")
 }
 
 /// Those that say where the policy is, the users and the keys.
 fn with_policy_settings(command: Command) -> Command {
-    with(command, |setting| matches!(setting.key, "policy" | "groups" | "htpasswd" | "keys"))
+    with_setting_flags(command, |setting| matches!(setting.key, "policy" | "groups" | "htpasswd" | "keys"))
 }
 
 /// Those that say where the keys are, and where they may be asked for.
-fn with_key_settings(command: Command) -> Command {
-    with(command, |setting| matches!(setting.key, "keys" | "admin.listen" | "admin.token_file"))
+fn with_api_key_settings(command: Command) -> Command {
+    with_setting_flags(command, |setting| matches!(setting.key, "keys" | "admin.listen" | "admin.token_file"))
 }
 
-fn with(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
+fn with_setting_flags(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
     let config = Arg::new("config")
         .long("config")
         .short('c')
@@ -112,39 +112,39 @@ fn with(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
             .long(setting.flag())
             .value_name(setting.placeholder)
             .help(format!("{}{default} [env: {}]", setting.help, setting.variable()))
-            .action(if setting.many { ArgAction::Append } else { ArgAction::Set })
+            .action(if setting.is_list { ArgAction::Append } else { ArgAction::Set })
     });
     command.arg(config).args(settings)
 }
 
 /// What was given on the command line of a subcommand.
-fn flags(matches: &ArgMatches) -> Layer {
-    let mut layer = Layer::new();
+fn read_flags(matches: &ArgMatches) -> LayerValues {
+    let mut layer = LayerValues::new();
     for setting in SETTINGS {
         // A command has only some of the flags.
         let Ok(Some(values)) = matches.try_get_many::<String>(setting.key) else { continue };
-        let origin = Origin::Flag(setting.flag());
+        let origin = ConfigOrigin::Flag(setting.flag());
         // A list may also be given as in the environment, with commas.
-        let texts = values.flat_map(|value| match setting.many {
+        let texts = values.flat_map(|value| match setting.is_list {
             true => value.split(',').map(|part| part.trim().to_owned()).collect(),
             false => vec![value.clone()],
         });
-        layer.insert(setting.key, texts.map(|text| Given { text, origin: origin.clone() }).collect());
+        layer.insert(setting.key, texts.map(|text| ConfigValue { text, origin: origin.clone() }).collect());
     }
     layer
 }
 
 /// The settings of all layers.
-fn layers(matches: &ArgMatches) -> Layers {
-    let layers = Layers::with_flags(flags(matches)).with_environment(std::env::vars_os());
-    match config(matches) {
+fn read_layers(matches: &ArgMatches) -> ConfigLayers {
+    let layers = ConfigLayers::with_flags(read_flags(matches)).with_environment(std::env::vars_os());
+    match config_path(matches) {
         Some(path) => layers.with_file(&path),
         None => layers,
     }
 }
 
 /// The settings file.
-fn config(matches: &ArgMatches) -> Option<String> {
+fn config_path(matches: &ArgMatches) -> Option<String> {
     let config = matches.get_one::<String>("config").cloned();
     config.or_else(|| std::env::var("DOORWARD_CONFIG").ok().filter(|path| !path.is_empty()))
 }
@@ -153,83 +153,83 @@ fn config(matches: &ArgMatches) -> Option<String> {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => return usage::tell(&error),
+        Err(error) => return usage::print_usage_error(&error),
     };
     match matches.subcommand() {
-        Some(("completions", matches)) => completions(matches),
+        Some(("completions", matches)) => print_completions(matches),
         Some(("token", matches)) => match matches.subcommand() {
             Some((what, matches)) => signing_key::run(what, matches),
-            None => ExitCode::from(USAGE),
+            None => ExitCode::from(EXIT_USAGE),
         },
         Some((noun @ ("user" | "key"), matches)) => match matches.subcommand() {
-            Some((what, matches)) => match layers(matches).settle() {
+            Some((what, matches)) => match read_layers(matches).into_config() {
                 Ok(settings) if noun == "key" => api_key::run(what, matches, &settings),
                 Ok(settings) => user::run(what, matches, &settings),
-                Err(faults) => report(&faults),
+                Err(faults) => print_config_errors(&faults),
             },
-            None => ExitCode::from(USAGE),
+            None => ExitCode::from(EXIT_USAGE),
         },
         Some(("check", matches)) => {
             // Every fault at once: those of the settings do not hide those of the htpasswd file.
-            let (settings, faults) = layers(matches).read();
+            let (settings, faults) = read_layers(matches).into_partial_config();
             let expect = matches.get_one::<String>("expect").map(String::as_str);
             let named = |key: &str| matches.contains_id(key);
-            let files = config(matches).is_none()
+            let files = config_path(matches).is_none()
                 && ["policy", "groups", "keys", "token.keys"].into_iter().any(named);
-            let checked = check::run(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
-            permissions::run(&settings, config(matches).as_deref().map(Path::new));
-            if faults.is_empty() { checked } else { report(&faults) }
+            let checked = check::run_check(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
+            permissions::print_notes(&settings, config_path(matches).as_deref().map(Path::new));
+            if faults.is_empty() { checked } else { print_config_errors(&faults) }
         }
-        Some((name, matches)) => match layers(matches).settle() {
+        Some((name, matches)) => match read_layers(matches).into_config() {
             Ok(settings) if name == "serve" => serve::run(settings),
             Ok(settings) if name == "explain" => explain::run(&settings, matches),
             Ok(settings) => health::run(&settings, matches.get_one::<String>("url").map(String::as_str)),
-            Err(faults) => report(&faults),
+            Err(faults) => print_config_errors(&faults),
         },
-        None => ExitCode::from(USAGE),
+        None => ExitCode::from(EXIT_USAGE),
     }
 }
 
 /// Tells every fault. A flag that can't be read is a matter of usage.
-fn report(faults: &[Fault]) -> ExitCode {
+fn print_config_errors(faults: &[ConfigError]) -> ExitCode {
     for fault in faults {
-        complain(&fault.to_string());
+        print_error(&fault.to_string());
     }
-    let usage = faults.iter().any(|fault| matches!(fault.origin, Origin::Flag(_)));
-    if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+    let usage = faults.iter().any(|fault| matches!(fault.origin, ConfigOrigin::Flag(_)));
+    if usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
 
 /// One line on stderr.
-fn complain(what: &str) {
+fn print_error(what: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "doorward: {what}");
 }
 
 /// One line on stdout.
-fn say(what: &str) {
+fn print_line(what: &str) {
     // The same.
     let _ = writeln!(std::io::stdout(), "{what}");
 }
 
 /// Something as one line of JSON on stdout, safe for a terminal.
-fn say_json(told: &impl Serialize) -> Result<(), String> {
+fn print_json(told: &impl Serialize) -> Result<(), String> {
     let json = serde_json::to_string(told).map_err(|error| error.to_string())?;
-    say(&escape_json(&json));
+    print_line(&escape_json(&json));
     Ok(())
 }
 
 /// Opens a file to change it, and says which one it is if the path is a link.
-fn open_to_change(path: &Path, create: bool) -> Result<Writer, WriteFault> {
-    let writer = Writer::open(path, create)?;
+fn open_for_update(path: &Path, create: bool) -> Result<AtomicFileWriter, FileWriteError> {
+    let writer = AtomicFileWriter::open(path, create)?;
     if let Some(target) = writer.link_target() {
-        complain(&format!("{} is a link; what is changed is {}", path.display(), target.display()));
+        print_error(&format!("{} is a link; what is changed is {}", path.display(), target.display()));
     }
     Ok(writer)
 }
 
-fn completions(matches: &ArgMatches) -> ExitCode {
+fn print_completions(matches: &ArgMatches) -> ExitCode {
     let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") else {
-        return ExitCode::from(USAGE);
+        return ExitCode::from(EXIT_USAGE);
     };
     clap_complete::generate(*shell, &mut command(), "doorward", &mut std::io::stdout());
     ExitCode::SUCCESS

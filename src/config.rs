@@ -27,18 +27,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use self::authenticator::Authenticator;
-pub use self::fault::{Fault, Origin};
-use self::upstream::Upstream;
-use crate::authn::hash::Allowed;
-use crate::authn::hash_pool::Timing;
+use self::authenticator::AuthenticatorConfig;
+pub use self::fault::{ConfigError, ConfigOrigin};
+use self::upstream::UpstreamConfig;
+use crate::authn::hash::AllowedFormats;
+use crate::authn::hash_pool::HashPoolSizing;
 use crate::dialect::Dialect;
 use crate::network::NetworkPrefixes;
 use crate::pipeline::{cache, throttle};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
+pub enum ListenAddress {
     /// A TCP address and port.
     Tcp(SocketAddr),
     /// A unix socket at this path.
@@ -47,7 +47,7 @@ pub enum Listen {
     Systemd(String),
 }
 
-impl fmt::Display for Listen {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
@@ -59,7 +59,7 @@ impl fmt::Display for Listen {
 
 /// Whose keys count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyOwners {
+pub enum ApiKeyOwners {
     /// Of who has a line in the htpasswd file, where one is asked.
     #[default]
     Htpasswd,
@@ -90,60 +90,60 @@ pub enum LogFormat {
 /// Every setting, valid. What each means stands in [`table`], beside its key and its default.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the table says it, for the README and --help too")]
-pub struct Settings {
-    pub listen: Vec<Listen>,
+pub struct Config {
+    pub listen: Vec<ListenAddress>,
     pub socket_mode: u32,
     pub trusted_peers: Vec<IpNet>,
     pub realm: String,
-    pub htpasswd: Option<PathBuf>,
-    pub authenticators: Vec<Authenticator>,
-    pub keys: Option<PathBuf>,
-    pub keys_username: String,
-    pub keys_owners: KeyOwners,
-    pub keys_max_bytes: u64,
-    pub upstreams: Vec<Upstream>,
+    pub htpasswd_file: Option<PathBuf>,
+    pub authenticators: Vec<AuthenticatorConfig>,
+    pub api_keys_file: Option<PathBuf>,
+    pub api_keys_username: String,
+    pub api_keys_owners: ApiKeyOwners,
+    pub api_keys_max_bytes: u64,
+    pub upstreams: Vec<UpstreamConfig>,
     pub proxy_secret_file: Option<PathBuf>,
     pub dialects: Vec<Dialect>,
-    pub token_keys: Option<PathBuf>,
+    pub token_signing_keys_file: Option<PathBuf>,
     pub token_service: String,
     pub token_issuer: String,
     pub token_realm: String,
-    pub token_expires: Duration,
+    pub token_lifetime: Duration,
     pub token_challenge: TokenChallenge,
     pub proxy_read_timeout: Duration,
-    pub policy: Option<PathBuf>,
-    pub groups: Option<PathBuf>,
-    pub htpasswd_poll: Duration,
+    pub policy_file: Option<PathBuf>,
+    pub groups_file: Option<PathBuf>,
+    pub reload_poll_interval: Duration,
     pub htpasswd_max_bytes: u64,
-    pub htpasswd_allow: Allowed,
+    pub htpasswd_insecure_formats: AllowedFormats,
     pub cache: cache::CacheLimits,
-    pub hash_user_share: usize,
+    pub hash_per_user_limit: usize,
     pub hash_threads: usize,
-    pub hash_wait: Duration,
+    pub hash_wait_timeout: Duration,
     pub throttle: throttle::ThrottleLimits,
-    pub prefixes: NetworkPrefixes,
+    pub network_prefixes: NetworkPrefixes,
     pub workers: usize,
-    pub connections: usize,
-    pub header_bytes: usize,
-    pub head_timeout: Duration,
-    pub keep_alive: Duration,
-    pub drain: Duration,
+    pub max_connections: usize,
+    pub max_header_bytes: usize,
+    pub header_timeout: Duration,
+    pub keepalive_timeout: Duration,
+    pub shutdown_delay: Duration,
     pub shutdown_timeout: Duration,
-    pub public_listen: Vec<Listen>,
-    pub public_peers: Vec<IpNet>,
+    pub public_listen: Vec<ListenAddress>,
+    pub public_trusted_peers: Vec<IpNet>,
     pub public_socket_mode: u32,
-    pub admin_listen: Vec<Listen>,
-    pub admin_peers: Vec<IpNet>,
-    pub admin_hosts: Vec<String>,
+    pub admin_listen: Vec<ListenAddress>,
+    pub admin_trusted_peers: Vec<IpNet>,
+    pub admin_allowed_hosts: Vec<String>,
     pub admin_token_file: Option<PathBuf>,
     pub admin_socket_mode: u32,
     pub log_format: LogFormat,
     pub log_level: tracing::level_filters::LevelFilter,
-    pub log_allowed: bool,
-    pub log_refusals: u32,
+    pub log_allowed_requests: bool,
+    pub log_refusals_per_second: u32,
 }
 
-impl Default for Settings {
+impl Default for Config {
     /// The blank sheet that the table's defaults are written on; not a valid configuration.
     fn default() -> Self {
         let none = Duration::ZERO;
@@ -152,31 +152,31 @@ impl Default for Settings {
             socket_mode: 0,
             trusted_peers: Vec::new(),
             realm: String::new(),
-            htpasswd: None,
+            htpasswd_file: None,
             authenticators: Vec::new(),
-            keys: None,
-            keys_username: String::new(),
-            keys_owners: KeyOwners::default(),
-            keys_max_bytes: 0,
+            api_keys_file: None,
+            api_keys_username: String::new(),
+            api_keys_owners: ApiKeyOwners::default(),
+            api_keys_max_bytes: 0,
             upstreams: Vec::new(),
             proxy_secret_file: None,
             dialects: Vec::new(),
-            token_keys: None,
+            token_signing_keys_file: None,
             token_service: String::new(),
             token_issuer: String::new(),
             token_realm: String::new(),
-            token_expires: none,
+            token_lifetime: none,
             token_challenge: TokenChallenge::default(),
             proxy_read_timeout: none,
-            policy: None,
-            groups: None,
-            htpasswd_poll: none,
+            policy_file: None,
+            groups_file: None,
+            reload_poll_interval: none,
             htpasswd_max_bytes: 0,
-            htpasswd_allow: Allowed::default(),
+            htpasswd_insecure_formats: AllowedFormats::default(),
             cache: cache::CacheLimits { entries_max: 0, idle_timeout: none, rejection_ttl: none },
-            hash_user_share: 0,
+            hash_per_user_limit: 0,
             hash_threads: 0,
-            hash_wait: none,
+            hash_wait_timeout: none,
             throttle: throttle::ThrottleLimits {
                 user_failures: 0,
                 network_failures: 0,
@@ -186,46 +186,46 @@ impl Default for Settings {
                 window: none,
                 entries_max: 0,
             },
-            prefixes: NetworkPrefixes { ipv4: 0, ipv6: 0 },
+            network_prefixes: NetworkPrefixes { ipv4: 0, ipv6: 0 },
             workers: 0,
-            connections: 0,
-            header_bytes: 0,
-            head_timeout: none,
-            keep_alive: none,
-            drain: none,
+            max_connections: 0,
+            max_header_bytes: 0,
+            header_timeout: none,
+            keepalive_timeout: none,
+            shutdown_delay: none,
             shutdown_timeout: none,
             public_listen: Vec::new(),
-            public_peers: Vec::new(),
+            public_trusted_peers: Vec::new(),
             public_socket_mode: 0,
             admin_listen: Vec::new(),
-            admin_peers: Vec::new(),
-            admin_hosts: Vec::new(),
+            admin_trusted_peers: Vec::new(),
+            admin_allowed_hosts: Vec::new(),
             admin_token_file: None,
             admin_socket_mode: 0,
             log_format: LogFormat::Text,
             log_level: tracing::level_filters::LevelFilter::INFO,
-            log_allowed: false,
-            log_refusals: 0,
+            log_allowed_requests: false,
+            log_refusals_per_second: 0,
         }
     }
 }
 
-impl Settings {
+impl Config {
     /// What the places of the hash queue follow from.
-    pub fn hash_timing(&self) -> Timing {
-        Timing { threads: self.hash_threads, wait: self.hash_wait, user_share: self.hash_user_share }
+    pub fn hash_timing(&self) -> HashPoolSizing {
+        HashPoolSizing { threads: self.hash_threads, wait_max: self.hash_wait_timeout, user_share: self.hash_per_user_limit }
     }
 
     /// What is missing for tokens, and at which setting that is told.
-    fn check_tokens(&self) -> Option<(&'static str, &'static str)> {
+    fn find_token_setting_error(&self) -> Option<(&'static str, &'static str)> {
         let bearer = self.token_challenge == TokenChallenge::Bearer;
-        if self.token_keys.is_some() && self.token_service.is_empty() {
+        if self.token_signing_keys_file.is_some() && self.token_service.is_empty() {
             return Some((
                 "token.keys",
                 "set token.service too: the registry's `service`, which stands in every token",
             ));
         }
-        if self.token_keys.is_some() && self.public_listen.is_empty() {
+        if self.token_signing_keys_file.is_some() && self.public_listen.is_empty() {
             let what = "set public.listen too: the listener of /token and /jwks, to which nginx passes clients on, e.g. 127.0.0.1:8002";
             return Some(("token.keys", what));
         }
@@ -233,15 +233,15 @@ impl Settings {
             let what = "set token.realm too: where clients get tokens, https://registry.example.com/token";
             return Some(("token.challenge", what));
         }
-        let nobody = bearer && self.token_keys.is_none();
+        let nobody = bearer && self.token_signing_keys_file.is_none();
         nobody.then_some(("token.challenge", "set token.keys too: nobody could get a token"))
     }
 
     /// What no single value can show: faults between settings.
-    fn cross_check(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
+    fn check_combinations(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, faults: &mut Vec<ConfigError>) {
         self.check_listeners(origin_of, faults);
-        let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
-        if let Some((key, what)) = self.check_tokens() {
+        let mut fault = |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
+        if let Some((key, what)) = self.find_token_setting_error() {
             fault(key, what.to_owned());
         }
         if self.throttle.user_failures > self.throttle.network_failures {

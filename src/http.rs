@@ -27,7 +27,7 @@ use crate::metrics::{Metrics, VerdictLabel};
 use crate::network::NetworkPrefixes;
 use crate::pipeline::Pipeline;
 use crate::pipeline::verdict::Reason;
-use crate::reload::Looks;
+use crate::reload::ReloadHandle;
 use access::AdminAccess;
 use health::Readiness;
 use peer::ProxySecret;
@@ -70,7 +70,7 @@ pub struct AppState {
     /// Which requests the admin listener serves.
     pub admin_access: AdminAccess,
     /// Asks for a look at all files; empty until their threads run.
-    pub reload_handle: OnceLock<Looks>,
+    pub reload_handle: OnceLock<ReloadHandle>,
 }
 
 impl AppState {

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use self::cache::AnswerCache;
 use self::cache_key::CacheKeyMaker;
-use self::challenge::Refusal;
+use self::challenge::ChallengeReason;
 use self::check::PendingCheck;
 use self::identify::IdentifyStep;
 use self::single_flight::InFlightChecks;
@@ -53,8 +53,8 @@ use self::token_signing::SigningPool;
 use self::verdict::Verdict;
 use self::worker_cache::WorkerCache;
 use crate::authn::Identity;
-use crate::authn::api_key::file::KeyFile;
-use crate::authn::chain::Authenticators;
+use crate::authn::api_key::file::ApiKeyIndex;
+use crate::authn::chain::AuthenticatorChain;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::network::NetworkPrefixes;
@@ -67,7 +67,7 @@ use crate::upstream::Upstreams;
 /// What the gate is made of, besides what it makes itself.
 pub struct PipelineDependencies {
     /// Who is asked.
-    pub authenticators: Authenticators,
+    pub authenticators: AuthenticatorChain,
     /// What each may do.
     pub policy: Arc<Policy>,
     /// With which credentials requests go on, where any are set.
@@ -92,7 +92,7 @@ pub struct PipelineDependencies {
 
 /// See the top of this file. Made once and shared by all workers.
 pub struct Pipeline {
-    authenticators: Authenticators,
+    authenticators: AuthenticatorChain,
     cache_key_maker: CacheKeyMaker,
     throttle: Arc<Throttle>,
     cache: Arc<AnswerCache>,
@@ -158,7 +158,7 @@ impl Pipeline {
             Ok(IdentifyStep::Key(identity)) => Evaluation::Decided(self.authorize(identity, request)),
             Ok(IdentifyStep::SeenFromNetwork(answer)) => Evaluation::Decided(self.authorize(answer.identity(), request)),
             Ok(IdentifyStep::CheckNeeded(check)) => Evaluation::CheckNeeded(check),
-            Err(Verdict::Challenge(Refusal::NoCredentials)) => Evaluation::Decided(self.authorize_anonymous(request)),
+            Err(Verdict::Challenge(ChallengeReason::NoCredentials)) => Evaluation::Decided(self.authorize_anonymous(request)),
             Err(refusal) => Evaluation::Decided(refusal),
         }
     }
@@ -180,7 +180,7 @@ impl Pipeline {
             // It is granted to anyone, so credentials would change nothing.
             Err(denied @ Denied::ByPolicy(_)) if denied.error_code().is_some() => Verdict::Forbid(denied),
             Err(Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing) => {
-                Verdict::Challenge(Refusal::NoCredentials)
+                Verdict::Challenge(ChallengeReason::NoCredentials)
             }
         }
     }
@@ -196,8 +196,8 @@ impl Pipeline {
     }
 
     /// The keys in force, where there are any.
-    pub fn api_keys(&self) -> Option<Arc<KeyFile>> {
-        self.authenticators.keys().map(|keys| keys.file())
+    pub fn api_keys(&self) -> Option<Arc<ApiKeyIndex>> {
+        self.authenticators.api_keys().map(|keys| keys.index())
     }
 
     /// Brings the gauges up to date, for somebody who is about to read them.
@@ -206,8 +206,8 @@ impl Pipeline {
         if let Some(upstreams) = &self.upstreams {
             upstreams.update_metrics();
         }
-        if let Some(keys) = self.authenticators.keys() {
-            keys.measure(&self.metrics);
+        if let Some(keys) = self.authenticators.api_keys() {
+            keys.update_metrics(&self.metrics);
         }
         self.metrics.throttle_entries.set(i64::try_from(self.throttle.len()).unwrap_or(i64::MAX));
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::authn::hash_pool::HashPool;
 use crate::authn::htpasswd::Htpasswd;
-use crate::authn::htpasswd::file::{Rules, parse};
+use crate::authn::htpasswd::file::{HtpasswdParseOptions, parse};
 use crate::authn::queue;
 use crate::metrics::HashCheckLabel;
 use crate::request::header::RequestHeader;
@@ -34,22 +34,22 @@ pub(super) struct TestPipeline {
     worker_cache: Arc<Mutex<WorkerCache>>,
 }
 
-fn parse_users(text: &str) -> crate::authn::htpasswd::file::UserFile {
-    parse(text.as_bytes().to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users
+fn parse_users(text: &str) -> crate::authn::htpasswd::file::UserIndex {
+    parse(text.as_bytes().to_vec(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() }).users
 }
 
 pub(super) fn test_pipeline() -> TestPipeline {
     test_pipeline_with(None)
 }
 
-fn test_pipeline_with(keys: Option<Arc<crate::authn::api_key::Keys>>) -> TestPipeline {
+fn test_pipeline_with(keys: Option<Arc<crate::authn::api_key::ApiKeys>>) -> TestPipeline {
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
     let htpasswd = Arc::new(Htpasswd::new(parse_users(USERS)));
-    let limits = queue::Limits { queue: 6, network_share: 4, user_share: 2 };
+    let limits = queue::QueueLimits { total: 6, network_share: 4, user_share: 2 };
     let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
     let minute = Duration::from_secs(60);
     let gate = Arc::new(Pipeline::new(PipelineDependencies {
-        authenticators: Authenticators::htpasswd(Arc::clone(&htpasswd), Arc::clone(&pool)).with_keys(keys),
+        authenticators: AuthenticatorChain::htpasswd_only(Arc::clone(&htpasswd), Arc::clone(&pool)).with_api_keys(keys),
         policy: Arc::default(),
         upstreams: None,
         token_issuer: None,
@@ -105,9 +105,9 @@ impl TestPipeline {
     }
 
     /// The same, with every format allowed.
-    pub(super) fn set_users_of_any_format(&self, text: &str) -> Arc<crate::authn::htpasswd::file::UserFile> {
-        let allowed = crate::authn::hash::Allowed { plain: true };
-        let rules = Rules { key: [7; 32], allowed };
+    pub(super) fn set_users_of_any_format(&self, text: &str) -> Arc<crate::authn::htpasswd::file::UserIndex> {
+        let allowed = crate::authn::hash::AllowedFormats { plain: true };
+        let rules = HtpasswdParseOptions { fingerprint_key: [7; 32], allowed_formats: allowed };
         self.htpasswd.replace(parse(text.as_bytes().to_vec(), &rules).users);
         self.htpasswd.users()
     }
@@ -290,18 +290,18 @@ async fn worker_cache_entry_ends_with_reload_flush_idle_or_throttle() {
 
 #[tokio::test]
 async fn valid_api_key_is_never_throttled_and_invalid_ones_count_as_failures() {
-    use crate::authn::api_key::{self, Keys, secret::generate};
-    let (secret, id, digest) = generate().unwrap();
+    use crate::authn::api_key::{self, ApiKeys, secret::generate_api_key};
+    let (secret, id, digest) = generate_api_key().unwrap();
     let line = format!(r#"{{"id":"{}","hash":"{digest}","owner":"alice","name":"ci"}}"#, id.as_str());
-    let rules = api_key::Rules { username: "token".into(), owners_in_htpasswd: true };
-    let file = api_key::file::parse(line.as_bytes(), &"keys".into(), None).file;
-    let house = test_pipeline_with(Some(Arc::new(Keys::new(file, rules))));
+    let rules = api_key::ApiKeyRules { username: "token".into(), is_owner_line_required: true };
+    let file = api_key::file::parse(line.as_bytes(), &"keys".into(), None).index;
+    let house = test_pipeline_with(Some(Arc::new(ApiKeys::new(file, rules))));
     assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
     assert_eq!(house.answer("bob", &secret, HOME).await, "challenge key");
     for _ in 0..3 {
-        assert_eq!(house.answer("alice", &generate().unwrap().0, HOME).await, "challenge key");
+        assert_eq!(house.answer("alice", &generate_api_key().unwrap().0, HOME).await, "challenge key");
     }
-    assert_eq!(house.answer("alice", &generate().unwrap().0, HOME).await, "limited throttled");
+    assert_eq!(house.answer("alice", &generate_api_key().unwrap().0, HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", "password", HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
     assert_eq!(house.check_count(), 0);

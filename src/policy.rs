@@ -28,7 +28,7 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use self::denial::{Denied, Refused};
+use self::denial::{Denied, PolicyDenial};
 use self::explain::Explanation;
 use self::groups::GroupMemberships;
 use self::reload::PolicyContent;
@@ -152,7 +152,7 @@ impl Policy {
         let uri = match judged {
             Ok(PolicyDecision::Allowed { upstream_uri: uri }) => uri,
             Ok(PolicyDecision::Denied(mut refused)) => {
-                refused.api_key = identity.as_deref().and_then(Identity::key_of_whom);
+                refused.api_key = identity.as_deref().and_then(Identity::describe_api_key);
                 return Err(record_denied_user(identity.as_deref(), request, Denied::ByPolicy(refused)));
             }
             Err(denied) => return Err(record_denied_user(identity.as_deref(), request, denied)),
@@ -179,7 +179,7 @@ impl Policy {
 /// Which path a request to a registry reaches is checked all the same.
 fn evaluate_without_policy(is_identified: bool, request: &Subrequest<'_>) -> Result<PolicyDecision, Denied> {
     if !is_identified {
-        return Ok(PolicyDecision::Denied(Box::<Refused>::default()));
+        return Ok(PolicyDecision::Denied(Box::<PolicyDenial>::default()));
     }
     match check_confined(request) {
         Ok(()) => Ok(PolicyDecision::Allowed { upstream_uri: None }),

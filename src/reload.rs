@@ -26,460 +26,460 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::reloader::{Event, FileReloader, Reloadable};
-pub use self::run::{LookNow, Looks, Reload, spawn};
-pub use self::source::{ReadFault, Source, shown_path};
-use self::source::{Stamp, Text, is_settled, is_untouched};
+pub use self::reloader::{ReloadEvent, FileReloader, Reloadable};
+pub use self::run::{PollNow, ReloadHandle, PollFile, spawn_poll_threads};
+pub use self::source::{ReadError, SourceFile, displayable_path};
+use self::source::{FileStamp, ReadContent, is_unmodified_for, is_unmodified};
 pub use self::state::FileHealth;
 use crate::clock::Moment;
 
 /// The time from the first write of a change until it is in force, or is told not to be.
-pub const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+pub const RELOAD_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// How long content has to be the same: longer than a tool that writes in place needs between two writes, and too
 /// short for the author to notice.
-pub const SETTLE: Duration = Duration::from_millis(200);
+pub const STABLE_TIME: Duration = Duration::from_millis(200);
 
 /// The same when there is no time left, for files that may be taken unsettled: longer than a program needs between
 /// truncating a file and writing it.
-const SETTLE_LEAST: Duration = Duration::from_millis(10);
+const STABLE_TIME_MIN: Duration = Duration::from_millis(10);
 
 /// What the deadline leaves of [`IN_FORCE_WITHIN`]: for the last looks, and for threads that wait for a core.
-const MARGIN: Duration = Duration::from_millis(400);
+const DEADLINE_MARGIN: Duration = Duration::from_millis(400);
 
 /// The age at which it is told that a change is not in force: as much before [`IN_FORCE_WITHIN`] as a thread may
 /// have to wait for a core to tell it.
-const TOLD_AFTER: Duration = IN_FORCE_WITHIN.saturating_sub(Duration::from_millis(150));
+const OVERDUE_AFTER: Duration = RELOAD_DELAY_MAX.saturating_sub(Duration::from_millis(150));
 
 /// How long a file has to be empty at the start, as while it is watched: a tool may be between truncating and writing,
 /// and wait for a core there.
-const EMPTIED_AFTER: Duration = IN_FORCE_WITHIN.saturating_sub(MARGIN);
+const EMPTY_STABLE_TIME: Duration = RELOAD_DELAY_MAX.saturating_sub(DEADLINE_MARGIN);
 
 /// How long a start waits for a file to hold still: an empty one may have been written just before the end.
-const START_WAIT: Duration = IN_FORCE_WITHIN.saturating_add(IN_FORCE_WITHIN);
+const START_TIMEOUT: Duration = RELOAD_DELAY_MAX.saturating_add(RELOAD_DELAY_MAX);
 
 /// How long after the deadline two reads may still agree, before a file is taken unsettled.
-const UNSETTLED_AFTER: Duration = Duration::from_millis(100);
+const UNSTABLE_GRACE: Duration = Duration::from_millis(100);
 
 /// The longest time that a change is taken to have been there before it was seen. Where looks are further apart
 /// than this, the time counts from the look that saw it.
-const UNSEEN_MAX: Duration = Duration::from_secs(1);
+const UNSEEN_CHANGE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The coarsest time stamps of a file system (FAT's). Writes that are closer together can have one stamp.
-const COARSEST_STAMP: Duration = Duration::from_secs(2);
+const TIMESTAMP_GRANULARITY_MAX: Duration = Duration::from_secs(2);
 
 /// How often the content is compared even though the stamp is the same.
-pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What comes into force of a file that never holds still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsettled {
+pub enum UnstableFileMode {
     /// Nothing, since a part of the file could admit more than the whole.
-    Nothing,
+    KeepActive,
     /// The whole lines of what is there, since a line that is missing can only refuse.
-    WholeLines,
+    UseWholeLines,
 }
 
 /// New content.
 #[derive(Debug)]
-pub struct New {
+pub struct NewContent {
     /// What was read; cleared when it goes, since it may be a secret.
     pub text: Zeroizing<Vec<u8>>,
     /// Whether it is all that was written. If not, it ends with a whole line.
-    pub is_whole: bool,
+    pub is_complete: bool,
     /// Whether it has no entry, and does not say so itself; see [`is_emptied`].
-    pub is_emptied: bool,
+    pub is_unexpectedly_empty: bool,
 }
 
 /// What a look found.
 #[derive(Debug)]
-pub enum Seen {
+pub enum PollResult {
     /// Nothing that was not known, or nothing yet that can be taken.
-    Nothing,
+    NoChange,
     /// What is in force; it may have been otherwise in between.
-    InForce,
+    Active,
     /// Other content. It is handed out again at each look, until [`Watch::taken`], [`Watch::passed_over`] or
     /// [`Watch::wait_on`] is said of it.
-    New(New),
+    Changed(NewContent),
     /// It can't be read.
-    Fault(ReadFault),
+    Unreadable(ReadError),
 }
 
 /// Watches one file; see the top of this file.
 #[derive(Debug)]
-pub struct Watch {
-    source: Source,
+pub struct WatchedFile {
+    source: SourceFile,
     /// The line by which a file says that it has no entries.
-    none_line: &'static [u8],
-    unsettled: Unsettled,
-    in_force: blake3::Hash,
+    no_entries_line: &'static [u8],
+    unstable_mode: UnstableFileMode,
+    active_hash: blake3::Hash,
     /// What was no good, and is not handed out again.
-    refused: Option<blake3::Hash>,
-    known: Option<Known>,
-    compared: Moment,
+    rejected_hash: Option<blake3::Hash>,
+    known_stamp: Option<KnownStamp>,
+    compared_at: Moment,
     /// When the content was read that was decided on last.
-    decided: Moment,
-    pending: Option<Pending>,
-    handed: Option<Handed>,
-    unreadable: Option<Moment>,
+    decided_at: Moment,
+    pending: Option<PendingChange>,
+    offered: Option<OfferedContent>,
+    unreadable_at: Option<Moment>,
     /// How long the last content took to be read and put in force.
-    load: Duration,
+    load_time: Duration,
 }
 
 /// The stamp of content that was decided on.
 #[derive(Debug)]
-struct Known {
-    stamp: Stamp,
-    since: Moment,
+struct KnownStamp {
+    stamp: FileStamp,
+    first_seen_at: Moment,
     /// Whether content with another stamp can't be what was decided on.
-    is_believed: bool,
+    is_trusted: bool,
 }
 
 /// A change that is not in force.
 #[derive(Debug)]
-struct Pending {
+struct PendingChange {
     /// When it was made, at the earliest.
-    since: Moment,
-    candidate: Candidate,
+    changed_at: Moment,
+    candidate: CandidateContent,
     /// The last file that was replaced, and so was whole.
-    whole: Option<Candidate>,
+    last_complete: Option<CandidateContent>,
     /// When unsettled content may be handed out again.
-    unsettled_from: Moment,
+    next_offer_at: Moment,
 }
 
 /// Content that was read.
 #[derive(Debug)]
-struct Candidate {
+struct CandidateContent {
     hash: blake3::Hash,
     file: File,
-    stamp: Stamp,
+    stamp: FileStamp,
     /// Since when it is the same.
-    first: Moment,
-    read: Moment,
+    first_read_at: Moment,
+    read_at: Moment,
     is_stable: bool,
-    is_emptied: bool,
+    is_unexpectedly_empty: bool,
     /// When it was emptied, at the earliest, if it is.
-    emptied: Moment,
+    emptied_at: Moment,
 }
 
 /// Content that was handed out.
 #[derive(Debug)]
-struct Handed {
+struct OfferedContent {
     hash: blake3::Hash,
-    stamp: Option<Stamp>,
-    read: Moment,
+    stamp: Option<FileStamp>,
+    read_at: Moment,
 }
 
 /// Returns whether a text has nothing but blank lines and comments, and none of them is `none_line`, by which a
 /// file says that it has no entries.
-pub fn is_emptied(text: &[u8], none_line: &[u8]) -> bool {
+pub fn is_unexpectedly_empty(text: &[u8], none_line: &[u8]) -> bool {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     text.split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .all(|line| line.is_empty() || line.starts_with(b"#") && line != none_line)
 }
 
-impl Watch {
+impl WatchedFile {
     /// Reads the file for the first time. What it returns counts as in force. A file that was written a moment ago
     /// has to be the same a moment later; `pause` lets so much time go by.
     ///
     /// # Errors
     /// It can't be read; or it changes all the time, and nothing of it may be taken unsettled.
     pub fn start(
-        source: Source,
+        source: SourceFile,
         none_line: &'static [u8],
-        unsettled: Unsettled,
+        unsettled: UnstableFileMode,
         now: Moment,
         mut pause: impl FnMut(Duration),
-    ) -> Result<(Self, New), ReadFault> {
-        let mut text = source.read_text()?;
-        let is_empty = |text: &Text| is_emptied(&text.bytes, none_line);
-        let span = |text: &Text| if is_empty(text) { EMPTIED_AFTER } else { SETTLE };
-        let mut is_whole = text.is_stable && is_settled(&text.file, &text.stamp, span(&text));
+    ) -> Result<(Self, NewContent), ReadError> {
+        let mut text = source.read_content()?;
+        let is_empty = |text: &ReadContent| is_unexpectedly_empty(&text.bytes, none_line);
+        let span = |text: &ReadContent| if is_empty(text) { EMPTY_STABLE_TIME } else { STABLE_TIME };
+        let mut is_whole = text.is_stable && is_unmodified_for(&text.file, &text.stamp, span(&text));
         let (mut waited, mut same_since) = (Duration::ZERO, Duration::ZERO);
-        while !is_whole && waited < START_WAIT {
-            let quick = unsettled == Unsettled::WholeLines && !is_empty(&text);
-            let step = if quick { SETTLE_LEAST } else { SETTLE };
+        while !is_whole && waited < START_TIMEOUT {
+            let quick = unsettled == UnstableFileMode::UseWholeLines && !is_empty(&text);
+            let step = if quick { STABLE_TIME_MIN } else { STABLE_TIME };
             pause(step);
             waited += step;
             // A file that is replaced by removing it first is missing for a moment.
-            let Ok(next) = source.read_text() else { continue };
-            if text.was_whole(&next) && !is_empty(&text) {
+            let Ok(next) = source.read_content() else { continue };
+            if text.was_complete(&next) && !is_empty(&text) {
                 is_whole = true;
                 break;
             }
-            if !next.agrees(&text) {
+            if !next.is_same_read(&text) {
                 same_since = waited;
             }
             text = next;
-            let wanted = if quick { SETTLE_LEAST } else { span(&text) };
+            let wanted = if quick { STABLE_TIME_MIN } else { span(&text) };
             is_whole = waited.saturating_sub(same_since) >= wanted;
         }
-        let Text { mut hash, stamp, mut bytes, .. } = text;
+        let ReadContent { mut hash, stamp, mut bytes, .. } = text;
         if !is_whole {
-            cut(&mut bytes);
+            truncate_to_whole_lines(&mut bytes);
             hash = blake3::hash(&bytes);
-            if unsettled == Unsettled::Nothing || self::is_emptied(&bytes, none_line) {
-                return Err(ReadFault::Changing(source.name()));
+            if unsettled == UnstableFileMode::KeepActive || self::is_unexpectedly_empty(&bytes, none_line) {
+                return Err(ReadError::KeepsChanging(source.display_path()));
             }
         }
-        let is_emptied = is_emptied(&bytes, none_line);
+        let is_emptied = is_unexpectedly_empty(&bytes, none_line);
         let watch = Self {
             source,
-            none_line,
-            unsettled,
-            in_force: hash,
-            refused: None,
-            known: Some(Known { stamp, since: now, is_believed: false }),
-            compared: now,
-            decided: now,
+            no_entries_line: none_line,
+            unstable_mode: unsettled,
+            active_hash: hash,
+            rejected_hash: None,
+            known_stamp: Some(KnownStamp { stamp, first_seen_at: now, is_trusted: false }),
+            compared_at: now,
+            decided_at: now,
             pending: None,
-            handed: None,
-            unreadable: None,
-            load: Duration::ZERO,
+            offered: None,
+            unreadable_at: None,
+            load_time: Duration::ZERO,
         };
-        Ok((watch, New { text: bytes, is_whole, is_emptied }))
+        Ok((watch, NewContent { text: bytes, is_complete: is_whole, is_unexpectedly_empty }))
     }
 
     /// The file.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &SourceFile {
         &self.source
     }
 
     /// When to look again, if sooner than usual.
-    pub fn next_look(&self, now: Moment) -> Option<Duration> {
+    pub fn next_poll_in(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref().map(|pending| {
-            let wanted = self.settle(pending, now).saturating_sub(now.since(pending.candidate.first));
-            let deadline = match pending.candidate.is_emptied {
-                true => pending.candidate.emptied.plus(EMPTIED_AFTER),
+            let wanted = self.required_stable_time(pending, now).saturating_sub(now.since(pending.candidate.first_read_at));
+            let deadline = match pending.candidate.is_unexpectedly_empty {
+                true => pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME),
                 false => self.deadline(pending),
             };
             let to_deadline = deadline.since(now);
-            let wait = match (pending.candidate.is_emptied, to_deadline.is_zero()) {
+            let wait = match (pending.candidate.is_unexpectedly_empty, to_deadline.is_zero()) {
                 (_, true) => wanted,
                 (true, false) => to_deadline,
                 (false, false) => wanted.min(to_deadline),
             };
-            let to_told = pending.since.plus(TOLD_AFTER).since(now);
+            let to_told = pending.changed_at.plus(OVERDUE_AFTER).since(now);
             let wait = if to_told.is_zero() { wait } else { wait.min(to_told) };
-            wait.clamp(SETTLE_LEAST, SETTLE)
+            wait.clamp(STABLE_TIME_MIN, STABLE_TIME)
         });
-        pending.or(self.unreadable.map(|_| SETTLE))
+        pending.or(self.unreadable_at.map(|_| STABLE_TIME))
     }
 
     /// How long a change has not been in force, once that has to be told.
-    pub fn late(&self, now: Moment) -> Option<Duration> {
+    pub fn overdue_for(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
-        Some(now.since(pending.since)).filter(|age| *age >= TOLD_AFTER)
+        Some(now.since(pending.changed_at)).filter(|age| *age >= OVERDUE_AFTER)
     }
 
     /// How long a change has not been in force that was handed out, if what it takes to be in force will bring it
     /// past [`IN_FORCE_WITHIN`].
-    pub fn will_be_late(&self, now: Moment) -> Option<Duration> {
+    pub fn will_be_overdue_for(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
-        Some(now.since(pending.since)).filter(|age| age.saturating_add(self.load) >= TOLD_AFTER)
+        Some(now.since(pending.changed_at)).filter(|age| age.saturating_add(self.load_time) >= OVERDUE_AFTER)
     }
 
     /// One look at the file. `forced` reads it even if its stamp is the one known.
-    pub fn look(&mut self, now: Moment, forced: bool, unsettled: Unsettled) -> Seen {
-        self.unsettled = unsettled;
+    pub fn poll(&mut self, now: Moment, forced: bool, unsettled: UnstableFileMode) -> PollResult {
+        self.unstable_mode = unsettled;
         if forced {
-            self.refused = None;
+            self.rejected_hash = None;
         }
         let stamp = self.source.stamp();
-        let known = self.known.as_ref().filter(|known| Some(known.stamp) == stamp);
-        let is_quiet = self.pending.is_none() && self.unreadable.is_none() && !forced;
+        let known = self.known_stamp.as_ref().filter(|known| Some(known.stamp) == stamp);
+        let is_quiet = self.pending.is_none() && self.unreadable_at.is_none() && !forced;
         if let Some(known) = known.filter(|_| is_quiet) {
-            let due = now.since(self.compared) >= COMPARE_EVERY;
-            let decided_on = |hash| hash == self.in_force || Some(hash) == self.refused;
-            if known.is_believed && !due || self.source.hash().is_ok_and(decided_on) {
-                if !known.is_believed || due {
-                    self.compared = now;
+            let due = now.since(self.compared_at) >= COMPARE_INTERVAL;
+            let decided_on = |hash| hash == self.active_hash || Some(hash) == self.rejected_hash;
+            if known.is_trusted && !due || self.source.hash().is_ok_and(decided_on) {
+                if !known.is_trusted || due {
+                    self.compared_at = now;
                 }
-                self.believe(known.stamp, now);
-                self.decided = now;
-                return Seen::Nothing;
+                self.record_stamp(known.stamp, now);
+                self.decided_at = now;
+                return PollResult::NoChange;
             }
         }
-        self.compared = now;
-        match self.source.read_text() {
+        self.compared_at = now;
+        match self.source.read_content() {
             Ok(text) => {
-                self.unreadable = None;
-                self.consider(text, now)
+                self.unreadable_at = None;
+                self.process_read(text, now)
             }
             // A file that is replaced by removing it first is missing for a moment.
             Err(fault) => {
-                let since = *self.unreadable.get_or_insert(now);
-                if !forced && now.since(since) < SETTLE {
-                    return Seen::Nothing;
+                let since = *self.unreadable_at.get_or_insert(now);
+                if !forced && now.since(since) < STABLE_TIME {
+                    return PollResult::NoChange;
                 }
-                (self.pending, self.known, self.refused) = (None, None, None);
-                Seen::Fault(fault)
+                (self.pending, self.known_stamp, self.rejected_hash) = (None, None, None);
+                PollResult::Unreadable(fault)
             }
         }
     }
 
     /// Notes the stamp of content that was decided on.
-    fn believe(&mut self, stamp: Stamp, now: Moment) {
-        match &mut self.known {
+    fn record_stamp(&mut self, stamp: FileStamp, now: Moment) {
+        match &mut self.known_stamp {
             Some(known) if known.stamp == stamp => {
-                known.is_believed |= now.since(known.since) >= COARSEST_STAMP;
+                known.is_trusted |= now.since(known.first_seen_at) >= TIMESTAMP_GRANULARITY_MAX;
             }
-            _ => self.known = Some(Known { stamp, since: now, is_believed: false }),
+            _ => self.known_stamp = Some(KnownStamp { stamp, first_seen_at: now, is_trusted: false }),
         }
     }
 
-    fn consider(&mut self, text: Text, now: Moment) -> Seen {
-        if text.hash == self.in_force || Some(text.hash) == self.refused {
-            let is_in_force = text.hash == self.in_force;
+    fn process_read(&mut self, text: ReadContent, now: Moment) -> PollResult {
+        if text.hash == self.active_hash || Some(text.hash) == self.rejected_hash {
+            let is_in_force = text.hash == self.active_hash;
             self.pending = None;
-            self.believe(text.stamp, now);
-            self.decided = now;
+            self.record_stamp(text.stamp, now);
+            self.decided_at = now;
             if is_in_force {
-                self.refused = None;
+                self.rejected_hash = None;
             }
-            return if is_in_force { Seen::InForce } else { Seen::Nothing };
+            return if is_in_force { PollResult::Active } else { PollResult::NoChange };
         }
-        let Text { bytes, hash, file, stamp, is_stable } = text;
-        let is_emptied = is_emptied(&bytes, self.none_line);
-        let since = earliest(self.decided, now);
+        let ReadContent { bytes, hash, file, stamp, is_stable } = text;
+        let is_emptied = is_unexpectedly_empty(&bytes, self.no_entries_line);
+        let since = earliest_change_time(self.decided_at, now);
         let mut candidate =
-            Candidate { hash, file, stamp, first: now, read: now, is_stable, is_emptied, emptied: since };
+            CandidateContent { hash, file, stamp, first_read_at: now, read_at: now, is_stable, is_unexpectedly_empty, emptied_at: since };
         let pending = match self.pending.take() {
-            None => Pending { since, candidate, whole: None, unsettled_from: now },
+            None => PendingChange { changed_at: since, candidate, last_complete: None, next_offer_at: now },
             Some(mut pending) => {
                 let before = pending.candidate;
                 // To empty it is a change of its own, which begins when it was seen with something in it.
-                candidate.emptied =
-                    if before.is_emptied { before.emptied } else { earliest(before.read, now) };
+                candidate.emptied_at =
+                    if before.is_unexpectedly_empty { before.emptied_at } else { earliest_change_time(before.read_at, now) };
                 // The hash alone is not enough: two reads can find the same part of two writes.
                 if before.hash == candidate.hash && before.stamp.is_same_content(&candidate.stamp) {
-                    candidate.first = before.first;
-                } else if before.was_whole(&candidate) {
-                    pending.whole = Some(before);
+                    candidate.first_read_at = before.first_read_at;
+                } else if before.was_complete(&candidate) {
+                    pending.last_complete = Some(before);
                 }
-                Pending { candidate, ..pending }
+                PendingChange { candidate, ..pending }
             }
         };
-        let seen = self.decide(&pending, bytes, now);
+        let seen = self.decide_on_change(&pending, bytes, now);
         self.pending = Some(pending);
         seen
     }
 
-    fn decide(&mut self, pending: &Pending, text: Zeroizing<Vec<u8>>, now: Moment) -> Seen {
-        let Candidate { hash, stamp, first, read, is_stable, is_emptied, .. } = &pending.candidate;
+    fn decide_on_change(&mut self, pending: &PendingChange, text: Zeroizing<Vec<u8>>, now: Moment) -> PollResult {
+        let CandidateContent { hash, stamp, first_read_at: first, read_at: read, is_stable, is_unexpectedly_empty: is_emptied, .. } = &pending.candidate;
         let deadline = self.deadline(pending);
-        let may_be_taken = !is_emptied || now >= pending.candidate.emptied.plus(EMPTIED_AFTER);
-        let is_settled = *is_stable && now.since(*first) >= self.settle(pending, now);
+        let may_be_taken = !is_unexpectedly_empty || now >= pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME);
+        let is_settled = *is_stable && now.since(*first) >= self.required_stable_time(pending, now);
         if is_settled && may_be_taken {
-            self.handed = Some(Handed { hash: *hash, stamp: Some(*stamp), read: *read });
-            return Seen::New(New { text, is_whole: true, is_emptied: *is_emptied });
+            self.offered = Some(OfferedContent { hash: *hash, stamp: Some(*stamp), read_at: *read });
+            return PollResult::Changed(NewContent { text, is_complete: true, is_unexpectedly_empty: *is_unexpectedly_empty });
         }
         if now < deadline {
-            return Seen::Nothing;
+            return PollResult::NoChange;
         }
-        if let Some(whole) = &pending.whole
-            && let Some(text) = self.source.read_again(&whole.file, &whole.stamp)
+        if let Some(whole) = &pending.last_complete
+            && let Some(text) = self.source.reread_open(&whole.file, &whole.stamp)
         {
-            self.handed = Some(Handed { hash: whole.hash, stamp: None, read: whole.read });
-            return Seen::New(New { text, is_whole: true, is_emptied: false });
+            self.offered = Some(OfferedContent { hash: whole.hash, stamp: None, read_at: whole.read_at });
+            return PollResult::Changed(NewContent { text, is_complete: true, is_unexpectedly_empty: false });
         }
-        let is_time = now >= deadline.plus(UNSETTLED_AFTER).max(pending.unsettled_from);
-        if self.unsettled == Unsettled::WholeLines && is_time && !is_emptied {
+        let is_time = now >= deadline.plus(UNSTABLE_GRACE).max(pending.next_offer_at);
+        if self.unstable_mode == UnstableFileMode::UseWholeLines && is_time && !is_unexpectedly_empty {
             let mut text = text;
-            cut(&mut text);
-            if !self::is_emptied(&text, self.none_line) {
+            truncate_to_whole_lines(&mut text);
+            if !self::is_unexpectedly_empty(&text, self.no_entries_line) {
                 // The hash of what is taken: should the file stay as it is, its last line has yet to come into force.
-                self.handed = Some(Handed { hash: blake3::hash(&text), stamp: None, read: *read });
-                return Seen::New(New { text, is_whole: false, is_emptied: false });
+                self.offered = Some(OfferedContent { hash: blake3::hash(&text), stamp: None, read_at: *read });
+                return PollResult::Changed(NewContent { text, is_complete: false, is_unexpectedly_empty: false });
             }
         }
-        Seen::Nothing
+        PollResult::NoChange
     }
 
     /// When a change has to be decided on, so that it is in force in time.
-    fn deadline(&self, pending: &Pending) -> Moment {
-        pending.since.plus(IN_FORCE_WITHIN.saturating_sub(MARGIN).saturating_sub(self.load))
+    fn deadline(&self, pending: &PendingChange) -> Moment {
+        pending.changed_at.plus(RELOAD_DELAY_MAX.saturating_sub(DEADLINE_MARGIN).saturating_sub(self.load_time))
     }
 
     /// How long content has to be the same.
-    fn settle(&self, pending: &Pending, now: Moment) -> Duration {
-        match self.unsettled {
-            Unsettled::WholeLines if !pending.candidate.is_emptied => {
-                (self.deadline(pending).since(now) / 3).clamp(SETTLE_LEAST, SETTLE)
+    fn required_stable_time(&self, pending: &PendingChange, now: Moment) -> Duration {
+        match self.unstable_mode {
+            UnstableFileMode::UseWholeLines if !pending.candidate.is_unexpectedly_empty => {
+                (self.deadline(pending).since(now) / 3).clamp(STABLE_TIME_MIN, STABLE_TIME)
             }
-            Unsettled::Nothing | Unsettled::WholeLines => SETTLE,
+            UnstableFileMode::KeepActive | UnstableFileMode::UseWholeLines => STABLE_TIME,
         }
     }
 
     /// Has the file's stamp taken for the one known, as where stamps lie.
     #[cfg(test)]
-    pub(crate) fn believe_stamp(&mut self) {
-        let known = |stamp| Known { stamp, since: Moment::default(), is_believed: true };
-        self.known = self.source.stamp().map(known);
+    pub(crate) fn trust_current_stamp(&mut self) {
+        let known = |stamp| KnownStamp { stamp, first_seen_at: Moment::default(), is_trusted: true };
+        self.known_stamp = self.source.stamp().map(known);
     }
 
     /// To have reads fail.
     #[cfg(test)]
-    pub(crate) fn source_mut(&mut self) -> &mut Source {
+    pub(crate) fn source_mut(&mut self) -> &mut SourceFile {
         &mut self.source
     }
 
     /// How long the content that [`Watch::start`] returned took to be put in force.
-    pub fn started(&mut self, load: Duration) {
-        self.load = load;
+    pub fn set_load_time(&mut self, load: Duration) {
+        self.load_time = load;
     }
 
     /// What was handed out is in force now, which took so long.
-    pub fn taken(&mut self, load: Duration) {
-        if let Some(handed) = self.handed.take() {
-            self.in_force = handed.hash;
-            self.refused = None;
-            self.load = load;
-            self.done(&handed);
+    pub fn accept_offered(&mut self, load: Duration) {
+        if let Some(handed) = self.offered.take() {
+            self.active_hash = handed.hash;
+            self.rejected_hash = None;
+            self.load_time = load;
+            self.finish_change(&handed);
         }
     }
 
     /// What was handed out is no good, and is not to be looked at again before it changes.
-    pub fn passed_over(&mut self) {
-        if let Some(handed) = self.handed.take() {
-            self.refused = Some(handed.hash);
-            self.done(&handed);
+    pub fn reject_offered(&mut self) {
+        if let Some(handed) = self.offered.take() {
+            self.rejected_hash = Some(handed.hash);
+            self.finish_change(&handed);
         }
     }
 
     /// What was handed out is not whole and no good; the next is to be waited for.
-    pub fn wait_on(&mut self, now: Moment) {
-        self.handed = None;
+    pub fn retry_later(&mut self, now: Moment) {
+        self.offered = None;
         if let Some(pending) = &mut self.pending {
-            pending.unsettled_from = now.plus(SETTLE);
+            pending.next_offer_at = now.plus(STABLE_TIME);
         }
     }
 
-    fn done(&mut self, handed: &Handed) {
+    fn finish_change(&mut self, handed: &OfferedContent) {
         self.pending = None;
-        self.decided = handed.read;
-        let known = |stamp| Known { stamp, since: handed.read, is_believed: false };
-        self.known = handed.stamp.map(known);
+        self.decided_at = handed.read_at;
+        let known = |stamp| KnownStamp { stamp, first_seen_at: handed.read_at, is_trusted: false };
+        self.known_stamp = handed.stamp.map(known);
     }
 }
 
-impl Candidate {
+impl CandidateContent {
     /// Whether this was whole when it was read: another file has taken its place since, and nobody wrote to it.
-    fn was_whole(&self, next: &Self) -> bool {
+    fn was_complete(&self, next: &Self) -> bool {
         let replaced = !self.stamp.is_same_file(&next.stamp);
-        replaced && self.is_stable && !self.is_emptied && is_untouched(&self.file, &self.stamp)
+        replaced && self.is_stable && !self.is_unexpectedly_empty && is_unmodified(&self.file, &self.stamp)
     }
 }
 
 /// When a change was made, at the earliest, that a look found now and one `before` did not.
-fn earliest(before: Moment, now: Moment) -> Moment {
-    let unseen = now.since(before).min(UNSEEN_MAX);
+fn earliest_change_time(before: Moment, now: Moment) -> Moment {
+    let unseen = now.since(before).min(UNSEEN_CHANGE_AGE_MAX);
     Moment::from_millis(now.as_millis().saturating_sub(u64::try_from(unseen.as_millis()).unwrap_or_default()))
 }
 
 /// Cuts a text behind its last whole line.
-fn cut(text: &mut Vec<u8>) {
+fn truncate_to_whole_lines(text: &mut Vec<u8>) {
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     text.truncate(end);
 }

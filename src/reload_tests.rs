@@ -8,7 +8,7 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const KINDS: [Unsettled; 2] = [Unsettled::Nothing, Unsettled::WholeLines];
+const UNSTABLE_MODES: [UnstableFileMode; 2] = [UnstableFileMode::KeepActive, UnstableFileMode::UseWholeLines];
 
 /// Writes a file, and dates it: what is of a time to come counts as written just now, however long the
 /// machine takes to look at it.
@@ -23,20 +23,20 @@ fn rename(path: &Path, text: &str, modified: SystemTime) {
     fs::rename(&new, path).unwrap();
 }
 
-type Put = fn(&Path, &str, SystemTime);
+type WriteFile = fn(&Path, &str, SystemTime);
 
 /// What is taken of a file that holds `text`, and how long was waited; each pause puts one of `later` there.
 fn start(
     text: &str,
     modified: SystemTime,
-    unsettled: Unsettled,
-    put: Put,
+    unsettled: UnstableFileMode,
+    put: WriteFile,
     later: &[&str],
-) -> Result<(String, Duration), ReadFault> {
+) -> Result<(String, Duration), ReadError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     write(&path, text, modified);
-    let source = Source { path: path.clone(), max_bytes: 100 };
+    let source = SourceFile { path: path.clone(), max_bytes: 100 };
     let (mut waited, mut writes) = (Duration::ZERO, later.iter());
     let pause = |span| {
         waited += span;
@@ -44,15 +44,15 @@ fn start(
             put(&path, text, modified);
         }
     };
-    let (watch, new) = Watch::start(source, b"", unsettled, Moment::default(), pause)?;
-    assert_eq!(watch.next_look(Moment::default()), None);
+    let (watch, new) = WatchedFile::start(source, b"", unsettled, Moment::default(), pause)?;
+    assert_eq!(watch.next_poll_in(Moment::default()), None);
     Ok((String::from_utf8(new.text.to_vec()).unwrap(), waited))
 }
 
 #[test]
-fn file_that_is_being_written_is_not_taken_by_half_at_the_start() {
+fn half_written_file_is_not_loaded_at_the_start() {
     let (now, long_ago) = (SystemTime::now() + HOUR, SystemTime::now() - HOUR);
-    for (kind, step) in [(Unsettled::Nothing, SETTLE), (Unsettled::WholeLines, SETTLE_LEAST)] {
+    for (kind, step) in [(UnstableFileMode::KeepActive, STABLE_TIME), (UnstableFileMode::UseWholeLines, STABLE_TIME_MIN)] {
         let started = start("grant", now, kind, write, &["grant deny"]).unwrap();
         assert_eq!(started, ("grant deny".to_owned(), 2 * step));
         let started = start("grant", long_ago, kind, write, &["grant deny"]).unwrap();
@@ -64,7 +64,7 @@ fn file_that_is_being_written_is_not_taken_by_half_at_the_start() {
         }
         let (text, waited) = start("", now, kind, write, &[]).unwrap();
         assert!(
-            text.is_empty() && (EMPTIED_AFTER..=IN_FORCE_WITHIN).contains(&waited),
+            text.is_empty() && (EMPTY_STABLE_TIME..=RELOAD_DELAY_MAX).contains(&waited),
             "{kind:?}: {waited:?}"
         );
         assert_eq!(start("", long_ago, kind, write, &[]).unwrap().1, Duration::ZERO);
@@ -72,103 +72,103 @@ fn file_that_is_being_written_is_not_taken_by_half_at_the_start() {
 }
 
 #[test]
-fn file_that_never_settles_is_no_start_for_a_kind_that_may_not_be_cut() {
+fn unstable_file_fails_the_start_unless_whole_lines_may_be_used() {
     let texts: Vec<String> = (0..1000).map(|n| format!("{n}\nhalf")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let now = SystemTime::now() + HOUR;
-    let fault = start("", now, Unsettled::Nothing, write, &texts).unwrap_err();
-    assert!(matches!(fault, ReadFault::Changing(_)), "{fault}");
-    let (text, waited) = start("", now, Unsettled::WholeLines, write, &texts).unwrap();
-    assert!(text.ends_with('\n') && waited >= IN_FORCE_WITHIN, "{text:?} {waited:?}");
+    let fault = start("", now, UnstableFileMode::KeepActive, write, &texts).unwrap_err();
+    assert!(matches!(fault, ReadError::KeepsChanging(_)), "{fault}");
+    let (text, waited) = start("", now, UnstableFileMode::UseWholeLines, write, &texts).unwrap();
+    assert!(text.ends_with('\n') && waited >= RELOAD_DELAY_MAX, "{text:?} {waited:?}");
     // Of one that is replaced all the time, each is whole.
-    for kind in KINDS {
+    for kind in UNSTABLE_MODES {
         let (text, waited) = start("x", now, kind, rename, &texts).unwrap();
-        assert!(text == "x" && waited <= SETTLE, "{text:?} {waited:?}");
+        assert!(text == "x" && waited <= STABLE_TIME, "{text:?} {waited:?}");
     }
 }
 
 /// A watched file, of which one is in force that holds "first\n".
-struct Desk {
+struct WatchFixture {
     _folder: tempfile::TempDir,
     path: std::path::PathBuf,
-    watch: Watch,
-    kind: Unsettled,
-    now: Moment,
-    looked: Moment,
+    watch: WatchedFile,
+    unstable_mode: UnstableFileMode,
+    current_at: Moment,
+    polled_at: Moment,
 }
 
 const POLL: Duration = Duration::from_millis(500);
 
 /// The time between two steps of a test.
-const STEP: Duration = Duration::from_millis(10);
+const ADVANCE_STEP: Duration = Duration::from_millis(10);
 
-fn desk(kind: Unsettled) -> Desk {
+fn watch_fixture(kind: UnstableFileMode) -> WatchFixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     write(&path, "first\n", SystemTime::now() - HOUR);
-    let source = Source { path: path.clone(), max_bytes: 1000 };
+    let source = SourceFile { path: path.clone(), max_bytes: 1000 };
     let now = Moment::default().plus(HOUR);
-    let (watch, _) = Watch::start(source, b"# none", kind, now, |_| {}).unwrap();
-    Desk { _folder: folder, path, watch, kind, now, looked: now }
+    let (watch, _) = WatchedFile::start(source, b"# none", kind, now, |_| {}).unwrap();
+    WatchFixture { _folder: folder, path, watch, unstable_mode: kind, current_at: now, polled_at: now }
 }
 
-impl Desk {
+impl WatchFixture {
     /// Lets a step go by, and looks if it is time to.
-    fn step(&mut self) -> Option<New> {
-        self.now = self.now.plus(STEP);
-        let wait = self.watch.next_look(self.looked).unwrap_or(POLL);
-        if self.now.since(self.looked) < wait {
+    fn advance(&mut self) -> Option<NewContent> {
+        self.current_at = self.current_at.plus(ADVANCE_STEP);
+        let wait = self.watch.next_poll_in(self.polled_at).unwrap_or(POLL);
+        if self.current_at.since(self.polled_at) < wait {
             return None;
         }
-        self.looked = self.now;
-        match self.watch.look(self.now, false, self.kind) {
-            Seen::New(new) => Some(new),
-            Seen::Nothing | Seen::InForce => None,
-            Seen::Fault(fault) => panic!("{fault}"),
+        self.polled_at = self.current_at;
+        match self.watch.poll(self.current_at, false, self.unstable_mode) {
+            PollResult::Changed(new) => Some(new),
+            PollResult::NoChange | PollResult::Active => None,
+            PollResult::Unreadable(fault) => panic!("{fault}"),
         }
     }
 
     /// Does something to the file every `period`, with a number that grows; the greatest age of the content at the
     /// moment when it was taken, or nothing if it was never.
-    fn worst(&mut self, period: Duration, steps: usize, put: impl Fn(&Path, usize)) -> Option<Duration> {
-        let every = usize::try_from(period.as_millis() / STEP.as_millis()).unwrap();
+    fn max_delay(&mut self, period: Duration, steps: usize, put: impl Fn(&Path, usize)) -> Option<Duration> {
+        let every = usize::try_from(period.as_millis() / ADVANCE_STEP.as_millis()).unwrap();
         let mut written: Vec<Moment> = Vec::new();
         let (mut worst, mut in_force) = (None, 0);
         for n in 0..steps {
             if n % every == 0 {
                 put(&self.path, written.len());
-                written.push(self.now);
+                written.push(self.current_at);
             }
-            let Some(new) = self.step() else { continue };
+            let Some(new) = self.advance() else { continue };
             let text = String::from_utf8(new.text.to_vec()).unwrap();
             let taken: usize =
                 text.lines().last().unwrap().parse().unwrap_or_else(|e| panic!("{e}: {text:?}"));
             // What was overtaken first is how long the oldest change that is missing was.
             let first = in_force;
             in_force = taken + 1;
-            self.watch.taken(Duration::ZERO);
-            worst = worst.max(Some(self.now.since(written[first])));
+            self.watch.accept_offered(Duration::ZERO);
+            worst = worst.max(Some(self.current_at.since(written[first])));
         }
         worst
     }
 }
 
 #[test]
-fn file_that_is_renamed_all_the_time_is_in_force_in_time_whatever_the_inodes_field_m1() {
-    for kind in KINDS {
+fn continuously_renamed_file_is_active_in_time_with_reused_inodes_field_m1() {
+    for kind in UNSTABLE_MODES {
         for period in [20, 50, 100, 150, 200, 210, 300, 500, 1000].map(Duration::from_millis) {
             // Two numbers in turn, as a file system hands the one that was freed out again.
-            let worst = desk(kind).worst(period, 2000, |path, n| {
+            let worst = watch_fixture(kind).max_delay(period, 2000, |path, n| {
                 rename(path, &format!("{n}\n"), SystemTime::now());
             });
             let worst = worst.unwrap_or_else(|| panic!("{kind:?}, each {period:?}: never"));
-            assert!(worst <= IN_FORCE_WITHIN, "{kind:?}, each {period:?}: {worst:?}");
+            assert!(worst <= RELOAD_DELAY_MAX, "{kind:?}, each {period:?}: {worst:?}");
         }
     }
 }
 
 #[test]
-fn file_that_is_appended_to_all_the_time_is_in_force_in_time_if_its_lines_may_be_cut_field_m2() {
+fn continuously_appended_file_is_active_in_time_if_whole_lines_may_be_used_field_m2() {
     for period in [10, 20, 50, 100, 150, 200, 300, 500].map(Duration::from_millis) {
         let append = |path: &Path, n: usize| {
             use std::io::Write as _;
@@ -178,84 +178,84 @@ fn file_that_is_appended_to_all_the_time_is_in_force_in_time_if_its_lines_may_be
             }
             writeln!(file, "{n}").unwrap();
         };
-        let worst = desk(Unsettled::WholeLines).worst(period, 800, |path, n| {
+        let worst = watch_fixture(UnstableFileMode::UseWholeLines).max_delay(period, 800, |path, n| {
             if n % 150 == 149 {
                 fs::write(path, "").unwrap();
             }
             append(path, n);
         });
         let worst = worst.unwrap_or_else(|| panic!("each {period:?}: never"));
-        assert!(worst <= IN_FORCE_WITHIN, "each {period:?}: {worst:?}");
+        assert!(worst <= RELOAD_DELAY_MAX, "each {period:?}: {worst:?}");
     }
 }
 
 #[test]
-fn file_that_is_written_in_place_all_the_time_is_told_if_it_may_not_be_cut() {
-    let mut desk = desk(Unsettled::Nothing);
+fn continuously_rewritten_file_is_reported_overdue_if_whole_lines_may_not_be_used() {
+    let mut desk = watch_fixture(UnstableFileMode::KeepActive);
     for n in 0..300 {
         fs::write(&desk.path, format!("{n}\n")).unwrap();
-        assert!(desk.step().is_none());
-        let age = desk.now.since(Moment::default().plus(HOUR));
-        assert_eq!(desk.watch.late(desk.now).is_some(), age >= TOLD_AFTER, "{age:?}");
+        assert!(desk.advance().is_none());
+        let age = desk.current_at.since(Moment::default().plus(HOUR));
+        assert_eq!(desk.watch.overdue_for(desk.current_at).is_some(), age >= OVERDUE_AFTER, "{age:?}");
     }
-    let taken = (0..100).find_map(|_| desk.step()).unwrap();
+    let taken = (0..100).find_map(|_| desk.advance()).unwrap();
     assert_eq!(*taken.text, b"299\n");
-    desk.watch.taken(Duration::ZERO);
-    assert!(desk.watch.late(desk.now).is_none());
+    desk.watch.accept_offered(Duration::ZERO);
+    assert!(desk.watch.overdue_for(desk.current_at).is_none());
 }
 
 #[test]
-fn unsettled_text_ends_with_a_whole_line_and_the_last_one_follows_when_it_is_whole() {
-    let mut desk = desk(Unsettled::WholeLines);
+fn unstable_content_ends_with_a_whole_line_and_the_last_line_follows_once_stable() {
+    let mut desk = watch_fixture(UnstableFileMode::UseWholeLines);
     let mut text = String::new();
     let taken = (0..).find_map(|n| {
         text += &format!("{n}\nbo");
         fs::write(&desk.path, &text).unwrap();
         text.truncate(text.len() - 2);
-        desk.step()
+        desk.advance()
     });
     let new = taken.unwrap();
-    assert!(!new.is_whole && new.text.ends_with(b"\n"));
-    desk.watch.taken(Duration::ZERO);
-    let new = (0..100).find_map(|_| desk.step()).unwrap();
-    assert!(new.is_whole && new.text.ends_with(b"\nbo"));
-    desk.watch.taken(Duration::ZERO);
-    assert!((0..100).find_map(|_| desk.step()).is_none());
+    assert!(!new.is_complete && new.text.ends_with(b"\n"));
+    desk.watch.accept_offered(Duration::ZERO);
+    let new = (0..100).find_map(|_| desk.advance()).unwrap();
+    assert!(new.is_complete && new.text.ends_with(b"\nbo"));
+    desk.watch.accept_offered(Duration::ZERO);
+    assert!((0..100).find_map(|_| desk.advance()).is_none());
 }
 
 #[test]
-fn two_reads_of_the_same_part_of_two_writes_do_not_agree() {
-    let mut desk = desk(Unsettled::Nothing);
+fn equal_partial_reads_of_two_writes_are_not_taken_as_stable() {
+    let mut desk = watch_fixture(UnstableFileMode::KeepActive);
     for n in 1..200_u64 {
         // Each look finds it cut at the same place, and in between it was whole.
         write(&desk.path, "grant\n", SystemTime::UNIX_EPOCH + Duration::from_secs(n));
-        assert!(desk.step().is_none());
+        assert!(desk.advance().is_none());
     }
 }
 
 #[test]
-fn emptied_file_has_a_deadline_of_its_own_and_not_that_of_a_change_before_it() {
-    for kind in KINDS {
+fn emptied_file_has_its_own_deadline_after_an_earlier_change() {
+    for kind in UNSTABLE_MODES {
         for phase in 0..60 {
-            let mut desk = desk(kind);
-            (0..phase).for_each(|_| drop(desk.step()));
+            let mut desk = watch_fixture(kind);
+            (0..phase).for_each(|_| drop(desk.advance()));
             // A change that has no time to settle, and then the tool waits for its disk.
             for n in 0..15 {
                 if n % 5 == 0 {
                     fs::write(&desk.path, format!("{n}\n")).unwrap();
                 }
-                assert!(desk.step().is_none_or(|new| !new.is_emptied));
+                assert!(desk.advance().is_none_or(|new| !new.is_unexpectedly_empty));
             }
             fs::write(&desk.path, "").unwrap();
             for waited in 0..100 {
                 assert!(
-                    desk.step().is_none_or(|new| !new.is_emptied),
+                    desk.advance().is_none_or(|new| !new.is_unexpectedly_empty),
                     "{kind:?} {phase}: after {waited} steps"
                 );
             }
-            let emptied = (100..200).find(|_| desk.step().is_some_and(|new| new.is_emptied));
+            let emptied = (100..200).find(|_| desk.advance().is_some_and(|new| new.is_unexpectedly_empty));
             assert!(
-                emptied.is_some_and(|steps| STEP * steps <= IN_FORCE_WITHIN),
+                emptied.is_some_and(|steps| ADVANCE_STEP * steps <= RELOAD_DELAY_MAX),
                 "{kind:?} {phase}: {emptied:?}"
             );
         }
@@ -263,70 +263,70 @@ fn emptied_file_has_a_deadline_of_its_own_and_not_that_of_a_change_before_it() {
 }
 
 #[test]
-fn load_time_is_taken_off_the_deadline() {
-    let mut desk = desk(Unsettled::WholeLines);
+fn load_time_is_subtracted_from_the_deadline() {
+    let mut desk = watch_fixture(UnstableFileMode::UseWholeLines);
     let load = Duration::from_secs(1);
-    desk.watch.load = load;
-    let begin = desk.now;
-    let put = |desk: &Desk, n: usize| rename(&desk.path, &format!("{n}\n"), SystemTime::now());
+    desk.watch.load_time = load;
+    let begin = desk.current_at;
+    let put = |desk: &WatchFixture, n: usize| rename(&desk.path, &format!("{n}\n"), SystemTime::now());
     (0..).find_map(|n| {
         put(&desk, n);
-        desk.step()
+        desk.advance()
     });
-    assert!(desk.now.since(begin) + load <= IN_FORCE_WITHIN, "{:?}", desk.now.since(begin));
+    assert!(desk.current_at.since(begin) + load <= RELOAD_DELAY_MAX, "{:?}", desk.current_at.since(begin));
 }
 
 #[test]
-fn change_in_the_same_tick_of_the_clock_is_seen_though_size_and_times_are_the_same() {
-    let mut desk = desk(Unsettled::WholeLines);
+fn change_with_equal_size_and_times_is_detected_within_a_clock_tick() {
+    let mut desk = watch_fixture(UnstableFileMode::UseWholeLines);
     let stamp = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
     fs::write(&desk.path, "one\n").unwrap();
     let first = stamp(&desk.path);
-    let taken = (0..200).find_map(|_| desk.step()).unwrap();
+    let taken = (0..200).find_map(|_| desk.advance()).unwrap();
     assert_eq!(*taken.text, b"one\n");
-    desk.watch.taken(Duration::ZERO);
+    desk.watch.accept_offered(Duration::ZERO);
     write(&desk.path, "two\n", first);
     // As if both had been written in one tick.
-    let known = desk.watch.known.as_mut().unwrap();
+    let known = desk.watch.known_stamp.as_mut().unwrap();
     known.stamp = desk.watch.source.stamp().unwrap();
-    let taken = (0..200).find_map(|_| desk.step()).unwrap();
+    let taken = (0..200).find_map(|_| desk.advance()).unwrap();
     assert_eq!(*taken.text, b"two\n");
 }
 
 #[test]
-fn content_that_was_refused_is_not_handed_out_again_before_it_changes() {
-    let mut desk = desk(Unsettled::Nothing);
+fn rejected_content_is_not_offered_again_until_it_changes() {
+    let mut desk = watch_fixture(UnstableFileMode::KeepActive);
     fs::write(&desk.path, "bad\n").unwrap();
-    assert!((0..200).find_map(|_| desk.step()).is_some());
-    desk.watch.passed_over();
-    assert!((0..1000).find_map(|_| desk.step()).is_none());
+    assert!((0..200).find_map(|_| desk.advance()).is_some());
+    desk.watch.reject_offered();
+    assert!((0..1000).find_map(|_| desk.advance()).is_none());
     fs::write(&desk.path, "good\n").unwrap();
-    assert!((0..200).find_map(|_| desk.step()).is_some());
+    assert!((0..200).find_map(|_| desk.advance()).is_some());
 }
 
 #[test]
-fn file_that_is_missing_for_a_moment_is_no_fault() {
-    let mut desk = desk(Unsettled::Nothing);
+fn briefly_missing_file_is_not_an_error() {
+    let mut desk = watch_fixture(UnstableFileMode::KeepActive);
     for n in 0..100 {
         fs::remove_file(&desk.path).unwrap();
-        desk.now = desk.now.plus(STEP);
-        assert!(matches!(desk.watch.look(desk.now, false, desk.kind), Seen::Nothing));
+        desk.current_at = desk.current_at.plus(ADVANCE_STEP);
+        assert!(matches!(desk.watch.poll(desk.current_at, false, desk.unstable_mode), PollResult::NoChange));
         fs::write(&desk.path, format!("{n}\n")).unwrap();
-        desk.now = desk.now.plus(STEP);
-        assert!(!matches!(desk.watch.look(desk.now, false, desk.kind), Seen::Fault(_)));
+        desk.current_at = desk.current_at.plus(ADVANCE_STEP);
+        assert!(!matches!(desk.watch.poll(desk.current_at, false, desk.unstable_mode), PollResult::Unreadable(_)));
     }
     fs::remove_file(&desk.path).unwrap();
-    desk.watch.look(desk.now, false, desk.kind);
-    desk.now = desk.now.plus(SETTLE);
-    assert!(matches!(desk.watch.look(desk.now, false, desk.kind), Seen::Fault(ReadFault::Missing(_))));
+    desk.watch.poll(desk.current_at, false, desk.unstable_mode);
+    desk.current_at = desk.current_at.plus(STABLE_TIME);
+    assert!(matches!(desk.watch.poll(desk.current_at, false, desk.unstable_mode), PollResult::Unreadable(ReadError::Missing(_))));
 }
 
 #[test]
-fn pipe_is_a_fault_at_once() {
+fn named_pipe_is_an_immediate_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
-    let fault = Source { path, max_bytes: 100 }.read().unwrap_err();
-    assert!(matches!(fault, ReadFault::NotAFile(..)), "{fault}");
+    let fault = SourceFile { path, max_bytes: 100 }.read().unwrap_err();
+    assert!(matches!(fault, ReadError::NotAFile(..)), "{fault}");
 }

@@ -27,16 +27,16 @@ use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use self::bind_error::BindFault;
-use self::components::House;
-use self::inherited::Inherited;
-use self::listen::Listener;
+use self::bind_error::BindError;
+use self::components::Components;
+use self::inherited::SystemdSockets;
+use self::listen::BoundListener;
 use self::signals::Signals;
 pub use self::start_error::StartError;
 use crate::authn::hash_pool::HashPool;
-use crate::authn::http::Service;
+use crate::authn::http::AuthBackend;
 use crate::clock::Clock;
-use crate::config::{Listen, Settings};
+use crate::config::{ListenAddress, Config};
 use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
 use crate::reload;
@@ -49,51 +49,51 @@ use crate::upstream::ecr::{AwsAccount, aws::EcrTokenClient, lease::Lease};
 const HASH_NICENESS: i32 = 5;
 
 /// How long a shutdown lets the workers begin with what was accepted.
-const LAST_ACCEPTED: Duration = Duration::from_millis(100);
+const ACCEPTED_CONNECTIONS_GRACE: Duration = Duration::from_millis(100);
 
 /// Look-ups of a service's name at one time; the system's way to do it holds a thread.
 const RESOLVER_THREADS: usize = 4;
 
 /// Requests to look at the file that wait; more say nothing new.
-const LOOKS_WAITING: usize = 1;
+const RELOAD_SIGNALS_QUEUED_MAX: usize = 1;
 
 /// A server whose listeners are bound and whose users are loaded.
 pub struct Server {
-    settings: Settings,
+    config: Config,
     /// What each listener serves, and its sockets.
-    listeners: Vec<(ListenerKind, Vec<Listener>)>,
-    house: House,
+    listeners: Vec<(ListenerKind, Vec<BoundListener>)>,
+    components: Components,
 }
 
 impl Server {
     /// Binds the listeners, loads the users and puts the gate together. Nobody is answered yet.
-    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub fn bind_listener(settings: Config) -> Result<Self, StartError> {
         if settings.authenticators.is_empty() {
-            return Err(StartError::NoAuthenticator);
+            return Err(StartError::NoAuthenticatorConfigured);
         }
-        descriptors::reserve(&settings)?;
-        let mut inherited = Inherited::from_environment();
+        descriptors::raise_limit(&settings)?;
+        let mut inherited = SystemdSockets::from_environment();
         let mut listeners = Vec::new();
         for kind in [ListenerKind::Auth, ListenerKind::Public, ListenerKind::Admin] {
             listeners.push((kind, bind(&settings, kind, &mut inherited)?));
         }
-        let house = House::build(&settings, Clock::system(), Arc::new(Metrics::with_initial_series()))?;
-        Ok(Self { settings, listeners, house })
+        let house = Components::build(&settings, Clock::system(), Arc::new(Metrics::with_initial_series()))?;
+        Ok(Self { config: settings, listeners, components: house })
     }
 
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
     /// SIGHUP has the htpasswd file looked at.
     pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
-        let House { front, readiness, pool, services, reloaders, clock, .. } = self.house;
-        let hashes = self.settings.htpasswd.is_some();
-        let hashers = spawn_hashers(&pool, if hashes { self.settings.hash_threads } else { 0 })?;
+        let Components { app_state: front, readiness, hash_pool: pool, auth_backends: services, file_reloaders: reloaders, clock, .. } = self.components;
+        let hashes = self.config.htpasswd_file.is_some();
+        let hashers = spawn_hash_threads(&pool, if hashes { self.config.hash_threads } else { 0 })?;
         #[cfg(feature = "ecr")]
-        let fetchers = fetch_tokens(self.house.leases).await?;
-        let callers = services.iter().map(spawn_caller).collect::<io::Result<Vec<_>>>()?;
-        let (look, looks) = sync_channel(LOOKS_WAITING);
-        let poll = self.settings.htpasswd_poll;
+        let fetchers = start_ecr_token_refresh(self.components.ecr_leases).await?;
+        let callers = services.iter().map(spawn_auth_backend_thread).collect::<io::Result<Vec<_>>>()?;
+        let (look, looks) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+        let poll = self.config.reload_poll_interval;
         // It was empty before.
-        let _ = front.reload_handle.set(reload::spawn(reloaders, poll, &clock, looks)?);
+        let _ = front.reload_handle.set(reload::spawn_poll_threads(reloaders, poll, &clock, looks)?);
 
         let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.api_keys.get());
         let addresses = |kind| -> Vec<String> {
@@ -106,27 +106,27 @@ impl Server {
         let mut servers = Vec::new();
         for (kind, listeners) in self.listeners {
             if !listeners.is_empty() {
-                servers.push(http::serve(&self.settings, &front, kind, listeners, &mut sockets)?);
+                servers.push(http::serve(&self.config, &front, kind, listeners, &mut sockets)?);
             }
         }
         let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
         let mut servers: JoinSet<io::Result<()>> = servers.into_iter().collect();
         let start_millis = started.elapsed().as_millis() as u64;
         tracing::info!(listen = ?auth, public = ?public, admin = ?admin, users, keys, start_millis, "doorward is ready");
-        notify(NotifyState::Ready);
+        notify_systemd(NotifyState::Ready);
 
         tokio::select! {
-            () = signals.wait_for_end(&look) => {}
+            () = signals.wait_for_shutdown(&look) => {}
             Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
         }
         readiness.start_draining();
-        notify(NotifyState::Stopping);
+        notify_systemd(NotifyState::Stopping);
         tracing::info!("shutting down");
-        let graceful = leave(&handles, self.settings.drain);
+        let graceful = stop_gracefully(&handles, self.config.shutdown_delay);
         tokio::select! {
             () = graceful => {}
             // Told twice, it means at once.
-            () = signals.wait_for_end(&look) => {
+            () = signals.wait_for_shutdown(&look) => {
                 for handle in &handles {
                     handle.stop(false).await;
                 }
@@ -151,20 +151,20 @@ impl Server {
 }
 
 /// Binds the sockets of a listener.
-fn bind(settings: &Settings, kind: ListenerKind, inherited: &mut Inherited) -> Result<Vec<Listener>, BindFault> {
-    let (key, listen, mode): (_, &[Listen], _) = match kind {
+fn bind(settings: &Config, kind: ListenerKind, inherited: &mut SystemdSockets) -> Result<Vec<BoundListener>, BindError> {
+    let (key, listen, mode): (_, &[ListenAddress], _) = match kind {
         ListenerKind::Auth => ("listen", &settings.listen, settings.socket_mode),
         ListenerKind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),
         ListenerKind::Admin => ("admin.listen", &settings.admin_listen, settings.admin_socket_mode),
     };
-    let (peers_key, peers) = peers(settings, kind);
+    let (peers_key, peers) = trusted_peers(settings, kind);
     let mut bound = Vec::new();
     for one in listen {
-        let listeners = Listener::bind(one, key, mode, inherited)?;
-        listeners.iter().try_for_each(|listener| listener.check_reach(one, peers_key, peers))?;
+        let listeners = BoundListener::bind(one, key, mode, inherited)?;
+        listeners.iter().try_for_each(|listener| listener.check_trusted_peers(one, peers_key, peers))?;
         bound.extend(listeners);
     }
-    for address in bound.iter().filter_map(Listener::beyond_loopback) {
+    for address in bound.iter().filter_map(BoundListener::non_loopback_address) {
         tracing::warn!(
             setting = key,
             %address,
@@ -175,30 +175,30 @@ fn bind(settings: &Settings, kind: ListenerKind, inherited: &mut Inherited) -> R
 }
 
 /// The peers that a listener trusts, with the name of their setting.
-fn peers(settings: &Settings, kind: ListenerKind) -> (&'static str, &[IpNet]) {
+fn trusted_peers(settings: &Config, kind: ListenerKind) -> (&'static str, &[IpNet]) {
     match kind {
         ListenerKind::Auth => ("trusted_peers", &settings.trusted_peers),
-        ListenerKind::Public => ("public.peers", &settings.public_peers),
-        ListenerKind::Admin => ("admin.peers", &settings.admin_peers),
+        ListenerKind::Public => ("public.peers", &settings.public_trusted_peers),
+        ListenerKind::Admin => ("admin.peers", &settings.admin_trusted_peers),
     }
 }
 
 /// Answers what was accepted, and no more.
-async fn leave(handles: &[actix_web::dev::ServerHandle], drain: Duration) {
+async fn stop_gracefully(handles: &[actix_web::dev::ServerHandle], drain: Duration) {
     tokio::time::sleep(drain).await;
     // A stop drops what was accepted and not begun. So nothing more is accepted first: who comes now
     // waits at the socket, for the next process where it is systemd's.
     for handle in handles {
         handle.pause().await;
     }
-    tokio::time::sleep(LAST_ACCEPTED).await;
+    tokio::time::sleep(ACCEPTED_CONNECTIONS_GRACE).await;
     for handle in handles {
         handle.stop(true).await;
     }
 }
 
 /// Tells systemd, where it waits for that (`Type=notify`, sd_notify(3)).
-fn notify(state: NotifyState<'_>) {
+fn notify_systemd(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "systemd can't be told");
     }
@@ -206,21 +206,21 @@ fn notify(state: NotifyState<'_>) {
 
 /// Has tokens fetched, and waits a moment for the first ones.
 #[cfg(feature = "ecr")]
-async fn fetch_tokens(
+async fn start_ecr_token_refresh(
     sources: Vec<(AwsAccount, Arc<Lease>)>,
 ) -> Result<Option<oneshot::Sender<()>>, StartError> {
     let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
     let of = |(account, lease): (AwsAccount, Arc<Lease>)| match EcrTokenClient::new(account) {
         Ok(aws) => Ok((aws, lease)),
-        Err(fault) => Err(StartError::Ecr(Arc::clone(lease.name()), fault)),
+        Err(fault) => Err(StartError::InvalidEcrUpstream(Arc::clone(lease.name()), fault)),
     };
-    let fetchers = tokens::spawn(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
-    tokens::first(&leases).await;
+    let fetchers = tokens::spawn_refresh_thread(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
+    tokens::wait_for_first_tokens(&leases).await;
     Ok(fetchers)
 }
 
 /// A thread for the calls of a service. It ends, and the calls with it, when what is returned is dropped.
-fn spawn_caller(service: &Arc<Service>) -> io::Result<oneshot::Sender<()>> {
+fn spawn_auth_backend_thread(service: &Arc<AuthBackend>) -> io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
@@ -242,7 +242,7 @@ fn spawn_caller(service: &Arc<Service>) -> io::Result<oneshot::Sender<()>> {
     Ok(stop)
 }
 
-fn spawn_hashers(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {
+fn spawn_hash_threads(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let spawn = |number| {
         let pool = Arc::clone(pool);
         thread::Builder::new().name(format!("doorward-hash-{number}")).spawn(move || {

@@ -12,35 +12,35 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use self::escape::{Escaping, Format};
+use self::escape::{EscapingWriter, LineFormat};
 use crate::config::LogFormat;
 
 /// What actix says of its workers, and the HTTP client of its connections, is of no use to an administrator,
 /// unless it is a warning.
-const QUIET: [&str; 5] = ["actix_server", "mio", "hyper_util", "reqwest", "rustls"];
+const WARN_ONLY_TARGETS: [&str; 5] = ["actix_server", "mio", "hyper_util", "reqwest", "rustls"];
 
 /// actix-http writes a line for each request that it can't parse, and a client can send as many of those as it
 /// likes. The AWS crates (all whose names begin so) name the key that they use, and aws-config writes a
 /// container's token that is malformed; what went wrong there is told by our own faults.
-const SILENT: [&str; 2] = ["actix_http", "aws_"];
+const DISABLED_TARGETS: [&str; 2] = ["actix_http", "aws_"];
 
 /// Lines that may wait to be written.
-const LINES_WAITING: usize = 1024;
+const QUEUED_LINES_MAX: usize = 1024;
 
 /// Starts logging for the whole process, until the guard is dropped. A second call changes nothing.
 #[must_use = "dropping the guard writes what waits and ends the log"]
 pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
-    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
     let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
-    let quiet = QUIET.map(|target| (target, level.min(LevelFilter::WARN)));
-    let silent = SILENT.map(|target| (target, LevelFilter::OFF));
+    let quiet = WARN_ONLY_TARGETS.map(|target| (target, level.min(LevelFilter::WARN)));
+    let silent = DISABLED_TARGETS.map(|target| (target, LevelFilter::OFF));
     let filter = Targets::new().with_default(level).with_targets(quiet).with_targets(silent);
     let colours = std::io::stderr().is_terminal();
     let escaped = match format {
-        LogFormat::Text => Format::Text { colours },
-        LogFormat::Json => Format::Json,
+        LogFormat::Text => LineFormat::Text { has_colors: colours },
+        LogFormat::Json => LineFormat::Json,
     };
-    let writer = Escaping { inner: writer, format: escaped };
+    let writer = EscapingWriter { inner: writer, format: escaped };
     let layer = fmt::layer().with_target(false).with_ansi(colours).with_writer(writer);
     let layer = match format {
         LogFormat::Text => layer.boxed(),

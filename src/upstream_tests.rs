@@ -8,7 +8,7 @@ fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept = file::start(path, file::SecretFormat::BearerToken, Clock::manual().now()).unwrap().kind().current();
+    let kept = file::start(path, file::SecretFormat::BearerToken, Clock::manual().now()).unwrap().target().current();
     UpstreamEntry {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),

@@ -11,102 +11,102 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::hash::{speed, thread_time};
+use super::hash::{measure_slowdown, thread_cpu_time};
 use super::htpasswd::Htpasswd;
-use super::queue::{Asker, Displaced, End, Figures, Limits, Queue};
-use super::{Answer, Outcome, Trouble};
+use super::queue::{RequesterId, EvictedJob, JobResult, QueueMetrics, QueueLimits, Queue};
+use super::{AuthnResult, Outcome, AuthnError};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, HashCheckLabel};
 
 /// The most checks that may wait, however quick they are: each holds a request, its connection and a password.
-const PLACES_MAX: usize = 4096;
+const QUEUE_CAPACITY_MAX: usize = 4096;
 
 /// The share of the wait in which all that have a place are to be checked; the rest is for whatever else takes the
 /// cores' time. Whoever finds no place is told so at once, and one who waited in vain only after the whole wait.
-const FILLED: f64 = 0.9;
+const TARGET_WAIT_FRACTION: f64 = 0.9;
 
 /// How much the last check counts in the average.
-const WEIGHT: f64 = 0.125;
+const AVERAGE_WEIGHT: f64 = 0.125;
 
 /// How far the average may be from what the costliest refusal is expected to take: above it lies an error of
 /// the expectation, and far below it a file of cheap hashes beside a costly one.
-const PACE: (f64, f64) = (0.01, 2.0);
+const AVERAGE_RANGE: (f64, f64) = (0.01, 2.0);
 
 /// What comes between the answers to clients that found no place.
-const RETRY_LEAST: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// A password check, ready to be done.
-pub type PasswordCheck = Box<dyn FnOnce() -> Answer + Send>;
+pub type PasswordCheck = Box<dyn FnOnce() -> AuthnResult + Send>;
 
 /// A password check, and who waits for it.
-pub type Job = crate::authn::queue::Job<PasswordCheck>;
+pub type PasswordCheckJob = crate::authn::queue::Job<PasswordCheck>;
 
 /// What the number of places follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct HashPoolSizing {
     /// Threads that hash.
     pub threads: usize,
     /// How long a request waits for its check.
-    pub wait: Duration,
+    pub wait_max: Duration,
     /// Checks of one user from one client network.
     pub user_share: usize,
 }
 
-impl Timing {
+impl HashPoolSizing {
     /// How many checks the threads do within the wait, if each takes so long; two for each thread at least.
-    pub fn places(&self, check: Duration) -> usize {
-        let each = FILLED * self.wait.as_secs_f64() / check.as_secs_f64().max(1e-9);
+    pub fn queue_capacity(&self, check: Duration) -> usize {
+        let each = TARGET_WAIT_FRACTION * self.wait_max.as_secs_f64() / check.as_secs_f64().max(1e-9);
         let places = each * self.threads as f64;
-        (places as usize).clamp((2 * self.threads).min(PLACES_MAX), PLACES_MAX)
+        (places as usize).clamp((2 * self.threads).min(QUEUE_CAPACITY_MAX), QUEUE_CAPACITY_MAX)
     }
 }
 
 /// How long a check takes.
-struct Pace {
-    timing: Timing,
-    users: Arc<Htpasswd>,
+struct CheckTimeEstimator {
+    sizing: HashPoolSizing,
+    htpasswd: Arc<Htpasswd>,
     /// See [`speed`].
-    speed: f64,
-    average: Mutex<Average>,
+    slowdown: f64,
+    average: Mutex<CheckTimeAverage>,
 }
 
 /// A moving average of seconds.
 #[derive(Clone, Copy, Debug)]
-struct Average {
+struct CheckTimeAverage {
     seconds: f64,
     /// What a refusal is expected to take by the file in force.
-    expected: f64,
+    expected_seconds: f64,
     /// Which file that is; see [`Htpasswd::replaced`].
-    file: u64,
+    file_generation: u64,
 }
 
-impl Pace {
-    fn new(timing: Timing, users: Arc<Htpasswd>) -> Self {
-        let speed = speed(timing.threads);
-        let average = Mutex::new(Self::start(&users, speed));
-        Self { timing, users, speed, average }
+impl CheckTimeEstimator {
+    fn new(timing: HashPoolSizing, users: Arc<Htpasswd>) -> Self {
+        let speed = measure_slowdown(timing.threads);
+        let average = Mutex::new(Self::initial_average(&users, measure_slowdown));
+        Self { sizing: timing, htpasswd: users, measure_slowdown, average }
     }
 
-    fn start(users: &Htpasswd, speed: f64) -> Average {
-        let file = users.replaced();
-        let expected = users.users().costliest().effort(speed).as_secs_f64();
-        Average { seconds: expected, expected, file }
+    fn initial_average(users: &Htpasswd, speed: f64) -> CheckTimeAverage {
+        let file = users.generation();
+        let expected = users.users().timing_equalizer().estimate_rejection_time(measure_slowdown).as_secs_f64();
+        CheckTimeAverage { seconds: expected, expected_seconds: expected, file_generation: file }
     }
 
-    fn get(&self) -> Average {
+    fn average(&self) -> CheckTimeAverage {
         *self.average.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one more check into account, if it counts, or another file.
-    fn note(&self, took: Option<Duration>) -> Average {
+    fn record(&self, took: Option<Duration>) -> CheckTimeAverage {
         let mut average = self.average.lock().unwrap_or_else(PoisonError::into_inner);
-        if average.file != self.users.replaced() {
-            *average = Self::start(&self.users, self.speed);
+        if average.file_generation != self.htpasswd.generation() {
+            *average = Self::initial_average(&self.htpasswd, self.slowdown);
         }
         if let Some(took) = took {
-            let (low, high) = PACE;
-            let took = took.as_secs_f64().clamp(low * average.expected, high * average.expected);
-            average.seconds += WEIGHT * (took - average.seconds);
+            let (low, high) = AVERAGE_RANGE;
+            let took = took.as_secs_f64().clamp(low * average.expected_seconds, high * average.expected_seconds);
+            average.seconds += AVERAGE_WEIGHT * (took - average.seconds);
         }
         *average
     }
@@ -117,68 +117,68 @@ impl Pace {
 pub struct HashPool {
     queue: Queue<PasswordCheck>,
     /// `None` where the places are fixed.
-    pace: Option<Pace>,
+    estimator: Option<CheckTimeEstimator>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl HashPool {
     /// An empty pool with a fixed number of places.
-    pub fn new(limits: Limits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let queue = Queue::new(limits, Self::figures(&metrics));
-        Self { queue, pace: None, clock, metrics }
+    pub fn new(limits: QueueLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let queue = Queue::new(limits, Self::queue_metrics(&metrics));
+        Self { queue, estimator: None, clock, metrics }
     }
 
     /// An empty pool for the checks of `users`, with as many places as are hashed in time. Measures the
     /// machine, which takes a few milliseconds.
-    pub fn timed(timing: Timing, users: Arc<Htpasswd>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let figures = Self::figures(&metrics);
-        let queue = Queue::timed(timing.threads, timing.user_share, clock.clone(), figures);
-        let pool = Self { queue, pace: Some(Pace::new(timing, users)), clock, metrics };
-        pool.adjust(None);
+    pub fn with_dynamic_capacity(timing: HashPoolSizing, users: Arc<Htpasswd>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let figures = Self::queue_metrics(&metrics);
+        let queue = Queue::with_dynamic_capacity(timing.threads, timing.user_share, clock.clone(), figures);
+        let pool = Self { queue, estimator: Some(CheckTimeEstimator::new(timing, users)), clock, metrics };
+        pool.update_capacity(None);
         pool
     }
 
-    fn figures(metrics: &Metrics) -> Figures {
-        Figures { waiting: metrics.hash_queue_length.clone(), dropped: metrics.hash_queue_evicted.clone() }
+    fn queue_metrics(metrics: &Metrics) -> QueueMetrics {
+        QueueMetrics { waiting: metrics.hash_queue_length.clone(), dropped: metrics.hash_queue_evicted.clone() }
     }
 
     /// Has the places follow from the pace.
-    fn adjust(&self, took: Option<Duration>) {
-        let Some(pace) = &self.pace else { return };
-        let places = pace.timing.places(Duration::from_secs_f64(pace.note(took).seconds));
-        self.queue.set_places(places);
+    fn update_capacity(&self, took: Option<Duration>) {
+        let Some(pace) = &self.estimator else { return };
+        let places = pace.sizing.queue_capacity(Duration::from_secs_f64(pace.record(took).seconds));
+        self.queue.set_capacity(places);
         self.metrics.hash_queue_capacity.set(i64::try_from(places).unwrap_or(i64::MAX));
     }
 
     /// After which time a client that found no place may find one: half of what waits is done by then, so
     /// that the threads have work until it comes.
     pub fn retry_after(&self) -> Duration {
-        let Some(pace) = &self.pace else { return 2 * RETRY_LEAST };
-        let all = pace.get().seconds * self.queue.waiting() as f64 / pace.timing.threads.max(1) as f64;
-        Duration::from_secs_f64(all / 2.0).clamp(RETRY_LEAST, pace.timing.wait.max(RETRY_LEAST))
+        let Some(pace) = &self.estimator else { return 2 * RETRY_AFTER_MIN };
+        let all = pace.average().seconds * self.queue.waiting_count() as f64 / pace.sizing.threads.max(1) as f64;
+        Duration::from_secs_f64(all / 2.0).clamp(RETRY_AFTER_MIN, pace.sizing.wait_max.max(RETRY_AFTER_MIN))
     }
 
     /// Whether a check for `asker` would find no place now.
-    pub fn is_full_for(&self, asker: Asker) -> bool {
+    pub fn is_full_for(&self, asker: RequesterId) -> bool {
         self.queue.is_full_for(asker)
     }
 
     /// Queues a check, or gives it back at once; see [`Queue::submit`].
-    pub fn submit(&self, job: Job) -> Result<Displaced, Job> {
+    pub fn submit(&self, job: PasswordCheckJob) -> Result<EvictedJob, PasswordCheckJob> {
         self.queue.submit(job)
     }
 
     /// Does checks until [`HashPool::close`]: the body of a hash thread.
     pub fn run(&self) {
-        while let Some(job) = self.queue.wait() {
-            self.perform(job);
+        while let Some(job) = self.queue.next_blocking() {
+            self.run_job(job);
         }
     }
 
     /// Does the next check, if there is one: what a test calls instead of [`HashPool::run`].
     pub fn run_next(&self) -> bool {
-        self.queue.try_next().map(|job| self.perform(job)).is_some()
+        self.queue.try_next().map(|job| self.run_job(job)).is_some()
     }
 
     /// Takes no more checks; see [`Queue::close`].
@@ -186,34 +186,34 @@ impl HashPool {
         self.queue.close();
     }
 
-    fn perform(&self, job: Job) {
-        let due = job.due();
-        let Job { asker, work, end, .. } = job;
+    fn run_job(&self, job: PasswordCheckJob) {
+        let due = job.expires_at();
+        let PasswordCheckJob { requester: asker, work, on_complete: end, .. } = job;
         let (ended, failed) = if self.clock.now() >= due {
-            self.queue.dropped().inc();
-            (End::Dropped, None)
+            self.queue.dropped_counter().inc();
+            (JobResult::Dropped, None)
         } else {
-            let answer = self.measured(work);
+            let answer = self.run_measured(work);
             let failed = match &answer {
                 Ok(Outcome::Accepted(_)) => Some(false),
-                Ok(Outcome::Rejected | Outcome::Unknown) => Some(true),
+                Ok(Outcome::Rejected | Outcome::UnknownUser) => Some(true),
                 Err(_) => None,
             };
-            (End::Done(answer), failed)
+            (JobResult::Completed(answer), failed)
         };
-        self.queue.settle_as(asker, failed);
+        self.queue.release_with_result(asker, failed);
         end(ended);
     }
 
-    fn measured(&self, check: PasswordCheck) -> Answer {
-        let (start, busy) = (Instant::now(), thread_time());
-        let answer = catch_unwind(AssertUnwindSafe(check)).unwrap_or(Err(Trouble::CheckFailed));
+    fn run_measured(&self, check: PasswordCheck) -> AuthnResult {
+        let (start, busy) = (Instant::now(), thread_cpu_time());
+        let answer = catch_unwind(AssertUnwindSafe(check)).unwrap_or(Err(AuthnError::CheckPanicked));
         self.metrics.hash_check_seconds.inc_by(start.elapsed().as_secs_f64());
         let (result, took) = match &answer {
-            Ok(Outcome::Accepted(_)) => ("accepted", Some(thread_time().saturating_sub(busy))),
-            Ok(Outcome::Rejected | Outcome::Unknown) | Err(_) => ("refused", None),
+            Ok(Outcome::Accepted(_)) => ("accepted", Some(thread_cpu_time().saturating_sub(busy))),
+            Ok(Outcome::Rejected | Outcome::UnknownUser) | Err(_) => ("refused", None),
         };
-        self.adjust(took);
+        self.update_capacity(took);
         self.metrics.hash_checks.get_or_create(&HashCheckLabel { result }).inc();
         answer
     }

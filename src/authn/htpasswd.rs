@@ -13,84 +13,84 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use self::file::{Entry, UserFile};
-use self::line::LineFault;
-use super::Fingerprint;
-use super::hash::{Format, PASSWORD_MAX};
+use self::file::{UserEntry, UserIndex};
+use self::line::HtpasswdLineError;
+use super::RecordFingerprint;
+use super::hash::{HashFormat, PASSWORD_LENGTH_MAX};
 
 /// The fingerprint of a line that is not there.
-pub const ABSENT: Fingerprint = [0; 16];
+pub const ABSENT_FINGERPRINT: RecordFingerprint = [0; 16];
 
 /// The users of the htpasswd file that is in force.
 #[derive(Debug)]
 pub struct Htpasswd {
-    users: ArcSwap<UserFile>,
+    users: ArcSwap<UserIndex>,
     /// How often the file was replaced.
-    replaced: AtomicU64,
+    generation: AtomicU64,
 }
 
 impl Htpasswd {
     /// Starts from a file that was read and found good.
-    pub fn new(users: UserFile) -> Self {
-        Self { users: ArcSwap::from_pointee(users), replaced: AtomicU64::new(0) }
+    pub fn new(users: UserIndex) -> Self {
+        Self { users: ArcSwap::from_pointee(users), generation: AtomicU64::new(0) }
     }
 
     /// Puts another file in force, for every look-up from now on.
-    pub fn replace(&self, users: UserFile) {
+    pub fn replace(&self, users: UserIndex) {
         // Before, so that no note of the old file counts once anybody can see the new one; and after,
         // so that none counts which was written in between.
-        self.replaced.fetch_add(1, Ordering::SeqCst);
+        self.generation.fetch_add(1, Ordering::SeqCst);
         let old = self.users.swap(Arc::new(users));
-        self.replaced.fetch_add(1, Ordering::SeqCst);
+        self.generation.fetch_add(1, Ordering::SeqCst);
         // To free a million users takes a while.
         drop(old);
     }
 
     /// How often the file was replaced. Read before a look-up, it is a promise: while the number
     /// is the same, so is what was found.
-    pub fn replaced(&self) -> u64 {
-        self.replaced.load(Ordering::SeqCst)
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// The file in force.
-    pub fn users(&self) -> Arc<UserFile> {
+    pub fn users(&self) -> Arc<UserIndex> {
         self.users.load_full()
     }
 
     /// Finds the line of `user`, and holds on to the file that it stands in.
-    pub fn look_up(&self, user: &[u8]) -> Lookup {
+    pub fn look_up(&self, user: &[u8]) -> UserLookup {
         let users = self.users.load_full();
         let entry = users.find(user);
-        Lookup { users, entry }
+        UserLookup { users, entry }
     }
 }
 
 /// One user's line, or its absence, in the file that was in force at the time.
 #[derive(Clone, Debug)]
-pub struct Lookup {
-    users: Arc<UserFile>,
-    entry: Option<Entry>,
+pub struct UserLookup {
+    users: Arc<UserIndex>,
+    entry: Option<UserEntry>,
 }
 
-impl Lookup {
+impl UserLookup {
     /// Changes whenever the line does.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.entry.as_ref().map_or(ABSENT, |entry| entry.fingerprint)
+    pub fn fingerprint(&self) -> RecordFingerprint {
+        self.entry.as_ref().map_or(ABSENT_FINGERPRINT, |entry| entry.fingerprint)
     }
 
     /// How many bytes of a password this line's check looks at.
-    pub fn password_max(&self) -> usize {
-        self.entry.as_ref().and_then(|entry| entry.format).map_or(usize::MAX, Format::password_max)
+    pub fn significant_password_length(&self) -> usize {
+        self.entry.as_ref().and_then(|entry| entry.format).map_or(usize::MAX, HashFormat::significant_password_length)
     }
 
     /// Whether there is such a line, and it is well.
-    pub fn is_usable(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.format.is_some())
     }
 
     /// Why the line can't be used, if there is one and it can't.
-    pub fn fault(&self) -> Option<LineFault> {
-        self.entry.as_ref().and_then(|entry| self.users.fault(entry))
+    pub fn line_error(&self) -> Option<HtpasswdLineError> {
+        self.entry.as_ref().and_then(|entry| self.users.line_error(entry))
     }
 
     /// The number of the line, from 1, if there is one.
@@ -106,8 +106,8 @@ impl Lookup {
     /// Checks `password`: `None` where there is no such user. Every "no" takes the same time,
     /// whether the user is unknown, his line is damaged, or his password another. A password of more than
     /// [`PASSWORD_MAX`] bytes matches no hash.
-    pub fn check(&self, password: &[u8]) -> Option<bool> {
-        if password.len() > PASSWORD_MAX {
+    pub fn check_password(&self, password: &[u8]) -> Option<bool> {
+        if password.len() > PASSWORD_LENGTH_MAX {
             return self.entry.as_ref().map(|_| false);
         }
         let format = self.entry.as_ref().and_then(|entry| entry.format);
@@ -116,8 +116,8 @@ impl Lookup {
         {
             return Some(true);
         }
-        for decoy in self.users.costliest().rest_of_refusal(format) {
-            decoy.waste(password);
+        for decoy in self.users.timing_equalizer().dummy_work(format) {
+            decoy.run_dummy_check(password);
         }
         self.entry.as_ref().map(|_| false)
     }
@@ -125,56 +125,56 @@ impl Lookup {
 
 #[cfg(test)]
 mod tests {
-    use super::file::{Rules, parse};
+    use super::file::{HtpasswdParseOptions, parse};
     use super::*;
 
     fn htpasswd(text: &str) -> Htpasswd {
-        Htpasswd::new(parse(text.as_bytes().to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users)
+        Htpasswd::new(parse(text.as_bytes().to_vec(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() }).users)
     }
 
     const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"; // "password"
 
     #[test]
-    fn the_right_password_is_accepted_and_nothing_else_is() {
+    fn only_the_right_password_is_accepted() {
         let users = htpasswd(ALICE);
-        assert_eq!(users.look_up(b"alice").check(b"password"), Some(true));
-        assert_eq!(users.look_up(b"alice").check(b"Password"), Some(false));
-        assert_eq!(users.look_up(b"alice").check(b"password\0"), Some(false));
-        assert_eq!(users.look_up(b"Alice").check(b"password"), None);
-        let long = [b'x'; PASSWORD_MAX + 1];
-        assert_eq!(users.look_up(b"alice").check(&long), Some(false));
-        assert_eq!(users.look_up(b"nobody").check(&long), None);
+        assert_eq!(users.look_up(b"alice").check_password(b"password"), Some(true));
+        assert_eq!(users.look_up(b"alice").check_password(b"Password"), Some(false));
+        assert_eq!(users.look_up(b"alice").check_password(b"password\0"), Some(false));
+        assert_eq!(users.look_up(b"Alice").check_password(b"password"), None);
+        let long = [b'x'; PASSWORD_LENGTH_MAX + 1];
+        assert_eq!(users.look_up(b"alice").check_password(&long), Some(false));
+        assert_eq!(users.look_up(b"nobody").check_password(&long), None);
     }
 
     #[test]
-    fn a_damaged_line_makes_its_user_rejected_and_not_unknown() {
+    fn user_with_invalid_line_is_rejected_and_not_unknown() {
         let users = htpasswd("alice:$2y$\n");
-        assert_eq!(users.look_up(b"alice").check(b"password"), Some(false));
+        assert_eq!(users.look_up(b"alice").check_password(b"password"), Some(false));
     }
 
     #[test]
-    fn a_look_up_keeps_the_line_that_it_found() {
+    fn lookup_keeps_its_line_after_a_reload() {
         let users = htpasswd(ALICE);
         let before = users.look_up(b"alice");
         users.replace(
             parse(
                 b"alice:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec(),
-                &Rules { key: [7; 32], ..Rules::default() },
+                &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() },
             )
             .users,
         );
         let after = users.look_up(b"alice");
         assert_ne!(before.fingerprint(), after.fingerprint());
-        assert_eq!(before.check(b"password"), Some(true));
-        assert_eq!(after.check(b"password"), Some(false));
+        assert_eq!(before.check_password(b"password"), Some(true));
+        assert_eq!(after.check_password(b"password"), Some(false));
     }
 
     #[test]
-    fn another_users_line_leaves_the_fingerprint_alone() {
+    fn change_of_another_users_line_keeps_the_fingerprint() {
         let users = htpasswd(ALICE);
         let before = users.look_up(b"alice").fingerprint();
         users.replace(
-            parse(format!("# new\nbob:x\n{ALICE}").into_bytes(), &Rules { key: [7; 32], ..Rules::default() })
+            parse(format!("# new\nbob:x\n{ALICE}").into_bytes(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() })
                 .users,
         );
         assert_eq!(users.look_up(b"alice").fingerprint(), before);

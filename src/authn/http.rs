@@ -22,87 +22,87 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::Client;
 use tokio::task::JoinSet;
 
-use self::answer::{Reading, Reply};
-use self::call::{Bounds, call, later};
+use self::answer::{ResponseRules, BackendResponse};
+use self::call::{CallLimits, call, retry_later_error};
 use self::circuit::requesters::Requester;
-use self::circuit::{Circuit, Figures as CircuitFigures};
-use self::client::{ClientFault, Trusted};
-use self::fault::Fault;
-use self::lanes::{Lane, Lanes, Refused, Waiting};
-use self::request::Question;
-use super::queue::{Asker, Displaced, End, Figures, Job, Limits};
-use super::{Cause, Credentials, Identity, Outcome, Trouble, Trust};
+use self::circuit::{CircuitBreaker, CircuitMetrics as CircuitFigures};
+use self::client::{ClientBuildError, TlsFiles};
+use self::fault::CallError;
+use self::lanes::{QueueClass, BackendQueues, JobCallback, QueuedQuery};
+use self::request::RequestTemplate;
+use super::queue::{RequesterId, EvictedJob, JobResult, QueueMetrics, Job, QueueLimits};
+use super::{FailureCause, Credentials, Identity, Outcome, AuthnError, AnswerLifetime};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, AuthenticatorLabel, HttpCallLabel};
 
 /// What is taken off the time that somebody waits, so that he learns what happened before he gives up.
-const TO_TELL: Duration = Duration::from_millis(100);
+const REPLY_MARGIN: Duration = Duration::from_millis(100);
 
 /// How long a question is waited for beyond its call's time-out: what it may take until its turn comes.
 /// Behind that the call gets less time than it should.
-pub const TURN: Duration = Duration::from_millis(500);
+pub const QUEUE_WAIT_ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// What a call takes that ends well, in parts of the timeout, before there was one; and the least that is counted on,
 /// in milliseconds: a pause of the service is not to end its calls.
-const TYPICAL: u32 = 16;
-const TYPICAL_LEAST: u64 = 60;
+const TYPICAL_CALL_DIVISOR: u32 = 16;
+const TYPICAL_CALL_MILLIS_MIN: u64 = 60;
 
 /// How much of the time that calls took before goes into what they typically take: seven eighths.
-const TYPICAL_WEIGHT: u64 = 8;
+const TYPICAL_CALL_WEIGHT: u64 = 8;
 
 /// What a service is asked.
-pub struct Inquiry {
+pub struct BackendQuery {
     /// What was presented.
     pub credentials: Arc<Credentials>,
     /// Whose these credentials were when they were accepted last, if they were.
-    pub accepted_as: Option<Arc<Identity>>,
+    pub previous_identity: Option<Arc<Identity>>,
 }
 
 /// A service, as the settings describe it.
 #[derive(Clone, Debug)]
-pub struct Spec {
+pub struct AuthBackendSpec {
     /// The authenticator's name.
     pub name: Arc<str>,
     /// How it is asked.
-    pub question: Question,
+    pub request: RequestTemplate,
     /// What its answers mean.
-    pub reading: Reading,
+    pub response_rules: ResponseRules,
     /// What a call may take.
-    pub bounds: Bounds,
+    pub call_limits: CallLimits,
     /// Whom to trust, and own secrets.
-    pub trusted: Trusted,
+    pub tls: TlsFiles,
     /// Calls at one time.
-    pub connections: usize,
+    pub connections_max: usize,
     /// What may wait.
-    pub limits: Limits,
+    pub queue_limits: QueueLimits,
     /// How long its answers are good for.
-    pub trust: Trust,
+    pub lifetime: AnswerLifetime,
 }
 
 /// See the top of this file. Its tasks are the caller's, see [`Service::run`].
-pub struct Service {
-    spec: Spec,
+pub struct AuthBackend {
+    spec: AuthBackendSpec,
     client: Client,
-    lanes: Lanes,
-    circuit: Circuit,
+    queues: BackendQueues,
+    circuit_breaker: CircuitBreaker,
     /// Tags users, beyond a client's power to have two with one tag.
-    hasher: RandomState,
+    user_hasher: RandomState,
     /// What calls take that end in an acceptance, in milliseconds.
-    typical: AtomicU64,
+    typical_call_millis: AtomicU64,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
-impl Service {
+impl AuthBackend {
     /// Reads the files that `spec` names. Nobody is asked yet.
-    pub fn build(spec: Spec, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, ClientFault> {
+    pub fn build(spec: AuthBackendSpec, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, ClientBuildError> {
         // Whoever comes second finds that it is there, which is all that is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (connect, https) = (spec.bounds.connect_timeout, spec.question.target.is_https());
-        let client = client::build(&spec.trusted, https, connect, spec.connections)?;
-        let question = spec.question.resolve(&mut |path| client::secret(path))?;
-        let spec = Spec { question, ..spec };
-        let figures = Figures { waiting: metrics.http_authenticator_queue_length.clone(), dropped: metrics.http_authenticator_queue_evicted.clone() };
+        let (connect, https) = (spec.call_limits.connect_timeout, spec.request.url.is_https());
+        let client = client::build_client(&spec.tls, https, connect, spec.connections_max)?;
+        let question = spec.request.resolve_secrets(&mut |path| client::read_secret(path))?;
+        let spec = AuthBackendSpec { request: question, ..spec };
+        let figures = QueueMetrics { waiting: metrics.http_authenticator_queue_length.clone(), dropped: metrics.http_authenticator_queue_evicted.clone() };
         let up = metrics.http_authenticator_up.get_or_create(&AuthenticatorLabel { authenticator: spec.name.to_string() }).clone();
         for result in ["accepted", "rejected", "unknown", "trouble"] {
             let label = HttpCallLabel { authenticator: spec.name.to_string(), result };
@@ -110,10 +110,10 @@ impl Service {
         }
         let of_circuit = CircuitFigures { up, held_back: metrics.http_authenticator_held_back.clone() };
         Ok(Self {
-            circuit: Circuit::new(Arc::clone(&spec.name), clock.clone(), spec.connections, of_circuit),
-            lanes: Lanes::new(spec.limits, &figures, spec.connections),
-            hasher: RandomState::new(),
-            typical: AtomicU64::new(millis(spec.bounds.timeout / TYPICAL)),
+            circuit_breaker: CircuitBreaker::new(Arc::clone(&spec.name), clock.clone(), spec.connections_max, of_circuit),
+            queues: BackendQueues::new(spec.queue_limits, &figures, spec.connections_max),
+            user_hasher: RandomState::new(),
+            typical_call_millis: AtomicU64::new(as_millis(spec.call_limits.timeout / TYPICAL_CALL_DIVISOR)),
             client,
             clock,
             metrics,
@@ -127,42 +127,42 @@ impl Service {
     }
 
     /// How long its answers are good for.
-    pub fn trust(&self) -> Trust {
-        self.spec.trust
+    pub fn answer_lifetime(&self) -> AnswerLifetime {
+        self.spec.lifetime
     }
 
     /// Who saw that it is down, if it was when it was last asked.
-    pub fn outage(&self) -> Option<String> {
-        self.circuit.outage()
+    pub fn outage_evidence(&self) -> Option<String> {
+        self.circuit_breaker.outage_evidence()
     }
 
     /// Whether a question for `asker` would find no place now.
-    pub fn is_full_for(&self, asker: Asker) -> bool {
+    pub fn is_full_for(&self, asker: RequesterId) -> bool {
         // Nobody's credentials have been looked at yet.
-        self.lanes
-            .is_full_for(&Requester { id: asker, user: asker.user, accepted_before: false }, &self.circuit)
+        self.queues
+            .is_full_for(&Requester { id: asker, user_tag: asker.network_user_tag, has_been_accepted: false }, &self.circuit_breaker)
     }
 
     /// Queues a question, or gives back who is told of its end; see [`crate::authn::queue::Queue::submit`].
-    pub fn submit(&self, job: Job<Inquiry>) -> Result<Displaced, Refused> {
-        let Job { asker, deadline, work, end } = job;
-        let accepted = work.accepted_as.as_ref().map(|identity| identity.user.as_bytes());
+    pub fn submit(&self, job: Job<BackendQuery>) -> Result<EvictedJob, JobCallback> {
+        let Job { requester: asker, deadline_millis: deadline, work, on_complete: end } = job;
+        let accepted = work.previous_identity.as_ref().map(|identity| identity.user.as_bytes());
         let name = accepted.unwrap_or_else(|| work.credentials.user());
         // Many a service does not tell case apart: one account must not be several users.
-        let user = self.hasher.hash_one(String::from_utf8_lossy(name).to_lowercase());
-        let who = Requester { id: asker, user, accepted_before: accepted.is_some() };
-        self.lanes.submit(Job { asker, deadline, work: (work, who), end }, &self.circuit)
+        let user = self.user_hasher.hash_one(String::from_utf8_lossy(name).to_lowercase());
+        let who = Requester { id: asker, user_tag: user, has_been_accepted: accepted.is_some() };
+        self.queues.submit(Job { requester: asker, deadline_millis: deadline, work: (work, who), on_complete: end }, &self.circuit_breaker)
     }
 
     /// Asks until [`Service::close`].
     pub async fn run(self: Arc<Self>) {
         let mut tasks = JoinSet::new();
-        for number in 0..self.spec.connections {
+        for number in 0..self.spec.connections_max {
             let service = Arc::clone(&self);
-            let takes_suspect = number < self.lanes.part();
+            let takes_suspect = number < self.queues.suspect_connections_max();
             tasks.spawn(async move {
-                while let Some((job, lane)) = service.lanes.next(takes_suspect, &service.circuit).await {
-                    service.perform(job, lane).await;
+                while let Some((job, lane)) = service.queues.next(takes_suspect, &service.circuit_breaker).await {
+                    service.run_job(job, lane).await;
                 }
             });
         }
@@ -171,126 +171,126 @@ impl Service {
 
     /// Takes no more questions; see [`crate::authn::queue::Queue::close`].
     pub fn close(&self) {
-        self.lanes.close();
+        self.queues.close();
     }
 
-    async fn perform(self: &Arc<Self>, job: Job<Waiting>, lane: Lane) {
-        let left = job.due().since(self.clock.now()).saturating_sub(TO_TELL);
-        let Job { work, end, .. } = job;
-        let who = work.who;
+    async fn run_job(self: &Arc<Self>, job: Job<QueuedQuery>, lane: QueueClass) {
+        let left = job.expires_at().since(self.clock.now()).saturating_sub(REPLY_MARGIN);
+        let Job { work, on_complete: end, .. } = job;
+        let who = work.requester;
         let ended = if left.is_zero() {
-            self.dropped();
-            End::Dropped
+            self.count_dropped();
+            JobResult::Dropped
         } else {
             // A task of its own: were there a panic in it, this one and those who wait would go on.
             let service = Arc::clone(self);
             let asked =
-                tokio::spawn(async move { service.ask(&work.inquiry.credentials, who, left).await }).await;
-            match asked.unwrap_or(Err((Fault::Internal, Cause::Unclear))) {
-                Ok(outcome) => End::Done(Ok(outcome)),
+                tokio::spawn(async move { service.authenticate(&work.query.credentials, who, left).await }).await;
+            match asked.unwrap_or(Err((CallError::Internal, FailureCause::Undetermined))) {
+                Ok(outcome) => JobResult::Completed(Ok(outcome)),
                 // It is the crowd before it that took its time, or the one behind it that needs it.
-                Err((Fault::Short(_) | Fault::GaveWay(_), _)) => {
-                    self.dropped();
-                    End::Dropped
+                Err((CallError::ShortenedTimeout(_) | CallError::Preempted(_), _)) => {
+                    self.count_dropped();
+                    JobResult::Dropped
                 }
-                Err((fault, cause)) => End::Done(Err(self.trouble(&fault, cause))),
+                Err((fault, cause)) => JobResult::Completed(Err(self.authn_error(&fault, cause))),
             }
         };
-        self.lanes.settle(&who, lane);
+        self.queues.release(&who, lane);
         end(ended);
     }
 
-    fn dropped(&self) {
+    fn count_dropped(&self) {
         self.metrics.http_authenticator_queue_evicted.inc();
     }
 
-    async fn ask(
+    async fn authenticate(
         &self,
         credentials: &Credentials,
         who: Requester,
         left: Duration,
-    ) -> Result<Outcome, (Fault, Cause)> {
-        let Ok(request) = self.spec.question.render(credentials) else {
+    ) -> Result<Outcome, (CallError, FailureCause)> {
+        let Ok(request) = self.spec.request.render(credentials) else {
             // Such a user it can't have, as far as it can be told of one.
-            self.count("rejected");
+            self.count_call("rejected");
             return Ok(Outcome::Rejected);
         };
-        let permit = self.circuit.enter(who)?;
+        let permit = self.circuit_breaker.acquire_permit(who)?;
         let start = Instant::now();
-        let typical = Duration::from_millis(self.typical.load(Ordering::Relaxed));
+        let typical = Duration::from_millis(self.typical_call_millis.load(Ordering::Relaxed));
         let reply = tokio::select! {
-            reply = call(&self.client, request, self.spec.bounds, left) => reply,
-            () = self.lanes.give_way(typical), if !who.accepted_before && !permit.is_probe() => {
-                Err(Fault::GaveWay(start.elapsed()))
+            reply = call(&self.client, request, self.spec.call_limits, left) => reply,
+            () = self.queues.wait_until_preempted(typical), if !who.has_been_accepted && !permit.is_probe() => {
+                Err(CallError::Preempted(start.elapsed()))
             }
         };
-        let asked = reply.and_then(|reply| self.read(&reply, credentials));
+        let asked = reply.and_then(|reply| self.interpret_response(&reply, credentials));
         let seconds = AuthenticatorLabel { authenticator: self.spec.name.to_string() };
         self.metrics.http_authenticator_call_seconds.get_or_create(&seconds).inc_by(start.elapsed().as_secs_f64());
         match asked {
             Ok(outcome) => {
                 let is_accepted = matches!(outcome, Outcome::Accepted(_));
-                permit.answered(is_accepted);
+                permit.record_answer(is_accepted);
                 if is_accepted {
-                    self.took(start.elapsed());
+                    self.record_call_time(start.elapsed());
                 }
-                self.count(match &outcome {
+                self.count_call(match &outcome {
                     Outcome::Accepted(_) => "accepted",
                     Outcome::Rejected => "rejected",
-                    Outcome::Unknown => "unknown",
+                    Outcome::UnknownUser => "unknown",
                 });
                 Ok(outcome)
             }
             Err(fault) => {
-                self.count("trouble");
+                self.count_call("trouble");
                 // One that had hardly any time says nothing.
-                let is_short = matches!(fault, Fault::Short(given) if given < self.spec.bounds.timeout / 2);
-                let cause = if is_short { Cause::Unclear } else { permit.failed(&fault) };
+                let is_short = matches!(fault, CallError::ShortenedTimeout(given) if given < self.spec.call_limits.timeout / 2);
+                let cause = if is_short { FailureCause::Undetermined } else { permit.record_failure(&fault) };
                 Err((fault, cause))
             }
         }
     }
 
     /// A call took so long that ended in an acceptance, which nobody can bring about who only guesses.
-    fn took(&self, time: Duration) {
-        let mean = |before: u64| (before * (TYPICAL_WEIGHT - 1) + millis(time)) / TYPICAL_WEIGHT;
-        let update = |before| Some(mean(before).max(TYPICAL_LEAST));
+    fn record_call_time(&self, time: Duration) {
+        let mean = |before: u64| (before * (TYPICAL_CALL_WEIGHT - 1) + as_millis(time)) / TYPICAL_CALL_WEIGHT;
+        let update = |before| Some(mean(before).max(TYPICAL_CALL_MILLIS_MIN));
         // It never fails, since `update` always has a value.
-        let _ = self.typical.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        let _ = self.typical_call_millis.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     }
 
-    fn read(&self, reply: &Reply, credentials: &Credentials) -> Result<Outcome, Fault> {
-        match self.spec.reading.outcome(reply, credentials, &self.spec.name) {
-            Err(Fault::Status(status)) => {
-                Err(later(reply, SystemTime::now()).unwrap_or(Fault::Status(status)))
+    fn interpret_response(&self, reply: &BackendResponse, credentials: &Credentials) -> Result<Outcome, CallError> {
+        match self.spec.response_rules.evaluate(reply, credentials, &self.spec.name) {
+            Err(CallError::UnexpectedStatus(status)) => {
+                Err(retry_later_error(reply, SystemTime::now()).unwrap_or(CallError::UnexpectedStatus(status)))
             }
             read => read,
         }
     }
 
-    fn count(&self, result: &'static str) {
+    fn count_call(&self, result: &'static str) {
         let label = HttpCallLabel { authenticator: self.spec.name.to_string(), result };
         self.metrics.http_authenticator_calls.get_or_create(&label).inc();
     }
 
-    fn trouble(&self, fault: &Fault, cause: Cause) -> Trouble {
-        Trouble::Http { authenticator: Arc::clone(&self.spec.name), what: fault.to_string().into(), cause }
+    fn authn_error(&self, fault: &CallError, cause: FailureCause) -> AuthnError {
+        AuthnError::BackendFailed { authenticator: Arc::clone(&self.spec.name), message: fault.to_string().into(), cause }
     }
 
     /// Asks once about `credentials`, which should be nobody's: what it answered, and what that means.
-    pub async fn probe(&self, credentials: &Credentials) -> Result<(u16, Outcome), Trouble> {
-        let trouble = |fault: Fault| self.trouble(&fault, Cause::Unclear);
-        let Ok(request) = self.spec.question.render(credentials) else {
-            return Err(trouble(Fault::Content("nobody can be asked about with this URL".into())));
+    pub async fn test_call(&self, credentials: &Credentials) -> Result<(u16, Outcome), AuthnError> {
+        let trouble = |fault: CallError| self.authn_error(&fault, FailureCause::Undetermined);
+        let Ok(request) = self.spec.request.render(credentials) else {
+            return Err(trouble(CallError::UnexpectedContent("nobody can be asked about with this URL".into())));
         };
-        let reply = call(&self.client, request, self.spec.bounds, self.spec.bounds.timeout).await;
+        let reply = call(&self.client, request, self.spec.call_limits, self.spec.call_limits.timeout).await;
         let reply = reply.map_err(trouble)?;
-        let outcome = self.read(&reply, credentials).map_err(trouble)?;
+        let outcome = self.interpret_response(&reply, credentials).map_err(trouble)?;
         Ok((reply.status.as_u16(), outcome))
     }
 }
 
-fn millis(span: Duration) -> u64 {
+fn as_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 

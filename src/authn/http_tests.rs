@@ -7,70 +7,70 @@ use zeroize::Zeroizing;
 
 use super::*;
 
-const LIMITS: Limits = Limits { queue: 4, network_share: 4, user_share: 4 };
+const LIMITS: QueueLimits = QueueLimits { total: 4, network_share: 4, user_share: 4 };
 
-fn spec(name: &str, url: &str) -> Spec {
+fn spec(name: &str, url: &str) -> AuthBackendSpec {
     let minute = Duration::from_secs(60);
     let headers = [("authorization", "Key {password}")];
-    let template = |text| template::Template::parse(text, template::Place::Header).unwrap();
-    Spec {
+    let template = |text| template::Template::parse(text, template::EncodingContext::Header).unwrap();
+    AuthBackendSpec {
         name: name.into(),
-        question: Question {
+        request: RequestTemplate {
             method: reqwest::Method::GET,
-            target: request::Target::parse(url).unwrap(),
+            url: request::UrlTemplate::parse(url).unwrap(),
             headers: headers.map(|(name, text)| (name.parse().unwrap(), template(text))).into(),
-            body: request::Body::None,
-            wants_json: false,
+            body: request::BodyTemplate::None,
+            is_json_expected: false,
         },
-        reading: Reading {
-            accepted: [200].into(),
-            rejected: [401].into(),
-            unknown: Box::default(),
+        response_rules: ResponseRules {
+            accepted_statuses: [200].into(),
+            rejected_statuses: [401].into(),
+            unknown_statuses: Box::default(),
             conditions: Box::default(),
-            username: None,
+            username_pointer: None,
             groups: Box::default(),
             facts: Box::default(),
-            html: false,
+            is_html_allowed: false,
         },
-        bounds: Bounds { connect_timeout: minute, timeout: minute, max_body: 1024 },
-        trusted: Trusted::default(),
-        connections: 1,
-        limits: LIMITS,
-        trust: Trust { fresh: Some(minute), stale: Some(Duration::ZERO) },
+        call_limits: CallLimits { connect_timeout: minute, timeout: minute, body_size_max: 1024 },
+        tls: TlsFiles::default(),
+        connections_max: 1,
+        queue_limits: LIMITS,
+        lifetime: AnswerLifetime { cache_ttl: Some(minute), stale_ttl: Some(Duration::ZERO) },
     }
 }
 
 /// A service for which a test speaks.
-pub(in crate::authn) fn mute(name: &str, limits: Limits) -> Service {
-    let spec = Spec { limits, ..spec(name, "http://localhost/") };
-    Service::build(spec, Clock::manual(), Arc::default()).unwrap()
+pub(in crate::authn) fn manual_backend(name: &str, limits: QueueLimits) -> AuthBackend {
+    let spec = AuthBackendSpec { queue_limits: limits, ..spec(name, "http://localhost/") };
+    AuthBackend::build(spec, Clock::manual(), Arc::default()).unwrap()
 }
 
-impl Service {
+impl AuthBackend {
     /// The next question, if there is one; its place is given back.
-    pub(in crate::authn) fn try_next(&self) -> Option<Job<Waiting>> {
-        self.lanes.try_next()
+    pub(in crate::authn) fn try_next(&self) -> Option<Job<QueuedQuery>> {
+        self.queues.try_next()
     }
 }
 
 fn credentials(password: &str) -> Arc<Credentials> {
-    let framed = format!("{}ann:{password}", "\0".repeat(Credentials::FRAME)).into_bytes();
+    let framed = format!("{}ann:{password}", "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH)).into_bytes();
     Arc::new(Credentials::new(Zeroizing::new(framed)).unwrap())
 }
 
 /// Asks a service at `url` that has `millis` for it.
-async fn ask(url: &str, password: &str, millis: u64) -> End {
-    let service = Arc::new(Service::build(spec("api", url), Clock::manual(), Arc::default()).unwrap());
+async fn ask(url: &str, password: &str, millis: u64) -> JobResult {
+    let service = Arc::new(AuthBackend::build(spec("api", url), Clock::manual(), Arc::default()).unwrap());
     let tasks = tokio::spawn(Arc::clone(&service).run());
     let (told, end) = oneshot::channel();
-    let asker = Asker { block: 1, network: 1, user: 1 };
+    let asker = RequesterId { block_tag: 1, network_tag: 1, network_user_tag: 1 };
     let job = Job {
-        asker,
-        deadline: Arc::new(std::sync::atomic::AtomicU64::new(millis)),
-        work: Inquiry { credentials: credentials(password), accepted_as: None },
-        end: Box::new(move |end| told.send(end).unwrap()),
+        requester: asker,
+        deadline_millis: Arc::new(std::sync::atomic::AtomicU64::new(millis)),
+        work: BackendQuery { credentials: credentials(password), previous_identity: None },
+        on_complete: Box::new(move |end| told.send(end).unwrap()),
     };
-    service.submit(job).ok().unwrap().tell();
+    service.submit(job).ok().unwrap().notify_dropped();
     let end = end.await.unwrap();
     assert!(!service.is_full_for(asker));
     service.close();
@@ -79,7 +79,7 @@ async fn ask(url: &str, password: &str, millis: u64) -> End {
 }
 
 #[tokio::test]
-async fn what_it_answers_is_told_and_its_tasks_end_when_it_is_closed() {
+async fn backend_answers_are_returned_and_tasks_end_on_close() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -93,17 +93,17 @@ async fn what_it_answers_is_told_and_its_tasks_end_when_it_is_closed() {
             connection.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    assert!(matches!(ask(&url, "secret", 60_000).await, End::Done(Ok(Outcome::Accepted(_)))));
-    assert_eq!(ask(&url, "other", 60_000).await, End::Done(Ok(Outcome::Rejected)));
-    assert_eq!(ask(&url, "a\nb", 60_000).await, End::Done(Ok(Outcome::Rejected)));
+    assert!(matches!(ask(&url, "secret", 60_000).await, JobResult::Completed(Ok(Outcome::Accepted(_)))));
+    assert_eq!(ask(&url, "other", 60_000).await, JobResult::Completed(Ok(Outcome::Rejected)));
+    assert_eq!(ask(&url, "a\nb", 60_000).await, JobResult::Completed(Ok(Outcome::Rejected)));
 }
 
 #[tokio::test]
-async fn nobody_there_is_trouble_and_who_waits_no_longer_is_not_asked_about() {
+async fn refused_connection_is_an_error_and_expired_query_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    let End::Done(Err(trouble)) = ask(&url, "secret", 60_000).await else { panic!("an answer") };
+    let JobResult::Completed(Err(trouble)) = ask(&url, "secret", 60_000).await else { panic!("an answer") };
     assert!(trouble.to_string().starts_with("authenticator api: can't connect: "), "{trouble}");
-    assert_eq!(ask(&url, "secret", 50).await, End::Dropped);
+    assert_eq!(ask(&url, "secret", 50).await, JobResult::Dropped);
 }

@@ -18,59 +18,59 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
-pub use self::job::{Asker, Displaced, End, Figures, Job, Limits, Shed};
-use self::lanes::{Lanes, Places};
+pub use self::job::{RequesterId, EvictedJob, JobResult, QueueMetrics, Job, QueueLimits, QueueFull};
+use self::lanes::{FairScheduler, QueueShares};
 use crate::clock::{Clock, Moment};
 
 /// The queue and its rules. Whoever takes from it is the caller's.
 pub struct Queue<W> {
-    lanes: Mutex<Lanes<W>>,
+    scheduler: Mutex<FairScheduler<W>>,
     /// For takers that are threads.
-    ready: Condvar,
+    thread_wakeup: Condvar,
     /// For takers that are tasks.
-    notify: Notify,
+    task_wakeup: Notify,
     /// Queued and at work, so that an idle queue costs a request one load.
-    outstanding: AtomicUsize,
-    bounds: Bounds,
-    figures: Figures,
+    outstanding_count: AtomicUsize,
+    capacity: QueueCapacity,
+    metrics: QueueMetrics,
 }
 
 /// How many questions there may be.
-enum Bounds {
+enum QueueCapacity {
     /// So many.
-    Fixed(Limits),
+    Fixed(QueueLimits),
     /// As many as are answered in time, which changes.
-    Timed {
-        places: AtomicUsize,
+    Dynamic {
+        total: AtomicUsize,
         /// How many are answered at one time.
-        takers: usize,
+        workers: usize,
         user_share: usize,
         clock: Clock,
     },
 }
 
-impl Bounds {
-    fn places(&self) -> Places {
+impl QueueCapacity {
+    fn shares(&self) -> QueueShares {
         match self {
-            Self::Fixed(limits) => Places {
-                all: limits.queue,
+            Self::Fixed(limits) => QueueShares {
+                total: limits.total,
                 block: usize::MAX,
                 network: limits.network_share,
                 user: limits.user_share,
-                at_work_of_failing: usize::MAX,
+                running_of_failing_blocks: usize::MAX,
             },
-            Self::Timed { places, takers, user_share, .. } => {
+            Self::Dynamic { total: places, workers: takers, user_share, .. } => {
                 let all = places.load(Ordering::Relaxed);
                 let at_work_of_failing = takers.saturating_sub(1).max(1);
-                Places { all, block: all, network: all, user: *user_share, at_work_of_failing }
+                QueueShares { total: all, block: all, network: all, user: *user_share, running_of_failing_blocks: at_work_of_failing }
             }
         }
     }
 
-    fn counts_failures(&self) -> bool {
+    fn is_failure_tracking_enabled(&self) -> bool {
         match self {
             Self::Fixed(_) => false,
-            Self::Timed { .. } => true,
+            Self::Dynamic { .. } => true,
         }
     }
 
@@ -78,93 +78,93 @@ impl Bounds {
     fn now(&self) -> Moment {
         match self {
             Self::Fixed(_) => Moment::default(),
-            Self::Timed { clock, .. } => clock.now(),
+            Self::Dynamic { clock, .. } => clock.now(),
         }
     }
 }
 
 impl<W> Queue<W> {
     /// An empty queue.
-    pub fn new(limits: Limits, figures: Figures) -> Self {
-        Self::with(Bounds::Fixed(limits), figures)
+    pub fn new(limits: QueueLimits, figures: QueueMetrics) -> Self {
+        Self::with_capacity(QueueCapacity::Fixed(limits), figures)
     }
 
     /// An empty queue from which so many `takers` take, in which failures count; see [`Queue::settle_as`]. It
     /// has no place until [`Queue::set_places`].
-    pub fn timed(takers: usize, user_share: usize, clock: Clock, figures: Figures) -> Self {
-        Self::with(Bounds::Timed { places: AtomicUsize::new(0), takers, user_share, clock }, figures)
+    pub fn with_dynamic_capacity(takers: usize, user_share: usize, clock: Clock, figures: QueueMetrics) -> Self {
+        Self::with_capacity(QueueCapacity::Dynamic { total: AtomicUsize::new(0), workers: takers, user_share, clock }, figures)
     }
 
-    fn with(bounds: Bounds, figures: Figures) -> Self {
+    fn with_capacity(bounds: QueueCapacity, figures: QueueMetrics) -> Self {
         Self {
-            lanes: Mutex::default(),
-            ready: Condvar::new(),
-            notify: Notify::new(),
-            outstanding: AtomicUsize::new(0),
-            bounds,
-            figures,
+            scheduler: Mutex::default(),
+            thread_wakeup: Condvar::new(),
+            task_wakeup: Notify::new(),
+            outstanding_count: AtomicUsize::new(0),
+            capacity: bounds,
+            metrics: figures,
         }
     }
 
     /// Changes how many questions may wait, if that is not fixed.
-    pub fn set_places(&self, number: usize) {
-        match &self.bounds {
-            Bounds::Fixed(_) => {}
-            Bounds::Timed { places, .. } => places.store(number, Ordering::Relaxed),
+    pub fn set_capacity(&self, number: usize) {
+        match &self.capacity {
+            QueueCapacity::Fixed(_) => {}
+            QueueCapacity::Dynamic { total: places, .. } => places.store(number, Ordering::Relaxed),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lanes<W>> {
+    fn lock(&self) -> MutexGuard<'_, FairScheduler<W>> {
         // No code panics while it holds the lock; were it so, the queue is still whole.
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Questions that wait.
-    pub fn waiting(&self) -> usize {
-        if self.outstanding.load(Ordering::Acquire) == 0 { 0 } else { self.lock().queued() }
+    pub fn waiting_count(&self) -> usize {
+        if self.outstanding_count.load(Ordering::Acquire) == 0 { 0 } else { self.lock().waiting_count() }
     }
 
     /// Whether a question for `asker` would find no place now.
-    pub fn is_full_for(&self, asker: Asker) -> bool {
-        if self.outstanding.load(Ordering::Acquire) == 0 {
+    pub fn is_full_for(&self, asker: RequesterId) -> bool {
+        if self.outstanding_count.load(Ordering::Acquire) == 0 {
             return false;
         }
-        self.lock().room(asker, &self.bounds.places(), self.bounds.now()).is_err()
+        self.lock().find_slot(asker, &self.capacity.shares(), self.capacity.now()).is_err()
     }
 
     /// Queues a question, or gives it back at once. Another's question that had to give up its place is
     /// handed out, for the caller to tell when he holds no lock that its end may want.
-    pub fn submit(&self, job: Job<W>) -> Result<Displaced, Job<W>> {
-        let (places, now) = (self.bounds.places(), self.bounds.now());
+    pub fn submit(&self, job: Job<W>) -> Result<EvictedJob, Job<W>> {
+        let (places, now) = (self.capacity.shares(), self.capacity.now());
         let mut lanes = self.lock();
-        let displaced = match lanes.room(job.asker, &places, now) {
-            Err(Shed) => return Err(job),
-            Ok(room) => lanes.enter(job, room, now),
+        let displaced = match lanes.find_slot(job.requester, &places, now) {
+            Err(QueueFull) => return Err(job),
+            Ok(room) => lanes.insert(job, room, now),
         };
         match &displaced {
-            Some(_) => drop(self.figures.dropped.inc()),
+            Some(_) => drop(self.metrics.dropped.inc()),
             None => {
-                self.outstanding.fetch_add(1, Ordering::AcqRel);
-                self.figures.waiting.inc();
+                self.outstanding_count.fetch_add(1, Ordering::AcqRel);
+                self.metrics.waiting.inc();
             }
         }
         drop(lanes);
-        self.ready.notify_one();
-        self.notify.notify_one();
-        Ok(Displaced::new(displaced.map(|job| job.end)))
+        self.thread_wakeup.notify_one();
+        self.task_wakeup.notify_one();
+        Ok(EvictedJob::new(displaced.map(|job| job.on_complete)))
     }
 
     /// The next question; waits for one. `None` once the queue is closed. For a thread.
-    pub fn wait(&self) -> Option<Job<W>> {
+    pub fn next_blocking(&self) -> Option<Job<W>> {
         let mut lanes = self.lock();
         loop {
-            if let Some(job) = self.take(&mut lanes) {
+            if let Some(job) = self.pop(&mut lanes) {
                 return Some(job);
             }
-            if lanes.closed {
+            if lanes.is_closed {
                 return None;
             }
-            lanes = self.ready.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+            lanes = self.thread_wakeup.wait(lanes).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -173,49 +173,49 @@ impl<W> Queue<W> {
         loop {
             {
                 let mut lanes = self.lock();
-                let job = self.take(&mut lanes);
+                let job = self.pop(&mut lanes);
                 // Two questions that come while nobody waits leave one permit, and so does the close.
-                if lanes.queued() > 0 || lanes.closed {
-                    self.notify.notify_one();
+                if lanes.waiting_count() > 0 || lanes.is_closed {
+                    self.task_wakeup.notify_one();
                 }
-                if job.is_some() || lanes.closed {
+                if job.is_some() || lanes.is_closed {
                     return job;
                 }
             }
             // A question that came since the look has left a permit.
-            self.notify.notified().await;
+            self.task_wakeup.notified().await;
         }
     }
 
     /// The next question, if there is one.
     pub fn try_next(&self) -> Option<Job<W>> {
-        self.take(&mut self.lock())
+        self.pop(&mut self.lock())
     }
 
-    fn take(&self, lanes: &mut Lanes<W>) -> Option<Job<W>> {
-        let job = lanes.take(&self.bounds.places())?;
-        self.figures.waiting.dec();
+    fn pop(&self, lanes: &mut FairScheduler<W>) -> Option<Job<W>> {
+        let job = lanes.pop(&self.capacity.shares())?;
+        self.metrics.waiting.dec();
         Some(job)
     }
 
     /// Gives back the place of a question that was taken, and is answered.
-    pub fn settle(&self, asker: Asker) {
-        self.settle_as(asker, None);
+    pub fn release(&self, asker: RequesterId) {
+        self.release_with_result(asker, None);
     }
 
     /// The same, where the answer counts for or against its network: `Some(true)` for a failure. What the
     /// network has waiting beyond the share that is left to it then is dropped.
-    pub fn settle_as(&self, asker: Asker, failed: Option<bool>) {
-        let (places, now) = (self.bounds.places(), self.bounds.now());
-        let failed = failed.filter(|_| self.bounds.counts_failures());
-        let beyond = self.lock().settle(asker, failed, &places, now);
-        self.outstanding.fetch_sub(1 + beyond.len(), Ordering::AcqRel);
+    pub fn release_with_result(&self, asker: RequesterId, failed: Option<bool>) {
+        let (places, now) = (self.capacity.shares(), self.capacity.now());
+        let failed = failed.filter(|_| self.capacity.is_failure_tracking_enabled());
+        let beyond = self.lock().release(asker, failed, &places, now);
+        self.outstanding_count.fetch_sub(1 + beyond.len(), Ordering::AcqRel);
         // One that waits for the end of another's failing question may be let through now.
-        self.ready.notify_one();
+        self.thread_wakeup.notify_one();
         for job in beyond {
-            self.figures.waiting.dec();
-            self.figures.dropped.inc();
-            (job.end)(End::Dropped);
+            self.metrics.waiting.dec();
+            self.metrics.dropped.inc();
+            (job.on_complete)(JobResult::Dropped);
         }
     }
 
@@ -223,17 +223,17 @@ impl<W> Queue<W> {
     /// they are doing.
     pub fn close(&self) {
         let waiting = self.lock().close();
-        self.ready.notify_all();
-        self.notify.notify_one();
+        self.thread_wakeup.notify_all();
+        self.task_wakeup.notify_one();
         for job in waiting {
-            self.outstanding.fetch_sub(1, Ordering::AcqRel);
-            self.figures.waiting.dec();
-            (job.end)(End::Dropped);
+            self.outstanding_count.fetch_sub(1, Ordering::AcqRel);
+            self.metrics.waiting.dec();
+            (job.on_complete)(JobResult::Dropped);
         }
     }
 
     /// How many questions were dropped unasked, for takers that drop one.
-    pub fn dropped(&self) -> &Counter {
-        &self.figures.dropped
+    pub fn dropped_counter(&self) -> &Counter {
+        &self.metrics.dropped
     }
 }

@@ -11,22 +11,22 @@ use std::time::{Duration, SystemTime};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use serde::Serialize;
 
-use self::list::{Told, list};
-pub(super) use self::scope::scope;
-use super::check::PUSH_ALONE_IN_SCOPE;
-use super::{complain, open_to_change, say, say_json};
+use self::list::{ApiKeySummary, list_api_keys};
+pub(super) use self::scope::find_scope;
+use super::check::SCOPE_PUSH_WITHOUT_PULL_WARNING;
+use super::{print_error, open_for_update, print_line, print_json};
 use crate::authn::api_key::edit;
-use crate::authn::api_key::file::{Line, Parsed, check_name, parse};
-use crate::authn::api_key::reload::usable;
-use crate::authn::api_key::secret::{Id, generate, is_key};
-use crate::authn::htpasswd::write::Writer;
-use crate::config::Settings;
+use crate::authn::api_key::file::{ApiKeyLine, ParsedApiKeys, check_api_key_name, parse};
+use crate::authn::api_key::reload::validate;
+use crate::authn::api_key::secret::{ApiKeyId, generate_api_key, has_api_key_prefix};
+use crate::authn::htpasswd::write::AtomicFileWriter;
+use crate::config::Config;
 use crate::identity::{Username, sanitize_for_display};
 use crate::permissions::scope::ApiKeyScope;
-use crate::reload::Source;
+use crate::reload::SourceFile;
 
 /// The longest that a key may be made for; one without an end says so by having none.
-const EXPIRES_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+const LIFETIME_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// The subcommands; `with_settings` adds what names the file.
 pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
@@ -65,22 +65,22 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 }
 
 /// Runs one of them.
-pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> ExitCode {
-    let done = match &settings.keys {
+pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Config) -> ExitCode {
+    let done = match &settings.api_keys_file {
         None => {
             Err("no file of keys is set: use --keys FILE, DOORWARD_KEYS, or keys = \"FILE\" in the settings"
                 .into())
         }
         Some(path) => match what {
-            "new" => new(path, matches),
-            "revoke" => revoke(path, matches),
-            _ => list(settings, path, matches),
+            "new" => create_api_key(path, matches),
+            "revoke" => revoke_api_keys(path, matches),
+            _ => list_api_keys(settings, path, matches),
         },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -95,17 +95,17 @@ fn given<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
 }
 
 #[derive(Serialize)]
-struct Made<'k> {
+struct NewApiKeyOutput<'k> {
     key: &'k str,
     #[serde(flatten)]
-    line: Told<'k>,
+    summary: ApiKeySummary<'k>,
 }
 
-fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+fn create_api_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let owner = given(matches, "owner").unwrap_or_default();
     Username::check(owner.as_bytes()).map_err(|fault| format!("{}: {fault}", sanitize_for_display(owner.as_bytes())))?;
     let name = given(matches, "name").unwrap_or_default();
-    check_name(name)?;
+    check_api_key_name(name)?;
     let scope = matches.get_many::<String>("scope").map(|texts| texts.cloned().collect::<Vec<_>>());
     let parsed = ApiKeyScope::parse(scope.iter().flatten().map(String::as_str));
     let lacks_pull = parsed.map_err(|what| format!("--scope: {what}"))?.has_push_without_pull();
@@ -116,14 +116,14 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
             let span = humantime::parse_duration(span).map_err(|_| {
                 "--expires: it is not a span of time; write it like 12h, 90d or 1y".to_owned()
             })?;
-            if span < Duration::from_secs(1) || span > EXPIRES_MAX {
+            if span < Duration::from_secs(1) || span > LIFETIME_MAX {
                 return Err("--expires: it is not within a second and ten years".into());
             }
             Some(humantime::format_rfc3339_seconds(now + span).to_string())
         }
     };
-    let (key, id, digest) = generate().map_err(text)?;
-    let line = Line {
+    let (key, id, digest) = generate_api_key().map_err(text)?;
+    let line = ApiKeyLine {
         id: id.as_str().to_owned(),
         hash: digest.to_string(),
         owner: owner.to_owned(),
@@ -133,27 +133,27 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         expires,
         note: None,
     };
-    let writer = open_to_change(path, matches.get_flag("create")).map_err(text)?;
-    let alike = |other: &Line| other.owner == line.owner && other.name == line.name;
-    if edit::lines(writer.text()).any(|other| alike(&other)) {
+    let writer = open_for_update(path, matches.get_flag("create")).map_err(text)?;
+    let alike = |other: &ApiKeyLine| other.owner == line.owner && other.name == line.name;
+    if edit::parse_lines(writer.text()).any(|other| alike(&other)) {
         return Err(format!("{owner} has a key called {name} already; revoke it, or choose another name"));
     }
     let before = writer.text().to_vec();
-    let changed = edit::add(&before, &line).map_err(text)?;
-    check(path, &changed)?;
+    let changed = edit::add_line(&before, &line).map_err(text)?;
+    check_changed_file(path, &changed)?;
     writer.replace(&changed).map_err(text)?;
     let told = match matches.get_flag("json") {
-        true => serde_json::to_string(&Made { key: &key, line: Told::of(&line) }).map_err(text)?,
+        true => serde_json::to_string(&NewApiKeyOutput { key: &key, summary: ApiKeySummary::from_line(&line) }).map_err(text)?,
         false => key.to_string(),
     };
     if lacks_pull {
-        complain(&format!("--scope: warning: {PUSH_ALONE_IN_SCOPE}"));
+        print_error(&format!("--scope: warning: {SCOPE_PUSH_WITHOUT_PULL_WARNING}"));
     }
     // Nobody will ever see it again, so a key that could not be printed must not stay.
     let mut stdout = io::stdout();
     writeln!(stdout, "{told}").and_then(|()| stdout.flush()).map_err(|error| {
-        let taken_back = Writer::open(path, false).map_err(text).and_then(|writer| {
-            let (without, _) = edit::remove(writer.text(), |other| other.id == line.id);
+        let taken_back = AtomicFileWriter::open(path, false).map_err(text).and_then(|writer| {
+            let (without, _) = edit::remove_lines(writer.text(), |other| other.id == line.id);
             writer.replace(&without).map_err(text)
         });
         match taken_back {
@@ -164,38 +164,38 @@ fn new(path: &Path, matches: &ArgMatches) -> Result<(), String> {
 }
 
 /// Whether the service would take a text.
-fn check(path: &Path, changed: &[u8]) -> Result<Parsed, String> {
-    let source = Source { path: path.to_owned(), max_bytes: u64::MAX };
-    usable(&source, parse(changed, &"keys".into(), None)).map_err(|fault| {
+fn check_changed_file(path: &Path, changed: &[u8]) -> Result<ParsedApiKeys, String> {
+    let source = SourceFile { path: path.to_owned(), max_bytes: u64::MAX };
+    validate(&source, parse(changed, &"keys".into(), None)).map_err(|fault| {
         format!("{fault}; nothing was changed, since a service that runs would not take it and go on with the old one")
     })
 }
 
-fn revoke(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+fn revoke_api_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let wanted = given(matches, "key").unwrap_or_default();
     let owner = given(matches, "owner");
-    let id = Id::parse(wanted);
-    let is_meant = |line: &Line| {
+    let id = ApiKeyId::parse(wanted);
+    let is_meant = |line: &ApiKeyLine| {
         let by_id = id.is_some_and(|id| id.as_str() == line.id);
         let by_name = owner.is_some() && line.name == wanted;
         (by_id || by_name) && owner.is_none_or(|owner| owner == line.owner)
     };
-    let writer = open_to_change(path, false).map_err(text)?;
-    let gone: Vec<Line> = edit::lines(writer.text()).filter(is_meant).collect();
+    let writer = open_for_update(path, false).map_err(text)?;
+    let gone: Vec<ApiKeyLine> = edit::parse_lines(writer.text()).filter(is_meant).collect();
     if gone.is_empty() {
         let how = if owner.is_none() { "; by its name only with --owner" } else { "" };
         // Whoever gives the whole key has told it to enough people.
-        let whole = id.filter(|_| is_key(wanted.as_bytes()));
+        let whole = id.filter(|_| has_api_key_prefix(wanted.as_bytes()));
         let named = whole.map_or_else(|| sanitize_for_display(wanted.as_bytes()), |id| id.to_string());
         return Err(format!("{named}: there is no such key{how}; doorward key list shows them all"));
     }
-    let (changed, _) = edit::remove(writer.text(), is_meant);
+    let (changed, _) = edit::remove_lines(writer.text(), is_meant);
     // The service would go on with what it has, the revoked ones included.
-    check(path, &changed)?;
+    check_changed_file(path, &changed)?;
     writer.replace(&changed).map_err(text)?;
     if matches.get_flag("json") {
-        return say_json(&gone.iter().map(Told::of).collect::<Vec<_>>());
+        return print_json(&gone.iter().map(ApiKeySummary::from_line).collect::<Vec<_>>());
     }
-    gone.iter().for_each(|line| say(&format!("revoked: {}", Told::of(line).text())));
+    gone.iter().for_each(|line| print_line(&format!("revoked: {}", ApiKeySummary::from_line(line).to_line())));
     Ok(())
 }

@@ -6,49 +6,49 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::signing_key;
-use super::{complain, expect, explain, probe, say, upstreams};
+use super::{print_error, expect, explain, probe, print_line, upstreams};
 use crate::authn::api_key;
-use crate::authn::api_key::reload::KeysFault;
-use crate::authn::hash::Allowed;
-use crate::authn::hash_pool::Timing;
-use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
-use crate::authn::htpasswd::source::{EMPTIED, FileFault, NONE_LINE, usable};
-use crate::config::Settings;
+use crate::authn::api_key::reload::ApiKeyFileError;
+use crate::authn::hash::AllowedFormats;
+use crate::authn::hash_pool::HashPoolSizing;
+use crate::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, UserIndex, parse};
+use crate::authn::htpasswd::source::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
+use crate::config::Config;
 use crate::identity::sanitize_for_display;
 use crate::permissions::scope::ApiKeyScope;
 use crate::policy::reload::{self, FILE_BYTES_MAX};
 use crate::policy::rules::RegistryHosts;
-use crate::reload::{Source, foreign, is_emptied, shown_path};
+use crate::reload::{SourceFile, foreign, is_unexpectedly_empty, displayable_path};
 use crate::server::StartError;
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
 /// ever after if that is not refused).
-const ANYONE: &str = "a grant to anyone is for curl, crane and browsers; docker, podman and skopeo ask /v2/ first, are challenged there, and give up without a log-in. For anonymous docker pulls the registry's token protocol is needed";
+const ANYONE_GRANT_NOTE: &str = "a grant to anyone is for curl, crane and browsers; docker, podman and skopeo ask /v2/ first, are challenged there, and give up without a log-in. For anonymous docker pulls the registry's token protocol is needed";
 
 /// What a grant to anyone is where an upstream wants credentials.
-const NOBODY_GOES_ON: &str = "who has shown no credentials is challenged where an [[upstream]] has some, whatever a grant to anyone permits, unless it says anyone = true";
+const ANYONE_GRANT_UPSTREAM_NOTE: &str = "who has shown no credentials is challenged where an [[upstream]] has some, whatever a grant to anyone permits, unless it says anyone = true";
 
 /// What a grant of push is where nobody grants pull.
-const PUSH_ALONE: &str = "a push requires pull too, and no grant permits pull to all whom this one permits push, on the same repositories; add \"pull\" to its actions";
+const PUSH_WITHOUT_PULL_WARNING: &str = "a push requires pull too, and no grant permits pull to all whom this one permits push, on the same repositories; add \"pull\" to its actions";
 
 /// The same of a key's scope.
-pub(super) const PUSH_ALONE_IN_SCOPE: &str =
+pub(super) const SCOPE_PUSH_WITHOUT_PULL_WARNING: &str =
     "a push requires pull too, and the scope permits push alone; write pull,push:REPOSITORY";
 
 /// What a listener beyond loopback is.
-const NO_TLS: &str = "other machines can reach this listener, and it has no TLS: whoever can read the network between it and its peers reads credentials";
+const NO_TLS_WARNING: &str = "other machines can reach this listener, and it has no TLS: whoever can read the network between it and its peers reads credentials";
 
 /// Scopes of keys that are looked at for what they lack.
 const SCOPES_MAX: usize = 10_000;
 
 /// From which difference of bcrypt costs on `check` speaks of it: eight times the work.
-const SPREAD: u8 = 3;
+const BCRYPT_COST_SPREAD_MIN: u8 = 3;
 
 /// Checks, tells, and returns 1 where something is wrong. `expectations` is a file of what the policy
 /// should say; with `ask` the services are asked. Of settings that are not `whole`, what there is is
 /// checked; so are `files` that the command line names, without settings that `serve` could start with.
-pub(super) fn run(
-    settings: &Settings,
+pub(super) fn run_check(
+    settings: &Config,
     expectations: Option<&str>,
     ask: bool,
     whole: bool,
@@ -56,19 +56,19 @@ pub(super) fn run(
 ) -> ExitCode {
     // All of it, so that every fault is told at once.
     let nobody = settings.authenticators.is_empty() && expectations.is_none() && whole && !files;
-    let users = if settings.htpasswd.is_some() || nobody { users(settings) } else { true };
+    let users = if settings.htpasswd_file.is_some() || nobody { check_htpasswd(settings) } else { true };
     if settings.authenticators.is_empty() && files {
-        say(
+        print_line(
             "note: no htpasswd file and no [[authenticator]] is set, so only the files that are named were checked",
         );
     }
-    let services = probe::run(settings, ask && whole);
-    let keys = keys(settings);
-    let upstreams = upstreams::run(settings, ask && whole);
-    let tokens = settings.token_keys.as_deref().is_none_or(signing_key::check);
-    let policy = policy(settings, expectations);
-    for (key, address) in settings.beyond_loopback() {
-        say(&format!("{key}: warning: {address}: {NO_TLS}"));
+    let services = probe::check_auth_backends(settings, ask && whole);
+    let keys = check_api_keys(settings);
+    let upstreams = upstreams::check_upstreams(settings, ask && whole);
+    let tokens = settings.token_signing_keys_file.as_deref().is_none_or(signing_key::check_signing_keys);
+    let policy = check_policy(settings, expectations);
+    for (key, address) in settings.non_loopback_listeners() {
+        print_line(&format!("{key}: warning: {address}: {NO_TLS_WARNING}"));
     }
     if users && services && keys && upstreams && tokens && policy {
         ExitCode::SUCCESS
@@ -77,182 +77,182 @@ pub(super) fn run(
     }
 }
 
-fn policy(settings: &Settings, expectations: Option<&str>) -> bool {
-    let policy = match explain::policy(settings, false) {
+fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
+    let policy = match explain::load_policy(settings, false) {
         Ok(policy) => policy,
         Err(faults) => {
-            faults.iter().for_each(|fault| say(fault));
+            faults.iter().for_each(|fault| print_line(fault));
             return false;
         }
     };
-    if let Some(path) = &settings.groups {
-        let source = Source { path: path.clone(), max_bytes: FILE_BYTES_MAX };
-        if source.read().is_ok_and(|text| is_emptied(&text, reload::NO_GROUPS_LINE)) {
-            say(&format!("{}: note: {}", path.display(), reload::NO_GROUPS_MESSAGE));
+    if let Some(path) = &settings.groups_file {
+        let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };
+        if source.read().is_ok_and(|text| is_unexpectedly_empty(&text, reload::NO_GROUPS_LINE)) {
+            print_line(&format!("{}: note: {}", path.display(), reload::NO_GROUPS_MESSAGE));
         }
     }
-    if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy) {
-        say(&format!(
+    if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy_file) {
+        print_line(&format!(
             "{}: rules: {}; users in groups: {}",
             path.display(),
             rules.rules().len(),
             policy.groups().user_count()
         ));
-        let of_file = !settings.services_name_groups();
+        let of_file = !settings.has_groups_from_auth_backends();
         for group in rules.referenced_groups().into_iter().filter(|group| of_file && !policy.groups().has_members(group)) {
-            say(&format!(
+            print_line(&format!(
                 "{}: note: nobody is in the group {}, which a rule names",
                 path.display(),
                 sanitize_for_display(group)
             ));
         }
         if rules.has_anonymous_grant()
-            && settings.upstreams.iter().any(|one| one.has_credentials() && !one.anyone)
+            && settings.upstreams.iter().any(|one| one.has_credentials() && !one.allow_anonymous)
         {
-            say(&format!("{}: note: {NOBODY_GOES_ON}", path.display()));
+            print_line(&format!("{}: note: {ANYONE_GRANT_UPSTREAM_NOTE}", path.display()));
         }
         for line in rules.push_without_pull_lines(&policy.groups()) {
-            say(&format!("{}:{line}: warning: {PUSH_ALONE}", shown_path(path)));
+            print_line(&format!("{}:{line}: warning: {PUSH_WITHOUT_PULL_WARNING}", displayable_path(path)));
         }
-        let by_tokens = settings.token_keys.is_some();
+        let by_tokens = settings.token_signing_keys_file.is_some();
         if rules.has_anonymous_grant() && !by_tokens && *rules.registries() != RegistryHosts::All(false) {
-            say(&format!("{}: note: {ANYONE}", path.display()));
+            print_line(&format!("{}: note: {ANYONE_GRANT_NOTE}", path.display()));
         }
     }
     let Some(path) = expectations else { return true };
-    let source = Source { path: path.into(), max_bytes: FILE_BYTES_MAX };
+    let source = SourceFile { path: path.into(), max_bytes: FILE_BYTES_MAX };
     let text = match source.read() {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(fault) => {
-            complain(&fault.to_string());
+            print_error(&fault.to_string());
             return false;
         }
     };
-    let (met, faults) = expect::check(&policy, settings.policy.as_deref(), path, &text);
-    faults.iter().for_each(|fault| say(fault));
-    say(&format!("{path}: as expected: {met}; otherwise: {}", faults.len()));
+    let (met, faults) = expect::check_expectations(&policy, settings.policy_file.as_deref(), path, &text);
+    faults.iter().for_each(|fault| print_line(fault));
+    print_line(&format!("{path}: as expected: {met}; otherwise: {}", faults.len()));
     faults.is_empty()
 }
 
 /// Says whether every line of the file of keys can be used.
-fn keys(settings: &Settings) -> bool {
-    let Some(path) = settings.keys.clone() else { return true };
-    let source = Source { path, max_bytes: settings.keys_max_bytes };
-    let name = source.name();
+fn check_api_keys(settings: &Config) -> bool {
+    let Some(path) = settings.api_keys_file.clone() else { return true };
+    let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
+    let name = source.display_path();
     let text = match source.read() {
         Ok(text) => text,
         Err(fault) => {
-            complain(&fault.to_string());
+            print_error(&fault.to_string());
             return false;
         }
     };
     let parsed = api_key::file::parse(&text, &"keys".into(), None);
-    if let Some(what) = foreign::not_text(&text).filter(|_| parsed.file.is_empty() && parsed.bad > 0) {
-        complain(&KeysFault::Foreign(name, what).to_string());
+    if let Some(what) = foreign::detect_binary(&text).filter(|_| parsed.index.is_empty() && parsed.invalid_lines > 0) {
+        print_error(&ApiKeyFileError::NotApiKeyFile(name, what).to_string());
         return false;
     }
-    for fault in &parsed.faults {
-        say(&format!("{name}:{}: {}", fault.line, fault.what));
+    for fault in &parsed.line_errors {
+        print_line(&format!("{name}:{}: {}", fault.line, fault.message));
     }
-    for (line, scope) in scopes(&text) {
+    for (line, scope) in api_key_scopes(&text) {
         if scope.has_push_without_pull() {
-            say(&format!("{name}:{line}: warning: {PUSH_ALONE_IN_SCOPE}"));
+            print_line(&format!("{name}:{line}: warning: {SCOPE_PUSH_WITHOUT_PULL_WARNING}"));
         }
     }
-    let good = parsed.file.records().count();
-    say(&format!("{name}: keys: {good}; bad lines: {}", parsed.bad));
-    if is_emptied(&text, api_key::file::NONE_LEFT) {
-        say(&format!("{name}: note: {}", api_key::reload::EMPTIED));
+    let good = parsed.index.records().count();
+    print_line(&format!("{name}: keys: {good}; bad lines: {}", parsed.invalid_lines));
+    if is_unexpectedly_empty(&text, api_key::file::NO_KEYS_LINE) {
+        print_line(&format!("{name}: note: {}", api_key::reload::EMPTY_FILE_MESSAGE));
     }
-    let well = parsed.bad == 0;
-    match api_key::reload::usable(&source, parsed) {
+    let well = parsed.invalid_lines == 0;
+    match api_key::reload::validate(&source, parsed) {
         Ok(_) => well,
         Err(fault) => {
-            complain(&fault.to_string());
+            print_error(&fault.to_string());
             false
         }
     }
 }
 
 /// The scopes of a file of keys, each with the number of its line; the first few of them.
-fn scopes(text: &[u8]) -> Vec<(usize, ApiKeyScope)> {
+fn api_key_scopes(text: &[u8]) -> Vec<(usize, ApiKeyScope)> {
     let scope = |(number, line): (usize, &[u8])| {
-        let line = api_key::edit::lines(line).next()?;
+        let line = api_key::edit::parse_lines(line).next()?;
         let scope = line.scope?;
         Some((number, ApiKeyScope::parse(scope.iter().map(String::as_str)).ok()?))
     };
     (1..).zip(text.split(|b| *b == b'\n')).filter_map(scope).take(SCOPES_MAX).collect()
 }
 
-fn users(settings: &Settings) -> bool {
-    let Some(path) = settings.htpasswd.clone() else {
-        complain(&StartError::NoAuthenticator.to_string());
+fn check_htpasswd(settings: &Config) -> bool {
+    let Some(path) = settings.htpasswd_file.clone() else {
+        print_error(&StartError::NoAuthenticatorConfigured.to_string());
         return false;
     };
-    let source = Source { path: path.clone(), max_bytes: settings.htpasswd_max_bytes };
-    match check(&source, &path, settings.htpasswd_allow, settings.hash_timing()) {
+    let source = SourceFile { path: path.clone(), max_bytes: settings.htpasswd_max_bytes };
+    match check_htpasswd_file(&source, &path, settings.htpasswd_insecure_formats, settings.hash_timing()) {
         Ok(whole) => whole,
         Err(fault) => {
-            complain(&fault.to_string());
+            print_error(&fault.to_string());
             false
         }
     }
 }
 
 /// Says whether every line can be used.
-fn check(source: &Source, path: &Path, allowed: Allowed, timing: Timing) -> Result<bool, FileFault> {
+fn check_htpasswd_file(source: &SourceFile, path: &Path, allowed: AllowedFormats, timing: HashPoolSizing) -> Result<bool, HtpasswdFileError> {
     // The fingerprints' key does not matter here: they are not looked at.
-    let rules = Rules { allowed, ..Rules::default() };
+    let rules = HtpasswdParseOptions { allowed_formats: allowed, ..HtpasswdParseOptions::default() };
     let text = source.read()?;
     let parsed = parse(text.clone(), &rules);
-    let name = shown_path(path);
+    let name = displayable_path(path);
     // Of a file that is something else, all lines have the same fault.
     let is_other = !text.is_empty()
-        && parsed.users.len() == parsed.users.bad_lines()
-        && !parsed.faults.iter().any(|fault| fault.is_understood);
+        && parsed.users.len() == parsed.users.invalid_lines()
+        && !parsed.findings.iter().any(|fault| fault.has_known_format);
     // The first one is told by the fault of the file, if none of its lines can be used.
-    let is_unusable = parsed.users.len() == parsed.users.bad_lines();
-    let first = parsed.faults.iter().position(|fault| fault.costs_the_line).filter(|_| is_unusable);
-    let listed = parsed.faults.iter().enumerate().filter(|(at, _)| !is_other && Some(*at) != first);
+    let is_unusable = parsed.users.len() == parsed.users.invalid_lines();
+    let first = parsed.findings.iter().position(|fault| fault.is_line_invalid).filter(|_| is_unusable);
+    let listed = parsed.findings.iter().enumerate().filter(|(at, _)| !is_other && Some(*at) != first);
     for (_, fault) in listed {
-        let kind = if fault.costs_the_line { "" } else { "note: " };
-        say(&format!("{name}:{}:{}: {kind}{}", fault.line, fault.column, fault.what));
+        let kind = if fault.is_line_invalid { "" } else { "note: " };
+        print_line(&format!("{name}:{}:{}: {kind}{}", fault.line, fault.column, fault.message));
     }
-    if parsed.faults.len() >= FAULTS_MAX && !is_other {
-        say(&format!("{name}: there may be more; only the first {FAULTS_MAX} are listed"));
+    if parsed.findings.len() >= FINDINGS_MAX && !is_other {
+        print_line(&format!("{name}: there may be more; only the first {FINDINGS_MAX} are listed"));
     }
-    if is_emptied(&text, NONE_LINE) {
-        say(&format!("{name}: note: {EMPTIED}"));
+    if is_unexpectedly_empty(&text, NO_USERS_LINE) {
+        print_line(&format!("{name}: note: {EMPTY_FILE_MESSAGE}"));
     }
-    usable(source, text, &rules)?;
-    notes(&parsed.users, path);
-    let bad = parsed.faults.iter().filter(|fault| fault.costs_the_line).count();
-    let users = parsed.users.len() - parsed.users.bad_lines();
+    parse_and_validate(source, text, &rules)?;
+    print_htpasswd_notes(&parsed.users, path);
+    let bad = parsed.findings.iter().filter(|fault| fault.is_line_invalid).count();
+    let users = parsed.users.len() - parsed.users.invalid_lines();
     let formats: Vec<String> =
-        parsed.users.formats().iter().map(|(name, count)| format!("{name} {count}")).collect();
-    say(&format!("{name}: users that can log in: {users} ({}); bad lines: {bad}", formats.join(", ")));
-    say(&format!("{name}: {}", bound(parsed.users.costliest().measure(timing.threads), timing)));
+        parsed.users.count_formats().iter().map(|(name, count)| format!("{name} {count}")).collect();
+    print_line(&format!("{name}: users that can log in: {users} ({}); bad lines: {bad}", formats.join(", ")));
+    print_line(&format!("{name}: {}", login_capacity_message(parsed.users.timing_equalizer().measure_rejection_time(timing.threads), timing)));
     Ok(bad == 0)
 }
 
 /// How many users can log in for the first time at once, before their answers are cached: what the threads
 /// hash in time. Networks that failed of late get a fourth of the turns at the most.
-fn bound(refusal: Duration, timing: Timing) -> String {
-    let places = timing.places(refusal);
+fn login_capacity_message(refusal: Duration, timing: HashPoolSizing) -> String {
+    let places = timing.queue_capacity(refusal);
     format!(
         "a refusal takes {:.1} ms of a core, measured here; hash.threads = {} within nine tenths of hash.wait = {}: {places} first log-ins at once, {} of them under attack",
         refusal.as_secs_f64() * 1000.0,
         timing.threads,
-        humantime::format_duration(timing.wait),
+        humantime::format_duration(timing.wait_max),
         places - places.div_ceil(4),
     )
 }
 
-fn notes(users: &UserFile, path: &Path) {
-    if let Some((low, high)) = users.bcrypt_spread().filter(|(low, high)| high - low >= SPREAD) {
-        say(&format!(
+fn print_htpasswd_notes(users: &UserIndex, path: &Path) {
+    if let Some((low, high)) = users.bcrypt_cost_range().filter(|(low, high)| high - low >= BCRYPT_COST_SPREAD_MIN) {
+        print_line(&format!(
             "{}: note: the bcrypt costs go from {low} to {high}, and every refusal takes as long as the costliest; set them to one cost with htpasswd -B -C",
-            shown_path(path)
+            displayable_path(path)
         ));
     }
 }

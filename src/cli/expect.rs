@@ -13,40 +13,40 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::explain::{Asker, Question, Told, asks_where, explain, rewrites};
+use super::explain::{ExplainSubject, ExplainRequest, ExplainReport, depends_on_client_address, explain, default_rewrite_header};
 use crate::policy::Policy;
 use crate::policy::rules::{PolicyDecision, RegistryHosts};
 use crate::request::registry;
 use crate::request::site;
 
 /// A digest for requests that need one.
-const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+const PLACEHOLDER_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Where a rule asks for none.
-const ANY_HOST: &str = "localhost";
+const DEFAULT_HOST: &str = "localhost";
 
 /// One line.
 struct Expectation {
-    asker: Asker,
-    what: String,
+    subject: ExplainSubject,
+    description: String,
     /// All of these, method and URI.
     requests: Vec<(String, String)>,
     /// Whether it is written as what is done in a registry.
-    in_registry: bool,
+    is_registry_action: bool,
     /// None given: any that will do.
     host: Option<String>,
-    allowed: bool,
+    is_allowed: bool,
 }
 
 /// What there is to complain about, as `path:line: what`; and how many lines were as expected.
-pub(super) fn check(policy: &Policy, rules: Option<&Path>, path: &str, text: &str) -> (usize, Vec<String>) {
+pub(super) fn check_expectations(policy: &Policy, rules: Option<&Path>, path: &str, text: &str) -> (usize, Vec<String>) {
     let (mut met, mut faults) = (0, Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
         if words.is_empty() {
             continue;
         }
-        match read(&words).and_then(|expectation| ask(policy, rules, &expectation)) {
+        match parse_line(&words).and_then(|expectation| verify_expectation(policy, rules, &expectation)) {
             Ok(()) => met += 1,
             Err(what) => faults.push(format!("{path}:{number}: {what}")),
         }
@@ -54,7 +54,7 @@ pub(super) fn check(policy: &Policy, rules: Option<&Path>, path: &str, text: &st
     (met, faults)
 }
 
-fn read(words: &[&str]) -> Result<Expectation, String> {
+fn parse_line(words: &[&str]) -> Result<Expectation, String> {
     let shape =
         || "write WHO pull|push|delete REPOSITORY allow|deny, or WHO METHOD URI allow|deny".to_owned();
     let [user, verb, rest @ .., expected] = words else { return Err(shape()) };
@@ -68,7 +68,7 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
     let requests = match (*verb, objects.as_slice()) {
         ("catalog", []) => vec![("GET", "/v2/_catalog".to_owned())],
         ("pull", [name]) => {
-            vec![("GET", format!("/v2/{name}/manifests/x")), ("GET", format!("/v2/{name}/blobs/{DIGEST}"))]
+            vec![("GET", format!("/v2/{name}/manifests/x")), ("GET", format!("/v2/{name}/blobs/{PLACEHOLDER_DIGEST}"))]
         }
         ("push", [name]) => {
             vec![("POST", format!("/v2/{name}/blobs/uploads/")), ("PUT", format!("/v2/{name}/manifests/x"))]
@@ -92,38 +92,38 @@ fn read(words: &[&str]) -> Result<Expectation, String> {
     }
     let requests = requests.into_iter().map(|(method, uri)| (method.to_owned(), uri)).collect();
     let in_registry = verb.bytes().all(|b| b.is_ascii_lowercase());
-    let asker = Asker { user: (*user).to_owned(), groups, from, scope: None };
-    asker.check()?;
+    let asker = ExplainSubject { user: (*user).to_owned(), groups, client_address: from, api_key_scope: None };
+    asker.validate()?;
     let what = words.get(1..words.len() - 1).unwrap_or_default().join(" ");
-    Ok(Expectation { asker, what, requests, in_registry, host, allowed })
+    Ok(Expectation { subject: asker, description: what, requests, is_registry_action: in_registry, host, is_allowed: allowed })
 }
 
-fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Result<(), String> {
-    let host = host(policy, expectation)?;
+fn verify_expectation(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Result<(), String> {
+    let host = resolve_host(policy, expectation)?;
     for (method, uri) in &expectation.requests {
-        let rewrite = rewrites(policy, &host, uri);
-        let question = Question { method, uri, host: &host, content_type: "", rewrite };
-        let malformed = registry::read(method, uri, "").ok().and_then(|asked| asked.malformed_reference);
-        if let Some(malformed) = malformed.filter(|_| expectation.in_registry) {
-            return Err(format!("{}: {}", expectation.what, malformed.message));
+        let rewrite = default_rewrite_header(policy, &host, uri);
+        let question = ExplainRequest { method, uri, host: &host, content_type: "", rewrite_header: rewrite };
+        let malformed = registry::parse_request(method, uri, "").ok().and_then(|asked| asked.malformed_reference);
+        if let Some(malformed) = malformed.filter(|_| expectation.is_registry_action) {
+            return Err(format!("{}: {}", expectation.description, malformed.message));
         }
-        let explained = explain(policy, &expectation.asker, &question, |explained, _| explained);
+        let explained = explain(policy, &expectation.subject, &question, |explained, _| explained);
         let unreadable = match explained.as_ref().map(|explanation| &explanation.decision) {
             Ok(PolicyDecision::Denied(refused)) => refused.request_error,
             Ok(PolicyDecision::Allowed { .. }) | Err(_) => None,
         };
-        if let Some(why) = unreadable.filter(|_| expectation.in_registry) {
-            return Err(format!("{}: {why}", expectation.what));
+        if let Some(why) = unreadable.filter(|_| expectation.is_registry_action) {
+            return Err(format!("{}: {why}", expectation.description));
         }
         let allowed = explained.as_ref().is_ok_and(|one| matches!(one.decision, PolicyDecision::Allowed { .. }));
-        if allowed != expectation.allowed {
-            let told = Told::of(&explained, policy.rules().is_some(), &expectation.asker, rules);
+        if allowed != expectation.is_allowed {
+            let told = ExplainReport::from_explanation(&explained, policy.rules().is_some(), &expectation.subject, rules);
             let rule =
-                if told.rules.is_empty() { String::new() } else { format!(" ({})", told.rules.join(", ")) };
+                if told.deciding_rules.is_empty() { String::new() } else { format!(" ({})", told.deciding_rules.join(", ")) };
             let may = if allowed { "may, and should not" } else { "may not, and should" };
             return Err(format!(
                 "{} {may}: {}; {}{rule}",
-                expectation.asker.user, expectation.what, told.why
+                expectation.subject.user, expectation.description, told.explanation
             ));
         }
     }
@@ -132,23 +132,23 @@ fn ask(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Resu
 
 /// The host that is meant. An expectation that is met at one host or from one network, and not at another,
 /// has to say at which.
-fn host(policy: &Policy, expectation: &Expectation) -> Result<String, String> {
-    let Some(rules) = policy.rules() else { return Ok(ANY_HOST.to_owned()) };
-    if expectation.asker.from.is_none() && asks_where(policy, &expectation.asker) {
+fn resolve_host(policy: &Policy, expectation: &Expectation) -> Result<String, String> {
+    let Some(rules) = policy.rules() else { return Ok(DEFAULT_HOST.to_owned()) };
+    if expectation.subject.client_address.is_none() && depends_on_client_address(policy, &expectation.subject) {
         return Err(format!(
             "{}: rules about {} ask where he is; add from=IP",
-            expectation.what, expectation.asker.user
+            expectation.description, expectation.subject.user
         ));
     }
     let host = match (&expectation.host, rules.registries()) {
         (Some(host), _) => host.clone(),
-        (None, RegistryHosts::Hosts(hosts)) if expectation.in_registry => {
+        (None, RegistryHosts::Hosts(hosts)) if expectation.is_registry_action => {
             hosts.first().map(ToString::to_string).unwrap_or_default()
         }
-        (None, _) => ANY_HOST.to_owned(),
+        (None, _) => DEFAULT_HOST.to_owned(),
     };
     let bare = site::normalize_host(&host).map_err(|why| format!("host=: {why}"))?;
-    if expectation.in_registry && !rules.is_registry(&bare, true) {
+    if expectation.is_registry_action && !rules.is_registry(&bare, true) {
         return Err(format!("{host} is no registry to this policy"));
     }
     Ok(host)

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-pub(super) use self::told::Told;
-use super::{complain, say, say_json};
+pub(super) use self::told::ExplainReport;
+use super::{print_error, print_line, print_json};
 use crate::authn::htpasswd::{self, Htpasswd};
-use crate::config::Settings;
-use crate::config::authenticator::{Authenticator, Kind};
+use crate::config::Config;
+use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::http::subrequest::NginxHeaders;
 use crate::identity::{Username, check_group_name, sanitize_for_display};
 use crate::permissions::scope::ApiKeyScope;
@@ -21,12 +21,12 @@ use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
 use crate::policy::reload::{FILE_BYTES_MAX, PolicyFileKind, GroupSource};
 use crate::policy::rule::Subject;
-use crate::reload::Source;
+use crate::reload::SourceFile;
 use crate::request::site;
 use crate::request::subrequest::Subrequest;
 
 /// How nobody is written.
-pub(super) const NOBODY: &str = "-";
+pub(super) const ANONYMOUS: &str = "-";
 
 /// The subcommand; `with_settings` adds what names the files.
 pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
@@ -62,18 +62,18 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 
 /// The policy of the settings, read once; every fault is told. `named`: whether somebody else than the
 /// settings says who is in a group.
-pub(super) fn policy(settings: &Settings, named: bool) -> Result<Policy, Vec<String>> {
+pub(super) fn load_policy(settings: &Config, named: bool) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
-    let known = match settings.groups_known() {
+    let known = match settings.group_source() {
         GroupSource::Absent if named => GroupSource::Present,
         known => known,
     };
     let mut faults = Vec::new();
-    for (file, path) in [(PolicyFileKind::Rules, &settings.policy), (PolicyFileKind::Groups, &settings.groups)] {
+    for (file, path) in [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)] {
         let Some(path) = path else { continue };
-        let source = Source { path: path.clone(), max_bytes: FILE_BYTES_MAX };
+        let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };
         let read = source.read().map_err(|fault| vec![fault.to_string()]);
-        match read.and_then(|text| file.parse(&source.name(), &text, known)) {
+        match read.and_then(|text| file.parse(&source.display_path(), &text, known)) {
             Ok(content) => policy.replace(content),
             Err(found) => faults.extend(found),
         }
@@ -83,21 +83,21 @@ pub(super) fn policy(settings: &Settings, named: bool) -> Result<Policy, Vec<Str
 
 /// Who asks, as it is written on a command line or in a file of expectations.
 #[derive(Clone, Debug)]
-pub(super) struct Asker {
+pub(super) struct ExplainSubject {
     /// [`NOBODY`] for nobody.
     pub(super) user: String,
     /// Groups that a service would name.
     pub(super) groups: Vec<String>,
-    pub(super) from: Option<IpAddr>,
+    pub(super) client_address: Option<IpAddr>,
     /// Of the key that is used.
-    pub(super) scope: Option<Arc<ApiKeyScope>>,
+    pub(super) api_key_scope: Option<Arc<ApiKeyScope>>,
 }
 
-impl Asker {
+impl ExplainSubject {
     /// That it is nobody, or somebody whom a client could name.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), String> {
         self.groups.iter().try_for_each(|group| check_group_name(group.as_bytes()))?;
-        if self.user == NOBODY {
+        if self.user == ANONYMOUS {
             return if self.groups.is_empty() { Ok(()) } else { Err("nobody is in no group".into()) };
         }
         // The name is not quoted: it can be a word of a line that was not understood.
@@ -107,25 +107,25 @@ impl Asker {
 
 /// What our nginx configuration sends as `X-Auth-Rewrite`: `yes` for a registry, nothing for a site. Where the policy
 /// does not tell which of them a host is, the path does.
-pub(super) fn rewrites(policy: &Policy, host: &str, uri: &str) -> Option<&'static str> {
+pub(super) fn default_rewrite_header(policy: &Policy, host: &str, uri: &str) -> Option<&'static str> {
     let host = site::normalize_host(host).unwrap_or_default();
     let said = uri.starts_with("/v2/");
     policy.rules().map_or(said, |rules| rules.is_registry(&host, said)).then_some("yes")
 }
 
 /// A request, as a client sends it to nginx.
-pub(super) struct Question<'q> {
+pub(super) struct ExplainRequest<'q> {
     pub(super) method: &'q str,
     pub(super) uri: &'q str,
     pub(super) host: &'q str,
     pub(super) content_type: &'q str,
     /// What nginx adds as `X-Auth-Rewrite`.
-    pub(super) rewrite: Option<&'q str>,
+    pub(super) rewrite_header: Option<&'q str>,
 }
 
-impl Question<'_> {
+impl ExplainRequest<'_> {
     /// The headers that nginx sends of it, for a client at this address.
-    fn headers(&self, from: Option<IpAddr>) -> Vec<(&'static str, String)> {
+    fn subrequest_headers(&self, from: Option<IpAddr>) -> Vec<(&'static str, String)> {
         // As the maps of doorward-maps.conf have it.
         let plain =
             |text: &str| if text.contains(|c: char| c.is_ascii_control()) { "?" } else { text }.to_owned();
@@ -135,7 +135,7 @@ impl Question<'_> {
             ("x-original-host", self.host.to_owned()),
             ("x-original-content-type", format!("ct:{}", plain(self.content_type))),
         ];
-        headers.extend(self.rewrite.map(|value| ("x-auth-rewrite", value.to_owned())));
+        headers.extend(self.rewrite_header.map(|value| ("x-auth-rewrite", value.to_owned())));
         headers.extend(from.map(|address| ("x-real-ip", address.to_string())));
         headers
     }
@@ -144,11 +144,11 @@ impl Question<'_> {
 /// Has the subrequest evaluated that nginx would send: read by the code of `/auth`, and judged by it.
 pub(super) fn explain<T>(
     policy: &Policy,
-    asker: &Asker,
-    question: &Question<'_>,
+    asker: &ExplainSubject,
+    question: &ExplainRequest<'_>,
     with: impl FnOnce(Result<Explanation, Denied>, Option<&Subrequest<'_>>) -> T,
 ) -> T {
-    let headers = question.headers(asker.from);
+    let headers = question.subrequest_headers(asker.client_address);
     let pairs = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
     match NginxHeaders::parse(pairs, usize::MAX).into_subrequest() {
         Ok(request) => {
@@ -160,12 +160,12 @@ pub(super) fn explain<T>(
 }
 
 /// Whether a rule about him asks where he is.
-pub(super) fn asks_where(policy: &Policy, asker: &Asker) -> bool {
+pub(super) fn depends_on_client_address(policy: &Policy, asker: &ExplainSubject) -> bool {
     with_subject(policy, asker, |subject| policy.rules().is_some_and(|rules| rules.has_network_rule_for(subject)))
 }
 
-fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_>) -> T) -> T {
-    let user = (asker.user != NOBODY).then_some(asker.user.as_bytes());
+fn with_subject<T>(policy: &Policy, asker: &ExplainSubject, with: impl FnOnce(&Subject<'_>) -> T) -> T {
+    let user = (asker.user != ANONYMOUS).then_some(asker.user.as_bytes());
     let groups = policy.groups();
     let of: Vec<&[u8]> = match user {
         Some(user) => {
@@ -174,96 +174,96 @@ fn with_subject<T>(policy: &Policy, asker: &Asker, with: impl FnOnce(&Subject<'_
         }
         None => Vec::new(),
     };
-    with(&Subject { user, groups: &of, client_address: asker.from, api_key_scope: asker.scope.as_deref() })
+    with(&Subject { user, groups: &of, client_address: asker.client_address, api_key_scope: asker.api_key_scope.as_deref() })
 }
 
 /// Explains, and exits with 0 if the request is allowed.
-pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> ExitCode {
+pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
     let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
-    let policy = match policy(settings, matches.contains_id("group")) {
+    let policy = match load_policy(settings, matches.contains_id("group")) {
         Ok(policy) => policy,
         Err(faults) => {
-            faults.iter().for_each(|fault| complain(fault));
+            faults.iter().for_each(|fault| print_error(fault));
             return ExitCode::FAILURE;
         }
     };
-    let asker = Asker {
+    let asker = ExplainSubject {
         user: text("user").to_owned(),
         groups: matches.get_many::<String>("group").unwrap_or_default().cloned().collect(),
-        from: matches.get_one::<IpAddr>("from").copied(),
-        scope: None,
+        client_address: matches.get_one::<IpAddr>("from").copied(),
+        api_key_scope: None,
     };
     let key =
-        matches.get_one::<String>("key").map(|key| crate::cli::api_key::scope(settings, &asker.user, key));
+        matches.get_one::<String>("key").map(|key| crate::cli::api_key::find_scope(settings, &asker.user, key));
     let (scope, no_key) = match key {
         None => (None, None),
         Some(Ok(scope)) => (scope, None),
         Some(Err(fault)) => (None, Some(fault)),
     };
-    let asker = Asker { scope, ..asker };
-    if let Err(fault) = asker.check() {
-        complain(&fault);
+    let asker = ExplainSubject { api_key_scope: scope, ..asker };
+    if let Err(fault) = asker.validate() {
+        print_error(&fault);
         return ExitCode::FAILURE;
     }
     let (uri, host) = (text("uri"), text("host"));
     let rewrite = match text("auth-rewrite") {
-        "" => rewrites(&policy, host, uri),
+        "" => default_rewrite_header(&policy, host, uri),
         "-" => None,
         value => Some(value),
     };
     let question =
-        Question { method: text("method"), uri, host, content_type: text("content-type"), rewrite };
+        ExplainRequest { method: text("method"), uri, host, content_type: text("content-type"), rewrite_header: rewrite };
     let mut told = explain(&policy, &asker, &question, |explained, request| {
-        let mut told = Told::of(&explained, policy.rules().is_some(), &asker, settings.policy.as_deref());
+        let mut told = ExplainReport::from_explanation(&explained, policy.rules().is_some(), &asker, settings.policy_file.as_deref());
         let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original_request().ok());
         let onward =
-            original.and_then(|one| crate::cli::upstreams::explain(settings, one, asker.user != NOBODY));
+            original.and_then(|one| crate::cli::upstreams::explain_upstream(settings, one, asker.user != ANONYMOUS));
         if let Some(onward) = onward {
-            told.verdict = onward.refusal.unwrap_or(told.verdict);
-            told.upstream = Some(onward.told);
+            told.verdict = onward.verdict.unwrap_or(told.verdict);
+            told.upstream = Some(onward.explanation);
             told.upstream_uri = onward.uri.or(told.upstream_uri);
         }
         told
     });
-    if let Some(why) = no_log_in(settings, &asker) {
+    if let Some(why) = login_error(settings, &asker) {
         // The rules are told all the same, since users are often added after them.
-        told.note = Some(format!("for a user who can log in: {}: {}", told.verdict, told.why));
-        (told.verdict, told.why, told.upstream) = ("challenge", why, None);
+        told.note = Some(format!("for a user who can log in: {}: {}", told.verdict, told.explanation));
+        (told.verdict, told.explanation, told.upstream) = ("challenge", why, None);
     }
     if let Some(fault) = no_key {
-        (told.verdict, told.why, told.note) = ("challenge", fault, None);
+        (told.verdict, told.explanation, told.note) = ("challenge", fault, None);
         told.upstream = None;
-        told.rules.clear();
+        told.deciding_rules.clear();
     }
     if !matches.get_flag("json") {
-        told.lines().iter().for_each(|line| say(line));
-    } else if let Err(error) = say_json(&told) {
-        complain(&error);
+        told.to_lines().iter().for_each(|line| print_line(line));
+    } else if let Err(error) = print_json(&told) {
+        print_error(&error);
     }
     if told.verdict == "allow" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Why the htpasswd file, if no other authenticator is asked, does not let the user log in, whatever the policy says.
-fn no_log_in(settings: &Settings, asker: &Asker) -> Option<String> {
-    let alone = |one: &Authenticator| matches!(one.kind, Kind::Htpasswd | Kind::Keys);
-    if asker.user == NOBODY || !settings.authenticators.iter().all(alone) {
+fn login_error(settings: &Config, asker: &ExplainSubject) -> Option<String> {
+    let alone = |one: &AuthenticatorConfig| matches!(one.kind, AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys);
+    if asker.user == ANONYMOUS || !settings.authenticators.iter().all(alone) {
         return None;
     }
-    let path = settings.htpasswd.clone()?;
-    let source = Source { path, max_bytes: settings.htpasswd_max_bytes };
-    let name = source.name();
-    let rules = htpasswd::file::Rules { allowed: settings.htpasswd_allow, ..Default::default() };
+    let path = settings.htpasswd_file.clone()?;
+    let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
+    let name = source.display_path();
+    let rules = htpasswd::file::HtpasswdParseOptions { allowed_formats: settings.htpasswd_insecure_formats, ..Default::default() };
     let text = match source.read() {
         Ok(text) => text,
         Err(fault) => return Some(fault.to_string()),
     };
-    let users = match htpasswd::source::usable(&source, text, &rules) {
+    let users = match htpasswd::source::parse_and_validate(&source, text, &rules) {
         Ok(parsed) => Htpasswd::new(parsed.users),
         Err(fault) => return Some(fault.to_string()),
     };
     let found = users.look_up(asker.user.as_bytes());
     let user = sanitize_for_display(asker.user.as_bytes());
-    match (found.line_number(), found.fault()) {
+    match (found.line_number(), found.line_error()) {
         (Some(line), Some(fault)) => Some(format!("{name}:{line}: {user} can't log in: {fault}")),
         (Some(_), None) => None,
         (None, _) => Some(format!("{user} has no line in {name}, so nobody can log in with this name")),

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::say;
-use crate::config::Settings;
-use crate::config::authenticator::Kind;
+use super::print_line;
+use crate::config::Config;
+use crate::config::authenticator::AuthenticatorType;
 use crate::config::upstream;
 
 /// Bits of a mode: others, the group, and the bit that keeps users from replacing each other's files.
@@ -19,7 +19,7 @@ const GROUP_WRITE: u32 = 0o020;
 const STICKY: u32 = 0o1000;
 
 /// A file that the settings name.
-struct Named {
+struct ReferencedFile {
     path: PathBuf,
     /// Whether it holds a secret, or password hashes.
     is_secret: bool,
@@ -27,23 +27,23 @@ struct Named {
 
 /// Says of each file which others can read though it holds secrets, and which others can change; also by putting
 /// another in its place. `config` is the settings file.
-pub(super) fn run(settings: &Settings, config: Option<&Path>) {
-    let notes: BTreeSet<String> = files(settings, config).iter().flat_map(notes).collect();
-    notes.iter().for_each(|note| say(note));
+pub(super) fn print_notes(settings: &Config, config: Option<&Path>) {
+    let notes: BTreeSet<String> = referenced_files(settings, config).iter().flat_map(file_notes).collect();
+    notes.iter().for_each(|note| print_line(note));
 }
 
-fn files(settings: &Settings, config: Option<&Path>) -> Vec<Named> {
+fn referenced_files(settings: &Config, config: Option<&Path>) -> Vec<ReferencedFile> {
     let mut files = Vec::new();
     let mut add = |path: Option<&Path>, is_secret| {
-        files.extend(path.map(|path| Named { path: path.to_owned(), is_secret }));
+        files.extend(path.map(|path| ReferencedFile { path: path.to_owned(), is_secret }));
     };
-    for path in [config, settings.policy.as_deref(), settings.groups.as_deref()] {
+    for path in [config, settings.policy_file.as_deref(), settings.groups_file.as_deref()] {
         add(path, false);
     }
     for path in [
-        &settings.htpasswd,
-        &settings.keys,
-        &settings.token_keys,
+        &settings.htpasswd_file,
+        &settings.api_keys_file,
+        &settings.token_signing_keys_file,
         &settings.proxy_secret_file,
         &settings.admin_token_file,
     ] {
@@ -51,19 +51,19 @@ fn files(settings: &Settings, config: Option<&Path>) -> Vec<Named> {
     }
     for upstream in &settings.upstreams {
         match &upstream.kind {
-            upstream::Kind::Basic(_, path) | upstream::Kind::Bearer(path) | upstream::Kind::File(path) => {
+            upstream::UpstreamType::Basic(_, path) | upstream::UpstreamType::Bearer(path) | upstream::UpstreamType::File(path) => {
                 add(Some(path), true);
             }
-            upstream::Kind::None => {}
+            upstream::UpstreamType::None => {}
             #[cfg(feature = "ecr")]
-            upstream::Kind::Ecr(_) => {}
+            upstream::UpstreamType::Ecr(_) => {}
         }
     }
     for authenticator in &settings.authenticators {
         match &authenticator.kind {
-            Kind::Http(spec) => {
-                add(spec.trusted.ca_file.as_deref(), false);
-                if let Some((certificate, key)) = &spec.trusted.client_cert {
+            AuthenticatorType::Http(spec) => {
+                add(spec.tls.ca_file.as_deref(), false);
+                if let Some((certificate, key)) = &spec.tls.client_cert {
                     add(Some(certificate), false);
                     add(Some(key), true);
                 }
@@ -72,15 +72,15 @@ fn files(settings: &Settings, config: Option<&Path>) -> Vec<Named> {
                     add(Some(path), true);
                     Ok::<_, std::convert::Infallible>(Zeroizing::default())
                 };
-                let _ = spec.question.resolve(&mut secret);
+                let _ = spec.request.resolve_secrets(&mut secret);
             }
-            Kind::Htpasswd | Kind::Keys => {}
+            AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => {}
         }
     }
     files
 }
 
-fn notes(file: &Named) -> Vec<String> {
+fn file_notes(file: &ReferencedFile) -> Vec<String> {
     let name = file.path.display();
     // What can't be looked at is a fault that others tell.
     let Ok(real) = fs::canonicalize(&file.path) else { return Vec::new() };

@@ -8,36 +8,36 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use super::{complain, say};
-use crate::authn::http::Service;
+use super::{print_error, print_line};
+use crate::authn::http::AuthBackend;
 use crate::authn::{Credentials, Outcome};
 use crate::clock::Clock;
-use crate::config::Settings;
-use crate::config::authenticator::Kind;
+use crate::config::Config;
+use crate::config::authenticator::AuthenticatorType;
 use crate::metrics::Metrics;
-use crate::server::components::services;
+use crate::server::components::build_auth_backends;
 
 /// A user whom nobody has, so that a log on the other side tells what this was.
-const NOBODY: &str = "doorward-probe";
+const PROBE_USERNAME: &str = "doorward-probe";
 
 /// Says what is wrong with the services; with `ask`, also what each answers. Whether all is well.
-pub(super) fn run(settings: &Settings, ask: bool) -> bool {
-    notes(settings);
-    let services = match services(settings, &Clock::system(), &Arc::new(Metrics::default())) {
-        Ok(services) => services,
+pub(super) fn check_auth_backends(settings: &Config, ask: bool) -> bool {
+    print_notes(settings);
+    let services = match build_auth_backends(settings, &Clock::system(), &Arc::new(Metrics::default())) {
+        Ok(services) => build_auth_backends,
         Err(fault) => {
-            complain(&fault.to_string());
+            print_error(&fault.to_string());
             return false;
         }
     };
-    if !ask || services.is_empty() {
+    if !ask || build_auth_backends.is_empty() {
         return true;
     }
     match runtime() {
         // Each is asked, so that every fault is told at once.
-        Ok(runtime) => services.iter().filter(|service| !probe(&runtime, service)).count() == 0,
+        Ok(runtime) => build_auth_backends.iter().filter(|service| !probe_auth_backend(&runtime, service)).count() == 0,
         Err(error) => {
-            complain(&format!("the services can't be asked: {error}"));
+            print_error(&format!("the services can't be asked: {error}"));
             false
         }
     }
@@ -47,21 +47,21 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn probe(runtime: &Runtime, service: &Service) -> bool {
+fn probe_auth_backend(runtime: &Runtime, service: &AuthBackend) -> bool {
     let name = service.name();
-    let Some(credentials) = nobody() else {
-        complain("the system gives no random numbers");
+    let Some(credentials) = made_up_credentials() else {
+        print_error("the system gives no random numbers");
         return false;
     };
     let start = Instant::now();
-    let asked = runtime.block_on(service.probe(&credentials));
+    let asked = runtime.block_on(service.test_call(&credentials));
     let millis = start.elapsed().as_millis();
     let (well, told) = match asked {
         Ok((status, Outcome::Rejected)) => (
             true,
             format!("it is there: it answered {status} in {millis} ms, which is a no to somebody made up"),
         ),
-        Ok((status, Outcome::Unknown)) => (
+        Ok((status, Outcome::UnknownUser)) => (
             true,
             format!(
                 "it is there: it answered {status} in {millis} ms, by which it does not know somebody made up"
@@ -74,32 +74,32 @@ fn probe(runtime: &Runtime, service: &Service) -> bool {
             ),
         ),
         Err(trouble) => {
-            say(&trouble.to_string());
+            print_line(&trouble.to_string());
             return false;
         }
     };
-    say(&format!("authenticator {name}: {told}"));
+    print_line(&format!("authenticator {name}: {told}"));
     well
 }
 
 /// Credentials that nobody has.
-fn nobody() -> Option<Credentials> {
+fn made_up_credentials() -> Option<Credentials> {
     let mut password = [0; 16];
     getrandom::fill(&mut password).ok()?;
-    let mut framed = Zeroizing::new(vec![0; Credentials::FRAME]);
-    framed.extend(format!("{NOBODY}:{:032x}", u128::from_le_bytes(password)).bytes());
+    let mut framed = Zeroizing::new(vec![0; Credentials::CACHE_KEY_HEADER_LENGTH]);
+    framed.extend(format!("{PROBE_USERNAME}:{:032x}", u128::from_le_bytes(password)).bytes());
     Credentials::new(framed)
 }
 
 /// What is not wrong, and yet should be known.
-fn notes(settings: &Settings) {
+fn print_notes(settings: &Config) {
     for one in &settings.authenticators {
-        let Kind::Http(spec) = &one.kind else { continue };
-        if !spec.question.target.is_https() && !spec.question.target.is_loopback() {
-            say(&format!(
+        let AuthenticatorType::Http(spec) = &one.kind else { continue };
+        if !spec.request.url.is_https() && !spec.request.url.is_loopback() {
+            print_line(&format!(
                 "authenticator {}: note: passwords go to {} without TLS; use https:// unless the network between is yours alone",
                 one.name,
-                spec.question.target.host()
+                spec.request.url.host()
             ));
         }
     }

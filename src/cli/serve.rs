@@ -5,37 +5,37 @@ use std::time::Instant;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
-use super::complain;
-use crate::config::Settings;
+use super::print_error;
+use crate::config::Config;
 use crate::server::signals::Signals;
 use crate::server::{Server, StartError};
 use crate::telemetry;
 
 /// Serves until it is told to end.
-pub(super) fn run(settings: Settings) -> ExitCode {
+pub(super) fn run(settings: Config) -> ExitCode {
     let started = Instant::now();
     let log = telemetry::start(settings.log_format, settings.log_level);
-    forbid_core_dumps();
+    disable_core_dumps();
     let served = actix_web::rt::System::new().block_on(serve(settings, started));
     // What waits to be written comes before the error that ended it.
     drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-async fn serve(settings: Settings, started: Instant) -> Result<(), StartError> {
+async fn serve(settings: Config, started: Instant) -> Result<(), StartError> {
     let signals = Signals::catch()?;
-    Server::bind(settings)?.run(signals, started).await
+    Server::bind_listener(settings)?.run(signals, started).await
 }
 
 /// A core dump would hold the cache's key and the passwords of requests in flight. The limit alone
 /// does not stop a kernel that hands dumps to a program (core(5)).
-fn forbid_core_dumps() {
+fn disable_core_dumps() {
     let maximum = getrlimit(Resource::Core).maximum;
     let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
     let undumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);

@@ -12,31 +12,31 @@ use std::time::SystemTime;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use zeroize::Zeroizing;
 
-pub(super) use self::check::check;
-use self::init::{SNIPPET, init};
-use self::list::{list, text as told};
-use super::{complain, open_to_change, say};
-use crate::authn::htpasswd::write::{WriteFault, Writer};
-use crate::reload::Source;
+pub(super) use self::check::check_signing_keys;
+use self::init::{REGISTRY_CONFIG_FILE, init_signing_keys};
+use self::list::{list_signing_keys, key_summary_line as told};
+use super::{print_error, open_for_update, print_line};
+use crate::authn::htpasswd::write::{FileWriteError, AtomicFileWriter};
+use crate::reload::SourceFile;
 use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::edit;
 use crate::token::signing_key::make::{NewSigningKey, certify_key, generate_key};
 use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// Where the file is, if no flag says so.
-const VARIABLE: &str = "DOORWARD_TOKEN_KEYS";
+const SIGNING_KEYS_VARIABLE: &str = "DOORWARD_TOKEN_KEYS";
 
 /// The certificates, for a registry's `rootcertbundle`.
-const BUNDLE: &str = "bundle.pem";
+const BUNDLE_FILE: &str = "bundle.pem";
 
 /// The public keys, as `/jwks` gives them.
-const JWKS: &str = "jwks.json";
+const JWKS_FILE: &str = "jwks.json";
 
 /// The mode of a new file of keys: whoever reads it can give himself any right.
-const SECRET: u32 = 0o600;
+const SECRET_FILE_MODE: u32 = 0o600;
 
 /// That of the files beside it, which the registry's user reads.
-const PUBLIC: u32 = 0o644;
+const PUBLIC_FILE_MODE: u32 = 0o644;
 
 /// The subcommands.
 pub(super) fn command() -> Command {
@@ -96,21 +96,21 @@ pub(super) fn command() -> Command {
 
 /// Runs one of them.
 pub(super) fn run(what: &str, matches: &ArgMatches) -> ExitCode {
-    let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let variable = || std::env::var_os(SIGNING_KEYS_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let done = match given(matches, "keys").map(PathBuf::from).or_else(variable) {
-        None => Err(format!("no file of signing keys is named: use --keys FILE, or {VARIABLE}")),
+        None => Err(format!("no file of signing keys is named: use --keys FILE, or {SIGNING_KEYS_VARIABLE}")),
         Some(path) => match what {
-            "init" => init(&path, matches),
-            "add" => add(&path, matches),
-            "use" => put_first(&path, matches),
-            "remove" => remove(&path, matches),
-            _ => list(&path, matches),
+            "init" => init_signing_keys(&path, matches),
+            "add" => add_key(&path, matches),
+            "use" => use_key(&path, matches),
+            "remove" => remove_key(&path, matches),
+            _ => list_signing_keys(&path, matches),
         },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -125,7 +125,7 @@ fn given<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
 }
 
 /// A new key, or the one that is brought along.
-fn make(matches: &ArgMatches) -> Result<NewSigningKey, String> {
+fn make_key(matches: &ArgMatches) -> Result<NewSigningKey, String> {
     let (now, algorithm) = (SystemTime::now(), given(matches, "algorithm"));
     let Some(file) = given(matches, "key") else {
         if algorithm == Some(SigningAlgorithm::Rs256.name()) {
@@ -136,7 +136,7 @@ fn make(matches: &ArgMatches) -> Result<NewSigningKey, String> {
         }
         return generate_key(now).map_err(text);
     };
-    let source = Source { path: file.into(), max_bytes: FILE_BYTES_MAX };
+    let source = SourceFile { path: file.into(), max_bytes: FILE_BYTES_MAX };
     let secret = Zeroizing::new(source.read().map_err(|fault| format!("--key: {fault}"))?);
     let made = certify_key(&secret, now).map_err(|fault| format!("--key: {file}: {fault}"))?;
     match algorithm.filter(|algorithm| *algorithm != made.algorithm.name()) {
@@ -146,17 +146,17 @@ fn make(matches: &ArgMatches) -> Result<NewSigningKey, String> {
 }
 
 /// Puts what is published beside the file.
-fn publish(writer: &Writer, keys: &SigningKeys) -> Result<(), String> {
-    writer.put_beside(BUNDLE, keys.certificate_bundle().as_bytes(), PUBLIC).map_err(text)?;
-    writer.put_beside(JWKS, (keys.jwks() + "\n").as_bytes(), PUBLIC).map_err(text)
+fn write_public_files(writer: &AtomicFileWriter, keys: &SigningKeys) -> Result<(), String> {
+    writer.write_sibling(BUNDLE_FILE, keys.certificate_bundle().as_bytes(), PUBLIC_FILE_MODE).map_err(text)?;
+    writer.write_sibling(JWKS_FILE, (keys.jwks() + "\n").as_bytes(), PUBLIC_FILE_MODE).map_err(text)
 }
 
 /// Refuses a file that is called like one of those that are written beside it, for everybody to read. The name
 /// counts, too, that it has behind any links.
-fn called_beside(path: &Path) -> Result<(), String> {
+fn check_file_name(path: &Path) -> Result<(), String> {
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = |path: &Path| {
-        path.file_name().is_some_and(|name| [BUNDLE, JWKS, SNIPPET].iter().any(|file| name == *file))
+        path.file_name().is_some_and(|name| [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].iter().any(|file| name == *file))
     };
     if beside(path) || beside(&real) {
         return Err(format!(
@@ -168,10 +168,10 @@ fn called_beside(path: &Path) -> Result<(), String> {
 }
 
 /// Opens the file, which has to be there.
-fn open(path: &Path) -> Result<Writer, String> {
-    called_beside(path)?;
-    open_to_change(path, false).map_err(|fault| match fault {
-        WriteFault::Missing(name) => {
+fn open_existing(path: &Path) -> Result<AtomicFileWriter, String> {
+    check_file_name(path)?;
+    open_for_update(path, false).map_err(|fault| match fault {
+        FileWriteError::Missing(name) => {
             format!("{name}: there is no such file; doorward token init makes it")
         }
         other => other.to_string(),
@@ -180,31 +180,31 @@ fn open(path: &Path) -> Result<Writer, String> {
 
 /// Writes all files anew. What is published comes first: a key that nobody holds does no harm in there, and a
 /// key that signs must be known.
-fn replace(writer: Writer, changed: &str, keys: &SigningKeys) -> Result<PathBuf, String> {
+fn replace_all_files(writer: AtomicFileWriter, changed: &str, keys: &SigningKeys) -> Result<PathBuf, String> {
     let folder = writer.folder().to_owned();
     // Before anything is written.
-    [BUNDLE, JWKS].iter().try_for_each(|file| writer.check_beside(file)).map_err(text)?;
-    publish(&writer, keys)?;
+    [BUNDLE_FILE, JWKS_FILE].iter().try_for_each(|file| writer.check_sibling(file)).map_err(text)?;
+    write_public_files(&writer, keys)?;
     writer.replace(changed.as_bytes()).map_err(text)?;
-    Ok(folder.join(BUNDLE))
+    Ok(folder.join(BUNDLE_FILE))
 }
 
 /// What is said of the one key of this id.
-fn line(keys: &SigningKeys, kid: &str) -> String {
+fn key_line(keys: &SigningKeys, kid: &str) -> String {
     keys.published_keys().find(|key| key.kid == kid).map(|key| told(&key)).unwrap_or_default()
 }
 
-fn in_file(path: &Path) -> impl Fn(edit::SigningKeyEditError) -> String {
+fn error_in_file(path: &Path) -> impl Fn(edit::SigningKeyEditError) -> String {
     move |fault| format!("{}: {fault}; nothing was changed", path.display())
 }
 
-fn add(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let made = make(matches)?;
-    let writer = open(path)?;
-    let (changed, keys) = edit::add_key(writer.text(), &made).map_err(in_file(path))?;
-    let bundle = replace(writer, &changed, &keys)?;
-    say(&format!("added: {}", line(&keys, &made.kid)));
-    say(&format!(
+fn add_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let made = make_key(matches)?;
+    let writer = open_existing(path)?;
+    let (changed, keys) = edit::add_key(writer.text(), &made).map_err(error_in_file(path))?;
+    let bundle = replace_all_files(writer, &changed, &keys)?;
+    print_line(&format!("added: {}", key_line(&keys, &made.kid)));
+    print_line(&format!(
         "have the registry read {} (start it again), then: doorward token use {}",
         bundle.display(),
         made.kid
@@ -212,25 +212,25 @@ fn add(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     Ok(())
 }
 
-fn put_first(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+fn use_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let kid = given(matches, "kid").unwrap_or_default();
-    let writer = open(path)?;
-    let before = SigningKeys::parse(writer.text()).map_err(|fault| in_file(path)(fault.into()))?;
-    let (changed, keys) = edit::move_key_first(writer.text(), kid).map_err(in_file(path))?;
-    replace(writer, &changed, &keys)?;
-    say(&format!("signs: {}", line(&keys, kid)));
+    let writer = open_existing(path)?;
+    let before = SigningKeys::parse(writer.text()).map_err(|fault| error_in_file(path)(fault.into()))?;
+    let (changed, keys) = edit::move_key_first(writer.text(), kid).map_err(error_in_file(path))?;
+    replace_all_files(writer, &changed, &keys)?;
+    print_line(&format!("signs: {}", key_line(&keys, kid)));
     for old in before.kids().take(1).filter(|old| *old != kid) {
-        say(&format!("when the tokens of the other are over (token.expires): doorward token remove {old}"));
+        print_line(&format!("when the tokens of the other are over (token.expires): doorward token remove {old}"));
     }
     Ok(())
 }
 
-fn remove(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+fn remove_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let kid = given(matches, "kid").unwrap_or_default();
-    let writer = open(path)?;
-    let (changed, keys) = edit::remove_key(writer.text(), kid).map_err(in_file(path))?;
-    let bundle = replace(writer, &changed, &keys)?;
-    say(&format!("removed: {kid}"));
-    say(&format!("its tokens are taken until the registry has read {} (start it again)", bundle.display()));
+    let writer = open_existing(path)?;
+    let (changed, keys) = edit::remove_key(writer.text(), kid).map_err(error_in_file(path))?;
+    let bundle = replace_all_files(writer, &changed, &keys)?;
+    print_line(&format!("removed: {kid}"));
+    print_line(&format!("its tokens are taken until the registry has read {} (start it again)", bundle.display()));
     Ok(())
 }

@@ -6,27 +6,27 @@ use std::process::ExitCode;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{USAGE, complain};
+use super::{EXIT_USAGE, print_error};
 use crate::config::names;
 use crate::config::table::{self, SETTINGS};
 
 /// Says what is wrong, or shows the help that was asked for.
-pub(super) fn tell(error: &Error) -> ExitCode {
+pub(super) fn print_usage_error(error: &Error) -> ExitCode {
     let told = match error.kind() {
-        ErrorKind::UnknownArgument => Some(unknown_argument(error)),
-        ErrorKind::InvalidSubcommand => Some("there is no such command".to_owned() + &meant(error)),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => Some(value(error)),
+        ErrorKind::UnknownArgument => Some(unknown_argument_message(error)),
+        ErrorKind::InvalidSubcommand => Some("there is no such command".to_owned() + &command_suggestion(error)),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => Some(invalid_value_message(error)),
         _ => None,
     };
     match told {
-        Some(what) => complain(&format!("{what}; see --help")),
+        Some(what) => print_error(&format!("{what}; see --help")),
         // If stdout and stderr are closed, nobody reads it.
         None => drop(error.print()),
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE))
 }
 
-fn text(error: &Error, kind: ContextKind) -> Option<String> {
+fn context_text(error: &Error, kind: ContextKind) -> Option<String> {
     match error.get(kind)? {
         ContextValue::String(text) => Some(text.clone()),
         ContextValue::Strings(texts) => Some(texts.join(", ")),
@@ -34,8 +34,8 @@ fn text(error: &Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-fn unknown_argument(error: &Error) -> String {
-    let argument = text(error, ContextKind::InvalidArg).unwrap_or_default();
+fn unknown_argument_message(error: &Error) -> String {
+    let argument = context_text(error, ContextKind::InvalidArg).unwrap_or_default();
     let Some(name) = argument.strip_prefix("--").filter(|name| !name.is_empty()) else {
         return format!("a word of {} bytes is not expected here", argument.len());
     };
@@ -44,25 +44,25 @@ fn unknown_argument(error: &Error) -> String {
         return format!("--{name}: this command does not take it");
     }
     let as_flag =
-        |key: &str| table::find(key).map_or_else(|| key.to_owned(), |one| format!("--{}", one.flag()));
-    match (names::is_known(name), text(error, ContextKind::SuggestedArg)) {
-        (true, _) => format!("--{name}: {}", names::unknown(name, &as_flag)),
+        |key: &str| table::find_setting(key).map_or_else(|| key.to_owned(), |one| format!("--{}", one.flag()));
+    match (names::has_suggestion(name), context_text(error, ContextKind::SuggestedArg)) {
+        (true, _) => format!("--{name}: {}", names::unknown_setting_message(name, &as_flag)),
         (false, Some(meant)) => format!("there is no such flag; you may mean {meant}"),
         (false, None) => format!("a flag of {} bytes is not known", argument.len()),
     }
 }
 
 /// What may have been meant in the place of a command.
-fn meant(error: &Error) -> String {
+fn command_suggestion(error: &Error) -> String {
     let known =
-        text(error, ContextKind::SuggestedSubcommand).or_else(|| text(error, ContextKind::ValidSubcommand));
+        context_text(error, ContextKind::SuggestedSubcommand).or_else(|| context_text(error, ContextKind::ValidSubcommand));
     known.map(|known| format!("; you may mean {known}")).unwrap_or_default()
 }
 
-fn value(error: &Error) -> String {
+fn invalid_value_message(error: &Error) -> String {
     // The name of the argument, as clap writes it: `--cost <N>`.
-    let argument = text(error, ContextKind::InvalidArg).unwrap_or_default();
-    match text(error, ContextKind::ValidValue).filter(|known| !known.is_empty()) {
+    let argument = context_text(error, ContextKind::InvalidArg).unwrap_or_default();
+    match context_text(error, ContextKind::ValidValue).filter(|known| !known.is_empty()) {
         Some(known) => format!("{argument}: it takes one of {known}"),
         None => format!("{argument}: it does not take this value"),
     }

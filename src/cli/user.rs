@@ -8,25 +8,25 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use zeroize::Zeroizing;
 
-use super::{complain, open_to_change, say};
+use super::{print_error, open_for_update, print_line};
 use crate::authn::api_key;
-use crate::authn::hash::{self, Format, PASSWORD_MAX, is_password};
+use crate::authn::hash::{self, HashFormat, PASSWORD_LENGTH_MAX, is_valid_password};
 use crate::authn::htpasswd::Htpasswd;
-use crate::authn::htpasswd::edit::{self, Edit};
-use crate::authn::htpasswd::file::{FAULTS_MAX, Rules, UserFile, parse};
-use crate::authn::htpasswd::source::FileFault;
-use crate::authn::htpasswd::write::Writer;
-use crate::config::Settings;
+use crate::authn::htpasswd::edit::{self, HtpasswdEdit};
+use crate::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, UserIndex, parse};
+use crate::authn::htpasswd::source::HtpasswdFileError;
+use crate::authn::htpasswd::write::AtomicFileWriter;
+use crate::config::Config;
 use crate::identity::sanitize_for_display;
-use crate::reload::{Source, foreign, shown_path};
+use crate::reload::{SourceFile, foreign, displayable_path};
 use crate::server::StartError;
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
 /// some 70 ms, once for each user and restart.
-const COST_DEFAULT: &str = "10";
+const DEFAULT_BCRYPT_COST: &str = "10";
 
 /// The exit status of `verify` if the password can't be checked, since the user's line can't be used.
-const CANNOT_CHECK: u8 = 3;
+const EXIT_UNUSABLE_LINE: u8 = 3;
 
 /// Of a generated password: 20 characters out of 32, 100 bits.
 const GENERATED_LENGTH: usize = 20;
@@ -37,12 +37,12 @@ const GENERATED_ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// The subcommands; `with_settings` adds what names the file.
 pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
     let name = || Arg::new("name").value_name("NAME").required(true).help("the user name");
-    let stdin = || flag("stdin", "read the password from the first line of stdin");
-    let generate = flag("generate", "make a password and print it, once").conflicts_with("stdin");
+    let stdin = || switch("stdin", "read the password from the first line of stdin");
+    let generate = switch("generate", "make a password and print it, once").conflicts_with("stdin");
     let cost = Arg::new("cost")
         .long("cost")
         .value_name("N")
-        .default_value(COST_DEFAULT)
+        .default_value(DEFAULT_BCRYPT_COST)
         .value_parser(value_parser!(u8).range(4..=i64::from(hash::BCRYPT_COST_MAX)))
         .help("bcrypt's cost, 4 to 14; each step doubles the time of a check");
     let writing = |name_of: &'static str, about: &'static str| {
@@ -58,8 +58,8 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(writing("add", "Add a user").args([
-            flag("create", "make the file if there is none"),
-            flag("first", "only if the file has no user yet; otherwise do nothing"),
+            switch("create", "make the file if there is none"),
+            switch("first", "only if the file has no user yet; otherwise do nothing"),
             Arg::new("once")
                 .long("once")
                 .value_name("FILE")
@@ -78,39 +78,39 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         )
 }
 
-fn flag(name: &'static str, help: &'static str) -> Arg {
+fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
 /// Runs one of them.
-pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Settings) -> ExitCode {
-    let Some(path) = &settings.htpasswd else {
-        complain(&StartError::NoAuthenticator.to_string());
+pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Config) -> ExitCode {
+    let Some(path) = &settings.htpasswd_file else {
+        print_error(&StartError::NoAuthenticatorConfigured.to_string());
         return ExitCode::FAILURE;
     };
     let name = matches.try_get_one::<String>("name").ok().flatten().map_or("", String::as_str);
     let done = match what {
-        "list" => list(settings, path),
-        "verify" => match verify(settings, path, name, matches) {
+        "list" => list_users(settings, path),
+        "verify" => match verify_password(settings, path, name, matches) {
             Ok(None) => Ok(()),
             Ok(Some(diagnosis)) => {
-                complain(&diagnosis);
-                return ExitCode::from(CANNOT_CHECK);
+                print_error(&diagnosis);
+                return ExitCode::from(EXIT_UNUSABLE_LINE);
             }
             Err(error) => Err(error),
         },
         "remove" => {
-            let removed = open_to_change(path, false)
+            let removed = open_for_update(path, false)
                 .map_err(text)
-                .and_then(|writer| change(writer, name, Edit::Remove));
-            removed.inspect(|()| keys_left(settings, name))
+                .and_then(|writer| apply_edit(writer, name, HtpasswdEdit::Remove));
+            removed.inspect(|()| warn_about_remaining_api_keys(settings, name))
         }
-        _ => write(what == "add", settings, path, name, matches),
+        _ => set_password(what == "add", settings, path, name, matches),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -120,161 +120,161 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-fn change(writer: Writer, name: &str, edit: Edit<'_>) -> Result<(), String> {
-    let changed = edit::apply(writer.text(), name.as_bytes(), edit)
+fn apply_edit(writer: AtomicFileWriter, name: &str, edit: HtpasswdEdit<'_>) -> Result<(), String> {
+    let changed = edit::apply_edit(writer.text(), name.as_bytes(), edit)
         .map_err(|fault| format!("{}: {fault}", sanitize_for_display(name.as_bytes())))?;
     writer.replace(&changed).map_err(text)
 }
 
 /// Says that there are keys of somebody who is gone: they would be good again for another of that name.
-fn keys_left(settings: &Settings, name: &str) {
-    let Some(path) = settings.keys.clone() else { return };
-    let source = Source { path, max_bytes: settings.keys_max_bytes };
+fn warn_about_remaining_api_keys(settings: &Config, name: &str) {
+    let Some(path) = settings.api_keys_file.clone() else { return };
+    let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
     let Ok(content) = source.read() else { return };
-    let left = api_key::edit::lines(&content).filter(|line| line.owner == name).count();
+    let left = api_key::edit::parse_lines(&content).filter(|line| line.owner == name).count();
     if left > 0 {
-        complain(&format!(
+        print_error(&format!(
             "{}: {left} keys of {name}'s are left, and would be good for another user of that name: doorward key revoke",
-            source.name()
+            source.display_path()
         ));
     }
 }
 
-fn write(
+fn set_password(
     add: bool,
-    settings: &Settings,
+    settings: &Config,
     path: &Path,
     name: &str,
     matches: &ArgMatches,
 ) -> Result<(), String> {
     edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", sanitize_for_display(name.as_bytes())))?;
     let generate = matches.get_flag("generate");
-    let password = if generate { generated()? } else { asked(matches, true)? };
+    let password = if generate { generate_password()? } else { read_password(matches, true)? };
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(text)?;
     let cost = matches.get_one::<u8>("cost").copied().unwrap_or_default();
-    let hash = hash::make(&password, cost, salt).map_err(text)?;
+    let hash = hash::make_bcrypt_hash(&password, cost, salt).map_err(text)?;
     let first = add && matches.get_flag("first");
     let once = add.then(|| matches.get_one::<String>("once")).flatten().map(Path::new);
     // Nothing is changed then, so the file may be a link that this user could not change.
-    let there = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    let there = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
     if first && there.read().is_ok_and(|text| edit::has_users(&text)) {
-        return already(path, once);
+        return report_existing_users(path, once);
     }
     if let Some(once) = once.filter(|once| fs::symlink_metadata(once).is_ok()) {
         return Err(format!(
             "{}: there are no users, and there were some, as {} shows; mount or restore the file, or remove {1} to begin anew",
-            shown_path(path),
-            shown_path(once)
+            displayable_path(path),
+            displayable_path(once)
         ));
     }
-    let writer = open_to_change(path, add && matches.get_flag("create")).map_err(text)?;
+    let writer = open_for_update(path, add && matches.get_flag("create")).map_err(text)?;
     if first && edit::has_users(writer.text()) {
-        return already(path, once);
+        return report_existing_users(path, once);
     }
-    change(writer, name, if add { Edit::Add(&hash) } else { Edit::Set(&hash) })?;
+    apply_edit(writer, name, if add { HtpasswdEdit::Add(&hash) } else { HtpasswdEdit::SetHash(&hash) })?;
     match (generate, String::from_utf8_lossy(&password)) {
         // In a log, among the lines of others.
-        (true, password) if first => say(&format!("the first user is {name}, with the password {password}")),
-        (true, password) => say(&password),
+        (true, password) if first => print_line(&format!("the first user is {name}, with the password {password}")),
+        (true, password) => print_line(&password),
         (false, _) => {}
     }
     // Last, since the password that was printed is good whatever becomes of this.
-    once.map_or(Ok(()), remember)
+    once.map_or(Ok(()), create_marker_file)
 }
 
 /// Says that there are users, of whom none is the first.
-fn already(path: &Path, once: Option<&Path>) -> Result<(), String> {
-    once.map_or(Ok(()), remember)?;
-    say(&format!("{}: there are users already, so none was added", shown_path(path)));
+fn report_existing_users(path: &Path, once: Option<&Path>) -> Result<(), String> {
+    once.map_or(Ok(()), create_marker_file)?;
+    print_line(&format!("{}: there are users already, so none was added", displayable_path(path)));
     Ok(())
 }
 
 /// Makes the file that remembers that there were users, unless something is there.
-fn remember(once: &Path) -> Result<(), String> {
+fn create_marker_file(once: &Path) -> Result<(), String> {
     match File::options().write(true).create_new(true).open(once) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(format!("--once: {}: {error}", shown_path(once)))
+            Err(format!("--once: {}: {error}", displayable_path(once)))
         }
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
 /// Checks a password. Returns why it can't be checked, as `check` says it, if the user's line can't be used.
-fn verify(
-    settings: &Settings,
+fn verify_password(
+    settings: &Config,
     path: &Path,
     name: &str,
     matches: &ArgMatches,
 ) -> Result<Option<String>, String> {
-    let users = Htpasswd::new(read(settings, path)?);
-    let password = asked(matches, false)?;
+    let users = Htpasswd::new(read_users(settings, path)?);
+    let password = read_password(matches, false)?;
     let found = users.look_up(name.as_bytes());
-    if let Some(fault) = found.fault() {
+    if let Some(fault) = found.line_error() {
         let line = found.line_number().unwrap_or_default();
-        return Ok(Some(format!("{}:{line}: {fault}", shown_path(path))));
+        return Ok(Some(format!("{}:{line}: {fault}", displayable_path(path))));
     }
     let name = sanitize_for_display(name.as_bytes());
-    if !is_password(&password) {
+    if !is_valid_password(&password) {
         return Err(format!(
             "{name}: no service takes such a password: empty, too long, or with a NUL in it"
         ));
     }
-    match found.check(&password) {
+    match found.check_password(&password) {
         Some(true) => Ok(None),
         Some(false) => Err(format!("{name}: the password is another")),
-        None => Err(format!("{name}: {}", edit::EditFault::Absent)),
+        None => Err(format!("{name}: {}", edit::HtpasswdEditError::UserNotFound)),
     }
 }
 
 /// The users of a file that the service would take.
-fn read(settings: &Settings, path: &Path) -> Result<UserFile, String> {
-    let source = Source { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+fn read_users(settings: &Config, path: &Path) -> Result<UserIndex, String> {
+    let source = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
     let text = source.read().map_err(text)?;
-    let rules = Rules { allowed: settings.htpasswd_allow, ..Rules::default() };
-    let other = foreign::not_lines(&text);
+    let rules = HtpasswdParseOptions { allowed_formats: settings.htpasswd_insecure_formats, ..HtpasswdParseOptions::default() };
+    let other = foreign::detect_other_format(&text);
     let users = parse(text, &rules).users;
-    match other.filter(|_| users.len() == users.bad_lines()) {
-        Some(what) => Err(FileFault::Foreign(source.name(), what).to_string()),
+    match other.filter(|_| users.len() == users.invalid_lines()) {
+        Some(what) => Err(HtpasswdFileError::NotHtpasswd(source.display_path(), what).to_string()),
         None => Ok(users),
     }
 }
 
-fn list(settings: &Settings, path: &Path) -> Result<(), String> {
-    let users = read(settings, path)?;
+fn list_users(settings: &Config, path: &Path) -> Result<(), String> {
+    let users = read_users(settings, path)?;
     // Those whose names can't be told come last, in the order of the file.
     let mut nameless = Vec::new();
-    for entry in users.list() {
-        let Some(name) = users.name_to_tell(entry) else {
-            nameless.push((users.line_number(entry), users.fault(entry)));
-            if nameless.len() >= FAULTS_MAX {
+    for entry in users.sorted_entries() {
+        let Some(name) = users.loggable_name(entry) else {
+            nameless.push((users.line_number(entry), users.line_error(entry)));
+            if nameless.len() >= FINDINGS_MAX {
                 break;
             }
             continue;
         };
-        let format = match (entry.format, users.fault(entry)) {
-            (Some(Format::Bcrypt(cost)), _) => format!("bcrypt, cost {cost}"),
+        let format = match (entry.format, users.line_error(entry)) {
+            (Some(HashFormat::Bcrypt(cost)), _) => format!("bcrypt, cost {cost}"),
             (Some(format), _) => format.name().to_owned(),
-            (None, Some(fault)) => format!("can't log in: {}", fault.what()),
+            (None, Some(fault)) => format!("can't log in: {}", fault.message()),
             (None, None) => "can't log in".to_owned(),
         };
-        say(&format!("{}\t{format}", sanitize_for_display(name)));
+        print_line(&format!("{}\t{format}", sanitize_for_display(name)));
     }
     nameless.sort_by_key(|(line, _)| *line);
     for (line, fault) in nameless {
-        let fault = fault.map(|fault| (fault.length(), fault.what()));
+        let fault = fault.map(|fault| (fault.line_length(), fault.message()));
         let (length, what) = fault.unwrap_or_default();
-        say(&format!("line {line}, {length} bytes\tcan't log in: {what}"));
+        print_line(&format!("line {line}, {length} bytes\tcan't log in: {what}"));
     }
     Ok(())
 }
 
 /// The password, from stdin or from the terminal; a new one twice.
-fn asked(matches: &ArgMatches, new: bool) -> Result<Zeroizing<Vec<u8>>, String> {
+fn read_password(matches: &ArgMatches, new: bool) -> Result<Zeroizing<Vec<u8>>, String> {
     if matches.get_flag("stdin") {
         let mut line = Zeroizing::new(Vec::new());
         // A line that is longer is read as longer, and refused as such.
-        let mut stdin = io::Read::take(io::stdin().lock(), PASSWORD_MAX as u64 + 2);
+        let mut stdin = io::Read::take(io::stdin().lock(), PASSWORD_LENGTH_MAX as u64 + 2);
         stdin.read_until(b'\n', &mut line).map_err(text)?;
         let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
         line.truncate(end);
@@ -293,7 +293,7 @@ fn asked(matches: &ArgMatches, new: bool) -> Result<Zeroizing<Vec<u8>>, String> 
     Ok(password)
 }
 
-fn generated() -> Result<Zeroizing<Vec<u8>>, String> {
+fn generate_password() -> Result<Zeroizing<Vec<u8>>, String> {
     let mut random = Zeroizing::new([0_u8; GENERATED_LENGTH]);
     getrandom::fill(&mut *random).map_err(text)?;
     // 256 is a multiple of 32, so each character is as likely as the others.

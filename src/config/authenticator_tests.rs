@@ -4,10 +4,10 @@ use super::*;
 
 /// The faults of a file with this chain, each as `line: what`.
 fn faults(text: &str) -> Vec<String> {
-    let mut faults = Faults::new();
+    let mut faults = TableErrors::new();
     let document = DeTable::parse(text).unwrap();
     let value = document.get_ref().get("authenticator").unwrap();
-    read(value.get_ref(), 0, &|_| Origin::Nowhere, &mut faults);
+    read_authenticators(value.get_ref(), 0, &|_| ConfigOrigin::Unset, &mut faults);
     faults.iter().map(|(at, what)| format!("{}: {what}", text[..*at].matches('\n').count() + 1)).collect()
 }
 
@@ -35,12 +35,12 @@ fn fault(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_good_table_is_read() {
+fn valid_table_is_read_without_errors() {
     assert_eq!(faults(GOOD), Vec::<String>::new());
 }
 
 #[test]
-fn each_fault_of_a_table_is_told() {
+fn each_invalid_key_is_reported_with_its_line() {
     for (from, to, line, what) in [
         ("type = \"http\"", "type = \"ldap\"", 2, "\"http\" or \"keys\""),
         ("name = \"api\"", "name = \"Api\"", 3, "lower-case"),
@@ -83,7 +83,7 @@ fn each_fault_of_a_table_is_told() {
 }
 
 #[test]
-fn the_chain_has_names_of_its_own_and_one_file() {
+fn duplicate_names_and_second_htpasswd_table_are_errors() {
     let file = "[[authenticator]]\ntype = \"htpasswd\"\n";
     assert!(faults(&format!("{GOOD}{GOOD}"))[0].contains("two authenticators called api"));
     assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("and it has one file"));
@@ -95,7 +95,7 @@ fn the_chain_has_names_of_its_own_and_one_file() {
 }
 
 #[test]
-fn a_service_that_is_not_told_the_name_and_does_not_tell_it_is_a_fault() {
+fn service_that_neither_gets_nor_returns_the_username_is_an_error() {
     let blind = "[[authenticator]]\ntype = \"http\"\nurl = \"https://a/me\"\nheaders = { Authorization = \"Bearer {password}\" }\n";
     assert!(faults(blind)[0].contains("could take any name"), "{:?}", faults(blind));
     for more in ["accepted_if = { \"/email\" = \"{username}\" }", "username = \"/login\""] {
@@ -108,7 +108,7 @@ fn a_service_that_is_not_told_the_name_and_does_not_tell_it_is_a_fault() {
 }
 
 #[test]
-fn who_covers_for_one_covers_for_the_services_in_between() {
+fn fallback_must_also_cover_the_services_in_between() {
     let service = |name: &str, covers: &str| {
         format!("{}covers = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
     };
@@ -121,7 +121,7 @@ fn who_covers_for_one_covers_for_the_services_in_between() {
 }
 
 #[test]
-fn keys_have_no_place_in_the_chain_wherever_they_stand() {
+fn api_keys_table_has_no_position_in_the_chain() {
     let keys = "[[authenticator]]\ntype = \"keys\"\n".to_owned();
     let service = |name: &str, covers: &str| {
         format!("{}covers = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
@@ -129,16 +129,16 @@ fn keys_have_no_place_in_the_chain_wherever_they_stand() {
     let chain = |tables: &[String]| {
         let text = tables.concat();
         let document = DeTable::parse(&text).unwrap();
-        let mut faults = Faults::new();
+        let mut faults = TableErrors::new();
         let value = document.get_ref().get("authenticator").unwrap();
-        let chain = read(value.get_ref(), 0, &|_| Origin::Nowhere, &mut faults);
+        let chain = read_authenticators(value.get_ref(), 0, &|_| ConfigOrigin::Unset, &mut faults);
         assert_eq!(faults, []);
-        let covers: Vec<_> = chain.iter().map(|one| (one.name.to_string(), one.covers)).collect();
+        let covers: Vec<_> = chain.iter().map(|one| (one.name.to_string(), one.fallback_for)).collect();
         covers
     };
     let (a, b) = (service("a", ""), service("b", "\"a\""));
     let last = chain(&[a.clone(), b.clone(), keys.clone()]);
-    assert_eq!(last[1], ("b".to_owned(), Covers::default().with(0)));
+    assert_eq!(last[1], ("b".to_owned(), AuthenticatorSet::default().with(0)));
     assert_eq!(last[2].0, "keys");
     assert_eq!(chain(&[keys.clone(), a.clone(), b.clone()]), last);
     assert_eq!(chain(&[a.clone(), keys.clone(), b]), last);
@@ -146,20 +146,20 @@ fn keys_have_no_place_in_the_chain_wherever_they_stand() {
 }
 
 #[test]
-fn a_value_is_not_quoted_for_it_may_be_a_secret() {
+fn error_does_not_quote_the_value() {
     let text = GOOD.replace("headers = { X-Client = \"doorward\" }", "headers = \"s3cret\"");
     assert!(!faults(&text)[0].contains("s3cret"), "{:?}", faults(&text));
 }
 
 #[test]
-fn every_table_is_told_of() {
+fn errors_of_all_tables_are_reported() {
     let text = format!("{}{}", GOOD.replace("2s", "2h"), GOOD.replace("api", "b").replace("500ms", "x"));
     assert_eq!(faults(&text).len(), 2);
 }
 
 #[test]
-fn the_readme_has_every_key_of_a_service() {
-    let error = toml::from_str::<raw::Http>("no_such_key = 1").unwrap_err();
+fn readme_lists_every_key_of_an_http_authenticator() {
+    let error = toml::from_str::<raw::RawHttpTable>("no_such_key = 1").unwrap_err();
     let (_, keys) = error.message().split_once("expected one of ").unwrap();
     let readme = include_str!("../../README.md");
     let section = readme.split("## Asking a service of yours").nth(1).unwrap().split("\n## ").next().unwrap();

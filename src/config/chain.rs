@@ -2,33 +2,33 @@
 
 use std::time::Duration;
 
-use super::authenticator::{Authenticator, Kind};
-use super::{Fault, KeyOwners, Origin, Settings};
-use crate::authn::chain::Covers;
-use crate::authn::http::TURN;
+use super::authenticator::{AuthenticatorConfig, AuthenticatorType};
+use super::{ConfigError, ApiKeyOwners, ConfigOrigin, Config};
+use crate::authn::chain::AuthenticatorSet;
+use crate::authn::http::QUEUE_WAIT_ALLOWANCE;
 use crate::policy::reload::GroupSource;
 
-impl Settings {
+impl Config {
     /// The chain: as the file has it, or the htpasswd file alone.
-    pub(super) fn settle_chain(
+    pub(super) fn resolve_authenticators(
         &mut self,
-        given: Option<(Origin, Vec<Authenticator>)>,
-        faults: &mut Vec<Fault>,
+        given: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
+        faults: &mut Vec<ConfigError>,
     ) {
         let Some((origin, chain)) = given else {
-            let files = [(Kind::Htpasswd, self.htpasswd.is_some()), (Kind::Keys, self.keys.is_some())];
+            let files = [(AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()), (AuthenticatorType::ApiKeys, self.api_keys_file.is_some())];
             let alone = |(kind, _)| {
-                let name = if matches!(kind, Kind::Keys) { "keys" } else { "htpasswd" };
-                Authenticator { name: name.into(), covers: Covers::default(), kind, origin: Origin::Nowhere }
+                let name = if matches!(kind, AuthenticatorType::ApiKeys) { "keys" } else { "htpasswd" };
+                AuthenticatorConfig { name: name.into(), fallback_for: AuthenticatorSet::default(), kind, origin: ConfigOrigin::Unset }
             };
             self.authenticators = files.into_iter().filter(|(_, given)| *given).map(alone).collect();
             return;
         };
         for (key, kind, given) in
-            [("htpasswd", Kind::Htpasswd, self.htpasswd.is_some()), ("keys", Kind::Keys, self.keys.is_some())]
+            [("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()), ("keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some())]
         {
             let asks =
-                |one: &Authenticator| std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind);
+                |one: &AuthenticatorConfig| std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind);
             let what = match (chain.iter().any(asks), given) {
                 (true, false) => format!("there is one of type {key}; set {key} = \"FILE\" too"),
                 // A fault of a table may have cost the one that asks it.
@@ -39,12 +39,12 @@ impl Settings {
                 }
                 _ => continue,
             };
-            faults.push(Fault { origin: origin.clone(), what: format!("authenticator: {what}") });
+            faults.push(ConfigError { origin: origin.clone(), message: format!("authenticator: {what}") });
         }
         self.authenticators = chain;
-        let longest = self.longest_wait();
+        let longest = self.max_authentication_time();
         if longest >= self.proxy_read_timeout
-            && self.authenticators.iter().any(|one| matches!(one.kind, Kind::Http(_)))
+            && self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorType::Http(_)))
         {
             let show = humantime::format_duration;
             let what = format!(
@@ -52,17 +52,17 @@ impl Settings {
                 show(longest),
                 show(self.proxy_read_timeout)
             );
-            faults.push(Fault { origin, what });
+            faults.push(ConfigError { origin, message: what });
         }
     }
 
     /// Whether anybody says who is in which group.
-    pub fn groups_known(&self) -> GroupSource {
-        let named = self.services_name_groups();
+    pub fn group_source(&self) -> GroupSource {
+        let named = self.has_groups_from_auth_backends();
         // The owner is one whom the file lets in, and of whom no service would be asked.
-        let of_file = self.keys_owners == KeyOwners::Htpasswd
-            && matches!(self.authenticators.first(), Some(Authenticator { kind: Kind::Htpasswd, .. }));
-        match (self.groups.is_some() || named, named && self.keys.is_some() && !of_file) {
+        let of_file = self.api_keys_owners == ApiKeyOwners::Htpasswd
+            && matches!(self.authenticators.first(), Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. }));
+        match (self.groups_file.is_some() || named, named && self.api_keys_file.is_some() && !of_file) {
             (_, true) => GroupSource::PresentExceptForApiKeys,
             (true, false) => GroupSource::Present,
             (false, false) => GroupSource::Absent,
@@ -70,25 +70,25 @@ impl Settings {
     }
 
     /// Whether a service does.
-    pub fn services_name_groups(&self) -> bool {
-        let names = |one: &Authenticator| match &one.kind {
-            Kind::Htpasswd | Kind::Keys => false,
-            Kind::Http(spec) => !spec.reading.groups.is_empty(),
+    pub fn has_groups_from_auth_backends(&self) -> bool {
+        let names = |one: &AuthenticatorConfig| match &one.kind {
+            AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => false,
+            AuthenticatorType::Http(spec) => !spec.response_rules.groups.is_empty(),
         };
         self.authenticators.iter().any(names)
     }
 
     /// The longest that a request may wait for the whole chain: whoever has a line in the htpasswd file
     /// gets no further than that, and others are not looked for there but at the end.
-    pub fn longest_wait(&self) -> Duration {
-        let call = |one: &Authenticator| match &one.kind {
-            Kind::Htpasswd | Kind::Keys => Duration::ZERO,
-            Kind::Http(spec) => spec.bounds.timeout + TURN,
+    pub fn max_authentication_time(&self) -> Duration {
+        let call = |one: &AuthenticatorConfig| match &one.kind {
+            AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Duration::ZERO,
+            AuthenticatorType::Http(spec) => spec.call_limits.timeout + QUEUE_WAIT_ALLOWANCE,
         };
-        let calls = |chain: &[Authenticator]| chain.iter().map(call).sum::<Duration>();
+        let calls = |chain: &[AuthenticatorConfig]| chain.iter().map(call).sum::<Duration>();
         let all = calls(&self.authenticators);
-        let file = self.authenticators.iter().position(|one| matches!(one.kind, Kind::Htpasswd));
+        let file = self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
         file.and_then(|place| self.authenticators.get(..place))
-            .map_or(all, |before| all.max(calls(before) + self.hash_wait))
+            .map_or(all, |before| all.max(calls(before) + self.hash_wait_timeout))
     }
 }

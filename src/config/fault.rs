@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ConfigOrigin {
     /// On the command line, by this flag.
     Flag(String),
     /// In this environment variable.
@@ -19,32 +19,32 @@ pub enum Origin {
         column: usize,
     },
     /// Nowhere: it is the default, or it is missing.
-    Nowhere,
+    Unset,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ConfigOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "--{flag}"),
             Self::Variable(name) => f.write_str(name),
             Self::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
-            Self::Nowhere => f.write_str("settings"),
+            Self::Unset => f.write_str("settings"),
         }
     }
 }
 
 /// One thing that is wrong with the settings: where, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ConfigError {
     /// Where.
-    pub origin: Origin,
+    pub origin: ConfigOrigin,
     /// What, and what to do.
-    pub what: String,
+    pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = format!("{}: {}", self.origin, self.what);
+        let line = format!("{}: {}", self.origin, self.message);
         // What a fault quotes comes from files and variables: it must not make two lines of this one, nor
         // move a terminal's cursor.
         line.chars().try_for_each(|c| {

@@ -2,35 +2,35 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::authenticator::{self, Authenticator};
+use super::authenticator::{self, AuthenticatorConfig};
 use super::names;
-use super::setting::Given;
+use super::setting::ConfigValue;
 use super::table::{self, SETTINGS};
-use super::upstream::{self, Upstream};
-use super::{Fault, Origin, tables};
+use super::upstream::{self, UpstreamConfig};
+use super::{ConfigError, ConfigOrigin, tables};
 
 /// The tables that are no settings of the table.
-const CHAIN: &str = "authenticator";
-const UPSTREAM: &str = "upstream";
+const AUTHENTICATOR_KEY: &str = "authenticator";
+const UPSTREAM_KEY: &str = "upstream";
 
 /// What stands in a file.
 #[derive(Debug, Default)]
-pub struct Content {
+pub struct ConfigFileContent {
     /// The values of the table of settings.
-    pub given: Vec<(&'static str, Vec<Given>)>,
+    pub values: Vec<(&'static str, Vec<ConfigValue>)>,
     /// The `[[authenticator]]` tables, and where they begin.
-    pub chain: Option<(Origin, Vec<Authenticator>)>,
+    pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<UpstreamConfig>,
 }
 
 /// Reads the text of the file at `path`. Faults of form and unknown keys are noted; what is well
 /// is returned.
-pub fn read(path: &str, text: &str, faults: &mut Vec<Fault>) -> Content {
+pub fn parse(path: &str, text: &str, faults: &mut Vec<ConfigError>) -> ConfigFileContent {
     let origin = |at: usize| {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Origin::File {
+        ConfigOrigin::File {
             path: path.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
@@ -40,99 +40,99 @@ pub fn read(path: &str, text: &str, faults: &mut Vec<Fault>) -> Content {
         Ok(document) => document,
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            faults.push(Fault { origin: origin(at), what: error.message().to_owned() });
-            return Content::default();
+            faults.push(ConfigError { origin: origin(at), message: error.message().to_owned() });
+            return ConfigFileContent::default();
         }
     };
-    let mut walk = Walk { origin: &origin, faults, content: Content::default() };
-    walk.table("", document.get_ref());
+    let mut walk = ConfigFileReader { origin_at: &origin, errors: faults, content: ConfigFileContent::default() };
+    walk.read_table("", document.get_ref());
     walk.content
 }
 
-struct Walk<'w> {
-    origin: &'w dyn Fn(usize) -> Origin,
-    faults: &'w mut Vec<Fault>,
-    content: Content,
+struct ConfigFileReader<'w> {
+    origin_at: &'w dyn Fn(usize) -> ConfigOrigin,
+    errors: &'w mut Vec<ConfigError>,
+    content: ConfigFileContent,
 }
 
-impl Walk<'_> {
-    fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
+impl ConfigFileReader<'_> {
+    fn read_table(&mut self, prefix: &str, table: &DeTable<'_>) {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
             let at = name.span().start;
             if name.get_ref().contains('.') {
                 // It would be a second way to write a setting of a table.
-                self.fault(
+                self.add_error(
                     at,
                     "there is no such setting; names of settings are written without quotes".into(),
                 );
                 continue;
             }
-            match (table::find(&key), value.get_ref()) {
+            match (table::find_setting(&key), value.get_ref()) {
                 (Some(setting), value_at) => {
-                    if let Some(texts) = self.values(value_at, value.span().start, setting.many) {
-                        self.content.given.push((setting.key, texts));
+                    if let Some(texts) = self.read_values(value_at, value.span().start, setting.is_list) {
+                        self.content.values.push((setting.key, texts));
                     }
                 }
-                (None, value) if key == CHAIN => self.chain(value, at),
-                (None, value) if key == UPSTREAM => self.upstreams(value, at),
-                (None, DeValue::Table(inner)) if prefix.is_empty() && is_table(&key) => {
-                    self.table(&format!("{key}."), inner);
+                (None, value) if key == AUTHENTICATOR_KEY => self.read_authenticators(value, at),
+                (None, value) if key == UPSTREAM_KEY => self.read_upstreams(value, at),
+                (None, DeValue::Table(inner)) if prefix.is_empty() && is_section(&key) => {
+                    self.read_table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let what = names::unknown(&key, &|right| right.to_owned());
-                    let what = format!("{}: {what}", names::shown(&key));
-                    self.fault(at, what);
+                    let what = names::unknown_setting_message(&key, &|right| right.to_owned());
+                    let what = format!("{}: {what}", names::displayable_key(&key));
+                    self.add_error(at, what);
                 }
             }
         }
     }
 
-    fn chain(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = tables::Faults::new();
-        let chain = authenticator::read(value, at, self.origin, &mut faults);
-        faults.into_iter().for_each(|(at, what)| self.fault(at, format!("{CHAIN}: {what}")));
-        self.content.chain = Some(((self.origin)(at), chain));
+    fn read_authenticators(&mut self, value: &DeValue<'_>, at: usize) {
+        let mut faults = tables::TableErrors::new();
+        let chain = authenticator::read_authenticators(value, at, self.origin_at, &mut faults);
+        faults.into_iter().for_each(|(at, what)| self.add_error(at, format!("{AUTHENTICATOR_KEY}: {what}")));
+        self.content.authenticators = Some(((self.origin_at)(at), chain));
     }
 
-    fn upstreams(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = tables::Faults::new();
-        self.content.upstreams = upstream::read(value, at, self.origin, &mut faults);
-        faults.into_iter().for_each(|(at, what)| self.fault(at, format!("{UPSTREAM}: {what}")));
+    fn read_upstreams(&mut self, value: &DeValue<'_>, at: usize) {
+        let mut faults = tables::TableErrors::new();
+        self.content.upstreams = upstream::read_upstreams(value, at, self.origin_at, &mut faults);
+        faults.into_iter().for_each(|(at, what)| self.add_error(at, format!("{UPSTREAM_KEY}: {what}")));
     }
 
-    fn values(&mut self, value: &DeValue<'_>, at: usize, many: bool) -> Option<Vec<Given>> {
+    fn read_values(&mut self, value: &DeValue<'_>, at: usize, many: bool) -> Option<Vec<ConfigValue>> {
         match value {
             DeValue::Array(items) if many => {
-                items.iter().map(|item| self.scalar(item.get_ref(), item.span().start)).collect()
+                items.iter().map(|item| self.read_scalar(item.get_ref(), item.span().start)).collect()
             }
             DeValue::Array(_) => {
-                self.fault(at, "it takes one value, not a list".into());
+                self.add_error(at, "it takes one value, not a list".into());
                 None
             }
-            other => self.scalar(other, at).map(|given| vec![given]),
+            other => self.read_scalar(other, at).map(|given| vec![given]),
         }
     }
 
-    fn scalar(&mut self, value: &DeValue<'_>, at: usize) -> Option<Given> {
+    fn read_scalar(&mut self, value: &DeValue<'_>, at: usize) -> Option<ConfigValue> {
         let text = match value {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
             DeValue::Integer(number) if number.radix() == 8 => format!("0o{}", number.as_str()),
             DeValue::Boolean(switch) => switch.to_string(),
             _ => {
-                self.fault(at, "it takes a text, a whole number, true or false".into());
+                self.add_error(at, "it takes a text, a whole number, true or false".into());
                 return None;
             }
         };
-        Some(Given { text, origin: (self.origin)(at) })
+        Some(ConfigValue { text, origin: (self.origin_at)(at) })
     }
 
-    fn fault(&mut self, at: usize, what: String) {
-        self.faults.push(Fault { origin: (self.origin)(at), what });
+    fn add_error(&mut self, at: usize, what: String) {
+        self.errors.push(ConfigError { origin: (self.origin_at)(at), message: what });
     }
 }
 
-fn is_table(name: &str) -> bool {
+fn is_section(name: &str) -> bool {
     SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(table, _)| table == name))
 }

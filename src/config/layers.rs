@@ -4,42 +4,42 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::authenticator::Authenticator;
-use super::setting::Given;
+use super::authenticator::AuthenticatorConfig;
+use super::setting::ConfigValue;
 use super::table::{self, SETTINGS, Setting};
-use super::upstream::Upstream;
-use super::{Fault, Origin, Settings, file, names};
-use crate::reload::{foreign, shown_path};
+use super::upstream::UpstreamConfig;
+use super::{ConfigError, ConfigOrigin, Config, file, names};
+use crate::reload::{foreign, displayable_path};
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
-const FILE_MAX: u64 = 1 << 20;
+const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Variables that our own compose files and tests define, which are no settings. An `env_file: .env` passes them on.
-const OTHER_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
+const IGNORED_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
 
 /// The values given in one layer, by key.
-pub type Layer = BTreeMap<&'static str, Vec<Given>>;
+pub type LayerValues = BTreeMap<&'static str, Vec<ConfigValue>>;
 
 /// What was given where.
 #[derive(Debug, Default)]
-pub struct Layers {
+pub struct ConfigLayers {
     /// The command line.
-    pub flags: Layer,
+    pub flags: LayerValues,
     /// The environment.
-    pub variables: Layer,
+    pub variables: LayerValues,
     /// The file.
-    pub file: Layer,
+    pub file: LayerValues,
     /// The file's `[[authenticator]]` tables, and where they begin.
-    pub chain: Option<(Origin, Vec<Authenticator>)>,
+    pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The file's `[[upstream]]` tables.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<UpstreamConfig>,
     /// What was wrong so far.
-    pub faults: Vec<Fault>,
+    pub errors: Vec<ConfigError>,
 }
 
-impl Layers {
+impl ConfigLayers {
     /// Takes what the command line gave.
-    pub fn with_flags(flags: Layer) -> Self {
+    pub fn with_flags(flags: LayerValues) -> Self {
         Self { flags, ..Self::default() }
     }
 
@@ -48,22 +48,22 @@ impl Layers {
     pub fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with("DOORWARD_")) else { continue };
-            let origin = Origin::Variable(name.to_owned());
+            let origin = ConfigOrigin::Variable(name.to_owned());
             let Some(text) = value.to_str() else {
-                self.faults.push(Fault { origin, what: "its value is not UTF-8".into() });
+                self.errors.push(ConfigError { origin, message: "its value is not UTF-8".into() });
                 continue;
             };
             // An empty one is how compose files write "not set".
-            let is_ours = name == "DOORWARD_CONFIG" || OTHER_VARIABLES.contains(&name);
-            if text.is_empty() || is_ours || is_injected(name, text) {
+            let is_ours = name == "DOORWARD_CONFIG" || IGNORED_VARIABLES.contains(&name);
+            if text.is_empty() || is_ours || is_injected_by_orchestrator(name, text) {
                 continue;
             }
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
                 Some(setting) => {
-                    let given = split(setting, text).map(|text| Given { text, origin: origin.clone() });
+                    let given = split_values(setting, text).map(|text| ConfigValue { text, origin: origin.clone() });
                     self.variables.insert(setting.key, given.collect());
                 }
-                None => self.faults.push(Fault { origin, what: unknown_variable(name) }),
+                None => self.errors.push(ConfigError { origin, message: unknown_variable_message(name) }),
             }
         }
         self
@@ -72,14 +72,14 @@ impl Layers {
     /// Adds the file at `path`.
     #[must_use]
     pub fn with_file(mut self, path: &str) -> Self {
-        let shown = shown_path(Path::new(path));
-        let origin = Origin::File { path: shown, line: 1, column: 1 };
+        let shown = displayable_path(Path::new(path));
+        let origin = ConfigOrigin::File { path: shown, line: 1, column: 1 };
         let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
-            length if metadata.is_file() && length <= FILE_MAX => std::fs::read(path),
+            length if metadata.is_file() && length <= CONFIG_FILE_BYTES_MAX => std::fs::read(path),
             _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
         });
         let text = read.and_then(|bytes| {
-            if let Some(what) = foreign::not_lines(&bytes) {
+            if let Some(what) = foreign::detect_other_format(&bytes) {
                 return Err(std::io::Error::other(format!("they are no TOML but {what}")));
             }
             let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("they are not UTF-8"))?;
@@ -87,42 +87,42 @@ impl Layers {
         });
         match text {
             Ok(text) => {
-                let content = file::read(path, &text, &mut self.faults);
-                self.file = content.given.into_iter().collect();
-                self.chain = content.chain;
+                let content = file::parse(path, &text, &mut self.errors);
+                self.file = content.values.into_iter().collect();
+                self.authenticators = content.authenticators;
                 self.upstreams = content.upstreams;
             }
             Err(error) => {
-                self.faults.push(Fault { origin, what: format!("the settings can't be read: {error}") })
+                self.errors.push(ConfigError { origin, message: format!("the settings can't be read: {error}") })
             }
         }
         self
     }
 
     /// Reads every value, and returns the settings or every fault.
-    pub fn settle(self) -> Result<Settings, Vec<Fault>> {
-        let (settings, faults) = self.read();
+    pub fn into_config(self) -> Result<Config, Vec<ConfigError>> {
+        let (settings, faults) = self.into_partial_config();
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 
     /// Reads every value: the settings as far as they can be read, and every fault. Not to be served.
-    pub fn read(self) -> (Settings, Vec<Fault>) {
-        let mut settings = Settings::default();
-        let mut faults = self.faults;
+    pub fn into_partial_config(self) -> (Config, Vec<ConfigError>) {
+        let mut settings = Config::default();
+        let mut faults = self.errors;
         for setting in SETTINGS {
             let layers = [&self.flags, &self.variables, &self.file];
-            let default: Vec<Given>;
+            let default: Vec<ConfigValue>;
             let given = match layers.into_iter().find_map(|layer| layer.get(setting.key)) {
                 Some(given) => given,
                 None => {
-                    default = split(setting, setting.default)
-                        .map(|text| Given { text, origin: Origin::Nowhere })
+                    default = split_values(setting, setting.default)
+                        .map(|text| ConfigValue { text, origin: ConfigOrigin::Unset })
                         .collect();
                     &default
                 }
             };
-            for (number, Given { text, origin }) in (1..).zip(given) {
-                if let Err(what) = (setting.read)(&mut settings, text) {
+            for (number, ConfigValue { text, origin }) in (1..).zip(given) {
+                if let Err(what) = (setting.parse_into)(&mut settings, text) {
                     // The value is not quoted, so the place of one among several is told.
                     let what = match given.len() {
                         0 | 1 => what,
@@ -130,32 +130,32 @@ impl Layers {
                     };
                     // A flag and a variable say by themselves which setting they are.
                     let what = match origin {
-                        Origin::Flag(_) | Origin::Variable(_) => what,
-                        Origin::File { .. } | Origin::Nowhere => format!("{}: {what}", setting.key),
+                        ConfigOrigin::Flag(_) | ConfigOrigin::Variable(_) => what,
+                        ConfigOrigin::File { .. } | ConfigOrigin::Unset => format!("{}: {what}", setting.key),
                     };
-                    faults.push(Fault { origin: origin.clone(), what });
+                    faults.push(ConfigError { origin: origin.clone(), message: what });
                 }
             }
         }
         let origin_of = |key: &str| {
             let layers = [&self.flags, &self.variables, &self.file];
             let given = layers.into_iter().find_map(|layer| layer.get(key)).and_then(|given| given.first());
-            given.map_or(Origin::Nowhere, |given| given.origin.clone())
+            given.map_or(ConfigOrigin::Unset, |given| given.origin.clone())
         };
         settings.upstreams = self.upstreams;
-        settings.settle_chain(self.chain, &mut faults);
-        settings.cross_check(&origin_of, &mut faults);
+        settings.resolve_authenticators(self.authenticators, &mut faults);
+        settings.check_combinations(&origin_of, &mut faults);
         // In the order of the file; what was not given in it comes before.
         faults.sort_by_key(|fault| match &fault.origin {
-            Origin::File { line, column, .. } => (*line, *column),
+            ConfigOrigin::File { line, column, .. } => (*line, *column),
             _ => (0, 0),
         });
         (settings, faults)
     }
 }
 
-fn split(setting: &Setting, text: &str) -> impl Iterator<Item = String> {
-    let parts: Vec<String> = match setting.many {
+fn split_values(setting: &Setting, text: &str) -> impl Iterator<Item = String> {
+    let parts: Vec<String> = match setting.is_list {
         true => text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
         false if text.is_empty() && setting.default.is_empty() => Vec::new(),
         false => vec![text.to_owned()],
@@ -163,14 +163,14 @@ fn split(setting: &Setting, text: &str) -> impl Iterator<Item = String> {
     parts.into_iter()
 }
 
-fn unknown_variable(name: &str) -> String {
+fn unknown_variable_message(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    names::unknown(&key, &|right| table::find(right).map_or_else(|| right.to_owned(), Setting::variable))
+    names::unknown_setting_message(&key, &|right| table::find_setting(right).map_or_else(|| right.to_owned(), Setting::variable))
 }
 
 /// Whether Kubernetes or Docker put a variable into every container because some service is called
 /// doorward (or doorward-something): nobody wrote it, and it must not stop a start.
-fn is_injected(name: &str, value: &str) -> bool {
+fn is_injected_by_orchestrator(name: &str, value: &str) -> bool {
     let url = value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
     let parts: Vec<&str> = name.split('_').collect();
     let service = parts.windows(2).any(|w| matches!(w, ["SERVICE", "HOST" | "PORT"]));

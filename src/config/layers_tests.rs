@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::config::Listen;
+use crate::config::ListenAddress;
 
 fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -12,9 +12,9 @@ fn file(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
-fn flag(key: &'static str, text: &str) -> Layer {
-    let origin = Origin::Flag(key.to_owned());
-    Layer::from([(key, vec![Given { text: text.to_owned(), origin }])])
+fn flag(key: &'static str, text: &str) -> LayerValues {
+    let origin = ConfigOrigin::Flag(key.to_owned());
+    LayerValues::from([(key, vec![ConfigValue { text: text.to_owned(), origin }])])
 }
 
 fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString)> {
@@ -25,39 +25,39 @@ fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString
 fn faults(text: &str) -> Vec<String> {
     let file = file(text);
     let path = file.path().display().to_string();
-    let faults = Layers::default().with_file(&path).settle().unwrap_err();
+    let faults = ConfigLayers::default().with_file(&path).into_config().unwrap_err();
     faults.iter().map(|fault| fault.to_string().replace(&path, "FILE")).collect()
 }
 
 #[test]
-fn the_defaults_are_valid() {
-    let settings = Layers::default().settle().unwrap();
-    assert_eq!(settings.listen, [Listen::Tcp("127.0.0.1:8000".parse().unwrap())]);
+fn defaults_are_a_valid_config() {
+    let settings = ConfigLayers::default().into_config().unwrap();
+    assert_eq!(settings.listen, [ListenAddress::Tcp("127.0.0.1:8000".parse().unwrap())]);
     assert_eq!(settings.cache.idle_timeout, Duration::from_secs(12 * 3600));
     assert_eq!(settings.socket_mode, 0o660);
-    assert_eq!(settings.htpasswd, None);
+    assert_eq!(settings.htpasswd_file, None);
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment_over_the_file_over_the_default() {
+fn flag_overrides_variable_overrides_file_overrides_default() {
     let file = file("realm = \"file\"\nhtpasswd = \"file\"\n[cache]\nidle = \"1h\"\n");
-    let settings = Layers::with_flags(flag("realm", "flag"))
+    let settings = ConfigLayers::with_flags(flag("realm", "flag"))
         .with_environment(variables(&[
             ("DOORWARD_REALM", "env"),
             ("DOORWARD_HTPASSWD", "env"),
             ("DOORWARD_SOCKET_MODE", ""),
         ]))
         .with_file(&file.path().display().to_string())
-        .settle()
+        .into_config()
         .unwrap();
     assert_eq!(settings.realm, "flag");
-    assert_eq!(settings.htpasswd.unwrap().display().to_string(), "env");
+    assert_eq!(settings.htpasswd_file.unwrap().display().to_string(), "env");
     assert_eq!(settings.cache.idle_timeout, Duration::from_secs(3600));
     assert_eq!(settings.cache.entries_max, 100_000);
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_its_place() {
+fn all_errors_are_reported_at_once_with_their_places() {
     let told = faults(
         "listen = \"localhost\"\nrealm = \"my basic realm\"\n\n[hash]\n  threads = 0\n  wai = 3\n[cache]\nidle = 12\n",
     );
@@ -71,25 +71,25 @@ fn every_fault_is_told_at_once_with_its_place() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_place() {
+fn invalid_toml_is_reported_with_its_place() {
     let told = faults("realm = \"x\"\nlisten = [\n");
     assert_eq!(told.len(), 1);
     assert!(told[0].starts_with("FILE:"), "{told:?}");
 }
 
 #[test]
-fn a_setting_that_is_given_twice_is_a_fault_however_it_is_written() {
+fn setting_given_twice_is_an_error_in_every_notation() {
     assert_eq!(faults("[cache]\nidle = \"1h\"\nidle = \"2h\"\n").len(), 1);
     // Found by the fuzzer: the later of the two counted, in silence.
     assert_eq!(faults("\"cache.idle\" = \"1h\"\n[cache]\nidle = \"2h\"\n").len(), 1);
 }
 
 #[test]
-fn a_name_brought_along_from_elsewhere_is_told_the_right_one() {
+fn unknown_name_is_an_error_that_names_the_right_setting() {
     assert!(faults("users_file = \"x\"\n")[0].ends_with("you may mean htpasswd"));
     assert!(faults("trusted_proxies = \"x\"\n")[0].ends_with("you may mean trusted_peers"));
     let told =
-        Layers::default().with_environment(variables(&[("DOORWARD_USERS_FILE", "x")])).settle().unwrap_err();
+        ConfigLayers::default().with_environment(variables(&[("DOORWARD_USERS_FILE", "x")])).into_config().unwrap_err();
     assert_eq!(
         told[0].to_string(),
         "DOORWARD_USERS_FILE: there is no such setting; you may mean DOORWARD_HTPASSWD"
@@ -97,7 +97,7 @@ fn a_name_brought_along_from_elsewhere_is_told_the_right_one() {
 }
 
 #[test]
-fn what_kubernetes_and_docker_inject_is_passed_over_and_nothing_else_is() {
+fn variables_injected_by_kubernetes_and_docker_are_ignored_and_no_others() {
     let injected = [
         ("DOORWARD_PORT", "tcp://10.0.0.1:8000"),
         ("DOORWARD_SERVICE_HOST", "10.0.0.1"),
@@ -110,30 +110,30 @@ fn what_kubernetes_and_docker_inject_is_passed_over_and_nothing_else_is() {
         ("DOORWARD_NAME", "/nginx/doorward"),
         ("DOORWARD_ENV_PATH", "/bin"),
     ];
-    Layers::default().with_environment(variables(&injected)).settle().unwrap();
+    ConfigLayers::default().with_environment(variables(&injected)).into_config().unwrap();
     for written in [("DOORWARD_PORT", "8000"), ("DOORWARD_HASH_PORT", "8000"), ("DOORWARD_CACHE", "x")] {
-        assert!(Layers::default().with_environment(variables(&[written])).settle().is_err(), "{written:?}");
+        assert!(ConfigLayers::default().with_environment(variables(&[written])).into_config().is_err(), "{written:?}");
     }
 }
 
 #[test]
-fn a_listener_that_others_can_reach_needs_to_know_whom_to_trust() {
+fn listener_beyond_loopback_requires_trusted_peers() {
     for open in ["0.0.0.0:8000", "[::]:8000", "192.0.2.1:8000"] {
-        let told = Layers::with_flags(flag("listen", open)).settle().unwrap_err();
+        let told = ConfigLayers::with_flags(flag("listen", open)).into_config().unwrap_err();
         assert!(told[0].to_string().contains("set trusted_peers"), "{told:?}");
     }
     for closed in ["127.0.0.1:8000", "[::1]:8000", "unix:/run/doorward.sock"] {
-        assert!(Layers::with_flags(flag("listen", closed)).settle().is_ok());
+        assert!(ConfigLayers::with_flags(flag("listen", closed)).into_config().is_ok());
     }
     let mut trusting = flag("listen", "0.0.0.0:8000");
     trusting.extend(flag("trusted_peers", "192.0.2.7"));
-    assert!(Layers::with_flags(trusting.clone()).settle().is_ok());
+    assert!(ConfigLayers::with_flags(trusting.clone()).into_config().is_ok());
     trusting.extend(flag("trusted_peers", "0.0.0.0/0"));
-    assert!(Layers::with_flags(trusting).settle().is_err());
+    assert!(ConfigLayers::with_flags(trusting).into_config().is_err());
 }
 
 #[test]
-fn every_setting_can_be_given_everywhere_under_a_name_of_its_own() {
+fn every_setting_has_a_unique_flag_and_variable() {
     let mut flags: Vec<_> = SETTINGS.iter().map(|setting| setting.flag()).collect();
     let mut variables: Vec<_> = SETTINGS.iter().map(|setting| setting.variable()).collect();
     flags.sort();
@@ -142,12 +142,12 @@ fn every_setting_can_be_given_everywhere_under_a_name_of_its_own() {
     variables.dedup();
     assert_eq!((flags.len(), variables.len()), (SETTINGS.len(), SETTINGS.len()));
     for (old, new) in names::RENAMED {
-        assert!(table::find(old).is_none() && table::find(new).is_some(), "{old} {new}");
+        assert!(table::find_setting(old).is_none() && table::find_setting(new).is_some(), "{old} {new}");
     }
 }
 
 #[test]
-fn the_readme_has_every_setting_with_its_default() {
+fn readme_lists_every_setting_with_its_default() {
     let readme = include_str!("../../README.md");
     for setting in SETTINGS {
         let default =
@@ -158,7 +158,7 @@ fn the_readme_has_every_setting_with_its_default() {
 }
 
 #[test]
-fn a_fault_is_one_line_whatever_it_quotes() {
+fn error_with_control_characters_is_one_escaped_line() {
     let told = faults("[cache]\nidle = \"1\\n2\\u001b[2J\\u0085\"\n\"a\\nb\" = 1\n");
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");

@@ -5,32 +5,32 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::upstream::Upstream;
-use super::{Fault, Listen, Origin, Settings};
+use super::upstream::UpstreamConfig;
+use super::{ConfigError, ListenAddress, ConfigOrigin, Config};
 
 /// The settings of one listener, and what its peers may do there.
-struct Row<'s> {
-    listen: (&'static str, &'s [Listen]),
-    peers: (&'static str, &'s [IpNet]),
+struct ListenerSettings<'s> {
+    listen: (&'static str, &'s [ListenAddress]),
+    trusted_peers: (&'static str, &'s [IpNet]),
     remedy: &'static str,
 }
 
-impl Settings {
-    fn rows(&self) -> [Row<'_>; 3] {
+impl Config {
+    fn listener_settings(&self) -> [ListenerSettings<'_>; 3] {
         [
-            Row {
+            ListenerSettings {
                 listen: ("listen", &self.listen),
-                peers: ("trusted_peers", &self.trusted_peers),
+                trusted_peers: ("trusted_peers", &self.trusted_peers),
                 remedy: ", and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]",
             },
-            Row {
+            ListenerSettings {
                 listen: ("public.listen", &self.public_listen),
-                peers: ("public.peers", &self.public_peers),
+                trusted_peers: ("public.peers", &self.public_trusted_peers),
                 remedy: ", and whoever reaches it could choose the address that the throttle counts: set public.peers to nginx's address or network",
             },
-            Row {
+            ListenerSettings {
                 listen: ("admin.listen", &self.admin_listen),
-                peers: ("admin.peers", &self.admin_peers),
+                trusted_peers: ("admin.peers", &self.admin_trusted_peers),
                 remedy: ": set admin.peers to those that may read the metrics",
             },
         ]
@@ -38,26 +38,26 @@ impl Settings {
 
     /// The TCP listeners that other machines can reach, with the name of their setting. Credentials and tokens
     /// cross the network there in the clear.
-    pub fn beyond_loopback(&self) -> Vec<(&'static str, SocketAddr)> {
-        self.rows()
+    pub fn non_loopback_listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.listener_settings()
             .iter()
-            .flat_map(|row| beyond(row.listen.1).map(|address| (row.listen.0, address)))
+            .flat_map(|row| non_loopback_addresses(row.listen.1).map(|address| (row.listen.0, address)))
             .collect()
     }
 
     /// Notes what is wrong with the listeners.
-    pub(super) fn check_listeners(&self, origin_of: &dyn Fn(&str) -> Origin, faults: &mut Vec<Fault>) {
+    pub(super) fn check_listeners(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, faults: &mut Vec<ConfigError>) {
         // A listener that could not be read is told already.
         let nothing_to_listen_on = self.listen.is_empty() && faults.is_empty();
-        let mut fault = |key: &str, what: String| faults.push(Fault { origin: origin_of(key), what });
-        for row in self.rows() {
+        let mut fault = |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
+        for row in self.listener_settings() {
             let (key, listen) = row.listen;
-            let (peers_key, peers) = row.peers;
-            let is_unset = matches!(origin_of(peers_key), Origin::Nowhere);
-            if let Some(address) = beyond(listen).next().filter(|_| is_unset) {
+            let (peers_key, peers) = row.trusted_peers;
+            let is_unset = matches!(origin_of(peers_key), ConfigOrigin::Unset);
+            if let Some(address) = non_loopback_addresses(listen).next().filter(|_| is_unset) {
                 fault(key, format!("{address} can be reached from other machines{}", row.remedy));
             }
-            let over_tcp = listen.iter().any(|one| matches!(one, Listen::Tcp(_)));
+            let over_tcp = listen.iter().any(|one| matches!(one, ListenAddress::Tcp(_)));
             if over_tcp && peers.is_empty() && !is_unset {
                 fault(peers_key, "it names nobody, so nobody could ask".into());
             }
@@ -65,29 +65,29 @@ impl Settings {
         if self.proxy_secret_file.is_none()
             && let Some(one) = self.upstreams.iter().find(|one| one.has_credentials())
         {
-            faults.push(Fault { origin: one.origin.clone(), what: secret_is_missing(one) });
+            faults.push(ConfigError { origin: one.origin.clone(), message: missing_proxy_secret_message(one) });
         }
         if self.dialects.is_empty() && faults.is_empty() {
             let what = "no dialect is enabled, so every request would be 404; leave it out for nginx";
-            faults.push(Fault { origin: origin_of("dialects"), what: what.into() });
+            faults.push(ConfigError { origin: origin_of("dialects"), message: what.into() });
         }
         if nothing_to_listen_on {
             let what = "there is nothing to listen on; leave it out for 127.0.0.1:8000";
-            faults.push(Fault { origin: origin_of("listen"), what: what.into() });
+            faults.push(ConfigError { origin: origin_of("listen"), message: what.into() });
         }
     }
 }
 
-fn secret_is_missing(one: &Upstream) -> String {
+fn missing_proxy_secret_message(one: &UpstreamConfig) -> String {
     format!(
         "upstream {} has credentials, which any peer that may ask could read: set proxy_secret_file (make one: openssl rand -hex 32 >FILE), and nginx's NGX_DOORWARD_SECRET_FILE to the same file",
         one.name
     )
 }
 
-fn beyond(listen: &[Listen]) -> impl Iterator<Item = SocketAddr> {
+fn non_loopback_addresses(listen: &[ListenAddress]) -> impl Iterator<Item = SocketAddr> {
     listen.iter().filter_map(|one| match one {
-        Listen::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(*address),
-        Listen::Tcp(_) | Listen::Unix(_) | Listen::Systemd(_) => None,
+        ListenAddress::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(*address),
+        ListenAddress::Tcp(_) | ListenAddress::Unix(_) | ListenAddress::Systemd(_) => None,
     })
 }

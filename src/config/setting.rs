@@ -1,6 +1,6 @@
 //! What a setting is: the row of the table, and the names that follow from its key.
 
-use super::{Origin, Settings};
+use super::{ConfigOrigin, Config};
 
 /// One setting.
 pub struct Setting {
@@ -11,11 +11,11 @@ pub struct Setting {
     /// The default as text; empty for none.
     pub default: &'static str,
     /// Whether it takes several values.
-    pub many: bool,
+    pub is_list: bool,
     /// One line.
     pub help: &'static str,
     /// Reads one value into its place. A setting that takes several is called for each of them.
-    pub read: fn(&mut Settings, &str) -> Result<(), String>,
+    pub parse_into: fn(&mut Config, &str) -> Result<(), String>,
 }
 
 impl Setting {
@@ -58,9 +58,9 @@ pub(super) use setting;
 
 /// A value as text, and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct ConfigValue {
     /// As it was written.
     pub text: String,
     /// Where.
-    pub origin: Origin,
+    pub origin: ConfigOrigin,
 }

@@ -11,25 +11,25 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The longest that a request may wait for its password check. nginx gives up before.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const HASH_WAIT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// All of them, in the order in which the README lists them.
 pub const SETTINGS: &[Setting] = &[
     setting!(many "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT, unix:/path or systemd:NAME", |s, t| {
-        s.listen.push(value::listen(t)?);
+        s.listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
-    setting!("htpasswd", "FILE", "", "the htpasswd file", |s, t| value::path(t)
-        .map(|v| s.htpasswd = Some(v))),
+    setting!("htpasswd", "FILE", "", "the htpasswd file", |s, t| value::parse_path(t)
+        .map(|v| s.htpasswd_file = Some(v))),
     setting!("policy", "FILE", "", "who may do what; without it every user may do everything", |s, t| {
-        value::path(t).map(|v| s.policy = Some(v))
+        value::parse_path(t).map(|v| s.policy_file = Some(v))
     }),
-    setting!("groups", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| value::path(
+    setting!("groups", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| value::parse_path(
         t
     )
-    .map(|v| s.groups = Some(v))),
+    .map(|v| s.groups_file = Some(v))),
     setting!(many "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
-        s.trusted_peers.push(value::network(t)?);
+        s.trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
     setting!(
@@ -37,10 +37,10 @@ pub const SETTINGS: &[Setting] = &[
         "FILE",
         "",
         "the secret by which nginx proves that it is the proxy; required if an [[upstream]] has credentials",
-        |s, t| { value::path(t).map(|v| s.proxy_secret_file = Some(v)) }
+        |s, t| { value::parse_path(t).map(|v| s.proxy_secret_file = Some(v)) }
     ),
     setting!(many "dialects", "NAME", "nginx", "the kinds of proxy that may ask, each at its own path; nginx is the only one so far", |s, t| {
-        s.dialects.push(value::dialect(t)?);
+        s.dialects.push(value::parse_dialect(t)?);
         Ok(())
     }),
     setting!(
@@ -48,19 +48,19 @@ pub const SETTINGS: &[Setting] = &[
         "TEXT",
         "Registry",
         "the realm that a client shows when it asks for a password",
-        |s, t| { value::realm(t).map(|v| s.realm = v) }
+        |s, t| { value::parse_realm(t).map(|v| s.realm = v) }
     ),
-    setting!("socket_mode", "MODE", "0660", "the mode of a unix socket", |s, t| value::mode(t)
+    setting!("socket_mode", "MODE", "0660", "the mode of a unix socket", |s, t| value::parse_socket_mode(t)
         .map(|v| s.socket_mode = v)),
     setting!(
         "htpasswd_poll",
         "TIME",
         "500ms",
         "how often each file that is reloaded is looked at",
-        |s, t| { value::span(t, Duration::from_millis(100), HOUR).map(|v| s.htpasswd_poll = v) }
+        |s, t| { value::parse_duration(t, Duration::from_millis(100), HOUR).map(|v| s.reload_poll_interval = v) }
     ),
     setting!("htpasswd_max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
-        value::bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
+        value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
     }),
     setting!(
         many "htpasswd_allow",
@@ -69,163 +69,163 @@ pub const SETTINGS: &[Setting] = &[
         "formats that are taken only by name: plain",
         |s, t| match t {
             "plain" => {
-                s.htpasswd_allow.plain = true;
+                s.htpasswd_insecure_formats.plain = true;
                 Ok(())
             }
             _ => Err("it is not a format that has to be allowed by name; plain is the only one".into()),
         }
     ),
-    setting!("keys", "FILE", "", "the file of API keys", |s, t| value::path(t).map(|v| s.keys = Some(v))),
+    setting!("keys", "FILE", "", "the file of API keys", |s, t| value::parse_path(t).map(|v| s.api_keys_file = Some(v))),
     setting!(
         "keys_username",
         "NAME",
         "token",
         "the user name with which any key may be presented, by clients that insist on one",
-        |s, t| { value::username(t).map(|v| s.keys_username = v) }
+        |s, t| { value::parse_username(t).map(|v| s.api_keys_username = v) }
     ),
     setting!(
         "keys_owners",
         "WHO",
         "htpasswd",
         "whose keys count: of who has a line in the htpasswd file, where one is asked; or any",
-        |s, t| { value::key_owners(t).map(|v| s.keys_owners = v) }
+        |s, t| { value::parse_api_key_owners(t).map(|v| s.api_keys_owners = v) }
     ),
     setting!("keys_max_bytes", "BYTES", "64MiB", "the largest file of keys that is read", |s, t| {
-        value::bytes(t, 1 << 10, 1 << 31).map(|v| s.keys_max_bytes = v)
+        value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.api_keys_max_bytes = v)
     }),
     setting!(
         "token.keys",
         "FILE",
         "",
         "the keys that sign the registry's tokens; doorward token init makes it",
-        |s, t| { value::path(t).map(|v| s.token_keys = Some(v)) }
+        |s, t| { value::parse_path(t).map(|v| s.token_signing_keys_file = Some(v)) }
     ),
     setting!("token.service", "NAME", "", "the registry's service, which tokens are for", |s, t| {
-        value::quotable(t).map(|v| s.token_service = v)
+        value::parse_challenge_parameter(t).map(|v| s.token_service = v)
     }),
     setting!("token.issuer", "NAME", "doorward", "the registry's issuer, by whom tokens are", |s, t| {
-        value::quotable(t).map(|v| s.token_issuer = v)
+        value::parse_challenge_parameter(t).map(|v| s.token_issuer = v)
     }),
     setting!("token.realm", "URL", "", "where clients get tokens, for the challenge of /auth", |s, t| {
-        value::url(t).map(|v| s.token_realm = v)
+        value::parse_token_url(t).map(|v| s.token_realm = v)
     }),
     setting!(
         "token.expires",
         "TIME",
         "15m",
         "how long a token is good for; it can't be taken back",
-        |s, t| { value::span(t, SECOND * 60, HOUR * 24).map(|v| s.token_expires = v) }
+        |s, t| { value::parse_duration(t, SECOND * 60, HOUR * 24).map(|v| s.token_lifetime = v) }
     ),
     setting!("token.challenge", "KIND", "basic", "what /auth challenges with: basic or bearer", |s, t| {
-        value::challenge(t).map(|v| s.token_challenge = v)
+        value::parse_token_challenge(t).map(|v| s.token_challenge = v)
     }),
     setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
-        value::number(t, 1, 10_000_000).map(|v| s.cache.entries_max = v)
+        value::parse_number(t, 1, 10_000_000).map(|v| s.cache.entries_max = v)
     }),
     setting!(
         "cache.idle",
         "TIME",
         "12h",
         "a good answer that nobody asked for in this time is forgotten",
-        |s, t| { value::span(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.idle_timeout = v) }
+        |s, t| { value::parse_duration(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.idle_timeout = v) }
     ),
     setting!(
         "cache.rejected",
         "TIME",
         "10s",
         "how long a service's refusal is repeated to the same client network without asking the service",
-        |s, t| { value::span(t, Duration::ZERO, HOUR).map(|v| s.cache.rejection_ttl = v) }
+        |s, t| { value::parse_duration(t, Duration::ZERO, HOUR).map(|v| s.cache.rejection_ttl = v) }
     ),
-    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::threads(t)
+    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::parse_thread_count(t)
         .map(|v| s.hash_threads = v)),
     setting!(
         "hash.user_share",
         "N",
         "4",
         "password checks of one user from one client network at one time",
-        |s, t| { value::number(t, 1, 100_000).map(|v| s.hash_user_share = v) }
+        |s, t| { value::parse_number(t, 1, 100_000).map(|v| s.hash_per_user_limit = v) }
     ),
     setting!(
         "hash.wait",
         "TIME",
         "5s",
         "how long a request waits for its check, and so how many may wait; keep it below nginx's proxy_read_timeout",
-        |s, t| { value::span(t, Duration::from_millis(100), WAIT_MAX).map(|v| s.hash_wait = v) }
+        |s, t| { value::parse_duration(t, Duration::from_millis(100), HASH_WAIT_TIMEOUT_MAX).map(|v| s.hash_wait_timeout = v) }
     ),
     setting!(
         "proxy_read_timeout",
         "TIME",
         "10s",
         "nginx's own, in the auth location; the waits of a chain with services have to fit in",
-        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.proxy_read_timeout = v) }
+        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.proxy_read_timeout = v) }
     ),
     setting!(
         "throttle.user_failures",
         "N",
         "10",
         "different wrong passwords of one user from one client network in a window",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.user_failures = v) }
+        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.user_failures = v) }
     ),
     setting!(
         "throttle.network_failures",
         "N",
         "50",
         "different failures from one client network in a window; users who failed there are throttled from half of it on",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
+        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
     ),
     setting!(
         "throttle.block_user_failures",
         "N",
         "40",
         "different wrong passwords of one user from one block (an IPv4 /24, an IPv6 /48) in a window; not below user_failures",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.block_user_failures = v) }
+        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.block_user_failures = v) }
     ),
     setting!(
         "throttle.block_failures",
         "N",
         "400",
         "different failures from one block in a window, not below network_failures; an IPv6 /32 bears a hundred times as many",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.block_failures = v) }
+        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.block_failures = v) }
     ),
     setting!(
         "throttle.familiar_failures",
         "N",
         "1000",
         "different wrong passwords of one user that a throttled network may try against answers it has had",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.throttle.cached_answer_attempts = v) }
+        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.cached_answer_attempts = v) }
     ),
     setting!(
         "throttle.window",
         "TIME",
         "10m",
         "the time in which a full count of failures leaks away",
-        |s, t| { value::span(t, SECOND, HOUR * 24).map(|v| s.throttle.window = v) }
+        |s, t| { value::parse_duration(t, SECOND, HOUR * 24).map(|v| s.throttle.window = v) }
     ),
     setting!(
         "throttle.entries",
         "N",
         "32768",
         "records in each of the throttle's seven tables; about 60 bytes each, and 40 for each wrong password that is remembered",
-        |s, t| { value::number(t, 16, 10_000_000).map(|v| s.throttle.entries_max = v) }
+        |s, t| { value::parse_number(t, 16, 10_000_000).map(|v| s.throttle.entries_max = v) }
     ),
     setting!(
         "throttle.ipv4_prefix",
         "BITS",
         "32",
         "leading bits of an IPv4 address that make a client network",
-        |s, t| { value::number(t, 8, 32).map(|v| s.prefixes.ipv4 = v) }
+        |s, t| { value::parse_number(t, 8, 32).map(|v| s.network_prefixes.ipv4 = v) }
     ),
     setting!("throttle.ipv6_prefix", "BITS", "64", "the same for IPv6", |s, t| {
-        value::number(t, 32, 128).map(|v| s.prefixes.ipv6 = v)
+        value::parse_number(t, 32, 128).map(|v| s.network_prefixes.ipv6 = v)
     }),
-    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| value::threads(t)
+    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| value::parse_thread_count(t)
         .map(|v| s.workers = v)),
     setting!(
         "limits.connections",
         "N",
         "4096",
         "open connections to the auth listener; more wait to be accepted",
-        |s, t| { value::number(t, 1, 1_000_000).map(|v| s.connections = v) }
+        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.max_connections = v) }
     ),
     setting!(
         "limits.header_bytes",
@@ -233,8 +233,8 @@ pub const SETTINGS: &[Setting] = &[
         "16KiB",
         "the longest value of a header that is read; nginx itself passes 8k unless told otherwise",
         |s, t| {
-            value::bytes(t, 1 << 10, 1 << 17)
-                .map(|v| s.header_bytes = usize::try_from(v).unwrap_or(usize::MAX))
+            value::parse_bytes(t, 1 << 10, 1 << 17)
+                .map(|v| s.max_header_bytes = usize::try_from(v).unwrap_or(usize::MAX))
         }
     ),
     setting!(
@@ -242,35 +242,35 @@ pub const SETTINGS: &[Setting] = &[
         "TIME",
         "5s",
         "how long a client may take to send the request head",
-        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.head_timeout = v) }
+        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.header_timeout = v) }
     ),
     setting!(
         "limits.keep_alive",
         "TIME",
         "75s",
         "how long an idle connection is kept; above nginx's 60s, or nginx meets closed ones",
-        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.keep_alive = v) }
+        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.keepalive_timeout = v) }
     ),
     setting!(
         "limits.drain",
         "TIME",
         "0s",
         "how long /readyz says 503 before a shutdown closes the listeners",
-        |s, t| { value::span(t, Duration::ZERO, HOUR).map(|v| s.drain = v) }
+        |s, t| { value::parse_duration(t, Duration::ZERO, HOUR).map(|v| s.shutdown_delay = v) }
     ),
     setting!(
         "limits.shutdown_timeout",
         "TIME",
         "10s",
         "how long a shutdown waits for requests in flight",
-        |s, t| { value::span(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
+        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
     ),
     setting!(many "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.keys", |s, t| {
-        s.public_listen.push(value::listen(t)?);
+        s.public_listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
     setting!(many "public.peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
-        s.public_peers.push(value::network(t)?);
+        s.public_trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
     setting!(
@@ -278,18 +278,18 @@ pub const SETTINGS: &[Setting] = &[
         "MODE",
         "0660",
         "the mode of a unix socket of the public listener",
-        |s, t| { value::mode(t).map(|v| s.public_socket_mode = v) }
+        |s, t| { value::parse_socket_mode(t).map(|v| s.public_socket_mode = v) }
     ),
     setting!(many "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /keys", |s, t| {
-        s.admin_listen.push(value::listen(t)?);
+        s.admin_listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
     setting!(many "admin.peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
-        s.admin_peers.push(value::network(t)?);
+        s.admin_trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
     setting!(many "admin.hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
-        s.admin_hosts.push(value::host_name(t)?);
+        s.admin_allowed_hosts.push(value::parse_host_name(t)?);
         Ok(())
     }),
     setting!(
@@ -297,32 +297,32 @@ pub const SETTINGS: &[Setting] = &[
         "FILE",
         "",
         "the token that /flush and /keys require over TCP; over a unix socket they require none",
-        |s, t| { value::path(t).map(|v| s.admin_token_file = Some(v)) }
+        |s, t| { value::parse_path(t).map(|v| s.admin_token_file = Some(v)) }
     ),
     setting!(
         "admin.socket_mode",
         "MODE",
         "0600",
         "the mode of a unix socket of the admin listener",
-        |s, t| { value::mode(t).map(|v| s.admin_socket_mode = v) }
+        |s, t| { value::parse_socket_mode(t).map(|v| s.admin_socket_mode = v) }
     ),
-    setting!("log.level", "LEVEL", "info", "error, warn, info or debug", |s, t| value::log_level(t)
+    setting!("log.level", "LEVEL", "info", "error, warn, info or debug", |s, t| value::parse_log_level(t)
         .map(|v| s.log_level = v)),
-    setting!("log.format", "FORMAT", "text", "text or json", |s, t| value::log_format(t)
+    setting!("log.format", "FORMAT", "text", "text or json", |s, t| value::parse_log_format(t)
         .map(|v| s.log_format = v)),
     setting!("log.allowed", "BOOL", "false", "whether allowed requests are logged too", |s, t| {
-        value::switch(t).map(|v| s.log_allowed = v)
+        value::parse_boolean(t).map(|v| s.log_allowed_requests = v)
     }),
     setting!(
         "log.refusals_per_second",
         "N",
         "10",
         "refusals logged in a second, with ten times as many in a burst",
-        |s, t| { value::number(t, 0, 100_000).map(|v| s.log_refusals = v) }
+        |s, t| { value::parse_number(t, 0, 100_000).map(|v| s.log_refusals_per_second = v) }
     ),
 ];
 
 /// The setting with this key.
-pub fn find(key: &str) -> Option<&'static Setting> {
+pub fn find_setting(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }

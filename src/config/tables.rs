@@ -8,10 +8,10 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 /// What is wrong, and where in the text.
-pub(super) type Faults = Vec<(usize, String)>;
+pub(super) type TableErrors = Vec<(usize, String)>;
 
 /// A value's place.
-pub(super) fn at<T>(spanned: &Spanned<T>) -> usize {
+pub(super) fn offset<T>(spanned: &Spanned<T>) -> usize {
     spanned.span().start
 }
 
@@ -19,7 +19,7 @@ pub(super) fn at<T>(spanned: &Spanned<T>) -> usize {
 pub(super) fn deserialize<'t, T: Deserialize<'t>>(
     table: DeTable<'t>,
     place: usize,
-    faults: &mut Faults,
+    faults: &mut TableErrors,
 ) -> Option<T> {
     let spanned = Spanned::new(place..place, table);
     match T::deserialize(toml::de::Deserializer::from(spanned)) {
@@ -28,7 +28,7 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
             // What was found there is not quoted: it may be a secret.
             let what = match error.message().rsplit_once(", expected ") {
                 Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
-                Some((said, wanted)) if said.starts_with("unknown field ") => unknown(said, wanted),
+                Some((said, wanted)) if said.starts_with("unknown field ") => unknown_key_message(said, wanted),
                 // Which key is missing is ours.
                 _ if error.message().starts_with("missing field ") => error.message().to_owned(),
                 _ => "it can't be read".to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
 
 /// What to say of a key that there is not, from serde's words. It is named if it resembles one that there is: the line
 /// may be one of another file.
-fn unknown(said: &str, wanted: &str) -> String {
+fn unknown_key_message(said: &str, wanted: &str) -> String {
     let name = said.split('`').nth(1).unwrap_or_default();
     let keys: Vec<&str> = wanted.split('`').skip(1).step_by(2).collect();
     let alike = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
@@ -52,17 +52,17 @@ fn unknown(said: &str, wanted: &str) -> String {
 }
 
 /// A name that stands in headers, logs and metrics.
-pub(super) fn name(given: Option<&Spanned<String>>, default: &str, faults: &mut Faults) -> Arc<str> {
+pub(super) fn read_name(given: Option<&Spanned<String>>, default: &str, faults: &mut TableErrors) -> Arc<str> {
     let Some(given) = given else { return default.into() };
-    if !is_name(given.get_ref()) {
+    if !is_valid_name(given.get_ref()) {
         let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";
-        faults.push((at(given), format!("{what}, and begins with none of the latter two")));
+        faults.push((offset(given), format!("{what}, and begins with none of the latter two")));
     }
     given.get_ref().as_str().into()
 }
 
 /// Whether it can stand there.
-pub(super) fn is_name(text: &str) -> bool {
+pub(super) fn is_valid_name(text: &str) -> bool {
     let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     (1..=32).contains(&text.len()) && text.bytes().all(well) && !text.starts_with(['-', '_'])
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::tables::{Faults, at, deserialize, name};
-use super::{Origin, value};
+use super::tables::{TableErrors, offset, deserialize, read_name};
+use super::{ConfigOrigin, value};
 use crate::permissions::glob::Glob;
 use crate::permissions::host::HostPattern;
 use crate::permissions::read::parse_repository_glob;
@@ -17,14 +17,14 @@ use crate::upstream::UPSTREAMS_MAX;
 use crate::upstream::ecr::AwsAccount;
 
 /// The types, for messages.
-const TYPES: &str = "the type is \"none\", \"basic\", \"bearer\", \"file\" or \"ecr\"";
+const EXPECTED_TYPES: &str = "the type is \"none\", \"basic\", \"bearer\", \"file\" or \"ecr\"";
 
 /// The longest user name.
-const USERNAME_MAX: usize = 255;
+const USERNAME_BYTES_MAX: usize = 255;
 
 /// One table, as it is set.
 #[derive(Clone, Debug)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// Its name.
     pub name: Arc<str>,
     /// At which hosts; none of them means at any.
@@ -32,23 +32,23 @@ pub struct Upstream {
     /// On which repositories; none of them means on any, and on none.
     pub repositories: Box<[Glob]>,
     /// Whether also who has shown no credentials gets these.
-    pub anyone: bool,
+    pub allow_anonymous: bool,
     /// Which.
-    pub kind: Kind,
+    pub kind: UpstreamType,
     /// Where its table begins.
-    pub origin: Origin,
+    pub origin: ConfigOrigin,
 }
 
-impl Upstream {
+impl UpstreamConfig {
     /// Whether there are any.
     pub fn has_credentials(&self) -> bool {
-        !matches!(self.kind, Kind::None)
+        !matches!(self.kind, UpstreamType::None)
     }
 }
 
 /// Which credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum UpstreamType {
     /// None.
     None,
     /// Of a user, whose password is in the file.
@@ -62,31 +62,31 @@ pub enum Kind {
     Ecr(AwsAccount),
 }
 
-type Text = Spanned<String>;
+type SpannedText = Spanned<String>;
 
 /// What each type may have, as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
-    name: Option<Text>,
-    hosts: Option<Spanned<Vec<Text>>>,
-    repositories: Option<Spanned<Vec<Text>>>,
+struct RawUpstreamTable {
+    name: Option<SpannedText>,
+    hosts: Option<Spanned<Vec<SpannedText>>>,
+    repositories: Option<Spanned<Vec<SpannedText>>>,
     #[serde(default)]
-    anyone: bool,
-    username: Option<Text>,
-    password_file: Option<Text>,
-    token_file: Option<Text>,
-    file: Option<Text>,
-    region: Option<Text>,
-    profile: Option<Text>,
-    role_arn: Option<Text>,
-    external_id: Option<Text>,
-    endpoint: Option<Text>,
+    allow_anonymous: bool,
+    username: Option<SpannedText>,
+    password_file: Option<SpannedText>,
+    token_file: Option<SpannedText>,
+    file: Option<SpannedText>,
+    region: Option<SpannedText>,
+    profile: Option<SpannedText>,
+    role_arn: Option<SpannedText>,
+    external_id: Option<SpannedText>,
+    endpoint: Option<SpannedText>,
 }
 
-impl Raw {
+impl RawUpstreamTable {
     /// The keys that are of one type or another, and whether they are there.
-    fn given(&self) -> [(&'static str, Option<&Text>); 9] {
+    fn type_specific_keys(&self) -> [(&'static str, Option<&SpannedText>); 9] {
         [
             ("username", self.username.as_ref()),
             ("password_file", self.password_file.as_ref()),
@@ -102,24 +102,24 @@ impl Raw {
 }
 
 /// Reads the value of the key `upstream`.
-pub(super) fn read(
+pub(super) fn read_upstreams(
     value: &DeValue<'_>,
     place: usize,
-    origin: &dyn Fn(usize) -> Origin,
-    faults: &mut Faults,
-) -> Vec<Upstream> {
+    origin: &dyn Fn(usize) -> ConfigOrigin,
+    faults: &mut TableErrors,
+) -> Vec<UpstreamConfig> {
     let DeValue::Array(tables) = value else {
         faults.push((place, "write a list of tables: [[upstream]]".into()));
         return Vec::new();
     };
-    let mut upstreams: Vec<Upstream> = Vec::new();
+    let mut upstreams: Vec<UpstreamConfig> = Vec::new();
     for table in tables {
         let place = table.span().start;
         let DeValue::Table(fields) = table.get_ref() else {
             faults.push((place, "write a table: [[upstream]]".into()));
             continue;
         };
-        let Some(one) = one(fields, place, origin(place), faults) else { continue };
+        let Some(one) = read_upstream(fields, place, origin(place), faults) else { continue };
         if upstreams.iter().any(|other| other.name == one.name) {
             faults.push((place, format!("there are two upstreams called {}; give each a name", one.name)));
         }
@@ -136,47 +136,47 @@ pub(super) fn read(
     upstreams
 }
 
-fn one(fields: &DeTable<'_>, place: usize, origin: Origin, faults: &mut Faults) -> Option<Upstream> {
+fn read_upstream(fields: &DeTable<'_>, place: usize, origin: ConfigOrigin, faults: &mut TableErrors) -> Option<UpstreamConfig> {
     let mut fields = fields.clone();
     let Some(kind) = fields.remove("type") else {
-        faults.push((place, format!("type is missing; {TYPES}")));
+        faults.push((place, format!("type is missing; {EXPECTED_TYPES}")));
         return None;
     };
     let known = kind.get_ref().as_str().unwrap_or_default().to_owned();
     let kind_at = kind.span().start;
-    let raw: Raw = deserialize(fields, place, faults)?;
-    let name = name(raw.name.as_ref(), &known, faults);
-    let hosts = each(raw.hosts.as_ref(), HostPattern::parse, faults);
-    let repositories = each(raw.repositories.as_ref(), glob, faults);
-    let kind = self::kind(&known, &raw, (kind_at, place), faults)?;
-    Some(Upstream { name, hosts, repositories, anyone: raw.anyone, kind, origin })
+    let raw: RawUpstreamTable = deserialize(fields, place, faults)?;
+    let name = read_name(raw.name.as_ref(), &known, faults);
+    let hosts = read_list(raw.hosts.as_ref(), HostPattern::parse, faults);
+    let repositories = read_list(raw.repositories.as_ref(), parse_repository_pattern, faults);
+    let kind = self::read_type(&known, &raw, (kind_at, place), faults)?;
+    Some(UpstreamConfig { name, hosts, repositories, allow_anonymous: raw.allow_anonymous, kind, origin })
 }
 
-fn each<T>(
-    given: Option<&Spanned<Vec<Text>>>,
+fn read_list<T>(
+    given: Option<&Spanned<Vec<SpannedText>>>,
     read: fn(&str) -> Result<T, String>,
-    faults: &mut Faults,
+    faults: &mut TableErrors,
 ) -> Box<[T]> {
     let Some(given) = given else { return Box::default() };
     if given.get_ref().is_empty() {
-        faults.push((at(given), "it is empty, and fits nothing; leave it out for all".into()));
+        faults.push((offset(given), "it is empty, and fits nothing; leave it out for all".into()));
     }
-    let mut one = |text: &Text| {
-        let fault = |what: String| (at(text), what);
+    let mut one = |text: &SpannedText| {
+        let fault = |what: String| (offset(text), what);
         read(text.get_ref()).map_err(|what| faults.push(fault(what))).ok()
     };
     given.get_ref().iter().filter_map(&mut one).collect()
 }
 
 /// One set of credentials is for all, so there is nothing that a name could stand for.
-fn glob(text: &str) -> Result<Glob, String> {
+fn parse_repository_pattern(text: &str) -> Result<Glob, String> {
     match parse_repository_glob(text) {
         Ok(_) if text.contains('{') => Err("{user} and {group} are for the policy".into()),
         read => read,
     }
 }
 
-fn kind(known: &str, raw: &Raw, places: (usize, usize), faults: &mut Faults) -> Option<Kind> {
+fn read_type(known: &str, raw: &RawUpstreamTable, places: (usize, usize), faults: &mut TableErrors) -> Option<UpstreamType> {
     let (kind_at, place) = places;
     let own: &[&str] = match known {
         "none" => &[],
@@ -185,16 +185,16 @@ fn kind(known: &str, raw: &Raw, places: (usize, usize), faults: &mut Faults) -> 
         "file" => &["file"],
         "ecr" => &["region", "profile", "role_arn", "external_id", "endpoint"],
         _ => {
-            faults.push((kind_at, TYPES.into()));
+            faults.push((kind_at, EXPECTED_TYPES.into()));
             return None;
         }
     };
-    for (key, given) in raw.given() {
+    for (key, given) in raw.type_specific_keys() {
         if let Some(given) = given.filter(|_| !own.contains(&key)) {
-            faults.push((at(given), format!("{key} is no key of type {known}")));
+            faults.push((offset(given), format!("{key} is no key of type {known}")));
         }
     }
-    let mut wanted = |key: &str, given: &Option<Text>| {
+    let mut wanted = |key: &str, given: &Option<SpannedText>| {
         if given.is_none() {
             faults.push((place, format!("type {known} needs {key}")));
         }
@@ -205,56 +205,56 @@ fn kind(known: &str, raw: &Raw, places: (usize, usize), faults: &mut Faults) -> 
         "bearer" => (None, wanted("token_file", &raw.token_file)),
         "file" => (None, wanted("file", &raw.file)),
         "ecr" => return ecr(raw, kind_at, faults),
-        _ => return Some(Kind::None),
+        _ => return Some(UpstreamType::None),
     };
     let file = file?;
-    let path = value::path(file.get_ref()).map_err(|what| faults.push((at(&file), what))).ok()?;
+    let path = value::parse_path(file.get_ref()).map_err(|what| faults.push((offset(&file), what))).ok()?;
     Some(match known {
-        "basic" => Kind::Basic(self::username(&username?, faults)?, path),
-        "bearer" => Kind::Bearer(path),
-        _ => Kind::File(path),
+        "basic" => UpstreamType::Basic(self::check_username(&username?, faults)?, path),
+        "bearer" => UpstreamType::Bearer(path),
+        _ => UpstreamType::File(path),
     })
 }
 
 /// RFC 7617 section 2: no colon.
-fn username(given: &Text, faults: &mut Faults) -> Option<String> {
+fn check_username(given: &SpannedText, faults: &mut TableErrors) -> Option<String> {
     let text = given.get_ref();
-    let well = (1..=USERNAME_MAX).contains(&text.len())
+    let well = (1..=USERNAME_BYTES_MAX).contains(&text.len())
         && !text.contains([':'])
         && !text.chars().any(char::is_control);
     if !well {
-        faults.push((at(given), "a user name has 1 to 255 characters, and no colon".into()));
+        faults.push((offset(given), "a user name has 1 to 255 characters, and no colon".into()));
     }
     well.then(|| text.clone())
 }
 
 #[cfg(not(feature = "ecr"))]
-fn ecr(_: &Raw, place: usize, faults: &mut Faults) -> Option<Kind> {
+fn ecr(_: &RawUpstreamTable, place: usize, faults: &mut TableErrors) -> Option<UpstreamType> {
     let what = "this doorward is built without ECR: take the image whose name ends with -ecr, or build with cargo build --release --features ecr";
     faults.push((place, what.into()));
     None
 }
 
 #[cfg(feature = "ecr")]
-fn ecr(raw: &Raw, _: usize, faults: &mut Faults) -> Option<Kind> {
+fn ecr(raw: &RawUpstreamTable, _: usize, faults: &mut TableErrors) -> Option<UpstreamType> {
     let before = faults.len();
-    let mut text = |given: &Option<Text>, what: &str, well: fn(&str) -> bool| {
+    let mut text = |given: &Option<SpannedText>, what: &str, well: fn(&str) -> bool| {
         let given = given.as_ref()?;
         if !well(given.get_ref()) {
-            faults.push((at(given), format!("it is not {what}")));
+            faults.push((offset(given), format!("it is not {what}")));
         }
         Some(given.get_ref().clone())
     };
     let region = text(&raw.region, "a region, like eu-central-1", is_region);
-    let role_arn = text(&raw.role_arn, "a role, like arn:aws:iam::123456789012:role/registry", is_role);
-    let endpoint = text(&raw.endpoint, "an URL, like https://api.ecr.eu-central-1.amazonaws.com", is_url);
-    let profile = text(&raw.profile, "a profile's name", is_word);
-    let external_id = text(&raw.external_id, "an external id", is_word);
+    let role_arn = text(&raw.role_arn, "a role, like arn:aws:iam::123456789012:role/registry", is_role_arn);
+    let endpoint = text(&raw.endpoint, "an URL, like https://api.ecr.eu-central-1.amazonaws.com", is_endpoint_url);
+    let profile = text(&raw.profile, "a profile's name", is_visible_ascii);
+    let external_id = text(&raw.external_id, "an external id", is_visible_ascii);
     if let Some(given) = raw.external_id.as_ref().filter(|_| role_arn.is_none()) {
-        faults.push((at(given), "external_id is for a role; set role_arn too".into()));
+        faults.push((offset(given), "external_id is for a role; set role_arn too".into()));
     }
     let account = AwsAccount { region, profile, role_arn, external_id, endpoint };
-    (faults.len() == before).then_some(Kind::Ecr(account))
+    (faults.len() == before).then_some(UpstreamType::Ecr(account))
 }
 
 #[cfg(feature = "ecr")]
@@ -264,21 +264,21 @@ fn is_region(text: &str) -> bool {
 }
 
 #[cfg(feature = "ecr")]
-fn is_role(text: &str) -> bool {
-    text.starts_with("arn:aws") && text.contains(":role/") && is_word(text)
+fn is_role_arn(text: &str) -> bool {
+    text.starts_with("arn:aws") && text.contains(":role/") && is_visible_ascii(text)
 }
 
 #[cfg(feature = "ecr")]
-fn is_url(text: &str) -> bool {
+fn is_endpoint_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = rest.and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
     // A token is not sent where others can read it.
     let well = text.starts_with("https://") || matches!(host, "localhost" | "127.0.0.1");
-    well && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#'])) && is_word(text)
+    well && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#'])) && is_visible_ascii(text)
 }
 
 #[cfg(feature = "ecr")]
-fn is_word(text: &str) -> bool {
+fn is_visible_ascii(text: &str) -> bool {
     (1..=2048).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

@@ -1,27 +1,27 @@
 //! The tables of upstreams: what can be set, and how each fault is told.
 
 use super::*;
-use crate::config::layers::Layers;
+use crate::config::layers::ConfigLayers;
 
-fn read(text: &str) -> (Vec<Upstream>, Vec<String>) {
+fn read(text: &str) -> (Vec<UpstreamConfig>, Vec<String>) {
     read_with(text, &[("DOORWARD_PROXY_SECRET_FILE", "/run/secret")])
 }
 
-fn read_with(text: &str, variables: &[(&str, &str)]) -> (Vec<Upstream>, Vec<String>) {
+fn read_with(text: &str, variables: &[(&str, &str)]) -> (Vec<UpstreamConfig>, Vec<String>) {
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("doorward.toml");
     std::fs::write(&path, format!("htpasswd = \"x\"\n{text}")).unwrap();
     let (settings, faults) =
-        Layers::default().with_environment(variables).with_file(path.to_str().unwrap()).read();
-    let told = |fault: &crate::config::Fault| {
+        ConfigLayers::default().with_environment(variables).with_file(path.to_str().unwrap()).into_partial_config();
+    let told = |fault: &crate::config::ConfigError| {
         fault.to_string().rsplit_once("doorward.toml:").unwrap_or_default().1.to_owned()
     };
     (settings.upstreams, faults.iter().map(told).collect())
 }
 
 #[test]
-fn each_type_is_read() {
+fn each_upstream_type_is_read() {
     let (upstreams, faults) = read(
         r#"
         [[upstream]]
@@ -47,14 +47,14 @@ fn each_type_is_read() {
     assert_eq!(faults, Vec::<String>::new());
     let names: Vec<&str> = upstreams.iter().map(|one| &*one.name).collect();
     assert_eq!(names, ["releases", "bearer", "file", "none"]);
-    assert_eq!(upstreams[0].kind, Kind::Basic("robot".into(), "/run/password".into()));
-    assert_eq!(upstreams[1].kind, Kind::Bearer("/run/token".into()));
-    assert_eq!(upstreams[2].kind, Kind::File("/run/whole".into()));
-    assert!(upstreams[2].anyone && !upstreams[1].anyone && !upstreams[3].has_credentials());
+    assert_eq!(upstreams[0].kind, UpstreamType::Basic("robot".into(), "/run/password".into()));
+    assert_eq!(upstreams[1].kind, UpstreamType::Bearer("/run/token".into()));
+    assert_eq!(upstreams[2].kind, UpstreamType::File("/run/whole".into()));
+    assert!(upstreams[2].allow_anonymous && !upstreams[1].allow_anonymous && !upstreams[3].has_credentials());
 }
 
 #[test]
-fn each_fault_is_told_with_its_line_and_its_remedy() {
+fn each_invalid_table_is_reported_with_line_and_remedy() {
     for (text, line, says) in [
         ("upstream = 1", 2, "[[upstream]]"),
         ("[[upstream]]\nname = \"x\"", 2, "type is missing"),
@@ -85,7 +85,7 @@ fn each_fault_is_told_with_its_line_and_its_remedy() {
 }
 
 #[test]
-fn credentials_require_the_proxy_secret_on_every_listener_field_c7() {
+fn upstream_credentials_require_the_proxy_secret_on_every_listener_field_c7() {
     let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"/x\"\n";
     for listen in [
         "",
@@ -117,12 +117,12 @@ fn without_the_feature_it_is_said_what_to_take_instead() {
 
 #[cfg(feature = "ecr")]
 #[test]
-fn an_account_is_read_and_its_faults_are_told() {
+fn ecr_account_is_read_and_invalid_values_are_reported() {
     let (upstreams, faults) = read(
         "[[upstream]]\ntype = \"ecr\"\nregion = \"eu-central-1\"\nrole_arn = \"arn:aws:iam::123456789012:role/x\"\nexternal_id = \"y\"",
     );
     assert_eq!(faults, Vec::<String>::new());
-    let Kind::Ecr(account) = &upstreams[0].kind else { panic!() };
+    let UpstreamType::Ecr(account) = &upstreams[0].kind else { panic!() };
     assert_eq!(account.region.as_deref(), Some("eu-central-1"));
     for (line, says) in [
         ("region = \"Frankfurt\"", "eu-central-1"),

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{KeyOwners, Listen, LogFormat, TokenChallenge};
+use super::{ApiKeyOwners, ListenAddress, LogFormat, TokenChallenge};
 use crate::dialect::Dialect;
 use crate::identity::Username;
 
 /// A whole number within bounds, both included.
-pub(super) fn number<T>(text: &str, low: T, high: T) -> Result<T, String>
+pub(super) fn parse_number<T>(text: &str, low: T, high: T) -> Result<T, String>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
@@ -23,15 +23,15 @@ where
 }
 
 /// A number of threads: `cores` is one for each.
-pub(super) fn threads(text: &str) -> Result<usize, String> {
+pub(super) fn parse_thread_count(text: &str) -> Result<usize, String> {
     match text {
         "cores" => Ok(std::thread::available_parallelism().map_or(2, usize::from)),
-        _ => number(text, 1, 1024).map_err(|what| format!("{what}, nor the word cores")),
+        _ => parse_number(text, 1, 1024).map_err(|what| format!("{what}, nor the word cores")),
     }
 }
 
 /// A span of time within bounds, both included: `10s`, `5m`, `12h`, `1h 30m`.
-pub(super) fn span(text: &str, low: Duration, high: Duration) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str, low: Duration, high: Duration) -> Result<Duration, String> {
     let show = humantime::format_duration;
     let span = humantime::parse_duration(text)
         .map_err(|_| "it is not a span of time; write it like 500ms, 10s, 5m or 12h".to_owned())?;
@@ -42,7 +42,7 @@ pub(super) fn span(text: &str, low: Duration, high: Duration) -> Result<Duration
 }
 
 /// A number of bytes: `1048576`, `64KiB`, `256MiB`.
-pub(super) fn bytes(text: &str, low: u64, high: u64) -> Result<u64, String> {
+pub(super) fn parse_bytes(text: &str, low: u64, high: u64) -> Result<u64, String> {
     let wanted =
         || format!("it is not a number of bytes from {low} to {high}; write it like 65536, 64KiB or 256MiB");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
@@ -59,32 +59,32 @@ pub(super) fn bytes(text: &str, low: u64, high: u64) -> Result<u64, String> {
 }
 
 /// The longest name or URL of a challenge.
-const QUOTABLE_MAX: usize = 255;
+const CHALLENGE_PARAMETER_BYTES_MAX: usize = 255;
 
 /// A name that can stand between quotes in a challenge. Some clients take the last of these words for the scheme.
-pub fn quotable(text: &str) -> Result<String, String> {
+pub fn parse_challenge_parameter(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     if lower.contains("basic") || lower.contains("bearer") {
         return Err("clients would take the word basic or bearer in it for a scheme".into());
     }
     let well = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',');
-    if (1..=QUOTABLE_MAX).contains(&text.len()) && text.bytes().all(well) {
+    if (1..=CHALLENGE_PARAMETER_BYTES_MAX).contains(&text.len()) && text.bytes().all(well) {
         return Ok(text.to_owned());
     }
     Err("it has 1 to 255 visible ASCII characters, and no quotes, commas, backslashes or blanks".into())
 }
 
 /// The URL at which clients get tokens.
-pub fn url(text: &str) -> Result<String, String> {
+pub fn parse_token_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).ok();
-    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+    if !parse_token_url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && parse_token_url.has_host()) {
         return Err("it is no URL; write it like https://registry.example.com/token".into());
     }
-    quotable(text)
+    parse_challenge_parameter(text)
 }
 
 /// With what is challenged.
-pub(super) fn challenge(text: &str) -> Result<TokenChallenge, String> {
+pub(super) fn parse_token_challenge(text: &str) -> Result<TokenChallenge, String> {
     match text {
         "basic" => Ok(TokenChallenge::Basic),
         "bearer" => Ok(TokenChallenge::Bearer),
@@ -93,10 +93,10 @@ pub(super) fn challenge(text: &str) -> Result<TokenChallenge, String> {
 }
 
 /// An address to listen on.
-pub(super) fn listen(text: &str) -> Result<Listen, String> {
+pub(super) fn parse_listen_address(text: &str) -> Result<ListenAddress, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return match path.strip_prefix('/') {
-            Some(_) => Ok(Listen::Unix(PathBuf::from(path))),
+            Some(_) => Ok(ListenAddress::Unix(PathBuf::from(path))),
             None => {
                 Err("a unix socket needs an absolute path, as in unix:/run/doorward/doorward.sock".into())
             }
@@ -107,18 +107,18 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
         let named =
             !name.is_empty() && name.len() <= 255 && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
         return if named {
-            Ok(Listen::Systemd(name.to_owned()))
+            Ok(ListenAddress::Systemd(name.to_owned()))
         } else {
             Err("write the FileDescriptorName of the socket unit, as in systemd:doorward".into())
         };
     }
-    text.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
+    text.parse::<SocketAddr>().map(ListenAddress::Tcp).map_err(|_| {
         "it is not an address to listen on; write IP:PORT like 127.0.0.1:8000 or [::1]:8000, unix:/path, or systemd:NAME".into()
     })
 }
 
 /// An address, or a network in CIDR notation.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
     let parsed =
         text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(|a| IpNet::from(a.to_canonical())));
     let network = parsed.map_err(|_| {
@@ -134,7 +134,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// The name of a dialect.
-pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
+pub(super) fn parse_dialect(text: &str) -> Result<Dialect, String> {
     let known = Dialect::ALL.into_iter().find(|dialect| dialect.name() == text);
     known.ok_or_else(|| {
         let names: Vec<&str> = Dialect::ALL.into_iter().map(Dialect::name).collect();
@@ -143,19 +143,19 @@ pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
 }
 
 /// The longest host name (RFC 1035 section 2.3.4).
-const HOST_NAME_MAX: usize = 253;
+const HOST_NAME_BYTES_MAX: usize = 253;
 
 /// A host name without a port, in lower case.
-pub(super) fn host_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_host_name(text: &str) -> Result<String, String> {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    if (1..=HOST_NAME_MAX).contains(&text.len()) && text.bytes().all(known) {
+    if (1..=HOST_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(known) {
         return Ok(text.to_ascii_lowercase());
     }
     Err("it is not a host name; write it without a scheme and a port, like doorward.internal".into())
 }
 
 /// The realm of the challenge.
-pub(super) fn realm(text: &str) -> Result<String, String> {
+pub(super) fn parse_realm(text: &str) -> Result<String, String> {
     let printable = text.chars().all(|c| !c.is_control() && c != '"' && c != '\\');
     if text.is_empty() || text.len() > 128 || !printable {
         return Err(
@@ -173,7 +173,7 @@ pub(super) fn realm(text: &str) -> Result<String, String> {
 }
 
 /// The mode of a unix socket, in octal.
-pub(super) fn mode(text: &str) -> Result<u32, String> {
+pub(super) fn parse_socket_mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode <= 0o777 && digits.len() >= 3 => Ok(mode),
@@ -182,7 +182,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// Yes or no.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(super) fn parse_boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -191,7 +191,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// How log lines are written.
-pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+pub(super) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
@@ -200,7 +200,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 /// From which level on log lines are written.
-pub(super) fn log_level(text: &str) -> Result<tracing::level_filters::LevelFilter, String> {
+pub(super) fn parse_log_level(text: &str) -> Result<tracing::level_filters::LevelFilter, String> {
     match text {
         "error" | "warn" | "info" | "debug" => text.parse().map_err(|_| "it is no log level".into()),
         _ => Err("it is not one of error, warn, info and debug".into()),
@@ -208,12 +208,12 @@ pub(super) fn log_level(text: &str) -> Result<tracing::level_filters::LevelFilte
 }
 
 /// A path; an empty one is a mistake.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+pub(super) fn parse_path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("the path is empty".into()) } else { Ok(PathBuf::from(text)) }
 }
 
 /// A user name, or none.
-pub(super) fn username(text: &str) -> Result<String, String> {
+pub(super) fn parse_username(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok(String::new());
     }
@@ -221,10 +221,10 @@ pub(super) fn username(text: &str) -> Result<String, String> {
 }
 
 /// Whose keys count.
-pub(super) fn key_owners(text: &str) -> Result<KeyOwners, String> {
+pub(super) fn parse_api_key_owners(text: &str) -> Result<ApiKeyOwners, String> {
     match text {
-        "htpasswd" => Ok(KeyOwners::Htpasswd),
-        "any" => Ok(KeyOwners::Any),
+        "htpasswd" => Ok(ApiKeyOwners::Htpasswd),
+        "any" => Ok(ApiKeyOwners::Any),
         _ => Err("it is neither htpasswd nor any".into()),
     }
 }

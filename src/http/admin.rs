@@ -12,8 +12,8 @@ use super::AppState;
 use super::access::AdminAccessError;
 use super::peer::Peer;
 use super::reply::{self, HandlerError};
-use crate::authn::api_key::file::Record;
-use crate::reload::IN_FORCE_WITHIN;
+use crate::authn::api_key::file::ApiKeyRecord;
+use crate::reload::RELOAD_DELAY_MAX;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -22,7 +22,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// How long a flush waits for changes of files: as long as one may take, and a second for threads that wait for a core.
-const RELOAD_TIMEOUT: Duration = IN_FORCE_WITHIN.saturating_add(Duration::from_secs(1));
+const RELOAD_TIMEOUT: Duration = RELOAD_DELAY_MAX.saturating_add(Duration::from_secs(1));
 
 /// `?user=`; anything else is an error, since a misspelt name must not flush everything.
 #[derive(Debug, Deserialize)]
@@ -84,10 +84,10 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
         Err(fault) => return reply::error_response(fault),
     };
     let Some(file) = front.pipeline.api_keys() else { return reply::error_response(HandlerError::NotFound) };
-    let used = |record: &'_ Record| record.identity.key.as_ref().is_some_and(|key| key.uses.count() > 0);
+    let used = |record: &'_ ApiKeyRecord| record.identity.api_key.as_ref().is_some_and(|key| key.usage.count() > 0);
     let told = file.records().filter(|record| used(record)).filter_map(|record| {
-        let key = record.identity.key.as_ref()?;
-        let (uses, last_use) = (key.uses.count(), key.uses.last());
+        let key = record.identity.api_key.as_ref()?;
+        let (uses, last_use) = (key.usage.count(), key.usage.last_used_at());
         Some(ApiKeyUsage {
             id: key.id.to_string(),
             owner: record.identity.user.to_string(),
@@ -122,7 +122,7 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
     }
     // A user who was taken out of a file a moment ago must not be let in by what was in force of it.
     let is_settled = match front.reload_handle.get() {
-        Some(looks) => looks.settle(RELOAD_TIMEOUT).await,
+        Some(looks) => looks.poll_and_wait(RELOAD_TIMEOUT).await,
         None => false,
     };
     front.pipeline.flush(query.user.as_deref().map(str::as_bytes));

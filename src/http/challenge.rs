@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{HeaderValue, InvalidHeaderValue};
 
-use crate::pipeline::challenge::Refusal;
+use crate::pipeline::challenge::ChallengeReason;
 
 /// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
 /// 1.23 passes only the first on, and some clients look only at the last.
@@ -25,7 +25,7 @@ impl Challenge {
     pub(super) fn header_value(
         &self,
         scope: Option<&str>,
-        refusal: &Refusal,
+        refusal: &ChallengeReason,
     ) -> Result<HeaderValue, InvalidHeaderValue> {
         let text = match self {
             Self::Basic(value) => return Ok(value.clone()),
@@ -37,15 +37,15 @@ impl Challenge {
         }
         // RFC 6750 section 3.1; who has shown nothing has made no error.
         match refusal {
-            Refusal::InvalidToken(_) => text.push_str(",error=\"invalid_token\""),
-            Refusal::InsufficientScope(_) => text.push_str(",error=\"insufficient_scope\""),
-            Refusal::NoCredentials
-            | Refusal::MalformedCredentials(_)
-            | Refusal::UnsupportedScheme
-            | Refusal::WrongCredentials
-            | Refusal::InvalidHtpasswdLine(_)
-            | Refusal::PasswordTooLong
-            | Refusal::InvalidApiKey(_) => {}
+            ChallengeReason::InvalidToken(_) => text.push_str(",error=\"invalid_token\""),
+            ChallengeReason::InsufficientScope(_) => text.push_str(",error=\"insufficient_scope\""),
+            ChallengeReason::NoCredentials
+            | ChallengeReason::MalformedCredentials(_)
+            | ChallengeReason::UnsupportedScheme
+            | ChallengeReason::WrongCredentials
+            | ChallengeReason::InvalidHtpasswdLine(_)
+            | ChallengeReason::PasswordTooLong
+            | ChallengeReason::InvalidApiKey(_) => {}
         }
         HeaderValue::from_str(&text)
     }

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
 use super::reply;
-use crate::authn::http::Service;
+use crate::authn::http::AuthBackend;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::lease::{Lease, LeaseState};
@@ -28,7 +28,7 @@ pub struct Readiness {
     is_draining: AtomicBool,
     /// Of each file that is reloaded.
     file_health: Vec<Arc<FileHealth>>,
-    authenticators: Vec<Arc<Service>>,
+    authenticators: Vec<Arc<AuthBackend>>,
     #[cfg(feature = "ecr")]
     leases: Vec<Arc<Lease>>,
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for Readiness {
 
 impl Readiness {
     /// Ready: there is no listener before the first load.
-    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<Service>>) -> Self {
+    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<AuthBackend>>) -> Self {
         Self {
             is_draining: AtomicBool::new(false),
             file_health: files,
@@ -60,9 +60,9 @@ impl Readiness {
 
     /// What is not as it should be, though requests can be answered.
     fn degraded_reason(&self) -> Option<String> {
-        let file = self.file_health.iter().find_map(|file| file.degraded());
-        let outage = |service: &Arc<Service>| {
-            service.outage().map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
+        let file = self.file_health.iter().find_map(|file| file.degraded_message());
+        let outage = |service: &Arc<AuthBackend>| {
+            service.outage_evidence().map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
         };
         file.or_else(|| self.authenticators.iter().find_map(outage))
     }
@@ -87,7 +87,7 @@ impl Readiness {
 
     /// Why what is in force of a file is not what is on disk, of the first file of which it is not.
     pub fn outdated_file_reason(&self) -> Option<String> {
-        self.file_health.iter().find_map(|file| file.stale())
+        self.file_health.iter().find_map(|file| file.stale_message())
     }
 
     /// From now on, 503.

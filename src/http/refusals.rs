@@ -23,7 +23,7 @@ use super::AppState;
 use super::reply::TokenRequestError;
 use super::subrequest::ReceivedSubrequest;
 use crate::clock::{Clock, Moment};
-use crate::pipeline::challenge::Refusal;
+use crate::pipeline::challenge::ChallengeReason;
 use crate::pipeline::verdict::{Reason, Verdict};
 use crate::request::header::RequestHeader;
 use crate::request::subrequest::ClientAddress;
@@ -101,7 +101,7 @@ impl VerdictLog {
                     self.write_within_budget(front, received, None, &VerdictLogEntry::from_verdict(verdict));
                 }
             }
-            Verdict::Challenge(Refusal::NoCredentials) if !tracing::enabled!(tracing::Level::DEBUG) => {
+            Verdict::Challenge(ChallengeReason::NoCredentials) if !tracing::enabled!(tracing::Level::DEBUG) => {
                 self.count_verdict(front, received, Reason::NoCredentials);
             }
             Verdict::Challenge(_)

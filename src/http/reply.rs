@@ -22,7 +22,7 @@ use super::access::AdminAccessError;
 pub use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
 
-use crate::pipeline::challenge::Refusal;
+use crate::pipeline::challenge::ChallengeReason;
 use crate::pipeline::verdict::{Limited, Reason, Verdict};
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
@@ -98,7 +98,7 @@ pub(super) fn verdict_response(
                 let mut response = Response::new(StatusCode::UNAUTHORIZED);
                 response.headers_mut().insert(WWW_AUTHENTICATE, value);
                 // A user who is logged in is told what the token lacks. Anyone else is asked to log in.
-                if let Refusal::InsufficientScope(InsufficientScope { has_user: true, .. }) = refusal {
+                if let ChallengeReason::InsufficientScope(InsufficientScope { has_user: true, .. }) = refusal {
                     insert_scope(&mut response, verdict);
                 }
                 response
@@ -133,7 +133,7 @@ pub(super) fn verdict_response(
 /// copy must find its place taken.
 fn allow_response(grant: &AllowedRequest, known: &IdentityHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     let (user, by) = match grant.identity() {
-        Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.authenticator_value(&identity.by)?),
+        Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.authenticator_value(&identity.authenticator)?),
         None => (EMPTY, EMPTY),
     };
     let groups = match grant.groups_header() {

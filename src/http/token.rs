@@ -135,7 +135,7 @@ async fn issue_token<'r>(
     let now = front.clock.unix_seconds();
     // Nothing that was said while nobody could be asked lasts longer than that may be said.
     let while_stale = stale.map(|left| now.saturating_add(left.as_secs()));
-    let ends = identity.as_deref().and_then(Identity::expires);
+    let ends = identity.as_deref().and_then(Identity::expires_at);
     let until = ends.into_iter().chain(while_stale).min();
     let user = identity.as_deref().map_or(&b""[..], |identity| identity.user.as_bytes());
     let new = NewToken { user: user.to_vec(), host, access, denied, issued_at: now, latest_expiry: until };

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use super::Pipeline;
 use super::cache::CachedAnswer;
-use super::challenge::Refusal;
+use super::challenge::ChallengeReason;
 use super::single_flight::KnownAnswer;
 use super::verdict::{Limited, Verdict};
-use crate::authn::hash::PASSWORD_MAX;
-use crate::authn::{Credentials, Records};
+use crate::authn::hash::PASSWORD_LENGTH_MAX;
+use crate::authn::{Credentials, LocalRecord};
 
 impl Pipeline {
     /// When to come again for a question about a user with these records that found no place.
-    pub(super) fn busy_verdict(&self, records: &Records) -> Verdict {
-        let entrance = self.authenticators.entrance(records).unwrap_or_default();
+    pub(super) fn busy_verdict(&self, records: &LocalRecord) -> Verdict {
+        let entrance = self.authenticators.first_authenticator(records).unwrap_or_default();
         Verdict::Limited(Limited::Busy(self.authenticators.retry_after(entrance)))
     }
 
-    pub(super) fn count_queue_full(&self, records: &Records) {
+    pub(super) fn count_queue_full(&self, records: &LocalRecord) {
         let hashes =
-            self.authenticators.entrance(records).is_some_and(|place| self.authenticators.hashes(place));
+            self.authenticators.first_authenticator(records).is_some_and(|place| self.authenticators.is_htpasswd(place));
         let shed = if hashes { &self.metrics.hash_queue_full } else { &self.metrics.http_authenticator_queue_full };
         shed.inc();
     }
@@ -28,7 +28,7 @@ impl Pipeline {
     pub(super) fn resolve_known_answer(
         &self,
         known: KnownAnswer,
-        rejection: impl FnOnce() -> Refusal,
+        rejection: impl FnOnce() -> ChallengeReason,
     ) -> Result<Arc<CachedAnswer>, Verdict> {
         match known {
             KnownAnswer::Accepted(answer) => {
@@ -44,10 +44,10 @@ impl Pipeline {
 }
 
 /// Why credentials were rejected, for the log.
-pub(super) fn rejection_reason(credentials: &Credentials, records: &Records) -> Refusal {
-    if let Some(fault) = records.line_fault() {
-        return Refusal::InvalidHtpasswdLine(fault);
+pub(super) fn rejection_reason(credentials: &Credentials, records: &LocalRecord) -> ChallengeReason {
+    if let Some(fault) = records.line_error() {
+        return ChallengeReason::InvalidHtpasswdLine(fault);
     }
-    let is_too_long = credentials.password().len() > PASSWORD_MAX && records.hash_decides();
-    if is_too_long { Refusal::PasswordTooLong } else { Refusal::WrongCredentials }
+    let is_too_long = credentials.password().len() > PASSWORD_LENGTH_MAX && records.is_decided_by_htpasswd();
+    if is_too_long { ChallengeReason::PasswordTooLong } else { ChallengeReason::WrongCredentials }
 }

@@ -21,7 +21,7 @@ use moka::sync::Cache;
 
 use super::cache_key::{CacheKey, UniformKeyHasher};
 use crate::authn::Identity;
-use crate::authn::{Outcome, Trust};
+use crate::authn::{Outcome, AnswerLifetime};
 use crate::clock::Moment;
 use crate::metrics::Metrics;
 
@@ -158,7 +158,7 @@ impl AnswerCache {
     }
 
     /// Keeps a good answer to `question`, for as long as `trust` says; any other ends what was kept.
-    pub fn store_outcome(&self, question: &CacheEntryId<'_>, outcome: &Outcome, trust: Trust, now: Moment) {
+    pub fn store_outcome(&self, question: &CacheEntryId<'_>, outcome: &Outcome, trust: AnswerLifetime, now: Moment) {
         let CacheEntryId { key, user } = *question;
         match outcome {
             Outcome::Accepted(identity) => {
@@ -168,22 +168,22 @@ impl AnswerCache {
                 let answer = CachedAnswer {
                     identity: Arc::clone(identity),
                     presented_user: user.into(),
-                    fresh_until: until(trust.fresh),
-                    stale_until: until(trust.stale),
+                    fresh_until: until(trust.cache_ttl),
+                    stale_until: until(trust.stale_ttl),
                     last_used_at_millis: AtomicU64::new(now.as_millis()),
                     seen_networks: before.map(|before| before.seen_networks.load_full()).unwrap_or_default().into(),
                     is_invalidated: AtomicBool::new(false),
                 };
                 self.answers.insert(key, Arc::new(answer));
             }
-            Outcome::Rejected | Outcome::Unknown => self.remove(&key),
+            Outcome::Rejected | Outcome::UnknownUser => self.remove(&key),
         }
     }
 
     /// Forgets an acceptance by one of those who do not know the user any more.
     pub fn invalidate_if_accepted_by(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
         let kept = self.answers.get(key).filter(|_| !unknown_to.is_empty());
-        if kept.is_some_and(|kept| unknown_to.contains(&kept.identity.by)) {
+        if kept.is_some_and(|kept| unknown_to.contains(&kept.identity.authenticator)) {
             self.remove(key);
         }
     }

@@ -10,8 +10,8 @@ use std::hash::{BuildHasher, Hasher};
 
 use zeroize::Zeroizing;
 
-use crate::authn::hash::{PASSWORD_MAX, PASSWORD_MAX_LEAST};
-use crate::authn::{Credentials, Fingerprint, Records};
+use crate::authn::hash::{PASSWORD_LENGTH_MAX, SIGNIFICANT_PASSWORD_LENGTH_MIN};
+use crate::authn::{Credentials, RecordFingerprint, LocalRecord};
 
 /// What kind of credential a key stands for; others come with other authenticators.
 const CREDENTIAL_TYPE_BASIC: u8 = b'B';
@@ -53,8 +53,8 @@ impl CacheKeyMaker {
     }
 
     /// The names of the question whether `credentials` are right, given these records.
-    pub fn derive_keys_for(&self, credentials: &mut Credentials, records: &Records) -> CacheKeys {
-        self.derive_keys(credentials, &records.fingerprint(), records.password_max())
+    pub fn derive_keys_for(&self, credentials: &mut Credentials, records: &LocalRecord) -> CacheKeys {
+        self.derive_keys(credentials, &records.fingerprint(), records.significant_password_length())
     }
 
     #[cfg(test)]
@@ -62,17 +62,17 @@ impl CacheKeyMaker {
         self.derive_keys(credentials, &[0; 16], usize::MAX).check_key
     }
 
-    fn derive_keys(&self, credentials: &mut Credentials, records: &Fingerprint, password_max: usize) -> CacheKeys {
-        let is_long = credentials.password().len() > PASSWORD_MAX_LEAST;
+    fn derive_keys(&self, credentials: &mut Credentials, records: &RecordFingerprint, password_max: usize) -> CacheKeys {
+        let is_long = credentials.password().len() > SIGNIFICANT_PASSWORD_LENGTH_MIN;
         // Compared with no hash, so it shares no answer with one that is.
-        let is_hashed = credentials.password().len() <= PASSWORD_MAX;
-        let least = credentials.frame_length(PASSWORD_MAX_LEAST);
-        let frame = credentials.frame(CREDENTIAL_TYPE_BASIC, records);
+        let is_hashed = credentials.password().len() <= PASSWORD_LENGTH_MAX;
+        let least = credentials.cache_key_input_length(SIGNIFICANT_PASSWORD_LENGTH_MIN);
+        let frame = credentials.encode_cache_key_input(CREDENTIAL_TYPE_BASIC, records);
         let question = CacheKey(blake3::keyed_hash(&self.cache_key_secret, frame).into());
         // Whoever the user is, a long password is named twice: the work says nothing either.
         let start = frame.get(..least).filter(|_| is_long);
         let cut = start.map(|start| CacheKey(blake3::keyed_hash(&self.cache_key_secret, start).into()));
-        let is_cut = password_max <= PASSWORD_MAX_LEAST && is_hashed;
+        let is_cut = password_max <= SIGNIFICANT_PASSWORD_LENGTH_MIN && is_hashed;
         let answer = cut.filter(|_| is_cut).unwrap_or(question);
         CacheKeys { check_key: question, answer_key: answer }
     }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn names(user: &str, password: &str, records: u8, password_max: usize) -> CacheKeys {
-        let frame = "\0".repeat(Credentials::FRAME);
+        let frame = "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH);
         let framed = Zeroizing::new(format!("{frame}{user}:{password}").into_bytes());
         let mut credentials = Credentials::new(framed).expect("a colon");
         CacheKeyMaker::new([1; 32]).derive_keys(&mut credentials, &[records; 16], password_max)

@@ -1,8 +1,8 @@
 //! Why a client is challenged (401).
 
-use crate::authn::api_key::KeyFault;
-use crate::authn::hash::PASSWORD_MAX;
-use crate::authn::htpasswd::line::LineFault;
+use crate::authn::api_key::ApiKeyError;
+use crate::authn::hash::PASSWORD_LENGTH_MAX;
+use crate::authn::htpasswd::line::HtpasswdLineError;
 use crate::identity::UsernameError;
 use crate::policy::token::InsufficientScope;
 use crate::token::signing_key::TokenVerifyError;
@@ -12,7 +12,7 @@ const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file can't 
 
 /// Why a client is challenged. It is never told which of these it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ChallengeReason {
     /// No `Authorization`.
     NoCredentials,
     /// An `Authorization` that can't be read as a user name and a password.
@@ -22,26 +22,26 @@ pub enum Refusal {
     /// The user is unknown, or his password is another.
     WrongCredentials,
     /// The user's line in the htpasswd file can't be used, so no password can be checked against it.
-    InvalidHtpasswdLine(LineFault),
+    InvalidHtpasswdLine(HtpasswdLineError),
     /// The password is longer than any that is compared with a hash, and nothing else decides about this user.
     PasswordTooLong,
     /// A key that is no good.
-    InvalidApiKey(KeyFault),
+    InvalidApiKey(ApiKeyError),
     /// A token of the registry's that is no good.
     InvalidToken(TokenVerifyError),
     /// One that is, and permits less.
     InsufficientScope(InsufficientScope),
 }
 
-impl Refusal {
+impl ChallengeReason {
     /// What the log says besides the reason; empty where there is nothing to add.
     pub(super) fn detail(&self) -> String {
         match self {
             Self::MalformedCredentials(why) => why.to_string(),
             Self::PasswordTooLong => {
-                format!("the password is longer than {PASSWORD_MAX} bytes, and no hash is compared with it")
+                format!("the password is longer than {PASSWORD_LENGTH_MAX} bytes, and no hash is compared with it")
             }
-            Self::InvalidHtpasswdLine(fault) => format!("{INVALID_HTPASSWD_LINE}: {}", fault.what()),
+            Self::InvalidHtpasswdLine(fault) => format!("{INVALID_HTPASSWD_LINE}: {}", fault.message()),
             Self::InvalidApiKey(fault) => fault.to_string(),
             Self::InvalidToken(fault) => fault.to_string(),
             Self::InsufficientScope(lacks) if lacks.is_for_other_host => "the token is for another host".to_owned(),

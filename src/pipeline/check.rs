@@ -9,7 +9,7 @@ use super::answers::rejection_reason;
 use super::single_flight::{Join, CheckRequest, wait_for_answer};
 use super::throttle::{ThrottleKeys, AttemptGuard};
 use super::verdict::Verdict;
-use crate::authn::{Cause, Identity, Outcome};
+use crate::authn::{FailureCause, Identity, Outcome};
 use crate::request::subrequest::Subrequest;
 
 /// Who was vouched for.
@@ -65,7 +65,7 @@ impl PendingCheck {
             }
             Err(Verdict::Unavailable(trouble)) => {
                 let stale = trouble
-                    .permits_stale()
+                    .permits_stale_answer()
                     .then(|| gate.cache.stale_answer(&question.cache_keys.answer_key, gate.clock.now()));
                 if let Some((identity, left)) = stale.flatten() {
                     ticket.record_success();
@@ -73,9 +73,9 @@ impl PendingCheck {
                     return Ok(Authenticated { identity, stale_remaining: Some(left) });
                 }
                 match trouble.cause() {
-                    Cause::Requester => ticket.record_no_response(),
+                    FailureCause::Requester => ticket.record_no_response(),
                     // An outage, or the beginning of one, must not throttle a network.
-                    Cause::Outage | Cause::Unclear => ticket.record_backend_error(),
+                    FailureCause::Outage | FailureCause::Undetermined => ticket.record_backend_error(),
                 }
                 Err(Verdict::Unavailable(trouble))
             }
@@ -110,10 +110,10 @@ async fn run_check(gate: &Pipeline, tags: &ThrottleKeys, question: &CheckRequest
         };
         match wait_for_answer(end, left).await {
             Some(Ok(Outcome::Accepted(identity))) => {
-                gate.cache.mark_seen(&question.cache_keys.answer_key, tags.requester_id().network);
+                gate.cache.mark_seen(&question.cache_keys.answer_key, tags.requester_id().network_tag);
                 return Ok(identity);
             }
-            Some(Ok(Outcome::Rejected | Outcome::Unknown)) => {
+            Some(Ok(Outcome::Rejected | Outcome::UnknownUser)) => {
                 return Err(Verdict::Challenge(rejected()));
             }
             Some(Err(trouble)) => return Err(Verdict::Unavailable(trouble)),

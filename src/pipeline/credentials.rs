@@ -5,9 +5,9 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::challenge::{MalformedCredentialsError, Refusal};
+use super::challenge::{MalformedCredentialsError, ChallengeReason};
 use crate::authn::Credentials;
-use crate::authn::api_key::secret::is_key;
+use crate::authn::api_key::secret::has_api_key_prefix;
 use crate::identity::Username;
 use crate::request::header::RequestHeader;
 
@@ -56,7 +56,7 @@ fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<
 /// Returns the bearer token of a request, unless it is one of our API keys.
 pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
     match parse_authorization(authorization) {
-        ParsedAuthorization::Bearer(token) if !token.is_empty() && !is_key(token) => std::str::from_utf8(token).ok(),
+        ParsedAuthorization::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => std::str::from_utf8(token).ok(),
         ParsedAuthorization::Bearer(_) | ParsedAuthorization::Basic(_) | ParsedAuthorization::Other | ParsedAuthorization::Missing | ParsedAuthorization::Invalid(_) => {
             None
         }
@@ -66,30 +66,30 @@ pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
 /// Reads what the client presented: credentials whose user name can be one. Their password is checked by
 /// [`check_password`], so that the user is known if it is refused. A bearer is taken where there are keys, and if it is
 /// one.
-pub fn parse_credentials(authorization: RequestHeader<'_>, has_keys: bool) -> Result<Credentials, Refusal> {
+pub fn parse_credentials(authorization: RequestHeader<'_>, has_keys: bool) -> Result<Credentials, ChallengeReason> {
     let basic = match parse_authorization(authorization) {
-        ParsedAuthorization::Missing => return Err(Refusal::NoCredentials),
-        ParsedAuthorization::Invalid(why) => return Err(Refusal::MalformedCredentials(why)),
-        ParsedAuthorization::Bearer(token) if has_keys => return api_key_credentials(token).ok_or(Refusal::UnsupportedScheme),
-        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => return Err(Refusal::UnsupportedScheme),
+        ParsedAuthorization::Missing => return Err(ChallengeReason::NoCredentials),
+        ParsedAuthorization::Invalid(why) => return Err(ChallengeReason::MalformedCredentials(why)),
+        ParsedAuthorization::Bearer(token) if has_keys => return api_key_credentials(token).ok_or(ChallengeReason::UnsupportedScheme),
+        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => return Err(ChallengeReason::UnsupportedScheme),
         ParsedAuthorization::Basic(basic) => basic,
     };
-    let credentials = decode_basic(basic).map_err(Refusal::MalformedCredentials)?;
-    Username::check(credentials.user()).map_err(|why| Refusal::MalformedCredentials(MalformedCredentialsError::InvalidUsername(why)))?;
+    let credentials = decode_basic(basic).map_err(ChallengeReason::MalformedCredentials)?;
+    Username::check(credentials.user()).map_err(|why| ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(why)))?;
     // It would stand in logs, and be shown to others, as a name.
-    if has_keys && is_key(credentials.user()) {
-        return Err(Refusal::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
+    if has_keys && has_api_key_prefix(credentials.user()) {
+        return Err(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
     }
     Ok(credentials)
 }
 
 /// A key by itself (RFC 6750 section 2.1).
 fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
-    if !is_key(token) || token.contains(&b' ') {
+    if !has_api_key_prefix(token) || token.contains(&b' ') {
         return None;
     }
-    let mut framed = Zeroizing::new(Vec::with_capacity(Credentials::FRAME + 1 + token.len()));
-    framed.resize(Credentials::FRAME, 0);
+    let mut framed = Zeroizing::new(Vec::with_capacity(Credentials::CACHE_KEY_HEADER_LENGTH + 1 + token.len()));
+    framed.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
     framed.push(b':');
     framed.extend_from_slice(token);
     Credentials::new(framed)
@@ -108,10 +108,10 @@ pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> 
 }
 
 fn decode_basic(text: &[u8]) -> Result<Credentials, MalformedCredentialsError> {
-    let room = Credentials::FRAME + base64::decoded_len_estimate(text.len());
+    let room = Credentials::CACHE_KEY_HEADER_LENGTH + base64::decoded_len_estimate(text.len());
     // With room for all of it from the start: growing would leave a copy behind.
     let mut framed = Zeroizing::new(Vec::with_capacity(room));
-    framed.resize(Credentials::FRAME, 0);
+    framed.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
     BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentialsError::InvalidBase64)?;
     Credentials::new(framed).ok_or(MalformedCredentialsError::NoColon)
 }
@@ -125,9 +125,9 @@ mod tests {
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
     }
 
-    fn parse_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    fn parse_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), ChallengeReason> {
         let credentials = parse_credentials(RequestHeader::Once(value.as_bytes()), true)?;
-        check_password(credentials.password()).map_err(Refusal::MalformedCredentials)?;
+        check_password(credentials.password()).map_err(ChallengeReason::MalformedCredentials)?;
         Ok((credentials.user().to_vec(), credentials.password().to_vec()))
     }
 
@@ -148,25 +148,25 @@ mod tests {
     fn bearer_is_accepted_only_for_api_keys_and_only_if_api_keys_are_enabled() {
         assert_eq!(parse_text("bEARER dwk_abc"), Ok((Vec::new(), b"dwk_abc".to_vec())));
         for other in ["Bearer abc", "Bearer", "Bearer ", "Bearer dwk_a b", "Bearer xdwk_a"] {
-            assert_eq!(parse_text(other).err(), Some(Refusal::UnsupportedScheme), "{other}");
+            assert_eq!(parse_text(other).err(), Some(ChallengeReason::UnsupportedScheme), "{other}");
         }
-        let key_as_user = Some(Refusal::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
+        let key_as_user = Some(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
         assert_eq!(parse_text(&basic_header(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
         let alone = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
-        assert_eq!(alone.err(), Some(Refusal::UnsupportedScheme));
+        assert_eq!(alone.err(), Some(ChallengeReason::UnsupportedScheme));
     }
 
     #[test]
     fn missing_or_malformed_authorization_is_challenged() {
-        assert_eq!(parse_credentials(RequestHeader::Absent, true).err(), Some(Refusal::NoCredentials));
+        assert_eq!(parse_credentials(RequestHeader::Absent, true).err(), Some(ChallengeReason::NoCredentials));
         use MalformedCredentialsError as Bad;
-        let malformed = Refusal::MalformedCredentials;
+        let malformed = ChallengeReason::MalformedCredentials;
         assert_eq!(parse_credentials(RequestHeader::Repeated, true).err(), Some(malformed(Bad::RepeatedHeader)));
         assert_eq!(parse_credentials(RequestHeader::Invalid, true).err(), Some(malformed(Bad::HeaderTooLong)));
-        let cases: [(String, Refusal); 14] = [
-            (String::new(), Refusal::NoCredentials),
-            ("Bearer abc".into(), Refusal::UnsupportedScheme),
-            ("Basicx YTpi".into(), Refusal::UnsupportedScheme),
+        let cases: [(String, ChallengeReason); 14] = [
+            (String::new(), ChallengeReason::NoCredentials),
+            ("Bearer abc".into(), ChallengeReason::UnsupportedScheme),
+            ("Basicx YTpi".into(), ChallengeReason::UnsupportedScheme),
             ("Basic".into(), malformed(Bad::NoColon)),
             ("Basic ".into(), malformed(Bad::NoColon)),
             ("Basic !!!".into(), malformed(Bad::InvalidBase64)),

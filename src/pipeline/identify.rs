@@ -9,16 +9,16 @@ use super::Pipeline;
 use super::answers::rejection_reason;
 use super::cache::{CachedAnswer, SeenFromNetwork};
 use super::cache_key::{CacheKey, CacheKeys};
-use super::challenge::Refusal;
+use super::challenge::ChallengeReason;
 use super::check::PendingCheck;
 use super::credentials::{self};
 use super::single_flight::CheckRequest;
 use super::throttle::ThrottleKeys;
 use super::verdict::{Limited, Verdict};
 use super::worker_cache::{WorkerCache, RequestFingerprint, CacheVersion};
-use crate::authn::api_key::Keys;
-use crate::authn::api_key::secret::is_key;
-use crate::authn::{Credentials, Identity, Records};
+use crate::authn::api_key::ApiKeys;
+use crate::authn::api_key::secret::has_api_key_prefix;
+use crate::authn::{Credentials, Identity, LocalRecord};
 use crate::network::ClientNetwork;
 use crate::request::header::RequestHeader;
 use crate::request::subrequest::{ClientAddress, Subrequest};
@@ -47,7 +47,7 @@ impl Pipeline {
             return None;
         };
         let flushes = self.flush_count.load(Ordering::SeqCst);
-        let state = CacheVersion { records_version: self.authenticators.replaced(), flush_count: flushes };
+        let state = CacheVersion { records_version: self.authenticators.record_generation(), flush_count: flushes };
         Some(RequestFingerprint { header_hash: self.cache_key_maker.hash_header(header), client_address: client, version: state })
     }
 
@@ -65,20 +65,20 @@ impl Pipeline {
     /// Finds out who asks, or the check that it takes, or the verdict that there is instead.
     pub(super) fn identify(self: &Arc<Self>, request: &Subrequest<'_>) -> Result<IdentifyStep, Verdict> {
         let client = request.client_address()?;
-        let keys = self.authenticators.keys();
+        let keys = self.authenticators.api_keys();
         let mut credentials =
             credentials::parse_credentials(request.authorization, keys.is_some()).map_err(Verdict::Challenge)?;
         request.set_user(credentials.user());
         credentials::check_password(credentials.password())
-            .map_err(|why| Verdict::Challenge(Refusal::MalformedCredentials(why)))?;
-        if let Some(keys) = keys.filter(|_| is_key(credentials.password())) {
+            .map_err(|why| Verdict::Challenge(ChallengeReason::MalformedCredentials(why)))?;
+        if let Some(keys) = keys.filter(|_| has_api_key_prefix(credentials.password())) {
             return self.identify_by_api_key(keys, credentials, client).map(IdentifyStep::Key);
         }
         let records = self.authenticators.look_up(credentials.user());
         let names = self.cache_key_maker.derive_keys_for(&mut credentials, &records);
         let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
 
-        let Some(entrance) = self.authenticators.entrance(&records) else {
+        let Some(entrance) = self.authenticators.first_authenticator(&records) else {
             return Err(self.reject_without_authenticator(&tags, &names));
         };
         if let Some(limited) = self.check_limits(entrance, &tags, Some(names.check_key.attempt_id())) {
@@ -107,35 +107,35 @@ impl Pipeline {
             return Verdict::Limited(Limited::Throttled(wait));
         }
         drop(self.throttle.start_attempt(*tags, names.check_key.attempt_id()));
-        Verdict::Challenge(Refusal::WrongCredentials)
+        Verdict::Challenge(ChallengeReason::WrongCredentials)
     }
 
     /// A key is checked at once. It can't be guessed, so a good one is never turned away; the throttle
     /// sees to it that whoever keeps on with bad ones comes again later.
     fn identify_by_api_key(
         &self,
-        keys: &Keys,
+        keys: &ApiKeys,
         mut credentials: Credentials,
         client: Option<IpAddr>,
     ) -> Result<Arc<Identity>, Verdict> {
-        let may_log_in = |owner: &[u8]| self.authenticators.look_up(owner).has_usable_line();
+        let may_log_in = |owner: &[u8]| self.authenticators.look_up(owner).has_valid_line();
         let user = Some(credentials.user()).filter(|user| !user.is_empty());
-        let fault = match keys.check(user, credentials.password(), self.clock.unix_seconds(), may_log_in) {
+        let fault = match keys.authenticate(user, credentials.password(), self.clock.unix_seconds(), may_log_in) {
             Ok(identity) => return Ok(identity),
             Err(fault) => fault,
         };
-        if fault.is_proved() {
+        if fault.has_valid_secret() {
             // It was no guess: a fleet whose keys end on one day must not shut its network.
-            return Err(Verdict::Challenge(Refusal::InvalidApiKey(fault)));
+            return Err(Verdict::Challenge(ChallengeReason::InvalidApiKey(fault)));
         }
         let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
         if let Some(wait) = self.throttle.retry_after(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
-        let names = self.cache_key_maker.derive_keys_for(&mut credentials, &Records::default());
+        let names = self.cache_key_maker.derive_keys_for(&mut credentials, &LocalRecord::default());
         // Counted as it goes.
         drop(self.throttle.start_attempt(tags, names.check_key.attempt_id()));
-        Err(Verdict::Challenge(Refusal::InvalidApiKey(fault)))
+        Err(Verdict::Challenge(ChallengeReason::InvalidApiKey(fault)))
     }
 
     /// Whether a client is kept from the cache and the queue that it would come to, and for how long.
@@ -143,11 +143,11 @@ impl Pipeline {
         if let Some(wait) = self.throttle.retry_after(tags, question) {
             return Some(Limited::Throttled(wait));
         }
-        let full = self.authenticators.is_full_for(entrance, tags.requester_id());
+        let full = self.authenticators.is_queue_full_for(entrance, tags.requester_id());
         full.then(|| Limited::Busy(self.authenticators.retry_after(entrance)))
     }
 
-    fn reject_limited(&self, limited: Limited, records: &Records) -> Verdict {
+    fn reject_limited(&self, limited: Limited, records: &LocalRecord) -> Verdict {
         if matches!(limited, Limited::Busy(_)) {
             self.count_queue_full(records);
         }
@@ -159,7 +159,7 @@ impl Pipeline {
         if !self.throttle.has_cached_answer_attempts_left(tags) {
             return None;
         }
-        let familiar = self.cache.get_if_seen_from(&names.answer_key, tags.requester_id().network, self.clock.now());
+        let familiar = self.cache.get_if_seen_from(&names.answer_key, tags.requester_id().network_tag, self.clock.now());
         match &familiar {
             Some(SeenFromNetwork::Answer(_)) => drop(self.metrics.cache_hits.inc()),
             Some(SeenFromNetwork::Expired) => {}

@@ -1,7 +1,7 @@
 //! What a refusal costs, whoever is refused: the checks that are done for it, in number and kind, and what the
 //! client sees, for every format and for lengths on both sides of what bcrypt looks at.
 
-use crate::authn::hash::tests::{Work, work_done};
+use crate::authn::hash::tests::{CheckWork, take_performed_work};
 use crate::pipeline::tests::{HOME, TestPipeline, test_pipeline};
 
 const PASSWORD_LENGTHS: [usize; 5] = [8, 72, 73, 100, 200];
@@ -39,16 +39,16 @@ fn wrong_passwords(length: usize) -> Vec<String> {
 }
 
 /// What a client sees that guesses, and what is done for it.
-async fn measure_rejections(house: &TestPipeline, user: &str, length: usize) -> (Vec<String>, Vec<Work>) {
+async fn measure_rejections(house: &TestPipeline, user: &str, length: usize) -> (Vec<String>, Vec<CheckWork>) {
     let network = format!("10.{}.{}.1", length, u32::from(user.as_bytes()[0]));
     let (mut answers, mut work) = (Vec::new(), Vec::new());
     let mut guesses = wrong_passwords(length);
     // Some of them again: those are remembered.
     guesses.extend_from_within(..5);
-    drop(work_done());
+    drop(take_performed_work());
     for guess in guesses {
         answers.push(house.answer(user, &guess, &network).await);
-        work.push(work_done());
+        work.push(take_performed_work());
     }
     (answers, work)
 }
@@ -59,7 +59,7 @@ async fn unknown_user_costs_the_same_as_any_hash_format_at_every_length_field_s2
     let names = || ('a'..).zip(HASH_FORMATS).map(|(name, (format, text))| (name.to_string(), format, text));
     let users =
         house.set_users_of_any_format(&names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>());
-    assert_eq!(users.bad_lines(), 1, "only the one that should be");
+    assert_eq!(users.invalid_lines(), 1, "only the one that should be");
     for length in PASSWORD_LENGTHS {
         let unknown = measure_rejections(&house, "Unknown", length).await;
         assert_eq!(unknown.0.iter().filter(|answer| *answer == "challenge wrong").count(), 3, "{unknown:?}");
@@ -82,7 +82,7 @@ async fn measurement_detects_user_whose_guesses_share_a_check_key() {
     for guess in wrong_passwords(73) {
         // What a cut key does to it.
         let answer = house.answer("alice", &guess[..72], HOME).await;
-        seen.push((answer, work_done()));
+        seen.push((answer, take_performed_work()));
     }
     assert!(seen.iter().all(|(answer, _)| answer == "challenge wrong"));
     let unknown = measure_rejections(&house, "Unknown", 73).await;

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use super::cache::{CachedAnswer, AnswerCache, CacheEntryId};
 use super::cache_key::{CacheKey, CacheKeys, UniformKeyHasher};
 use super::throttle::{ThrottleKeys, Throttle};
-use crate::authn::chain::{Authenticators, Course, Ended};
-use crate::authn::queue::{End, Shed};
-use crate::authn::{Answer, Credentials, Outcome, Records, Trust};
+use crate::authn::chain::{AuthenticatorChain, ChainRun, ChainResult};
+use crate::authn::queue::{JobResult, QueueFull};
+use crate::authn::{AuthnResult, Credentials, Outcome, LocalRecord, AnswerLifetime};
 use crate::clock::{Clock, Moment};
 
 /// A question that the cache could not answer.
@@ -28,7 +28,7 @@ pub struct CheckRequest {
     /// What was presented.
     pub credentials: Arc<Credentials>,
     /// The records that the names speak of.
-    pub records: Records,
+    pub records: LocalRecord,
 }
 
 /// What is known of a question without a check.
@@ -41,7 +41,7 @@ pub enum KnownAnswer {
 
 struct InFlightCheck {
     deadline_millis: Arc<AtomicU64>,
-    result: watch::Receiver<Option<End>>,
+    result: watch::Receiver<Option<JobResult>>,
     user: Box<[u8]>,
     /// Its answer must not be kept: what it was asked about has been flushed since.
     is_flushed: AtomicBool,
@@ -52,9 +52,9 @@ pub enum Join {
     /// The answer came in between.
     Answered(KnownAnswer),
     /// He led, and waits for his own check.
-    Started(watch::Receiver<Option<End>>),
+    Started(watch::Receiver<Option<JobResult>>),
     /// He waits for another's.
-    Joined(watch::Receiver<Option<End>>),
+    Joined(watch::Receiver<Option<JobResult>>),
 }
 
 /// The checks under way, by question.
@@ -62,7 +62,7 @@ pub struct InFlightChecks {
     checks: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
     cache: Arc<AnswerCache>,
     throttle: Arc<Throttle>,
-    chain: Authenticators,
+    chain: AuthenticatorChain,
     clock: Clock,
 }
 
@@ -71,7 +71,7 @@ impl InFlightChecks {
     pub fn new(
         cache: Arc<AnswerCache>,
         throttle: Arc<Throttle>,
-        chain: Authenticators,
+        chain: AuthenticatorChain,
         clock: Clock,
     ) -> Self {
         let under_way = Arc::new(DashMap::with_hasher(UniformKeyHasher::default()));
@@ -80,14 +80,14 @@ impl InFlightChecks {
 
     /// What is known without a check, for the client that `tags` stand for.
     pub fn lookup_answer(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<KnownAnswer> {
-        if let Some(accepted) = self.cache.get(&names.answer_key, tags.requester_id().network, self.clock.now()) {
+        if let Some(accepted) = self.cache.get(&names.answer_key, tags.requester_id().network_tag, self.clock.now()) {
             return Some(KnownAnswer::Accepted(accepted));
         }
         self.throttle.is_rejected(tags, names.check_key.attempt_id()).then_some(KnownAnswer::Rejected)
     }
 
     /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
-    pub fn join_or_start(&self, question: &CheckRequest, tags: &ThrottleKeys, wait: Duration) -> Result<Join, Shed> {
+    pub fn join_or_start(&self, question: &CheckRequest, tags: &ThrottleKeys, wait: Duration) -> Result<Join, QueueFull> {
         let now = self.clock.now();
         let deadline = now.plus(wait).as_millis();
         // The entry's lock is held until the flight is entered, so two leaders can't meet.
@@ -117,12 +117,12 @@ impl InFlightChecks {
                         // What it would take out of the map is not in it, and the map is locked here.
                         drop(entry);
                         drop(not_started);
-                        return Err(Shed);
+                        return Err(QueueFull);
                     }
                 };
                 drop(entry.insert(flight));
                 // Its end takes its flight out of the map, which must not be locked by then.
-                displaced.tell();
+                displaced.notify_dropped();
                 Ok(Join::Started(end))
             }
         }
@@ -133,37 +133,37 @@ impl InFlightChecks {
         question: &CheckRequest,
         tags: ThrottleKeys,
         flight: &Arc<InFlightCheck>,
-        tell: watch::Sender<Option<End>>,
-    ) -> Course {
+        tell: watch::Sender<Option<JobResult>>,
+    ) -> ChainRun {
         let (cache, throttle) = (Arc::clone(&self.cache), Arc::clone(&self.throttle));
         let (clock, names, flown) = (self.clock.clone(), question.cache_keys, Arc::clone(flight));
         let (under_way, epoch) = (Arc::clone(&self.checks), self.throttle.rejection_epoch());
         let landing = RemoveOnDrop { checks: under_way, key: names.check_key, check: Arc::clone(flight) };
-        Course {
+        ChainRun {
             chain: self.chain.clone(),
             credentials: Arc::clone(&question.credentials),
-            accepted_as: self.cache.last_accepted_identity(&names.answer_key),
-            records: question.records.clone(),
-            asker: tags.requester_id(),
-            deadline: Arc::clone(&flight.deadline_millis),
-            told: Box::new(move |Ended { end, trust, unknown_to }| {
+            previous_identity: self.cache.last_accepted_identity(&names.answer_key),
+            record: question.records.clone(),
+            requester: tags.requester_id(),
+            deadline_millis: Arc::clone(&flight.deadline_millis),
+            on_complete: Box::new(move |ChainResult { result: end, lifetime: trust, unknown_to }| {
                 match &end {
-                    End::Done(Ok(outcome)) => {
+                    JobResult::Completed(Ok(outcome)) => {
                         let asked = CacheEntryId { key: names.answer_key, user: &flown.user };
                         store_answer(&cache, &asked, &flown, outcome, trust, clock.now());
-                        let local = trust.fresh.is_none();
+                        let local = trust.cache_ttl.is_none();
                         match outcome {
                             Outcome::Accepted(_) if local => throttle.undo_network_failure(&tags),
                             Outcome::Accepted(_) => {}
                             // Before the flight is gone: who comes then must not have it checked again.
-                            Outcome::Rejected | Outcome::Unknown => {
+                            Outcome::Rejected | Outcome::UnknownUser => {
                                 let until = rejection_expires_at(local, &cache, clock.now());
                                 throttle.record_rejection(&tags, names.check_key.attempt_id(), until, epoch);
                             }
                         }
                     }
-                    End::Done(Err(_)) => cache.invalidate_if_accepted_by(&names.answer_key, &unknown_to),
-                    End::Dropped => {}
+                    JobResult::Completed(Err(_)) => cache.invalidate_if_accepted_by(&names.answer_key, &unknown_to),
+                    JobResult::Dropped => {}
                 }
                 drop(landing);
                 // Nobody may be waiting any more, and that is fine.
@@ -207,7 +207,7 @@ fn store_answer(
     asked: &CacheEntryId<'_>,
     flight: &InFlightCheck,
     outcome: &Outcome,
-    trust: Trust,
+    trust: AnswerLifetime,
     now: Moment,
 ) {
     if flight.is_flushed.load(Ordering::SeqCst) {
@@ -226,11 +226,11 @@ fn store_answer(
 
 /// Waits for the end of a check, `wait` at the most. `None` if there was no answer: the check was
 /// dropped, or the time was up.
-pub async fn wait_for_answer(mut end: watch::Receiver<Option<End>>, wait: Duration) -> Option<Answer> {
+pub async fn wait_for_answer(mut end: watch::Receiver<Option<JobResult>>, wait: Duration) -> Option<AuthnResult> {
     let landed = tokio::time::timeout(wait, end.wait_for(Option::is_some)).await;
     match landed.ok()?.ok()?.as_ref()? {
-        End::Done(answer) => Some(answer.clone()),
-        End::Dropped => None,
+        JobResult::Completed(answer) => Some(answer.clone()),
+        JobResult::Dropped => None,
     }
 }
 

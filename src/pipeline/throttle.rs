@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use self::table::{FailureLimit, FailureTable};
 pub use self::ticket::AttemptGuard;
-use crate::authn::queue::Asker;
+use crate::authn::queue::RequesterId;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
 use crate::network::ClientNetwork;
@@ -100,8 +100,8 @@ pub struct ThrottleKeys {
 
 impl ThrottleKeys {
     /// Whom the queues count it by.
-    pub fn requester_id(&self) -> Asker {
-        Asker { block: self.block.total, network: self.network.total, user: self.network.user }
+    pub fn requester_id(&self) -> RequesterId {
+        RequesterId { block_tag: self.block.total, network_tag: self.network.total, network_user_tag: self.network.user }
     }
 
     fn tiers(&self) -> [Option<TierKeys>; TIER_COUNT] {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Pipeline;
-use super::challenge::Refusal;
+use super::challenge::ChallengeReason;
 use super::check::PendingCheck;
 use super::credentials::bearer_token;
 use super::identify::IdentifyStep;
@@ -21,7 +21,7 @@ use crate::policy::{GrantedAccess, TokenRefusal};
 use crate::request::grammar::is_repository_name;
 use crate::request::header::RequestHeader;
 use crate::request::registry::CATALOG_SCOPE;
-use crate::request::registry::Target;
+use crate::request::registry::RegistryTarget;
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::Claims;
 use crate::token::issue::{IssueError, IssuedToken, NewToken, TokenIssuer};
@@ -61,7 +61,7 @@ impl Pipeline {
             Ok(IdentifyStep::Key(identity)) => Authentication::Complete(Some(identity)),
             Ok(IdentifyStep::CheckNeeded(check)) => Authentication::CheckNeeded(check),
             // A blank header is somebody who failed to say who he is.
-            Err(Verdict::Challenge(Refusal::NoCredentials)) if request.authorization == RequestHeader::Absent => {
+            Err(Verdict::Challenge(ChallengeReason::NoCredentials)) if request.authorization == RequestHeader::Absent => {
                 Authentication::Complete(None)
             }
             Err(refusal) => Authentication::Failed(refusal),
@@ -130,11 +130,11 @@ impl Pipeline {
     }
 
     fn authorize_token(&self, claims: &Claims, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
-        let refused = |fault| Verdict::Challenge(Refusal::InvalidToken(fault));
+        let refused = |fault| Verdict::Challenge(ChallengeReason::InvalidToken(fault));
         check_validity_period(claims, self.clock.unix_seconds()).map_err(refused)?;
         let identity = identity_from_claims(claims).map_err(|()| refused(TokenVerifyError::InvalidUser))?;
         self.policy.authorize_token(claims, identity, request).map_err(|lacking| match lacking {
-            TokenRefusal::InsufficientScope(lacks) => Verdict::Challenge(Refusal::InsufficientScope(lacks)),
+            TokenRefusal::InsufficientScope(lacks) => Verdict::Challenge(ChallengeReason::InsufficientScope(lacks)),
             TokenRefusal::Denied(denied) => Verdict::Forbid(denied),
         })
     }
@@ -156,7 +156,7 @@ impl Pipeline {
         }
         let question = self.cache_key_maker.token_attempt_id(token);
         if self.throttle.is_rejected(&tags, question) {
-            return Err(Verdict::Challenge(Refusal::InvalidToken(TokenVerifyError::InvalidSignature)));
+            return Err(Verdict::Challenge(ChallengeReason::InvalidToken(TokenVerifyError::InvalidSignature)));
         }
         match tokens.verify(token) {
             Ok(claims) => Ok(claims),
@@ -166,7 +166,7 @@ impl Pipeline {
                 // It stays one for good.
                 self.throttle.record_rejection(&tags, question, Moment::from_millis(u64::MAX), epoch);
                 drop(ticket);
-                Err(Verdict::Challenge(Refusal::InvalidToken(fault)))
+                Err(Verdict::Challenge(ChallengeReason::InvalidToken(fault)))
             }
             Err(
                 fault @ (TokenVerifyError::TooLong
@@ -180,7 +180,7 @@ impl Pipeline {
                 | TokenVerifyError::InvalidUser
                 | TokenVerifyError::Expired
                 | TokenVerifyError::NotYetValid),
-            ) => Err(Verdict::Challenge(Refusal::InvalidToken(fault))),
+            ) => Err(Verdict::Challenge(ChallengeReason::InvalidToken(fault))),
         }
     }
 }
@@ -192,10 +192,10 @@ fn identity_from_claims(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
     let user = Username::parse(claims.sub.as_bytes()).map_err(|_| ())?;
     Ok(Some(Arc::new(Identity {
         user,
-        by: TOKEN_AUTHENTICATOR.into(),
+        authenticator: TOKEN_AUTHENTICATOR.into(),
         membership: Membership::default(),
         facts: Box::default(),
-        key: None,
+        api_key: None,
     })))
 }
 
@@ -206,11 +206,11 @@ pub fn required_scopes(request: &Subrequest<'_>) -> Option<String> {
         format!("repository:{name}:{}", actions.names().collect::<Vec<_>>().join(","))
     };
     let own = match asked.target {
-        Target::Ping => return None,
-        Target::Catalog => CATALOG_SCOPE.to_owned(),
+        RegistryTarget::Ping => return None,
+        RegistryTarget::Catalog => CATALOG_SCOPE.to_owned(),
         // No token is for a malformed name, and it could end the challenge's text.
-        Target::Repository(name) if !is_repository_name(name) => return None,
-        Target::Repository(name) => one(name, asked.required_actions),
+        RegistryTarget::Repository(name) if !is_repository_name(name) => return None,
+        RegistryTarget::Repository(name) => one(name, asked.required_actions),
     };
     Some(match &asked.mount_source {
         Some(source) => format!("{own} {}", one(&source.repository, Actions::PULL)),

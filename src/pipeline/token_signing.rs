@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::verdict::Limited;
-use crate::authn::queue::{Asker, Figures, Job, Limits, Queue};
+use crate::authn::queue::{RequesterId, QueueMetrics, Job, QueueLimits, Queue};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -67,9 +67,9 @@ impl SigningPool {
     pub(super) fn new(clock: Clock, metrics: &Metrics) -> Self {
         let queue = |places| {
             // One network may have all places, as long as no other needs them.
-            let limits = Limits { queue: places, network_share: usize::MAX, user_share: usize::MAX };
+            let limits = QueueLimits { total: places, network_share: usize::MAX, user_share: usize::MAX };
             let waiting = metrics.token_signing_queue_length.clone();
-            Queue::new(limits, Figures { waiting, dropped: metrics.token_signing_queue_evicted.clone() })
+            Queue::new(limits, QueueMetrics { waiting, dropped: metrics.token_signing_queue_evicted.clone() })
         };
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -88,7 +88,7 @@ impl SigningPool {
     /// There is no place, or its turn did not come in time.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        asker: Asker,
+        asker: RequesterId,
         class: SigningClass,
         sign: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Limited> {
@@ -101,9 +101,9 @@ impl SigningPool {
         });
         let deadline = Arc::new(AtomicU64::new(self.clock.now().plus(SIGNING_TIMEOUT).as_millis()));
         // What is dropped with the work tells the one that waits.
-        let job = Job { asker, deadline, work, end: Box::new(|_| {}) };
+        let job = Job { requester: asker, deadline_millis: deadline, work, on_complete: Box::new(|_| {}) };
         const BUSY: Limited = Limited::Busy(RETRY_AFTER);
-        self.queue(class).submit(job).map_err(|_| BUSY)?.tell();
+        self.queue(class).submit(job).map_err(|_| BUSY)?.notify_dropped();
         self.start_thread();
         timeout(SIGNING_TIMEOUT, told).await.map_err(|_| BUSY)?.map_err(|_| BUSY)
     }
@@ -132,14 +132,14 @@ impl SigningPool {
     fn run_worker(&self) {
         loop {
             while let Some((class, job)) = self.next_job() {
-                let Job { asker, work, .. } = job;
+                let Job { requester: asker, work, .. } = job;
                 // A panic ends one signature, and not the thread: whoever waits for it is told by the drop.
                 let _ = catch_unwind(AssertUnwindSafe(work));
-                self.queue(class).settle(asker);
+                self.queue(class).release(asker);
             }
             self.running_thread_count.fetch_sub(1, Ordering::SeqCst);
             // What came since the look found this thread still running, and started none.
-            let waiting = self.authenticated.waiting() + self.anonymous.waiting();
+            let waiting = self.authenticated.waiting_count() + self.anonymous.waiting_count();
             if waiting == 0 || !self.reserve_thread() {
                 return;
             }
@@ -157,11 +157,11 @@ impl SigningPool {
             };
             let take = |class| self.queue(class).try_next().map(|job| (class, job));
             let (class, job) = order.into_iter().find_map(take)?;
-            if self.clock.now() < job.due() {
+            if self.clock.now() < job.expires_at() {
                 return Some((class, job));
             }
-            self.queue(class).dropped().inc();
-            self.queue(class).settle(job.asker);
+            self.queue(class).dropped_counter().inc();
+            self.queue(class).release(job.requester);
         }
     }
 }

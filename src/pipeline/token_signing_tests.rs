@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::*;
 
-fn requester_in_block(block: u64) -> Asker {
-    Asker { block, network: block, user: block }
+fn requester_in_block(block: u64) -> RequesterId {
+    RequesterId { block_tag: block, network_tag: block, network_user_tag: block }
 }
 
 /// A place where one thread signs; nothing is signed before the first signature is let go.
@@ -19,7 +19,7 @@ fn single_thread_pool() -> Arc<SigningPool> {
 /// Waits until so many wait.
 async fn until_waiting(signing: &SigningPool, class: SigningClass, number: usize) {
     let end = Instant::now() + SIGNING_TIMEOUT;
-    while signing.queue(class).waiting() < number {
+    while signing.queue(class).waiting_count() < number {
         assert!(Instant::now() < end, "{number} of {class:?}");
         tokio::task::yield_now().await;
     }
@@ -124,5 +124,5 @@ async fn disconnected_client_gets_no_signature_and_panic_fails_only_its_own_requ
     assert_eq!(broken.await.unwrap(), Err::<(), _>(Limited::Busy(RETRY_AFTER)));
     assert_eq!(signing.run(requester_in_block(3), SigningClass::Authenticated, || 7).await, Ok(7));
     assert_eq!(signed.load(Ordering::SeqCst), 0);
-    assert_eq!(signing.queue(SigningClass::Authenticated).waiting(), 0);
+    assert_eq!(signing.queue(SigningClass::Authenticated).waiting_count(), 0);
 }

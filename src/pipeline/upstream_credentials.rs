@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use super::Pipeline;
-use super::challenge::Refusal;
+use super::challenge::ChallengeReason;
 use super::verdict::Verdict;
 use crate::network::ClientNetwork;
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
 use crate::request::header::RequestHeader;
 use crate::request::original::OriginalRequest;
-use crate::request::registry::{RegistryRequest, Target};
+use crate::request::registry::{RegistryRequest, RegistryTarget};
 use crate::request::subrequest::Subrequest;
 use crate::request::subrequest::{ProxyHeaderErrorKind, HeaderNames, ProxyHeaderError};
 use crate::upstream::authorization::SecretHeaderValue;
@@ -112,7 +112,7 @@ fn attach(table: Option<&UpstreamEntry>, grant: AllowedRequest, request: &Subreq
         return Ok(grant.with_upstream_authorization(SecretHeaderValue::empty()));
     };
     if grant.identity().is_none() && !table.is_anonymous_allowed {
-        return Err(Verdict::Challenge(Refusal::NoCredentials));
+        return Err(Verdict::Challenge(ChallengeReason::NoCredentials));
     }
     if let Some(identity) = grant.identity() {
         request.set_user(identity.user.as_bytes());
@@ -129,9 +129,9 @@ fn upstream_subject<'r>(asked: Result<&RegistryRequest<'r>, &'static str>) -> Up
         // A registry may read it as another reference, and a name as another name.
         Ok(RegistryRequest { malformed_reference: Some(malformed), .. }) => UpstreamTarget::Ambiguous(malformed.message),
         Ok(asked) => match asked.target {
-            Target::Ping => UpstreamTarget::Ping,
-            Target::Repository(name) => UpstreamTarget::Repository(name),
-            Target::Catalog => UpstreamTarget::Other,
+            RegistryTarget::Ping => UpstreamTarget::Ping,
+            RegistryTarget::Repository(name) => UpstreamTarget::Repository(name),
+            RegistryTarget::Catalog => UpstreamTarget::Other,
         },
         Err(why) => UpstreamTarget::Ambiguous(why),
     }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::challenge::Refusal;
-use crate::authn::{Identity, Trouble};
+use super::challenge::ChallengeReason;
+use crate::authn::{Identity, AuthnError};
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
 use crate::request::subrequest::ProxyHeaderError;
@@ -16,13 +16,13 @@ pub enum Verdict {
     /// The policy permits it.
     Allow(AllowedRequest),
     /// It is not known who asks: the client should present credentials, or others.
-    Challenge(Refusal),
+    Challenge(ChallengeReason),
     /// It may not, whoever asks: see the reason.
     Forbid(Denied),
     /// It can't be said now: the client should come again later.
     Limited(Limited),
     /// Nobody could be asked.
-    Unavailable(Trouble),
+    Unavailable(AuthnError),
     /// It is permitted, and there are no credentials with which it could go on.
     NoUpstreamCredentials(MissingUpstreamCredentials),
 }
@@ -41,18 +41,18 @@ impl Verdict {
     pub fn scope(&self) -> Option<String> {
         match self {
             Self::Forbid(denied) => denied.scope(),
-            Self::Challenge(Refusal::InsufficientScope(lacks)) => {
+            Self::Challenge(ChallengeReason::InsufficientScope(lacks)) => {
                 Some(lacks.scope.clone()).filter(|scope| !scope.is_empty())
             }
             Self::Challenge(
-                Refusal::NoCredentials
-                | Refusal::MalformedCredentials(_)
-                | Refusal::UnsupportedScheme
-                | Refusal::WrongCredentials
-                | Refusal::InvalidHtpasswdLine(_)
-                | Refusal::PasswordTooLong
-                | Refusal::InvalidApiKey(_)
-                | Refusal::InvalidToken(_),
+                ChallengeReason::NoCredentials
+                | ChallengeReason::MalformedCredentials(_)
+                | ChallengeReason::UnsupportedScheme
+                | ChallengeReason::WrongCredentials
+                | ChallengeReason::InvalidHtpasswdLine(_)
+                | ChallengeReason::PasswordTooLong
+                | ChallengeReason::InvalidApiKey(_)
+                | ChallengeReason::InvalidToken(_),
             )
             | Self::Allow(_)
             | Self::Limited(_)
@@ -68,7 +68,7 @@ impl Verdict {
             Self::Unavailable(trouble) => trouble.to_string(),
             Self::NoUpstreamCredentials(missing) => missing.to_string(),
             Self::Challenge(refusal) => refusal.detail(),
-            Self::Allow(grant) => grant.identity().and_then(Identity::key_of_whom).unwrap_or_default(),
+            Self::Allow(grant) => grant.identity().and_then(Identity::describe_api_key).unwrap_or_default(),
             Self::Limited(_) => String::new(),
         }
     }
@@ -87,13 +87,13 @@ impl Verdict {
     pub fn to_reason(&self) -> Reason {
         match self {
             Self::Allow(_) => Reason::Allowed,
-            Self::Challenge(Refusal::NoCredentials) => Reason::NoCredentials,
-            Self::Challenge(Refusal::MalformedCredentials(_)) => Reason::MalformedCredentials,
-            Self::Challenge(Refusal::UnsupportedScheme) => Reason::UnsupportedScheme,
-            Self::Challenge(Refusal::WrongCredentials | Refusal::InvalidHtpasswdLine(_) | Refusal::PasswordTooLong) => Reason::WrongCredentials,
-            Self::Challenge(Refusal::InvalidApiKey(_)) => Reason::InvalidApiKey,
-            Self::Challenge(Refusal::InvalidToken(_)) => Reason::InvalidToken,
-            Self::Challenge(Refusal::InsufficientScope(_)) => Reason::InsufficientScope,
+            Self::Challenge(ChallengeReason::NoCredentials) => Reason::NoCredentials,
+            Self::Challenge(ChallengeReason::MalformedCredentials(_)) => Reason::MalformedCredentials,
+            Self::Challenge(ChallengeReason::UnsupportedScheme) => Reason::UnsupportedScheme,
+            Self::Challenge(ChallengeReason::WrongCredentials | ChallengeReason::InvalidHtpasswdLine(_) | ChallengeReason::PasswordTooLong) => Reason::WrongCredentials,
+            Self::Challenge(ChallengeReason::InvalidApiKey(_)) => Reason::InvalidApiKey,
+            Self::Challenge(ChallengeReason::InvalidToken(_)) => Reason::InvalidToken,
+            Self::Challenge(ChallengeReason::InsufficientScope(_)) => Reason::InsufficientScope,
             Self::Forbid(Denied::ByPolicy(refused)) if refused.error_code.is_some() => {
                 Reason::MalformedReference
             }

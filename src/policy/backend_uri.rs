@@ -1,6 +1,6 @@
 //! The URI that the registry is asked for.
 
-use super::denial::Refused;
+use super::denial::PolicyDenial;
 use crate::request::registry::RegistryRequest;
 
 /// The URI to ask the backend for instead, if it has to be another; `mount` says whether the source of a mount
@@ -8,12 +8,12 @@ use crate::request::registry::RegistryRequest;
 pub(super) fn rewrite_upstream_uri(
     asked: &RegistryRequest<'_>,
     host: &str,
-    mount: Result<(), Box<Refused>>,
+    mount: Result<(), Box<PolicyDenial>>,
     rewrites: bool,
-) -> Result<Option<String>, Box<Refused>> {
-    let unreadable = |why| Box::new(Refused { request_error: Some(why), ..Refused::default() });
+) -> Result<Option<String>, Box<PolicyDenial>> {
+    let unreadable = |why| Box::new(PolicyDenial { request_error: Some(why), ..PolicyDenial::default() });
     if let Some(malformed) = asked.malformed_reference {
-        return Err(Box::new(Refused::for_malformed_reference(malformed)));
+        return Err(Box::new(PolicyDenial::for_malformed_reference(malformed)));
     }
     // At another registry the same name is another repository, which nobody judged.
     let origin = asked.mount_source.as_ref().and_then(|source| source.origin.as_deref());
@@ -36,7 +36,7 @@ pub(super) fn rewrite_upstream_uri(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::registry::read;
+    use crate::request::registry::parse_request;
 
     const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
@@ -46,7 +46,7 @@ mod tests {
         let uri = |origin: &str| format!("{UPLOADS}?from=b&mount={DIGEST}&{origin}");
         let at = |origin: &str, rewrites: bool| {
             let uri = uri(origin);
-            let asked = read("POST", &uri, "").map_err(str::to_owned)?;
+            let asked = parse_request("POST", &uri, "").map_err(str::to_owned)?;
             rewrite_upstream_uri(&asked, "registry.test", Ok(()), rewrites)
                 .map_err(|refused| refused.request_error.unwrap_or_default().to_owned())
         };

@@ -12,7 +12,7 @@ const PROXY_SECRET_MISSING: &str = "an [[upstream]] has credentials, so every pe
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// The policy does not permit it.
-    ByPolicy(Box<Refused>),
+    ByPolicy(Box<PolicyDenial>),
     /// A header of the proxy's is missing, doubled or can't be read, or one is there that it never sends.
     InvalidProxyHeaders(ProxyHeaderError),
     /// The peer is not one that may ask.
@@ -24,12 +24,12 @@ pub enum Denied {
 impl Denied {
     /// A request that two readers could take for two things.
     pub(crate) fn ambiguous_request(why: &'static str) -> Self {
-        Self::ByPolicy(Box::new(Refused { request_error: Some(why), ..Refused::default() }))
+        Self::ByPolicy(Box::new(PolicyDenial { request_error: Some(why), ..PolicyDenial::default() }))
     }
 
     /// A reference that no registry can have, in a request that is permitted otherwise.
     pub(crate) fn malformed_reference(malformed: MalformedReference) -> Self {
-        Self::ByPolicy(Box::new(Refused::for_malformed_reference(malformed)))
+        Self::ByPolicy(Box::new(PolicyDenial::for_malformed_reference(malformed)))
     }
 
     /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
@@ -83,7 +83,7 @@ impl Denied {
 
 /// Why a request is not permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refused {
+pub struct PolicyDenial {
     /// What is wrong with the request itself.
     pub request_error: Option<&'static str>,
     /// The specification's code for that. It is set only if all that the request takes is granted.
@@ -104,7 +104,7 @@ pub struct Refused {
     pub denied_actions: Actions,
 }
 
-impl Refused {
+impl PolicyDenial {
     /// For a malformed reference, where all that the request takes is granted.
     pub fn for_malformed_reference(malformed: MalformedReference) -> Self {
         Self { request_error: Some(malformed.message), error_code: Some(malformed.code), ..Self::default() }

@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 
-use super::denial::Refused;
+use super::denial::PolicyDenial;
 use super::judge::EvaluatedAs;
 use super::rule::{Effect, RuleWho, Rule, Subject};
 use super::rules::{PolicyDecision, PolicyRules};
 use crate::permissions::host::HostPattern;
 use crate::permissions::{Actions, Resource, ResourcePattern};
 use crate::request::original::OriginalRequest;
-use crate::request::registry::Target;
+use crate::request::registry::RegistryTarget;
 
 /// What there is to say of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,9 @@ impl PolicyRules {
             (EvaluatedAs::Registry, Err(why)) => format!("it can't be told: {why}"),
             (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(asked)) => {
                 let mut needs = match asked.target {
-                    Target::Ping => "a user".to_owned(),
-                    Target::Catalog => "catalog".to_owned(),
-                    Target::Repository(name) => format!("{} in {name}", join_action_names(asked.required_actions)),
+                    RegistryTarget::Ping => "a user".to_owned(),
+                    RegistryTarget::Catalog => "catalog".to_owned(),
+                    RegistryTarget::Repository(name) => format!("{} in {name}", join_action_names(asked.required_actions)),
                 };
                 if let Some(source) = &asked.mount_source {
                     needs.push_str(&format!(", and pull in {} for the mount", source.repository));
@@ -96,7 +96,7 @@ impl PolicyRules {
         &self,
         subject: &Subject<'_>,
         request: &OriginalRequest<'_>,
-        refused: &Refused,
+        refused: &PolicyDenial,
     ) -> Option<(usize, Vec<String>)> {
         with_requested_resource(self, request, refused.repository.as_deref(), |host, object, _| {
             let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
@@ -130,13 +130,13 @@ fn with_requested_resource<T>(
         }
     };
     Some(match (repository, asked.target) {
-        (Some(name), _) | (None, Target::Repository(name)) => {
+        (Some(name), _) | (None, RegistryTarget::Repository(name)) => {
             let parts: Vec<&str> = name.split('/').collect();
             with(host, &Resource::Repository(&parts), asked.required_actions)
         }
-        (None, Target::Catalog) => with(host, &Resource::Catalog, asked.required_actions),
+        (None, RegistryTarget::Catalog) => with(host, &Resource::Catalog, asked.required_actions),
         // No grant is needed, and none would help.
-        (None, Target::Ping) => return None,
+        (None, RegistryTarget::Ping) => return None,
     })
 }
 

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::denial::Refused;
+use super::denial::PolicyDenial;
 use super::rule::Subject;
 use super::rules::{PolicyDecision, RegistryHosts, PolicyRules};
 use crate::permissions::scope::ApiKeyScope;
 use crate::request::original::{DeclaredUpstream, OriginalRequest};
-use crate::request::registry::Target;
+use crate::request::registry::RegistryTarget;
 
 /// As what a request is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,11 @@ pub(super) enum EvaluatedAs {
 }
 
 fn is_ping(request: &OriginalRequest<'_>) -> bool {
-    request.registry_request().is_ok_and(|asked| asked.target == Target::Ping)
+    request.registry_request().is_ok_and(|asked| asked.target == RegistryTarget::Ping)
 }
 
 /// Permitted, and the URI to ask the backend for instead, if it is another; or not.
-type UpstreamUriResult = Result<Option<String>, Box<Refused>>;
+type UpstreamUriResult = Result<Option<String>, Box<PolicyDenial>>;
 
 impl PolicyRules {
     /// As what a request at this host is judged.
@@ -45,7 +45,7 @@ impl PolicyRules {
             Ok(Ok(uri)) => PolicyDecision::Allowed { upstream_uri: uri },
             Ok(Err(refused)) => PolicyDecision::Denied(refused),
             Err(unreadable) => {
-                PolicyDecision::Denied(Box::new(Refused { request_error: Some(unreadable), ..Refused::default() }))
+                PolicyDecision::Denied(Box::new(PolicyDenial { request_error: Some(unreadable), ..PolicyDenial::default() }))
             }
         }
     }

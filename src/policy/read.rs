@@ -51,14 +51,14 @@ impl PolicyReader<'_> {
         if self.errors.len() >= ERRORS_MAX {
             return;
         }
-        let line = self.line(at);
+        let line = self.parse_line(at);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
         let column = self.text.get(start..at).unwrap_or_default().chars().count() + 1;
         self.errors.push(PolicyFileError { line, column, message: what.into() });
     }
 
     /// From 1.
-    fn line(&self, at: usize) -> usize {
+    fn parse_line(&self, at: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= at)
     }
 
@@ -165,7 +165,7 @@ impl PolicyReader<'_> {
             }
         }
         let rule = Rule {
-            line: self.line(at),
+            line: self.parse_line(at),
             effect,
             users: self
                 .read_names(&given, "users", |name| Username::check(name).map_err(|fault| fault.to_string())),

@@ -9,7 +9,7 @@ use super::groups::GroupMemberships;
 use super::read;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::reload::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled, foreign};
+use crate::reload::{ReloadEvent, FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode, foreign};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -46,7 +46,7 @@ pub enum GroupSource {
 pub enum PolicyLoadError {
     /// It can't be read.
     #[error(transparent)]
-    Unreadable(#[from] ReadFault),
+    Unreadable(#[from] ReadError),
     /// It has these faults, each with its place.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
@@ -83,7 +83,7 @@ impl PolicyFileKind {
     pub fn parse(self, path: &str, text: &[u8], known: GroupSource) -> Result<PolicyContent, Vec<String>> {
         match self {
             Self::Rules => {
-                if let Some(what) = foreign::not_lines(text) {
+                if let Some(what) = foreign::detect_other_format(text) {
                     return Err(vec![format!("{path}: it is no policy but {what}")]);
                 }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
@@ -105,7 +105,7 @@ impl PolicyFileKind {
                 Ok(PolicyContent::Rules(rules))
             }
             Self::Groups => {
-                if let Some(what) = foreign::not_lines(text) {
+                if let Some(what) = foreign::detect_other_format(text) {
                     return Err(vec![format!("{path}: it is no group file but {what}")]);
                 }
                 let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
@@ -144,41 +144,41 @@ impl PolicyFile {
 
 impl Reloadable for PolicyFile {
     type Content = PolicyContent;
-    type Fault = PolicyLoadError;
+    type Error = PolicyLoadError;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         self.kind.log_name()
     }
 
     /// A policy that is cut behind a `[[grant]]` lacks the `[[deny]]`, and a group file that lacks a line lacks the
     /// user whom a `[[deny]]` of a group is about.
-    fn unsettled(&self) -> Unsettled {
+    fn unstable_mode(&self) -> UnstableFileMode {
         let denies = || self.policy.rules().is_some_and(|rules| rules.first_group_deny_line().is_some());
         match self.kind {
-            PolicyFileKind::Groups if !denies() => Unsettled::WholeLines,
-            PolicyFileKind::Rules | PolicyFileKind::Groups => Unsettled::Nothing,
+            PolicyFileKind::Groups if !denies() => UnstableFileMode::UseWholeLines,
+            PolicyFileKind::Rules | PolicyFileKind::Groups => UnstableFileMode::KeepActive,
         }
     }
 
-    fn none_line(&self) -> &'static [u8] {
+    fn no_entries_line(&self) -> &'static [u8] {
         match self.kind {
             PolicyFileKind::Groups => NO_GROUPS_LINE,
             PolicyFileKind::Rules => b"",
         }
     }
 
-    fn emptied(&self) -> Option<&'static str> {
+    fn empty_file_message(&self) -> Option<&'static str> {
         match self.kind {
             PolicyFileKind::Groups => Some(NO_GROUPS_MESSAGE),
             PolicyFileKind::Rules => None,
         }
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<PolicyContent, PolicyLoadError> {
-        self.kind.parse(&source.name(), text, self.group_source).map_err(PolicyLoadError::Invalid)
+    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<PolicyContent, PolicyLoadError> {
+        self.kind.parse(&source.display_path(), text, self.group_source).map_err(PolicyLoadError::Invalid)
     }
 
-    fn replace(&mut self, content: PolicyContent, source: &Source, first: bool) {
+    fn activate(&mut self, content: PolicyContent, source: &SourceFile, first: bool) {
         self.policy.replace(content);
         if !first {
             self.policy.record_change(self.clock.unix_seconds());
@@ -186,23 +186,23 @@ impl Reloadable for PolicyFile {
         }
     }
 
-    fn faults(&self, fault: &PolicyLoadError) -> Vec<String> {
+    fn error_lines(&self, fault: &PolicyLoadError) -> Vec<String> {
         match fault {
             PolicyLoadError::Unreadable(fault) => vec![fault.to_string()],
             PolicyLoadError::Invalid(faults) => faults.clone(),
         }
     }
 
-    fn phrase(&self, _: &PolicyLoadError) -> &'static str {
+    fn readiness_message(&self, _: &PolicyLoadError) -> &'static str {
         self.kind.readiness_message()
     }
 
-    fn count(&self, event: Event) {
+    fn record_event(&self, event: ReloadEvent) {
         match event {
-            Event::Reloaded => drop(self.metrics.policy_reloads.inc()),
-            Event::Failed => drop(self.metrics.policy_reload_failures.inc()),
-            Event::Stale => drop(self.metrics.policy_outdated_files.inc()),
-            Event::Fresh => drop(self.metrics.policy_outdated_files.dec()),
+            ReloadEvent::Reloaded => drop(self.metrics.policy_reloads.inc()),
+            ReloadEvent::Failed => drop(self.metrics.policy_reload_failures.inc()),
+            ReloadEvent::BecameStale => drop(self.metrics.policy_outdated_files.inc()),
+            ReloadEvent::BecameCurrent => drop(self.metrics.policy_outdated_files.dec()),
         }
     }
 }

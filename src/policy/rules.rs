@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::backend_uri::rewrite_upstream_uri;
-use super::denial::Refused;
+use super::denial::PolicyDenial;
 use super::index::RuleIndex;
 use super::rule::{Effect, RuleWho, Rule, Subject};
 use crate::permissions::{Actions, Resource, ResourcePattern};
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{RegistryRequest, Target};
+use crate::request::registry::{RegistryRequest, RegistryTarget};
 use crate::request::site;
 
 /// Which hosts are registries; the others are sites.
@@ -34,7 +34,7 @@ pub enum PolicyDecision {
         upstream_uri: Option<String>,
     },
     /// It is not.
-    Denied(Box<Refused>),
+    Denied(Box<PolicyDenial>),
 }
 
 /// Rules that were read without a fault.
@@ -120,11 +120,11 @@ impl PolicyRules {
         host: &str,
         asked: &RegistryRequest<'_>,
         rewrites: bool,
-    ) -> Result<Option<String>, Box<Refused>> {
+    ) -> Result<Option<String>, Box<PolicyDenial>> {
         match asked.target {
-            Target::Ping => self.evaluate_ping(subject, host)?,
-            Target::Catalog => self.evaluate_actions(subject, host, &Resource::Catalog, asked.required_actions)?,
-            Target::Repository(name) => self.evaluate_repository(subject, host, name, asked.required_actions)?,
+            RegistryTarget::Ping => self.evaluate_ping(subject, host)?,
+            RegistryTarget::Catalog => self.evaluate_actions(subject, host, &Resource::Catalog, asked.required_actions)?,
+            RegistryTarget::Repository(name) => self.evaluate_repository(subject, host, name, asked.required_actions)?,
         }
         let mount = match &asked.mount_source {
             Some(source) => self.evaluate_repository(subject, host, &source.repository, Actions::PULL),
@@ -182,9 +182,9 @@ impl PolicyRules {
         }
     }
 
-    fn denial_by_rule(&self, rule: u32, actions: Actions) -> Box<Refused> {
+    fn denial_by_rule(&self, rule: u32, actions: Actions) -> Box<PolicyDenial> {
         let denied_at = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
-        Box::new(Refused { deny_rule_index: Some(rule), deny_rule_line: denied_at, denied_actions: actions, ..Refused::default() })
+        Box::new(PolicyDenial { deny_rule_index: Some(rule), deny_rule_line: denied_at, denied_actions: actions, ..PolicyDenial::default() })
     }
 
     fn evaluate_actions(
@@ -201,11 +201,11 @@ impl PolicyRules {
         let missing = wanted.difference(sum.granted);
         // Without an action there is nothing that could have been granted.
         if wanted.is_empty() || !missing.is_empty() {
-            return Err(Box::new(Refused { denied_actions: missing, ..Refused::default() }));
+            return Err(Box::new(PolicyDenial { denied_actions: missing, ..PolicyDenial::default() }));
         }
         let beyond = subject.api_key_scope.map_or(Actions::default(), |scope| wanted.difference(scope.permitted_actions(object)));
         if !beyond.is_empty() {
-            return Err(Box::new(Refused { denied_actions: beyond, is_outside_api_key_scope: true, ..Refused::default() }));
+            return Err(Box::new(PolicyDenial { denied_actions: beyond, is_outside_api_key_scope: true, ..PolicyDenial::default() }));
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl PolicyRules {
 }
 
 /// Permitted, or not.
-pub(super) type PermissionResult = Result<(), Box<Refused>>;
+pub(super) type PermissionResult = Result<(), Box<PolicyDenial>>;
 
 #[cfg(test)]
 #[path = "rules_tests.rs"]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::backend_uri::rewrite_upstream_uri;
-use super::denial::{Denied, Refused};
+use super::denial::{Denied, PolicyDenial};
 use super::rule::Subject;
 use super::rules::PolicyRules;
 use super::{AllowedRequest, ALLOW_AUTHENTICATED, Policy, with_subject, effective_rules, user_memberships};
 use crate::authn::Identity;
 use crate::permissions::{Actions, Resource};
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{RegistryRequest, CATALOG_SCOPE, Target};
+use crate::request::registry::{RegistryRequest, CATALOG_SCOPE, RegistryTarget};
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::{AccessEntry, Claims};
 use crate::token::scope::{ScopeResource, TokenScope};
@@ -105,12 +105,12 @@ impl Policy {
             let of = |name: &str, wanted| {
                 let segments: Vec<&str> = name.split('/').collect();
                 let denied = rules.deny_header(subject, host, &Resource::Repository(&segments), wanted);
-                denied.map_err(|refused| Box::new(Refused { repository: Some(name.to_owned()), ..*refused }))
+                denied.map_err(|refused| Box::new(PolicyDenial { repository: Some(name.to_owned()), ..*refused }))
             };
             let denied = match asked.target {
-                Target::Ping => rules.deny_header(subject, host, &Resource::Ping, Actions::PULL),
-                Target::Catalog => rules.deny_header(subject, host, &Resource::Catalog, asked.required_actions),
-                Target::Repository(name) => of(name, asked.required_actions),
+                RegistryTarget::Ping => rules.deny_header(subject, host, &Resource::Ping, Actions::PULL),
+                RegistryTarget::Catalog => rules.deny_header(subject, host, &Resource::Catalog, asked.required_actions),
+                RegistryTarget::Repository(name) => of(name, asked.required_actions),
             };
             denied.map_err(Denied::ByPolicy)?;
             // What may not be pulled any more may not be mounted from either.
@@ -125,11 +125,11 @@ impl Policy {
                 {
                     MountDecision::NeedsAnotherToken(source)
                 }
-                Some(source) => MountDecision::Decided(Err(Box::new(Refused {
+                Some(source) => MountDecision::Decided(Err(Box::new(PolicyDenial {
                     repository: Some(source.to_owned()),
                     denied_actions: Actions::PULL,
                     is_denied_by_token: token.has_denied(source, Actions::PULL),
-                    ..Refused::default()
+                    ..PolicyDenial::default()
                 }))),
             })
         })
@@ -157,7 +157,7 @@ impl Policy {
 /// What becomes of a mount.
 enum MountDecision<'r> {
     /// It goes on, or goes on as an upload.
-    Decided(Result<(), Box<Refused>>),
+    Decided(Result<(), Box<PolicyDenial>>),
     /// The policy grants this user a pull on the source, and the token does not say so.
     NeedsAnotherToken(&'r str),
 }
@@ -180,10 +180,10 @@ impl PresentedToken<'_> {
     fn check(&self, asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
         let (name, granted) = match asked.target {
             // Whoever has a token has been there.
-            Target::Ping if self.is_for_host => return Ok(()),
-            Target::Ping => (None, Actions::default()),
-            Target::Catalog => (None, catalog_actions(&self.claims.access)),
-            Target::Repository(name) => (Some(name), repository_actions(&self.claims.access, name)),
+            RegistryTarget::Ping if self.is_for_host => return Ok(()),
+            RegistryTarget::Ping => (None, Actions::default()),
+            RegistryTarget::Catalog => (None, catalog_actions(&self.claims.access)),
+            RegistryTarget::Repository(name) => (Some(name), repository_actions(&self.claims.access, name)),
         };
         let granted = if self.is_for_host { granted } else { Actions::default() };
         let missing = asked.required_actions.difference(granted);
@@ -198,7 +198,7 @@ impl PresentedToken<'_> {
             return Err(self.insufficient_scope(name, missing));
         }
         let repository = name.map(str::to_owned);
-        let refused = Refused { repository, denied_actions: denied, is_denied_by_token: true, ..Refused::default() };
+        let refused = PolicyDenial { repository, denied_actions: denied, is_denied_by_token: true, ..PolicyDenial::default() };
         Err(TokenRefusal::Denied(Denied::ByPolicy(Box::new(refused))))
     }
 
@@ -229,8 +229,8 @@ impl PresentedToken<'_> {
 /// Refuses a malformed repository name: no token is for one.
 fn check_repository_name(asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
     match (asked.target, asked.malformed_reference) {
-        (Target::Repository(name), Some(malformed)) if !is_repository_name(name) => Err(unreadable_request(malformed.message)),
-        (Target::Ping | Target::Catalog | Target::Repository(_), _) => Ok(()),
+        (RegistryTarget::Repository(name), Some(malformed)) if !is_repository_name(name) => Err(unreadable_request(malformed.message)),
+        (RegistryTarget::Ping | RegistryTarget::Catalog | RegistryTarget::Repository(_), _) => Ok(()),
     }
 }
 

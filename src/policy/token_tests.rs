@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::authn::api_key::Key;
+use crate::authn::api_key::ApiKey;
 use crate::identity::{Membership, Username};
 use crate::permissions::scope;
 use crate::policy::reload::{PolicyFileKind, GroupSource};
@@ -75,18 +75,18 @@ fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
     let key = (chance.below(3) == 0).then(|| {
         let texts = [chance.pick(&scopes), chance.pick(&scopes)];
         let scope = scope::ApiKeyScope::parse(texts.into_iter()).unwrap();
-        let id = crate::authn::api_key::secret::Id::parse("0123456789").unwrap();
-        Arc::new(Key {
+        let id = crate::authn::api_key::secret::ApiKeyId::parse("0123456789").unwrap();
+        Arc::new(ApiKey {
             id,
             name: "ci".into(),
             scope: Some(Arc::new(scope)),
-            expires: None,
-            uses: Arc::default(),
+            expires_at: None,
+            usage: Arc::default(),
         })
     });
     let groups: Vec<&[u8]> = [&b"red"[..], b"blue"].into_iter().filter(|_| chance.below(2) == 0).collect();
     let membership = Membership::new(groups);
-    Some(Arc::new(Identity { user, by: "test".into(), membership, facts: Box::default(), key }))
+    Some(Arc::new(Identity { user, authenticator: "test".into(), membership, facts: Box::default(), api_key: key }))
 }
 
 /// Whether a request of this method would be permitted.
@@ -160,10 +160,10 @@ fn token_grants_no_more_than_requested() {
     let user = Username::parse(b"ann").unwrap();
     let ann = Identity {
         user,
-        by: "test".into(),
+        authenticator: "test".into(),
         membership: Membership::default(),
         facts: Box::default(),
-        key: None,
+        api_key: None,
     };
     let asker = Subrequest { host: RequestHeader::Once(b"registry.test"), ..Subrequest::default() };
     let access = |identity, texts: &[&'static str]| {

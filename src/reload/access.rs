@@ -9,11 +9,11 @@ use rustix::process::{getegid, geteuid, getgroups};
 
 /// The bits of a group's rights in a mode.
 const GROUP_READ: u32 = 0o040;
-const GROUP_ENTER: u32 = 0o010;
+const GROUP_EXECUTE: u32 = 0o010;
 
 /// Describes a read that was refused for want of rights: who this process is, what the file or a folder on the way
 /// permits, and how to change that. `None` for any other error.
-pub(super) fn lacking(path: &Path, error: &io::Error) -> Option<String> {
+pub(super) fn describe_missing_access(path: &Path, error: &io::Error) -> Option<String> {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return None;
     }
@@ -33,12 +33,12 @@ pub(super) fn lacking(path: &Path, error: &io::Error) -> Option<String> {
         metadata.uid(),
         metadata.gid(),
         metadata.mode() & 0o7777,
-        commands(at, &metadata, uid, gid)
+        fix_command(at, &metadata, uid, gid)
     ))
 }
 
-fn commands(at: &Path, metadata: &Metadata, uid: u32, gid: u32) -> String {
-    let (right, bit) = if metadata.is_dir() { ("x", GROUP_ENTER) } else { ("r", GROUP_READ) };
+fn fix_command(at: &Path, metadata: &Metadata, uid: u32, gid: u32) -> String {
+    let (right, bit) = if metadata.is_dir() { ("x", GROUP_EXECUTE) } else { ("r", GROUP_READ) };
     if metadata.uid() == uid {
         return format!("chmod u+{right} {}", at.display());
     }

@@ -1,7 +1,7 @@
 //! Files that are something else than what was expected, recognised by how they begin. Nothing of the content is told.
 
 /// How many bytes are looked at.
-const LOOKED_AT: usize = 4096;
+const INSPECTED_BYTES: usize = 4096;
 
 /// What files of binary formats begin with.
 const MAGIC: &[(&[u8], &str)] = &[
@@ -29,7 +29,7 @@ const UTF_16: &str = "UTF-16 text; save it as UTF-8 (PowerShell: Set-Content -En
 const UTF_32: &str = "UTF-32 text; save it as UTF-8";
 
 /// Returns what a file is whose bytes are not those of any text in UTF-8 or a similar encoding, and what to do.
-pub fn not_text(text: &[u8]) -> Option<&'static str> {
+pub fn detect_binary(text: &[u8]) -> Option<&'static str> {
     if let Some((magic, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) {
         // Letters alone can be the beginning of a name.
         let is_certain = magic.iter().any(|b| !b.is_ascii_graphic()) || text.contains(&0);
@@ -42,7 +42,7 @@ pub fn not_text(text: &[u8]) -> Option<&'static str> {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some(UTF_16),
         _ => {}
     }
-    let start = text.get(..text.len().min(LOOKED_AT)).unwrap_or_default();
+    let start = text.get(..text.len().min(INSPECTED_BYTES)).unwrap_or_default();
     let nuls = start.iter().filter(|b| **b == 0).count();
     match nuls {
         0 => None,
@@ -53,13 +53,13 @@ pub fn not_text(text: &[u8]) -> Option<&'static str> {
 }
 
 /// Returns whether a text has two or four bytes for each character: no line of another encoding can be added to it.
-pub fn is_wide(text: &[u8]) -> bool {
-    matches!(not_text(text), Some(UTF_16 | UTF_32))
+pub fn is_wide_encoding(text: &[u8]) -> bool {
+    matches!(detect_binary(text), Some(UTF_16 | UTF_32))
 }
 
 /// Returns the same as [`not_text`], and what a text is in a format with a syntax of its own.
-pub fn not_lines(text: &[u8]) -> Option<&'static str> {
-    if let Some(what) = not_text(text) {
+pub fn detect_other_format(text: &[u8]) -> Option<&'static str> {
+    if let Some(what) = detect_binary(text) {
         return Some(what);
     }
     let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
@@ -85,16 +85,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_of_another_format_is_recognised_and_an_htpasswd_file_is_not() {
+    fn other_formats_are_detected_and_an_htpasswd_file_is_not() {
         let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
-        assert_eq!(not_text(&[&b"\xff\xfe"[..], &utf16("alice:x\r\n")].concat()), Some(UTF_16));
-        assert_eq!(not_text(&utf16("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\r\n")), Some(UTF_16));
-        assert_eq!(not_text(&utf16("ann:x").iter().rev().copied().collect::<Vec<u8>>()), Some(UTF_16));
-        assert_eq!(not_text(b"\x89PNG\r\n\x1a\n"), Some("an image"));
-        assert!(not_text(&[0; 100]).is_some_and(|what| what.contains("NUL")));
-        assert_eq!(not_lines(b"-----BEGIN CERTIFICATE-----\n"), Some("PEM, a key or a certificate"));
-        assert_eq!(not_lines(b"{\"alice\": \"x\"}"), Some("JSON"));
-        assert_eq!(not_lines(b"[\n  {}]"), Some("JSON"));
+        assert_eq!(detect_binary(&[&b"\xff\xfe"[..], &utf16("alice:x\r\n")].concat()), Some(UTF_16));
+        assert_eq!(detect_binary(&utf16("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\r\n")), Some(UTF_16));
+        assert_eq!(detect_binary(&utf16("ann:x").iter().rev().copied().collect::<Vec<u8>>()), Some(UTF_16));
+        assert_eq!(detect_binary(b"\x89PNG\r\n\x1a\n"), Some("an image"));
+        assert!(detect_binary(&[0; 100]).is_some_and(|what| what.contains("NUL")));
+        assert_eq!(detect_other_format(b"-----BEGIN CERTIFICATE-----\n"), Some("PEM, a key or a certificate"));
+        assert_eq!(detect_other_format(b"{\"alice\": \"x\"}"), Some("JSON"));
+        assert_eq!(detect_other_format(b"[\n  {}]"), Some("JSON"));
         for text in [
             &b""[..],
             b"alice:{SHA}x\n",
@@ -105,9 +105,9 @@ mod tests {
             b"#\n",
             b"zo\xeb:x\n",
         ] {
-            let found = not_text(text);
+            let found = detect_binary(text);
             assert_eq!(found, None, "{text:?}");
         }
-        assert_eq!(not_lines(b"{alice:x\n"), None);
+        assert_eq!(detect_other_format(b"{alice:x\n"), None);
     }
 }

@@ -13,42 +13,42 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The mounts of this process (proc_pid_mountinfo(5)).
-const MOUNTS: &str = "/proc/self/mountinfo";
+const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// What should be mounted on this machine (fstab(5)).
 const FSTAB: &str = "/etc/fstab";
 
 /// The most bytes of either that are read: some ten thousand mounts.
-const TABLE_MAX: u64 = 4 << 20;
+const TABLE_BYTES_MAX: u64 = 4 << 20;
 
 /// What is said of a file that is mounted by itself.
-pub(super) const ALONE: &str = "is mounted by itself: a file that takes its place where it is mounted from is not seen; mount its folder instead";
+pub(super) const SINGLE_FILE_MOUNT_WARNING: &str = "is mounted by itself: a file that takes its place where it is mounted from is not seen; mount its folder instead";
 
 /// What is said of one that was replaced.
-pub(super) const REPLACED: &str = "was replaced or moved where it is mounted from, and the old file is still in force; mount its folder instead, and start doorward again";
+pub(super) const MOUNTED_FILE_REPLACED: &str = "was replaced or moved where it is mounted from, and the old file is still in force; mount its folder instead, and start doorward again";
 
 /// A watched file that is mounted by itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileMount {
     /// Where it is mounted.
-    point: PathBuf,
+    mount_point: PathBuf,
     /// The file's path in its own file system, as it was when it was mounted.
     root: OsString,
 }
 
 impl FileMount {
     /// Returns the mount of the file that `path` leads to; `None` if it is not mounted by itself, or cannot be found.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(super) fn find(path: &Path) -> Option<Self> {
         let point = fs::canonicalize(path).ok()?;
-        let root = root_of(&read(MOUNTS)?, &point)?;
-        Some(Self { point, root })
+        let root = mount_root(&read_table(MOUNTINFO)?, &point)?;
+        Some(Self { mount_point: point, root })
     }
 
     /// Returns whether the mounted file is not the one any more that has its name where it is mounted from.
     pub(super) fn is_replaced(&self) -> bool {
         // Some file systems do not tell it in one way, and some not in the other.
-        let is_unlinked = fs::metadata(&self.point).is_ok_and(|metadata| metadata.nlink() == 0);
-        is_unlinked || self.is_moved(read(MOUNTS).and_then(|mounts| root_of(&mounts, &self.point)))
+        let is_unlinked = fs::metadata(&self.mount_point).is_ok_and(|metadata| metadata.nlink() == 0);
+        is_unlinked || self.is_moved(read_table(MOUNTINFO).and_then(|mounts| mount_root(&mounts, &self.mount_point)))
     }
 
     /// Compares the root with what it is now. If the mount is gone, the path shows another file, which is watched.
@@ -59,14 +59,14 @@ impl FileMount {
 
 /// Returns the innermost folder above `path` (which has no links) that is a mount point by fstab, and on which nothing
 /// is mounted. What is made there would be hidden by the mount, or stand in for the files that it has.
-pub fn unmounted(path: &Path) -> Option<PathBuf> {
-    let (fstab, mounts) = (read(FSTAB)?, read(MOUNTS)?);
-    unmounted_of(path, &fstab, &mounts)
+pub fn find_unmounted_folder(path: &Path) -> Option<PathBuf> {
+    let (fstab, mounts) = (read_table(FSTAB)?, read_table(MOUNTINFO)?);
+    find_unmounted_folder_in(path, &fstab, &mounts)
 }
 
-fn unmounted_of(path: &Path, fstab: &[u8], mounts: &[u8]) -> Option<PathBuf> {
+fn find_unmounted_folder_in(path: &Path, fstab: &[u8], mounts: &[u8]) -> Option<PathBuf> {
     let points = |table, field: usize| -> Vec<PathBuf> {
-        rows(table).filter_map(|row| row.get(field).map(|point| PathBuf::from(unescaped(point)))).collect()
+        rows(table).filter_map(|row| row.get(field).map(|point| PathBuf::from(unescape(point)))).collect()
     };
     let (wanted, there) = (points(fstab, 1), points(mounts, 4));
     let folders = path.ancestors().skip(1);
@@ -82,9 +82,9 @@ fn unmounted_of(path: &Path, fstab: &[u8], mounts: &[u8]) -> Option<PathBuf> {
 }
 
 /// The root of what is mounted at a point; of several mounts there the last one, which hides the others.
-fn root_of(mounts: &[u8], point: &Path) -> Option<OsString> {
-    let at = |row: &Vec<&[u8]>| row.get(4).is_some_and(|field| unescaped(field) == point.as_os_str());
-    rows(mounts).filter(at).last().and_then(|row| row.get(3).map(|root| unescaped(root)))
+fn mount_root(mounts: &[u8], point: &Path) -> Option<OsString> {
+    let at = |row: &Vec<&[u8]>| row.get(4).is_some_and(|field| unescape(field) == point.as_os_str());
+    rows(mounts).filter(at).last().and_then(|row| row.get(3).map(|root| unescape(root)))
 }
 
 /// The fields of each line that is no comment.
@@ -96,7 +96,7 @@ fn rows(table: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 }
 
 /// A field without its escapes: a blank is written `\040`.
-fn unescaped(field: &[u8]) -> OsString {
+fn unescape(field: &[u8]) -> OsString {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((byte, after)) = rest.split_first() {
@@ -117,9 +117,9 @@ fn unescaped(field: &[u8]) -> OsString {
 }
 
 /// Reads a table; `None` if it is not there, as where /proc is not mounted.
-fn read(table: impl AsRef<OsStr>) -> Option<Vec<u8>> {
+fn read_table(table: impl AsRef<OsStr>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(Path::new(table.as_ref())).ok()?.take(TABLE_MAX).read_to_end(&mut text).ok()?;
+    File::open(Path::new(table.as_ref())).ok()?.take(TABLE_BYTES_MAX).read_to_end(&mut text).ok()?;
     Some(text)
 }
 
@@ -134,8 +134,8 @@ mod tests {
         33 22 0:40 / /mnt/share rw - nfs4 server:/x rw\n";
 
     #[test]
-    fn root_of_a_mount_is_the_last_one_at_its_point() {
-        let root = |point: &str| root_of(TABLE, Path::new(point));
+    fn mount_root_is_that_of_the_last_mount_at_the_mount_point() {
+        let root = |point: &str| mount_root(TABLE, Path::new(point));
         assert_eq!(root("/etc/doorward/htpasswd"), Some("/srv/a b/users".into()));
         assert_eq!(root("/etc/two\\words"), Some("/srv/new//deleted".into()));
         assert_eq!(root("/etc/doorward"), None);
@@ -143,23 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn mount_is_moved_if_its_root_has_another_name_or_none() {
-        let mount = FileMount { point: "/etc/x".into(), root: "/srv/x".into() };
+    fn file_mount_with_renamed_or_deleted_root_is_moved() {
+        let mount = FileMount { mount_point: "/etc/x".into(), root: "/srv/x".into() };
         assert!(!mount.is_moved(Some("/srv/x".into())));
         assert!(!mount.is_moved(None), "it is not mounted any more");
         for root in ["/srv/x//deleted", "/srv/x.old", "/srv/.nfs0001", "//deleted"] {
             assert!(mount.is_moved(Some(root.into())), "{root}");
         }
         // One that was replaced before it was looked at.
-        let late = FileMount { point: "/etc/x".into(), root: "/srv/x//deleted".into() };
+        let late = FileMount { mount_point: "/etc/x".into(), root: "/srv/x//deleted".into() };
         assert!(late.is_moved(Some("/srv/x//deleted".into())));
     }
 
     #[test]
-    fn mount_point_of_fstab_without_a_mount_is_found_above_a_path() {
+    fn fstab_mount_point_without_a_mount_is_found_above_a_path() {
         let fstab = b"# /mnt/comment\nUUID=1 / ext4 defaults 0 1\nserver:/x /mnt/share nfs defaults\n\
             \tserver:/y\t/mnt/other\\040share/\tnfs noauto 0 0\n/swap none swap sw\nserver:/z /mnt/share/in nfs\n";
-        let found = |path: &str| unmounted_of(Path::new(path), fstab, TABLE);
+        let found = |path: &str| find_unmounted_folder_in(Path::new(path), fstab, TABLE);
         assert_eq!(found("/mnt/share/users"), None, "it is mounted");
         assert_eq!(found("/mnt/share/in/deep/users"), Some("/mnt/share/in".into()));
         assert_eq!(found("/mnt/other share/users"), Some("/mnt/other share".into()));
@@ -170,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn file_that_is_not_mounted_by_itself_has_no_mount() {
+    fn file_in_a_mounted_folder_has_no_file_mount() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(FileMount::of(file.path()), None);
-        assert_eq!(FileMount::of(Path::new("/nowhere/at/all")), None);
-        assert_eq!(unescaped(b"a\\b\\0\\999\\101"), "a\\b\\0\\999A");
+        assert_eq!(FileMount::find(file.path()), None);
+        assert_eq!(FileMount::find(Path::new("/nowhere/at/all")), None);
+        assert_eq!(unescape(b"a\\b\\0\\999\\101"), "a\\b\\0\\999A");
     }
 }

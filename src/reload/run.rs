@@ -10,31 +10,31 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Moment};
 
 /// Requests to look at a file that wait: one for each connection of the admin listener, and one for SIGHUP.
-const LOOKS_WAITING: usize = 65;
+const POLL_REQUESTS_QUEUED_MAX: usize = 65;
 
 /// Asks for a look at once.
 #[derive(Clone, Copy, Debug)]
-pub struct LookNow;
+pub struct PollNow;
 
 /// A look that is asked of the thread of one file.
 #[derive(Debug)]
-struct Ask {
+struct PollRequest {
     /// Whether the file is read even if nothing seems to have changed.
-    forced: bool,
+    is_forced: bool,
     /// Told when no change of the file is pending any more.
-    settled: Option<oneshot::Sender<()>>,
+    reply: Option<oneshot::Sender<()>>,
 }
 
 /// Asks the threads of all files for a look.
 #[derive(Clone, Debug, Default)]
-pub struct Looks(Vec<SyncSender<Ask>>);
+pub struct ReloadHandle(Vec<SyncSender<PollRequest>>);
 
-impl Looks {
+impl ReloadHandle {
     /// Has all files looked at, and waits until no change is pending, for `within` at most. Returns whether none is.
-    pub async fn settle(&self, within: Duration) -> bool {
-        let ask = |sender: &SyncSender<Ask>| {
+    pub async fn poll_and_wait(&self, within: Duration) -> bool {
+        let ask = |sender: &SyncSender<PollRequest>| {
             let (settled, is_settled) = oneshot::channel();
-            sender.try_send(Ask { forced: false, settled: Some(settled) }).ok().map(|()| is_settled)
+            sender.try_send(PollRequest { is_forced: false, reply: Some(settled) }).ok().map(|()| is_settled)
         };
         let asked: Vec<_> = self.0.iter().map(ask).collect();
         let all = async {
@@ -51,11 +51,11 @@ impl Looks {
 }
 
 /// What keeps something fresh.
-pub trait Reload: Send {
+pub trait PollFile: Send {
     /// One look. `forced` reads the file even if nothing seems to have changed.
-    fn look(&mut self, now: Moment, forced: bool);
+    fn poll(&mut self, now: Moment, forced: bool);
     /// When to look again, if sooner than usual.
-    fn next_look(&self, now: Moment) -> Option<Duration>;
+    fn next_poll_in(&self, now: Moment) -> Option<Duration>;
 }
 
 /// Starts a thread for each file, which looks every `poll`, and whenever `wake` receives a message, until its sender
@@ -64,39 +64,39 @@ pub trait Reload: Send {
 ///
 /// # Errors
 /// The system gave no thread.
-pub fn spawn(
-    reloaders: Vec<Box<dyn Reload>>,
+pub fn spawn_poll_threads(
+    reloaders: Vec<Box<dyn PollFile>>,
     poll: Duration,
     clock: &Clock,
-    wake: Receiver<LookNow>,
-) -> io::Result<Looks> {
-    let mut senders: Vec<SyncSender<Ask>> = Vec::new();
+    wake: Receiver<PollNow>,
+) -> io::Result<ReloadHandle> {
+    let mut senders: Vec<SyncSender<PollRequest>> = Vec::new();
     let named = || thread::Builder::new().name("doorward-reload".into());
     for reloader in reloaders {
-        let (sender, receiver) = sync_channel(LOOKS_WAITING);
+        let (sender, receiver) = sync_channel(POLL_REQUESTS_QUEUED_MAX);
         senders.push(sender);
         let clock = clock.clone();
-        named().spawn(move || run(reloader, poll, &clock, &receiver))?;
+        named().spawn(move || poll_loop(reloader, poll, &clock, &receiver))?;
     }
-    let looks = Looks(senders);
+    let looks = ReloadHandle(senders);
     let all = looks.clone();
     named().spawn(move || {
-        for LookNow in wake {
+        for PollNow in wake {
             // Looks that wait already will do.
             for sender in &all.0 {
-                let _ = sender.try_send(Ask { forced: true, settled: None });
+                let _ = sender.try_send(PollRequest { is_forced: true, reply: None });
             }
         }
     })?;
     Ok(looks)
 }
 
-fn run(mut reloader: Box<dyn Reload>, poll: Duration, clock: &Clock, wake: &Receiver<Ask>) {
+fn poll_loop(mut reloader: Box<dyn PollFile>, poll: Duration, clock: &Clock, wake: &Receiver<PollRequest>) {
     let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
     loop {
-        let wait = reloader.next_look(clock.now()).map_or(poll, |soon| soon.min(poll));
+        let wait = reloader.next_poll_in(clock.now()).map_or(poll, |soon| soon.min(poll));
         let forced = match wake.recv_timeout(wait) {
-            Ok(Ask { forced, settled }) => {
+            Ok(PollRequest { is_forced: forced, reply: settled }) => {
                 // Those that wait have a connection each; of the others none is kept.
                 waiting.retain(|one| !one.is_closed());
                 waiting.extend(settled);
@@ -105,8 +105,8 @@ fn run(mut reloader: Box<dyn Reload>, poll: Duration, clock: &Clock, wake: &Rece
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        reloader.look(clock.now(), forced);
-        if reloader.next_look(clock.now()).is_none() {
+        reloader.poll(clock.now(), forced);
+        if reloader.next_poll_in(clock.now()).is_none() {
             for one in waiting.drain(..) {
                 // Whoever asked may have gone.
                 let _ = one.send(());

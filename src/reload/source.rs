@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::access::lacking;
+use super::access::describe_missing_access;
 use crate::identity;
 
 /// The buffer of a comparison, which keeps nothing of the file.
@@ -17,7 +17,7 @@ const COMPARE_BUFFER: usize = 64 << 10;
 
 /// Why a file can't be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadFault {
+pub enum ReadError {
     /// There is nothing at that path.
     #[error("{0}: there is no such file")]
     Missing(String),
@@ -32,12 +32,12 @@ pub enum ReadFault {
     TooLarge(String, u64),
     /// It was never the same for long enough to be read whole.
     #[error("{0}: it changes all the time; write the new file beside it and rename it")]
-    Changing(String),
+    KeepsChanging(String),
 }
 
 /// Where a file is, and how much of it may be read.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct SourceFile {
     /// Its path, as it was set.
     pub path: PathBuf,
     /// The most bytes it may have.
@@ -46,7 +46,7 @@ pub struct Source {
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -54,7 +54,7 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -80,7 +80,7 @@ impl Stamp {
 
 /// A whole read.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(super) struct ReadContent {
     /// What was read; cleared when it goes, since it may be a secret.
     pub(super) bytes: Zeroizing<Vec<u8>>,
     /// Of `bytes`.
@@ -88,58 +88,58 @@ pub(super) struct Text {
     /// The file, held open so that its number stays its own.
     pub(super) file: File,
     /// As it was before the first byte was read.
-    pub(super) stamp: Stamp,
+    pub(super) stamp: FileStamp,
     /// Whether nothing was written while it was read.
     pub(super) is_stable: bool,
 }
 
-impl Text {
+impl ReadContent {
     /// Whether this was whole: another file has taken its place since, and nobody wrote to it.
-    pub(super) fn was_whole(&self, next: &Self) -> bool {
+    pub(super) fn was_complete(&self, next: &Self) -> bool {
         let replaced = !self.stamp.is_same_file(&next.stamp);
-        replaced && self.is_stable && is_untouched(&self.file, &self.stamp)
+        replaced && self.is_stable && is_unmodified(&self.file, &self.stamp)
     }
 
     /// Whether this is what was read before, and nobody wrote to it in between.
-    pub(super) fn agrees(&self, before: &Self) -> bool {
+    pub(super) fn is_same_read(&self, before: &Self) -> bool {
         self.is_stable && self.hash == before.hash && self.stamp.is_same_content(&before.stamp)
     }
 }
 
-impl Source {
+impl SourceFile {
     /// Its path, for messages.
-    pub fn name(&self) -> String {
-        shown_path(&self.path)
+    pub fn display_path(&self) -> String {
+        displayable_path(&self.path)
     }
 
-    pub(super) fn stamp(&self) -> Option<Stamp> {
-        fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata))
+    pub(super) fn stamp(&self) -> Option<FileStamp> {
+        fs::metadata(&self.path).ok().map(|metadata| FileStamp::of(&metadata))
     }
 
     /// Reads the whole file.
     ///
     /// # Errors
     /// Why it can't be read; at once, also if it is a pipe that nobody writes to.
-    pub fn read(&self) -> Result<Vec<u8>, ReadFault> {
-        self.read_text().map(|mut text| std::mem::take(&mut *text.bytes))
+    pub fn read(&self) -> Result<Vec<u8>, ReadError> {
+        self.read_content().map(|mut text| std::mem::take(&mut *text.bytes))
     }
 
-    pub(super) fn read_text(&self) -> Result<Text, ReadFault> {
+    pub(super) fn read_content(&self) -> Result<ReadContent, ReadError> {
         let (file, before) = self.open()?;
         let bytes = self.read_open(&file, before.size)?;
-        let after = file.metadata().map_err(|error| self.unreadable(error))?;
-        let is_stable = Stamp::of(&after).is_same_content(&before);
-        Ok(Text { hash: blake3::hash(&bytes), bytes, file, stamp: before, is_stable })
+        let after = file.metadata().map_err(|error| self.read_error(error))?;
+        let is_stable = FileStamp::of(&after).is_same_content(&before);
+        Ok(ReadContent { hash: blake3::hash(&bytes), bytes, file, stamp: before, is_stable })
     }
 
     /// Returns the hash of the content, without keeping the content.
-    pub(super) fn hash(&self) -> Result<blake3::Hash, ReadFault> {
+    pub(super) fn hash(&self) -> Result<blake3::Hash, ReadError> {
         let (file, _) = self.open()?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = Zeroizing::new(vec![0; COMPARE_BUFFER]);
         let mut file = file.take(self.max_bytes);
         loop {
-            match file.read(&mut buffer).map_err(|error| self.unreadable(error))? {
+            match file.read(&mut buffer).map_err(|error| self.read_error(error))? {
                 0 => return Ok(hasher.finalize()),
                 count => drop(hasher.update(buffer.get(..count).unwrap_or_default())),
             }
@@ -147,14 +147,14 @@ impl Source {
     }
 
     /// Reads a file again that is held open, wherever it is by now; `None` if it was written to since it was read.
-    pub(super) fn read_again(&self, mut file: &File, stamp: &Stamp) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn reread_open(&self, mut file: &File, stamp: &FileStamp) -> Option<Zeroizing<Vec<u8>>> {
         file.rewind().ok()?;
         let bytes = self.read_open(file, stamp.size).ok()?;
-        is_untouched(file, stamp).then_some(bytes)
+        is_unmodified(file, stamp).then_some(bytes)
     }
 
-    fn read_open(&self, file: &File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadFault> {
-        let too_large = || ReadFault::TooLarge(self.name(), self.max_bytes);
+    fn read_open(&self, file: &File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+        let too_large = || ReadError::TooLarge(self.display_path(), self.max_bytes);
         if size > self.max_bytes {
             return Err(too_large());
         }
@@ -163,39 +163,39 @@ impl Source {
             Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
         file.take(self.max_bytes.saturating_add(1))
             .read_to_end(&mut bytes)
-            .map_err(|error| self.unreadable(error))?;
+            .map_err(|error| self.read_error(error))?;
         if bytes.len() as u64 > self.max_bytes { Err(too_large()) } else { Ok(bytes) }
     }
 
     /// Opens the file. It is looked at before, since opening a device can do something; and again when it is open,
     /// since it can be another one by then. Nothing waits for the other end of a pipe.
-    fn open(&self) -> Result<(File, Stamp), ReadFault> {
-        let unreadable = |error| self.unreadable(error);
-        self.check_kind(&fs::metadata(&self.path).map_err(unreadable)?)?;
+    fn open(&self) -> Result<(File, FileStamp), ReadError> {
+        let unreadable = |error| self.read_error(error);
+        self.check_file_type(&fs::metadata(&self.path).map_err(unreadable)?)?;
         let no_wait = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
         let file =
             fs::OpenOptions::new().read(true).custom_flags(no_wait).open(&self.path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
-        self.check_kind(&metadata)?;
-        Ok((file, Stamp::of(&metadata)))
+        self.check_file_type(&metadata)?;
+        Ok((file, FileStamp::of(&metadata)))
     }
 
-    fn check_kind(&self, metadata: &Metadata) -> Result<(), ReadFault> {
+    fn check_file_type(&self, metadata: &Metadata) -> Result<(), ReadError> {
         if metadata.is_dir() {
-            return Err(ReadFault::NotAFile(self.name(), "a directory"));
+            return Err(ReadError::NotAFile(self.display_path(), "a directory"));
         }
         if !metadata.is_file() {
-            return Err(ReadFault::NotAFile(self.name(), "a device, a pipe or a socket"));
+            return Err(ReadError::NotAFile(self.display_path(), "a device, a pipe or a socket"));
         }
         Ok(())
     }
 
-    fn unreadable(&self, error: io::Error) -> ReadFault {
+    fn read_error(&self, error: io::Error) -> ReadError {
         match error.kind() {
-            io::ErrorKind::NotFound => ReadFault::Missing(self.name()),
+            io::ErrorKind::NotFound => ReadError::Missing(self.display_path()),
             _ => {
-                let lacks = lacking(&self.path, &error);
-                ReadFault::Unreadable(self.name(), error, lacks)
+                let lacks = describe_missing_access(&self.path, &error);
+                ReadError::Unreadable(self.display_path(), error, lacks)
             }
         }
     }
@@ -203,17 +203,17 @@ impl Source {
 
 /// Returns a path for messages. A text that names nothing can be a secret that was pasted in the place of a path, so
 /// it is shown only if it begins at a folder that exists: `/etc/…`, `./…`, `access/…`.
-pub fn shown_path(path: &Path) -> String {
+pub fn displayable_path(path: &Path) -> String {
     let text = path.as_os_str();
     let is_there = || fs::symlink_metadata(path).is_ok();
-    if begins_at_a_folder(path) || is_there() {
+    if begins_in_existing_folder(path) || is_there() {
         return identity::sanitize_for_display(text.as_encoded_bytes());
     }
     format!("a path of {} bytes, which is not shown since nothing is there", text.len())
 }
 
 /// Returns whether the first folder of a path exists; of `.` and `..`, the first one behind.
-fn begins_at_a_folder(path: &Path) -> bool {
+fn begins_in_existing_folder(path: &Path) -> bool {
     let mut folder = PathBuf::new();
     let mut parts = path.components().peekable();
     while let Some(part) = parts.next() {
@@ -230,14 +230,14 @@ fn begins_at_a_folder(path: &Path) -> bool {
 }
 
 /// Returns whether an open file is as it was when `stamp` was taken.
-pub(super) fn is_untouched(file: &File, stamp: &Stamp) -> bool {
-    file.metadata().is_ok_and(|metadata| Stamp::of(&metadata).is_same_content(stamp))
+pub(super) fn is_unmodified(file: &File, stamp: &FileStamp) -> bool {
+    file.metadata().is_ok_and(|metadata| FileStamp::of(&metadata).is_same_content(stamp))
 }
 
 /// Returns whether an open file is as it was when `stamp` was taken, and was written at least `span` ago. Both are of
 /// one look: a thread that waited for a core in between must not take what was written meanwhile for what it read.
-pub(super) fn is_settled(file: &File, stamp: &Stamp, span: Duration) -> bool {
+pub(super) fn is_unmodified_for(file: &File, stamp: &FileStamp, span: Duration) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
     let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
-    Stamp::of(&metadata).is_same_content(stamp) && age.is_some_and(|age| age >= span)
+    FileStamp::of(&metadata).is_same_content(stamp) && age.is_some_and(|age| age >= span)
 }

@@ -6,7 +6,7 @@ use crate::permissions::Actions;
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'r> {
+pub enum RegistryTarget<'r> {
     /// `/v2/`, by which clients find out whether their credentials are good.
     Ping,
     /// The list of all repositories.
@@ -62,26 +62,26 @@ pub(super) fn parse_endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoin
 
 /// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
 /// A method that is not here has no meaning there, and what has no meaning is not let through.
-pub(super) fn required_actions<'r>(endpoint: &RegistryEndpoint<'r>, method: &str) -> Option<(Target<'r>, Actions)> {
+pub(super) fn required_actions<'r>(endpoint: &RegistryEndpoint<'r>, method: &str) -> Option<(RegistryTarget<'r>, Actions)> {
     const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
     let read = matches!(method, "GET" | "HEAD");
     match *endpoint {
-        RegistryEndpoint::Ping => read.then_some((Target::Ping, Actions::default())),
-        RegistryEndpoint::Catalog => read.then_some((Target::Catalog, Actions::CATALOG)),
+        RegistryEndpoint::Ping => read.then_some((RegistryTarget::Ping, Actions::default())),
+        RegistryEndpoint::Catalog => read.then_some((RegistryTarget::Catalog, Actions::CATALOG)),
         RegistryEndpoint::Manifest(name) | RegistryEndpoint::Blob(name) => match method {
-            "GET" | "HEAD" => Some((Target::Repository(name), Actions::PULL)),
-            "DELETE" => Some((Target::Repository(name), Actions::DELETE)),
-            "PUT" if matches!(endpoint, RegistryEndpoint::Manifest(_)) => Some((Target::Repository(name), WRITE)),
+            "GET" | "HEAD" => Some((RegistryTarget::Repository(name), Actions::PULL)),
+            "DELETE" => Some((RegistryTarget::Repository(name), Actions::DELETE)),
+            "PUT" if matches!(endpoint, RegistryEndpoint::Manifest(_)) => Some((RegistryTarget::Repository(name), WRITE)),
             _ => None,
         },
         RegistryEndpoint::Tags(name) | RegistryEndpoint::Referrers(name) => {
-            read.then_some((Target::Repository(name), Actions::PULL))
+            read.then_some((RegistryTarget::Repository(name), Actions::PULL))
         }
-        RegistryEndpoint::StartUpload(name) => (method == "POST").then_some((Target::Repository(name), WRITE)),
+        RegistryEndpoint::StartUpload(name) => (method == "POST").then_some((RegistryTarget::Repository(name), WRITE)),
         // To cancel an upload deletes nothing that was there.
         RegistryEndpoint::Upload(name) => {
             let known = read || matches!(method, "PATCH" | "PUT" | "DELETE");
-            known.then_some((Target::Repository(name), WRITE))
+            known.then_some((RegistryTarget::Repository(name), WRITE))
         }
     }
 }

@@ -68,7 +68,7 @@ impl<'r> OriginalRequest<'r> {
     /// # Errors
     /// Why the request cannot be read as one of the registry protocol.
     pub fn registry_request(&self) -> Result<&RegistryRequest<'r>, &'static str> {
-        let read = || registry::read(self.method, self.uri, self.content_type);
+        let read = || registry::parse_request(self.method, self.uri, self.content_type);
         self.registry_request.get_or_init(read).as_ref().map_err(|why| *why)
     }
 

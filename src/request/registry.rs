@@ -6,7 +6,7 @@
 //! through is what the registry will do. The path is read from the right, where it is unambiguous: a
 //! repository may itself be called `manifests` or `blobs/uploads`.
 
-pub use super::endpoint::Target;
+pub use super::endpoint::RegistryTarget;
 use super::endpoint::{RegistryEndpoint, parse_endpoint, required_actions};
 use super::malformed::MalformedReference;
 use super::parameters::{self, MountSource, is_namespace_parameter, is_mount_or_origin_parameter};
@@ -20,7 +20,7 @@ pub const CATALOG_SCOPE: &str = "registry:catalog:*";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryRequest<'r> {
     /// What it is about.
-    pub target: Target<'r>,
+    pub target: RegistryTarget<'r>,
     /// All that it takes there.
     pub required_actions: Actions,
     /// From where a blob is to be mounted, which takes a pull there.
@@ -56,7 +56,7 @@ impl RegistryRequest<'_> {
 ///
 /// # Errors
 /// What is wrong with it, for the log and for `explain`.
-pub fn read<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<RegistryRequest<'r>, &'static str> {
+pub fn parse_request<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<RegistryRequest<'r>, &'static str> {
     let (path, query) = query::split_path_and_query(uri)?;
     if path.contains('%') {
         return Err("the path is encoded; names, tags and digests need no encoding");

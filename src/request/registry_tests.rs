@@ -7,10 +7,10 @@ const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
 
 fn asked(method: &str, uri: &str) -> Result<(String, Actions), &'static str> {
     let uri = uri.replace("DIGEST", DIGEST);
-    read(method, &uri, "").map(|asked| match asked.target {
-        Target::Ping => ("ping".to_owned(), asked.required_actions),
-        Target::Catalog => ("catalog".to_owned(), asked.required_actions),
-        Target::Repository(name) => (name.to_owned(), asked.required_actions),
+    parse_request(method, &uri, "").map(|asked| match asked.target {
+        RegistryTarget::Ping => ("ping".to_owned(), asked.required_actions),
+        RegistryTarget::Catalog => ("catalog".to_owned(), asked.required_actions),
+        RegistryTarget::Repository(name) => (name.to_owned(), asked.required_actions),
     })
 }
 
@@ -104,8 +104,8 @@ fn non_canonical_request_is_rejected_pitfalls_p19_p20_p21() {
 /// The code of a malformed reference, and the repository in which it is one.
 fn malformed(method: &str, uri: &str) -> Option<(String, &'static str)> {
     let uri = uri.replace("DIGEST", DIGEST);
-    let asked = read(method, &uri, "").unwrap_or_else(|why| panic!("{method} {uri}: {why}"));
-    let Target::Repository(name) = asked.target else { return None };
+    let asked = parse_request(method, &uri, "").unwrap_or_else(|why| panic!("{method} {uri}: {why}"));
+    let RegistryTarget::Repository(name) = asked.target else { return None };
     assert!(asked.mount_source.is_none() || asked.malformed_reference.is_none(), "{method} {uri}");
     asked.malformed_reference.map(|malformed| (name.to_owned(), malformed.code.name()))
 }
@@ -165,13 +165,13 @@ fn read_request_accepts_only_harmless_parameters_field_c14() {
             let uri = format!("{path}{query}").replace("DIGEST", DIGEST);
             let [with, without] = [&uri, path].map(|uri| asked("GET", uri));
             assert_eq!(with, without, "{uri}");
-            assert!(!read("HEAD", &uri, "").unwrap().has_parameters_to_strip, "{uri}");
+            assert!(!parse_request("HEAD", &uri, "").unwrap().has_parameters_to_strip, "{uri}");
         }
     }
     // A mirror's namespace does not pass in any spelling that a reader takes for one.
     for name in ["ns", "NS", "n%73", "%6E%53", "ns[]", "Ns[0]"] {
         let uri = format!("/v2/a/tags/list?x=1&{name}=docker.io&{name}=ghcr.io&last=b");
-        let asked = read("GET", &uri, "").unwrap();
+        let asked = parse_request("GET", &uri, "").unwrap();
         assert!(asked.has_parameters_to_strip, "{uri}");
         assert_eq!(asked.stripped_uri(), "/v2/a/tags/list?x=1&last=b", "{uri}");
     }
@@ -198,7 +198,7 @@ fn read_request_accepts_only_harmless_parameters_field_c14() {
 /// The source, the URI without what never passes, and the URI without the mount.
 fn mount(query: &str) -> Result<(Option<String>, String, String), &'static str> {
     let uri = format!("/v2/team/app/blobs/uploads/?{}", query.replace("DIGEST", DIGEST));
-    read("POST", &uri, "")
+    parse_request("POST", &uri, "")
         .map(|asked| (asked.mount_source.clone().map(|of| of.repository), asked.stripped_uri(), asked.uri_without_mount()))
 }
 
@@ -240,18 +240,18 @@ fn upload_with_form_body_is_rejected_pitfall_p15() {
         "text/plain; multipart/mixed",
         "multipart\u{212a}",
     ] {
-        assert!(read("POST", &uri, content_type).is_err(), "{content_type}");
-        assert!(read("PATCH", "/v2/a/blobs/uploads/id", content_type).is_err(), "{content_type}");
+        assert!(parse_request("POST", &uri, content_type).is_err(), "{content_type}");
+        assert!(parse_request("PATCH", "/v2/a/blobs/uploads/id", content_type).is_err(), "{content_type}");
     }
     for content_type in ["", "application/octet-stream", "?"] {
-        assert!(read("POST", &uri, content_type).is_ok(), "{content_type}");
+        assert!(parse_request("POST", &uri, content_type).is_ok(), "{content_type}");
     }
 }
 
 #[test]
 fn mirror_namespace_parameter_is_stripped_pitfall_p23() {
-    let asked = read("GET", "/v2/team/app/tags/list?n=1&ns=docker.io&last=x", "").unwrap();
+    let asked = parse_request("GET", "/v2/team/app/tags/list?n=1&ns=docker.io&last=x", "").unwrap();
     assert!(asked.has_parameters_to_strip);
     assert_eq!(asked.stripped_uri(), "/v2/team/app/tags/list?n=1&last=x");
-    assert!(!read("GET", "/v2/team/app/tags/list?n=1", "").unwrap().has_parameters_to_strip);
+    assert!(!parse_request("GET", "/v2/team/app/tags/list?n=1", "").unwrap().has_parameters_to_strip);
 }

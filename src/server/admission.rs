@@ -17,81 +17,81 @@ use crate::http::spaced_log::RateLimitedLog;
 
 /// The connections of untrusted peers that the admin listener holds at one time: probes of a few balancers and an
 /// orchestrator, each of which takes milliseconds.
-pub(super) const PROBES_MAX: usize = 64;
+pub(super) const HEALTH_CHECK_CONNECTIONS_MAX: usize = 64;
 
 /// Of these, for one address: a peer that holds connections open does not keep another one's probes out.
-const PROBES_OF_ADDRESS: usize = 4;
+const HEALTH_CHECK_CONNECTIONS_PER_ADDRESS: usize = 4;
 
 /// Decides for each connection of a TCP listener.
-pub(super) struct Admission {
+pub(super) struct ConnectionAdmission {
     kind: ListenerKind,
-    peers: Vec<IpNet>,
-    probes: Arc<Probes>,
-    refused: Counter,
-    log: Arc<RateLimitedLog>,
+    trusted_peers: Vec<IpNet>,
+    health_checks: Arc<HealthCheckConnections>,
+    refused_connections: Counter,
+    refusal_log: Arc<RateLimitedLog>,
 }
 
 /// A connection that is kept. Its place is free again when this is dropped.
-pub(super) struct Admitted(Option<Place>);
+pub(super) struct AdmittedConnection(Option<HealthCheckSlot>);
 
-impl Admission {
+impl ConnectionAdmission {
     pub(super) fn new(kind: ListenerKind, peers: Vec<IpNet>, refused: Counter, log: RateLimitedLog) -> Self {
-        Self { kind, peers, probes: Arc::default(), refused, log: Arc::new(log) }
+        Self { kind, trusted_peers: peers, health_checks: Arc::default(), refused_connections: refused, refusal_log: Arc::new(log) }
     }
 
     /// The peer of a connection from `address`.
     pub(super) fn peer(&self, address: SocketAddr) -> Peer {
-        Peer::tcp(address, &self.peers)
+        Peer::tcp(address, &self.trusted_peers)
     }
 
     /// Whether a connection is kept. `None`: it must be closed now. An address that the system does not tell is
     /// nobody's.
-    pub(super) fn admit(&self, address: Option<SocketAddr>) -> Option<Admitted> {
+    pub(super) fn admit(&self, address: Option<SocketAddr>) -> Option<AdmittedConnection> {
         let peer = address.map(|address| self.peer(address));
         if peer.is_some_and(|peer| peer.is_trusted) {
-            return Some(Admitted(None));
+            return Some(AdmittedConnection(None));
         }
         let address = peer.and_then(|peer| peer.address);
         let place = match self.kind {
             ListenerKind::Auth | ListenerKind::Public => None,
-            ListenerKind::Admin => address.and_then(|address| Probes::take(&self.probes, address)),
+            ListenerKind::Admin => address.and_then(|address| HealthCheckConnections::try_acquire(&self.health_checks, address)),
         };
         if place.is_none() {
-            self.refused.inc();
-            if let Some(suppressed) = self.log.next_line() {
+            self.refused_connections.inc();
+            if let Some(suppressed) = self.refusal_log.next_line() {
                 let (listener, peer) = (self.kind.name(), address.map(|address| address.to_string()));
                 tracing::warn!(listener, peer, suppressed, "connection of an untrusted peer closed");
             }
         }
-        place.map(|place| Admitted(Some(place)))
+        place.map(|place| AdmittedConnection(Some(place)))
     }
 }
 
 /// The connections of untrusted peers, by address. At most [`PROBES_MAX`].
 #[derive(Debug, Default)]
-struct Probes(Mutex<HashMap<IpAddr, usize>>);
+struct HealthCheckConnections(Mutex<HashMap<IpAddr, usize>>);
 
-struct Place {
-    probes: Arc<Probes>,
+struct HealthCheckSlot {
+    connections: Arc<HealthCheckConnections>,
     address: IpAddr,
 }
 
-impl Probes {
-    fn take(probes: &Arc<Self>, address: IpAddr) -> Option<Place> {
+impl HealthCheckConnections {
+    fn try_acquire(probes: &Arc<Self>, address: IpAddr) -> Option<HealthCheckSlot> {
         let mut held = probes.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = held.values().sum();
         let own = held.get(&address).copied().unwrap_or_default();
-        if all >= PROBES_MAX || own >= PROBES_OF_ADDRESS {
+        if all >= HEALTH_CHECK_CONNECTIONS_MAX || own >= HEALTH_CHECK_CONNECTIONS_PER_ADDRESS {
             return None;
         }
         held.insert(address, own + 1);
-        Some(Place { probes: Arc::clone(probes), address })
+        Some(HealthCheckSlot { connections: Arc::clone(probes), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for HealthCheckSlot {
     fn drop(&mut self) {
-        let mut held = self.probes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
         match held.get_mut(&self.address) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) | None => drop(held.remove(&self.address)),
@@ -99,7 +99,7 @@ impl Drop for Place {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for AdmittedConnection {
     fn drop(&mut self) {
         drop(self.0.take());
     }
@@ -110,9 +110,9 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
-    fn admission(kind: ListenerKind) -> Admission {
+    fn admission(kind: ListenerKind) -> ConnectionAdmission {
         let peers = vec!["10.0.0.7".parse::<IpAddr>().unwrap().into()];
-        Admission::new(kind, peers, Counter::default(), RateLimitedLog::new(Clock::manual()))
+        ConnectionAdmission::new(kind, peers, Counter::default(), RateLimitedLog::new(Clock::manual()))
     }
 
     fn from(text: &str) -> Option<SocketAddr> {
@@ -120,31 +120,31 @@ mod tests {
     }
 
     #[test]
-    fn an_untrusted_connection_is_kept_by_the_admin_listener_alone() {
+    fn untrusted_connection_is_admitted_by_the_admin_listener_only() {
         for (kind, is_kept) in [(ListenerKind::Auth, false), (ListenerKind::Public, false), (ListenerKind::Admin, true)] {
             let admission = admission(kind);
             assert!(admission.admit(from("10.0.0.7")).is_some());
             assert!(admission.admit(from("::ffff:10.0.0.7")).is_some());
             assert_eq!(admission.admit(from("10.0.0.8")).is_some(), is_kept);
             assert!(admission.admit(None).is_none());
-            assert_eq!(admission.refused.get(), if is_kept { 1 } else { 2 });
+            assert_eq!(admission.refused_connections.get(), if is_kept { 1 } else { 2 });
         }
     }
 
     #[test]
-    fn an_address_that_holds_probes_keeps_no_other_out_and_trusted_peers_have_no_such_limit() {
+    fn health_check_connections_are_limited_per_address_and_trusted_peers_are_not() {
         let admission = admission(ListenerKind::Admin);
         let mut held: Vec<_> = (0..100).filter_map(|_| admission.admit(from("192.0.2.1"))).collect();
-        assert_eq!(held.len(), PROBES_OF_ADDRESS);
+        assert_eq!(held.len(), HEALTH_CHECK_CONNECTIONS_PER_ADDRESS);
         assert!(admission.admit(from("192.0.2.2")).is_some());
         held.pop();
         assert!(admission.admit(from("192.0.2.1")).is_some(), "the place of one that ended is free");
         let many = |third: u8| (0..100).map(move |last| from(&format!("198.51.{third}.{last}")));
         let all: Vec<_> = many(1).chain(many(2)).filter_map(|address| admission.admit(address)).collect();
-        assert_eq!(all.len() + held.len(), PROBES_MAX);
+        assert_eq!(all.len() + held.len(), HEALTH_CHECK_CONNECTIONS_MAX);
         assert!(admission.admit(from("192.0.2.3")).is_none());
         assert!((0..1000).map(|_| admission.admit(from("10.0.0.7"))).all(|kept| kept.is_some()));
         drop((all, held));
-        assert!(admission.probes.0.lock().unwrap().is_empty(), "nothing is kept of those that ended");
+        assert!(admission.health_checks.0.lock().unwrap().is_empty(), "nothing is kept of those that ended");
     }
 }

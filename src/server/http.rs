@@ -16,11 +16,11 @@ use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory
 use actix_web::dev::AppConfig;
 use actix_web::rt::net::{ActixStream, TcpStream, UnixStream};
 
-use super::admission::{Admission, PROBES_MAX};
-use super::listen::{Listener, SocketPath};
-use super::peers;
+use super::admission::{ConnectionAdmission, HEALTH_CHECK_CONNECTIONS_MAX};
+use super::listen::{BoundListener, SocketPath};
+use super::trusted_peers;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::Config;
 use crate::http::AppState;
 use crate::http::peer::Peer;
 use crate::http::service::{ListenerKind, expect_service_factory, service_factory};
@@ -45,72 +45,72 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a listener may use.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
+pub(super) struct ListenerCapacity {
     /// Threads.
     pub(super) workers: usize,
     /// Connections of each.
-    connections: usize,
+    connections_per_worker: usize,
 }
 
-impl Share {
+impl ListenerCapacity {
     /// The share of the listener `kind`.
-    pub(super) fn of(settings: &Settings, kind: ListenerKind) -> Self {
+    pub(super) fn for_listener(settings: &Config, kind: ListenerKind) -> Self {
         let workers = settings.workers.min(WORKERS_MAX);
         let (workers, connections) = match kind {
-            ListenerKind::Auth => (workers, settings.connections),
+            ListenerKind::Auth => (workers, settings.max_connections),
             // Signing and judging a token costs more than an answer on the auth listener, which keeps half of the cores.
             ListenerKind::Public => (workers.div_ceil(2), PUBLIC_CONNECTIONS),
-            ListenerKind::Admin => (ADMIN_WORKERS, ADMIN_CONNECTIONS + PROBES_MAX),
+            ListenerKind::Admin => (ADMIN_WORKERS, ADMIN_CONNECTIONS + HEALTH_CHECK_CONNECTIONS_MAX),
         };
-        Self { workers, connections: connections.div_ceil(workers) }
+        Self { workers, connections_per_worker: connections.div_ceil(workers) }
     }
 
     /// Connections of all threads.
-    pub(super) fn connections(self) -> usize {
-        self.workers * self.connections
+    pub(super) fn total_connections(self) -> usize {
+        self.workers * self.connections_per_worker
     }
 }
 
 /// Answers on these sockets. Those whose path must be removed at the end are added to `sockets`.
 pub(super) fn serve(
-    settings: &Settings,
+    settings: &Config,
     front: &Arc<AppState>,
     kind: ListenerKind,
-    listeners: Vec<Listener>,
+    listeners: Vec<BoundListener>,
     sockets: &mut Vec<SocketPath>,
 ) -> io::Result<Server> {
-    let share = Share::of(settings, kind);
+    let share = ListenerCapacity::for_listener(settings, kind);
     let refused = front.metrics.connections_rejected.get_or_create(&ListenerLabel { listener: kind.name() });
-    let (_, peers) = peers(settings, kind);
+    let (_, peers) = trusted_peers(settings, kind);
     let log = RateLimitedLog::new(Clock::system());
-    let admission = Arc::new(Admission::new(kind, peers.to_vec(), refused.clone(), log));
+    let admission = Arc::new(ConnectionAdmission::new(kind, peers.to_vec(), refused.clone(), log));
     drop(refused);
     let builder = Server::build()
         .workers(share.workers)
-        .max_concurrent_connections(share.connections)
+        .max_concurrent_connections(share.connections_per_worker)
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
         .disable_signals();
-    let http = Http {
-        front: Arc::clone(front),
+    let http = HttpServices {
+        app_state: Arc::clone(front),
         kind,
-        keep_alive: settings.keep_alive,
-        head_timeout: settings.head_timeout,
+        keepalive_timeout: settings.keepalive_timeout,
+        header_timeout: settings.header_timeout,
         shutdown: builder.graceful_shutdown_signal(),
     };
     let listen = |builder: ServerBuilder, listener| {
         let http = http.clone();
         match listener {
-            Listener::Tcp(listener, address) => {
+            BoundListener::Tcp(listener, address) => {
                 let admission = Arc::clone(&admission);
                 let name = format!("{}-{address}", kind.name());
-                builder.listen(name, listener, move || tcp(&http, &admission))
+                builder.listen(name, listener, move || tcp_service(&http, &admission))
             }
-            Listener::Unix(listener, path) => {
+            BoundListener::Unix(listener, path) => {
                 sockets.push(path);
-                builder.listen_uds(kind.name(), listener, move || unix(&http))
+                builder.listen_uds(kind.name(), listener, move || unix_service(&http))
             }
-            Listener::InheritedUnix(listener) => {
-                builder.listen_uds(kind.name(), listener, move || unix(&http))
+            BoundListener::SystemdUnix(listener) => {
+                builder.listen_uds(kind.name(), listener, move || unix_service(&http))
             }
         }
     };
@@ -119,17 +119,17 @@ pub(super) fn serve(
 
 /// What HTTP is served with.
 #[derive(Clone)]
-struct Http {
-    front: Arc<AppState>,
+struct HttpServices {
+    app_state: Arc<AppState>,
     kind: ListenerKind,
-    keep_alive: Duration,
-    head_timeout: Duration,
+    keepalive_timeout: Duration,
+    header_timeout: Duration,
     shutdown: GracefulShutdownSignal,
 }
 
-impl Http {
+impl HttpServices {
     /// HTTP over connections of the type `T`, whose peer `note` finds out.
-    fn over<T: ActixStream + 'static, N: Fn(&T, &mut Extensions) + 'static>(
+    fn service_over<T: ActixStream + 'static, N: Fn(&T, &mut Extensions) + 'static>(
         &self,
         note: N,
     ) -> impl ServiceFactory<
@@ -140,25 +140,25 @@ impl Http {
         InitError = (),
     > + use<T, N> {
         let shutdown = self.shutdown.clone();
-        let answers = service_factory(Arc::clone(&self.front), self.kind).map_err(|error| error.error_response());
+        let answers = service_factory(Arc::clone(&self.app_state), self.kind).map_err(|error| error.error_response());
         let builder = HttpService::<T, _, BoxBody>::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
-            .keep_alive(self.keep_alive)
-            .client_request_timeout(self.head_timeout)
+            .keep_alive(self.keepalive_timeout)
+            .client_request_timeout(self.header_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .on_connect_ext(note);
-        HttpServiceBuilder::expect(builder, expect_service_factory(Arc::clone(&self.front), self.kind))
+        HttpServiceBuilder::expect(builder, expect_service_factory(Arc::clone(&self.app_state), self.kind))
             .finish(map_config(answers, |()| AppConfig::default()))
     }
 }
 
 /// Serves TCP connections, and closes those of peers that may not use the listener.
-fn tcp(
-    http: &Http,
-    admission: &Arc<Admission>,
+fn tcp_service(
+    http: &HttpServices,
+    admission: &Arc<ConnectionAdmission>,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
 {
     let note = {
@@ -170,7 +170,7 @@ fn tcp(
         }
     };
     let admission = Arc::clone(admission);
-    apply_fn_factory(http.over(note), move |connection: TcpStream, http| {
+    apply_fn_factory(http.service_over(note), move |connection: TcpStream, http| {
         let address = connection.peer_addr().ok();
         // Dropped otherwise, which closes it.
         let kept = admission.admit(address).map(|admitted| {
@@ -188,14 +188,14 @@ fn tcp(
 }
 
 /// Serves connections of a unix socket.
-fn unix(
-    http: &Http,
+fn unix_service(
+    http: &HttpServices,
 ) -> impl ServiceFactory<UnixStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
 {
     let note = |_: &UnixStream, notes: &mut Extensions| {
         notes.insert(Peer::UNIX);
     };
-    apply_fn_factory(http.over(note), |connection: UnixStream, http| {
+    apply_fn_factory(http.service_over(note), |connection: UnixStream, http| {
         http.call((connection, Protocol::Http1, None))
     })
 }

@@ -11,52 +11,52 @@ use ipnet::IpNet;
 use rustix::fs::Mode;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::bind_error::BindFault;
-use super::inherited::{Inherited, InheritedSocket};
-use crate::config::Listen;
+use super::bind_error::BindError;
+use super::inherited::{SystemdSockets, InheritedSocket};
+use crate::config::ListenAddress;
 
 /// Connections that wait to be accepted. The kernel cuts it to its own limit.
 const BACKLOG: i32 = 1024;
 
 /// A listener that is bound.
-pub enum Listener {
+pub enum BoundListener {
     /// On TCP.
     Tcp(TcpListener, SocketAddr),
     /// On a unix socket, whose path is removed at the end.
     Unix(UnixListener, SocketPath),
     /// On a unix socket whose path is systemd's to remove.
-    InheritedUnix(UnixListener),
+    SystemdUnix(UnixListener),
 }
 
-impl Listener {
+impl BoundListener {
     /// Binds what the setting `key` names, or takes what systemd has bound; a unix socket of our own gets `mode`.
     pub fn bind(
-        listen: &Listen,
+        listen: &ListenAddress,
         key: &'static str,
         mode: u32,
-        inherited: &mut Inherited,
-    ) -> Result<Vec<Self>, BindFault> {
+        inherited: &mut SystemdSockets,
+    ) -> Result<Vec<Self>, BindError> {
         let fault = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => BindFault::InUse(listen.to_string(), key),
-            _ => BindFault::System(listen.to_string(), error),
+            io::ErrorKind::AddrInUse => BindError::AddressInUse(listen.to_string(), key),
+            _ => BindError::Io(listen.to_string(), error),
         };
         match listen {
-            Listen::Tcp(address) => {
-                let listener = tcp(*address).map_err(fault)?;
+            ListenAddress::Tcp(address) => {
+                let listener = bind_tcp(*address).map_err(fault)?;
                 let address = listener.local_addr().map_err(fault)?;
                 Ok(vec![Self::Tcp(listener, address)])
             }
-            Listen::Unix(path) => {
-                clear(path)?;
-                let (listener, path) = unix(path, mode).map_err(fault)?;
+            ListenAddress::Unix(path) => {
+                remove_stale_socket(path)?;
+                let (listener, path) = bind_unix(path, mode).map_err(fault)?;
                 Ok(vec![Self::Unix(listener, path)])
             }
-            Listen::Systemd(name) => Ok(inherited
+            ListenAddress::Systemd(name) => Ok(inherited
                 .take(name)?
                 .into_iter()
                 .map(|socket| match socket {
                     InheritedSocket::Tcp(listener, address) => Self::Tcp(listener, address),
-                    InheritedSocket::Unix(listener) => Self::InheritedUnix(listener),
+                    InheritedSocket::Unix(listener) => Self::SystemdUnix(listener),
                 })
                 .collect()),
         }
@@ -64,40 +64,40 @@ impl Listener {
 
     /// That an address of systemd's choice is not open to other machines without a word about who may
     /// ask there. What the settings themselves name was checked with them.
-    pub fn check_reach(
+    pub fn check_trusted_peers(
         &self,
-        listen: &Listen,
+        listen: &ListenAddress,
         peers_key: &'static str,
         trusted: &[IpNet],
-    ) -> Result<(), BindFault> {
+    ) -> Result<(), BindError> {
         match (listen, self) {
-            (Listen::Systemd(name), Self::Tcp(_, address))
+            (ListenAddress::Systemd(name), Self::Tcp(_, address))
                 if !address.ip().to_canonical().is_loopback()
                     && trusted.iter().all(|network| network.addr().is_loopback()) =>
             {
-                Err(BindFault::Untrusted(name.clone(), *address, peers_key))
+                Err(BindError::NoTrustedPeers(name.clone(), *address, peers_key))
             }
             _ => Ok(()),
         }
     }
 
     /// The address, if other machines can reach it.
-    pub fn beyond_loopback(&self) -> Option<SocketAddr> {
+    pub fn non_loopback_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(_, address) => {
                 Some(*address).filter(|address| !address.ip().to_canonical().is_loopback())
             }
-            Self::Unix(..) | Self::InheritedUnix(_) => None,
+            Self::Unix(..) | Self::SystemdUnix(_) => None,
         }
     }
 }
 
-impl fmt::Display for Listener {
+impl fmt::Display for BoundListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(_, address) => write!(f, "{address}"),
             Self::Unix(_, path) => write!(f, "unix:{}", path.path.display()),
-            Self::InheritedUnix(listener) => match listener.local_addr().as_ref().map(|a| a.as_pathname()) {
+            Self::SystemdUnix(listener) => match listener.local_addr().as_ref().map(|a| a.as_pathname()) {
                 Ok(Some(path)) => write!(f, "unix:{}", path.display()),
                 _ => f.write_str("a socket of systemd's"),
             },
@@ -105,7 +105,7 @@ impl fmt::Display for Listener {
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Or a restart would have to wait for the connections of the one before.
     socket.set_reuse_address(true)?;
@@ -116,22 +116,22 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Makes way for a socket: one that nobody answers at is what a killed process left behind.
-fn clear(path: &Path) -> Result<(), BindFault> {
+fn remove_stale_socket(path: &Path) -> Result<(), BindError> {
     let name = || format!("unix:{}", path.display());
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.file_type().is_socket() {
-        return Err(BindFault::NotASocket(name()));
+        return Err(BindError::NotASocket(name()));
     }
     match UnixStream::connect(path) {
-        Ok(_) => Err(BindFault::Alive(name())),
+        Ok(_) => Err(BindError::SocketInUse(name())),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| BindFault::System(name(), error))
+            std::fs::remove_file(path).map_err(|error| BindError::Io(name(), error))
         }
-        Err(error) => Err(BindFault::System(name(), error)),
+        Err(error) => Err(BindError::Io(name(), error)),
     }
 }
 
-fn unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketPath)> {
+fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketPath)> {
     // The socket must not be open to more than `mode` even before the mode is set.
     let before = rustix::process::umask(Mode::from_raw_mode(0o777 & !mode));
     let bound = UnixListener::bind(path);

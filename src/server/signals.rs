@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::reload::LookNow;
+use crate::reload::PollNow;
 
 /// The signals that the process obeys.
 pub struct Signals {
@@ -32,17 +32,17 @@ impl Signals {
     }
 
     /// Returns when the process is told to end; passes SIGHUP on in the meantime.
-    pub(super) async fn wait_for_end(&mut self, look: &SyncSender<LookNow>) {
+    pub(super) async fn wait_for_shutdown(&mut self, look: &SyncSender<PollNow>) {
         let signal = loop {
             tokio::select! {
                 Some(()) = self.term.recv() => break "SIGTERM",
                 Some(()) = self.int.recv() => break "SIGINT",
                 Some(()) = self.quit.recv() => break "SIGQUIT",
                 // A look that waits already will do.
-                Some(()) = self.hup.recv() => drop(look.try_send(LookNow)),
+                Some(()) = self.hup.recv() => drop(look.try_send(PollNow)),
                 // Rotators of logs send them, and the default is to end the process (signal(7)).
-                Some(()) = self.usr1.recv() => ignored("SIGUSR1"),
-                Some(()) = self.usr2.recv() => ignored("SIGUSR2"),
+                Some(()) = self.usr1.recv() => log_ignored_signal("SIGUSR1"),
+                Some(()) = self.usr2.recv() => log_ignored_signal("SIGUSR2"),
             }
         };
         tracing::info!(signal, "told to end");
@@ -50,6 +50,6 @@ impl Signals {
 }
 
 /// Logs a signal that changes nothing: the log goes to stderr, so there is no file to open again.
-fn ignored(signal: &'static str) {
+fn log_ignored_signal(signal: &'static str) {
     tracing::info!(signal, "signal ignored");
 }

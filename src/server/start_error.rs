@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use super::bind_error::BindFault;
-use super::descriptors::DescriptorFault;
-use crate::authn::api_key::reload::KeysFault;
-use crate::authn::htpasswd::source::FileFault;
-use crate::authn::http::client::ClientFault;
-use crate::config::Origin;
+use super::bind_error::BindError;
+use super::descriptors::DescriptorLimitError;
+use crate::authn::api_key::reload::ApiKeyFileError;
+use crate::authn::htpasswd::source::HtpasswdFileError;
+use crate::authn::http::client::ClientBuildError;
+use crate::config::ConfigOrigin;
 use crate::policy::reload::PolicyLoadError;
 use crate::token;
 #[cfg(feature = "ecr")]
@@ -22,48 +22,48 @@ pub enum StartError {
     #[error(
         "no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there"
     )]
-    NoAuthenticator,
+    NoAuthenticatorConfigured,
     /// The htpasswd file can't be used.
     #[error(transparent)]
-    Htpasswd(#[from] FileFault),
+    HtpasswdFileUnusable(#[from] HtpasswdFileError),
     /// The file of keys can't be used.
     #[error(transparent)]
-    Keys(#[from] KeysFault),
+    ApiKeyFileUnusable(#[from] ApiKeyFileError),
     /// A service can't be asked with what is set there.
     #[error("{0}: authenticator {1}: {2}")]
-    Client(Origin, Arc<str>, ClientFault),
+    InvalidAuthBackend(ConfigOrigin, Arc<str>, ClientBuildError),
     /// A file of upstream credentials can't be used.
     #[error("{0}: upstream {1}: {2}")]
-    Upstream(Origin, Arc<str>, SecretLoadError),
+    UpstreamCredentialsUnusable(ConfigOrigin, Arc<str>, SecretLoadError),
     /// The file with the proxy's secret can't be used.
     #[error("proxy_secret_file: {0}")]
-    ProxySecret(SecretLoadError),
+    ProxySecretUnusable(SecretLoadError),
     /// The file with the token of the admin listener can't be used.
     #[error("admin.token_file: {0}")]
-    AdminToken(SecretLoadError),
+    AdminTokenUnusable(SecretLoadError),
     /// There are fewer file descriptors than the listeners and services may need.
     #[error(transparent)]
-    Descriptors(#[from] DescriptorFault),
+    TooFewDescriptors(#[from] DescriptorLimitError),
     /// A token can't be fetched with what is set there.
     #[cfg(feature = "ecr")]
     #[error("upstream {0}: {1}")]
-    Ecr(Arc<str>, ecr::EcrError),
+    InvalidEcrUpstream(Arc<str>, ecr::EcrError),
     /// The keys that sign tokens can't be used.
     #[error("token.keys: {0}")]
-    Token(token::reload::SigningKeyLoadError),
+    SigningKeysUnusable(token::reload::SigningKeyLoadError),
     /// The policy or the group file can't be used.
     #[error(transparent)]
-    Policy(#[from] PolicyLoadError),
+    PolicyUnusable(#[from] PolicyLoadError),
     /// An address can't be listened on.
     #[error(transparent)]
-    Bind(#[from] BindFault),
+    ListenerNotBound(#[from] BindError),
     /// The realm can't stand in a header; the settings should have seen to that.
     #[error("realm: it can't be sent in a header")]
-    Realm,
+    InvalidChallengeHeader,
     /// The system gave no random bytes.
     #[error("the system gives no random numbers: {0}")]
-    Random(String),
+    NoRandomBytes(String),
     /// A thread or a signal handler could not be had.
     #[error("the system refuses a thread or a signal handler: {0}")]
-    System(#[from] io::Error),
+    NoThreadOrSignalHandler(#[from] io::Error),
 }

@@ -16,10 +16,10 @@ use crate::upstream::ecr::refresh::{LeaseRefresher, random_fraction};
 
 /// How long a start waits for the first tokens before it answers: clients wait at the listener meanwhile,
 /// where they would be told 503. nginx waits longer.
-const FIRST_TOKEN: Duration = Duration::from_secs(5);
+const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetches tokens, and does so until what is returned is dropped.
-pub(super) fn spawn(sources: Vec<(EcrTokenClient, Arc<Lease>)>) -> io::Result<Option<oneshot::Sender<()>>> {
+pub(super) fn spawn_refresh_thread(sources: Vec<(EcrTokenClient, Arc<Lease>)>) -> io::Result<Option<oneshot::Sender<()>>> {
     if sources.is_empty() {
         return Ok(None);
     }
@@ -50,12 +50,12 @@ pub(super) fn spawn(sources: Vec<(EcrTokenClient, Arc<Lease>)>) -> io::Result<Op
 }
 
 /// Waits for the first tokens, but not for ever.
-pub(super) async fn first(leases: &[Arc<Lease>]) {
+pub(super) async fn wait_for_first_tokens(leases: &[Arc<Lease>]) {
     let all = async {
         for lease in leases {
             lease.wait_for_first_attempt().await;
         }
     };
     // Whoever needs one then is told 503, and /readyz says why.
-    let _ = timeout(FIRST_TOKEN, all).await;
+    let _ = timeout(FIRST_TOKEN_TIMEOUT, all).await;
 }

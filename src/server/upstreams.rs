@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::start_error::StartError;
 use crate::clock::Clock;
-use crate::config::Settings;
-use crate::config::upstream::{Kind, Upstream};
+use crate::config::Config;
+use crate::config::upstream::{UpstreamType, UpstreamConfig};
 use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 #[cfg(feature = "ecr")]
@@ -16,33 +16,33 @@ use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
 #[derive(Default)]
-pub struct Kept {
+pub struct UpstreamParts {
     /// `None` where no table is set.
     pub upstreams: Option<Arc<Upstreams>>,
     /// Who may have the credentials, where there are any.
-    pub entitlement: Option<ProxySecret>,
+    pub proxy_secret: Option<ProxySecret>,
     /// The token of the admin listener.
     pub admin_token: Option<Arc<upstream::file::CurrentCredentials>>,
     /// Of the files.
-    pub files: Vec<SecretFileReloader>,
+    pub file_reloaders: Vec<SecretFileReloader>,
     /// Of the tokens, each of which wants somebody to fetch it.
     #[cfg(feature = "ecr")]
-    pub leases: Vec<(AwsAccount, Arc<Lease>)>,
+    pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
 }
 
-impl Kept {
+impl UpstreamParts {
     /// Reads the files that the settings name.
     ///
     /// # Errors
     /// [`StartError::Upstream`], [`StartError::ProxySecret`].
-    pub fn build(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+    pub fn build(settings: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let mut kept = Self::default();
-        let secret = secret(settings, clock)?;
-        let shown = secret.as_ref().map(|secret| secret.kind().current());
-        kept.files.extend(secret);
-        let token = admin_token(settings, clock)?;
-        kept.admin_token = token.as_ref().map(|token| token.kind().current());
-        kept.files.extend(token);
+        let secret = start_proxy_secret_reloader(settings, clock)?;
+        let shown = start_proxy_secret_reloader.as_ref().map(|secret| start_proxy_secret_reloader.kind().current());
+        kept.file_reloaders.extend(start_proxy_secret_reloader);
+        let token = start_admin_token_reloader(settings, clock)?;
+        kept.admin_token = token.as_ref().map(|token| token.target().current());
+        kept.file_reloaders.extend(token);
         if settings.upstreams.is_empty() {
             return Ok(kept);
         }
@@ -52,47 +52,47 @@ impl Kept {
                 name: Arc::clone(&one.name),
                 hosts: one.hosts.clone(),
                 repositories: one.repositories.clone(),
-                is_anonymous_allowed: one.anyone,
-                credential_source: kept.source(one, clock, metrics)?,
+                is_anonymous_allowed: one.allow_anonymous,
+                credential_source: kept.build_source(one, clock, metrics)?,
             });
         }
-        if settings.upstreams.iter().any(Upstream::has_credentials) {
-            kept.entitlement = Some(ProxySecret::new(shown));
+        if settings.upstreams.iter().any(UpstreamConfig::has_credentials) {
+            kept.proxy_secret = Some(ProxySecret::new(shown));
         }
         kept.upstreams = Some(Arc::new(Upstreams::new(tables)));
         Ok(kept)
     }
 
     #[cfg_attr(not(feature = "ecr"), expect(unused_variables, reason = "a token has figures"))]
-    fn source(
+    fn build_source(
         &mut self,
-        one: &Upstream,
+        one: &UpstreamConfig,
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> Result<CredentialSource, StartError> {
         let mut file = |path: &PathBuf, form| {
             let started = file::start(path.clone(), form, clock.now());
-            let fault = |fault| StartError::Upstream(one.origin.clone(), Arc::clone(&one.name), fault);
+            let fault = |fault| StartError::UpstreamCredentialsUnusable(one.origin.clone(), Arc::clone(&one.name), fault);
             let reloader = started.map_err(fault)?;
-            let source = CredentialSource::File(reloader.kind().current());
-            self.files.push(reloader);
+            let source = CredentialSource::File(reloader.target().current());
+            self.file_reloaders.push(reloader);
             Ok(source)
         };
         match &one.kind {
-            Kind::None => Ok(CredentialSource::None),
-            Kind::Basic(username, path) => file(path, SecretFormat::BasicPassword(username.clone())),
-            Kind::Bearer(path) => file(path, SecretFormat::BearerToken),
-            Kind::File(path) => file(path, SecretFormat::HeaderValue),
+            UpstreamType::None => Ok(CredentialSource::None),
+            UpstreamType::Basic(username, path) => file(path, SecretFormat::BasicPassword(username.clone())),
+            UpstreamType::Bearer(path) => file(path, SecretFormat::BearerToken),
+            UpstreamType::File(path) => file(path, SecretFormat::HeaderValue),
             #[cfg(feature = "ecr")]
-            Kind::Ecr(account) => {
+            UpstreamType::Ecr(account) => {
                 // Two tables with one account have one token.
-                let known = self.leases.iter().find(|(other, _)| other == account);
+                let known = self.ecr_leases.iter().find(|(other, _)| other == account);
                 let lease = match known {
                     Some((_, lease)) => Arc::clone(lease),
                     None => {
                         let name = Arc::clone(&one.name);
                         let lease = Arc::new(Lease::new(name, clock.clone(), Arc::clone(metrics)));
-                        self.leases.push((account.clone(), Arc::clone(&lease)));
+                        self.ecr_leases.push((account.clone(), Arc::clone(&lease)));
                         lease
                     }
                 };
@@ -106,16 +106,16 @@ impl Kept {
 ///
 /// # Errors
 /// [`StartError::AdminToken`].
-pub fn admin_token(settings: &Settings, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
+pub fn start_admin_token_reloader(settings: &Config, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
     let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::AdminToken, clock.now());
-    settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminToken)
+    settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
 }
 
 /// What nginx shows, where it has to.
 ///
 /// # Errors
 /// [`StartError::ProxySecret`].
-pub fn secret(settings: &Settings, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
+pub fn start_proxy_secret_reloader(settings: &Config, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
     let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
-    settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecret)
+    settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
 }

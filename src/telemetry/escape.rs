@@ -11,11 +11,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum LineFormat {
     /// Text; `colours` says whether it has sequences that set colours.
     Text {
         /// Whether those are left in.
-        colours: bool,
+        has_colors: bool,
     },
     /// One JSON object.
     Json,
@@ -23,20 +23,20 @@ pub(super) enum Format {
 
 /// Makes writers that escape each line.
 #[derive(Clone, Debug)]
-pub(super) struct Escaping<M> {
+pub(super) struct EscapingWriter<M> {
     pub(super) inner: M,
-    pub(super) format: Format,
+    pub(super) format: LineFormat,
 }
 
-impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Escaping<M> {
-    type Writer = Escaping<M::Writer>;
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for EscapingWriter<M> {
+    type Writer = EscapingWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Escaping { inner: self.inner.make_writer(), format: self.format }
+        EscapingWriter { inner: self.inner.make_writer(), format: self.format }
     }
 }
 
-impl<W: Write> Write for Escaping<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     /// `line` is a whole line: that is how the subscriber writes.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let (text, end) = match line.strip_suffix(b"\n") {
@@ -46,7 +46,7 @@ impl<W: Write> Write for Escaping<W> {
         if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
             self.inner.write_all(line)?;
         } else {
-            let escaped = escape(&String::from_utf8_lossy(text), self.format);
+            let escaped = escape_line(&String::from_utf8_lossy(text), self.format);
             self.inner.write_all(&[escaped.as_bytes(), end].concat())?;
         }
         Ok(line.len())
@@ -58,21 +58,21 @@ impl<W: Write> Write for Escaping<W> {
 }
 
 /// A line without its end.
-fn escape(line: &str, format: Format) -> String {
+fn escape_line(line: &str, format: LineFormat) -> String {
     let mut escaped = String::with_capacity(line.len() + 16);
     let mut rest = line.chars();
     while let Some(char) = rest.next() {
-        if format == (Format::Text { colours: true })
+        if format == (LineFormat::Text { has_colors: true })
             && char == '\u{1b}'
-            && let Some((sequence, behind)) = colour(rest.as_str())
+            && let Some((sequence, behind)) = split_color_sequence(rest.as_str())
         {
             escaped.push(char);
             escaped.push_str(sequence);
             rest = behind.chars();
         } else if is_hidden(char) {
             match format {
-                Format::Text { .. } => escaped.extend(char.escape_unicode()),
-                Format::Json => {
+                LineFormat::Text { .. } => escaped.extend(char.escape_unicode()),
+                LineFormat::Json => {
                     for unit in char.encode_utf16(&mut [0; 2]) {
                         escaped.push_str(&format!("\\u{unit:04x}"));
                     }
@@ -86,7 +86,7 @@ fn escape(line: &str, format: Format) -> String {
 }
 
 /// What is behind the escape character of a sequence that sets a colour, and the rest.
-fn colour(text: &str) -> Option<(&str, &str)> {
+fn split_color_sequence(text: &str) -> Option<(&str, &str)> {
     let end = text.find('m')?;
     let (sequence, rest) = text.split_at_checked(end.saturating_add(1))?;
     let parameters = sequence.strip_prefix('[')?.strip_suffix('m')?;
@@ -110,16 +110,16 @@ mod tests {
 
     const HIDDEN: &str = "a\u{85}b\u{9b}c\u{202e}d\u{2028}e\u{7f}f\u{200b}g\u{2066}h\u{e0041}i";
 
-    fn written(text: &str, format: Format) -> String {
-        let mut writer = Escaping { inner: Vec::new(), format };
+    fn written(text: &str, format: LineFormat) -> String {
+        let mut writer = EscapingWriter { inner: Vec::new(), format };
         writer.write_all(text.as_bytes()).unwrap();
         String::from_utf8(writer.inner).unwrap()
     }
 
     #[test]
-    fn json_keeps_its_value_and_holds_nothing_hidden() {
+    fn json_line_escapes_hidden_characters_and_keeps_its_value() {
         let line = format!("{}\n", serde_json::json!({ "user": HIDDEN }));
-        let escaped = written(&line, Format::Json);
+        let escaped = written(&line, LineFormat::Json);
         assert!(escaped.contains(r"a\u0085b\u009bc\u202ed\u2028e"), "{escaped}");
         assert!(escaped.trim_end().bytes().all(|byte| byte.is_ascii_graphic()), "{escaped}");
         let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn text_stays_one_line_and_holds_nothing_hidden() {
-        let text = Format::Text { colours: false };
+    fn text_line_escapes_hidden_characters_and_line_breaks() {
+        let text = LineFormat::Text { has_colors: false };
         let escaped = written(&format!("file={HIDDEN}\nforged\r\u{1b}[2J\n"), text);
         assert!(escaped.contains(r"a\u{85}b\u{9b}c\u{202e}d\u{2028}e"), "{escaped}");
         assert!(escaped.contains(r"\u{a}forged\u{d}\u{1b}[2J"), "{escaped}");
@@ -137,11 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn of_sequences_for_terminals_only_colours_are_left() {
+    fn colored_text_keeps_color_sequences_and_escapes_all_others() {
         let line = "\u{1b}[33m WARN\u{1b}[0m \u{1b}[2J\u{1b}]0;title\u{7}\u{1b}[1;31mred\u{1b}m\n";
-        let escaped = written(line, Format::Text { colours: true });
+        let escaped = written(line, LineFormat::Text { has_colors: true });
         let expected = "\u{1b}[33m WARN\u{1b}[0m \\u{1b}[2J\\u{1b}]0;title\\u{7}\u{1b}[1;31mred\\u{1b}m\n";
         assert_eq!(escaped, expected);
-        assert!(!written(line, Format::Text { colours: false }).contains('\u{1b}'));
+        assert!(!written(line, LineFormat::Text { has_colors: false }).contains('\u{1b}'));
     }
 }

@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 
 use super::signing_key::{SigningKeyFileError, SigningKeys};
 use crate::clock::Moment;
-use crate::reload::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
+use crate::reload::{FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode};
 
 /// The largest file that is read: a key of RSA-4096 has 6 KiB with its certificate, and a file has two or three.
 pub const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// A key that is missing refuses its tokens, and one that is cut in two can't be read.
-const UNSETTLED: Unsettled = Unsettled::WholeLines;
+const UNSETTLED: UnstableFileMode = UnstableFileMode::UseWholeLines;
 
 /// What `/readyz` says of a file that can't be used.
 const READINESS_MESSAGE: &str = "the file of token.keys can't be used";
@@ -27,7 +27,7 @@ const READINESS_MESSAGE: &str = "the file of token.keys can't be used";
 pub enum SigningKeyLoadError {
     /// It can't be read.
     #[error(transparent)]
-    Unreadable(#[from] ReadFault),
+    Unreadable(#[from] ReadError),
     /// What stands in it is no good.
     #[error("{0}: {1}")]
     Invalid(String, SigningKeyFileError),
@@ -64,8 +64,8 @@ impl SigningKeyFile {
 /// # Errors
 /// Why it can't be used: at the start there is no last good one.
 pub fn start(path: PathBuf, now: Moment) -> Result<SigningKeyFileReloader, SigningKeyLoadError> {
-    let source = Source { path, max_bytes: FILE_BYTES_MAX };
-    let make = |source: &Source, text: &mut Zeroizing<Vec<u8>>| {
+    let source = SourceFile { path, max_bytes: FILE_BYTES_MAX };
+    let make = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
         let keys = parse_keys(source, text)?;
         warn_about_keys(&source.path, &keys);
         Ok(SigningKeyFile { current_keys: Arc::new(CurrentSigningKeys(ArcSwap::from_pointee(keys))) })
@@ -73,27 +73,27 @@ pub fn start(path: PathBuf, now: Moment) -> Result<SigningKeyFileReloader, Signi
     SigningKeyFileReloader::start_with(source, b"", UNSETTLED, make, now)
 }
 
-fn parse_keys(source: &Source, text: &[u8]) -> Result<SigningKeys, SigningKeyLoadError> {
-    SigningKeys::parse(text).map_err(|fault| SigningKeyLoadError::Invalid(source.name(), fault))
+fn parse_keys(source: &SourceFile, text: &[u8]) -> Result<SigningKeys, SigningKeyLoadError> {
+    SigningKeys::parse(text).map_err(|fault| SigningKeyLoadError::Invalid(source.display_path(), fault))
 }
 
 impl Reloadable for SigningKeyFile {
     type Content = SigningKeys;
-    type Fault = SigningKeyLoadError;
+    type Error = SigningKeyLoadError;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "file of token.keys"
     }
 
-    fn unsettled(&self) -> Unsettled {
+    fn unstable_mode(&self) -> UnstableFileMode {
         UNSETTLED
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SigningKeys, SigningKeyLoadError> {
+    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<SigningKeys, SigningKeyLoadError> {
         parse_keys(source, text)
     }
 
-    fn replace(&mut self, keys: SigningKeys, source: &Source, first: bool) {
+    fn activate(&mut self, keys: SigningKeys, source: &SourceFile, first: bool) {
         if !first {
             let signs = keys.kids().next().unwrap_or_default();
             let count = keys.kids().count();
@@ -103,11 +103,11 @@ impl Reloadable for SigningKeyFile {
         self.current_keys.0.store(Arc::new(keys));
     }
 
-    fn faults(&self, fault: &SigningKeyLoadError) -> Vec<String> {
+    fn error_lines(&self, fault: &SigningKeyLoadError) -> Vec<String> {
         vec![fault.to_string()]
     }
 
-    fn phrase(&self, _: &SigningKeyLoadError) -> &'static str {
+    fn readiness_message(&self, _: &SigningKeyLoadError) -> &'static str {
         READINESS_MESSAGE
     }
 }

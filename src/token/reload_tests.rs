@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::clock::Clock;
-use crate::reload::Reload;
+use crate::reload::PollFile;
 use crate::token::signing_key::make::generate_key;
 
 struct SigningKeyFileFixture {
@@ -27,7 +27,7 @@ impl SigningKeyFileFixture {
     fn poll(&mut self) {
         for _ in 0..2 {
             self.clock.advance(Duration::from_secs(1));
-            self.reloader.look(self.clock.now(), false);
+            self.reloader.poll(self.clock.now(), false);
         }
     }
 
@@ -35,8 +35,8 @@ impl SigningKeyFileFixture {
     fn write_and_poll(&mut self, text: &str) -> (String, bool) {
         fs::write(&self.path, text).unwrap();
         self.poll();
-        let degraded = self.reloader.health().degraded().is_some();
-        (self.reloader.kind().current_keys().load().kids().next().unwrap().to_owned(), degraded)
+        let degraded = self.reloader.health().degraded_message().is_some();
+        (self.reloader.target().current_keys().load().kids().next().unwrap().to_owned(), degraded)
     }
 }
 
@@ -46,7 +46,7 @@ fn new_keys_are_loaded_and_invalid_file_keeps_the_last_good_keys() {
     let mut desk = started(&one.pem).unwrap();
     let both = format!("{}{}", &*two.pem, &*one.pem);
     assert_eq!(desk.write_and_poll(&both), (two.kid.clone(), false));
-    assert_eq!(desk.reloader.kind().current_keys().load().kids().count(), 2);
+    assert_eq!(desk.reloader.target().current_keys().load().kids().count(), 2);
     for bad in ["", "nonsense", &both[..both.len() - 20], &both.replace("MII", "MIJ"), &" ".repeat(300 << 10)]
     {
         assert_eq!(desk.write_and_poll(bad), (two.kid.clone(), true), "{bad}");
@@ -54,7 +54,7 @@ fn new_keys_are_loaded_and_invalid_file_keeps_the_last_good_keys() {
     assert_eq!(desk.write_and_poll(&one.pem), (one.kid.clone(), false));
     fs::remove_file(&desk.path).unwrap();
     desk.poll();
-    assert!(desk.reloader.health().degraded().unwrap().starts_with(READINESS_MESSAGE));
+    assert!(desk.reloader.health().degraded_message().unwrap().starts_with(READINESS_MESSAGE));
     assert_eq!(desk.write_and_poll(&one.pem), (one.kid.clone(), false));
 }
 

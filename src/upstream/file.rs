@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::authorization::SecretHeaderValue;
 use crate::clock::Moment;
-use crate::reload::{FileReloader, ReadFault, Reloadable, Source, Unsettled};
+use crate::reload::{FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode};
 
 /// The largest file that is read: the longest value, and room for what is told to be wrong with it.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -96,7 +96,7 @@ impl SecretFormat {
 pub enum SecretLoadError {
     /// It can't be read.
     #[error(transparent)]
-    Unreadable(#[from] ReadFault),
+    Unreadable(#[from] ReadError),
     /// What stands in it is no good; it is not told what it is.
     #[error("{0}: {1}")]
     Invalid(String, &'static str),
@@ -156,38 +156,38 @@ impl SecretFile {
 /// Why it can't be used.
 pub fn start(path: std::path::PathBuf, form: SecretFormat, now: Moment) -> Result<SecretFileReloader, SecretLoadError> {
     let kind = SecretFile { format: form, current: Arc::new(CurrentCredentials::empty()) };
-    SecretFileReloader::start(Source { path, max_bytes: FILE_BYTES_MAX }, kind, now)
+    SecretFileReloader::start(SourceFile { path, max_bytes: FILE_BYTES_MAX }, kind, now)
 }
 
 impl Reloadable for SecretFile {
     type Content = SecretFileContent;
-    type Fault = SecretLoadError;
+    type Error = SecretLoadError;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         self.format.log_name()
     }
 
-    fn unsettled(&self) -> Unsettled {
+    fn unstable_mode(&self) -> UnstableFileMode {
         // A part of a secret is of no use.
-        Unsettled::Nothing
+        UnstableFileMode::KeepActive
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<SecretFileContent, SecretLoadError> {
-        self.format.parse_content(text).map_err(|what| SecretLoadError::Invalid(source.name(), what))
+    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<SecretFileContent, SecretLoadError> {
+        self.format.parse_content(text).map_err(|what| SecretLoadError::Invalid(source.display_path(), what))
     }
 
-    fn replace(&mut self, read: SecretFileContent, source: &Source, first: bool) {
+    fn activate(&mut self, read: SecretFileContent, source: &SourceFile, first: bool) {
         self.current.0.store(Arc::new(read));
         if !first {
             tracing::info!(file = %source.path.display(), "{} reloaded", self.format.log_name());
         }
     }
 
-    fn faults(&self, fault: &SecretLoadError) -> Vec<String> {
+    fn error_lines(&self, fault: &SecretLoadError) -> Vec<String> {
         vec![fault.to_string()]
     }
 
-    fn phrase(&self, _: &SecretLoadError) -> &'static str {
+    fn readiness_message(&self, _: &SecretLoadError) -> &'static str {
         self.format.readiness_message()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Clock;
-use crate::reload::Reload;
+use crate::reload::PollFile;
 
 struct SecretFileFixture {
     _folder: tempfile::TempDir,
@@ -33,16 +33,16 @@ impl SecretFileFixture {
     fn look(&mut self) {
         for _ in 0..2 {
             self.clock.advance(Duration::from_secs(1));
-            self.reloader.look(self.clock.now(), false);
+            self.reloader.poll(self.clock.now(), false);
         }
     }
 
     fn value(&self) -> String {
-        String::from_utf8(self.reloader.kind().current().authorization().as_bytes().to_vec()).unwrap()
+        String::from_utf8(self.reloader.target().current().authorization().as_bytes().to_vec()).unwrap()
     }
 
     fn degraded(&self) -> bool {
-        self.reloader.health().degraded().is_some()
+        self.reloader.health().degraded_message().is_some()
     }
 }
 
@@ -103,7 +103,7 @@ fn new_secret_is_loaded_and_invalid_file_keeps_the_last_good_one() {
 fn both_secrets_are_accepted_during_rotation() {
     let (old, new) = ("0123456789abcdef", "fedcba9876543210");
     let mut desk = started(SecretFormat::ProxySecret, old.as_bytes()).unwrap();
-    let shown = |desk: &SecretFileFixture, text: &str| desk.reloader.kind().current().is_valid_secret(text.as_bytes());
+    let shown = |desk: &SecretFileFixture, text: &str| desk.reloader.target().current().is_valid_secret(text.as_bytes());
     assert!(shown(&desk, old) && !shown(&desk, new) && !shown(&desk, ""));
     desk.write(format!("{old}\n{new}\n").as_bytes());
     assert!(shown(&desk, old) && shown(&desk, new) && !shown(&desk, "0123456789abcdee"));
@@ -115,9 +115,9 @@ fn both_secrets_are_accepted_during_rotation() {
 fn half_written_secret_is_not_loaded() {
     let mut desk = started(SecretFormat::BearerToken, b"one").unwrap();
     fs::write(&desk.path, b"tw").unwrap();
-    desk.reloader.look(desk.clock.now(), false);
+    desk.reloader.poll(desk.clock.now(), false);
     fs::write(&desk.path, b"two").unwrap();
-    desk.reloader.look(desk.clock.now(), false);
+    desk.reloader.poll(desk.clock.now(), false);
     assert_eq!(desk.value(), "Bearer one");
     desk.look();
     assert_eq!(desk.value(), "Bearer two");

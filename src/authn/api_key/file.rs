@@ -15,32 +15,32 @@ use std::time::UNIX_EPOCH;
 use hashbrown::HashMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::secret::{Digest, Id};
-use super::{Key, Uses};
+use super::secret::{ApiKeyDigest, ApiKeyId};
+use super::{ApiKey, ApiKeyUsage};
 use crate::authn::Identity;
 use crate::identity::{Membership, Username, is_layout_character};
 use crate::permissions::scope::ApiKeyScope;
 
 /// The comment that the last key leaves: without it an empty file would count only after a while, since it
 /// may be about to be written, and one with nothing but bad lines not at all.
-pub const NONE_LEFT: &[u8] = b"# no keys";
+pub const NO_KEYS_LINE: &[u8] = b"# no keys";
 
 /// The most keys of a file.
-pub const KEYS_MAX: usize = 1_000_000;
+pub const API_KEYS_MAX: usize = 1_000_000;
 
 /// The longest name of a key, in characters.
-pub const NAME_MAX: usize = 64;
+pub const NAME_LENGTH_MAX: usize = 64;
 
 /// The longest line, in bytes: one with the most rights in its scope has some 30,000.
-const LINE_MAX: usize = 64 << 10;
+const LINE_LENGTH_MAX: usize = 64 << 10;
 
 /// The most faults that are told of one file.
-pub const FAULTS_MAX: usize = 100;
+pub const LINE_ERRORS_MAX: usize = 100;
 
 /// One line, as it is written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Line {
+pub struct ApiKeyLine {
     /// The key's public part, without the prefix.
     pub id: String,
     /// `sha256:` and the digest of the whole key.
@@ -64,115 +64,115 @@ pub struct Line {
 }
 
 /// A value that is left out or there: null is neither, and some programs write it for an empty list.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+fn deserialize_present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ApiKeyLineError {
     /// From 1.
     pub line: usize,
     /// What, and what to do.
-    pub what: String,
+    pub message: String,
 }
 
 /// A key that can be used.
 #[derive(Debug)]
-pub struct Record {
+pub struct ApiKeyRecord {
     /// Of the whole key.
-    pub digest: Digest,
+    pub digest: ApiKeyDigest,
     /// In seconds since 1970.
-    pub expires: Option<u64>,
+    pub expires_at: Option<u64>,
     /// Whom it proves.
     pub identity: Arc<Identity>,
 }
 
 #[derive(Debug)]
-enum Entry {
-    Key(Record),
+enum ApiKeyEntry {
+    Key(ApiKeyRecord),
     /// At this line.
-    Bad(usize),
+    InvalidLine(usize),
 }
 
 /// What there is under an id.
-pub enum Found<'f> {
+pub enum ApiKeyMatch<'f> {
     /// A key.
-    ApiKey(&'f Record),
+    ApiKey(&'f ApiKeyRecord),
     /// A line that can't be used.
-    Bad(usize),
+    InvalidLine(usize),
 }
 
 /// The keys of a file.
 #[derive(Debug, Default)]
-pub struct KeyFile {
-    keys: HashMap<Id, Entry>,
+pub struct ApiKeyIndex {
+    entries: HashMap<ApiKeyId, ApiKeyEntry>,
 }
 
 /// What comes of reading a file.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub struct ParsedApiKeys {
     /// The keys.
-    pub file: KeyFile,
+    pub index: ApiKeyIndex,
     /// What is wrong; the first [`FAULTS_MAX`] of it.
-    pub faults: Vec<Fault>,
+    pub line_errors: Vec<ApiKeyLineError>,
     /// How many lines can't be used.
-    pub bad: usize,
+    pub invalid_lines: usize,
     /// Whether it says itself that there are none.
-    pub says_none: bool,
+    pub is_marked_empty: bool,
 }
 
-impl KeyFile {
+impl ApiKeyIndex {
     /// What there is under an id.
-    pub fn find(&self, id: &Id) -> Option<Found<'_>> {
-        self.keys.get(id).map(|entry| match entry {
-            Entry::Key(record) => Found::ApiKey(record),
-            Entry::Bad(line) => Found::Bad(*line),
+    pub fn find(&self, id: &ApiKeyId) -> Option<ApiKeyMatch<'_>> {
+        self.entries.get(id).map(|entry| match entry {
+            ApiKeyEntry::Key(record) => ApiKeyMatch::ApiKey(record),
+            ApiKeyEntry::InvalidLine(line) => ApiKeyMatch::InvalidLine(*line),
         })
     }
 
     /// Whether it is about no key at all, well or spoilt.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.entries.is_empty()
     }
 
     /// The keys that can be used, in no order.
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.keys.values().filter_map(|entry| match entry {
-            Entry::Key(record) => Some(record),
-            Entry::Bad(_) => None,
+    pub fn records(&self) -> impl Iterator<Item = &ApiKeyRecord> {
+        self.entries.values().filter_map(|entry| match entry {
+            ApiKeyEntry::Key(record) => Some(record),
+            ApiKeyEntry::InvalidLine(_) => None,
         })
     }
 
-    fn uses(&self, id: &Id) -> Option<Arc<Uses>> {
-        match self.keys.get(id) {
-            Some(Entry::Key(record)) => record.identity.key.as_ref().map(|key| Arc::clone(&key.uses)),
+    fn usage(&self, id: &ApiKeyId) -> Option<Arc<ApiKeyUsage>> {
+        match self.entries.get(id) {
+            Some(ApiKeyEntry::Key(record)) => record.identity.api_key.as_ref().map(|key| Arc::clone(&key.usage)),
             _ => None,
         }
     }
 }
 
 /// Reads a text. `by` is the authenticator's name; what is known of the use of the keys `before` goes on.
-pub fn parse(text: &[u8], by: &Arc<str>, before: Option<&KeyFile>) -> Parsed {
-    let mut parsed = Parsed::default();
+pub fn parse(text: &[u8], by: &Arc<str>, before: Option<&ApiKeyIndex>) -> ParsedApiKeys {
+    let mut parsed = ParsedApiKeys::default();
     let mut scopes = Interned::new();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     for (at, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         let line = line.trim_ascii();
-        parsed.says_none |= line == NONE_LEFT;
+        parsed.is_marked_empty |= line == NO_KEYS_LINE;
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        if parsed.file.keys.len() >= KEYS_MAX {
-            parsed.fault(at, format!("there are more than {KEYS_MAX} keys; the rest is not read"));
+        if parsed.index.entries.len() >= API_KEYS_MAX {
+            parsed.add_line_error(at, format!("there are more than {API_KEYS_MAX} keys; the rest is not read"));
             break;
         }
-        match read(line, by, before, &mut scopes) {
-            Ok((id, record)) => parsed.enter(at, id, record),
+        match parse_line(line, by, before, &mut scopes) {
+            Ok((id, record)) => parsed.insert(at, id, record),
             Err((id, what)) => {
-                parsed.fault(at, what);
+                parsed.add_line_error(at, what);
                 if let Some(id) = id {
-                    parsed.file.keys.insert(id, Entry::Bad(at));
+                    parsed.index.entries.insert(id, ApiKeyEntry::InvalidLine(at));
                 }
             }
         }
@@ -180,46 +180,46 @@ pub fn parse(text: &[u8], by: &Arc<str>, before: Option<&KeyFile>) -> Parsed {
     parsed
 }
 
-impl Parsed {
-    fn fault(&mut self, line: usize, what: String) {
-        self.bad += 1;
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(Fault { line, what });
+impl ParsedApiKeys {
+    fn add_line_error(&mut self, line: usize, what: String) {
+        self.invalid_lines += 1;
+        if self.line_errors.len() < LINE_ERRORS_MAX {
+            self.line_errors.push(ApiKeyLineError { line, message: what });
         }
     }
 
-    fn enter(&mut self, line: usize, id: Id, record: Record) {
-        if self.file.keys.insert(id, Entry::Key(record)).is_some() {
-            self.fault(line, format!("there is another line with the id {}; neither counts", id.as_str()));
-            self.file.keys.insert(id, Entry::Bad(line));
+    fn insert(&mut self, line: usize, id: ApiKeyId, record: ApiKeyRecord) {
+        if self.index.entries.insert(id, ApiKeyEntry::Key(record)).is_some() {
+            self.add_line_error(line, format!("there is another line with the id {}; neither counts", id.as_str()));
+            self.index.entries.insert(id, ApiKeyEntry::InvalidLine(line));
         }
     }
 }
 
-type Scopes = Interned<Vec<String>, Arc<ApiKeyScope>>;
+type ScopeInterner = Interned<Vec<String>, Arc<ApiKeyScope>>;
 
-fn read(
+fn parse_line(
     line: &[u8],
     by: &Arc<str>,
-    before: Option<&KeyFile>,
-    scopes: &mut Scopes,
-) -> Result<(Id, Record), (Option<Id>, String)> {
-    if line.len() > LINE_MAX {
-        return Err((None, format!("the line is longer than {LINE_MAX} bytes")));
+    before: Option<&ApiKeyIndex>,
+    scopes: &mut ScopeInterner,
+) -> Result<(ApiKeyId, ApiKeyRecord), (Option<ApiKeyId>, String)> {
+    if line.len() > LINE_LENGTH_MAX {
+        return Err((None, format!("the line is longer than {LINE_LENGTH_MAX} bytes")));
     }
     if !line.starts_with(b"{") {
         let what = format!("the line of {} bytes is no key; write one JSON object a line", line.len());
         return Err((None, what));
     }
-    let line: Line = serde_json::from_slice(line)
-        .map_err(|error| (id_of(line), format!("it is no key: {}", shape(line, &error))))?;
-    let id = Id::bare(&line.id)
-        .ok_or_else(|| (Id::parse(&line.id), "id: it has 10 letters and digits, and no prefix".to_owned()))?;
-    record(id, line, by, before, scopes).map(|record| (id, record)).map_err(|what| (Some(id), what))
+    let line: ApiKeyLine = serde_json::from_slice(line)
+        .map_err(|error| (recover_id(line), format!("it is no key: {}", describe_json_error(line, &error))))?;
+    let id = ApiKeyId::parse_without_prefix(&line.id)
+        .ok_or_else(|| (ApiKeyId::parse(&line.id), "id: it has 10 letters and digits, and no prefix".to_owned()))?;
+    build_record(id, line, by, before, scopes).map(|record| (id, record)).map_err(|what| (Some(id), what))
 }
 
 /// What is wrong with the JSON of a line. Serde's own words quote what stands there, which may be a secret.
-fn shape(line: &[u8], error: &serde_json::Error) -> String {
+fn describe_json_error(line: &[u8], error: &serde_json::Error) -> String {
     const TEXTS: [&str; 7] = ["id", "hash", "owner", "name", "created", "expires", "note"];
     const REQUIRED: [&str; 4] = ["id", "hash", "owner", "name"];
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice::<serde_json::Value>(line) else {
@@ -252,23 +252,23 @@ fn shape(line: &[u8], error: &serde_json::Error) -> String {
 }
 
 /// The id of a line that can't be used otherwise.
-fn id_of(line: &[u8]) -> Option<Id> {
+fn recover_id(line: &[u8]) -> Option<ApiKeyId> {
     let value: serde_json::Value = serde_json::from_slice(line).ok()?;
-    value.get("id")?.as_str().and_then(Id::parse)
+    value.get("id")?.as_str().and_then(ApiKeyId::parse)
 }
 
-fn record(
-    id: Id,
-    line: Line,
+fn build_record(
+    id: ApiKeyId,
+    line: ApiKeyLine,
     by: &Arc<str>,
-    before: Option<&KeyFile>,
-    scopes: &mut Scopes,
-) -> Result<Record, String> {
-    let digest = Digest::parse(&line.hash).ok_or("hash: write sha256: and 64 hexadecimal digits")?;
+    before: Option<&ApiKeyIndex>,
+    scopes: &mut ScopeInterner,
+) -> Result<ApiKeyRecord, String> {
+    let digest = ApiKeyDigest::parse(&line.hash).ok_or("hash: write sha256: and 64 hexadecimal digits")?;
     let user = Username::parse(line.owner.as_bytes()).map_err(|fault| format!("owner: {fault}"))?;
-    check_name(&line.name)?;
-    time("created", line.created.as_deref())?;
-    let expires = time("expires", line.expires.as_deref())?;
+    check_api_key_name(&line.name)?;
+    parse_time("created", line.created.as_deref())?;
+    let expires = parse_time("expires", line.expires.as_deref())?;
     let scope = match line.scope {
         None => None,
         Some(texts) => Some(match scopes.get(&texts) {
@@ -280,32 +280,32 @@ fn record(
             }
         }),
     };
-    let uses = before.and_then(|before| before.uses(&id)).unwrap_or_default();
-    let key = Key { id, name: line.name.into(), scope, expires, uses };
+    let uses = before.and_then(|before| before.usage(&id)).unwrap_or_default();
+    let key = ApiKey { id, name: line.name.into(), scope, expires_at: expires, usage: uses };
     let identity = Identity {
         user,
-        by: Arc::clone(by),
+        authenticator: Arc::clone(by),
         membership: Membership::default(),
         facts: Box::default(),
-        key: Some(Arc::new(key)),
+        api_key: Some(Arc::new(key)),
     };
-    Ok(Record { digest, expires, identity: Arc::new(identity) })
+    Ok(ApiKeyRecord { digest, expires_at: expires, identity: Arc::new(identity) })
 }
 
 /// Whether a key may be called so.
 ///
 /// # Errors
 /// What would do instead.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub fn check_api_key_name(name: &str) -> Result<(), String> {
     let well = |c: char| !c.is_control() && !c.is_whitespace() && !is_layout_character(c);
-    if (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(well) {
+    if (1..=NAME_LENGTH_MAX).contains(&name.chars().count()) && name.chars().all(well) {
         return Ok(());
     }
-    Err(format!("name: it has 1 to {NAME_MAX} characters, and no spaces"))
+    Err(format!("name: it has 1 to {NAME_LENGTH_MAX} characters, and no spaces"))
 }
 
 /// A time of the file, in seconds since 1970.
-fn time(what: &str, text: Option<&str>) -> Result<Option<u64>, String> {
+fn parse_time(what: &str, text: Option<&str>) -> Result<Option<u64>, String> {
     let Some(text) = text else { return Ok(None) };
     let parsed = humantime::parse_rfc3339(text).ok();
     let since = parsed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());

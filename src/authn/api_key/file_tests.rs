@@ -9,43 +9,43 @@ fn line(more: &str) -> String {
     format!(r#"{{"id":"{ID}","hash":"sha256:{hash}","owner":"alice","name":"ci"{more}}}"#)
 }
 
-fn read(text: &str) -> Parsed {
+fn read(text: &str) -> ParsedApiKeys {
     parse(text.as_bytes(), &"keys".into(), None)
 }
 
-fn found(parsed: &Parsed) -> &'static str {
-    match parsed.file.find(&Id::parse(ID).unwrap()) {
-        Some(Found::ApiKey(_)) => "a key",
-        Some(Found::Bad(_)) => "a bad line",
+fn describe_match(parsed: &ParsedApiKeys) -> &'static str {
+    match parsed.index.find(&ApiKeyId::parse(ID).unwrap()) {
+        Some(ApiKeyMatch::ApiKey(_)) => "a key",
+        Some(ApiKeyMatch::InvalidLine(_)) => "a bad line",
         None => "nothing",
     }
 }
 
 #[test]
-fn a_key_is_a_line_and_comments_and_blank_lines_count_for_nothing() {
+fn comments_and_blank_lines_are_ignored() {
     let text = format!("\u{feff}# keys\r\n\r\n{}\r\n", line(""));
     let parsed = read(&text);
-    assert_eq!((found(&parsed), parsed.bad), ("a key", 0));
-    let record = parsed.file.records().next().unwrap();
-    assert_eq!(record.expires, None);
-    assert!(record.identity.key.as_ref().unwrap().scope.is_none());
-    assert_eq!(read("").file.records().count(), 0);
+    assert_eq!((describe_match(&parsed), parsed.invalid_lines), ("a key", 0));
+    let record = parsed.index.records().next().unwrap();
+    assert_eq!(record.expires_at, None);
+    assert!(record.identity.api_key.as_ref().unwrap().scope.is_none());
+    assert_eq!(read("").index.records().count(), 0);
 }
 
 #[test]
-fn what_may_be_said_of_a_key_is_read() {
+fn optional_fields_are_parsed() {
     let more = r#","scope":["pull:a/**","catalog"],"created":"2026-01-01T00:00:00Z","expires":"2026-01-02T00:00:00Z","note":"x"#;
     let parsed = read(&line(&format!("{more}\"")));
-    let record = parsed.file.records().next().unwrap();
-    assert_eq!(record.expires, Some(1_767_312_000));
+    let record = parsed.index.records().next().unwrap();
+    assert_eq!(record.expires_at, Some(1_767_312_000));
     assert!(record.identity.scope().is_some());
     // An empty scope is one that permits nothing.
     let parsed = read(&line(r#","scope":[]"#));
-    assert!(parsed.file.records().next().unwrap().identity.scope().is_some());
+    assert!(parsed.index.records().next().unwrap().identity.scope().is_some());
 }
 
 #[test]
-fn a_line_that_cannot_be_used_costs_that_key_and_says_why() {
+fn invalid_line_disables_its_key_and_reports_why() {
     let other = line("").replace(ID, "abcdefghij");
     for (bad, what) in [
         (line(r#","scope":["pul:a"]"#), "scope: "),
@@ -59,30 +59,30 @@ fn a_line_that_cannot_be_used_costs_that_key_and_says_why() {
         (line("").replace("sha256", "md5"), "hash: "),
     ] {
         let parsed = read(&format!("{bad}\n{other}\n"));
-        assert_eq!(found(&parsed), "a bad line", "{bad}");
-        assert_eq!((parsed.bad, parsed.file.records().count()), (1, 1), "{bad}");
-        assert!(parsed.faults[0].line == 1 && parsed.faults[0].what.contains(what), "{:?}", parsed.faults);
+        assert_eq!(describe_match(&parsed), "a bad line", "{bad}");
+        assert_eq!((parsed.invalid_lines, parsed.index.records().count()), (1, 1), "{bad}");
+        assert!(parsed.line_errors[0].line == 1 && parsed.line_errors[0].message.contains(what), "{:?}", parsed.line_errors);
     }
     for cut in ["x", "{", &line("")[..40], &line("").replace(ID, "short")] {
         let parsed = read(&format!("{cut}\n{other}"));
-        assert_eq!((found(&parsed), parsed.bad, parsed.file.records().count()), ("nothing", 1, 1), "{cut}");
+        assert_eq!((describe_match(&parsed), parsed.invalid_lines, parsed.index.records().count()), ("nothing", 1, 1), "{cut}");
     }
 }
 
 #[test]
-fn of_two_lines_with_one_id_neither_counts() {
+fn duplicate_id_disables_both_lines() {
     for pair in [
         [line(""), line(r#","scope":[]"#)],
         [line(""), line(r#","scope":["x"]"#)],
         [line(r#","scope":["x"]"#), line("")],
     ] {
-        assert_eq!(found(&read(&pair.join("\n"))), "a bad line", "{pair:?}");
+        assert_eq!(describe_match(&read(&pair.join("\n"))), "a bad line", "{pair:?}");
     }
 }
 
 #[test]
-fn a_fault_shows_no_control_character_and_their_number_is_bounded() {
+fn line_errors_are_bounded_and_free_of_control_characters() {
     let parsed = read(&"\u{1b}[31m\n".repeat(1000));
-    assert_eq!((parsed.faults.len(), parsed.bad), (FAULTS_MAX, 1000));
-    assert!(parsed.faults.iter().all(|fault| !fault.what.contains(char::is_control)));
+    assert_eq!((parsed.line_errors.len(), parsed.invalid_lines), (LINE_ERRORS_MAX, 1000));
+    assert!(parsed.line_errors.iter().all(|fault| !fault.message.contains(char::is_control)));
 }

@@ -6,40 +6,40 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::file::NONE_LEFT;
-use super::file::{KeyFile, Parsed, parse};
-use super::{Keys, Rules};
+use super::file::NO_KEYS_LINE;
+use super::file::{ApiKeyIndex, ParsedApiKeys, parse};
+use super::{ApiKeys, ApiKeyRules};
 use crate::metrics::Metrics;
-use crate::reload::state::log_bad_lines;
-use crate::reload::{Event, FileReloader, ReadFault, Reloadable, Source, Unsettled, foreign};
+use crate::reload::state::log_invalid_lines;
+use crate::reload::{ReloadEvent, FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode, foreign};
 
 /// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
-pub const EMPTIED: &str = "the file of keys has no keys, so none is good";
+pub const EMPTY_FILE_MESSAGE: &str = "the file of keys has no keys, so none is good";
 
 /// What `/readyz` says of a file that can't be used.
-const PHRASE: &str = "the file of keys can't be used";
+const READINESS_MESSAGE: &str = "the file of keys can't be used";
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum KeysFault {
+pub enum ApiKeyFileError {
     /// It can't be read.
     #[error(transparent)]
-    Unreadable(#[from] ReadFault),
+    Unreadable(#[from] ReadError),
     /// It is something else than lines.
     #[error("{0}: it is no file of keys but {1}")]
-    Foreign(String, &'static str),
+    NotApiKeyFile(String, &'static str),
     /// It holds something, and nothing in it is about a key.
     #[error("{0}: none of its {1} lines is about a key; is it another file? See doorward check")]
-    Garbage(String, usize),
+    NoApiKeyLines(String, usize),
 }
 
 /// Keeps the file of keys in force.
-pub type Reloader = FileReloader<ApiKeyFile>;
+pub type ApiKeyReloader = FileReloader<ApiKeyFile>;
 
 /// The file of keys.
 pub struct ApiKeyFile {
-    keys: Arc<Keys>,
-    by: Arc<str>,
+    api_keys: Arc<ApiKeys>,
+    authenticator: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
@@ -48,86 +48,86 @@ pub struct ApiKeyFile {
 ///
 /// # Errors
 /// [`KeysFault::Garbage`].
-pub fn usable(source: &Source, parsed: Parsed) -> Result<Parsed, KeysFault> {
-    if parsed.bad > 0 && parsed.file.is_empty() && !parsed.says_none {
-        return Err(KeysFault::Garbage(source.name(), parsed.bad));
+pub fn validate(source: &SourceFile, parsed: ParsedApiKeys) -> Result<ParsedApiKeys, ApiKeyFileError> {
+    if parsed.invalid_lines > 0 && parsed.index.is_empty() && !parsed.is_marked_empty {
+        return Err(ApiKeyFileError::NoApiKeyLines(source.display_path(), parsed.invalid_lines));
     }
     Ok(parsed)
 }
 
 impl ApiKeyFile {
     /// A file that is not read yet. `by` is the authenticator's name.
-    pub fn new(by: Arc<str>, rules: Rules, metrics: Arc<Metrics>) -> Self {
-        Self { keys: Arc::new(Keys::new(KeyFile::default(), rules)), by, metrics }
+    pub fn new(by: Arc<str>, rules: ApiKeyRules, metrics: Arc<Metrics>) -> Self {
+        Self { api_keys: Arc::new(ApiKeys::new(ApiKeyIndex::default(), rules)), authenticator: by, metrics }
     }
 
     /// What this keeps fresh.
-    pub fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&self.keys)
+    pub fn api_keys(&self) -> Arc<ApiKeys> {
+        Arc::clone(&self.api_keys)
     }
 }
 
 impl Reloadable for ApiKeyFile {
-    type Content = Parsed;
-    type Fault = KeysFault;
+    type Content = ParsedApiKeys;
+    type Error = ApiKeyFileError;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "keys file"
     }
 
-    fn unsettled(&self) -> Unsettled {
-        Unsettled::WholeLines
+    fn unstable_mode(&self) -> UnstableFileMode {
+        UnstableFileMode::UseWholeLines
     }
 
-    fn none_line(&self) -> &'static [u8] {
-        NONE_LEFT
+    fn no_entries_line(&self) -> &'static [u8] {
+        NO_KEYS_LINE
     }
 
-    fn emptied(&self) -> Option<&'static str> {
-        Some(EMPTIED)
+    fn empty_file_message(&self) -> Option<&'static str> {
+        Some(EMPTY_FILE_MESSAGE)
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Parsed, KeysFault> {
-        let parsed = parse(text, &self.by, Some(&self.keys.file()));
-        usable(source, parsed).map_err(|fault| match foreign::not_text(text) {
-            Some(what) => KeysFault::Foreign(source.name(), what),
+    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<ParsedApiKeys, ApiKeyFileError> {
+        let parsed = parse(text, &self.authenticator, Some(&self.api_keys.index()));
+        validate(source, parsed).map_err(|fault| match foreign::detect_binary(text) {
+            Some(what) => ApiKeyFileError::NotApiKeyFile(source.display_path(), what),
             None => fault,
         })
     }
 
-    fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {
-        let keys = parsed.file.records().count();
+    fn activate(&mut self, parsed: ParsedApiKeys, source: &SourceFile, first: bool) {
+        let keys = parsed.index.records().count();
         self.metrics.api_keys.set(keys as i64);
-        self.metrics.api_keys_invalid_lines.set(parsed.bad as i64);
-        log_faults(&source.path, &parsed);
+        self.metrics.api_keys_invalid_lines.set(parsed.invalid_lines as i64);
+        log_line_errors(&source.path, &parsed);
         if !first {
-            tracing::info!(file = %source.path.display(), keys, bad_lines = parsed.bad, "keys file reloaded");
+            tracing::info!(file = %source.path.display(), keys, bad_lines = parsed.invalid_lines, "keys file reloaded");
         }
-        self.keys.replace(parsed.file);
+        self.api_keys.replace(parsed.index);
     }
 
-    fn faults(&self, fault: &KeysFault) -> Vec<String> {
+    fn error_lines(&self, fault: &ApiKeyFileError) -> Vec<String> {
         vec![fault.to_string()]
     }
 
-    fn phrase(&self, _: &KeysFault) -> &'static str {
-        PHRASE
+    fn readiness_message(&self, _: &ApiKeyFileError) -> &'static str {
+        READINESS_MESSAGE
     }
 
-    fn count(&self, event: Event) {
+    fn record_event(&self, event: ReloadEvent) {
         match event {
-            Event::Reloaded => drop(self.metrics.api_keys_reloads.inc()),
-            Event::Failed => drop(self.metrics.api_keys_reload_failures.inc()),
-            Event::Stale => drop(self.metrics.api_keys_outdated.set(1)),
-            Event::Fresh => drop(self.metrics.api_keys_outdated.set(0)),
+            ReloadEvent::Reloaded => drop(self.metrics.api_keys_reloads.inc()),
+            ReloadEvent::Failed => drop(self.metrics.api_keys_reload_failures.inc()),
+            ReloadEvent::BecameStale => drop(self.metrics.api_keys_outdated.set(1)),
+            ReloadEvent::BecameCurrent => drop(self.metrics.api_keys_outdated.set(0)),
         }
     }
 }
 
-fn log_faults(path: &Path, parsed: &Parsed) {
+fn log_line_errors(path: &Path, parsed: &ParsedApiKeys) {
     let faults =
-        parsed.faults.iter().map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.what));
-    log_bad_lines(faults, parsed.bad);
+        parsed.line_errors.iter().map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message));
+    log_invalid_lines(faults, parsed.invalid_lines);
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::fs;
 
 use super::*;
-use crate::authn::api_key::file::Found;
-use crate::authn::api_key::secret::Id;
+use crate::authn::api_key::file::ApiKeyMatch;
+use crate::authn::api_key::secret::ApiKeyId;
 use crate::clock::{Clock, Moment};
-use crate::reload::{IN_FORCE_WITHIN, Reload, SETTLE};
+use crate::reload::{RELOAD_DELAY_MAX, PollFile, STABLE_TIME};
 
 fn line(id: &str) -> String {
     format!(
@@ -15,25 +15,25 @@ fn line(id: &str) -> String {
     )
 }
 
-struct House {
+struct ApiKeyReloadFixture {
     folder: tempfile::TempDir,
-    reloader: Reloader,
+    reloader: ApiKeyReloader,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
-fn house(text: &str) -> House {
+fn reload_fixture(text: &str) -> ApiKeyReloadFixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     fs::write(&path, text).unwrap();
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
-    let source = Source { path, max_bytes: 1 << 20 };
-    let file = ApiKeyFile::new("keys".into(), Rules::default(), Arc::clone(&metrics));
-    let reloader = Reloader::start(source, file, clock.now()).unwrap();
-    House { folder, reloader, clock, metrics }
+    let source = SourceFile { path, max_bytes: 1 << 20 };
+    let file = ApiKeyFile::new("keys".into(), ApiKeyRules::default(), Arc::clone(&metrics));
+    let reloader = ApiKeyReloader::start(source, file, clock.now()).unwrap();
+    ApiKeyReloadFixture { folder, reloader, clock, metrics }
 }
 
-impl House {
+impl ApiKeyReloadFixture {
     /// Writes, and looks until two reads agree.
     fn write(&mut self, text: &str) {
         fs::write(self.folder.path().join("keys"), text).unwrap();
@@ -42,22 +42,22 @@ impl House {
     }
 
     fn look(&mut self) {
-        self.clock.advance(SETTLE);
-        self.reloader.look(self.clock.now(), true);
+        self.clock.advance(STABLE_TIME);
+        self.reloader.poll(self.clock.now(), true);
     }
 
     fn degraded(&self) -> Option<String> {
-        self.reloader.health().degraded()
+        self.reloader.health().degraded_message()
     }
 
     fn has(&self, id: &str) -> bool {
-        matches!(self.reloader.kind().keys().file().find(&Id::parse(id).unwrap()), Some(Found::ApiKey(_)))
+        matches!(self.reloader.target().api_keys().index().find(&ApiKeyId::parse(id).unwrap()), Some(ApiKeyMatch::ApiKey(_)))
     }
 }
 
 #[test]
-fn a_key_comes_and_goes_with_its_line() {
-    let mut house = house(&line("aaaaaaaaaa"));
+fn adding_or_removing_a_line_adds_or_removes_the_key() {
+    let mut house = reload_fixture(&line("aaaaaaaaaa"));
     house.write(&format!("{}{}", line("aaaaaaaaaa"), line("bbbbbbbbbb")));
     assert!(house.has("aaaaaaaaaa") && house.has("bbbbbbbbbb"));
     house.write(&line("bbbbbbbbbb"));
@@ -66,11 +66,11 @@ fn a_key_comes_and_goes_with_its_line() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_leaves_the_last_good_one_in_force() {
-    let mut house = house(&line("aaaaaaaaaa"));
+fn invalid_file_keeps_the_last_valid_one_in_use() {
+    let mut house = reload_fixture(&line("aaaaaaaaaa"));
     house.write("garbage\n");
     assert!(house.has("aaaaaaaaaa"));
-    assert!(house.degraded().unwrap().starts_with(PHRASE));
+    assert!(house.degraded().unwrap().starts_with(READINESS_MESSAGE));
     assert_eq!((house.metrics.api_keys_outdated.get(), house.metrics.api_keys_reload_failures.get()), (1, 1));
     house.write(&format!("garbage\n{}", line("bbbbbbbbbb")));
     assert!(house.has("bbbbbbbbbb") && !house.has("aaaaaaaaaa"), "one good line makes a file");
@@ -78,33 +78,33 @@ fn a_file_that_cannot_be_used_leaves_the_last_good_one_in_force() {
     fs::remove_file(house.folder.path().join("keys")).unwrap();
     house.look();
     assert!(house.has("bbbbbbbbbb"));
-    assert!(house.degraded().unwrap().starts_with(PHRASE));
+    assert!(house.degraded().unwrap().starts_with(READINESS_MESSAGE));
 }
 
 #[test]
-fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3() {
-    let mut house = house(&line("aaaaaaaaaa"));
+fn emptied_file_is_loaded_within_two_seconds_and_reported_field_m3() {
+    let mut house = reload_fixture(&line("aaaaaaaaaa"));
     house.write("");
     assert!(house.has("aaaaaaaaaa"), "a tool may be between truncating and writing");
-    house.clock.advance(IN_FORCE_WITHIN - 3 * SETTLE);
+    house.clock.advance(RELOAD_DELAY_MAX - 3 * STABLE_TIME);
     house.look();
     assert!(!house.has("aaaaaaaaaa"));
-    assert!(house.degraded().unwrap().starts_with(EMPTIED));
+    assert!(house.degraded().unwrap().starts_with(EMPTY_FILE_MESSAGE));
     house.write("# no keys\n");
     assert_eq!(house.degraded(), None, "it says so itself");
 }
 
 #[test]
-fn at_the_start_a_file_without_keys_will_do_and_garbage_will_not() {
-    assert!(!house("# none yet\n").has("aaaaaaaaaa"));
+fn file_without_keys_is_accepted_at_start_and_garbage_is_rejected() {
+    assert!(!reload_fixture("# none yet\n").has("aaaaaaaaaa"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let start = || {
-        let source = Source { path: path.clone(), max_bytes: 1 << 20 };
-        let file = ApiKeyFile::new("keys".into(), Rules::default(), Arc::default());
-        Reloader::start(source, file, Moment::default())
+        let source = SourceFile { path: path.clone(), max_bytes: 1 << 20 };
+        let file = ApiKeyFile::new("keys".into(), ApiKeyRules::default(), Arc::default());
+        ApiKeyReloader::start(source, file, Moment::default())
     };
-    assert!(matches!(start().err(), Some(KeysFault::Unreadable(ReadFault::Missing(_)))));
+    assert!(matches!(start().err(), Some(ApiKeyFileError::Unreadable(ReadError::Missing(_)))));
     fs::write(&path, "garbage\n").unwrap();
-    assert!(matches!(start().err(), Some(KeysFault::Garbage(_, 1))));
+    assert!(matches!(start().err(), Some(ApiKeyFileError::NoApiKeyLines(_, 1))));
 }

@@ -10,35 +10,35 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 /// How every key begins.
-pub const PREFIX: &str = "dwk_";
+pub const API_KEY_PREFIX: &str = "dwk_";
 /// Characters of the id: 59 bits, so that two never meet by chance.
-const ID: usize = 10;
+const ID_LENGTH: usize = 10;
 /// Characters of the secret: 178 bits.
-const SECRET: usize = 30;
+const SECRET_LENGTH: usize = 30;
 /// Characters of the checksum: 62^6 is more than 2^32.
-const CHECKSUM: usize = 6;
+const CHECKSUM_LENGTH: usize = 6;
 /// Characters of a key.
-pub const LENGTH: usize = PREFIX.len() + ID + 1 + SECRET + CHECKSUM;
+pub const API_KEY_LENGTH: usize = API_KEY_PREFIX.len() + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const BASE62_ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The public part of a key, by which it is found: safe in logs and lists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id([u8; ID]);
+pub struct ApiKeyId([u8; ID_LENGTH]);
 
-impl Id {
+impl ApiKeyId {
     /// Takes a text as an id, if it can be one, as the file has it.
-    pub fn bare(text: &str) -> Option<Self> {
-        let bytes: [u8; ID] = text.as_bytes().try_into().ok()?;
+    pub fn parse_without_prefix(text: &str) -> Option<Self> {
+        let bytes: [u8; ID_LENGTH] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
 
     /// The same with the prefix or without; of a whole key, the id in it.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_prefix(PREFIX).unwrap_or(text);
+        let text = text.strip_prefix(API_KEY_PREFIX).unwrap_or(text);
         match text.split_once('_') {
-            Some((id, _)) => Self::bare(id),
-            None => Self::bare(text),
+            Some((id, _)) => Self::parse_without_prefix(id),
+            None => Self::parse_without_prefix(text),
         }
     }
 
@@ -48,13 +48,13 @@ impl Id {
     }
 }
 
-impl fmt::Display for Id {
+impl fmt::Display for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", self.as_str())
+        write!(f, "{API_KEY_PREFIX}{}", self.as_str())
     }
 }
 
-impl fmt::Debug for Id {
+impl fmt::Debug for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -62,13 +62,13 @@ impl fmt::Debug for Id {
 
 /// The SHA-256 of a whole key, which is all that the file has of its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
+pub struct ApiKeyDigest([u8; 32]);
 
-impl Digest {
+impl ApiKeyDigest {
     /// One that no key has.
-    pub const NONE: Self = Self([0; 32]);
+    pub const UNMATCHABLE: Self = Self([0; 32]);
 
-    fn of(key: &[u8]) -> Self {
+    fn from_api_key(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
 
@@ -85,13 +85,13 @@ impl Digest {
     }
 }
 
-impl ConstantTimeEq for Digest {
+impl ConstantTimeEq for ApiKeyDigest {
     fn ct_eq(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
 }
 
-impl fmt::Display for Digest {
+impl fmt::Display for ApiKeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -100,71 +100,71 @@ impl fmt::Display for Digest {
 
 /// What a client presented, once its form is found good.
 #[derive(Clone, Copy, Debug)]
-pub struct Presented {
+pub struct PresentedApiKey {
     /// Which key it is said to be.
-    pub id: Id,
+    pub id: ApiKeyId,
     /// What proves it.
-    pub digest: Digest,
+    pub digest: ApiKeyDigest,
 }
 
 /// Whether a secret is a key, whole or not, or one that was pasted with a blank before it: nobody else is
 /// shown it then.
-pub fn is_key(secret: &[u8]) -> bool {
-    secret.trim_ascii_start().starts_with(PREFIX.as_bytes())
+pub fn has_api_key_prefix(secret: &[u8]) -> bool {
+    secret.trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes())
 }
 
-impl Presented {
+impl PresentedApiKey {
     /// Reads a key; `None` if it is cut, mistyped or of another form.
-    pub fn read(key: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(key).ok().filter(|text| text.len() == LENGTH)?;
-        let (checked, checksum) = text.split_at_checked(LENGTH - CHECKSUM)?;
-        let (id, secret) = checked.strip_prefix(PREFIX)?.split_once('_')?;
-        let well = secret.len() == SECRET && secret.bytes().all(|b| b.is_ascii_alphanumeric());
-        let id = Id::bare(id).filter(|_| well)?;
-        (checksum.as_bytes() == checksum_of(checked)).then(|| Self { id, digest: Digest::of(key) })
+    pub fn parse(key: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(key).ok().filter(|text| text.len() == API_KEY_LENGTH)?;
+        let (checked, checksum) = text.split_at_checked(API_KEY_LENGTH - CHECKSUM_LENGTH)?;
+        let (id, secret) = checked.strip_prefix(API_KEY_PREFIX)?.split_once('_')?;
+        let well = secret.len() == SECRET_LENGTH && secret.bytes().all(|b| b.is_ascii_alphanumeric());
+        let id = ApiKeyId::parse_without_prefix(id).filter(|_| well)?;
+        (checksum.as_bytes() == compute_checksum(checked)).then(|| Self { id, digest: ApiKeyDigest::from_api_key(key) })
     }
 }
 
-fn checksum_of(text: &str) -> [u8; CHECKSUM] {
+fn compute_checksum(text: &str) -> [u8; CHECKSUM_LENGTH] {
     let mut rest = crc32fast::hash(text.as_bytes());
-    let mut digits = [b'0'; CHECKSUM];
+    let mut digits = [b'0'; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
-        *digit = character(rest % 62);
+        *digit = base62_digit(rest % 62);
         rest /= 62;
     }
     digits
 }
 
-fn character(number: u32) -> u8 {
-    usize::try_from(number).ok().and_then(|at| ALPHABET.get(at)).copied().unwrap_or(b'0')
+fn base62_digit(number: u32) -> u8 {
+    usize::try_from(number).ok().and_then(|at| BASE62_ALPHABET.get(at)).copied().unwrap_or(b'0')
 }
 
 /// A new key, and what the file keeps of it.
 ///
 /// # Errors
 /// The system gives no random numbers.
-pub fn generate() -> Result<(Zeroizing<String>, Id, Digest), getrandom::Error> {
-    let mut key = Zeroizing::new(String::with_capacity(LENGTH));
-    key.push_str(PREFIX);
-    random_characters(&mut key, ID)?;
+pub fn generate_api_key() -> Result<(Zeroizing<String>, ApiKeyId, ApiKeyDigest), getrandom::Error> {
+    let mut key = Zeroizing::new(String::with_capacity(API_KEY_LENGTH));
+    key.push_str(API_KEY_PREFIX);
+    push_random_characters(&mut key, ID_LENGTH)?;
     key.push('_');
-    random_characters(&mut key, SECRET)?;
-    let checksum = checksum_of(&key);
+    push_random_characters(&mut key, SECRET_LENGTH)?;
+    let checksum = compute_checksum(&key);
     key.extend(checksum.iter().map(|byte| char::from(*byte)));
-    let id = key.get(PREFIX.len()..PREFIX.len() + ID).and_then(Id::parse);
-    let digest = Digest::of(key.as_bytes());
+    let id = key.get(API_KEY_PREFIX.len()..API_KEY_PREFIX.len() + ID_LENGTH).and_then(ApiKeyId::parse);
+    let digest = ApiKeyDigest::from_api_key(key.as_bytes());
     // Only what is made here is parsed here.
     id.map(|id| (key, id, digest)).ok_or(getrandom::Error::UNEXPECTED)
 }
 
-fn random_characters(key: &mut Zeroizing<String>, count: usize) -> Result<(), getrandom::Error> {
+fn push_random_characters(key: &mut Zeroizing<String>, count: usize) -> Result<(), getrandom::Error> {
     let mut left = count;
     while left > 0 {
-        let mut random = Zeroizing::new([0_u8; SECRET]);
+        let mut random = Zeroizing::new([0_u8; SECRET_LENGTH]);
         getrandom::fill(&mut *random)?;
         // Of 256 values those below 4 * 62 are used, so each character is as likely as the others.
         for byte in random.iter().filter(|byte| **byte < 248).take(left) {
-            key.push(char::from(character(u32::from(*byte) % 62)));
+            key.push(char::from(base62_digit(u32::from(*byte) % 62)));
             left -= 1;
         }
     }
@@ -179,50 +179,50 @@ mod tests {
     const VECTOR: &str = "dwk_0123456789_abcdefghijklmnopqrstuvwxyz0123";
 
     #[test]
-    fn a_new_key_has_the_form_and_is_read_back() {
-        let (key, id, digest) = generate().unwrap();
-        assert_eq!(key.len(), LENGTH);
-        let read = Presented::read(key.as_bytes()).unwrap();
+    fn generated_api_key_is_parsed_back() {
+        let (key, id, digest) = generate_api_key().unwrap();
+        assert_eq!(key.len(), API_KEY_LENGTH);
+        let read = PresentedApiKey::parse(key.as_bytes()).unwrap();
         assert_eq!((read.id, read.digest), (id, digest));
-        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
-        assert_ne!(*generate().unwrap().0, *key);
+        assert_eq!(ApiKeyDigest::parse(&digest.to_string()), Some(digest));
+        assert_ne!(*generate_api_key().unwrap().0, *key);
     }
 
     #[test]
-    fn every_typing_error_is_told() {
-        let (key, ..) = generate().unwrap();
-        for at in 0..LENGTH {
+    fn any_changed_character_is_detected() {
+        let (key, ..) = generate_api_key().unwrap();
+        for at in 0..API_KEY_LENGTH {
             let mut other = key.as_bytes().to_vec();
             other[at] = if other[at] == b'x' { b'y' } else { b'x' };
-            assert!(Presented::read(&other).is_none(), "at {at}");
+            assert!(PresentedApiKey::parse(&other).is_none(), "at {at}");
         }
-        assert!(Presented::read(&key.as_bytes()[..LENGTH - 1]).is_none());
-        assert!(Presented::read(format!("{}x", *key).as_bytes()).is_none());
-        assert!(Presented::read(b"").is_none());
+        assert!(PresentedApiKey::parse(&key.as_bytes()[..API_KEY_LENGTH - 1]).is_none());
+        assert!(PresentedApiKey::parse(format!("{}x", *key).as_bytes()).is_none());
+        assert!(PresentedApiKey::parse(b"").is_none());
     }
 
     #[test]
-    fn the_checksum_is_zlibs() {
+    fn checksum_matches_zlib_crc32() {
         // python3: zlib.crc32(b"dwk_0123456789_abcdefghijklmnopqrstuvwxyz0123"), and in base 62
-        let checksum = checksum_of(VECTOR);
+        let checksum = compute_checksum(VECTOR);
         assert_eq!(std::str::from_utf8(&checksum).unwrap(), "4X2ODq");
     }
 
     #[test]
-    fn what_is_no_digest_is_none() {
+    fn invalid_digest_is_rejected() {
         for text in ["", "sha256:", "sha256:zz", &"0".repeat(64), &format!("sha256:{}", "g".repeat(64))] {
-            assert_eq!(Digest::parse(text), None, "{text}");
+            assert_eq!(ApiKeyDigest::parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn an_id_is_shown_with_the_prefix_and_read_with_it_or_without() {
-        let id = Id::parse("0123456789").unwrap();
+    fn id_is_shown_with_prefix_and_parsed_with_or_without_it() {
+        let id = ApiKeyId::parse("0123456789").unwrap();
         assert_eq!(id.to_string(), "dwk_0123456789");
-        assert_eq!(Id::parse("dwk_0123456789"), Some(id));
-        assert_eq!(Id::parse("012345678"), None);
-        assert_eq!(Id::parse("01234567_9"), None);
-        assert_eq!(Id::parse("dwk_0123456789_rest"), Some(id));
-        assert_eq!(Id::bare("dwk_0123456789"), None);
+        assert_eq!(ApiKeyId::parse("dwk_0123456789"), Some(id));
+        assert_eq!(ApiKeyId::parse("012345678"), None);
+        assert_eq!(ApiKeyId::parse("01234567_9"), None);
+        assert_eq!(ApiKeyId::parse("dwk_0123456789_rest"), Some(id));
+        assert_eq!(ApiKeyId::parse_without_prefix("dwk_0123456789"), None);
     }
 }

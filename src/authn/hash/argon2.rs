@@ -4,7 +4,7 @@ use argon2::password_hash::Error;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
 
-use super::{FormatFault, MEMORY_MAX_KIB};
+use super::{HashFormatError, MEMORY_MAX_KIB};
 
 /// The most passes over the memory.
 const PASSES_MAX: u32 = 10;
@@ -13,11 +13,11 @@ const PASSES_MAX: u32 = 10;
 const LANES_MAX: u32 = 16;
 
 /// The shortest digest: a shorter one is guessed before the password is.
-const DIGEST_MIN: usize = 16;
+const DIGEST_LENGTH_MIN: usize = 16;
 
 /// What a check costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
+pub struct Argon2Cost {
     /// Memory, in KiB.
     pub memory_kib: u32,
     /// Passes over it.
@@ -26,27 +26,27 @@ pub struct Cost {
     pub lanes: u32,
 }
 
-impl Cost {
+impl Argon2Cost {
     fn params(self) -> Option<Params> {
         Params::new(self.memory_kib, self.passes, self.lanes, None).ok()
     }
 }
 
 /// The cost of a well-formed text.
-pub(super) fn cost(text: &[u8]) -> Result<Cost, FormatFault> {
-    let text = std::str::from_utf8(text).map_err(|_| FormatFault::Argon2Damaged)?;
-    let hash = PasswordHash::new(text).map_err(|_| FormatFault::Argon2Damaged)?;
+pub(super) fn parse_cost(text: &[u8]) -> Result<Argon2Cost, HashFormatError> {
+    let text = std::str::from_utf8(text).map_err(|_| HashFormatError::Argon2Malformed)?;
+    let hash = PasswordHash::new(text).map_err(|_| HashFormatError::Argon2Malformed)?;
     if hash.algorithm.as_str() != "argon2id" {
-        return Err(FormatFault::Argon2Variant);
+        return Err(HashFormatError::Argon2VariantUnsupported);
     }
-    let params = Params::try_from(&hash).map_err(|_| FormatFault::Argon2Damaged)?;
+    let params = Params::try_from(&hash).map_err(|_| HashFormatError::Argon2Malformed)?;
     let digest = hash.hash.as_ref().map_or(0, |digest| digest.as_bytes().len());
-    if digest < DIGEST_MIN || hash.salt.is_none() {
-        return Err(FormatFault::Argon2Damaged);
+    if digest < DIGEST_LENGTH_MIN || hash.salt.is_none() {
+        return Err(HashFormatError::Argon2Malformed);
     }
-    let cost = Cost { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
+    let cost = Argon2Cost { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
     if cost.memory_kib > MEMORY_MAX_KIB || cost.passes > PASSES_MAX || cost.lanes > LANES_MAX {
-        return Err(FormatFault::Argon2Cost);
+        return Err(HashFormatError::Argon2CostTooHigh);
     }
     Ok(cost)
 }
@@ -62,7 +62,7 @@ pub(super) fn verify(text: &[u8], password: &[u8]) -> Option<bool> {
 }
 
 /// Does the work of one check, for nobody.
-pub(super) fn waste(cost: Cost, password: &[u8]) {
+pub(super) fn run_dummy_check(cost: Argon2Cost, password: &[u8]) {
     let Some(params) = cost.params() else { return };
     let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

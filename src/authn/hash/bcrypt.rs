@@ -3,37 +3,37 @@
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
-use super::{BCRYPT_COST_MAX, FormatFault, MakeFault};
+use super::{BCRYPT_COST_MAX, HashFormatError, MakeHashError};
 
 /// The lowest cost that bcrypt defines.
 pub(super) const COST_MIN: u8 = 4;
 
 /// `$2y$10$`, 22 characters of salt and 31 of hash.
-const LENGTH: usize = 60;
+const HASH_LENGTH: usize = 60;
 
-const ALPHABET: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::BCRYPT, NO_PAD);
+const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::BCRYPT, NO_PAD);
 
 /// What [`waste`] checks against: the salt and hash of nobody's password.
-const NOBODY: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ0123.";
+const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ0123.";
 
 /// The cost of a well-formed bcrypt text, within bounds.
-pub(super) fn cost(text: &[u8]) -> Result<u8, FormatFault> {
+pub(super) fn parse_cost(text: &[u8]) -> Result<u8, HashFormatError> {
     let (Some(&[tens, ones, b'$']), Some((salt, hash))) =
-        (text.get(4..7), text.get(7..LENGTH).and_then(|rest| rest.split_at_checked(22)))
+        (text.get(4..7), text.get(7..HASH_LENGTH).and_then(|rest| rest.split_at_checked(22)))
     else {
-        return Err(FormatFault::BcryptDamaged);
+        return Err(HashFormatError::BcryptMalformed);
     };
     let cost = match (tens, ones) {
         (b'0'..=b'9', b'0'..=b'9') => (tens - b'0') * 10 + (ones - b'0'),
-        _ => return Err(FormatFault::BcryptDamaged),
+        _ => return Err(HashFormatError::BcryptMalformed),
     };
-    let decodes = ALPHABET.decode_slice(salt, &mut [0; 16]).is_ok()
-        && ALPHABET.decode_slice(hash, &mut [0; 23]).is_ok();
-    if text.len() != LENGTH || !decodes {
-        return Err(FormatFault::BcryptDamaged);
+    let decodes = BCRYPT_BASE64.decode_slice(salt, &mut [0; 16]).is_ok()
+        && BCRYPT_BASE64.decode_slice(hash, &mut [0; 23]).is_ok();
+    if text.len() != HASH_LENGTH || !decodes {
+        return Err(HashFormatError::BcryptMalformed);
     }
     if !(COST_MIN..=BCRYPT_COST_MAX).contains(&cost) {
-        return Err(FormatFault::BcryptCost(cost));
+        return Err(HashFormatError::BcryptCostOutOfRange(cost));
     }
     Ok(cost)
 }
@@ -45,26 +45,26 @@ pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
 }
 
 /// What bcrypt looks at of a password, in bytes.
-pub(super) const PASSWORD_MAX: usize = 72;
+pub(super) const SIGNIFICANT_PASSWORD_LENGTH: usize = 72;
 
 /// Makes a new text, of the variant that the htpasswd tool writes.
-pub(super) fn make(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeFault> {
+pub(super) fn make_hash(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeHashError> {
     if password.is_empty() || password.contains(&0) {
-        return Err(MakeFault::Unusable);
+        return Err(MakeHashError::PasswordEmptyOrNul);
     }
-    if password.len() > PASSWORD_MAX {
-        return Err(MakeFault::Long);
+    if password.len() > SIGNIFICANT_PASSWORD_LENGTH {
+        return Err(MakeHashError::PasswordTooLong);
     }
     if !(COST_MIN..=BCRYPT_COST_MAX).contains(&cost) {
-        return Err(MakeFault::Cost);
+        return Err(MakeHashError::CostOutOfRange);
     }
-    let parts = ::bcrypt::hash_with_salt(password, u32::from(cost), salt).map_err(|_| MakeFault::Cost)?;
+    let parts = ::bcrypt::hash_with_salt(password, u32::from(cost), salt).map_err(|_| MakeHashError::CostOutOfRange)?;
     Ok(parts.format_for_version(::bcrypt::Version::TwoY))
 }
 
 /// Does the work of one check of the given cost, for nobody.
-pub(super) fn waste(cost: u8, password: &[u8]) {
-    let text = format!("$2y${cost:02}${NOBODY}");
+pub(super) fn run_dummy_check(cost: u8, password: &[u8]) {
+    let text = format!("$2y${cost:02}${DUMMY_SALT_AND_DIGEST}");
     std::hint::black_box(verify(text.as_bytes(), password));
 }
 
@@ -73,10 +73,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_work_for_nobody_is_real_work() {
+    fn dummy_check_runs_a_full_bcrypt_computation() {
         // An ill-formed text would be refused at once, and tell an unknown user by its speed.
-        let text = format!("$2y$04${NOBODY}");
-        assert_eq!(cost(text.as_bytes()), Ok(4));
+        let text = format!("$2y$04${DUMMY_SALT_AND_DIGEST}");
+        assert_eq!(parse_cost(text.as_bytes()), Ok(4));
         assert!(matches!(::bcrypt::verify("x", &text), Ok(false)));
     }
 }

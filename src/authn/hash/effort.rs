@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Format, bcrypt};
+use super::{HashFormat, bcrypt};
 
 /// The bcrypt cost by which a machine's speed is measured: two milliseconds or so.
 const SAMPLE_COST: u8 = 5;
 
 /// How many times each thread does it.
-const SAMPLES: usize = 8;
+const SAMPLES_PER_THREAD: usize = 8;
 
 /// Bounds of a measured speed: what lies beyond is an error of the measurement.
-const SPEED: (f64, f64) = (0.05, 100.0);
+const SLOWDOWN_RANGE: (f64, f64) = (0.05, 100.0);
 
-impl Format {
+impl HashFormat {
     /// Seconds of one core of a common server of 2024. Good to a factor of two.
-    pub(super) fn effort(self) -> f64 {
+    pub(super) fn estimate_seconds(self) -> f64 {
         match self {
             Self::Bcrypt(cost) => 48e-6 * f64::from(1_u32 << cost),
             Self::Apr1 | Self::Md5Crypt => 250e-6,
@@ -33,20 +33,20 @@ impl Format {
 
 /// How many times as slow this machine is as a common server of 2024 while so many threads hash. Some
 /// milliseconds of work.
-pub fn speed(threads: usize) -> f64 {
-    let took = time_of(threads, SAMPLES, || bcrypt::waste(SAMPLE_COST, b"password")).as_secs_f64();
-    (took / Format::Bcrypt(SAMPLE_COST).effort()).clamp(SPEED.0, SPEED.1)
+pub fn measure_slowdown(threads: usize) -> f64 {
+    let took = measure_cpu_time(threads, SAMPLES_PER_THREAD, || bcrypt::run_dummy_check(SAMPLE_COST, b"password")).as_secs_f64();
+    (took / HashFormat::Bcrypt(SAMPLE_COST).estimate_seconds()).clamp(SLOWDOWN_RANGE.0, SLOWDOWN_RANGE.1)
 }
 
 /// The processor time that `work` takes where so many threads do it at once, so many times each: the lower quartile,
 /// since what disturbs a sample makes it longer. A core whose neighbour idles is quicker, and so the work is done on
 /// as many as the hash threads will be.
-pub(super) fn time_of(threads: usize, times: usize, work: impl Fn() + Sync) -> Duration {
+pub(super) fn measure_cpu_time(threads: usize, times: usize, work: impl Fn() + Sync) -> Duration {
     let samples = || {
         let sample = |_| {
-            let start = thread_time();
+            let start = thread_cpu_time();
             work();
-            thread_time().saturating_sub(start)
+            thread_cpu_time().saturating_sub(start)
         };
         (0..times).map(sample).collect::<Vec<_>>()
     };
@@ -62,7 +62,7 @@ pub(super) fn time_of(threads: usize, times: usize, work: impl Fn() + Sync) -> D
 }
 
 /// Processor time of this thread (clock_gettime(2)): what else the machine does is not in it.
-pub(in crate::authn) fn thread_time() -> Duration {
+pub(in crate::authn) fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -1,10 +1,10 @@
 //! Recognises texts that are not a supported hash, by how they begin. No message quotes such a text: it may be the
 //! password.
 
-use super::{Allowed, Format, FormatFault};
+use super::{AllowedFormats, HashFormat, HashFormatError};
 
 /// The first bytes of each unsupported format, and its name. Of two that begin alike, the longer one comes first.
-const BEGINNINGS: &[(&[u8], &str)] = &[
+const UNSUPPORTED_PREFIXES: &[(&[u8], &str)] = &[
     (b"$7$", "scrypt ($7$)"),
     (b"$scrypt$", "scrypt ($scrypt$)"),
     (b"$gy$", "gost-yescrypt ($gy$)"),
@@ -42,7 +42,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
 ];
 
 /// Beginnings behind which there is a hash that would do by itself.
-const BEFORE_A_HASH: &[(&[u8], &str)] = &[
+const REMOVABLE_PREFIXES: &[(&[u8], &str)] = &[
     (b"bcrypt$", "Django's prefix (bcrypt$)"),
     (b"crypt$$", "Django's prefix (crypt$$)"),
     (b"argon2$", "Django's prefix (argon2)"),
@@ -50,7 +50,7 @@ const BEFORE_A_HASH: &[(&[u8], &str)] = &[
 ];
 
 /// The schemes in braces that LDAP servers, Dovecot and others write, in capitals.
-const SCHEMES: &[(&[u8], &str)] = &[
+const BRACED_SCHEMES: &[(&[u8], &str)] = &[
     (b"CRYPT", "{CRYPT}"),
     (b"BLF-CRYPT", "{BLF-CRYPT}"),
     (b"BCRYPT", "{BCRYPT}"),
@@ -97,95 +97,95 @@ const QUOTES: [u8; 3] = [b'"', b'\'', b'`'];
 
 /// Looks closer at a text that [`Format::recognise`] found `fault` with. `rest` is all that stands behind the line's
 /// first colon, of which `text` is the first field.
-pub(super) fn look_closer(text: &[u8], rest: &[u8], fault: FormatFault, allowed: Allowed) -> FormatFault {
-    let is_well = |text: &[u8]| Format::recognise(text, allowed).is_ok();
+pub(super) fn refine_error(text: &[u8], rest: &[u8], fault: HashFormatError, allowed: AllowedFormats) -> HashFormatError {
+    let is_well = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
     let is_known =
-        |text: &[u8]| Format::recognise(text, allowed).map_or_else(FormatFault::is_of_a_format, |_| true);
+        |text: &[u8]| HashFormat::detect(text, allowed).map_or_else(HashFormatError::is_known_format, |_| true);
     let bare = text.trim_ascii().trim_ascii_end();
     let unquoted = unquote(bare);
     if unquoted.len() < bare.len() && is_known(unquoted) {
-        return FormatFault::Quoted;
+        return HashFormatError::Quoted;
     }
-    if text.starts_with(b"$$") || text.windows(2).any(|two| two == b"$$") && is_well(&halve(text)) {
-        return FormatFault::Doubled;
+    if text.starts_with(b"$$") || text.windows(2).any(|two| two == b"$$") && is_well(&undouble_dollar_signs(text)) {
+        return HashFormatError::DoubledDollarSigns;
     }
     let first = bare.split(|b| matches!(b, b',' | b';' | b' ' | b'\t')).next().unwrap_or_default();
     if first.len() < bare.len() && is_well(unquote(first)) {
-        return FormatFault::Followed;
+        return HashFormatError::TrailingText;
     }
     match fault {
-        FormatFault::Unknown | FormatFault::Des => of_others(text, rest, fault, allowed),
+        HashFormatError::UnknownFormat | HashFormatError::DesCrypt => identify_unsupported(text, rest, fault, allowed),
         other => other,
     }
 }
 
 /// A text of another program.
-fn of_others(text: &[u8], rest: &[u8], fault: FormatFault, allowed: Allowed) -> FormatFault {
+fn identify_unsupported(text: &[u8], rest: &[u8], fault: HashFormatError, allowed: AllowedFormats) -> HashFormatError {
     if let Some(scheme) = text.strip_prefix(b"{") {
-        return scheme_of(scheme, allowed);
+        return identify_scheme(scheme, allowed);
     }
-    let is_well = |text: &[u8]| Format::recognise(text, allowed).is_ok();
+    let is_well = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
     let behind = |(prefix, name): &(&[u8], &'static str)| {
         // The `$` of `bcrypt$` may be that of the hash.
         let rest = text.strip_prefix(*prefix)?;
         let with_dollar = [b"$", rest].concat();
-        (is_well(rest) || is_well(&with_dollar)).then_some(FormatFault::Prefixed(name))
+        (is_well(rest) || is_well(&with_dollar)).then_some(HashFormatError::Prefixed(name))
     };
-    if let Some(prefixed) = BEFORE_A_HASH.iter().find_map(behind) {
+    if let Some(prefixed) = REMOVABLE_PREFIXES.iter().find_map(behind) {
         return prefixed;
     }
     let is_hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
     let mut fields = rest.split(|b| *b == b':').skip(1);
     let second = fields.next().map(<[u8]>::trim_ascii).unwrap_or_default();
     match text {
-        [b'!', ..] | b"*" | b"*LK*" | b"*NP*" | b"x" | b"NP" | b"LK" => return FormatFault::Locked,
+        [b'!', ..] | b"*" | b"*LK*" | b"*NP*" | b"x" | b"NP" | b"LK" => return HashFormatError::AccountLocked,
         [b'*', hex @ ..] if hex.len() == 40 && is_hex(hex) => {
-            return FormatFault::Unsupported("MySQL's hash (*)");
+            return HashFormatError::UnsupportedFormat("MySQL's hash (*)");
         }
         [b'm', b'd', b'5', hex @ ..] if hex.len() == 32 && is_hex(hex) => {
-            return FormatFault::Unsupported("PostgreSQL's MD5 (md5)");
+            return HashFormatError::UnsupportedFormat("PostgreSQL's MD5 (md5)");
         }
         b"pbkdf2" | b"scrypt" if !second.is_empty() => {
-            return FormatFault::Unsupported(if text == b"scrypt" {
+            return HashFormatError::UnsupportedFormat(if text == b"scrypt" {
                 "werkzeug's scrypt (scrypt:)"
             } else {
                 "werkzeug's PBKDF2 (pbkdf2:)"
             });
         }
         b"md5" | b"sha1" | b"sha256" | b"sha512" | b"argon2" if !second.is_empty() => {
-            return FormatFault::Unsupported("another program's hash");
+            return HashFormatError::UnsupportedFormat("another program's hash");
         }
         _ if second.len() == 32 && is_hex(second) && fields.next().is_none() => {
-            return FormatFault::Digest;
+            return HashFormatError::HtdigestLine;
         }
         _ => {}
     }
-    if let Some((_, name)) = BEGINNINGS.iter().find(|(prefix, _)| text.starts_with(prefix)) {
-        return FormatFault::Unsupported(name);
+    if let Some((_, name)) = UNSUPPORTED_PREFIXES.iter().find(|(prefix, _)| text.starts_with(prefix)) {
+        return HashFormatError::UnsupportedFormat(name);
     }
     match text.len() {
-        20 if text.starts_with(b"_") => FormatFault::Unsupported("BSDi DES crypt (_)"),
-        32 if is_hex(text) => FormatFault::Unsupported("an MD5 or NT hash in hexadecimal"),
-        40 if is_hex(text) => FormatFault::Unsupported("a SHA-1 hash in hexadecimal"),
-        64 if is_hex(text) => FormatFault::Unsupported("a SHA-256 hash in hexadecimal"),
-        96 if is_hex(text) => FormatFault::Unsupported("a SHA-384 hash in hexadecimal"),
-        128 if is_hex(text) => FormatFault::Unsupported("a SHA-512 hash in hexadecimal"),
+        20 if text.starts_with(b"_") => HashFormatError::UnsupportedFormat("BSDi DES crypt (_)"),
+        32 if is_hex(text) => HashFormatError::UnsupportedFormat("an MD5 or NT hash in hexadecimal"),
+        40 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-1 hash in hexadecimal"),
+        64 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-256 hash in hexadecimal"),
+        96 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-384 hash in hexadecimal"),
+        128 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-512 hash in hexadecimal"),
         _ => fault,
     }
 }
 
 /// A text that begins with a scheme in braces; `scheme` is what stands behind the first brace.
-fn scheme_of(scheme: &[u8], allowed: Allowed) -> FormatFault {
-    let Some(end) = scheme.iter().position(|b| *b == b'}') else { return FormatFault::Unknown };
+fn identify_scheme(scheme: &[u8], allowed: AllowedFormats) -> HashFormatError {
+    let Some(end) = scheme.iter().position(|b| *b == b'}') else { return HashFormatError::UnknownFormat };
     let (name, hash) = scheme.split_at_checked(end).unwrap_or_default();
     // Dovecot writes an encoding behind a dot, as in {SHA256.HEX}.
     let name = name.split(|b| *b == b'.').next().unwrap_or_default();
-    let Some((_, known)) = SCHEMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)) else {
-        return FormatFault::Scheme;
+    let Some((_, known)) = BRACED_SCHEMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)) else {
+        return HashFormatError::UnknownScheme;
     };
-    match hash.get(1..).map(|hash| Format::recognise(hash, allowed)) {
-        Some(Ok(_)) => FormatFault::Prefixed(known),
-        _ => FormatFault::Unsupported(known),
+    match hash.get(1..).map(|hash| HashFormat::detect(hash, allowed)) {
+        Some(Ok(_)) => HashFormatError::Prefixed(known),
+        _ => HashFormatError::UnsupportedFormat(known),
     }
 }
 
@@ -199,7 +199,7 @@ pub(super) fn unquote(text: &[u8]) -> &[u8] {
 }
 
 /// Replaces each `$$` by `$`.
-fn halve(text: &[u8]) -> Vec<u8> {
+fn undouble_dollar_signs(text: &[u8]) -> Vec<u8> {
     let mut halved = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied().peekable();
     while let Some(byte) = bytes.next() {

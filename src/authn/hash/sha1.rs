@@ -6,13 +6,13 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
-use super::FormatFault;
+use super::HashFormatError;
 
 /// The scheme without a salt.
-pub(super) const PLAIN: &[u8] = b"{SHA}";
+pub(super) const SHA_PREFIX: &[u8] = b"{SHA}";
 
 /// The scheme with one, behind the digest.
-pub(super) const SALTED: &[u8] = b"{SSHA}";
+pub(super) const SSHA_PREFIX: &[u8] = b"{SSHA}";
 
 const DIGEST_LENGTH: usize = 20;
 
@@ -31,34 +31,34 @@ fn decode(text: &[u8], scheme: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Says whether the text is a `{SHA}` hash.
-pub(super) fn check(text: &[u8]) -> Result<(), FormatFault> {
-    match decode(text, PLAIN) {
+pub(super) fn check_shape(text: &[u8]) -> Result<(), HashFormatError> {
+    match decode(text, SHA_PREFIX) {
         Some((_, salt)) if salt.is_empty() => Ok(()),
-        _ => Err(FormatFault::Sha1Damaged),
+        _ => Err(HashFormatError::Sha1Malformed),
     }
 }
 
 /// Says whether the text is an `{SSHA}` hash; an empty salt is damage.
-pub(super) fn check_salted(text: &[u8]) -> Result<(), FormatFault> {
-    match decode(text, SALTED) {
+pub(super) fn check_salted_shape(text: &[u8]) -> Result<(), HashFormatError> {
+    match decode(text, SSHA_PREFIX) {
         Some((_, salt)) if !salt.is_empty() => Ok(()),
-        _ => Err(FormatFault::SaltedSha1Damaged),
+        _ => Err(HashFormatError::SaltedSha1Malformed),
     }
 }
 
 /// Checks a password against a `{SHA}` text.
 pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    decode(text, PLAIN).is_some_and(|(digest, _)| Sha1::digest(password)[..].ct_eq(&digest).into())
+    decode(text, SHA_PREFIX).is_some_and(|(digest, _)| Sha1::digest(password)[..].ct_eq(&digest).into())
 }
 
 /// Checks a password against an `{SSHA}` text.
 pub(super) fn verify_salted(text: &[u8], password: &[u8]) -> bool {
-    decode(text, SALTED).is_some_and(|(digest, salt)| {
+    decode(text, SSHA_PREFIX).is_some_and(|(digest, salt)| {
         Sha1::new().chain_update(password).chain_update(salt).finalize()[..].ct_eq(&digest).into()
     })
 }
 
 /// Does the work of one check, for nobody.
-pub(super) fn waste(password: &[u8]) {
+pub(super) fn run_dummy_check(password: &[u8]) {
     std::hint::black_box(verify(b"{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=", password));
 }

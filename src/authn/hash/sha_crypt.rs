@@ -3,8 +3,8 @@
 use sha_crypt::{Params, sha256_crypt, sha512_crypt};
 use subtle::ConstantTimeEq;
 
-use super::FormatFault;
-use super::md5_crypt::{ITOA64, can_end, is_salt};
+use super::HashFormatError;
+use super::md5_crypt::{ITOA64, is_valid_last_character, is_valid_salt};
 
 /// Rounds where the text names none.
 const ROUNDS_DEFAULT: u32 = 5000;
@@ -13,18 +13,18 @@ const ROUNDS_DEFAULT: u32 = 5000;
 pub(super) const ROUNDS_MAX: u32 = 1_000_000;
 
 /// More characters of salt are not looked at by the algorithm.
-const SALT_MAX: usize = 16;
+const SALT_LENGTH_MAX: usize = 16;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
+pub(super) enum ShaCryptVariant {
     /// `$5$`, with 43 characters of digest.
     Sha256,
     /// `$6$`, with 86.
     Sha512,
 }
 
-impl Variant {
+impl ShaCryptVariant {
     fn digest_length(self) -> usize {
         match self {
             Self::Sha256 => 43,
@@ -33,7 +33,7 @@ impl Variant {
     }
 
     /// Of the digest, in its last character.
-    fn last_bits(self) -> u32 {
+    fn last_character_bits(self) -> u32 {
         match self {
             Self::Sha256 => 4,
             Self::Sha512 => 2,
@@ -43,14 +43,14 @@ impl Variant {
 
 /// The parts of a text.
 #[derive(Clone, Copy, Debug)]
-struct Parts<'t> {
+struct ShaCryptHash<'t> {
     rounds: u32,
     salt: &'t [u8],
     digest: &'t [u8],
 }
 
 /// Parses a text whose first three characters were recognised. The rounds are not compared with the limits.
-fn parts(text: &[u8], variant: Variant) -> Option<Parts<'_>> {
+fn parse_hash(text: &[u8], variant: ShaCryptVariant) -> Option<ShaCryptHash<'_>> {
     let mut fields = text.split(|b| *b == b'$').skip(2);
     let first = fields.next()?;
     let (rounds, salt) = match first.strip_prefix(b"rounds=") {
@@ -62,18 +62,18 @@ fn parts(text: &[u8], variant: Variant) -> Option<Parts<'_>> {
         Some(_) => return None,
     };
     let digest = fields.next()?;
-    let fits = is_salt(salt, SALT_MAX)
+    let fits = is_valid_salt(salt, SALT_LENGTH_MAX)
         && digest.len() == variant.digest_length()
         && digest.iter().all(|b| ITOA64.contains(b))
-        && can_end(digest, variant.last_bits());
-    (fits && fields.next().is_none()).then_some(Parts { rounds, salt, digest })
+        && is_valid_last_character(digest, variant.last_character_bits());
+    (fits && fields.next().is_none()).then_some(ShaCryptHash { rounds, salt, digest })
 }
 
 /// The rounds of a well-formed text, whose first three characters were recognised.
-pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> {
-    let rounds = parts(text, variant).ok_or(FormatFault::ShaCryptDamaged)?.rounds;
+pub(super) fn parse_rounds(text: &[u8], variant: ShaCryptVariant) -> Result<u32, HashFormatError> {
+    let rounds = parse_hash(text, variant).ok_or(HashFormatError::ShaCryptMalformed)?.rounds;
     if !(Params::ROUNDS_MIN..=ROUNDS_MAX).contains(&rounds) {
-        return Err(FormatFault::ShaCryptRounds(rounds));
+        return Err(HashFormatError::ShaCryptRoundsOutOfRange(rounds));
     }
     Ok(rounds)
 }
@@ -81,26 +81,26 @@ pub(super) fn rounds(text: &[u8], variant: Variant) -> Result<u32, FormatFault> 
 /// Checks a password. `None` if the text is not well-formed: then no work is done here, and the caller must do it.
 ///
 /// The crate's own reader of such texts takes fewer salts than crypt(3) does, so it only computes the digest.
-pub(super) fn verify(text: &[u8], variant: Variant, password: &[u8]) -> Option<bool> {
-    let Parts { rounds, salt, digest } = parts(text, variant)?;
+pub(super) fn verify(text: &[u8], variant: ShaCryptVariant, password: &[u8]) -> Option<bool> {
+    let ShaCryptHash { rounds, salt, digest } = parse_hash(text, variant)?;
     let params = Params::new(rounds).ok()?;
     let encoded = match variant {
-        Variant::Sha256 => encode(&sha256_crypt(password, salt, params), &ORDER_SHA256),
-        Variant::Sha512 => encode(&sha512_crypt(password, salt, params), &ORDER_SHA512),
+        ShaCryptVariant::Sha256 => encode_digest(&sha256_crypt(password, salt, params), &SHA256_BYTE_ORDER),
+        ShaCryptVariant::Sha512 => encode_digest(&sha512_crypt(password, salt, params), &SHA512_BYTE_ORDER),
     };
     Some(encoded.ct_eq(digest).into())
 }
 
 /// The order in which SHA-256 crypt writes the bytes of its digest, the lowest of each three first.
 #[rustfmt::skip]
-const ORDER_SHA256: [usize; 32] = [
+const SHA256_BYTE_ORDER: [usize; 32] = [
     20, 10, 0, 11, 1, 21, 2, 22, 12, 23, 13, 3, 14, 4, 24, 5,
     25, 15, 26, 16, 6, 17, 7, 27, 8, 28, 18, 29, 19, 9, 30, 31,
 ];
 
 /// The same of SHA-512 crypt.
 #[rustfmt::skip]
-const ORDER_SHA512: [usize; 64] = [
+const SHA512_BYTE_ORDER: [usize; 64] = [
     42, 21, 0, 1, 43, 22, 23, 2, 44, 45, 24, 3, 4, 46, 25, 26,
     5, 47, 48, 27, 6, 7, 49, 28, 29, 8, 50, 51, 30, 9, 10, 52,
     31, 32, 11, 53, 54, 33, 12, 13, 55, 34, 35, 14, 56, 57, 36, 15,
@@ -108,7 +108,7 @@ const ORDER_SHA512: [usize; 64] = [
 ];
 
 /// Writes a digest as crypt(3) does: six bits a character, of each three bytes the lowest bits first.
-fn encode(digest: &[u8], order: &[usize]) -> Vec<u8> {
+fn encode_digest(digest: &[u8], order: &[usize]) -> Vec<u8> {
     let byte = |at: &usize| u32::from(digest.get(*at).copied().unwrap_or_default());
     let mut text = Vec::with_capacity(digest.len().div_ceil(3) * 4);
     for three in order.chunks(3) {
@@ -120,10 +120,10 @@ fn encode(digest: &[u8], order: &[usize]) -> Vec<u8> {
 }
 
 /// Does the work of one check, for nobody.
-pub(super) fn waste(variant: Variant, rounds: u32, password: &[u8]) {
+pub(super) fn run_dummy_check(variant: ShaCryptVariant, rounds: u32, password: &[u8]) {
     let Ok(params) = Params::new(rounds) else { return };
     match variant {
-        Variant::Sha256 => drop(std::hint::black_box(sha256_crypt(password, b"nobodynobodynobo", params))),
-        Variant::Sha512 => drop(std::hint::black_box(sha512_crypt(password, b"nobodynobodynobo", params))),
+        ShaCryptVariant::Sha256 => drop(std::hint::black_box(sha256_crypt(password, b"nobodynobodynobo", params))),
+        ShaCryptVariant::Sha512 => drop(std::hint::black_box(sha512_crypt(password, b"nobodynobodynobo", params))),
     }
 }

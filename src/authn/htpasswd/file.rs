@@ -16,85 +16,85 @@ use std::hash::BuildHasher;
 use hashbrown::hash_table::Entry as TableEntry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::line::{HASH_MAX, LineFault};
-use crate::authn::Fingerprint;
-use crate::authn::hash::{Allowed, Costliest, Format};
+use super::line::{HASH_LENGTH_MAX, HtpasswdLineError};
+use crate::authn::RecordFingerprint;
+use crate::authn::hash::{AllowedFormats, TimingEqualizer, HashFormat};
 use crate::identity::Username;
 
 /// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.
-const SHORT_LINE: usize = 32;
+const SHORT_LINE_LENGTH: usize = 32;
 
 /// Bad lines that are described one by one; a file with more is not an htpasswd file.
-pub const FAULTS_MAX: usize = 1000;
+pub const FINDINGS_MAX: usize = 1000;
 
 /// What was found at a place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct HtpasswdFinding {
     /// Counted from 1.
     pub line: usize,
     /// In bytes, counted from 1.
     pub column: usize,
     /// What is wrong and what to do; never any text of the line.
-    pub what: String,
+    pub message: String,
     /// Whether the line's user can't log in because of it.
-    pub costs_the_line: bool,
+    pub is_line_invalid: bool,
     /// Whether it is a line of an htpasswd file at least, with a name and a hash of some known format.
-    pub is_understood: bool,
+    pub has_known_format: bool,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for HtpasswdFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.what)
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
     }
 }
 
 /// One user's line.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    name: (u32, u16),
-    hash: (u32, u16),
+pub struct UserEntry {
+    name_span: (u32, u16),
+    hash_span: (u32, u16),
     /// `None` where the hash can't be checked.
-    pub format: Option<Format>,
+    pub format: Option<HashFormat>,
     /// Of the name and the hash.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: RecordFingerprint,
 }
 
 /// The users of one file, looked up by name.
-pub struct UserFile {
+pub struct UserIndex {
     text: Vec<u8>,
-    index: HashTable<Entry>,
+    entries: HashTable<UserEntry>,
     /// Seeded at random; the names are an administrator's, so speed counts for more than strength.
     hasher: DefaultHashBuilder,
-    costliest: Costliest,
-    bad_lines: usize,
+    timing_equalizer: TimingEqualizer,
+    invalid_lines: usize,
     /// By which its lines were read.
-    allowed: Allowed,
+    allowed_formats: AllowedFormats,
 }
 
 /// What reading a file gave.
 #[derive(Debug)]
-pub struct Parsed {
+pub struct ParsedHtpasswd {
     /// Its users.
-    pub users: UserFile,
+    pub users: UserIndex,
     /// In the order of the lines, [`FAULTS_MAX`] of them at most.
-    pub faults: Vec<Fault>,
+    pub findings: Vec<HtpasswdFinding>,
 }
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rules {
+pub struct HtpasswdParseOptions {
     /// Makes the fingerprints: another for each process.
-    pub key: [u8; 32],
+    pub fingerprint_key: [u8; 32],
     /// Formats that a setting names.
-    pub allowed: Allowed,
+    pub allowed_formats: AllowedFormats,
 }
 
 /// Reads the text of an htpasswd file.
-pub fn parse(text: Vec<u8>, rules: &Rules) -> Parsed {
-    let mut reader = Reader { rules, users: UserFile::empty(), faults: Vec::new() };
+pub fn parse(text: Vec<u8>, rules: &HtpasswdParseOptions) -> ParsedHtpasswd {
+    let mut reader = HtpasswdParser { options: rules, users: UserIndex::empty(), findings: Vec::new() };
     // Growing the index would hash every name again, several times over.
     let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
-    reader.users.index.reserve(lines.min(text.len() / SHORT_LINE), |_| 0);
+    reader.users.entries.reserve(lines.min(text.len() / SHORT_LINE_LENGTH), |_| 0);
     let mut start = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut number = 0;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
@@ -104,17 +104,17 @@ pub fn parse(text: Vec<u8>, rules: &Rules) -> Parsed {
         start += length + 1;
     }
     reader.users.text = text;
-    reader.users.allowed = rules.allowed;
-    Parsed { users: reader.users, faults: reader.faults }
+    reader.users.allowed_formats = rules.allowed_formats;
+    ParsedHtpasswd { users: reader.users, findings: reader.findings }
 }
 
-struct Reader<'r> {
-    rules: &'r Rules,
-    users: UserFile,
-    faults: Vec<Fault>,
+struct HtpasswdParser<'r> {
+    options: &'r HtpasswdParseOptions,
+    users: UserIndex,
+    findings: Vec<HtpasswdFinding>,
 }
 
-impl Reader<'_> {
+impl HtpasswdParser<'_> {
     fn line_number(&mut self, text: &[u8], number: usize, start: usize, end: usize) {
         let raw = text.get(start..end).unwrap_or_default();
         let line = raw.trim_ascii();
@@ -127,11 +127,11 @@ impl Reader<'_> {
         let name_at = start + indent;
         // Without a colon the whole line counts as the name, so that it is found again for its diagnosis. No client
         // can have a name that is none.
-        let is_whole_line = colon.is_none() && line.len() <= HASH_MAX;
+        let is_whole_line = colon.is_none() && line.len() <= HASH_LENGTH_MAX;
         if let Err(fault) = Username::check(name)
             && !is_whole_line
         {
-            return self.bad_line(number, indent + 1, LineFault::name(line, fault));
+            return self.add_invalid_line(number, indent + 1, HtpasswdLineError::diagnose_name(line, fault));
         }
         let (hash_at, hash) = match colon {
             None => (name_at + name.len(), None),
@@ -140,35 +140,35 @@ impl Reader<'_> {
                 (name_at + colon + 1, rest.split(|b| *b == b':').next())
             }
         };
-        let short = hash.filter(|hash| hash.len() <= HASH_MAX);
-        let format = short.and_then(|hash| Format::recognise(hash, self.rules.allowed).ok());
+        let short = hash.filter(|hash| hash.len() <= HASH_LENGTH_MAX);
+        let format = short.and_then(|hash| HashFormat::detect(hash, self.options.allowed_formats).ok());
         let hash = hash.unwrap_or_default();
-        let cut = hash.get(..HASH_MAX).unwrap_or(hash);
+        let cut = hash.get(..HASH_LENGTH_MAX).unwrap_or(hash);
         if !self.insert(text, (name_at, name), (hash_at, cut), format) {
             let what = "the user of this line stands in an earlier line, which counts; remove one";
-            return self.fault(Fault {
+            return self.add_finding(HtpasswdFinding {
                 line: number,
                 column: indent + 1,
-                what: what.to_owned(),
-                costs_the_line: false,
-                is_understood: format.is_some(),
+                message: what.to_owned(),
+                is_line_invalid: false,
+                has_known_format: format.is_some(),
             });
         }
         if format.is_none()
-            && self.faults.len() < FAULTS_MAX
-            && let Some(fault) = LineFault::hash(line, self.rules.allowed)
+            && self.findings.len() < FINDINGS_MAX
+            && let Some(fault) = HtpasswdLineError::diagnose_hash(line, self.options.allowed_formats)
         {
-            self.bad_line(number, hash_at - start + 1, fault);
+            self.add_invalid_line(number, hash_at - start + 1, fault);
         }
     }
 
-    fn bad_line(&mut self, line: usize, column: usize, fault: LineFault) {
-        self.fault(Fault {
+    fn add_invalid_line(&mut self, line: usize, column: usize, fault: HtpasswdLineError) {
+        self.add_finding(HtpasswdFinding {
             line,
             column,
-            what: fault.to_string(),
-            costs_the_line: true,
-            is_understood: fault.tells_name(),
+            message: fault.to_string(),
+            is_line_invalid: true,
+            has_known_format: fault.is_name_loggable(),
         });
     }
 
@@ -178,13 +178,13 @@ impl Reader<'_> {
         text: &[u8],
         name: (usize, &[u8]),
         hash: (usize, &[u8]),
-        format: Option<Format>,
+        format: Option<HashFormat>,
     ) -> bool {
         let users = &mut self.users;
-        let (hasher, name_of) = (&users.hasher, |e: &Entry| span(text, e.name));
+        let (hasher, name_of) = (&users.hasher, |e: &UserEntry| slice_span(text, e.name_span));
         let hashed = hasher.hash_one(name.1);
-        let same = |entry: &Entry| name_of(entry) == name.1;
-        let TableEntry::Vacant(vacant) = users.index.entry(hashed, same, |e| hasher.hash_one(name_of(e)))
+        let same = |entry: &UserEntry| name_of(entry) == name.1;
+        let TableEntry::Vacant(vacant) = users.entries.entry(hashed, same, |e| hasher.hash_one(name_of(e)))
         else {
             return false;
         };
@@ -193,134 +193,134 @@ impl Reader<'_> {
         let place = |(at, bytes): (usize, &[u8])| {
             u32::try_from(at).ok().zip(u16::try_from(bytes.len()).ok()).unwrap_or((0, 0))
         };
-        let entry = Entry {
-            name: place(name),
-            hash: place(hash),
+        let entry = UserEntry {
+            name_span: place(name),
+            hash_span: place(hash),
             format,
-            fingerprint: fingerprint(
-                &self.rules.key,
+            fingerprint: compute_fingerprint(
+                &self.options.fingerprint_key,
                 text.get(name.0..hash.0 + hash.1.len()).unwrap_or_default(),
             ),
         };
         match format {
-            Some(format) => users.costliest.include(format),
-            None => users.bad_lines += 1,
+            Some(format) => users.timing_equalizer.include(format),
+            None => users.invalid_lines += 1,
         }
         vacant.insert(entry);
         true
     }
 
-    fn fault(&mut self, fault: Fault) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(fault);
+    fn add_finding(&mut self, fault: HtpasswdFinding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(fault);
         }
     }
 }
 
-fn span(text: &[u8], (at, length): (u32, u16)) -> &[u8] {
+fn slice_span(text: &[u8], (at, length): (u32, u16)) -> &[u8] {
     text.get(at as usize..).and_then(|rest| rest.get(..usize::from(length))).unwrap_or_default()
 }
 
 /// Of a name, the colon that it can't have, and a hash.
-fn fingerprint(key: &[u8; 32], line: &[u8]) -> Fingerprint {
+fn compute_fingerprint(key: &[u8; 32], line: &[u8]) -> RecordFingerprint {
     let hash = blake3::keyed_hash(key, line);
     hash.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
-impl UserFile {
+impl UserIndex {
     fn empty() -> Self {
         Self {
             text: Vec::new(),
-            index: HashTable::new(),
+            entries: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            costliest: Costliest::default(),
-            bad_lines: 0,
-            allowed: Allowed::default(),
+            timing_equalizer: TimingEqualizer::default(),
+            invalid_lines: 0,
+            allowed_formats: AllowedFormats::default(),
         }
     }
 
     /// Why the line of an entry can't be used; `None` if it can.
-    pub fn fault(&self, entry: &Entry) -> Option<LineFault> {
+    pub fn line_error(&self, entry: &UserEntry) -> Option<HtpasswdLineError> {
         if entry.format.is_some() {
             return None;
         }
-        let rest = self.text.get(entry.name.0 as usize..).unwrap_or_default();
+        let rest = self.text.get(entry.name_span.0 as usize..).unwrap_or_default();
         let line = rest.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
-        LineFault::hash(line, self.allowed)
+        HtpasswdLineError::diagnose_hash(line, self.allowed_formats)
     }
 
     /// The number of the line of an entry, from 1. Counts the lines before it.
-    pub fn line_number(&self, entry: &Entry) -> usize {
-        let before = self.text.get(..entry.name.0 as usize).unwrap_or_default();
+    pub fn line_number(&self, entry: &UserEntry) -> usize {
+        let before = self.text.get(..entry.name_span.0 as usize).unwrap_or_default();
         before.iter().filter(|b| **b == b'\n').count() + 1
     }
 
     /// The name of an entry, if its line was understood. Otherwise it may be a password.
-    pub fn name_to_tell(&self, entry: &Entry) -> Option<&[u8]> {
-        let is_understood = entry.format.is_some() || self.fault(entry).is_some_and(LineFault::tells_name);
-        is_understood.then(|| span(&self.text, entry.name))
+    pub fn loggable_name(&self, entry: &UserEntry) -> Option<&[u8]> {
+        let is_understood = entry.format.is_some() || self.line_error(entry).is_some_and(HtpasswdLineError::is_name_loggable);
+        is_understood.then(|| slice_span(&self.text, entry.name_span))
     }
 
     /// The line of `user`, if there is one.
-    pub fn find(&self, user: &[u8]) -> Option<Entry> {
+    pub fn find(&self, user: &[u8]) -> Option<UserEntry> {
         let hashed = self.hasher.hash_one(user);
-        self.index.find(hashed, |entry| span(&self.text, entry.name) == user).cloned()
+        self.entries.find(hashed, |entry| slice_span(&self.text, entry.name_span) == user).cloned()
     }
 
     /// The text behind the colon of a line of this file.
-    pub fn hash_text(&self, entry: &Entry) -> &[u8] {
-        span(&self.text, entry.hash)
+    pub fn hash_text(&self, entry: &UserEntry) -> &[u8] {
+        slice_span(&self.text, entry.hash_span)
     }
 
     /// What a refusal has to cost.
-    pub fn costliest(&self) -> &Costliest {
-        &self.costliest
+    pub fn timing_equalizer(&self) -> &TimingEqualizer {
+        &self.timing_equalizer
     }
 
     /// Users in the file, those with a bad line included.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.entries.len()
     }
 
     /// Whether there is no user at all.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.entries.is_empty()
     }
 
     /// Users whose line can't be used.
-    pub fn bad_lines(&self) -> usize {
-        self.bad_lines
+    pub fn invalid_lines(&self) -> usize {
+        self.invalid_lines
     }
 
     /// How many users there are of each format, by the format's name.
-    pub fn formats(&self) -> BTreeMap<&'static str, usize> {
+    pub fn count_formats(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
-        for format in self.index.iter().filter_map(|entry| entry.format) {
+        for format in self.entries.iter().filter_map(|entry| entry.format) {
             *counts.entry(format.name()).or_default() += 1;
         }
         counts
     }
 
     /// Every user's name and line, in no order.
-    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.index.iter().map(|entry| (span(&self.text, entry.name), entry))
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &UserEntry)> {
+        self.entries.iter().map(|entry| (slice_span(&self.text, entry.name_span), entry))
     }
 
     /// Every user's line, by name.
-    pub fn list(&self) -> Vec<&Entry> {
-        let mut all: Vec<&Entry> = self.index.iter().collect();
-        all.sort_by_key(|entry| span(&self.text, entry.name));
+    pub fn sorted_entries(&self) -> Vec<&UserEntry> {
+        let mut all: Vec<&UserEntry> = self.entries.iter().collect();
+        all.sort_by_key(|entry| slice_span(&self.text, entry.name_span));
         all
     }
 
     /// The lowest and the highest bcrypt cost, where they differ.
-    pub fn bcrypt_spread(&self) -> Option<(u8, u8)> {
-        let costs = || self.index.iter().filter_map(|entry| entry.format?.bcrypt_cost());
+    pub fn bcrypt_cost_range(&self) -> Option<(u8, u8)> {
+        let costs = || self.entries.iter().filter_map(|entry| entry.format?.bcrypt_cost());
         costs().min().zip(costs().max()).filter(|(low, high)| low != high)
     }
 }
 
-impl fmt::Debug for UserFile {
+impl fmt::Debug for UserIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UserFile({} users)", self.len())
     }

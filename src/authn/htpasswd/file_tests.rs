@@ -4,26 +4,26 @@ use super::*;
 
 const SHA: &str = "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=";
 
-fn read(text: impl AsRef<[u8]>) -> Parsed {
-    parse(text.as_ref().to_vec(), &Rules { key: [5; 32], ..Rules::default() })
+fn read(text: impl AsRef<[u8]>) -> ParsedHtpasswd {
+    parse(text.as_ref().to_vec(), &HtpasswdParseOptions { fingerprint_key: [5; 32], ..HtpasswdParseOptions::default() })
 }
 
 fn faults(text: impl AsRef<[u8]>) -> Vec<String> {
-    read(text).faults.iter().map(ToString::to_string).collect()
+    read(text).findings.iter().map(ToString::to_string).collect()
 }
 
 /// Whether `user` is there with a hash that can be checked.
-fn usable(parsed: &Parsed, user: &str) -> bool {
+fn usable(parsed: &ParsedHtpasswd, user: &str) -> bool {
     parsed.users.find(user.as_bytes()).is_some_and(|entry| entry.format.is_some())
 }
 
 #[test]
-fn comments_blank_lines_crlf_a_bom_and_extra_fields_are_no_faults() {
+fn comments_blank_lines_crlf_bom_and_extra_fields_are_accepted() {
     let text = format!(
         "\u{feff}alice:{SHA}\r\n# bob:{SHA}\n\n   \r\n#\n  carol:{SHA}:Carol Example:x\t \ndave:{SHA}"
     );
     let parsed = read(&text);
-    assert_eq!(parsed.faults, []);
+    assert_eq!(parsed.findings, []);
     for user in ["alice", "carol", "dave"] {
         assert!(usable(&parsed, user), "{user}");
         let entry = parsed.users.find(user.as_bytes()).unwrap();
@@ -35,17 +35,17 @@ fn comments_blank_lines_crlf_a_bom_and_extra_fields_are_no_faults() {
 }
 
 #[test]
-fn of_two_lines_for_one_user_the_first_counts_even_if_it_is_bad() {
+fn first_of_duplicate_lines_is_used_even_if_invalid() {
     let parsed = read(format!("alice:$2y$\nalice:{SHA}\nbob:{SHA}\nbob:$2y$\n"));
     assert!(!usable(&parsed, "alice"));
     assert!(usable(&parsed, "bob"));
-    let notes: Vec<_> = parsed.faults.iter().filter(|fault| !fault.costs_the_line).map(|f| f.line).collect();
+    let notes: Vec<_> = parsed.findings.iter().filter(|fault| !fault.is_line_invalid).map(|f| f.line).collect();
     assert_eq!(notes, [2, 4]);
-    assert_eq!(parsed.users.bad_lines(), 1);
+    assert_eq!(parsed.users.invalid_lines(), 1);
 }
 
 #[test]
-fn a_bad_line_costs_its_user_and_nobody_else() {
+fn invalid_line_affects_only_its_own_user() {
     let parsed = read(format!("alice\nbob:\n:{SHA}\ncarol:hunter2\ndave:{SHA}\ne\x01ve:{SHA}\n"));
     for user in ["alice", "bob", "carol"] {
         assert!(parsed.users.find(user.as_bytes()).is_some() && !usable(&parsed, user), "{user}");
@@ -55,7 +55,7 @@ fn a_bad_line_costs_its_user_and_nobody_else() {
 }
 
 #[test]
-fn a_fault_names_the_place_and_the_remedy_and_shows_no_hash() {
+fn finding_shows_place_and_remedy_but_no_hash() {
     let told = faults("# users\n  carol:hunter2\n:x\n");
     assert_eq!(
         told,
@@ -68,31 +68,31 @@ fn a_fault_names_the_place_and_the_remedy_and_shows_no_hash() {
 }
 
 #[test]
-fn a_file_that_is_no_htpasswd_file_is_read_to_its_end_within_bounds() {
+fn file_of_another_kind_is_parsed_with_bounded_findings() {
     let binary: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let parsed = read(binary);
-    assert!(parsed.faults.len() <= FAULTS_MAX);
+    assert!(parsed.findings.len() <= FINDINGS_MAX);
     let many = "x\n".repeat(5000);
-    assert!(read(many).faults.len() <= FAULTS_MAX);
+    assert!(read(many).findings.len() <= FINDINGS_MAX);
     let long = format!("alice:{}\nbob:{SHA}\n", "y".repeat(100_000));
     let parsed = read(long);
     assert!(!usable(&parsed, "alice") && usable(&parsed, "bob"));
 }
 
 #[test]
-fn names_are_bytes_and_case_matters() {
+fn user_names_are_compared_as_case_sensitive_bytes() {
     let parsed =
         read([b"zo\xeb:".as_slice(), SHA.as_bytes(), b"\nzo\xc3\xab:", SHA.as_bytes(), b"\n"].concat());
-    assert_eq!(parsed.faults, []);
+    assert_eq!(parsed.findings, []);
     assert!(parsed.users.find(b"zo\xeb").is_some());
     assert!(parsed.users.find("zoë".as_bytes()).is_some());
     assert!(parsed.users.find(b"Zo\xeb").is_none());
 }
 
 #[test]
-fn costs_and_formats_are_counted() {
+fn bcrypt_costs_and_formats_are_counted() {
     let bcrypt = |cost: u8| format!("$2y${cost:02}$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK");
     let parsed = read(format!("a:{}\nb:{}\nc:{SHA}\n", bcrypt(5), bcrypt(10)));
-    assert_eq!(parsed.users.bcrypt_spread(), Some((5, 10)));
-    assert_eq!(parsed.users.formats().into_iter().collect::<Vec<_>>(), [("bcrypt", 2), ("sha", 1)]);
+    assert_eq!(parsed.users.bcrypt_cost_range(), Some((5, 10)));
+    assert_eq!(parsed.users.count_formats().into_iter().collect::<Vec<_>>(), [("bcrypt", 2), ("sha", 1)]);
 }

@@ -6,30 +6,30 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::Htpasswd;
-use super::difference::Difference;
-use super::file::{Fault, Parsed, Rules, parse};
-use super::source::{EMPTIED, FileFault, NONE_LINE, usable};
+use super::difference::HtpasswdDiff;
+use super::file::{HtpasswdFinding, ParsedHtpasswd, HtpasswdParseOptions, parse};
+use super::source::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
 use crate::metrics::Metrics;
-use crate::reload::state::log_bad_lines;
-use crate::reload::{Event, FileReloader, Reloadable, Source, Unsettled};
+use crate::reload::state::log_invalid_lines;
+use crate::reload::{ReloadEvent, FileReloader, Reloadable, SourceFile, UnstableFileMode};
 
 /// Keeps the htpasswd file in force.
-pub type Reloader = FileReloader<HtpasswdFile>;
+pub type HtpasswdReloader = FileReloader<HtpasswdFile>;
 
 /// The htpasswd file.
 pub struct HtpasswdFile {
     htpasswd: Arc<Htpasswd>,
-    rules: Rules,
-    is_last: bool,
+    parse_options: HtpasswdParseOptions,
+    is_last_authenticator: bool,
     metrics: Arc<Metrics>,
 }
 
 impl HtpasswdFile {
     /// A file that is not read yet. `is_last` says that no other authenticator is asked about users who are not in
     /// it: only then is a file that lacks lines a file that refuses more.
-    pub fn new(rules: Rules, is_last: bool, metrics: Arc<Metrics>) -> Self {
+    pub fn new(rules: HtpasswdParseOptions, is_last: bool, metrics: Arc<Metrics>) -> Self {
         let htpasswd = Arc::new(Htpasswd::new(parse(Vec::new(), &rules).users));
-        Self { htpasswd, rules, is_last, metrics }
+        Self { htpasswd, parse_options: rules, is_last_authenticator: is_last, metrics }
     }
 
     /// The authenticator that this keeps fresh.
@@ -39,38 +39,38 @@ impl HtpasswdFile {
 }
 
 impl Reloadable for HtpasswdFile {
-    type Content = Parsed;
-    type Fault = FileFault;
+    type Content = ParsedHtpasswd;
+    type Error = HtpasswdFileError;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "htpasswd file"
     }
 
-    fn unsettled(&self) -> Unsettled {
-        if self.is_last { Unsettled::WholeLines } else { Unsettled::Nothing }
+    fn unstable_mode(&self) -> UnstableFileMode {
+        if self.is_last_authenticator { UnstableFileMode::UseWholeLines } else { UnstableFileMode::KeepActive }
     }
 
-    fn none_line(&self) -> &'static [u8] {
-        NONE_LINE
+    fn no_entries_line(&self) -> &'static [u8] {
+        NO_USERS_LINE
     }
 
-    fn emptied(&self) -> Option<&'static str> {
-        Some(EMPTIED)
+    fn empty_file_message(&self) -> Option<&'static str> {
+        Some(EMPTY_FILE_MESSAGE)
     }
 
-    fn parse(&self, source: &Source, text: &mut Zeroizing<Vec<u8>>) -> Result<Parsed, FileFault> {
-        usable(source, std::mem::take(&mut **text), &self.rules)
+    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<ParsedHtpasswd, HtpasswdFileError> {
+        parse_and_validate(source, std::mem::take(&mut **text), &self.parse_options)
     }
 
-    fn replace(&mut self, parsed: Parsed, source: &Source, first: bool) {
-        let (users, bad_lines) = (parsed.users.len(), parsed.users.bad_lines());
+    fn activate(&mut self, parsed: ParsedHtpasswd, source: &SourceFile, first: bool) {
+        let (users, bad_lines) = (parsed.users.len(), parsed.users.invalid_lines());
         // In force first, compared then: a million users take a while to compare.
         let before = self.htpasswd.users();
         self.htpasswd.replace(parsed.users);
         self.metrics.htpasswd_users.set(users as i64);
         self.metrics.htpasswd_invalid_lines.set(bad_lines as i64);
         if !first {
-            let Difference { added, removed, changed } = Difference::between(&before, &self.htpasswd.users());
+            let HtpasswdDiff { added, removed, changed } = HtpasswdDiff::between(&before, &self.htpasswd.users());
             tracing::info!(
                 file = %source.path.display(),
                 users,
@@ -82,29 +82,29 @@ impl Reloadable for HtpasswdFile {
             );
             tracing::debug!(added = ?added.names, removed = ?removed.names, changed = ?changed.names, "users that changed");
         }
-        log_faults(&source.path, &parsed.faults);
+        log_findings(&source.path, &parsed.findings);
     }
 
-    fn faults(&self, fault: &FileFault) -> Vec<String> {
+    fn error_lines(&self, fault: &HtpasswdFileError) -> Vec<String> {
         vec![fault.to_string()]
     }
 
-    fn phrase(&self, fault: &FileFault) -> &'static str {
-        fault.phrase()
+    fn readiness_message(&self, fault: &HtpasswdFileError) -> &'static str {
+        fault.readiness_message()
     }
 
-    fn count(&self, event: Event) {
+    fn record_event(&self, event: ReloadEvent) {
         match event {
-            Event::Reloaded => drop(self.metrics.htpasswd_reloads.inc()),
-            Event::Failed => drop(self.metrics.htpasswd_reload_failures.inc()),
-            Event::Stale => drop(self.metrics.htpasswd_outdated.set(1)),
-            Event::Fresh => drop(self.metrics.htpasswd_outdated.set(0)),
+            ReloadEvent::Reloaded => drop(self.metrics.htpasswd_reloads.inc()),
+            ReloadEvent::Failed => drop(self.metrics.htpasswd_reload_failures.inc()),
+            ReloadEvent::BecameStale => drop(self.metrics.htpasswd_outdated.set(1)),
+            ReloadEvent::BecameCurrent => drop(self.metrics.htpasswd_outdated.set(0)),
         }
     }
 }
 
-fn log_faults(path: &Path, faults: &[Fault]) {
-    log_bad_lines(faults.iter().map(|fault| format!("{}:{fault}", path.display())), faults.len());
+fn log_findings(path: &Path, faults: &[HtpasswdFinding]) {
+    log_invalid_lines(faults.iter().map(|fault| format!("{}:{fault}", path.display())), faults.len());
 }
 
 #[cfg(test)]

@@ -6,48 +6,48 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, Moment};
-use crate::reload::{COMPARE_EVERY, IN_FORCE_WITHIN, Reload, SETTLE};
+use crate::reload::{COMPARE_INTERVAL, RELOAD_DELAY_MAX, PollFile, STABLE_TIME};
 
 const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 
-struct Desk {
+struct HtpasswdReloadFixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    reloader: Reloader,
+    reloader: HtpasswdReloader,
     clock: Clock,
 }
 
-fn source(path: &Path) -> Source {
-    Source { path: path.to_owned(), max_bytes: 4096 }
+fn source(path: &Path) -> SourceFile {
+    SourceFile { path: path.to_owned(), max_bytes: 4096 }
 }
 
-fn start(path: &Path, now: Moment) -> Result<Reloader, FileFault> {
-    Reloader::start(source(path), HtpasswdFile::new(Rules::default(), true, Arc::default()), now)
+fn start(path: &Path, now: Moment) -> Result<HtpasswdReloader, HtpasswdFileError> {
+    HtpasswdReloader::start(source(path), HtpasswdFile::new(HtpasswdParseOptions::default(), true, Arc::default()), now)
 }
 
-fn desk(text: &str) -> Desk {
+fn reload_fixture(text: &str) -> HtpasswdReloadFixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
     fs::write(&path, text).unwrap();
     let clock = Clock::manual();
     let reloader = start(&path, clock.now()).unwrap();
-    Desk { _folder: folder, path, reloader, clock }
+    HtpasswdReloadFixture { _folder: folder, path, reloader, clock }
 }
 
-impl Desk {
+impl HtpasswdReloadFixture {
     fn poll(&mut self) {
         self.clock.advance(Duration::from_secs(1));
-        self.reloader.look(self.clock.now(), false);
+        self.reloader.poll(self.clock.now(), false);
     }
 
-    fn knows(&self, user: &str) -> bool {
-        self.reloader.kind().htpasswd().look_up(user.as_bytes()).check(b"password") == Some(true)
+    fn accepts_user(&self, user: &str) -> bool {
+        self.reloader.target().htpasswd().look_up(user.as_bytes()).check_password(b"password") == Some(true)
     }
 
     /// Without since when, which is the date.
     fn is_degraded(&self) -> Option<String> {
-        let degraded = self.reloader.health().degraded();
+        let degraded = self.reloader.health().degraded_message();
         degraded.map(|what| what.split(" (since ").next().unwrap_or_default().to_owned())
     }
 
@@ -57,56 +57,56 @@ impl Desk {
 }
 
 #[test]
-fn a_change_is_taken_once_two_reads_agree() {
-    let mut desk = desk(ALICE);
+fn changed_file_is_loaded_after_two_identical_reads() {
+    let mut desk = reload_fixture(ALICE);
     fs::write(&desk.path, BOB).unwrap();
     desk.poll();
-    assert!(desk.knows("alice"));
+    assert!(desk.accepts_user("alice"));
     fs::write(&desk.path, format!("{ALICE}{BOB}")).unwrap();
-    desk.clock.advance(SETTLE / 2);
-    desk.reloader.look(desk.clock.now(), false);
-    assert!(!desk.knows("bob"));
-    desk.clock.advance(SETTLE);
-    desk.reloader.look(desk.clock.now(), false);
-    assert!(desk.knows("alice") && desk.knows("bob"));
+    desk.clock.advance(STABLE_TIME / 2);
+    desk.reloader.poll(desk.clock.now(), false);
+    assert!(!desk.accepts_user("bob"));
+    desk.clock.advance(STABLE_TIME);
+    desk.reloader.poll(desk.clock.now(), false);
+    assert!(desk.accepts_user("alice") && desk.accepts_user("bob"));
 }
 
 #[test]
-fn a_file_renamed_over_the_old_one_is_taken_even_if_it_is_older() {
-    let mut desk = desk(ALICE);
+fn file_renamed_over_the_old_one_is_loaded_even_if_older() {
+    let mut desk = reload_fixture(ALICE);
     let other = desk.path.with_extension("new");
     fs::write(&other, BOB).unwrap();
     fs::File::open(&other).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     fs::rename(&other, &desk.path).unwrap();
     desk.poll();
     desk.poll();
-    assert!(desk.knows("bob") && !desk.knows("alice"));
+    assert!(desk.accepts_user("bob") && !desk.accepts_user("alice"));
 }
 
 #[test]
-fn a_file_that_is_gone_leaves_the_last_good_one_in_force() {
-    let mut desk = desk(ALICE);
+fn missing_file_keeps_the_last_valid_one_in_use() {
+    let mut desk = reload_fixture(ALICE);
     fs::remove_file(&desk.path).unwrap();
     desk.poll();
     assert_eq!(desk.is_degraded(), None, "it may be about to be replaced");
     desk.poll();
-    assert!(desk.knows("alice"));
+    assert!(desk.accepts_user("alice"));
     desk.assert_degraded("the htpasswd file is gone");
     fs::write(&desk.path, BOB).unwrap();
     desk.poll();
     desk.poll();
-    assert!(desk.knows("bob") && !desk.knows("alice"));
+    assert!(desk.accepts_user("bob") && !desk.accepts_user("alice"));
     assert_eq!(desk.is_degraded(), None);
 }
 
 #[test]
-fn a_file_without_one_usable_line_leaves_the_last_good_one_in_force() {
-    let mut desk = desk(ALICE);
+fn file_without_valid_lines_keeps_the_last_valid_one_in_use() {
+    let mut desk = reload_fixture(ALICE);
     for bad in ["\0\u{1}\u{2}binary", "alice:$2y$\n", "{\"users\": []}"] {
         fs::write(&desk.path, bad).unwrap();
         desk.poll();
         desk.poll();
-        assert!(desk.knows("alice"), "{bad}");
+        assert!(desk.accepts_user("alice"), "{bad}");
         desk.assert_degraded("the htpasswd file can't be used");
     }
     fs::write(&desk.path, ALICE).unwrap();
@@ -115,85 +115,85 @@ fn a_file_without_one_usable_line_leaves_the_last_good_one_in_force() {
 }
 
 #[test]
-fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
+fn emptied_file_is_loaded_within_two_seconds_and_reported_field_m3_n1_c18() {
     for text in ["", "\n\n", "# nobody\n", "\u{feff}"] {
-        let mut desk = desk(ALICE);
+        let mut desk = reload_fixture(ALICE);
         fs::write(&desk.path, text).unwrap();
         let mut waited = Duration::ZERO;
-        while desk.knows("alice") {
-            assert!(waited < IN_FORCE_WITHIN, "{text:?}");
-            waited += SETTLE;
-            desk.clock.advance(SETTLE);
-            desk.reloader.look(desk.clock.now(), false);
+        while desk.accepts_user("alice") {
+            assert!(waited < RELOAD_DELAY_MAX, "{text:?}");
+            waited += STABLE_TIME;
+            desk.clock.advance(STABLE_TIME);
+            desk.reloader.poll(desk.clock.now(), false);
         }
-        assert!(waited > SETTLE, "a tool may be between truncating and writing: {waited:?}");
-        assert_eq!(desk.is_degraded(), Some(EMPTIED.to_owned()));
+        assert!(waited > STABLE_TIME, "a tool may be between truncating and writing: {waited:?}");
+        assert_eq!(desk.is_degraded(), Some(EMPTY_FILE_MESSAGE.to_owned()));
         fs::write(&desk.path, ALICE).unwrap();
         desk.poll();
         desk.poll();
-        assert!(desk.knows("alice"));
+        assert!(desk.accepts_user("alice"));
         assert_eq!(desk.is_degraded(), None);
     }
 }
 
 #[test]
-fn file_that_says_itself_that_it_has_no_users_is_taken_like_any_other() {
-    let mut desk = desk(ALICE);
-    fs::write(&desk.path, [NONE_LINE, b"\n"].concat()).unwrap();
+fn file_with_no_users_comment_is_loaded_like_any_other() {
+    let mut desk = reload_fixture(ALICE);
+    fs::write(&desk.path, [NO_USERS_LINE, b"\n"].concat()).unwrap();
     desk.poll();
     desk.poll();
-    assert!(!desk.knows("alice"));
+    assert!(!desk.accepts_user("alice"));
     assert_eq!(desk.is_degraded(), None);
 }
 
 #[test]
-fn content_is_compared_once_a_minute_whatever_the_stamp_says() {
-    let mut desk = desk(ALICE);
+fn content_is_compared_every_minute_even_if_the_stamp_is_unchanged() {
+    let mut desk = reload_fixture(ALICE);
     fs::write(&desk.path, BOB).unwrap();
-    desk.reloader.watch_mut().believe_stamp();
+    desk.reloader.watched_file_mut().trust_current_stamp();
     desk.poll();
-    assert!(desk.knows("alice"));
-    desk.clock.advance(COMPARE_EVERY);
+    assert!(desk.accepts_user("alice"));
+    desk.clock.advance(COMPARE_INTERVAL);
     desk.poll();
     desk.poll();
-    assert!(desk.knows("bob"));
+    assert!(desk.accepts_user("bob"));
 }
 
 #[test]
-fn a_look_that_comes_too_soon_does_not_take_half_a_file() {
-    let mut desk = desk(ALICE);
+fn forced_check_does_not_load_a_half_written_file() {
+    let mut desk = reload_fixture(ALICE);
     fs::write(&desk.path, BOB).unwrap();
     desk.poll();
     // SIGHUP, in the middle of somebody's writing.
     desk.clock.advance(Duration::from_millis(1));
-    desk.reloader.look(desk.clock.now(), true);
-    assert!(desk.knows("alice"));
+    desk.reloader.poll(desk.clock.now(), true);
+    assert!(desk.accepts_user("alice"));
     desk.poll();
-    assert!(desk.knows("bob"));
+    assert!(desk.accepts_user("bob"));
 }
 
 #[test]
-fn after_a_failed_read_the_same_file_is_read_again_at_the_next_look() {
-    let mut desk = desk(ALICE);
+fn file_is_read_again_after_a_failed_read() {
+    let mut desk = reload_fixture(ALICE);
     fs::write(&desk.path, BOB).unwrap();
     let before = fs::metadata(&desk.path).unwrap();
     // What a lack of file descriptors looks like: the stamp can be had, the content can't.
-    desk.reloader.watch_mut().believe_stamp();
-    let whole = desk.reloader.watch_mut().source().max_bytes;
-    desk.reloader.watch_mut().source_mut().max_bytes = 1;
-    desk.clock.advance(COMPARE_EVERY);
+    desk.reloader.watched_file_mut().trust_current_stamp();
+    let whole = desk.reloader.watched_file_mut().source().max_bytes;
+    desk.reloader.watched_file_mut().source_mut().max_bytes = 1;
+    desk.clock.advance(COMPARE_INTERVAL);
     desk.poll();
     desk.poll();
     assert!(desk.is_degraded().is_some());
-    desk.reloader.watch_mut().source_mut().max_bytes = whole;
+    desk.reloader.watched_file_mut().source_mut().max_bytes = whole;
     desk.poll();
     desk.poll();
-    assert!(desk.knows("bob"));
+    assert!(desk.accepts_user("bob"));
     assert_eq!(before.len(), fs::metadata(&desk.path).unwrap().len());
 }
 
 #[test]
-fn at_the_start_there_is_no_last_good_file() {
+fn invalid_file_fails_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
     let start = |path: &Path| match start(path, Moment::default()) {
@@ -210,10 +210,10 @@ fn at_the_start_there_is_no_last_good_file() {
 }
 
 #[test]
-fn file_without_users_is_good_at_the_start_and_told() {
+fn file_without_users_is_accepted_at_start_and_reported() {
     for (text, told) in [("", true), ("# nobody\n\n", true), ("# no users\n", false)] {
-        let desk = desk(text);
-        assert!(!desk.knows("alice"));
-        assert_eq!(desk.is_degraded(), told.then(|| EMPTIED.to_owned()), "{text:?}");
+        let desk = reload_fixture(text);
+        assert!(!desk.accepts_user("alice"));
+        assert_eq!(desk.is_degraded(), told.then(|| EMPTY_FILE_MESSAGE.to_owned()), "{text:?}");
     }
 }

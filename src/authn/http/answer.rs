@@ -12,40 +12,40 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::Value;
 
-use self::groups::Groups;
-use super::fault::Fault;
+use self::groups::GroupsSource;
+use super::fault::CallError;
 use crate::authn::{Credentials, Identity, Outcome};
 use crate::identity::{Fact, GROUPS_OF_USER_MAX, Membership, Username};
 
 /// The longest fact, in bytes; all of them go into headers that nginx has to take.
-const FACT_MAX: usize = 256;
+const FACT_LENGTH_MAX: usize = 256;
 
 /// What an answer means.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct ResponseRules {
     /// Statuses by which the service vouches.
-    pub accepted: Box<[u16]>,
+    pub accepted_statuses: Box<[u16]>,
     /// Statuses by which it says no.
-    pub rejected: Box<[u16]>,
+    pub rejected_statuses: Box<[u16]>,
     /// Statuses by which it says that it does not know the user.
-    pub unknown: Box<[u16]>,
+    pub unknown_statuses: Box<[u16]>,
     /// What has to hold besides, or it is a no.
-    pub conditions: Box<[Condition]>,
+    pub conditions: Box<[JsonCondition]>,
     /// Where the identity's name stands, if it is not the one that the client gave.
-    pub username: Option<Pointer>,
+    pub username_pointer: Option<JsonPointer>,
     /// Where the groups stand.
-    pub groups: Box<[Groups]>,
+    pub groups: Box<[GroupsSource]>,
     /// What else is wanted.
-    pub facts: Box<[(Arc<str>, Spot)]>,
+    pub facts: Box<[(Arc<str>, ValueSource)]>,
     /// Whether an answer may be a web page.
-    pub html: bool,
+    pub is_html_allowed: bool,
 }
 
 /// A JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer(Box<str>);
+pub struct JsonPointer(Box<str>);
 
-impl Pointer {
+impl JsonPointer {
     /// Reads one.
     ///
     /// # Errors
@@ -66,16 +66,16 @@ impl Pointer {
 
 /// One thing that has to hold of an object.
 #[derive(Clone, Debug)]
-pub struct Condition {
+pub struct JsonCondition {
     /// Where to look.
-    pub pointer: Pointer,
+    pub pointer: JsonPointer,
     /// What has to stand there.
-    pub wanted: Wanted,
+    pub expected: ExpectedValue,
 }
 
 /// What a condition wants.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub enum ExpectedValue {
     /// This text, number, true or false.
     Value(Value),
     /// The user name as the client gave it.
@@ -84,16 +84,16 @@ pub enum Wanted {
 
 /// Where something stands.
 #[derive(Clone, Debug)]
-pub enum Spot {
+pub enum ValueSource {
     /// In the JSON.
-    Pointer(Pointer),
+    Pointer(JsonPointer),
     /// In a header.
     Header(HeaderName),
 }
 
 /// What was answered, read to its end.
 #[derive(Debug)]
-pub struct Reply {
+pub struct BackendResponse {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -102,92 +102,92 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-impl Reading {
+impl ResponseRules {
     /// Whether the body has to be JSON.
-    pub fn needs_json(&self) -> bool {
+    pub fn is_json_required(&self) -> bool {
         let of_facts = self.facts.iter().map(|(_, spot)| spot);
-        let spots = self.groups.iter().map(|groups| &groups.spot).chain(of_facts);
-        let pointers = spots.filter(|spot| matches!(spot, Spot::Pointer(_))).count();
-        pointers > 0 || self.username.is_some() || !self.conditions.is_empty()
+        let spots = self.groups.iter().map(|groups| &groups.source).chain(of_facts);
+        let pointers = spots.filter(|spot| matches!(spot, ValueSource::Pointer(_))).count();
+        pointers > 0 || self.username_pointer.is_some() || !self.conditions.is_empty()
     }
 
     /// What the service says of the user. `by` is the authenticator's name.
-    pub fn outcome(&self, reply: &Reply, credentials: &Credentials, by: &Arc<str>) -> Result<Outcome, Fault> {
+    pub fn evaluate(&self, reply: &BackendResponse, credentials: &Credentials, by: &Arc<str>) -> Result<Outcome, CallError> {
         let status = reply.status.as_u16();
-        if self.rejected.contains(&status) {
+        if self.rejected_statuses.contains(&status) {
             return Ok(Outcome::Rejected);
         }
-        if self.unknown.contains(&status) {
-            return Ok(Outcome::Unknown);
+        if self.unknown_statuses.contains(&status) {
+            return Ok(Outcome::UnknownUser);
         }
-        if !self.accepted.contains(&status) {
-            return Err(Fault::Status(reply.status));
+        if !self.accepted_statuses.contains(&status) {
+            return Err(CallError::UnexpectedStatus(reply.status));
         }
         let kind = reply.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        if !self.html && kind.trim_ascii_start().to_ascii_lowercase().starts_with(b"text/html") {
-            return Err(Fault::Page);
+        if !self.is_html_allowed && kind.trim_ascii_start().to_ascii_lowercase().starts_with(b"text/html") {
+            return Err(CallError::HtmlResponse);
         }
-        let json = if self.needs_json() {
+        let json = if self.is_json_required() {
             serde_json::from_slice(&reply.body)
-                .map_err(|error| Fault::NotJson(error.line(), error.column()))?
+                .map_err(|error| CallError::InvalidJson(error.line(), error.column()))?
         } else {
             Value::Null
         };
         for condition in &self.conditions {
-            if !condition.holds(&json, credentials)? {
+            if !condition.is_met(&json, credentials)? {
                 return Ok(Outcome::Rejected);
             }
         }
         let identity = Identity {
-            user: self.username(&json, credentials)?,
-            by: Arc::clone(by),
-            membership: self.membership(reply, &json, credentials)?,
-            facts: self.facts(reply, &json)?,
-            key: None,
+            user: self.read_username(&json, credentials)?,
+            authenticator: Arc::clone(by),
+            membership: self.read_membership(reply, &json, credentials)?,
+            facts: self.read_facts(reply, &json)?,
+            api_key: None,
         };
         Ok(Outcome::Accepted(Arc::new(identity)))
     }
 
-    fn username(&self, json: &Value, credentials: &Credentials) -> Result<Username, Fault> {
-        let Some(pointer) = &self.username else {
-            return Username::parse(credentials.user()).map_err(|fault| Fault::Content(fault.to_string()));
+    fn read_username(&self, json: &Value, credentials: &Credentials) -> Result<Username, CallError> {
+        let Some(pointer) = &self.username_pointer else {
+            return Username::parse(credentials.user()).map_err(|fault| CallError::UnexpectedContent(fault.to_string()));
         };
-        let name = pointer.find(json).and_then(Value::as_str).ok_or_else(|| pointer.fault("no text"))?;
+        let name = pointer.find(json).and_then(Value::as_str).ok_or_else(|| pointer.mismatch_error("no text"))?;
         Username::parse(name.as_bytes())
-            .map_err(|fault| pointer.fault(&format!("a text that is no user name: {fault}")))
+            .map_err(|fault| pointer.mismatch_error(&format!("a text that is no user name: {fault}")))
     }
 
-    fn membership(
+    fn read_membership(
         &self,
-        reply: &Reply,
+        reply: &BackendResponse,
         json: &Value,
         credentials: &Credentials,
-    ) -> Result<Membership, Fault> {
+    ) -> Result<Membership, CallError> {
         let mut names = Vec::new();
         for groups in &self.groups {
-            groups.read(reply, json, credentials, &mut names)?;
+            groups.collect_names(reply, json, credentials, &mut names)?;
         }
         if names.len() > GROUPS_OF_USER_MAX {
-            return Err(Fault::Content(format!("it names more than {GROUPS_OF_USER_MAX} groups")));
+            return Err(CallError::UnexpectedContent(format!("it names more than {GROUPS_OF_USER_MAX} groups")));
         }
         Ok(Membership::new(names.iter().map(String::as_bytes).collect()))
     }
 
-    fn facts(&self, reply: &Reply, json: &Value) -> Result<Box<[Fact]>, Fault> {
+    fn read_facts(&self, reply: &BackendResponse, json: &Value) -> Result<Box<[Fact]>, CallError> {
         let mut facts = Vec::new();
         for (name, spot) in &self.facts {
             let value = match spot {
-                Spot::Header(header) => reply.headers.get(header).map(|value| value.as_bytes().to_vec()),
-                Spot::Pointer(pointer) => match pointer.find(json) {
+                ValueSource::Header(header) => reply.headers.get(header).map(|value| value.as_bytes().to_vec()),
+                ValueSource::Pointer(pointer) => match pointer.find(json) {
                     None => None,
                     Some(Value::String(text)) => Some(text.as_bytes().to_vec()),
                     Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string().into_bytes()),
-                    Some(_) => return Err(pointer.fault("neither a text, a number, true nor false")),
+                    Some(_) => return Err(pointer.mismatch_error("neither a text, a number, true nor false")),
                 },
             };
             let Some(value) = value else { continue };
-            if value.len() > FACT_MAX || value.iter().any(u8::is_ascii_control) {
-                return Err(Fault::Content(format!("the fact {name} can't be sent in a header")));
+            if value.len() > FACT_LENGTH_MAX || value.iter().any(u8::is_ascii_control) {
+                return Err(CallError::UnexpectedContent(format!("the fact {name} can't be sent in a header")));
             }
             facts.push(Fact { name: Arc::clone(name), value: value.into() });
         }
@@ -195,26 +195,26 @@ impl Reading {
     }
 }
 
-impl Pointer {
+impl JsonPointer {
     /// That something else stands there than was agreed on.
-    fn fault(&self, what: &str) -> Fault {
-        Fault::Content(format!("{}: there is {what}", if self.0.is_empty() { "the whole" } else { &self.0 }))
+    fn mismatch_error(&self, what: &str) -> CallError {
+        CallError::UnexpectedContent(format!("{}: there is {what}", if self.0.is_empty() { "the whole" } else { &self.0 }))
     }
 }
 
-impl Condition {
+impl JsonCondition {
     /// Whether it holds. What is missing or null does not; many a service leaves out what is false.
-    fn holds(&self, json: &Value, credentials: &Credentials) -> Result<bool, Fault> {
+    fn is_met(&self, json: &Value, credentials: &Credentials) -> Result<bool, CallError> {
         let Some(found) = self.pointer.find(json) else { return Ok(false) };
-        match (&self.wanted, found) {
-            (Wanted::Username, Value::String(text)) => Ok(text.as_bytes() == credentials.user()),
-            (Wanted::Value(Value::Number(wanted)), Value::Number(found)) => {
+        match (&self.expected, found) {
+            (ExpectedValue::Username, Value::String(text)) => Ok(text.as_bytes() == credentials.user()),
+            (ExpectedValue::Value(Value::Number(wanted)), Value::Number(found)) => {
                 Ok(wanted == found
                     || (wanted.is_f64() || found.is_f64()) && wanted.as_f64() == found.as_f64())
             }
-            (Wanted::Value(wanted @ Value::String(_)), Value::String(_))
-            | (Wanted::Value(wanted @ Value::Bool(_)), Value::Bool(_)) => Ok(wanted == found),
-            _ => Err(self.pointer.fault("a value of another kind than the condition's")),
+            (ExpectedValue::Value(wanted @ Value::String(_)), Value::String(_))
+            | (ExpectedValue::Value(wanted @ Value::Bool(_)), Value::Bool(_)) => Ok(wanted == found),
+            _ => Err(self.pointer.mismatch_error("a value of another kind than the condition's")),
         }
     }
 }

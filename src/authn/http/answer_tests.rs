@@ -3,64 +3,64 @@
 use super::*;
 use zeroize::Zeroizing;
 
-fn pointer(text: &str) -> Pointer {
-    Pointer::parse(text).unwrap()
+fn pointer(text: &str) -> JsonPointer {
+    JsonPointer::parse(text).unwrap()
 }
 
-fn wants(at: &str, value: impl Into<Value>) -> Condition {
-    Condition { pointer: pointer(at), wanted: Wanted::Value(value.into()) }
+fn wants(at: &str, value: impl Into<Value>) -> JsonCondition {
+    JsonCondition { pointer: pointer(at), expected: ExpectedValue::Value(value.into()) }
 }
 
-fn plain() -> Reading {
-    Reading {
-        accepted: [200].into(),
-        rejected: [401].into(),
-        unknown: [404].into(),
+fn plain() -> ResponseRules {
+    ResponseRules {
+        accepted_statuses: [200].into(),
+        rejected_statuses: [401].into(),
+        unknown_statuses: [404].into(),
         conditions: Box::default(),
-        username: None,
+        username_pointer: None,
         groups: Box::default(),
         facts: Box::default(),
-        html: false,
+        is_html_allowed: false,
     }
 }
 
-fn groups(at: &str) -> Groups {
-    Groups {
-        spot: Spot::Pointer(pointer(at)),
-        member: None,
+fn groups(at: &str) -> GroupsSource {
+    GroupsSource {
+        source: ValueSource::Pointer(pointer(at)),
+        name_pointer: None,
         conditions: Box::default(),
         separator: None,
         prefix: "".into(),
-        optional: false,
+        is_optional: false,
     }
 }
 
-fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Reply {
+fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> BackendResponse {
     let pairs = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
     let status = StatusCode::from_u16(status).unwrap();
-    Reply { status, headers: pairs.collect(), body: body.as_bytes().to_vec() }
+    BackendResponse { status, headers: pairs.collect(), body: body.as_bytes().to_vec() }
 }
 
 /// The outcome in a word: the user and his groups where he is accepted.
-fn read(reading: &Reading, reply: &Reply) -> String {
-    let framed = format!("{}ann:secret", "\0".repeat(Credentials::FRAME)).into_bytes();
+fn read(reading: &ResponseRules, reply: &BackendResponse) -> String {
+    let framed = format!("{}ann:secret", "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH)).into_bytes();
     let credentials = Credentials::new(Zeroizing::new(framed)).unwrap();
-    match reading.outcome(reply, &credentials, &"api".into()) {
+    match reading.evaluate(reply, &credentials, &"api".into()) {
         Ok(Outcome::Accepted(who)) => {
             format!("{} {}", who.user, String::from_utf8_lossy(who.membership.header_value())).trim().to_owned()
         }
         Ok(Outcome::Rejected) => "rejected".into(),
-        Ok(Outcome::Unknown) => "unknown".into(),
+        Ok(Outcome::UnknownUser) => "unknown".into(),
         Err(fault) => format!("trouble: {fault}"),
     }
 }
 
-fn of_json(reading: &Reading, json: &str) -> String {
+fn of_json(reading: &ResponseRules, json: &str) -> String {
     read(reading, &reply(200, &[], json))
 }
 
 #[test]
-fn a_status_that_nobody_spoke_of_is_trouble() {
+fn unlisted_status_is_an_error() {
     let of = |status| read(&plain(), &reply(status, &[], ""));
     assert_eq!([of(200), of(401), of(404)], ["ann", "rejected", "unknown"]);
     for status in [204, 301, 302, 400, 403, 418, 429, 500, 503] {
@@ -69,18 +69,18 @@ fn a_status_that_nobody_spoke_of_is_trouble() {
 }
 
 #[test]
-fn a_page_for_people_is_no_answer() {
+fn html_response_is_an_error_unless_allowed() {
     let page = reply(200, &[("content-type", "Text/HTML; charset=utf-8")], "<html>");
     assert!(read(&plain(), &page).starts_with("trouble: answered with a web page"));
-    assert_eq!(read(&Reading { html: true, ..plain() }, &page), "ann");
+    assert_eq!(read(&ResponseRules { is_html_allowed: true, ..plain() }, &page), "ann");
     assert_eq!(read(&plain(), &reply(401, &[("content-type", "text/html")], "")), "rejected");
 }
 
 #[test]
-fn every_condition_has_to_hold() {
-    let email = Condition { pointer: pointer("/email"), wanted: Wanted::Username };
+fn unmet_condition_rejects_the_user() {
+    let email = JsonCondition { pointer: pointer("/email"), expected: ExpectedValue::Username };
     let conditions = [wants("/active", true), wants("/level", 2), wants("/kind", "staff"), email];
-    let reading = Reading { conditions: conditions.into(), ..plain() };
+    let reading = ResponseRules { conditions: conditions.into(), ..plain() };
     let good = r#"{"active":true,"level":2.0,"kind":"staff","email":"ann"}"#;
     assert_eq!(of_json(&reading, good), "ann");
     for (part, other) in [
@@ -99,15 +99,15 @@ fn every_condition_has_to_hold() {
 }
 
 #[test]
-fn numbers_that_only_look_alike_in_floating_point_are_two() {
-    let reading = Reading { conditions: [wants("/id", 9_007_199_254_740_993_u64)].into(), ..plain() };
+fn large_integers_are_compared_exactly() {
+    let reading = ResponseRules { conditions: [wants("/id", 9_007_199_254_740_993_u64)].into(), ..plain() };
     assert_eq!(of_json(&reading, r#"{"id":9007199254740993}"#), "ann");
     assert_eq!(of_json(&reading, r#"{"id":9007199254740992}"#), "rejected");
 }
 
 #[test]
-fn what_is_no_json_is_trouble() {
-    let reading = Reading { conditions: [wants("/active", true)].into(), ..plain() };
+fn invalid_json_is_an_error() {
+    let reading = ResponseRules { conditions: [wants("/active", true)].into(), ..plain() };
     for body in ["", "{", "{\"active\":true} x", "<html>", "\u{feff}{\"active\":true}", &"[".repeat(1000)] {
         assert!(of_json(&reading, body).starts_with("trouble: the answer is not JSON"), "{body}");
     }
@@ -115,14 +115,14 @@ fn what_is_no_json_is_trouble() {
 }
 
 #[test]
-fn groups_are_a_list_of_names_or_of_objects_or_a_text() {
-    let with = |groups: Groups| Reading { groups: [groups].into(), ..plain() };
+fn groups_are_read_from_name_list_object_list_or_text() {
+    let with = |groups: GroupsSource| ResponseRules { groups: [groups].into(), ..plain() };
     assert_eq!(of_json(&with(groups("/g")), r#"{"g":["ops","devs","ops"]}"#), "ann devs,ops");
     assert_eq!(of_json(&with(groups("/g")), r#"{"g":[]}"#), "ann");
-    let separated = Groups { separator: Some(';'), prefix: "t-".into(), ..groups("/g") };
+    let separated = GroupsSource { separator: Some(';'), prefix: "t-".into(), ..groups("/g") };
     assert_eq!(of_json(&with(separated), r#"{"g":"ops; devs;"}"#), "ann t-devs,t-ops");
-    let licences = || Groups {
-        member: Some(pointer("/product/id")),
+    let licences = || GroupsSource {
+        name_pointer: Some(pointer("/product/id")),
         conditions: [wants("/valid", true)].into(),
         ..groups("/licences")
     };
@@ -134,8 +134,8 @@ fn groups_are_a_list_of_names_or_of_objects_or_a_text() {
 }
 
 #[test]
-fn groups_that_are_missing_or_of_another_shape_are_trouble() {
-    let with = |groups: Groups| Reading { groups: [groups].into(), ..plain() };
+fn missing_or_malformed_groups_are_an_error() {
+    let with = |groups: GroupsSource| ResponseRules { groups: [groups].into(), ..plain() };
     for json in [
         r#"{}"#,
         r#"{"g":null}"#,
@@ -149,7 +149,7 @@ fn groups_that_are_missing_or_of_another_shape_are_trouble() {
     ] {
         assert!(of_json(&with(groups("/g")), json).starts_with("trouble"), "{json}");
     }
-    let optional = Groups { optional: true, ..groups("/g") };
+    let optional = GroupsSource { is_optional: true, ..groups("/g") };
     assert_eq!(of_json(&with(optional), "{}"), "ann");
     let many: Vec<String> = (0..=GROUPS_OF_USER_MAX).map(|n| format!("\"g{n}\"")).collect();
     assert!(
@@ -158,11 +158,11 @@ fn groups_that_are_missing_or_of_another_shape_are_trouble() {
 }
 
 #[test]
-fn groups_and_facts_may_stand_in_headers() {
-    let spot = |name| Spot::Header(HeaderName::from_static(name));
-    let groups = Groups { spot: spot("x-groups"), separator: Some(','), ..groups("") };
+fn groups_and_facts_are_read_from_headers() {
+    let spot = |name| ValueSource::Header(HeaderName::from_static(name));
+    let groups = GroupsSource { source: spot("x-groups"), separator: Some(','), ..groups("") };
     let reading =
-        Reading { groups: [groups].into(), facts: [("plan".into(), spot("x-plan"))].into(), ..plain() };
+        ResponseRules { groups: [groups].into(), facts: [("plan".into(), spot("x-plan"))].into(), ..plain() };
     assert_eq!(
         read(&reading, &reply(200, &[("x-groups", "ops, devs"), ("x-plan", "gold")], "")),
         "ann devs,ops"
@@ -171,8 +171,8 @@ fn groups_and_facts_may_stand_in_headers() {
 }
 
 #[test]
-fn the_name_may_be_the_services() {
-    let reading = Reading { username: Some(pointer("/login")), ..plain() };
+fn user_name_is_taken_from_the_response_if_configured() {
+    let reading = ResponseRules { username_pointer: Some(pointer("/login")), ..plain() };
     assert_eq!(of_json(&reading, r#"{"login":"Ann"}"#), "Ann");
     for json in ["{}", r#"{"login":""}"#, r#"{"login":7}"#, r#"{"login":"a\r\nb"}"#] {
         assert!(of_json(&reading, json).starts_with("trouble: /login"), "{json}");
@@ -180,8 +180,8 @@ fn the_name_may_be_the_services() {
 }
 
 #[test]
-fn a_fact_is_something_that_a_header_can_carry() {
-    let reading = Reading { facts: [("n".into(), Spot::Pointer(pointer("/n")))].into(), ..plain() };
+fn fact_that_does_not_fit_a_header_is_an_error() {
+    let reading = ResponseRules { facts: [("n".into(), ValueSource::Pointer(pointer("/n")))].into(), ..plain() };
     for json in [r#"{"n":"x"}"#, r#"{"n":7}"#, r#"{"n":true}"#, r#"{}"#] {
         assert_eq!(of_json(&reading, json), "ann", "{json}");
     }
@@ -191,7 +191,7 @@ fn a_fact_is_something_that_a_header_can_carry() {
 }
 
 #[test]
-fn a_pointer_is_rfc_6901s() {
-    assert!(Pointer::parse("").is_ok() && Pointer::parse("/a~1b/~0/0").is_ok());
-    assert!(Pointer::parse("a").is_err() && Pointer::parse("/a~2").is_err());
+fn invalid_json_pointer_is_rejected() {
+    assert!(JsonPointer::parse("").is_ok() && JsonPointer::parse("/a~1b/~0/0").is_ok());
+    assert!(JsonPointer::parse("a").is_err() && JsonPointer::parse("/a~2").is_err());
 }

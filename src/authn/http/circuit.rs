@@ -17,42 +17,42 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use self::failed_calls::FailedCalls;
-use self::probes::{Class, Probes};
-use self::requesters::{Call, Requester, Requesters};
-use super::fault::{Evidence, Fault};
-use crate::authn::Cause;
+use self::probes::{ProbeClass, RecoveryProbes};
+use self::requesters::{UnansweredCall, Requester, RequesterBackoff};
+use super::fault::{FailureEvidence, CallError};
+use crate::authn::FailureCause;
 use crate::clock::{Clock, Moment};
 
 /// So many calls in a row without a connection are a service that is down; a single one may be a restart.
-const NO_CONNECTION: u32 = 3;
+const CONNECT_FAILURES_MAX: u32 = 3;
 
 /// How long that is believed for requesters that are not asked about: while anyone asks, one a second is.
-const NO_CONNECTION_FOR: Duration = Duration::from_secs(10);
+const CONNECT_FAILURE_WINDOW: Duration = Duration::from_secs(10);
 
 /// How long an outage keeps requesters from being asked about without another call that proves it.
-const HOLDS_FOR: Duration = Duration::from_secs(30);
+const OUTAGE_PROOF_WINDOW: Duration = Duration::from_secs(30);
 
 /// How long after a connection a timeout of the next one may be due to a service that is full of calls.
-const FULL_FOR: Duration = Duration::from_secs(10);
+const OVERLOAD_WINDOW: Duration = Duration::from_secs(10);
 
 /// The least time between two outages of one service that are logged: requesters on several networks can make a
 /// service seem down that nobody else uses, as often as they like.
-const LOGGED_EVERY: Duration = Duration::from_secs(10);
+const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// See the top of this file.
 #[derive(Debug)]
-pub struct Circuit {
+pub struct CircuitBreaker {
     name: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<CircuitState>,
     clock: Clock,
     /// Calls at one time.
-    connections: usize,
-    figures: Figures,
+    connections_max: usize,
+    metrics: CircuitMetrics,
 }
 
 /// What the circuit shows of itself.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct CircuitMetrics {
     /// 1 while the service is asked.
     pub up: Gauge,
     /// Questions that were not asked for requesters that were held back.
@@ -60,231 +60,231 @@ pub struct Figures {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    requesters: Requesters,
-    calls: FailedCalls,
+struct CircuitState {
+    backoff: RequesterBackoff,
+    failed_calls: FailedCalls,
     /// When the service last gave anybody an answer, and when it last accepted a connection.
-    answered: Option<Moment>,
-    connected: Option<Moment>,
+    answered_at: Option<Moment>,
+    connected_at: Option<Moment>,
     /// Calls in a row without a connection, and when the last one was.
-    no_connection: u32,
-    no_connection_at: Moment,
-    down: Option<Down>,
+    connect_failures: u32,
+    connect_failed_at: Moment,
+    outage: Option<Outage>,
     /// When the last outage ended.
-    recovered: Option<Moment>,
-    logged: Option<Moment>,
+    recovered_at: Option<Moment>,
+    outage_logged_at: Option<Moment>,
 }
 
 #[derive(Debug)]
-struct Down {
-    since: Moment,
+struct Outage {
+    began_at: Moment,
     /// Who saw it.
     evidence: String,
     /// When a call last proved it that no attacker can have fail: without a connection, or of users that had been
     /// accepted. What other requesters saw is only told, since an attacker can have a fresh network block for each
     /// call, and take every probe.
-    proved: Option<Moment>,
-    probes: Probes,
-    logged: bool,
+    proved_at: Option<Moment>,
+    probes: RecoveryProbes,
+    is_logged: bool,
 }
 
-impl Down {
+impl Outage {
     /// Whether only probes are made.
-    fn holds(&self, now: Moment) -> bool {
-        self.proved.is_some_and(|proved| now.since(proved) < HOLDS_FOR)
+    fn is_probe_only(&self, now: Moment) -> bool {
+        self.proved_at.is_some_and(|proved| now.since(proved) < OUTAGE_PROOF_WINDOW)
     }
 }
 
 /// The permission to ask once. Dropping it without a word leaves things as they are.
 #[must_use = "what came of the call has to be told"]
 pub struct CallPermit<'c> {
-    circuit: &'c Circuit,
-    who: Requester,
-    began: Moment,
-    probe: Option<Class>,
+    breaker: &'c CircuitBreaker,
+    requester: Requester,
+    began_at: Moment,
+    probe_class: Option<ProbeClass>,
 }
 
-impl Circuit {
+impl CircuitBreaker {
     /// Of a service that is up, as far as is known.
-    pub fn new(name: Arc<str>, clock: Clock, connections: usize, figures: Figures) -> Self {
+    pub fn new(name: Arc<str>, clock: Clock, connections: usize, figures: CircuitMetrics) -> Self {
         figures.up.set(1);
-        Self { name, state: Mutex::default(), clock, connections, figures }
+        Self { name, state: Mutex::default(), clock, connections_max: connections, metrics: figures }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CircuitState> {
         // No code panics while it holds the lock; were it so, the state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who saw that the service is down, if it was when it was last asked.
-    pub fn outage(&self) -> Option<String> {
-        self.lock().down.as_ref().map(|down| down.evidence.clone())
+    pub fn outage_evidence(&self) -> Option<String> {
+        self.lock().outage.as_ref().map(|down| down.evidence.clone())
     }
 
     /// Whether calls of `who`, or of its network block, got no answer lately, so that others come first.
     pub fn is_suspect(&self, who: &Requester) -> bool {
-        self.lock().requesters.is_suspect(who, self.clock.now())
+        self.lock().backoff.is_suspect(who, self.clock.now())
     }
 
     /// Lets a call pass.
     ///
     /// # Errors
     /// [`Fault::Down`] or [`Fault::HeldBack`], and what that is put down to.
-    pub fn enter(&self, who: Requester) -> Result<CallPermit<'_>, (Fault, Cause)> {
+    pub fn acquire_permit(&self, who: Requester) -> Result<CallPermit<'_>, (CallError, FailureCause)> {
         let now = self.clock.now();
         let mut state = self.lock();
-        let permit = |probe| CallPermit { circuit: self, who, began: now, probe };
-        if let Some(wait) = state.requesters.wait(&who, state.answered, now) {
-            self.figures.held_back.inc();
-            return Err((Fault::HeldBack(wait), state.cause(&who, now)));
+        let permit = |probe| CallPermit { breaker: self, requester: who, began_at: now, probe_class: probe };
+        if let Some(wait) = state.backoff.remaining_wait(&who, state.answered_at, now) {
+            self.metrics.held_back.inc();
+            return Err((CallError::RequesterHeldBack(wait), state.failure_cause(&who, now)));
         }
-        let class = Class::of(&who, state.requesters.is_suspect(&who, now));
-        let Some(down) = state.down.as_mut().filter(|down| down.holds(now)) else { return Ok(permit(None)) };
-        match down.probes.begin(class, self.connections, now) {
+        let class = ProbeClass::for_requester(&who, state.backoff.is_suspect(&who, now));
+        let Some(down) = state.outage.as_mut().filter(|down| down.is_probe_only(now)) else { return Ok(permit(None)) };
+        match down.probes.begin(class, self.connections_max, now) {
             Ok(()) => Ok(permit(Some(class))),
-            Err(wait) => Err((Fault::Down(wait), state.cause(&who, now))),
+            Err(wait) => Err((CallError::CircuitOpen(wait), state.failure_cause(&who, now))),
         }
     }
 
     /// The service is down, as a call shows. `is_proved` if no attacker can have that call fail.
-    fn go_down(&self, state: &mut State, now: Moment, fault: &Fault, evidence: String, is_proved: bool) {
+    fn record_outage(&self, state: &mut CircuitState, now: Moment, fault: &CallError, evidence: String, is_proved: bool) {
         let proved = is_proved.then_some(now);
-        if let Some(down) = &mut state.down {
-            if is_proved && down.proved.is_none() {
+        if let Some(down) = &mut state.outage {
+            if is_proved && down.proved_at.is_none() {
                 down.evidence = evidence;
             }
-            down.proved = proved.or(down.proved);
+            down.proved_at = proved.or(down.proved_at);
             return;
         }
-        self.figures.up.set(0);
-        let logged = state.logged.is_none_or(|at| now.since(at) >= LOGGED_EVERY);
+        self.metrics.up.set(0);
+        let logged = state.outage_logged_at.is_none_or(|at| now.since(at) >= OUTAGE_LOG_INTERVAL);
         if logged {
-            state.logged = Some(now);
+            state.outage_logged_at = Some(now);
             tracing::warn!(authenticator = %self.name, error = %fault, evidence, "authenticator down");
         }
-        state.down = Some(Down { since: now, evidence, proved, probes: Probes::default(), logged });
+        state.outage = Some(Outage { began_at: now, evidence, proved_at: proved, probes: RecoveryProbes::default(), is_logged: logged });
     }
 
-    fn recover(&self, state: &mut State, now: Moment) {
-        let Some(down) = state.down.take() else { return };
-        state.requesters.recovered(now);
-        state.recovered = Some(now);
-        self.figures.up.set(1);
-        if down.logged {
-            let seconds = now.since(down.since).as_secs();
+    fn recover(&self, state: &mut CircuitState, now: Moment) {
+        let Some(down) = state.outage.take() else { return };
+        state.backoff.clear_after_outage(now);
+        state.recovered_at = Some(now);
+        self.metrics.up.set(1);
+        if down.is_logged {
+            let seconds = now.since(down.began_at).as_secs();
             tracing::info!(authenticator = %self.name, seconds, "authenticator recovered");
         }
     }
 }
 
-impl State {
+impl CircuitState {
     /// What it is put down to that `who` has no answer. Nothing of this requester's own calls is in it, nor of the
     /// same user's.
-    fn cause(&self, who: &Requester, now: Moment) -> Cause {
+    fn failure_cause(&self, who: &Requester, now: Moment) -> FailureCause {
         let unreachable =
-            self.no_connection >= NO_CONNECTION && now.since(self.no_connection_at) < NO_CONNECTION_FOR;
-        if unreachable || self.calls.seen_by_others(who.user, now) { Cause::Outage } else { Cause::Unclear }
+            self.connect_failures >= CONNECT_FAILURES_MAX && now.since(self.connect_failed_at) < CONNECT_FAILURE_WINDOW;
+        if unreachable || self.failed_calls.is_seen_by_others(who.user_tag, now) { FailureCause::Outage } else { FailureCause::Undetermined }
     }
 
-    fn answered(&mut self, who: &Requester, now: Moment) {
-        (self.answered, self.connected, self.no_connection) = (Some(now), Some(now), 0);
-        self.calls.clear();
-        self.requesters.answered(who, now);
+    fn record_answer(&mut self, who: &Requester, now: Moment) {
+        (self.answered_at, self.connected_at, self.connect_failures) = (Some(now), Some(now), 0);
+        self.failed_calls.clear();
+        self.backoff.record_answer(who, now);
     }
 }
 
 impl CallPermit<'_> {
     /// Whether the call finds out if the service is back.
     pub fn is_probe(&self) -> bool {
-        self.probe.is_some()
+        self.probe_class.is_some()
     }
 
     /// The service gave an answer: it knows the user and his password, or not.
-    pub fn answered(self, accepted: bool) {
-        let now = self.circuit.clock.now();
-        let mut state = self.circuit.lock();
-        state.answered(&self.who, now);
+    pub fn record_answer(self, accepted: bool) {
+        let now = self.breaker.clock.now();
+        let mut state = self.breaker.lock();
+        state.record_answer(&self.requester, now);
         if accepted {
-            state.calls.accepted(&self.who, now);
+            state.failed_calls.record_accepted(&self.requester, now);
         }
-        self.circuit.recover(&mut state, now);
+        self.breaker.recover(&mut state, now);
     }
 
     /// The call failed like this. Returns what that is put down to.
-    pub fn failed(self, fault: &Fault) -> Cause {
-        let now = self.circuit.clock.now();
-        let mut state = self.circuit.lock();
-        if let (Some(class), Some(down)) = (self.probe, &mut state.down) {
-            down.probes.failed(class, self.began);
+    pub fn record_failure(self, fault: &CallError) -> FailureCause {
+        let now = self.breaker.clock.now();
+        let mut state = self.breaker.lock();
+        if let (Some(class), Some(down)) = (self.probe_class, &mut state.outage) {
+            down.probes.record_failure(class, self.began_at);
         }
-        if state.recovered.is_some_and(|recovered| self.began <= recovered) {
+        if state.recovered_at.is_some_and(|recovered| self.began_at <= recovered) {
             // It says something of an outage that is over.
-            return Cause::Unclear;
+            return FailureCause::Undetermined;
         }
         match fault.evidence() {
-            Evidence::NotAsked => Cause::Unclear,
-            Evidence::Answered => {
-                state.answered(&self.who, now);
-                self.circuit.recover(&mut state, now);
-                Cause::Unclear
+            FailureEvidence::NotCalled => FailureCause::Undetermined,
+            FailureEvidence::Answered => {
+                state.record_answer(&self.requester, now);
+                self.breaker.recover(&mut state, now);
+                FailureCause::Undetermined
             }
-            Evidence::NoConnection => self.no_connection(&mut state, now, fault),
-            Evidence::ConnectTimeout if state.connected.is_none_or(|at| now.since(at) >= FULL_FOR) => {
-                self.no_connection(&mut state, now, fault)
+            FailureEvidence::NoConnection => self.record_connect_failure(&mut state, now, fault),
+            FailureEvidence::ConnectTimeout if state.connected_at.is_none_or(|at| now.since(at) >= OVERLOAD_WINDOW) => {
+                self.record_connect_failure(&mut state, now, fault)
             }
-            Evidence::ConnectTimeout => self.seen(&mut state, now, fault),
-            Evidence::Slow | Evidence::Limited => {
-                let provoked = self.hold(&mut state, now, fault);
-                if provoked { Cause::Requester } else { Cause::Unclear }
+            FailureEvidence::ConnectTimeout => self.record_unanswered(&mut state, now, fault),
+            FailureEvidence::Slow | FailureEvidence::RateLimited => {
+                let provoked = self.hold_back(&mut state, now, fault);
+                if provoked { FailureCause::Requester } else { FailureCause::Undetermined }
             }
-            Evidence::Unanswered => {
-                (state.connected, state.no_connection) = (Some(now), 0);
-                if self.hold(&mut state, now, fault) {
-                    Cause::Requester
+            FailureEvidence::Unanswered => {
+                (state.connected_at, state.connect_failures) = (Some(now), 0);
+                if self.hold_back(&mut state, now, fault) {
+                    FailureCause::Requester
                 } else {
-                    self.seen(&mut state, now, fault)
+                    self.record_unanswered(&mut state, now, fault)
                 }
             }
         }
     }
 
     /// No requester can bring that about, so one call is as good as several.
-    fn no_connection(&self, state: &mut State, now: Moment, fault: &Fault) -> Cause {
-        state.no_connection = state.no_connection.saturating_add(1);
-        state.no_connection_at = now;
-        if state.no_connection >= NO_CONNECTION {
-            let evidence = format!("no connection, {} times in a row", state.no_connection);
-            self.circuit.go_down(state, now, fault, evidence, true);
+    fn record_connect_failure(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> FailureCause {
+        state.connect_failures = state.connect_failures.saturating_add(1);
+        state.connect_failed_at = now;
+        if state.connect_failures >= CONNECT_FAILURES_MAX {
+            let evidence = format!("no connection, {} times in a row", state.connect_failures);
+            self.breaker.record_outage(state, now, fault, evidence, true);
         }
-        Cause::Outage
+        FailureCause::Outage
     }
 
     /// Holds the requester back. Returns whether others were answered meanwhile.
-    fn hold(&self, state: &mut State, now: Moment, fault: &Fault) -> bool {
-        let call = Call { began: self.began, now, is_probe: self.is_probe(), answered: state.answered };
-        state.requesters.unanswered(&self.who, call, fault.retry_after())
+    fn hold_back(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> bool {
+        let call = UnansweredCall { began_at: self.began_at, ended_at: now, is_probe: self.is_probe(), answered_at: state.answered_at };
+        state.backoff.record_unanswered(&self.requester, call, fault.retry_after())
     }
 
     /// Counts a call that got no answer while nobody got one.
-    fn seen(&self, state: &mut State, now: Moment, fault: &Fault) -> Cause {
-        if state.answered.is_none_or(|answered| answered < self.began) {
-            state.calls.add(self.who, self.began, now);
+    fn record_unanswered(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> FailureCause {
+        if state.answered_at.is_none_or(|answered| answered < self.began_at) {
+            state.failed_calls.add(self.requester, self.began_at, now);
         }
-        if let Some(saw) = state.calls.outage(now) {
+        if let Some(saw) = state.failed_calls.outage_evidence(now) {
             let evidence = format!(
                 "no answer to {} requesters, of {} users in {} network blocks",
                 saw.requesters, saw.users, saw.blocks
             );
-            self.circuit.go_down(state, now, fault, evidence, saw.is_proved && self.who.accepted_before);
+            self.breaker.record_outage(state, now, fault, evidence, saw.is_proved && self.requester.has_been_accepted);
         }
-        state.cause(&self.who, now)
+        state.failure_cause(&self.requester, now)
     }
 }
 
 impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
-        let Some(class) = self.probe else { return };
-        if let Some(down) = &mut self.circuit.lock().down {
+        let Some(class) = self.probe_class else { return };
+        if let Some(down) = &mut self.breaker.lock().outage {
             down.probes.end(class);
         }
     }

@@ -3,30 +3,30 @@
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::template::{Place, ReadSecret, Template, Unplaceable};
+use super::template::{EncodingContext, SecretReader, Template, UnencodableValue};
 use crate::authn::Credentials;
 
 /// A JSON value whose texts are templates.
 #[derive(Clone, Debug)]
-pub enum Json {
+pub enum JsonTemplate {
     /// A text with values in it.
     Text(Template),
     /// `[…]`
-    Array(Box<[Json]>),
+    Array(Box<[JsonTemplate]>),
     /// `{…}`
-    Object(Box<[(String, Json)]>),
+    Object(Box<[(String, JsonTemplate)]>),
     /// A number, true or false.
     Fixed(Value),
 }
 
-impl Json {
+impl JsonTemplate {
     /// About how long it is, without the values.
-    pub(super) fn length(&self) -> usize {
+    pub(super) fn length_hint(&self) -> usize {
         match self {
-            Self::Text(template) => template.beginning().len() + 16,
-            Self::Array(items) => 2 + items.iter().map(|item| item.length() + 1).sum::<usize>(),
+            Self::Text(template) => template.literal_prefix().len() + 16,
+            Self::Array(items) => 2 + items.iter().map(|item| item.length_hint() + 1).sum::<usize>(),
             Self::Object(fields) => {
-                2 + fields.iter().map(|(name, value)| 6 * name.len() + 4 + value.length()).sum::<usize>()
+                2 + fields.iter().map(|(name, value)| 6 * name.len() + 4 + value.length_hint()).sum::<usize>()
             }
             Self::Fixed(_) => 32,
         }
@@ -36,20 +36,20 @@ impl Json {
     ///
     /// # Errors
     /// What `read` says.
-    pub fn resolve<E>(&self, read: &mut ReadSecret<'_, E>) -> Result<Self, E> {
+    pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         Ok(match self {
-            Self::Text(template) => Self::Text(template.resolve(read)?),
+            Self::Text(template) => Self::Text(template.resolve_secrets(read)?),
             Self::Array(items) => {
                 let mut resolved = Vec::new();
                 for item in items {
-                    resolved.push(item.resolve(read)?);
+                    resolved.push(item.resolve_secrets(read)?);
                 }
                 Self::Array(resolved.into())
             }
             Self::Object(fields) => {
                 let mut resolved = Vec::new();
                 for (name, value) in fields {
-                    resolved.push((name.clone(), value.resolve(read)?));
+                    resolved.push((name.clone(), value.resolve_secrets(read)?));
                 }
                 Self::Object(resolved.into())
             }
@@ -58,34 +58,34 @@ impl Json {
     }
 
     /// Whether one of its texts is so.
-    pub fn any(&self, is: fn(&Template) -> bool) -> bool {
+    pub fn has_template(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::Text(template) => is(template),
-            Self::Array(items) => items.iter().any(|item| item.any(is)),
-            Self::Object(fields) => fields.iter().any(|(_, value)| value.any(is)),
+            Self::Array(items) => items.iter().any(|item| item.has_template(is)),
+            Self::Object(fields) => fields.iter().any(|(_, value)| value.has_template(is)),
             Self::Fixed(_) => false,
         }
     }
 
     /// Writes it with the values in their places.
-    pub(super) fn write(
+    pub(super) fn render(
         &self,
         out: &mut Zeroizing<Vec<u8>>,
         credentials: &Credentials,
-    ) -> Result<(), Unplaceable> {
+    ) -> Result<(), UnencodableValue> {
         match self {
             Self::Text(template) => {
-                let text = template.render(credentials, Place::Body)?;
-                write(out, std::str::from_utf8(&text).map_err(|_| Unplaceable)?)
+                let text = template.render(credentials, EncodingContext::Body)?;
+                write_value(out, std::str::from_utf8(&text).map_err(|_| UnencodableValue)?)
             }
-            Self::Fixed(value) => write(out, value),
+            Self::Fixed(value) => write_value(out, value),
             Self::Array(items) => {
                 out.push(b'[');
                 for (at, item) in items.iter().enumerate() {
                     if at > 0 {
                         out.push(b',');
                     }
-                    item.write(out, credentials)?;
+                    item.render(out, credentials)?;
                 }
                 out.push(b']');
                 Ok(())
@@ -96,9 +96,9 @@ impl Json {
                     if at > 0 {
                         out.push(b',');
                     }
-                    write(out, name)?;
+                    write_value(out, name)?;
                     out.push(b':');
-                    value.write(out, credentials)?;
+                    value.render(out, credentials)?;
                 }
                 out.push(b'}');
                 Ok(())
@@ -107,6 +107,6 @@ impl Json {
     }
 }
 
-fn write<T: serde::Serialize + ?Sized>(out: &mut Zeroizing<Vec<u8>>, value: &T) -> Result<(), Unplaceable> {
-    serde_json::to_writer(&mut **out, value).map_err(|_| Unplaceable)
+fn write_value<T: serde::Serialize + ?Sized>(out: &mut Zeroizing<Vec<u8>>, value: &T) -> Result<(), UnencodableValue> {
+    serde_json::to_writer(&mut **out, value).map_err(|_| UnencodableValue)
 }

@@ -7,52 +7,52 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderVal
 use reqwest::{Method, Request, Url};
 use zeroize::Zeroizing;
 
-use super::json::Json;
-use super::template::{Place, ReadSecret, Template, Unplaceable};
+use super::json::JsonTemplate;
+use super::template::{EncodingContext, SecretReader, Template, UnencodableValue};
 use crate::authn::Credentials;
 
 /// What is sent besides the head.
 #[derive(Clone, Debug, Default)]
-pub enum Body {
+pub enum BodyTemplate {
     /// Nothing.
     #[default]
     None,
     /// `application/x-www-form-urlencoded`.
     Form(Box<[(String, Template)]>),
     /// `application/json`.
-    Json(Json),
+    Json(JsonTemplate),
 }
 
-impl Body {
+impl BodyTemplate {
     /// Whether one of its texts is so.
-    pub fn any(&self, is: fn(&Template) -> bool) -> bool {
+    pub fn has_template(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::None => false,
             Self::Form(fields) => fields.iter().any(|(_, template)| is(template)),
-            Self::Json(json) => json.any(is),
+            Self::Json(json) => json.has_template(is),
         }
     }
 }
 
 /// A URL with places for values in its path and its query.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct UrlTemplate {
     template: Template,
     /// With no value in it; for its scheme, host and port.
-    base: Url,
+    base_url: Url,
     /// Whether the user name stands in the path.
-    in_path: bool,
+    is_username_in_path: bool,
 }
 
-impl Target {
+impl UrlTemplate {
     /// Reads a URL.
     ///
     /// # Errors
     /// What is wrong with it, and what would do.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let template = Template::parse(text, Place::Url)?;
-        let authority = template.beginning().split_once("://").map(|(_, rest)| rest);
-        if !authority.is_some_and(|rest| template.fixed().is_some() || rest.contains('/')) {
+        let template = Template::parse(text, EncodingContext::Url)?;
+        let authority = template.literal_prefix().split_once("://").map(|(_, rest)| rest);
+        if !authority.is_some_and(|rest| template.as_literal().is_some() || rest.contains('/')) {
             return Err("write http:// or https://, a host that is always the same, and a path".into());
         }
         let plain = text.replace("{username}", "x");
@@ -64,14 +64,14 @@ impl Target {
         if !base.username().is_empty() || base.password().is_some() {
             return Err("a URL with a password in it ends up in logs; use headers or header_files".into());
         }
-        let path = path_of(&plain);
+        let path = raw_path(&plain);
         if base.fragment().is_some() || !matches!(path, "" | "/") && path != base.path() {
             return Err(
                 "write the path as it is sent: percent-encoded, without dot segments and a fragment".into()
             );
         }
         let in_path = text.split('?').next().is_some_and(|path| path.contains("{username}"));
-        Ok(Self { template, base, in_path })
+        Ok(Self { template, base_url: base, is_username_in_path: in_path })
     }
 
     /// Whether the user name is in it.
@@ -81,12 +81,12 @@ impl Target {
 
     /// Whether it is asked over TLS.
     pub fn is_https(&self) -> bool {
-        self.base.scheme() == "https"
+        self.base_url.scheme() == "https"
     }
 
     /// The host, as in the URL.
     pub fn host(&self) -> &str {
-        self.base.host_str().unwrap_or_default()
+        self.base_url.host_str().unwrap_or_default()
     }
 
     /// Whether the host is this machine, by its address or by the name that always means it.
@@ -95,20 +95,20 @@ impl Target {
         address.map_or(self.host() == "localhost", |address| address.is_loopback())
     }
 
-    fn render(&self, credentials: &Credentials) -> Result<Url, Unplaceable> {
-        let text = self.template.render(credentials, Place::Url)?;
-        let text = std::str::from_utf8(&text).map_err(|_| Unplaceable)?;
-        let url = Url::parse(text).map_err(|_| Unplaceable)?;
-        let path = path_of(text);
+    fn render(&self, credentials: &Credentials) -> Result<Url, UnencodableValue> {
+        let text = self.template.render(credentials, EncodingContext::Url)?;
+        let text = std::str::from_utf8(&text).map_err(|_| UnencodableValue)?;
+        let url = Url::parse(text).map_err(|_| UnencodableValue)?;
+        let path = raw_path(text);
         // A dot segment would be taken away, and many a server takes an encoded slash for a slash.
         let same = path == url.path() || matches!(path, "" | "/");
-        let slash = self.in_path && credentials.user().iter().any(|byte| matches!(byte, b'/' | b'\\'));
-        if same && !slash && url.origin() == self.base.origin() { Ok(url) } else { Err(Unplaceable) }
+        let slash = self.is_username_in_path && credentials.user().iter().any(|byte| matches!(byte, b'/' | b'\\'));
+        if same && !slash && url.origin() == self.base_url.origin() { Ok(url) } else { Err(UnencodableValue) }
     }
 }
 
 /// The path of a URL as it is written.
-fn path_of(url: &str) -> &str {
+fn raw_path(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
@@ -116,67 +116,67 @@ fn path_of(url: &str) -> &str {
 
 /// All that makes a request.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct RequestTemplate {
     /// How it is asked.
     pub method: Method,
     /// Where.
-    pub target: Target,
+    pub url: UrlTemplate,
     /// With which headers.
     pub headers: Box<[(HeaderName, Template)]>,
     /// With which body.
-    pub body: Body,
+    pub body: BodyTemplate,
     /// Whether the answer has to be JSON.
-    pub wants_json: bool,
+    pub is_json_expected: bool,
 }
 
-impl Question {
+impl RequestTemplate {
     /// The same with the contents of files in their places.
     ///
     /// # Errors
     /// What `read` says.
-    pub fn resolve<E>(&self, read: &mut ReadSecret<'_, E>) -> Result<Self, E> {
+    pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         let mut headers = Vec::new();
         for (name, template) in &self.headers {
-            headers.push((name.clone(), template.resolve(read)?));
+            headers.push((name.clone(), template.resolve_secrets(read)?));
         }
         let body = match &self.body {
-            Body::None => Body::None,
-            Body::Json(json) => Body::Json(json.resolve(read)?),
-            Body::Form(fields) => {
+            BodyTemplate::None => BodyTemplate::None,
+            BodyTemplate::Json(json) => BodyTemplate::Json(json.resolve_secrets(read)?),
+            BodyTemplate::Form(fields) => {
                 let mut resolved = Vec::new();
                 for (name, template) in fields {
-                    resolved.push((name.clone(), template.resolve(read)?));
+                    resolved.push((name.clone(), template.resolve_secrets(read)?));
                 }
-                Body::Form(resolved.into())
+                BodyTemplate::Form(resolved.into())
             }
         };
         Ok(Self { headers: headers.into(), body, ..self.clone() })
     }
 
     /// The request about these credentials.
-    pub fn render(&self, credentials: &Credentials) -> Result<Request, Unplaceable> {
-        let mut request = Request::new(self.method.clone(), self.target.render(credentials)?);
+    pub fn render(&self, credentials: &Credentials) -> Result<Request, UnencodableValue> {
+        let mut request = Request::new(self.method.clone(), self.url.render(credentials)?);
         let headers = request.headers_mut();
-        if self.wants_json {
+        if self.is_json_expected {
             headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         }
         let body = match &self.body {
-            Body::None => None,
-            Body::Form(fields) => {
+            BodyTemplate::None => None,
+            BodyTemplate::Form(fields) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-                Some(form(fields, credentials)?)
+                Some(render_form(fields, credentials)?)
             }
-            Body::Json(json) => {
+            BodyTemplate::Json(json) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                let mut out = room(credentials, json.length());
-                json.write(&mut out, credentials)?;
+                let mut out = buffer_for(credentials, json.length_hint());
+                json.render(&mut out, credentials)?;
                 Some(out)
             }
         };
         // Of what is asked with a secret nobody on the way keeps the answer (RFC 9111 section 5.2.1.5).
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, template) in &self.headers {
-            headers.insert(name.clone(), header(template, credentials)?);
+            headers.insert(name.clone(), render_header(template, credentials)?);
         }
         // Cleared when the request is gone.
         *request.body_mut() = body.map(|body| Bytes::from_owner(body).into());
@@ -184,23 +184,23 @@ impl Question {
     }
 }
 
-fn header(template: &Template, credentials: &Credentials) -> Result<HeaderValue, Unplaceable> {
-    let bytes = Bytes::from_owner(template.render(credentials, Place::Header)?);
-    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| Unplaceable)?;
+fn render_header(template: &Template, credentials: &Credentials) -> Result<HeaderValue, UnencodableValue> {
+    let bytes = Bytes::from_owner(template.render(credentials, EncodingContext::Header)?);
+    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| UnencodableValue)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 /// Room for all that is written, so that no copy of a password is left behind by growing: JSON makes
 /// six bytes of a control character.
-fn room(credentials: &Credentials, fixed: usize) -> Zeroizing<Vec<u8>> {
+fn buffer_for(credentials: &Credentials, fixed: usize) -> Zeroizing<Vec<u8>> {
     let values = 6 * (credentials.user().len() + credentials.password().len());
     Zeroizing::new(Vec::with_capacity(fixed + 4 * values))
 }
 
-fn form(fields: &[(String, Template)], credentials: &Credentials) -> Result<Zeroizing<Vec<u8>>, Unplaceable> {
-    let fixed = fields.iter().map(|(name, template)| 3 * (name.len() + template.beginning().len()) + 2).sum();
-    let mut out = room(credentials, fixed);
+fn render_form(fields: &[(String, Template)], credentials: &Credentials) -> Result<Zeroizing<Vec<u8>>, UnencodableValue> {
+    let fixed = fields.iter().map(|(name, template)| 3 * (name.len() + template.literal_prefix().len()) + 2).sum();
+    let mut out = buffer_for(credentials, fixed);
     for (name, template) in fields {
         if !out.is_empty() {
             out.push(b'&');
@@ -208,7 +208,7 @@ fn form(fields: &[(String, Template)], credentials: &Credentials) -> Result<Zero
         form_urlencoded::byte_serialize(name.as_bytes())
             .for_each(|part| out.extend_from_slice(part.as_bytes()));
         out.push(b'=');
-        let value = template.render(credentials, Place::Body)?;
+        let value = template.render(credentials, EncodingContext::Body)?;
         form_urlencoded::byte_serialize(&value).for_each(|part| out.extend_from_slice(part.as_bytes()));
     }
     Ok(out)

@@ -3,33 +3,33 @@
 use super::*;
 
 fn credentials(user: &str, password: &str) -> Credentials {
-    let frame = "\0".repeat(Credentials::FRAME);
+    let frame = "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH);
     Credentials::new(Zeroizing::new(format!("{frame}{user}:{password}").into_bytes())).unwrap()
 }
 
 fn url(target: &str, user: &str) -> Option<String> {
-    let target = Target::parse(target).unwrap();
+    let target = UrlTemplate::parse(target).unwrap();
     target.render(&credentials(user, "x")).ok().map(|url| url.to_string())
 }
 
-fn body(body: Body, user: &str, password: &str) -> Option<String> {
-    let question = Question {
+fn body(body: BodyTemplate, user: &str, password: &str) -> Option<String> {
+    let question = RequestTemplate {
         method: Method::POST,
-        target: Target::parse("http://localhost/").unwrap(),
+        url: UrlTemplate::parse("http://localhost/").unwrap(),
         headers: Box::default(),
         body,
-        wants_json: true,
+        is_json_expected: true,
     };
     let request = question.render(&credentials(user, password)).ok()?;
     Some(String::from_utf8(request.body()?.as_bytes()?.to_vec()).unwrap())
 }
 
 fn text(text: &str) -> Template {
-    Template::parse(text, Place::Body).unwrap()
+    Template::parse(text, EncodingContext::Body).unwrap()
 }
 
 #[test]
-fn a_user_name_stays_one_segment_of_a_path() {
+fn user_name_is_encoded_as_one_path_segment_or_rejected() {
     let asked = |user| url("https://api.example.com/users/{username}/me", user);
     assert_eq!(asked("ann").unwrap(), "https://api.example.com/users/ann/me");
     assert_eq!(asked("a%2Fb?c#d").unwrap(), "https://api.example.com/users/a%252Fb%3Fc%23d/me");
@@ -43,14 +43,14 @@ fn a_user_name_stays_one_segment_of_a_path() {
 }
 
 #[test]
-fn a_user_name_stays_one_value_of_a_query() {
+fn user_name_is_encoded_as_one_query_value() {
     let asked = |user| url("http://localhost:81/me?a=1&user={username}", user).unwrap();
     assert_eq!(asked("a&b=c#d"), "http://localhost:81/me?a=1&user=a%26b%3Dc%23d");
     assert_eq!(asked("../x"), "http://localhost:81/me?a=1&user=..%2Fx");
 }
 
 #[test]
-fn a_url_that_could_lead_elsewhere_or_into_a_log_is_refused() {
+fn url_with_variable_host_or_password_is_rejected() {
     for (target, why) in [
         ("ftp://example.com/", "http://"),
         ("example.com/me", "http://"),
@@ -64,27 +64,27 @@ fn a_url_that_could_lead_elsewhere_or_into_a_log_is_refused() {
         ("http://example.com/a/../b", "as it is sent"),
         ("http://[::1/", "not a URL: "),
     ] {
-        let told = Target::parse(target).unwrap_err();
+        let told = UrlTemplate::parse(target).unwrap_err();
         assert!(told.contains(why), "{target}: {told}");
     }
-    assert!(Target::parse("http://example.com").is_ok());
-    assert!(Target::parse("https://[::1]:8443/x").unwrap().is_loopback());
-    assert!(!Target::parse("http://api:8080/").unwrap().is_loopback());
+    assert!(UrlTemplate::parse("http://example.com").is_ok());
+    assert!(UrlTemplate::parse("https://[::1]:8443/x").unwrap().is_loopback());
+    assert!(!UrlTemplate::parse("http://api:8080/").unwrap().is_loopback());
 }
 
 #[test]
-fn a_form_and_json_hold_the_values_and_nothing_more() {
+fn values_are_escaped_in_form_and_json_bodies() {
     let form = || {
-        Body::Form(
+        BodyTemplate::Form(
             [("user name".to_owned(), text("{username}")), ("p".to_owned(), text("{password}"))].into(),
         )
     };
     assert_eq!(body(form(), "a&b", "c=d +é").unwrap(), "user+name=a%26b&p=c%3Dd+%2B%C3%A9");
     let json = || {
-        let fields = [("l", Json::Text(text("{username}"))), ("p", Json::Text(text("{password}")))];
+        let fields = [("l", JsonTemplate::Text(text("{username}"))), ("p", JsonTemplate::Text(text("{password}")))];
         let fields = fields.map(|(name, value)| (name.to_owned(), value));
-        let list = Json::Array([Json::Object(fields.into()), Json::Fixed(true.into())].into());
-        Body::Json(list)
+        let list = JsonTemplate::Array([JsonTemplate::Object(fields.into()), JsonTemplate::Fixed(true.into())].into());
+        BodyTemplate::Json(list)
     };
     assert_eq!(
         body(json(), "a\"b", "c\\\n\",\"l\":\"root").unwrap(),
@@ -93,24 +93,24 @@ fn a_form_and_json_hold_the_values_and_nothing_more() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_no_json() {
-    let frame = [0; Credentials::FRAME];
+fn non_utf_8_value_is_rejected_in_json_and_encoded_in_form() {
+    let frame = [0; Credentials::CACHE_KEY_HEADER_LENGTH];
     let latin = Credentials::new(Zeroizing::new([&frame[..], b"zo\xeb:x"].concat())).unwrap();
     let mut out = Zeroizing::new(Vec::new());
-    assert_eq!(Json::Text(text("{username}")).write(&mut out, &latin), Err(Unplaceable));
-    assert_eq!(&*form(&[("u".to_owned(), text("{username}"))], &latin).unwrap(), b"u=zo%EB");
+    assert_eq!(JsonTemplate::Text(text("{username}")).render(&mut out, &latin), Err(UnencodableValue));
+    assert_eq!(&*render_form(&[("u".to_owned(), text("{username}"))], &latin).unwrap(), b"u=zo%EB");
 }
 
 #[test]
-fn headers_that_hold_a_secret_are_marked() {
+fn headers_with_credentials_are_marked_sensitive() {
     let headers = [(HeaderName::from_static("authorization"), "Basic {basic}")];
-    let template = |text| Template::parse(text, Place::Header).unwrap();
-    let question = Question {
+    let template = |text| Template::parse(text, EncodingContext::Header).unwrap();
+    let question = RequestTemplate {
         method: Method::GET,
-        target: Target::parse("http://localhost/").unwrap(),
+        url: UrlTemplate::parse("http://localhost/").unwrap(),
         headers: headers.map(|(name, text)| (name, template(text))).into(),
-        body: Body::None,
-        wants_json: false,
+        body: BodyTemplate::None,
+        is_json_expected: false,
     };
     let request = question.render(&credentials("ann", "secret")).unwrap();
     assert_eq!(request.headers()["authorization"], "Basic YW5uOnNlY3JldA==");

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::authn::Answer;
+use crate::authn::AuthnResult;
 use crate::clock::Moment;
 
 /// How many questions may be outstanding, queued or at work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct QueueLimits {
     /// In all.
-    pub queue: usize,
+    pub total: usize,
     /// For one client network.
     pub network_share: usize,
     /// For one user from one client network.
@@ -22,25 +22,25 @@ pub struct Limits {
 
 /// Who a question is asked for: tags that the throttle makes, equal for equal networks and users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
+pub struct RequesterId {
     /// The tag of the wider block that the client network is in, by which networks take turns: one
     /// who owns a block must not have a turn for each network in it.
-    pub block: u64,
+    pub block_tag: u64,
     /// The client network's tag.
-    pub network: u64,
+    pub network_tag: u64,
     /// The tag of the user within the network.
-    pub user: u64,
+    pub network_user_tag: u64,
 }
 
 /// There is no place for the question: a share of the queue, or all of it, is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shed;
+pub struct QueueFull;
 
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum JobResult {
     /// It was answered, or found to be beyond an answer.
-    Done(Answer),
+    Completed(AuthnResult),
     /// It was dropped unasked: its askers' time was up, or another network needed the place.
     Dropped,
 }
@@ -48,43 +48,43 @@ pub enum End {
 /// One question, and what it takes to answer it.
 pub struct Job<W> {
     /// Whose share it takes.
-    pub asker: Asker,
+    pub requester: RequesterId,
     /// In milliseconds of the gate's clock: when the last one who waits for it gives up. Those who
     /// join later move it.
-    pub deadline: Arc<AtomicU64>,
+    pub deadline_millis: Arc<AtomicU64>,
     /// What has to be done.
     pub work: W,
     /// Told once what became of it.
-    pub end: Box<dyn FnOnce(End) + Send>,
+    pub on_complete: Box<dyn FnOnce(JobResult) + Send>,
 }
 
 impl<W> Job<W> {
     /// When nobody waits for it any more.
-    pub fn due(&self) -> Moment {
-        Moment::from_millis(self.deadline.load(Ordering::Acquire))
+    pub fn expires_at(&self) -> Moment {
+        Moment::from_millis(self.deadline_millis.load(Ordering::Acquire))
     }
 }
 
 /// The question that gave up its place, if one did.
 #[must_use = "those who wait for it have to be told"]
-pub struct Displaced(Option<Box<dyn FnOnce(End) + Send>>);
+pub struct EvictedJob(Option<Box<dyn FnOnce(JobResult) + Send>>);
 
-impl Displaced {
-    pub(super) fn new(end: Option<Box<dyn FnOnce(End) + Send>>) -> Self {
+impl EvictedJob {
+    pub(super) fn new(end: Option<Box<dyn FnOnce(JobResult) + Send>>) -> Self {
         Self(end)
     }
 
     /// Tells those who wait for it that it was dropped.
-    pub fn tell(self) {
+    pub fn notify_dropped(self) {
         if let Some(end) = self.0 {
-            end(End::Dropped);
+            end(JobResult::Dropped);
         }
     }
 }
 
 /// What the queue shows of itself.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct QueueMetrics {
     /// Questions waiting.
     pub waiting: Gauge,
     /// Questions that were dropped unasked.

@@ -6,46 +6,46 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::job::{Asker, Job, Shed};
-use super::standing::{Failures, Standing};
-use super::turns::{CLEAR, ClearFirst, FAILED, Line, Turns};
+use super::job::{RequesterId, Job, QueueFull};
+use super::standing::{RecentFailures, FailureLevel};
+use super::turns::{CLEAN_USERS, CleanUsersFirst, FAILED_USERS, OwnerQueue, RoundRobin};
 use crate::clock::Moment;
 
 /// One turn in so many is one of the worst standing that waits, so that nobody waits for ever.
-const TURN_OF_THE_LAST: u32 = 4;
+const REVERSED_TURN_INTERVAL: u32 = 4;
 
 /// So many failures of a network, beyond its successes, leave it all places: mistyped passwords and old
 /// configurations of a large office.
-const BORNE_OF_NETWORK: f64 = 10.0;
+const TOLERATED_NETWORK_FAILURES: f64 = 10.0;
 
 /// The same for a block.
-const BORNE_OF_BLOCK: f64 = 40.0;
+const TOLERATED_BLOCK_FAILURES: f64 = 40.0;
 
 /// How many places somebody of many failures is left.
-const PLACES_LEAST: usize = 4;
+const SHARE_MIN: usize = 4;
 
 /// The questions of one block.
-type OfBlock<W> = Turns<OfNetwork<W>>;
+type BlockQueue<W> = RoundRobin<NetworkQueue<W>>;
 
 /// The questions of one network.
-type OfNetwork<W> = ClearFirst<Turns<VecDeque<Job<W>>>>;
+type NetworkQueue<W> = CleanUsersFirst<RoundRobin<VecDeque<Job<W>>>>;
 
 /// The room that there is for a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum JobSlot {
     /// A place that nobody has.
     Free,
     /// That of a question that has to go for it, of whoever has more of them or stands worse.
-    Yielded,
+    EvictOther,
     /// That of a user of the same network who failed of late.
-    YieldedInNetwork,
+    EvictInNetwork,
 }
 
 /// How many questions there may be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places {
+pub(super) struct QueueShares {
     /// That wait, in all.
-    pub(super) all: usize,
+    pub(super) total: usize,
     /// Outstanding of one block in good standing.
     pub(super) block: usize,
     /// Outstanding of one network in good standing.
@@ -53,49 +53,49 @@ pub(super) struct Places {
     /// Outstanding of one user from one network.
     pub(super) user: usize,
     /// Of blocks with recent failures that are being answered at one time.
-    pub(super) at_work_of_failing: usize,
+    pub(super) running_of_failing_blocks: usize,
 }
 
 /// See the top of this file.
-pub(super) struct Lanes<W> {
+pub(super) struct FairScheduler<W> {
     /// By the standing of their blocks.
-    waiting: [Turns<OfBlock<W>>; Standing::COUNT],
+    waiting_by_level: [RoundRobin<BlockQueue<W>>; FailureLevel::COUNT],
     /// Questions outstanding, waiting or being answered.
-    blocks: Counts,
-    networks: Counts,
-    users: Counts,
+    block_counts: OutstandingCounts,
+    network_counts: OutstandingCounts,
+    user_counts: OutstandingCounts,
     /// Being answered, of blocks with recent failures.
-    failing_at_work: Vec<Asker>,
-    failures_of_blocks: Failures,
-    failures_of_networks: Failures,
-    failures_of_users: Failures,
-    turns: u32,
-    pub(super) closed: bool,
+    running_of_failing_blocks: Vec<RequesterId>,
+    block_failures: RecentFailures,
+    network_failures: RecentFailures,
+    user_failures: RecentFailures,
+    turn_count: u32,
+    pub(super) is_closed: bool,
 }
 
-impl<W> Default for Lanes<W> {
+impl<W> Default for FairScheduler<W> {
     fn default() -> Self {
         Self {
-            waiting: [Turns::default(), Turns::default(), Turns::default()],
-            blocks: Counts::default(),
-            networks: Counts::default(),
-            users: Counts::default(),
-            failing_at_work: Vec::new(),
-            failures_of_blocks: Failures::default(),
-            failures_of_networks: Failures::default(),
-            failures_of_users: Failures::default(),
-            turns: 0,
-            closed: false,
+            waiting_by_level: [RoundRobin::default(), RoundRobin::default(), RoundRobin::default()],
+            block_counts: OutstandingCounts::default(),
+            network_counts: OutstandingCounts::default(),
+            user_counts: OutstandingCounts::default(),
+            running_of_failing_blocks: Vec::new(),
+            block_failures: RecentFailures::default(),
+            network_failures: RecentFailures::default(),
+            user_failures: RecentFailures::default(),
+            turn_count: 0,
+            is_closed: false,
         }
     }
 }
 
 /// How many there are of each.
 #[derive(Debug, Default)]
-struct Counts(HashMap<u64, usize>);
+struct OutstandingCounts(HashMap<u64, usize>);
 
-impl Counts {
-    fn of(&self, tag: u64) -> usize {
+impl OutstandingCounts {
+    fn get(&self, tag: u64) -> usize {
         self.0.get(&tag).copied().unwrap_or_default()
     }
 
@@ -103,7 +103,7 @@ impl Counts {
         *self.0.entry(tag).or_default() += 1;
     }
 
-    fn take(&mut self, tag: u64) {
+    fn subtract(&mut self, tag: u64) {
         if let Some(count) = self.0.get_mut(&tag) {
             *count -= 1;
             if *count == 0 {
@@ -115,140 +115,140 @@ impl Counts {
 
 /// What is left of `places` to somebody with `failures`, of which so many are borne. It shrinks with their
 /// square: of a guesser who has filled his places, few are hashed before the rest is taken from him.
-fn share(places: usize, failures: f64, borne: f64) -> usize {
+fn reduced_share(places: usize, failures: f64, borne: f64) -> usize {
     if failures <= borne {
         return places;
     }
     let share = places as f64 * (borne / failures).powi(2);
-    (share as usize).max(PLACES_LEAST).min(places)
+    (share as usize).max(SHARE_MIN).min(places)
 }
 
-impl<W> Lanes<W> {
+impl<W> FairScheduler<W> {
     /// Questions that wait.
-    pub(super) fn queued(&self) -> usize {
-        self.waiting.iter().map(Turns::waiting).sum()
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting_by_level.iter().map(RoundRobin::waiting_count).sum()
     }
 
     /// How a block stands: while it has questions waiting, as it did when they were put where they are.
-    fn standing(&self, block: u64, now: Moment) -> Standing {
-        let placed = Standing::ALL.into_iter().find(|one| self.lane(*one).waiting_of(block) > 0);
-        placed.unwrap_or_else(|| self.failures_of_blocks.standing(block, now))
+    fn current_level(&self, block: u64, now: Moment) -> FailureLevel {
+        let placed = FailureLevel::ALL.into_iter().find(|one| self.queue_of_level(*one).waiting_count_of(block) > 0);
+        placed.unwrap_or_else(|| self.block_failures.level(block, now))
     }
 
-    fn lane(&self, standing: Standing) -> &Turns<OfBlock<W>> {
-        let [good, doubtful, failing] = &self.waiting;
+    fn queue_of_level(&self, standing: FailureLevel) -> &RoundRobin<BlockQueue<W>> {
+        let [good, doubtful, failing] = &self.waiting_by_level;
         match standing {
-            Standing::Good => good,
-            Standing::Doubtful => doubtful,
-            Standing::Failing => failing,
+            FailureLevel::NoFailures => good,
+            FailureLevel::Few => doubtful,
+            FailureLevel::Many => failing,
         }
     }
 
-    fn lane_mut(&mut self, standing: Standing) -> &mut Turns<OfBlock<W>> {
-        let [good, doubtful, failing] = &mut self.waiting;
+    fn queue_of_level_mut(&mut self, standing: FailureLevel) -> &mut RoundRobin<BlockQueue<W>> {
+        let [good, doubtful, failing] = &mut self.waiting_by_level;
         match standing {
-            Standing::Good => good,
-            Standing::Doubtful => doubtful,
-            Standing::Failing => failing,
+            FailureLevel::NoFailures => good,
+            FailureLevel::Few => doubtful,
+            FailureLevel::Many => failing,
         }
     }
 
     /// The owners of a question of `asker`, the outermost first.
-    fn owners(&self, asker: Asker, now: Moment) -> [u64; 4] {
-        let user = match self.failures_of_users.standing(asker.user, now) {
-            Standing::Good => CLEAR,
-            Standing::Doubtful | Standing::Failing => FAILED,
+    fn owner_path(&self, asker: RequesterId, now: Moment) -> [u64; 4] {
+        let user = match self.user_failures.level(asker.network_user_tag, now) {
+            FailureLevel::NoFailures => CLEAN_USERS,
+            FailureLevel::Few | FailureLevel::Many => FAILED_USERS,
         };
-        [asker.block, asker.network, user, asker.user]
+        [asker.block_tag, asker.network_tag, user, asker.network_user_tag]
     }
 
     /// Whether the share of `asker`'s network or block is taken.
-    fn is_share_taken(&self, asker: Asker, places: &Places, now: Moment) -> bool {
-        let of_network = self.failures_of_networks.count(asker.network, now);
-        let of_block = self.failures_of_blocks.count(asker.block, now);
-        self.networks.of(asker.network) >= share(places.network, of_network, BORNE_OF_NETWORK)
-            || self.blocks.of(asker.block) >= share(places.block, of_block, BORNE_OF_BLOCK)
+    fn is_share_exhausted(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> bool {
+        let of_network = self.network_failures.count(asker.network_tag, now);
+        let of_block = self.block_failures.count(asker.block_tag, now);
+        self.network_counts.get(asker.network_tag) >= reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
+            || self.block_counts.get(asker.block_tag) >= reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
     }
 
     /// The room that there is for a question of `asker`.
-    pub(super) fn room(&self, asker: Asker, places: &Places, now: Moment) -> Result<Room, Shed> {
-        if self.closed || self.users.of(asker.user) >= places.user {
-            return Err(Shed);
+    pub(super) fn find_slot(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> Result<JobSlot, QueueFull> {
+        if self.is_closed || self.user_counts.get(asker.network_user_tag) >= places.user {
+            return Err(QueueFull);
         }
-        let (standing, owners) = (self.standing(asker.block, now), self.owners(asker, now));
-        if self.is_share_taken(asker, places, now) {
+        let (standing, owners) = (self.current_level(asker.block_tag, now), self.owner_path(asker, now));
+        if self.is_share_exhausted(asker, places, now) {
             let [_, _, user, _] = owners;
             let of_network =
-                self.lane(standing).line(asker.block).and_then(|block| block.line(asker.network));
-            let yields = user == CLEAR && of_network.is_some_and(OfNetwork::has_failed);
-            return if yields { Ok(Room::YieldedInNetwork) } else { Err(Shed) };
+                self.queue_of_level(standing).queue_of(asker.block_tag).and_then(|block| block.queue_of(asker.network_tag));
+            let yields = user == CLEAN_USERS && of_network.is_some_and(NetworkQueue::has_failed_waiting);
+            return if yields { Ok(JobSlot::EvictInNetwork) } else { Err(QueueFull) };
         }
-        let from = |standing| self.lane(standing).waiting();
+        let from = |standing| self.queue_of_level(standing).waiting_count();
         // Half of the places for all that have failed of late, and half of these for those with many failures.
         let taken = match standing {
-            Standing::Good => false,
-            Standing::Doubtful => {
-                from(Standing::Doubtful) + from(Standing::Failing) >= places.all.div_ceil(2)
+            FailureLevel::NoFailures => false,
+            FailureLevel::Few => {
+                from(FailureLevel::Few) + from(FailureLevel::Many) >= places.total.div_ceil(2)
             }
-            Standing::Failing => from(Standing::Failing) >= places.all.div_ceil(4),
+            FailureLevel::Many => from(FailureLevel::Many) >= places.total.div_ceil(4),
         };
-        if !taken && self.queued() < places.all {
-            return Ok(Room::Free);
+        if !taken && self.waiting_count() < places.total {
+            return Ok(JobSlot::Free);
         }
-        let worse = Standing::ALL.into_iter().filter(|other| *other > standing);
-        let yields = self.lane(standing).yields(&owners) || worse.map(from).sum::<usize>() > 0;
-        if yields { Ok(Room::Yielded) } else { Err(Shed) }
+        let worse = FailureLevel::ALL.into_iter().filter(|other| *other > standing);
+        let yields = self.queue_of_level(standing).can_evict_for(&owners) || worse.map(from).sum::<usize>() > 0;
+        if yields { Ok(JobSlot::EvictOther) } else { Err(QueueFull) }
     }
 
     /// Takes a question in, for which there is room, and gives the one back that has to go for it.
-    pub(super) fn enter(&mut self, job: Job<W>, room: Room, now: Moment) -> Option<Job<W>> {
-        let (asker, standing) = (job.asker, self.standing(job.asker.block, now));
-        let owners = self.owners(asker, now);
+    pub(super) fn insert(&mut self, job: Job<W>, room: JobSlot, now: Moment) -> Option<Job<W>> {
+        let (asker, standing) = (job.requester, self.current_level(job.requester.block_tag, now));
+        let owners = self.owner_path(asker, now);
         let displaced = match room {
-            Room::Free => None,
-            Room::Yielded => self.displace(&owners, standing),
-            Room::YieldedInNetwork => {
+            JobSlot::Free => None,
+            JobSlot::EvictOther => self.evict(&owners, standing),
+            JobSlot::EvictInNetwork => {
                 let of_network =
-                    |block: &mut OfBlock<W>| block.take_from(asker.network, OfNetwork::pop_failed);
-                self.lane_mut(standing).take_from(asker.block, of_network)
+                    |block: &mut BlockQueue<W>| block.pop_from(asker.network_tag, NetworkQueue::pop_latest_failed);
+                self.queue_of_level_mut(standing).pop_from(asker.block_tag, of_network)
             }
         };
-        displaced.iter().for_each(|job| self.release(job.asker));
-        self.blocks.add(asker.block);
-        self.networks.add(asker.network);
-        self.users.add(asker.user);
-        self.lane_mut(standing).push(&owners, job);
+        displaced.iter().for_each(|job| self.subtract_counts(job.requester));
+        self.block_counts.add(asker.block_tag);
+        self.network_counts.add(asker.network_tag);
+        self.user_counts.add(asker.network_user_tag);
+        self.queue_of_level_mut(standing).push(&owners, job);
         displaced
     }
 
-    fn displace(&mut self, owners: &[u64], standing: Standing) -> Option<Job<W>> {
-        let worst = Standing::ALL.into_iter().rev().filter(|other| *other > standing);
-        let worst = worst.filter(|other| self.lane(*other).waiting() > 0).max();
+    fn evict(&mut self, owners: &[u64], standing: FailureLevel) -> Option<Job<W>> {
+        let worst = FailureLevel::ALL.into_iter().rev().filter(|other| *other > standing);
+        let worst = worst.filter(|other| self.queue_of_level(*other).waiting_count() > 0).max();
         match worst {
-            Some(worst) => self.lane_mut(worst).pop_latest(),
-            None => self.lane_mut(standing).pop_yielding(owners),
+            Some(worst) => self.queue_of_level_mut(worst).pop_latest(),
+            None => self.queue_of_level_mut(standing).evict_for(owners),
         }
     }
 
-    fn release(&mut self, asker: Asker) {
-        self.blocks.take(asker.block);
-        self.networks.take(asker.network);
-        self.users.take(asker.user);
+    fn subtract_counts(&mut self, asker: RequesterId) {
+        self.block_counts.subtract(asker.block_tag);
+        self.network_counts.subtract(asker.network_tag);
+        self.user_counts.subtract(asker.network_user_tag);
     }
 
     /// Takes the question whose turn it is out, to be answered.
-    pub(super) fn take(&mut self, places: &Places) -> Option<Job<W>> {
-        let may_fail = self.failing_at_work.len() < places.at_work_of_failing;
-        let mut order = Standing::ALL;
-        if self.turns % TURN_OF_THE_LAST == TURN_OF_THE_LAST - 1 {
+    pub(super) fn pop(&mut self, places: &QueueShares) -> Option<Job<W>> {
+        let may_fail = self.running_of_failing_blocks.len() < places.running_of_failing_blocks;
+        let mut order = FailureLevel::ALL;
+        if self.turn_count % REVERSED_TURN_INTERVAL == REVERSED_TURN_INTERVAL - 1 {
             order.reverse();
         }
-        for standing in order.into_iter().filter(|standing| may_fail || *standing == Standing::Good) {
-            let Some(job) = self.lane_mut(standing).pop() else { continue };
-            if standing != Standing::Good {
-                self.failing_at_work.push(job.asker);
+        for standing in order.into_iter().filter(|standing| may_fail || *standing == FailureLevel::NoFailures) {
+            let Some(job) = self.queue_of_level_mut(standing).pop() else { continue };
+            if standing != FailureLevel::NoFailures {
+                self.running_of_failing_blocks.push(job.requester);
             }
-            self.turns = self.turns.wrapping_add(1);
+            self.turn_count = self.turn_count.wrapping_add(1);
             return Some(job);
         }
         None
@@ -256,58 +256,58 @@ impl<W> Lanes<W> {
 
     /// Gives the place of a question back that was taken. `failed` says what came of it, where that counts;
     /// what its network has waiting beyond the share that is left to it then is handed out.
-    pub(super) fn settle(
+    pub(super) fn release(
         &mut self,
-        asker: Asker,
+        asker: RequesterId,
         failed: Option<bool>,
-        places: &Places,
+        places: &QueueShares,
         now: Moment,
     ) -> Vec<Job<W>> {
-        self.release(asker);
-        if let Some(at) = self.failing_at_work.iter().position(|other| *other == asker) {
-            self.failing_at_work.swap_remove(at);
+        self.subtract_counts(asker);
+        if let Some(at) = self.running_of_failing_blocks.iter().position(|other| *other == asker) {
+            self.running_of_failing_blocks.swap_remove(at);
         }
         let Some(failed) = failed else { return Vec::new() };
-        self.failures_of_users.add(asker.user, failed, now);
-        self.failures_of_networks.add(asker.network, failed, now);
-        self.failures_of_blocks.add(asker.block, failed, now);
-        self.move_block(asker.block, now);
+        self.user_failures.record(asker.network_user_tag, failed, now);
+        self.network_failures.record(asker.network_tag, failed, now);
+        self.block_failures.record(asker.block_tag, failed, now);
+        self.requeue_block(asker.block_tag, now);
         let mut beyond = Vec::new();
-        while failed && self.is_beyond(asker, places, now) {
-            let standing = self.standing(asker.block, now);
-            let latest = |line: &mut OfBlock<W>| line.pop_latest_of(asker.network);
-            let Some(job) = self.lane_mut(standing).take_from(asker.block, latest) else { break };
-            self.release(job.asker);
+        while failed && self.is_share_exceeded(asker, places, now) {
+            let standing = self.current_level(asker.block_tag, now);
+            let latest = |line: &mut BlockQueue<W>| line.pop_latest_of(asker.network_tag);
+            let Some(job) = self.queue_of_level_mut(standing).pop_from(asker.block_tag, latest) else { break };
+            self.subtract_counts(job.requester);
             beyond.push(job);
         }
         beyond
     }
 
-    fn is_beyond(&self, asker: Asker, places: &Places, now: Moment) -> bool {
-        let of_network = self.failures_of_networks.count(asker.network, now);
-        let of_block = self.failures_of_blocks.count(asker.block, now);
-        self.networks.of(asker.network) > share(places.network, of_network, BORNE_OF_NETWORK)
-            || self.blocks.of(asker.block) > share(places.block, of_block, BORNE_OF_BLOCK)
+    fn is_share_exceeded(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> bool {
+        let of_network = self.network_failures.count(asker.network_tag, now);
+        let of_block = self.block_failures.count(asker.block_tag, now);
+        self.network_counts.get(asker.network_tag) > reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
+            || self.block_counts.get(asker.block_tag) > reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
     }
 
     /// Has the questions of a block wait where it stands now.
-    fn move_block(&mut self, block: u64, now: Moment) {
-        let (was, is) = (self.standing(block, now), self.failures_of_blocks.standing(block, now));
+    fn requeue_block(&mut self, block: u64, now: Moment) {
+        let (was, is) = (self.current_level(block, now), self.block_failures.level(block, now));
         if was != is
-            && let Some(line) = self.lane_mut(was).remove(block)
+            && let Some(line) = self.queue_of_level_mut(was).remove_owner(block)
         {
-            self.lane_mut(is).insert(block, line);
+            self.queue_of_level_mut(is).insert_owner(block, line);
         }
     }
 
     /// Takes everything out that waits, for good.
     pub(super) fn close(&mut self) -> Vec<Job<W>> {
-        self.closed = true;
+        self.is_closed = true;
         let mut all = Vec::new();
-        for lane in &mut self.waiting {
+        for lane in &mut self.waiting_by_level {
             all.extend(std::iter::from_fn(|| lane.pop()));
         }
-        all.iter().for_each(|job| self.release(job.asker));
+        all.iter().for_each(|job| self.subtract_counts(job.requester));
         all
     }
 }

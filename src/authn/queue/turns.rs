@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 
 /// A line of waiting items.
-pub(super) trait Line: Default {
+pub(super) trait OwnerQueue: Default {
     /// What waits.
     type Item;
 
     /// How many wait.
-    fn waiting(&self) -> usize;
+    fn waiting_count(&self) -> usize;
 
     /// Adds an item at the end of its owners' line, the outermost owner first.
     fn push(&mut self, owners: &[u64], item: Self::Item);
@@ -20,17 +20,17 @@ pub(super) trait Line: Default {
     fn pop_latest(&mut self) -> Option<Self::Item>;
 
     /// Whether an item of these owners may have the place of another, whose owner has more of them.
-    fn yields(&self, owners: &[u64]) -> bool;
+    fn can_evict_for(&self, owners: &[u64]) -> bool;
 
     /// Takes the item that yields.
-    fn pop_yielding(&mut self, owners: &[u64]) -> Option<Self::Item>;
+    fn evict_for(&mut self, owners: &[u64]) -> Option<Self::Item>;
 }
 
 /// Of one owner: first come, first served.
-impl<T> Line for VecDeque<T> {
+impl<T> OwnerQueue for VecDeque<T> {
     type Item = T;
 
-    fn waiting(&self) -> usize {
+    fn waiting_count(&self) -> usize {
         self.len()
     }
 
@@ -46,112 +46,112 @@ impl<T> Line for VecDeque<T> {
         self.pop_back()
     }
 
-    fn yields(&self, _owners: &[u64]) -> bool {
+    fn can_evict_for(&self, _owners: &[u64]) -> bool {
         false
     }
 
-    fn pop_yielding(&mut self, _owners: &[u64]) -> Option<T> {
+    fn evict_for(&mut self, _owners: &[u64]) -> Option<T> {
         None
     }
 }
 
 /// The lines of several owners.
 #[derive(Debug)]
-pub(super) struct Turns<L> {
-    of: HashMap<u64, L>,
+pub(super) struct RoundRobin<L> {
+    queues: HashMap<u64, L>,
     /// The owners, the next one first.
     order: VecDeque<u64>,
-    waiting: usize,
+    waiting_count: usize,
 }
 
-impl<L> Default for Turns<L> {
+impl<L> Default for RoundRobin<L> {
     fn default() -> Self {
-        Self { of: HashMap::new(), order: VecDeque::new(), waiting: 0 }
+        Self { queues: HashMap::new(), order: VecDeque::new(), waiting_count: 0 }
     }
 }
 
-impl<L: Line> Turns<L> {
+impl<L: OwnerQueue> RoundRobin<L> {
     /// How many items of `owner` wait.
-    pub(super) fn waiting_of(&self, owner: u64) -> usize {
-        self.of.get(&owner).map_or(0, L::waiting)
+    pub(super) fn waiting_count_of(&self, owner: u64) -> usize {
+        self.queues.get(&owner).map_or(0, L::waiting_count)
     }
 
     /// The line of `owner`.
-    pub(super) fn line(&self, owner: u64) -> Option<&L> {
-        self.of.get(&owner)
+    pub(super) fn queue_of(&self, owner: u64) -> Option<&L> {
+        self.queues.get(&owner)
     }
 
     /// Takes an item out of the line of `owner` as `take` does.
-    pub(super) fn take_from(
+    pub(super) fn pop_from(
         &mut self,
         owner: u64,
         take: impl FnOnce(&mut L) -> Option<L::Item>,
     ) -> Option<L::Item> {
-        let line = self.of.get_mut(&owner)?;
+        let line = self.queues.get_mut(&owner)?;
         let item = take(line)?;
-        if line.waiting() == 0 {
-            self.of.remove(&owner);
+        if line.waiting_count() == 0 {
+            self.queues.remove(&owner);
             self.order.retain(|other| *other != owner);
         }
-        self.waiting -= 1;
+        self.waiting_count -= 1;
         Some(item)
     }
 
     /// Takes the whole line of `owner` out.
-    pub(super) fn remove(&mut self, owner: u64) -> Option<L> {
-        let line = self.of.remove(&owner)?;
+    pub(super) fn remove_owner(&mut self, owner: u64) -> Option<L> {
+        let line = self.queues.remove(&owner)?;
         self.order.retain(|other| *other != owner);
-        self.waiting -= line.waiting();
+        self.waiting_count -= line.waiting_count();
         Some(line)
     }
 
     /// Puts the whole line of an owner in that has none here, behind the others.
-    pub(super) fn insert(&mut self, owner: u64, line: L) {
-        self.waiting += line.waiting();
+    pub(super) fn insert_owner(&mut self, owner: u64, line: L) {
+        self.waiting_count += line.waiting_count();
         self.order.push_back(owner);
-        self.of.insert(owner, line);
+        self.queues.insert(owner, line);
     }
 
     /// Takes the latest item of `owner`.
     pub(super) fn pop_latest_of(&mut self, owner: u64) -> Option<L::Item> {
-        self.take_from(owner, L::pop_latest)
+        self.pop_from(owner, L::pop_latest)
     }
 
     /// The owner with the most items, the latest of several.
-    fn longest(&self) -> Option<u64> {
-        self.order.iter().copied().max_by_key(|owner| self.waiting_of(*owner))
+    fn longest_owner(&self) -> Option<u64> {
+        self.order.iter().copied().max_by_key(|owner| self.waiting_count_of(*owner))
     }
 }
 
-impl<L: Line> Line for Turns<L> {
+impl<L: OwnerQueue> OwnerQueue for RoundRobin<L> {
     type Item = L::Item;
 
-    fn waiting(&self) -> usize {
-        self.waiting
+    fn waiting_count(&self) -> usize {
+        self.waiting_count
     }
 
     fn push(&mut self, owners: &[u64], item: L::Item) {
         // As many owners are named as there are lines within lines.
         let (owner, rest) = owners.split_first().map_or((0, owners), |(owner, rest)| (*owner, rest));
-        let line = self.of.entry(owner).or_default();
-        if line.waiting() == 0 {
+        let line = self.queues.entry(owner).or_default();
+        if line.waiting_count() == 0 {
             self.order.push_back(owner);
         }
         line.push(rest, item);
-        self.waiting += 1;
+        self.waiting_count += 1;
     }
 
     fn pop(&mut self) -> Option<L::Item> {
         while let Some(owner) = self.order.pop_front() {
-            let Some(line) = self.of.get_mut(&owner) else { continue };
+            let Some(line) = self.queues.get_mut(&owner) else { continue };
             let item = line.pop();
-            if line.waiting() == 0 {
-                self.of.remove(&owner);
+            if line.waiting_count() == 0 {
+                self.queues.remove(&owner);
             } else {
                 self.order.push_back(owner);
             }
             if item.is_some() {
-                self.waiting -= 1;
+                self.waiting_count -= 1;
                 return item;
             }
         }
@@ -159,98 +159,98 @@ impl<L: Line> Line for Turns<L> {
     }
 
     fn pop_latest(&mut self) -> Option<L::Item> {
-        self.pop_latest_of(self.longest()?)
+        self.pop_latest_of(self.longest_owner()?)
     }
 
-    fn yields(&self, owners: &[u64]) -> bool {
-        let (Some(longest), Some((owner, rest))) = (self.longest(), owners.split_first()) else {
+    fn can_evict_for(&self, owners: &[u64]) -> bool {
+        let (Some(longest), Some((owner, rest))) = (self.longest_owner(), owners.split_first()) else {
             return false;
         };
-        if longest != *owner && self.waiting_of(longest) > self.waiting_of(*owner) + 1 {
+        if longest != *owner && self.waiting_count_of(longest) > self.waiting_count_of(*owner) + 1 {
             return true;
         }
-        self.of.get(owner).is_some_and(|line| line.yields(rest))
+        self.queues.get(owner).is_some_and(|line| line.can_evict_for(rest))
     }
 
-    fn pop_yielding(&mut self, owners: &[u64]) -> Option<L::Item> {
-        let (longest, (owner, rest)) = (self.longest()?, owners.split_first()?);
-        if longest != *owner && self.waiting_of(longest) > self.waiting_of(*owner) + 1 {
+    fn evict_for(&mut self, owners: &[u64]) -> Option<L::Item> {
+        let (longest, (owner, rest)) = (self.longest_owner()?, owners.split_first()?);
+        if longest != *owner && self.waiting_count_of(longest) > self.waiting_count_of(*owner) + 1 {
             return self.pop_latest_of(longest);
         }
-        self.take_from(*owner, |line| line.pop_yielding(rest))
+        self.pop_from(*owner, |line| line.evict_for(rest))
     }
 }
 
 /// The lines of the users of one network: those who failed of late come after the others, but for one turn in so
 /// many, and give up their places first.
 #[derive(Debug, Default)]
-pub(super) struct ClearFirst<L> {
-    clear: L,
+pub(super) struct CleanUsersFirst<L> {
+    clean: L,
     failed: L,
-    turns: u32,
+    turn_count: u32,
 }
 
 /// The owner that stands for the users without recent failures.
-pub(super) const CLEAR: u64 = 0;
+pub(super) const CLEAN_USERS: u64 = 0;
 
 /// The owner that stands for the others.
-pub(super) const FAILED: u64 = 1;
+pub(super) const FAILED_USERS: u64 = 1;
 
 /// One turn in so many is one of those who failed while others wait.
-const TURN_OF_FAILED: u32 = 4;
+const FAILED_TURN_INTERVAL: u32 = 4;
 
-impl<L: Line> ClearFirst<L> {
+impl<L: OwnerQueue> CleanUsersFirst<L> {
     /// Whether somebody who failed of late waits.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.waiting() > 0
+    pub(super) fn has_failed_waiting(&self) -> bool {
+        self.failed.waiting_count() > 0
     }
 
     /// Takes the latest item of those who failed of late.
-    pub(super) fn pop_failed(&mut self) -> Option<L::Item> {
+    pub(super) fn pop_latest_failed(&mut self) -> Option<L::Item> {
         self.failed.pop_latest()
     }
 }
 
-impl<L: Line> Line for ClearFirst<L> {
+impl<L: OwnerQueue> OwnerQueue for CleanUsersFirst<L> {
     type Item = L::Item;
 
-    fn waiting(&self) -> usize {
-        self.clear.waiting() + self.failed.waiting()
+    fn waiting_count(&self) -> usize {
+        self.clean.waiting_count() + self.failed.waiting_count()
     }
 
     fn push(&mut self, owners: &[u64], item: L::Item) {
         match owners.split_first() {
-            Some((&FAILED, rest)) => self.failed.push(rest, item),
-            Some((_, rest)) => self.clear.push(rest, item),
-            None => self.clear.push(owners, item),
+            Some((&FAILED_USERS, rest)) => self.failed.push(rest, item),
+            Some((_, rest)) => self.clean.push(rest, item),
+            None => self.clean.push(owners, item),
         }
     }
 
     fn pop(&mut self) -> Option<L::Item> {
-        let is_turn_of_failed = self.turns % TURN_OF_FAILED == TURN_OF_FAILED - 1;
-        self.turns = self.turns.wrapping_add(1);
+        let is_turn_of_failed = self.turn_count % FAILED_TURN_INTERVAL == FAILED_TURN_INTERVAL - 1;
+        self.turn_count = self.turn_count.wrapping_add(1);
         match is_turn_of_failed {
-            true => self.failed.pop().or_else(|| self.clear.pop()),
-            false => self.clear.pop().or_else(|| self.failed.pop()),
+            true => self.failed.pop().or_else(|| self.clean.pop()),
+            false => self.clean.pop().or_else(|| self.failed.pop()),
         }
     }
 
     fn pop_latest(&mut self) -> Option<L::Item> {
-        self.failed.pop_latest().or_else(|| self.clear.pop_latest())
+        self.failed.pop_latest().or_else(|| self.clean.pop_latest())
     }
 
-    fn yields(&self, owners: &[u64]) -> bool {
+    fn can_evict_for(&self, owners: &[u64]) -> bool {
         match owners.split_first() {
-            Some((&FAILED, rest)) => self.failed.yields(rest),
-            Some((_, rest)) => self.has_failed() || self.clear.yields(rest),
+            Some((&FAILED_USERS, rest)) => self.failed.can_evict_for(rest),
+            Some((_, rest)) => self.has_failed_waiting() || self.clean.can_evict_for(rest),
             None => false,
         }
     }
 
-    fn pop_yielding(&mut self, owners: &[u64]) -> Option<L::Item> {
+    fn evict_for(&mut self, owners: &[u64]) -> Option<L::Item> {
         match owners.split_first()? {
-            (&FAILED, rest) => self.failed.pop_yielding(rest),
-            (_, rest) => self.pop_failed().or_else(|| self.clear.pop_yielding(rest)),
+            (&FAILED_USERS, rest) => self.failed.evict_for(rest),
+            (_, rest) => self.pop_latest_failed().or_else(|| self.clean.evict_for(rest)),
         }
     }
 }
@@ -260,48 +260,48 @@ mod tests {
     use super::*;
 
     /// Owners of items, and of their owners.
-    type Lines = Turns<Turns<VecDeque<&'static str>>>;
+    type NestedRoundRobin = RoundRobin<RoundRobin<VecDeque<&'static str>>>;
 
-    fn lines(items: &[(u64, u64, &'static str)]) -> Lines {
-        let mut lines = Lines::default();
+    fn lines(items: &[(u64, u64, &'static str)]) -> NestedRoundRobin {
+        let mut lines = NestedRoundRobin::default();
         items.iter().for_each(|(outer, inner, item)| lines.push(&[*outer, *inner], item));
         lines
     }
 
     #[test]
-    fn owners_take_turns_and_so_do_those_within() {
+    fn outer_and_inner_owners_alternate() {
         let mut lines = lines(&[(1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (2, 1, "d"), (2, 1, "e")]);
         let order: Vec<_> = std::iter::from_fn(|| lines.pop()).collect();
         assert_eq!(order, ["a", "d", "c", "e", "b"]);
-        assert_eq!((lines.waiting(), lines.of.len(), lines.order.len()), (0, 0, 0));
+        assert_eq!((lines.waiting_count(), lines.queues.len(), lines.order.len()), (0, 0, 0));
     }
 
     #[test]
-    fn users_who_failed_have_one_turn_in_four_and_yield_to_the_others() {
-        let mut users = ClearFirst::<Turns<VecDeque<&'static str>>>::default();
-        for (owner, user, item) in [(FAILED, 1, "x"), (FAILED, 2, "y"), (FAILED, 1, "z")] {
+    fn failed_users_get_one_turn_in_four_and_are_evicted_first() {
+        let mut users = CleanUsersFirst::<RoundRobin<VecDeque<&'static str>>>::default();
+        for (owner, user, item) in [(FAILED_USERS, 1, "x"), (FAILED_USERS, 2, "y"), (FAILED_USERS, 1, "z")] {
             users.push(&[owner, user], item);
         }
-        assert!(users.yields(&[CLEAR, 3, 0]) && !users.yields(&[FAILED, 2, 0]));
+        assert!(users.can_evict_for(&[CLEAN_USERS, 3, 0]) && !users.can_evict_for(&[FAILED_USERS, 2, 0]));
         for (user, item) in (3..).zip(["a", "b", "c", "d", "e"]) {
-            users.push(&[CLEAR, user], item);
+            users.push(&[CLEAN_USERS, user], item);
         }
-        assert_eq!(users.pop_yielding(&[CLEAR, 9, 0]), Some("z"));
+        assert_eq!(users.evict_for(&[CLEAN_USERS, 9, 0]), Some("z"));
         let order: Vec<_> = std::iter::from_fn(|| users.pop()).collect();
         assert_eq!(order, ["a", "b", "c", "x", "d", "e", "y"]);
-        assert_eq!(users.waiting(), 0);
+        assert_eq!(users.waiting_count(), 0);
     }
 
     #[test]
-    fn the_latest_of_the_longest_yields_to_an_owner_with_fewer_by_two() {
+    fn owner_with_two_more_items_loses_its_latest_item() {
         let mut lines = lines(&[(1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (2, 1, "d"), (2, 2, "e")]);
-        assert!(lines.yields(&[3, 1]));
-        assert!(!lines.yields(&[2, 1]), "one more is no more than its due");
-        assert!(lines.yields(&[1, 3]), "within an owner too");
-        assert!(!lines.yields(&[1, 2]));
-        assert_eq!(lines.pop_yielding(&[1, 3]), Some("b"));
-        assert_eq!(lines.pop_yielding(&[3, 1]), Some("e"));
+        assert!(lines.can_evict_for(&[3, 1]));
+        assert!(!lines.can_evict_for(&[2, 1]), "one more is no more than its due");
+        assert!(lines.can_evict_for(&[1, 3]), "within an owner too");
+        assert!(!lines.can_evict_for(&[1, 2]));
+        assert_eq!(lines.evict_for(&[1, 3]), Some("b"));
+        assert_eq!(lines.evict_for(&[3, 1]), Some("e"));
         assert_eq!(lines.pop_latest(), Some("c"));
-        assert_eq!(lines.waiting(), 2);
+        assert_eq!(lines.waiting_count(), 2);
     }
 }

@@ -4,22 +4,22 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Asker, NOBODY};
+use super::{ExplainSubject, ANONYMOUS};
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
 use crate::policy::rules::PolicyDecision;
-use crate::reload::shown_path;
+use crate::reload::displayable_path;
 
 /// What is told.
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct Told {
+pub(in crate::cli) struct ExplainReport {
     /// The verdict's stable name, see `gate::verdict`.
     pub(in crate::cli) verdict: &'static str,
-    pub(in crate::cli) needs: Option<String>,
+    pub(in crate::cli) required: Option<String>,
     /// `file:line` of each rule that decided.
-    pub(in crate::cli) rules: Vec<String>,
+    pub(in crate::cli) deciding_rules: Vec<String>,
     /// What else there is to say of it.
-    pub(in crate::cli) why: String,
+    pub(in crate::cli) explanation: String,
     /// What the backend is asked for instead.
     pub(in crate::cli) upstream_uri: Option<String>,
     /// With which credentials it would go on.
@@ -28,48 +28,48 @@ pub(in crate::cli) struct Told {
     pub(in crate::cli) note: Option<String>,
 }
 
-impl Told {
+impl ExplainReport {
     /// `path` is the file's whose rules were asked.
-    pub(in crate::cli) fn of(
+    pub(in crate::cli) fn from_explanation(
         explained: &Result<Explanation, Denied>,
         has_policy: bool,
-        asker: &Asker,
+        asker: &ExplainSubject,
         path: Option<&Path>,
     ) -> Self {
-        let refusal = if asker.user == NOBODY { "challenge" } else { "forbid" };
+        let refusal = if asker.user == ANONYMOUS { "challenge" } else { "forbid" };
         let nothing = Self {
             verdict: refusal,
-            needs: None,
-            rules: Vec::new(),
-            why: String::new(),
+            required: None,
+            deciding_rules: Vec::new(),
+            explanation: String::new(),
             upstream_uri: None,
             upstream: None,
             note: None,
         };
         let explanation = match explained {
             Ok(explanation) => explanation,
-            Err(denied) => return Self { verdict: "forbid", why: denied.detail(), ..nothing },
+            Err(denied) => return Self { verdict: "forbid", explanation: denied.detail(), ..nothing },
         };
-        let without_policy = !has_policy && asker.scope.is_none();
+        let without_policy = !has_policy && asker.api_key_scope.is_none();
         if without_policy {
             let open = "there is no policy: every user may do everything, and nobody else anything";
             let (verdict, why) = match &explanation.decision {
                 PolicyDecision::Allowed { .. } => ("allow", open),
                 PolicyDecision::Denied(refused) => (refusal, refused.request_error.unwrap_or(open)),
             };
-            return Self { verdict, why: why.to_owned(), ..nothing };
+            return Self { verdict, explanation: why.to_owned(), ..nothing };
         }
-        let file = path.map(shown_path).unwrap_or_default();
+        let file = path.map(displayable_path).unwrap_or_default();
         let place = |line: usize| format!("{file}:{line}");
         let mut told = Self {
-            needs: Some(explanation.requirement.clone()),
-            rules: explanation.deciding_rule_lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
+            required: Some(explanation.requirement.clone()),
+            deciding_rules: explanation.deciding_rule_lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
             ..nothing
         };
         match &explanation.decision {
             PolicyDecision::Allowed { upstream_uri: uri } => {
                 told.verdict = "allow";
-                told.why = match explanation.deciding_rule_lines.len() {
+                told.explanation = match explanation.deciding_rule_lines.len() {
                     0 => "every user may ask this",
                     1 => "this grant permits it",
                     _ => "these grants permit it",
@@ -82,7 +82,7 @@ impl Told {
                 if refused.error_code.is_some() {
                     told.verdict = "forbid";
                 }
-                told.why = match (refused.request_error, refused.deny_rule_index, &explanation.nearest_grant) {
+                told.explanation = match (refused.request_error, refused.deny_rule_index, &explanation.nearest_grant) {
                     (Some(why), ..) => why.to_owned(),
                     _ if refused.is_outside_api_key_scope => format!(
                         "he may, and his key may not: its scope lacks {}",
@@ -99,14 +99,14 @@ impl Told {
         told
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(super) fn to_lines(&self) -> Vec<String> {
         let mut lines = vec![self.verdict.to_owned()];
         let mut line = |name: &str, value: &Option<String>| {
             lines.extend(value.as_ref().map(|value| format!("  {name} {value}")));
         };
-        line("needs:", &self.needs);
-        line("rule: ", &Some(self.rules.join(", ")).filter(|rules| !rules.is_empty()));
-        line("why:  ", &Some(self.why.clone()));
+        line("needs:", &self.required);
+        line("rule: ", &Some(self.deciding_rules.join(", ")).filter(|rules| !rules.is_empty()));
+        line("why:  ", &Some(self.explanation.clone()));
         line("asked of the backend:", &self.upstream_uri);
         line("goes on with:", &self.upstream);
         line("note: ", &self.note);

@@ -5,38 +5,38 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::{BUNDLE, JWKS, PUBLIC, SECRET, called_beside, given, line, make, publish, text};
-use crate::cli::{open_to_change, say};
+use super::{BUNDLE_FILE, JWKS_FILE, PUBLIC_FILE_MODE, SECRET_FILE_MODE, check_file_name, given, key_line, make_key, write_public_files, text};
+use crate::cli::{open_for_update, print_line};
 use crate::config::value;
 use crate::identity::sanitize_for_display;
 use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// The part of a registry's configuration.
-pub(super) const SNIPPET: &str = "registry-auth.yml";
+pub(super) const REGISTRY_CONFIG_FILE: &str = "registry-auth.yml";
 
 /// What stands there until somebody says what it is.
-const EXAMPLE: &str = "registry.example.com";
+const EXAMPLE_SERVICE: &str = "registry.example.com";
 
 /// A text that is the same in YAML's and in a header's quotes, and that the settings take.
-fn name<'m>(matches: &'m ArgMatches, flag: &str) -> Result<Option<&'m str>, String> {
+fn challenge_parameter_option<'m>(matches: &'m ArgMatches, flag: &str) -> Result<Option<&'m str>, String> {
     let Some(text) = given(matches, flag) else { return Ok(None) };
-    value::quotable(text).map_err(|what| format!("--{flag}: {}: {what}", sanitize_for_display(text.as_bytes())))?;
+    value::parse_challenge_parameter(text).map_err(|what| format!("--{flag}: {}: {what}", sanitize_for_display(text.as_bytes())))?;
     Ok(Some(text))
 }
 
-fn realm(matches: &ArgMatches) -> Result<Option<&str>, String> {
+fn realm_option(matches: &ArgMatches) -> Result<Option<&str>, String> {
     let Some(text) = given(matches, "realm") else { return Ok(None) };
-    value::url(text).map_err(|what| format!("--realm: {what}"))?;
+    value::parse_token_url(text).map_err(|what| format!("--realm: {what}"))?;
     Ok(Some(text))
 }
 
 /// The part of a registry's configuration, for version 2.8 and 3.
-fn snippet(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
-    let (service, issuer, realm) = (name(matches, "service")?, name(matches, "issuer")?, realm(matches)?);
+fn registry_config(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
+    let (service, issuer, realm) = (challenge_parameter_option(matches, "service")?, challenge_parameter_option(matches, "issuer")?, realm_option(matches)?);
     // JSON's quotes are YAML's too.
     let path = |file: &str| serde_json::to_string(&folder.join(file)).map_err(text);
-    let (bundle, jwks) = (path(BUNDLE)?, path(JWKS)?);
-    let (service_or, example) = (service.unwrap_or(EXAMPLE), format!("https://{EXAMPLE}/token"));
+    let (bundle, jwks) = (path(BUNDLE_FILE)?, path(JWKS_FILE)?);
+    let (service_or, example) = (service.unwrap_or(EXAMPLE_SERVICE), format!("https://{EXAMPLE_SERVICE}/token"));
     let (issuer, realm_or) = (issuer.unwrap_or("doorward"), realm.unwrap_or(&example));
     let todo = |given: Option<&str>| if given.is_none() { "    # Put in what it is.\n" } else { "" };
     let (todo_service, todo_realm) = (todo(service), todo(realm));
@@ -61,10 +61,10 @@ fn snippet(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
 }
 
 /// Makes all of them, where none is.
-pub(super) fn init(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let made = make(matches)?;
-    called_beside(path)?;
-    let writer = open_to_change(path, true).map_err(text)?;
+pub(super) fn init_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let made = make_key(matches)?;
+    check_file_name(path)?;
+    let writer = open_for_update(path, true).map_err(text)?;
     let folder = fs::canonicalize(writer.folder()).map_err(|error| format!("{}: {error}", path.display()))?;
     if !writer.is_new() {
         return Err(format!(
@@ -72,31 +72,31 @@ pub(super) fn init(path: &Path, matches: &ArgMatches) -> Result<(), String> {
             path.display()
         ));
     }
-    let beside = [BUNDLE, JWKS, SNIPPET].map(|file| folder.join(file));
+    let beside = [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].map(|file| folder.join(file));
     if let Some(there) = beside.iter().find(|file| fs::symlink_metadata(file).is_ok()) {
         return Err(format!(
             "{}: it is there already; each file of keys needs a folder of its own, or remove this if it is of no use",
             there.display()
         ));
     }
-    let snippet = snippet(matches, &folder)?;
+    let snippet = registry_config(matches, &folder)?;
     let keys = SigningKeys::parse(made.pem.as_bytes()).map_err(text)?;
-    let written = publish(&writer, &keys)
-        .and_then(|()| writer.put_beside(SNIPPET, snippet.as_bytes(), PUBLIC).map_err(text))
-        .and_then(|()| writer.with_new_mode(SECRET).replace(made.pem.as_bytes()).map_err(text));
+    let written = write_public_files(&writer, &keys)
+        .and_then(|()| writer.write_sibling(REGISTRY_CONFIG_FILE, snippet.as_bytes(), PUBLIC_FILE_MODE).map_err(text))
+        .and_then(|()| writer.with_new_mode(SECRET_FILE_MODE).replace(made.pem.as_bytes()).map_err(text));
     if let Err(fault) = written {
         // Without the keys they are of no use, and in the way of the next try.
         beside.iter().for_each(|file| drop(fs::remove_file(file)));
         return Err(fault);
     }
-    say(&format!("signs: {}", line(&keys, &made.kid)));
-    say(&format!("{}: the keys; for doorward alone", path.display()));
+    print_line(&format!("signs: {}", key_line(&keys, &made.kid)));
+    print_line(&format!("{}: the keys; for doorward alone", path.display()));
     for (file, what) in beside.iter().zip([
         "for the registry, its rootcertbundle",
         "the public keys",
         "for the registry's configuration",
     ]) {
-        say(&format!("{}: {what}", file.display()));
+        print_line(&format!("{}: {what}", file.display()));
     }
     Ok(())
 }

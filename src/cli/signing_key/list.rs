@@ -7,14 +7,14 @@ use clap::ArgMatches;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::cli::{say, say_json};
-use crate::reload::Source;
+use crate::cli::{print_line, print_json};
+use crate::reload::SourceFile;
 use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::{PublishedKey, SigningKeys};
 
 /// A key, as `--json` tells it.
 #[derive(Serialize)]
-struct Told<'k> {
+struct SigningKeySummary<'k> {
     kid: &'k str,
     algorithm: &'static str,
     /// Whether it is the one that signs.
@@ -24,8 +24,8 @@ struct Told<'k> {
     expired: bool,
 }
 
-impl<'k> Told<'k> {
-    fn of(key: &PublishedKey<'k>) -> Self {
+impl<'k> SigningKeySummary<'k> {
+    fn from_published(key: &PublishedKey<'k>) -> Self {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(key.certificate_not_after);
         Self {
             kid: key.kid,
@@ -38,23 +38,23 @@ impl<'k> Told<'k> {
 }
 
 /// A key, for people.
-pub(super) fn text(key: &PublishedKey<'_>) -> String {
-    let told = Told::of(key);
+pub(super) fn key_summary_line(key: &PublishedKey<'_>) -> String {
+    let told = SigningKeySummary::from_published(key);
     let state = if told.signs { "signs" } else { "published" };
     let end = if told.expired { "EXPIRED" } else { "until" };
     format!("{}\t{}\t{state}\t{end} {}", told.kid, told.algorithm, told.expires)
 }
 
 /// Lists them, in their order.
-pub(super) fn list(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let source = Source { path: path.to_owned(), max_bytes: FILE_BYTES_MAX };
+pub(super) fn list_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
+    let source = SourceFile { path: path.to_owned(), max_bytes: FILE_BYTES_MAX };
     let content = Zeroizing::new(source.read().map_err(|fault| fault.to_string())?);
     let keys = SigningKeys::parse(&content).map_err(|fault| format!("{}: {fault}", path.display()))?;
     if matches.get_flag("json") {
-        let all: Vec<Told<'_>> = keys.published_keys().map(|key| Told::of(&key)).collect();
-        say_json(&all)?;
+        let all: Vec<SigningKeySummary<'_>> = keys.published_keys().map(|key| SigningKeySummary::from_published(&key)).collect();
+        print_json(&all)?;
     } else {
-        keys.published_keys().for_each(|key| say(&text(&key)));
+        keys.published_keys().for_each(|key| print_line(&key_summary_line(&key)));
     }
     Ok(())
 }

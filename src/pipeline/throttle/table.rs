@@ -32,7 +32,7 @@ impl FailureLimit {
     }
 
     fn level_at(&self, record: &FailureRecord, now: Moment) -> f64 {
-        let leaked = now.since(record.at).as_secs_f64() * 1000.0 * self.leak_per_milli;
+        let leaked = now.since(record.updated_at).as_secs_f64() * 1000.0 * self.leak_per_milli;
         (record.level - leaked).max(0.0)
     }
 }
@@ -56,7 +56,7 @@ struct FailureRecord {
     tag: u64,
     level: f64,
     /// When `level` was true.
-    at: Moment,
+    updated_at: Moment,
     /// The oldest first; empty in tables that count without questions.
     recent_attempts: Vec<RecentAttempt>,
 }
@@ -150,7 +150,7 @@ impl FailureTable {
         // Not cut at the limit: checks that were under way when it was reached are paid for too. Who
         // is throttled adds nothing, so they are all that there can be beyond it.
         record.level = self.failure_limit.level_at(record, now) + 1.0;
-        record.at = now;
+        record.updated_at = now;
         true
     }
 
@@ -212,7 +212,7 @@ impl FailureTable {
             charged = record.recent_attempts.remove(place).is_in_total;
         }
         record.level = (self.failure_limit.level_at(record, now) - 1.0).max(0.0);
-        record.at = now;
+        record.updated_at = now;
         // A success leaves nothing behind.
         if record.level < LEVEL_EPSILON && record.recent_attempts.is_empty() {
             bucket.swap_remove(index);
@@ -231,7 +231,7 @@ impl FailureTable {
 
     /// The record of `tag`, made if it is not there, in the place of the one with the least in it if need be.
     fn get_or_insert<'b>(&self, bucket: &'b mut Vec<FailureRecord>, tag: u64, now: Moment) -> Option<&'b mut FailureRecord> {
-        let fresh = || FailureRecord { tag, level: 0.0, at: now, recent_attempts: Vec::new() };
+        let fresh = || FailureRecord { tag, level: 0.0, updated_at: now, recent_attempts: Vec::new() };
         let index = match bucket.iter().position(|record| record.tag == tag) {
             Some(index) => index,
             None if bucket.len() < BUCKET_RECORDS => {
@@ -253,7 +253,7 @@ impl FailureTable {
     fn lowest_level_index(&self, bucket: &[FailureRecord], now: Moment) -> usize {
         let by_level = |(_, a): &(usize, &FailureRecord), (_, b): &(usize, &FailureRecord)| {
             let levels = self.failure_limit.level_at(a, now).total_cmp(&self.failure_limit.level_at(b, now));
-            levels.then(a.at.cmp(&b.at))
+            levels.then(a.updated_at.cmp(&b.updated_at))
         };
         bucket.iter().enumerate().min_by(by_level).map_or(0, |(index, _)| index)
     }

@@ -13,7 +13,7 @@ use super::answer::parse_response;
 use super::fault::{EcrResponseError, AwsService, parse_error_code, single_line};
 use super::wire::{AwsResponse, response_error};
 use super::{AwsAccount, EcrTokenClient, EcrError, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
-use crate::authn::http::fault::Fault as Http;
+use crate::authn::http::fault::CallError as Http;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -184,7 +184,7 @@ fn throttling_is_detected_by_code_or_status_with_retry_after() {
         AwsService::Ecr,
         &reply(status, headers, &json(code)),
     ) {
-        EcrError::Later { retry_after: after, .. } => after,
+        EcrError::RetryLater { retry_after: after, .. } => after,
         other => panic!("{other:?}"),
     };
     assert_eq!(waits(400, &[], "ThrottlingException"), None);
@@ -213,7 +213,7 @@ fn error_message_is_one_bounded_line_with_a_remedy() {
     assert!(refused(AwsService::Ecr, 404, "").to_string().contains("not the registry's (dkr.ecr)"));
     assert!(refused(AwsService::Ecr, 400, "UnrecognizedClientException").to_string().contains("no such access key"));
     assert!(refused(AwsService::Ecr, 400, "ExpiredTokenException").to_string().contains("have expired"));
-    let name = EcrError::CallFailed(AwsService::Ecr, Http::Name("no such host".into()));
+    let name = EcrError::CallFailed(AwsService::Ecr, Http::NameNotResolved("no such host".into()));
     assert_eq!(
         name.to_string(),
         "ECR: the name can't be resolved: no such host; see the region's name, and the resolver"

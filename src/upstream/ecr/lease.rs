@@ -34,7 +34,7 @@ struct HeldToken {
     fetched_at: Moment,
     /// By the time since the machine was started: a date that is set, forward or back, is no reason to
     /// withhold a token, nor to give one out for longer.
-    until: Moment,
+    held_until: Moment,
 }
 
 /// See the top of this file.
@@ -144,7 +144,7 @@ impl Lease {
     /// Why there is none that is good.
     pub fn authorization(&self) -> Result<SecretHeaderValue, String> {
         match self.current.load().as_deref() {
-            Some(held) if self.clock.now() < held.until => Ok(held.authorization.clone()),
+            Some(held) if self.clock.now() < held.held_until => Ok(held.authorization.clone()),
             Some(_) => Err(format!("its token has expired, and there is no new one{}", self.error_suffix())),
             None => Err(format!("there has been no token yet{}", self.error_suffix())),
         }
@@ -152,7 +152,7 @@ impl Lease {
 
     /// Whether there is a token that is good.
     pub fn has_valid_token(&self) -> bool {
-        self.current.load().as_deref().is_some_and(|held| self.clock.now() < held.until)
+        self.current.load().as_deref().is_some_and(|held| self.clock.now() < held.held_until)
     }
 
     fn error_suffix(&self) -> String {
@@ -163,7 +163,7 @@ impl Lease {
     /// Puts a token in force, which is good for `life` from when it was asked for.
     pub fn store_token(&self, authorization: SecretHeaderValue, life: Duration, asked: Moment) {
         let until = asked.plus(life.saturating_sub(EXPIRY_MARGIN));
-        self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: asked, until })));
+        self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: asked, held_until: until })));
         self.last_error.store(Arc::default());
         self.count_fetch("fetched");
         let good_for = format_duration(life);
@@ -200,7 +200,7 @@ impl Lease {
     /// For how long the token in force is good; `None` where it is not.
     fn remaining_lifetime(&self) -> Option<Duration> {
         let (held, now) = (self.current.load(), self.clock.now());
-        held.as_deref().filter(|held| now < held.until).map(|held| held.until.since(now))
+        held.as_deref().filter(|held| now < held.held_until).map(|held| held.held_until.since(now))
     }
 
     /// The upstream refused the token to a client of this network block: another one is fetched, but not all the

@@ -11,7 +11,7 @@ mod told;
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward::policy::rules::PolicyDecision;
-use doorward::request::registry::{self, Target};
+use doorward::request::registry::{self, RegistryTarget};
 
 use self::house::{House, Seen};
 use self::told::{Acted, acts};
@@ -35,12 +35,12 @@ fn check(seen: &Seen, acted: &Acted) {
     let question = seen.question.as_ref().unwrap_or_else(|| panic!("nobody was asked: {told}"));
     assert!(matches!(seen.judgement, Some(PolicyDecision::Allowed { .. })), "it was not allowed: {told}");
     let asked =
-        registry::read(&question.method, &question.uri, &question.content_type).expect("it can be read");
+        registry::parse_request(&question.method, &question.uri, &question.content_type).expect("it can be read");
     // It logs no answer to a method that it has no handler for.
     assert_eq!(acted.status.unwrap_or(405), seen.status, "the registry's own answer: {told}");
     let is_upload = question.uri.contains("/blobs/uploads/");
     for name in &acted.on {
-        assert_eq!(asked.target, Target::Repository(name), "another one was judged: {told}");
+        assert_eq!(asked.target, RegistryTarget::Repository(name), "another one was judged: {told}");
         assert!(may(seen.sample.user, &acted.method, name, is_upload), "acted on {name}: {told}");
     }
     for name in acted.touched.iter().filter(|name| !acted.on.contains(*name)) {

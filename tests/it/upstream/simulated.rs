@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doorward::clock::Clock;
-use doorward::config::layers::Layers;
+use doorward::config::layers::ConfigLayers;
 use doorward::metrics::Metrics;
 use doorward::pipeline::Evaluation;
 use doorward::pipeline::verdict::Verdict;
 use doorward::pipeline::worker_cache::WorkerCache;
 use doorward::request::header::RequestHeader;
 use doorward::request::subrequest::{ClientAddress, Subrequest};
-use doorward::server::components::House;
+use doorward::server::components::Components;
 use doorward::upstream::ecr::refresh::LeaseRefresher;
 use doorward::upstream::ecr::{EcrError, FetchToken, FetchedToken};
 
@@ -49,7 +49,7 @@ impl FetchToken for Aws {
         let second = self.second();
         self.calls.lock().unwrap().push(second);
         if is_gone(second) {
-            return Err(EcrError::Ours);
+            return Err(EcrError::TaskFailed);
         }
         let mut given = self.given.lock().unwrap();
         let token = format!("token-{}", given.len());
@@ -59,14 +59,14 @@ impl FetchToken for Aws {
 }
 
 /// What became of a request: the token that it went on with, or the reason why it did not.
-async fn ask(house: &House, header: &[u8], memo: &mut WorkerCache) -> Result<String, &'static str> {
+async fn ask(house: &Components, header: &[u8], memo: &mut WorkerCache) -> Result<String, &'static str> {
     let request = Subrequest {
         authorization: RequestHeader::Once(header),
         client: ClientAddress::Text(b"192.0.2.1"),
         has_proxy_secret: true,
         ..Subrequest::default()
     };
-    let verdict = match house.front.pipeline.evaluate(&request, memo) {
+    let verdict = match house.app_state.pipeline.evaluate(&request, memo) {
         Evaluation::Decided(verdict) => verdict,
         Evaluation::CheckNeeded(check) => check.evaluate(&request).await,
     };
@@ -79,7 +79,7 @@ async fn ask(house: &House, header: &[u8], memo: &mut WorkerCache) -> Result<Str
     }
 }
 
-fn house(clock: &Clock) -> (House, tempfile::TempDir) {
+fn house(clock: &Clock) -> (Components, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (settings, htpasswd) = (dir.path().join("doorward.toml"), dir.path().join("htpasswd"));
     std::fs::write(&htpasswd, users::two()).unwrap();
@@ -91,8 +91,8 @@ fn house(clock: &Clock) -> (House, tempfile::TempDir) {
         secret.display()
     );
     std::fs::write(&settings, text).unwrap();
-    let settings = Layers::default().with_file(settings.to_str().unwrap()).settle().unwrap();
-    (House::build(&settings, clock.clone(), Arc::new(Metrics::with_initial_series())).unwrap(), dir)
+    let settings = ConfigLayers::default().with_file(settings.to_str().unwrap()).into_config().unwrap();
+    (Components::build(&settings, clock.clone(), Arc::new(Metrics::with_initial_series())).unwrap(), dir)
 }
 
 /// One stretch of time in which every request had the same end.
@@ -109,12 +109,12 @@ struct Stretch {
 async fn no_expired_token_ever_leaves_and_every_good_one_does() {
     let clock = Clock::manual();
     let (house, _dir) = house(&clock);
-    let pool = Arc::clone(&house.pool);
+    let pool = Arc::clone(&house.hash_pool);
     let hasher = std::thread::spawn(move || pool.run());
     let start = clock.unix_seconds();
     let aws = Aws { clock: clock.clone(), start, given: Arc::default(), calls: Arc::default() };
     // At the latest: what is lost in between is then the most that can be.
-    let mut refresher = LeaseRefresher::new(Arc::clone(&house.leases[0].1), aws.clone(), || 1.0);
+    let mut refresher = LeaseRefresher::new(Arc::clone(&house.ecr_leases[0].1), aws.clone(), || 1.0);
     let header = crate::support::client::basic("alice:wonderland");
     let (mut memo, mut stretches) = (WorkerCache::default(), Vec::<Stretch>::new());
     for second in 0..48 * HOUR {
@@ -132,7 +132,7 @@ async fn no_expired_token_ever_leaves_and_every_good_one_does() {
         }
         clock.advance(Duration::from_secs(1));
     }
-    house.pool.close();
+    house.hash_pool.close();
     hasher.join().unwrap();
 
     let calls = aws.calls.lock().unwrap();

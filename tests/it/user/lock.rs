@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use doorward::authn::htpasswd::write::Writer;
+use doorward::authn::htpasswd::write::AtomicFileWriter;
 use rustix::fs::{FlockOperation, flock};
 
 use super::{QUICK, Users};
@@ -56,7 +56,7 @@ fn lock_can_be_opened_only_by_those_who_may_change_the_folder_field_r4() {
     let owner = fs::metadata(users.dir.path()).unwrap().uid();
     for (folder, mode) in [(0o700, 0o600), (0o755, 0o600), (0o775, 0o660), (0o777, 0o666), (0o1777, 0o600)] {
         fs::set_permissions(users.dir.path(), fs::Permissions::from_mode(folder)).unwrap();
-        let writer = Writer::open(&users.path, false).unwrap();
+        let writer = AtomicFileWriter::open(&users.path, false).unwrap();
         let metadata = fs::symlink_metadata(&lock).unwrap();
         assert_eq!((metadata.mode() & 0o777, metadata.uid()), (mode, owner), "{folder:o}");
         drop(writer);
@@ -65,7 +65,7 @@ fn lock_can_be_opened_only_by_those_who_may_change_the_folder_field_r4() {
     if rustix::process::geteuid().is_root() {
         // Root's lock in a folder of another user's is one that he can take, should it be left.
         chown(users.dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        let _writer = Writer::open(&users.path, false).unwrap();
+        let _writer = AtomicFileWriter::open(&users.path, false).unwrap();
         assert_eq!(fs::symlink_metadata(&lock).unwrap().uid(), NOBODY);
     }
 }
@@ -77,7 +77,7 @@ fn lock_that_was_left_is_taken_over_and_one_that_is_held_is_waited_for() {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock).unwrap();
     users.add("bob", "builder");
     assert_eq!(users.names(), ["htpasswd"]);
-    let writer = Writer::open(&users.path, false).unwrap();
+    let writer = AtomicFileWriter::open(&users.path, false).unwrap();
     let before = users.text();
     let begin = Instant::now();
     let output = users.run("add", &["carol", "--generate", "--cost", "4"], b"");
@@ -115,7 +115,7 @@ fn lock_that_another_user_planted_is_refused_at_once_and_named() {
 #[test]
 fn change_by_a_program_that_takes_no_lock_is_not_undone() {
     let users = Users::of(&users::alice());
-    let writer = Writer::open(&users.path, false).unwrap();
+    let writer = AtomicFileWriter::open(&users.path, false).unwrap();
     let text = writer.text().to_vec();
     // Apache's tool writes in place.
     users::htpasswd(&users.path, &["-B", "-C", "4"], "bob", "builder");
@@ -125,7 +125,7 @@ fn change_by_a_program_that_takes_no_lock_is_not_undone() {
     assert_eq!(users.names(), ["htpasswd"]);
     // The same where there was no file.
     let none = Users::none();
-    let writer = Writer::open(&none.path, true).unwrap();
+    let writer = AtomicFileWriter::open(&none.path, true).unwrap();
     fs::write(&none.path, users::alice()).unwrap();
     assert!(writer.replace(b"x").is_err());
     assert_eq!(none.text(), users::alice());

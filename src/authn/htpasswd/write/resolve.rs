@@ -15,51 +15,51 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, read
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::WriteFault;
-use crate::reload::shown_path;
+use super::FileWriteError;
+use crate::reload::displayable_path;
 
 /// The most links of one path; Linux follows no more either (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
 /// What no folder is opened without: without following a link that took its place, and only to look up names in it.
-const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A name in a folder that is held open.
-pub(super) struct Location {
+pub(super) struct ResolvedPath {
     pub(super) folder: OwnedFd,
     /// The folder's path, without links.
     pub(super) folder_path: PathBuf,
     pub(super) name: OsString,
     /// The last link of the path's last part, if that is one.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<FollowedLink>,
 }
 
 /// A link that was followed.
 #[derive(Clone)]
-pub(super) struct Link {
-    at: PathBuf,
+pub(super) struct FollowedLink {
+    path: PathBuf,
     target: PathBuf,
 }
 
-impl Link {
+impl FollowedLink {
     /// The fault of a link that leads to nothing.
-    pub(super) fn dangling(&self, name: String) -> WriteFault {
-        let target = self.at.parent().map_or_else(|| self.target.clone(), |folder| folder.join(&self.target));
-        WriteFault::Dangling {
-            name,
-            link: self.at.display().to_string(),
+    pub(super) fn dangling_error(&self, name: String) -> FileWriteError {
+        let target = self.path.parent().map_or_else(|| self.target.clone(), |folder| folder.join(&self.target));
+        FileWriteError::DanglingLink {
+            path: name,
+            link: self.path.display().to_string(),
             target: target.display().to_string(),
         }
     }
 }
 
-impl fmt::Debug for Location {
+impl fmt::Debug for ResolvedPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Location({})", self.path().display())
     }
 }
 
-impl Location {
+impl ResolvedPath {
     /// The path without links.
     pub(super) fn path(&self) -> PathBuf {
         self.folder_path.join(&self.name)
@@ -76,7 +76,7 @@ impl Location {
 }
 
 /// The names of a path that are still to be looked up.
-fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+fn path_names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     let name = |part: Component<'_>| match part {
         Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),
         Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
@@ -88,28 +88,28 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 ///
 /// # Errors
 /// A folder is missing or can't be entered; or a link on the way belongs neither to the caller nor to root.
-pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
-    let given = shown_path(path);
-    let system = |error: Errno| WriteFault::System(given.clone(), error.into());
+pub(super) fn resolve_path(path: &Path) -> Result<ResolvedPath, FileWriteError> {
+    let given = displayable_path(path);
+    let system = |error: Errno| FileWriteError::Io(given.clone(), error.into());
     let root = |path: &Path| if path.is_absolute() { "/" } else { "." };
-    let open = |path: &Path| openat(CWD, root(path), FOLDER, Mode::empty()).map_err(system);
+    let open = |path: &Path| openat(CWD, root(path), FOLDER_FLAGS, Mode::empty()).map_err(system);
     let mut folder = open(path)?;
     let mut folder_path = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::new() };
-    let mut left: VecDeque<OsString> = names(path).collect();
+    let mut left: VecDeque<OsString> = path_names(path).collect();
     let mut links = 0;
     // The links in whose targets the next name is, each with the number of names that come after its target.
-    let mut within: Vec<(Link, usize)> = Vec::new();
+    let mut within: Vec<(FollowedLink, usize)> = Vec::new();
     while let Some(name) = left.pop_front() {
         within.retain(|(_, behind)| left.len() >= *behind);
         let target =
             match openat(&folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-                Ok(found) => followed(&found, &given, &folder_path.join(&name))?,
+                Ok(found) => read_trusted_link(&found, &given, &folder_path.join(&name))?,
                 // Only the last one may be missing.
                 Err(Errno::NOENT) if left.is_empty() => None,
                 Err(Errno::NOENT) => {
                     return Err(match within.last() {
-                        Some((link, _)) => link.dangling(given),
-                        None => WriteFault::NoFolder(given, folder_path.join(&name).display().to_string()),
+                        Some((link, _)) => link.dangling_error(given),
+                        None => FileWriteError::FolderMissing(given, folder_path.join(&name).display().to_string()),
                     });
                 }
                 Err(error) => return Err(system(error)),
@@ -120,11 +120,11 @@ pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
                 if links > LINKS_MAX {
                     return Err(system(Errno::LOOP));
                 }
-                within.push((Link { at: folder_path.join(&name), target: target.clone() }, left.len()));
+                within.push((FollowedLink { path: folder_path.join(&name), target: target.clone() }, left.len()));
                 if target.is_absolute() {
                     (folder, folder_path) = (open(&target)?, PathBuf::from("/"));
                 }
-                names(&target).rev().for_each(|name| left.push_front(name));
+                path_names(&target).rev().for_each(|name| left.push_front(name));
             }
             None if left.is_empty() && name != ".." => {
                 if folder_path.as_os_str().is_empty() {
@@ -132,10 +132,10 @@ pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
                 }
                 // A link on the way is none of the file's own.
                 let link = within.into_iter().rfind(|(_, behind)| *behind == 0).map(|(link, _)| link);
-                return Ok(Location { folder, folder_path, name, link });
+                return Ok(ResolvedPath { folder, folder_path, name, link });
             }
             None => {
-                folder = openat(&folder, &name, FOLDER, Mode::empty()).map_err(system)?;
+                folder = openat(&folder, &name, FOLDER_FLAGS, Mode::empty()).map_err(system)?;
                 if name != ".." || !folder_path.pop() {
                     folder_path.push(name);
                 }
@@ -146,8 +146,8 @@ pub(super) fn resolve(path: &Path) -> Result<Location, WriteFault> {
 }
 
 /// Where a link leads; `None` if it is none.
-fn followed(found: &OwnedFd, given: &str, at: &Path) -> Result<Option<PathBuf>, WriteFault> {
-    let system = |error: Errno| WriteFault::System(given.to_owned(), error.into());
+fn read_trusted_link(found: &OwnedFd, given: &str, at: &Path) -> Result<Option<PathBuf>, FileWriteError> {
+    let system = |error: Errno| FileWriteError::Io(given.to_owned(), error.into());
     let stat = fstat(found).map_err(system)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
         return Ok(None);
@@ -156,10 +156,10 @@ fn followed(found: &OwnedFd, given: &str, at: &Path) -> Result<Option<PathBuf>, 
     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
     if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
         let resolved = at.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
-        return Err(WriteFault::ForeignLink {
-            name: given.to_owned(),
+        return Err(FileWriteError::LinkOwnedByOther {
+            path: given.to_owned(),
             link: at.display().to_string(),
-            owner: stat.st_uid,
+            owner_uid: stat.st_uid,
             target: resolved.display().to_string(),
         });
     }

@@ -11,60 +11,60 @@ use super::requesters::Requester;
 use crate::clock::Moment;
 
 /// So many requesters, by so many user names, make an outage.
-const REQUESTERS: usize = 3;
+const OUTAGE_REQUESTERS_MIN: usize = 3;
 
 /// They must be in so many network blocks.
-const BLOCKS: usize = 2;
+const OUTAGE_BLOCKS_MIN: usize = 2;
 
 /// The time without any answer that they must have seen: a service that answers a few logins a second has given one.
-const SPAN: Duration = Duration::from_secs(1);
+const OUTAGE_DURATION_MIN: Duration = Duration::from_secs(1);
 
 /// How long a call without an answer proves something: a user who is active is asked about again in
 /// `trusted_for`, 5 minutes by default.
-const PROVES_FOR: Duration = Duration::from_secs(300);
+const EVIDENCE_TTL: Duration = Duration::from_secs(300);
 
 /// The calls that are kept; those of credentials that were accepted before are kept apart, so that guesses do not
 /// push them out.
-const STRANGERS_MAX: usize = 16;
-const ACCEPTED_MAX: usize = 64;
+const UNVERIFIED_CALLS_MAX: usize = 16;
+const ACCEPTED_CALLS_MAX: usize = 64;
 
 /// Of the users accepted in the last day, one in so many must have seen an outage, from [`REQUESTERS`] on up to
 /// [`USERS_MAX`], so that the owner of a few closed accounts cannot speak for everyone at night.
-const ONE_IN: usize = 10;
-const USERS_MAX: usize = 32;
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const OUTAGE_USERS_DIVISOR: usize = 10;
+const OUTAGE_USERS_MAX: usize = 32;
+const ACTIVE_USER_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// The users that are counted for that; there is no need to tell more than [`ONE_IN`] times [`USERS_MAX`] apart.
-const COUNTED_MAX: usize = 512;
+const ACTIVE_USERS_MAX: usize = 512;
 
 /// See the top of this file.
 #[derive(Debug, Default)]
 pub struct FailedCalls {
-    strangers: Calls,
-    accepted: Calls,
+    unverified: FailedCallLog,
+    accepted: FailedCallLog,
     /// When each user was accepted last.
-    users: HashMap<u64, Moment>,
+    users_accepted_at: HashMap<u64, Moment>,
     /// The network block that a user was accepted from, and whether there was another one.
-    block: Option<u64>,
-    several_blocks: bool,
+    accepted_block: Option<u64>,
+    has_several_blocks: bool,
 }
 
 /// The last ones, and when the first of all began.
 #[derive(Debug, Default)]
-struct Calls {
-    last: VecDeque<FailedCall>,
-    began: Option<Moment>,
+struct FailedCallLog {
+    recent: VecDeque<FailedCall>,
+    first_began_at: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct FailedCall {
-    who: Requester,
-    ended: Moment,
+    requester: Requester,
+    ended_at: Moment,
 }
 
 /// How many saw an outage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Saw {
+pub struct OutageEvidence {
     /// Users from one network.
     pub requesters: usize,
     /// Users.
@@ -78,72 +78,72 @@ pub struct Saw {
 impl FailedCalls {
     /// A call for `who` got no answer, and nobody else got one since it began.
     pub fn add(&mut self, who: Requester, began: Moment, now: Moment) {
-        let (calls, most) = if who.accepted_before {
-            (&mut self.accepted, ACCEPTED_MAX)
+        let (calls, most) = if who.has_been_accepted {
+            (&mut self.accepted, ACCEPTED_CALLS_MAX)
         } else {
-            (&mut self.strangers, STRANGERS_MAX)
+            (&mut self.unverified, UNVERIFIED_CALLS_MAX)
         };
-        if calls.last.back().is_none_or(|last| now.since(last.ended) >= PROVES_FOR) {
-            calls.began = None;
+        if calls.recent.back().is_none_or(|last| now.since(last.ended_at) >= EVIDENCE_TTL) {
+            calls.first_began_at = None;
         }
-        calls.began = Some(calls.began.map_or(began, |first| first.min(began)));
-        calls.last.retain(|call| call.who != who);
-        if calls.last.len() >= most {
-            calls.last.pop_front();
+        calls.first_began_at = Some(calls.first_began_at.map_or(began, |first| first.min(began)));
+        calls.recent.retain(|call| call.requester != who);
+        if calls.recent.len() >= most {
+            calls.recent.pop_front();
         }
-        calls.last.push_back(FailedCall { who, ended: now });
+        calls.recent.push_back(FailedCall { requester: who, ended_at: now });
     }
 
     /// The service gave somebody an answer.
     pub fn clear(&mut self) {
-        (self.strangers, self.accepted) = (Calls::default(), Calls::default());
+        (self.unverified, self.accepted) = (FailedCallLog::default(), FailedCallLog::default());
     }
 
     /// It accepted `who`.
-    pub fn accepted(&mut self, who: &Requester, now: Moment) {
-        let block = *self.block.get_or_insert(who.id.block);
-        self.several_blocks |= block != who.id.block;
-        if self.users.len() >= COUNTED_MAX && !self.users.contains_key(&who.user) {
-            self.users.retain(|_, at| now.since(*at) < DAY);
+    pub fn record_accepted(&mut self, who: &Requester, now: Moment) {
+        let block = *self.accepted_block.get_or_insert(who.id.block_tag);
+        self.has_several_blocks |= block != who.id.block_tag;
+        if self.users_accepted_at.len() >= ACTIVE_USERS_MAX && !self.users_accepted_at.contains_key(&who.user_tag) {
+            self.users_accepted_at.retain(|_, at| now.since(*at) < ACTIVE_USER_WINDOW);
         }
-        if self.users.len() < COUNTED_MAX || self.users.contains_key(&who.user) {
-            self.users.insert(who.user, now);
+        if self.users_accepted_at.len() < ACTIVE_USERS_MAX || self.users_accepted_at.contains_key(&who.user_tag) {
+            self.users_accepted_at.insert(who.user_tag, now);
         }
     }
 
     /// Who saw an outage, if it is one for all: several requesters in several blocks, or several users that had
     /// been accepted, wherever they are.
-    pub fn outage(&self, now: Moment) -> Option<Saw> {
-        let all = saw(self.strangers.last.iter().chain(&self.accepted.last), now);
-        let accepted = saw(self.accepted.last.iter(), now);
-        let many = all.requesters >= REQUESTERS && all.users >= REQUESTERS && all.blocks >= BLOCKS;
-        let spans = |calls: &Calls| calls.began.is_some_and(|began| now.since(began) >= SPAN);
-        let is_proved = accepted.users >= REQUESTERS && spans(&self.accepted);
-        let is_outage = is_proved || many && (spans(&self.strangers) || spans(&self.accepted));
-        is_outage.then_some(Saw { is_proved, ..all })
+    pub fn outage_evidence(&self, now: Moment) -> Option<OutageEvidence> {
+        let all = count_evidence(self.unverified.recent.iter().chain(&self.accepted.recent), now);
+        let accepted = count_evidence(self.accepted.recent.iter(), now);
+        let many = all.requesters >= OUTAGE_REQUESTERS_MIN && all.users >= OUTAGE_REQUESTERS_MIN && all.blocks >= OUTAGE_BLOCKS_MIN;
+        let spans = |calls: &FailedCallLog| calls.first_began_at.is_some_and(|began| now.since(began) >= OUTAGE_DURATION_MIN);
+        let is_proved = accepted.users >= OUTAGE_REQUESTERS_MIN && spans(&self.accepted);
+        let is_outage = is_proved || many && (spans(&self.unverified) || spans(&self.accepted));
+        is_outage.then_some(OutageEvidence { is_proved, ..all })
     }
 
     /// Whether enough users saw an outage, other than `user`, who had all been accepted. Where users were accepted
     /// from several blocks, it takes several; where all clients seem to be in one, that is all there can be.
-    pub fn seen_by_others(&self, user: u64, now: Moment) -> bool {
-        let others = saw(self.accepted.last.iter().filter(|call| call.who.user != user), now);
-        let users = self.users.values().filter(|at| now.since(**at) < DAY).count();
-        let wanted = (users / ONE_IN).clamp(REQUESTERS, USERS_MAX);
-        self.accepted.began.is_some_and(|began| now.since(began) >= SPAN)
+    pub fn is_seen_by_others(&self, user: u64, now: Moment) -> bool {
+        let others = count_evidence(self.accepted.recent.iter().filter(|call| call.requester.user_tag != user), now);
+        let users = self.users_accepted_at.values().filter(|at| now.since(**at) < ACTIVE_USER_WINDOW).count();
+        let wanted = (users / OUTAGE_USERS_DIVISOR).clamp(OUTAGE_REQUESTERS_MIN, OUTAGE_USERS_MAX);
+        self.accepted.first_began_at.is_some_and(|began| now.since(began) >= OUTAGE_DURATION_MIN)
             && others.users >= wanted
-            && (others.blocks >= BLOCKS || !self.several_blocks)
+            && (others.blocks >= OUTAGE_BLOCKS_MIN || !self.has_several_blocks)
     }
 }
 
 /// Counts those whose calls prove something still.
-fn saw<'c>(calls: impl Iterator<Item = &'c FailedCall>, now: Moment) -> Saw {
+fn count_evidence<'c>(calls: impl Iterator<Item = &'c FailedCall>, now: Moment) -> OutageEvidence {
     let (mut requesters, mut users, mut blocks) = (HashSet::new(), HashSet::new(), HashSet::new());
-    for call in calls.filter(|call| now.since(call.ended) < PROVES_FOR) {
-        requesters.insert(call.who.tag());
-        users.insert(call.who.user);
-        blocks.insert(call.who.id.block);
+    for call in calls.filter(|call| now.since(call.ended_at) < EVIDENCE_TTL) {
+        requesters.insert(call.requester.backoff_tag());
+        users.insert(call.requester.user_tag);
+        blocks.insert(call.requester.id.block_tag);
     }
-    Saw { requesters: requesters.len(), users: users.len(), blocks: blocks.len(), is_proved: false }
+    OutageEvidence { requesters: requesters.len(), users: users.len(), blocks: blocks.len(), is_proved: false }
 }
 
 #[cfg(test)]

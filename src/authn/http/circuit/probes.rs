@@ -9,11 +9,11 @@ use crate::clock::Moment;
 
 /// Between two probes of a class that fail at once, and before one more may begin beside those under way. Short,
 /// since nobody is let in meanwhile; a few calls a second hurt no service.
-pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Which places a requester's probe takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum ProbeClass {
     /// Of credentials that were accepted before.
     Accepted,
     /// Of others.
@@ -22,10 +22,10 @@ pub enum Class {
     Suspect,
 }
 
-impl Class {
+impl ProbeClass {
     /// The class of `who`.
-    pub fn of(who: &Requester, is_suspect: bool) -> Self {
-        match (who.accepted_before, is_suspect) {
+    pub fn for_requester(who: &Requester, is_suspect: bool) -> Self {
+        match (who.has_been_accepted, is_suspect) {
             (true, _) => Self::Accepted,
             (false, false) => Self::Other,
             (false, true) => Self::Suspect,
@@ -33,7 +33,7 @@ impl Class {
     }
 
     /// How many may be under way, of a service with so many connections, and how many of them at once.
-    fn most(self, connections: usize) -> (usize, usize) {
+    fn concurrency_limits(self, connections: usize) -> (usize, usize) {
         let most = match self {
             Self::Accepted | Self::Other => connections * 3 / 8,
             Self::Suspect => connections / 8,
@@ -44,26 +44,26 @@ impl Class {
 
 /// Those of one outage.
 #[derive(Debug, Default)]
-pub struct Probes {
-    accepted: Places,
-    other: Places,
-    suspect: Places,
+pub struct RecoveryProbes {
+    accepted: ProbeSlots,
+    other: ProbeSlots,
+    suspect: ProbeSlots,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    under_way: usize,
-    began: Option<Moment>,
+struct ProbeSlots {
+    running_count: usize,
+    began_at: Option<Moment>,
     /// When the next one may begin, after one that failed.
-    not_before: Moment,
+    earliest_next_at: Moment,
 }
 
-impl Probes {
-    fn of(&mut self, class: Class) -> &mut Places {
+impl RecoveryProbes {
+    fn slots_mut(&mut self, class: ProbeClass) -> &mut ProbeSlots {
         match class {
-            Class::Accepted => &mut self.accepted,
-            Class::Other => &mut self.other,
-            Class::Suspect => &mut self.suspect,
+            ProbeClass::Accepted => &mut self.accepted,
+            ProbeClass::Other => &mut self.other,
+            ProbeClass::Suspect => &mut self.suspect,
         }
     }
 
@@ -71,30 +71,30 @@ impl Probes {
     ///
     /// # Errors
     /// How long to wait for a place.
-    pub fn begin(&mut self, class: Class, connections: usize, now: Moment) -> Result<(), Duration> {
-        let (most, at_once) = class.most(connections);
-        let places = self.of(class);
-        let next = places.began.map_or(now, |began| began.plus(PROBE_EVERY));
+    pub fn begin(&mut self, class: ProbeClass, connections: usize, now: Moment) -> Result<(), Duration> {
+        let (most, at_once) = class.concurrency_limits(connections);
+        let places = self.slots_mut(class);
+        let next = places.began_at.map_or(now, |began| began.plus(PROBE_INTERVAL));
         let is_free =
-            places.under_way < at_once && now >= places.not_before || places.under_way < most && now >= next;
+            places.running_count < at_once && now >= places.earliest_next_at || places.running_count < most && now >= next;
         if !is_free {
-            let wait = next.max(places.not_before).since(now);
-            return Err(if wait.is_zero() { PROBE_EVERY } else { wait });
+            let wait = next.max(places.earliest_next_at).since(now);
+            return Err(if wait.is_zero() { PROBE_INTERVAL } else { wait });
         }
-        places.under_way += 1;
-        places.began = Some(now);
+        places.running_count += 1;
+        places.began_at = Some(now);
         Ok(())
     }
 
     /// One that began at `began` failed.
-    pub fn failed(&mut self, class: Class, began: Moment) {
-        let places = self.of(class);
-        places.not_before = places.not_before.max(began.plus(PROBE_EVERY));
+    pub fn record_failure(&mut self, class: ProbeClass, began: Moment) {
+        let places = self.slots_mut(class);
+        places.earliest_next_at = places.earliest_next_at.max(began.plus(PROBE_INTERVAL));
     }
 
     /// One is over.
-    pub fn end(&mut self, class: Class) {
-        let places = self.of(class);
-        places.under_way = places.under_way.saturating_sub(1);
+    pub fn end(&mut self, class: ProbeClass) {
+        let places = self.slots_mut(class);
+        places.running_count = places.running_count.saturating_sub(1);
     }
 }

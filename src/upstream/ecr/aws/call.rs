@@ -25,7 +25,7 @@ const SIGNING_SERVICE: &str = "ecr";
 
 /// Asks ECR for a token; the answer has status 200.
 pub async fn get_authorization_token(signer: &SigningContext, wire: &AwsHttpClient) -> Result<AwsResponse, EcrError> {
-    let request = build_signed_request(signer, wire).ok_or(EcrError::Ours)?;
+    let request = build_signed_request(signer, wire).ok_or(EcrError::TaskFailed)?;
     let reply = wire.send(AwsService::Ecr, request, CALL_TIMEOUT).await?;
     if reply.status == 200 { Ok(reply) } else { Err(response_error(AwsService::Ecr, &reply)) }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::authn::http::fault::Fault as Http;
+use crate::authn::http::fault::CallError as Http;
 
 /// How much is told of a text that others wrote; longer codes of AWS's are cut.
 const TEXT_CHARS_MAX: usize = 200;
@@ -79,7 +79,7 @@ pub enum EcrError {
     },
     /// Too many calls; how long to wait, if it says.
     #[error("{service} wants fewer calls: {status} {code}; they count for the whole AWS account")]
-    Later {
+    RetryLater {
         /// Who does.
         service: AwsService,
         /// The HTTP status.
@@ -100,7 +100,7 @@ pub enum EcrError {
     InvalidResponse(EcrResponseError),
     /// The call could not be signed; a fault of ours.
     #[error("the call could not be signed")]
-    Ours,
+    TaskFailed,
 }
 
 /// What is wrong with an answer.
@@ -151,15 +151,15 @@ impl EcrError {
     /// `failed`, `throttled`, `timeout`, `connect`, `tls`, `answer`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::InvalidSetting(_) | Self::Ours => "settings",
-            Self::TlsSetupFailed(_) | Self::CallFailed(_, Http::Tls(_) | Http::TlsEnded(_)) => "tls",
+            Self::InvalidSetting(_) | Self::TaskFailed => "settings",
+            Self::TlsSetupFailed(_) | Self::CallFailed(_, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => "tls",
             Self::NoCredentials(_) | Self::CredentialSourceFailed(_) => "credentials",
             Self::UnknownRegion => "region",
             Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
-            Self::Later { .. } => "throttled",
-            Self::TimedOut(_) | Self::CallFailed(_, Http::Time(_) | Http::ConnectTime(_)) => "timeout",
-            Self::InvalidResponse(_) | Self::CallFailed(_, Http::Large(_)) => "answer",
+            Self::RetryLater { .. } => "throttled",
+            Self::TimedOut(_) | Self::CallFailed(_, Http::Timeout(_) | Http::ConnectTimeout(_)) => "timeout",
+            Self::InvalidResponse(_) | Self::CallFailed(_, Http::ResponseTooLarge(_)) => "answer",
             Self::CallFailed(..) => "connect",
         }
     }
@@ -167,7 +167,7 @@ impl EcrError {
     /// How long it asked to be left alone, at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Later { retry_after: after, .. } => *after,
+            Self::RetryLater { retry_after: after, .. } => *after,
             _ => None,
         }
     }
@@ -210,10 +210,10 @@ fn remedy(who: AwsService, status: u16, code: &str) -> &'static str {
 /// What to do where there is no answer.
 fn connection_hint(who: AwsService, fault: &Http) -> &'static str {
     match (who, fault) {
-        (AwsService::Ecr | AwsService::Sts, Http::Tls(_) | Http::TlsEnded(_)) => {
+        (AwsService::Ecr | AwsService::Sts, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => {
             "; a proxy between may need AWS_CA_BUNDLE; see this machine's clock, too"
         }
-        (AwsService::Ecr | AwsService::Sts, Http::Name(_)) => "; see the region's name, and the resolver",
+        (AwsService::Ecr | AwsService::Sts, Http::NameNotResolved(_)) => "; see the region's name, and the resolver",
         (AwsService::Ecr | AwsService::Sts, _) => {
             "; see the way to AWS: a NAT or VPC endpoint, HTTPS_PROXY and NO_PROXY, the firewall"
         }

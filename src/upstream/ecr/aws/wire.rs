@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::fault::{EcrResponseError, EcrError, AwsService, parse_error_code};
 use super::skew::ClockSkew;
 use super::{BODY_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT};
-use crate::authn::http::fault::Fault as Http;
+use crate::authn::http::fault::CallError as Http;
 
 /// The most that a Retry-After counts.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
@@ -117,7 +117,7 @@ impl AwsHttpClient {
     /// Sends, and reads the answer to its end, whatever its status. `total` is for all of it.
     pub async fn send(&self, who: AwsService, mut request: Request, total: Duration) -> Result<AwsResponse, EcrError> {
         *request.timeout_mut() = Some(total);
-        let fault = |error: reqwest::Error| EcrError::CallFailed(who, Http::of(&error, CONNECT_TIMEOUT, total));
+        let fault = |error: reqwest::Error| EcrError::CallFailed(who, Http::from_reqwest(&error, CONNECT_TIMEOUT, total));
         let signed = request.headers().get(AUTHORIZATION).is_some_and(|v| v.as_bytes().starts_with(b"AWS4-"));
         let client = if request.url().scheme() == "https" { &self.https_client } else { &self.http_client };
         let mut response = client.execute(request).await.map_err(fault)?;
@@ -134,7 +134,7 @@ impl AwsHttpClient {
                 return Err(if who == AwsService::Ecr {
                     EcrError::InvalidResponse(EcrResponseError::BodyTooLarge)
                 } else {
-                    EcrError::CallFailed(who, Http::Large(BODY_BYTES_MAX as u64))
+                    EcrError::CallFailed(who, Http::ResponseTooLarge(BODY_BYTES_MAX as u64))
                 });
             }
             body.extend_from_slice(&part);
@@ -182,7 +182,7 @@ pub fn response_error(who: AwsService, reply: &AwsResponse) -> EcrError {
         let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let until = text.and_then(|text| httpdate::parse_http_date(text).ok());
         let after = seconds.or_else(|| until.map(|at| at.duration_since(reply.date).unwrap_or_default()));
-        return EcrError::Later { service: who, status, code, retry_after: after.map(|after| after.min(RETRY_AFTER_MAX)) };
+        return EcrError::RetryLater { service: who, status, code, retry_after: after.map(|after| after.min(RETRY_AFTER_MAX)) };
     }
     if status >= 500 { EcrError::Failed { service: who, status, code } } else { EcrError::Refused { service: who, status, code } }
 }
@@ -231,7 +231,7 @@ impl Drop for AwsCall {
     fn drop(&mut self) {
         let dropped = || {
             let waited = Duration::from_secs(self.started_at.elapsed().as_secs().max(1));
-            Some(EcrError::CallFailed(self.service, Http::Time(waited)))
+            Some(EcrError::CallFailed(self.service, Http::Timeout(waited)))
         };
         self.http_client.record_call(self.service, self.finished.take().unwrap_or_else(dropped));
     }
