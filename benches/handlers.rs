@@ -106,7 +106,8 @@ fn serve(
     // Under callgrind a hash takes many times as long.
     settings.hash_wait_timeout = Duration::from_secs(60);
     // Without the thread that watches the files: its looks would be counted too.
-    let Components { app_state: front, hash_pool: pool, .. } = Components::build(&settings, Clock::system(), Arc::default())?;
+    let Components { app_state: front, hash_pool: pool, .. } =
+        Components::build(&settings, Clock::system(), Arc::default())?;
     let hasher = thread::spawn({
         let pool = Arc::clone(&pool);
         move || pool.run()
@@ -119,8 +120,8 @@ fn serve(
         ($app:expr) => {
             HttpServer::new($app)
                 .workers(1)
-                .keep_alive(settings.keep_alive)
-                .client_request_timeout(settings.head_timeout)
+                .keep_alive(settings.keepalive_timeout)
+                .client_request_timeout(settings.header_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .on_connect(move |connection, notes| {
                     if let Some(Ok(address)) = connection.downcast_ref().map(TcpStream::peer_addr) {

@@ -44,13 +44,16 @@ impl Credentials {
     /// Takes [`Credentials::FRAME`] bytes of any value and the decoded `user:password` behind them;
     /// the first colon parts the two. `None` if there is none. The caller checks both halves.
     pub fn new(framed: Zeroizing<Vec<u8>>) -> Option<Self> {
-        let user_length = framed.get(Self::CACHE_KEY_HEADER_LENGTH..)?.iter().position(|byte| *byte == b':')?;
+        let user_length =
+            framed.get(Self::CACHE_KEY_HEADER_LENGTH..)?.iter().position(|byte| *byte == b':')?;
         Some(Self { buffer: framed, user_length })
     }
 
     /// The bytes before the first colon.
     pub fn user(&self) -> &[u8] {
-        self.buffer.get(Self::CACHE_KEY_HEADER_LENGTH..Self::CACHE_KEY_HEADER_LENGTH + self.user_length).unwrap_or_default()
+        self.buffer
+            .get(Self::CACHE_KEY_HEADER_LENGTH..Self::CACHE_KEY_HEADER_LENGTH + self.user_length)
+            .unwrap_or_default()
     }
 
     /// The bytes behind the first colon, which may hold colons.
@@ -102,7 +105,13 @@ pub struct Identity {
 impl Identity {
     /// Somebody of whom nothing else is known.
     pub fn new(user: Username, by: Arc<str>) -> Self {
-        Self { user, authenticator: by, membership: Membership::default(), facts: Box::default(), api_key: None }
+        Self {
+            user,
+            authenticator: by,
+            membership: Membership::default(),
+            facts: Box::default(),
+            api_key: None,
+        }
     }
 
     /// The key by which it was proved and whose it is, for the log.
@@ -139,7 +148,7 @@ pub enum AuthnError {
     #[error("the password check failed to run")]
     CheckPanicked,
     /// A service gave no answer, or none that can be understood.
-    #[error("authenticator {authenticator}: {what}")]
+    #[error("authenticator {authenticator}: {message}")]
     BackendFailed {
         /// Its name.
         authenticator: Arc<str>,
@@ -207,7 +216,10 @@ impl AnswerLifetime {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, None) | (None, one) => one,
         };
-        Self { cache_ttl: less(self.cache_ttl, other.cache_ttl), stale_ttl: less(self.stale_ttl, other.stale_ttl) }
+        Self {
+            cache_ttl: less(self.cache_ttl, other.cache_ttl),
+            stale_ttl: less(self.stale_ttl, other.stale_ttl),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde::Serialize;
 
-use crate::authn::htpasswd::write::{FileWriteError, AtomicFileWriter};
-use crate::config::layers::{LayerValues, ConfigLayers};
+use crate::authn::htpasswd::write::{AtomicFileWriter, FileWriteError};
+use crate::config::layers::{ConfigLayers, LayerValues};
 use crate::config::setting::ConfigValue;
 use crate::config::table::{SETTINGS, Setting};
 use crate::config::{ConfigError, ConfigOrigin};
@@ -176,7 +176,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             let named = |key: &str| matches.contains_id(key);
             let files = config_path(matches).is_none()
                 && ["policy", "groups", "keys", "token.keys"].into_iter().any(named);
-            let checked = check::run_check(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
+            let checked =
+                check::run_check(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
             permissions::print_notes(&settings, config_path(matches).as_deref().map(Path::new));
             if faults.is_empty() { checked } else { print_config_errors(&faults) }
         }

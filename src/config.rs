@@ -213,7 +213,11 @@ impl Default for Config {
 impl Config {
     /// What the places of the hash queue follow from.
     pub fn hash_timing(&self) -> HashPoolSizing {
-        HashPoolSizing { threads: self.hash_threads, wait_max: self.hash_wait_timeout, user_share: self.hash_per_user_limit }
+        HashPoolSizing {
+            threads: self.hash_threads,
+            wait_max: self.hash_wait_timeout,
+            user_share: self.hash_per_user_limit,
+        }
     }
 
     /// What is missing for tokens, and at which setting that is told.
@@ -240,7 +244,8 @@ impl Config {
     /// What no single value can show: faults between settings.
     fn check_combinations(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, faults: &mut Vec<ConfigError>) {
         self.check_listeners(origin_of, faults);
-        let mut fault = |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
+        let mut fault =
+            |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
         if let Some((key, what)) = self.find_token_setting_error() {
             fault(key, what.to_owned());
         }

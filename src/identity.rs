@@ -49,7 +49,11 @@ impl Username {
         }
         if bytes.trim_ascii() != bytes {
             let control = bytes.iter().any(u8::is_ascii_control);
-            return Err(if control { UsernameError::ControlCharacter } else { UsernameError::SurroundingSpace });
+            return Err(if control {
+                UsernameError::ControlCharacter
+            } else {
+                UsernameError::SurroundingSpace
+            });
         }
         match bytes.iter().find(|b| b.is_ascii_control() || **b == b':') {
             None if bytes.is_ascii() => Ok(()),

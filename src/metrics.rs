@@ -195,7 +195,11 @@ impl Metrics {
             "Changes that could not be taken",
             self.htpasswd_reload_failures.clone(),
         );
-        r.register("htpasswd_stale", "1 while the last good file is in force", self.htpasswd_outdated.clone());
+        r.register(
+            "htpasswd_stale",
+            "1 while the last good file is in force",
+            self.htpasswd_outdated.clone(),
+        );
         r.register("keys", "Keys in force", self.api_keys.clone());
         r.register("keys_bad_lines", "Lines of keys that can't be used", self.api_keys_invalid_lines.clone());
         r.register("keys_reloads", "Files of keys taken", self.api_keys_reloads.clone());
@@ -222,7 +226,11 @@ impl Metrics {
             "Connections of untrusted peers that were closed at once",
             self.connections_rejected.clone(),
         );
-        r.register("admin_refused", "Requests that the admin listener refused", self.admin_requests_rejected.clone());
+        r.register(
+            "admin_refused",
+            "Requests that the admin listener refused",
+            self.admin_requests_rejected.clone(),
+        );
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -243,15 +251,39 @@ impl Metrics {
         r.register("hash_seconds", "Seconds spent checking passwords", self.hash_check_seconds.clone());
         r.register("hash_queue", "Password checks waiting", self.hash_queue_length.clone());
         r.register("hash_places", "Password checks that may wait", self.hash_queue_capacity.clone());
-        r.register("hash_shed", "Questions turned away, the hash queue being full", self.hash_queue_full.clone());
+        r.register(
+            "hash_shed",
+            "Questions turned away, the hash queue being full",
+            self.hash_queue_full.clone(),
+        );
         r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_queue_evicted.clone());
         r.register("http_calls", "Calls of authenticators over HTTP", self.http_authenticator_calls.clone());
-        r.register("http_seconds", "Seconds spent on such calls", self.http_authenticator_call_seconds.clone());
+        r.register(
+            "http_seconds",
+            "Seconds spent on such calls",
+            self.http_authenticator_call_seconds.clone(),
+        );
         r.register("http_up", "0 while an authenticator counts as down", self.http_authenticator_up.clone());
-        r.register("http_queue", "Questions waiting for an authenticator", self.http_authenticator_queue_length.clone());
-        r.register("http_shed", "Questions turned away, a queue being full", self.http_authenticator_queue_full.clone());
-        r.register("http_dropped", "Queued questions dropped unasked", self.http_authenticator_queue_evicted.clone());
-        r.register("http_held_back", "Questions of requesters held back", self.http_authenticator_held_back.clone());
+        r.register(
+            "http_queue",
+            "Questions waiting for an authenticator",
+            self.http_authenticator_queue_length.clone(),
+        );
+        r.register(
+            "http_shed",
+            "Questions turned away, a queue being full",
+            self.http_authenticator_queue_full.clone(),
+        );
+        r.register(
+            "http_dropped",
+            "Queued questions dropped unasked",
+            self.http_authenticator_queue_evicted.clone(),
+        );
+        r.register(
+            "http_held_back",
+            "Questions of requesters held back",
+            self.http_authenticator_held_back.clone(),
+        );
         r.register("stale", "Acceptances given while nobody could be asked", self.stale_answers.clone());
         r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
         r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());

@@ -104,8 +104,10 @@ mod tests {
 
     #[test]
     fn block_is_wider_than_a_network_and_differs_by_address_family() {
-        let block =
-            |address: &str| ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 }).block_id();
+        let block = |address: &str| {
+            ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 })
+                .block_id()
+        };
         assert_eq!(block("192.0.2.1"), block("192.0.2.254"));
         assert_ne!(block("192.0.2.1"), block("192.0.3.1"));
         assert_eq!(block("2001:db8:1:2::1"), block("2001:db8:1:ffff::1"));
@@ -116,7 +118,8 @@ mod tests {
     #[test]
     fn only_ipv6_has_an_allocation_wider_than_its_block() {
         let allocation = |address: &str| {
-            ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 }).allocation_id()
+            ClientNetwork::from_address(address.parse().ok(), NetworkPrefixes { ipv4: 32, ipv6: 64 })
+                .allocation_id()
         };
         assert!(allocation("2001:db8:1::1").is_some());
         assert_eq!(allocation("2001:db8:1::1"), allocation("2001:db8:ffff:1::1"));

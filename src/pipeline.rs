@@ -148,7 +148,12 @@ impl Pipeline {
             return Evaluation::Decided(self.authorize(identity, request));
         }
         match self.identify(request) {
-            Ok(IdentifyStep::Cached { first_authenticator: entrance, throttle_keys: tags, answer_key: key, answer }) => {
+            Ok(IdentifyStep::Cached {
+                first_authenticator: entrance,
+                throttle_keys: tags,
+                answer_key: key,
+                answer,
+            }) => {
                 let identity = answer.identity();
                 if let Some(sight) = sight {
                     memo.insert(&sight, entrance, tags, key, answer);
@@ -156,9 +161,13 @@ impl Pipeline {
                 Evaluation::Decided(self.authorize(identity, request))
             }
             Ok(IdentifyStep::Key(identity)) => Evaluation::Decided(self.authorize(identity, request)),
-            Ok(IdentifyStep::SeenFromNetwork(answer)) => Evaluation::Decided(self.authorize(answer.identity(), request)),
+            Ok(IdentifyStep::SeenFromNetwork(answer)) => {
+                Evaluation::Decided(self.authorize(answer.identity(), request))
+            }
             Ok(IdentifyStep::CheckNeeded(check)) => Evaluation::CheckNeeded(check),
-            Err(Verdict::Challenge(ChallengeReason::NoCredentials)) => Evaluation::Decided(self.authorize_anonymous(request)),
+            Err(Verdict::Challenge(ChallengeReason::NoCredentials)) => {
+                Evaluation::Decided(self.authorize_anonymous(request))
+            }
             Err(refusal) => Evaluation::Decided(refusal),
         }
     }

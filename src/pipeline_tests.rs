@@ -35,7 +35,11 @@ pub(super) struct TestPipeline {
 }
 
 fn parse_users(text: &str) -> crate::authn::htpasswd::file::UserIndex {
-    parse(text.as_bytes().to_vec(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() }).users
+    parse(
+        text.as_bytes().to_vec(),
+        &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() },
+    )
+    .users
 }
 
 pub(super) fn test_pipeline() -> TestPipeline {
@@ -49,7 +53,8 @@ fn test_pipeline_with(keys: Option<Arc<crate::authn::api_key::ApiKeys>>) -> Test
     let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
     let minute = Duration::from_secs(60);
     let gate = Arc::new(Pipeline::new(PipelineDependencies {
-        authenticators: AuthenticatorChain::htpasswd_only(Arc::clone(&htpasswd), Arc::clone(&pool)).with_api_keys(keys),
+        authenticators: AuthenticatorChain::htpasswd_only(Arc::clone(&htpasswd), Arc::clone(&pool))
+            .with_api_keys(keys),
         policy: Arc::default(),
         upstreams: None,
         token_issuer: None,

@@ -158,7 +158,13 @@ impl Policy {
             Err(denied) => return Err(record_denied_user(identity.as_deref(), request, denied)),
         };
         let groups = join_groups(sources);
-        Ok(AllowedRequest { identity, groups_header: groups, upstream_uri: uri, is_stale: false, upstream_authorization: None })
+        Ok(AllowedRequest {
+            identity,
+            groups_header: groups,
+            upstream_uri: uri,
+            is_stale: false,
+            upstream_authorization: None,
+        })
     }
 
     /// Judges one request as [`Policy::authorize`] does, and says why. The subject has the groups and the scope
@@ -193,10 +199,13 @@ fn evaluate_without_policy(is_identified: bool, request: &Subrequest<'_>) -> Res
 fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
     match (request.declared_upstream, request.uri) {
         (DeclaredUpstream::Unspecified | DeclaredUpstream::Other, _) => Ok(()),
-        (DeclaredUpstream::Registry, RequestHeader::Once(uri)) => check_below_v2(uri).map_err(Denied::ambiguous_request),
-        (DeclaredUpstream::Registry, RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid) => {
-            Ok(request.uri_text().map(|_| ())?)
+        (DeclaredUpstream::Registry, RequestHeader::Once(uri)) => {
+            check_below_v2(uri).map_err(Denied::ambiguous_request)
         }
+        (
+            DeclaredUpstream::Registry,
+            RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid,
+        ) => Ok(request.uri_text().map(|_| ())?),
     }
 }
 
@@ -209,7 +218,10 @@ fn record_denied_user(identity: Option<&Identity>, request: &Subrequest<'_>, den
 }
 
 /// The rules that an identity is judged by, if there are any.
-fn effective_rules<'r>(rules: Option<&'r PolicyRules>, identity: Option<&Identity>) -> Option<&'r PolicyRules> {
+fn effective_rules<'r>(
+    rules: Option<&'r PolicyRules>,
+    identity: Option<&Identity>,
+) -> Option<&'r PolicyRules> {
     rules.or(identity.and_then(Identity::scope).map(|_| &*ALLOW_AUTHENTICATED))
 }
 

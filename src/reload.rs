@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::reloader::{ReloadEvent, FileReloader, Reloadable};
-pub use self::run::{PollNow, ReloadHandle, PollFile, spawn_poll_threads};
+pub use self::reloader::{FileReloader, ReloadEvent, Reloadable};
+pub use self::run::{PollFile, PollNow, ReloadHandle, spawn_poll_threads};
+use self::source::{FileStamp, ReadContent, is_unmodified, is_unmodified_for};
 pub use self::source::{ReadError, SourceFile, displayable_path};
-use self::source::{FileStamp, ReadContent, is_unmodified_for, is_unmodified};
 pub use self::state::FileHealth;
 use crate::clock::Moment;
 
@@ -238,7 +238,7 @@ impl WatchedFile {
             unreadable_at: None,
             load_time: Duration::ZERO,
         };
-        Ok((watch, NewContent { text: bytes, is_complete: is_whole, is_unexpectedly_empty }))
+        Ok((watch, NewContent { text: bytes, is_complete: is_whole, is_unexpectedly_empty: is_emptied }))
     }
 
     /// The file.
@@ -249,7 +249,9 @@ impl WatchedFile {
     /// When to look again, if sooner than usual.
     pub fn next_poll_in(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref().map(|pending| {
-            let wanted = self.required_stable_time(pending, now).saturating_sub(now.since(pending.candidate.first_read_at));
+            let wanted = self
+                .required_stable_time(pending, now)
+                .saturating_sub(now.since(pending.candidate.first_read_at));
             let deadline = match pending.candidate.is_unexpectedly_empty {
                 true => pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME),
                 false => self.deadline(pending),
@@ -343,15 +345,26 @@ impl WatchedFile {
         let ReadContent { bytes, hash, file, stamp, is_stable } = text;
         let is_emptied = is_unexpectedly_empty(&bytes, self.no_entries_line);
         let since = earliest_change_time(self.decided_at, now);
-        let mut candidate =
-            CandidateContent { hash, file, stamp, first_read_at: now, read_at: now, is_stable, is_unexpectedly_empty, emptied_at: since };
+        let mut candidate = CandidateContent {
+            hash,
+            file,
+            stamp,
+            first_read_at: now,
+            read_at: now,
+            is_stable,
+            is_unexpectedly_empty: is_emptied,
+            emptied_at: since,
+        };
         let pending = match self.pending.take() {
             None => PendingChange { changed_at: since, candidate, last_complete: None, next_offer_at: now },
             Some(mut pending) => {
                 let before = pending.candidate;
                 // To empty it is a change of its own, which begins when it was seen with something in it.
-                candidate.emptied_at =
-                    if before.is_unexpectedly_empty { before.emptied_at } else { earliest_change_time(before.read_at, now) };
+                candidate.emptied_at = if before.is_unexpectedly_empty {
+                    before.emptied_at
+                } else {
+                    earliest_change_time(before.read_at, now)
+                };
                 // The hash alone is not enough: two reads can find the same part of two writes.
                 if before.hash == candidate.hash && before.stamp.is_same_content(&candidate.stamp) {
                     candidate.first_read_at = before.first_read_at;
@@ -366,14 +379,31 @@ impl WatchedFile {
         seen
     }
 
-    fn decide_on_change(&mut self, pending: &PendingChange, text: Zeroizing<Vec<u8>>, now: Moment) -> PollResult {
-        let CandidateContent { hash, stamp, first_read_at: first, read_at: read, is_stable, is_unexpectedly_empty: is_emptied, .. } = &pending.candidate;
+    fn decide_on_change(
+        &mut self,
+        pending: &PendingChange,
+        text: Zeroizing<Vec<u8>>,
+        now: Moment,
+    ) -> PollResult {
+        let CandidateContent {
+            hash,
+            stamp,
+            first_read_at: first,
+            read_at: read,
+            is_stable,
+            is_unexpectedly_empty: is_emptied,
+            ..
+        } = &pending.candidate;
         let deadline = self.deadline(pending);
-        let may_be_taken = !is_unexpectedly_empty || now >= pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME);
+        let may_be_taken = !is_emptied || now >= pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME);
         let is_settled = *is_stable && now.since(*first) >= self.required_stable_time(pending, now);
         if is_settled && may_be_taken {
             self.offered = Some(OfferedContent { hash: *hash, stamp: Some(*stamp), read_at: *read });
-            return PollResult::Changed(NewContent { text, is_complete: true, is_unexpectedly_empty: *is_unexpectedly_empty });
+            return PollResult::Changed(NewContent {
+                text,
+                is_complete: true,
+                is_unexpectedly_empty: *is_emptied,
+            });
         }
         if now < deadline {
             return PollResult::NoChange;
@@ -385,13 +415,18 @@ impl WatchedFile {
             return PollResult::Changed(NewContent { text, is_complete: true, is_unexpectedly_empty: false });
         }
         let is_time = now >= deadline.plus(UNSTABLE_GRACE).max(pending.next_offer_at);
-        if self.unstable_mode == UnstableFileMode::UseWholeLines && is_time && !is_unexpectedly_empty {
+        if self.unstable_mode == UnstableFileMode::UseWholeLines && is_time && !is_emptied {
             let mut text = text;
             truncate_to_whole_lines(&mut text);
             if !self::is_unexpectedly_empty(&text, self.no_entries_line) {
                 // The hash of what is taken: should the file stay as it is, its last line has yet to come into force.
-                self.offered = Some(OfferedContent { hash: blake3::hash(&text), stamp: None, read_at: *read });
-                return PollResult::Changed(NewContent { text, is_complete: false, is_unexpectedly_empty: false });
+                self.offered =
+                    Some(OfferedContent { hash: blake3::hash(&text), stamp: None, read_at: *read });
+                return PollResult::Changed(NewContent {
+                    text,
+                    is_complete: false,
+                    is_unexpectedly_empty: false,
+                });
             }
         }
         PollResult::NoChange
@@ -399,7 +434,9 @@ impl WatchedFile {
 
     /// When a change has to be decided on, so that it is in force in time.
     fn deadline(&self, pending: &PendingChange) -> Moment {
-        pending.changed_at.plus(RELOAD_DELAY_MAX.saturating_sub(DEADLINE_MARGIN).saturating_sub(self.load_time))
+        pending
+            .changed_at
+            .plus(RELOAD_DELAY_MAX.saturating_sub(DEADLINE_MARGIN).saturating_sub(self.load_time))
     }
 
     /// How long content has to be the same.

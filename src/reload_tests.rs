@@ -52,7 +52,9 @@ fn start(
 #[test]
 fn half_written_file_is_not_loaded_at_the_start() {
     let (now, long_ago) = (SystemTime::now() + HOUR, SystemTime::now() - HOUR);
-    for (kind, step) in [(UnstableFileMode::KeepActive, STABLE_TIME), (UnstableFileMode::UseWholeLines, STABLE_TIME_MIN)] {
+    for (kind, step) in
+        [(UnstableFileMode::KeepActive, STABLE_TIME), (UnstableFileMode::UseWholeLines, STABLE_TIME_MIN)]
+    {
         let started = start("grant", now, kind, write, &["grant deny"]).unwrap();
         assert_eq!(started, ("grant deny".to_owned(), 2 * step));
         let started = start("grant", long_ago, kind, write, &["grant deny"]).unwrap();
@@ -313,12 +315,18 @@ fn briefly_missing_file_is_not_an_error() {
         assert!(matches!(desk.watch.poll(desk.current_at, false, desk.unstable_mode), PollResult::NoChange));
         fs::write(&desk.path, format!("{n}\n")).unwrap();
         desk.current_at = desk.current_at.plus(ADVANCE_STEP);
-        assert!(!matches!(desk.watch.poll(desk.current_at, false, desk.unstable_mode), PollResult::Unreadable(_)));
+        assert!(!matches!(
+            desk.watch.poll(desk.current_at, false, desk.unstable_mode),
+            PollResult::Unreadable(_)
+        ));
     }
     fs::remove_file(&desk.path).unwrap();
     desk.watch.poll(desk.current_at, false, desk.unstable_mode);
     desk.current_at = desk.current_at.plus(STABLE_TIME);
-    assert!(matches!(desk.watch.poll(desk.current_at, false, desk.unstable_mode), PollResult::Unreadable(ReadError::Missing(_))));
+    assert!(matches!(
+        desk.watch.poll(desk.current_at, false, desk.unstable_mode),
+        PollResult::Unreadable(ReadError::Missing(_))
+    ));
 }
 
 #[test]

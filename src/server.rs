@@ -36,7 +36,7 @@ pub use self::start_error::StartError;
 use crate::authn::hash_pool::HashPool;
 use crate::authn::http::AuthBackend;
 use crate::clock::Clock;
-use crate::config::{ListenAddress, Config};
+use crate::config::{Config, ListenAddress};
 use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
 use crate::reload;
@@ -84,7 +84,15 @@ impl Server {
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
     /// SIGHUP has the htpasswd file looked at.
     pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
-        let Components { app_state: front, readiness, hash_pool: pool, auth_backends: services, file_reloaders: reloaders, clock, .. } = self.components;
+        let Components {
+            app_state: front,
+            readiness,
+            hash_pool: pool,
+            auth_backends: services,
+            file_reloaders: reloaders,
+            clock,
+            ..
+        } = self.components;
         let hashes = self.config.htpasswd_file.is_some();
         let hashers = spawn_hash_threads(&pool, if hashes { self.config.hash_threads } else { 0 })?;
         #[cfg(feature = "ecr")]
@@ -100,7 +108,8 @@ impl Server {
             let of = self.listeners.iter().filter(|(of, _)| *of == kind);
             of.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
         };
-        let (auth, public, admin) = (addresses(ListenerKind::Auth), addresses(ListenerKind::Public), addresses(ListenerKind::Admin));
+        let (auth, public, admin) =
+            (addresses(ListenerKind::Auth), addresses(ListenerKind::Public), addresses(ListenerKind::Admin));
         // Their paths are removed when this goes, at the end.
         let mut sockets = Vec::new();
         let mut servers = Vec::new();
@@ -151,7 +160,11 @@ impl Server {
 }
 
 /// Binds the sockets of a listener.
-fn bind(settings: &Config, kind: ListenerKind, inherited: &mut SystemdSockets) -> Result<Vec<BoundListener>, BindError> {
+fn bind(
+    settings: &Config,
+    kind: ListenerKind,
+    inherited: &mut SystemdSockets,
+) -> Result<Vec<BoundListener>, BindError> {
     let (key, listen, mode): (_, &[ListenAddress], _) = match kind {
         ListenerKind::Auth => ("listen", &settings.listen, settings.socket_mode),
         ListenerKind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),

@@ -116,9 +116,9 @@ impl UpstreamEntry {
             CredentialSource::None => Ok(SecretHeaderValue::empty()),
             CredentialSource::File(kept) => Ok(kept.authorization()),
             #[cfg(feature = "ecr")]
-            CredentialSource::Ecr(lease) => {
-                lease.authorization().map_err(|what| MissingUpstreamCredentials { name: Arc::clone(&self.name), message: what })
-            }
+            CredentialSource::Ecr(lease) => lease
+                .authorization()
+                .map_err(|what| MissingUpstreamCredentials { name: Arc::clone(&self.name), message: what }),
         }
     }
 }
@@ -165,7 +165,11 @@ impl Upstreams {
 
     /// The upstream refused the credentials to a client of this network block; some can be made anew. Returns the
     /// table's name.
-    pub fn report_credentials_refused(&self, request: &PermittedRequest<'_>, block: u128) -> Option<&Arc<str>> {
+    pub fn report_credentials_refused(
+        &self,
+        request: &PermittedRequest<'_>,
+        block: u128,
+    ) -> Option<&Arc<str>> {
         let table = self.select(request).ok()??;
         match &table.credential_source {
             CredentialSource::None | CredentialSource::File(_) => {}

@@ -8,7 +8,8 @@ fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept = file::start(path, file::SecretFormat::BearerToken, Clock::manual().now()).unwrap().target().current();
+    let kept =
+        file::start(path, file::SecretFormat::BearerToken, Clock::manual().now()).unwrap().target().current();
     UpstreamEntry {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
@@ -55,10 +56,15 @@ fn ping_gets_its_hosts_upstream_and_catalog_only_an_unrestricted_one() {
 #[test]
 fn ambiguous_request_is_an_error_if_the_selection_depends_on_it() {
     let upstreams = Upstreams::new(vec![
-        UpstreamEntry { credential_source: CredentialSource::None, ..table("private", &["a.test"], &["private/**"]) },
+        UpstreamEntry {
+            credential_source: CredentialSource::None,
+            ..table("private", &["a.test"], &["private/**"])
+        },
         table("rest", &[], &[]),
     ]);
-    let of = |host| upstreams.select(&PermittedRequest { host, target: UpstreamTarget::Ambiguous("two readings") });
+    let of = |host| {
+        upstreams.select(&PermittedRequest { host, target: UpstreamTarget::Ambiguous("two readings") })
+    };
     assert_eq!(of("a.test").map(|_| ()), Err("two readings"));
     assert_eq!(of("b.test").unwrap().map(|table| &*table.name), Some("rest"));
     let wide_first = Upstreams::new(vec![table("all", &["a.test"], &[]), table("some", &[], &["x"])]);
@@ -68,10 +74,14 @@ fn ambiguous_request_is_an_error_if_the_selection_depends_on_it() {
 
 #[test]
 fn ping_selects_the_first_upstream_with_credentials() {
-    let none = UpstreamEntry { credential_source: CredentialSource::None, ..table("none", &[], &["private/**"]) };
+    let none =
+        UpstreamEntry { credential_source: CredentialSource::None, ..table("none", &[], &["private/**"]) };
     let upstreams = Upstreams::new(vec![none, table("rest", &[], &[])]);
     assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("rest"));
-    let upstreams = Upstreams::new(vec![UpstreamEntry { credential_source: CredentialSource::None, ..table("none", &[], &[]) }]);
+    let upstreams = Upstreams::new(vec![UpstreamEntry {
+        credential_source: CredentialSource::None,
+        ..table("none", &[], &[])
+    }]);
     assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("none"));
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 
-use self::file::{ApiKeyMatch, ApiKeyIndex};
+use self::file::{ApiKeyIndex, ApiKeyMatch};
 use self::secret::{ApiKeyDigest, ApiKeyId, PresentedApiKey};
 use super::Identity;
 use crate::identity::sanitize_for_display;

@@ -71,12 +71,16 @@ fn invalid_api_key_is_rejected_with_its_reason() {
     let other = generate_api_key().unwrap().2.to_string();
     let hash = house.line.split('"').find(|part| part.starts_with("sha256:")).unwrap();
     let line = house.line.replace(hash, &other);
-    let swapped =
-        ApiKeyFixture { keys: ApiKeys::new(parse(line.as_bytes(), &"keys".into(), None).index, rules()), ..house };
+    let swapped = ApiKeyFixture {
+        keys: ApiKeys::new(parse(line.as_bytes(), &"keys".into(), None).index, rules()),
+        ..house
+    };
     assert_eq!(swapped.check(None, &swapped.secret, NOW), "Secret");
     let broken = swapped.line.replace("pull:team", "pul:team");
-    let broken =
-        ApiKeyFixture { keys: ApiKeys::new(parse(broken.as_bytes(), &"keys".into(), None).index, rules()), ..swapped };
+    let broken = ApiKeyFixture {
+        keys: ApiKeys::new(parse(broken.as_bytes(), &"keys".into(), None).index, rules()),
+        ..swapped
+    };
     assert_eq!(broken.check(None, &broken.secret, NOW), "Line");
 }
 
@@ -85,7 +89,11 @@ fn api_key_of_owner_without_htpasswd_line_is_rejected_if_required() {
     let house = api_key_fixture(rules());
     let line = house.line.replace("alice", "bob");
     let file = || parse(line.as_bytes(), &"keys".into(), None).index;
-    let gone = ApiKeyFixture { keys: ApiKeys::new(file(), rules()), secret: house.secret.clone(), line: line.clone() };
+    let gone = ApiKeyFixture {
+        keys: ApiKeys::new(file(), rules()),
+        secret: house.secret.clone(),
+        line: line.clone(),
+    };
     assert_eq!(gone.check(None, &gone.secret, NOW), "OwnerGone");
     let any = ApiKeyFixture { keys: ApiKeys::new(file(), ApiKeyRules::default()), ..gone };
     assert_eq!(any.check(None, &any.secret, NOW), "bob by keys");

@@ -12,13 +12,13 @@ mod course;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::course::{ChainRun, ChainResult, ChainNotStarted, ChainCallback};
+pub use self::course::{ChainCallback, ChainNotStarted, ChainResult, ChainRun};
 use super::api_key::ApiKeys;
 use super::hash_pool::HashPool;
 use super::htpasswd::Htpasswd;
 use super::http::AuthBackend;
 use super::queue::RequesterId;
-use super::{Identity, LocalRecord, AnswerLifetime};
+use super::{AnswerLifetime, Identity, LocalRecord};
 
 /// The most authenticators in a chain: a bit of [`Covers`] for each.
 pub const AUTHENTICATORS_MAX: usize = 32;
@@ -28,7 +28,8 @@ const BACKEND_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// How long an answer is good for that was given in place of one who could not be asked: short, since
 /// he may say something else when he is back.
-const FALLBACK_LIFETIME: AnswerLifetime = AnswerLifetime { cache_ttl: Some(Duration::from_secs(30)), stale_ttl: Some(Duration::ZERO) };
+const FALLBACK_LIFETIME: AnswerLifetime =
+    AnswerLifetime { cache_ttl: Some(Duration::from_secs(30)), stale_ttl: Some(Duration::ZERO) };
 
 /// A set of authenticators, by their places in the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +95,10 @@ impl AuthenticatorChain {
     /// The htpasswd file alone.
     pub fn htpasswd_only(users: Arc<Htpasswd>, pool: Arc<HashPool>) -> Self {
         let kind = AuthenticatorKind::Htpasswd(users, pool);
-        Self::new(vec![Authenticator { name: "htpasswd".into(), kind, fallback_for: AuthenticatorSet::default() }], None)
+        Self::new(
+            vec![Authenticator { name: "htpasswd".into(), kind, fallback_for: AuthenticatorSet::default() }],
+            None,
+        )
     }
 
     fn find_htpasswd(&self) -> Option<&Arc<Htpasswd>> {
@@ -112,16 +116,24 @@ impl AuthenticatorChain {
     /// Looks up every local record that the answer for `user` depends on. Does not wait.
     pub fn look_up(&self, user: &[u8]) -> LocalRecord {
         let whole_password = self.is_whole_password_significant();
-        let has_service = self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorKind::Http(_)));
-        LocalRecord { htpasswd: self.find_htpasswd().map(|users| users.look_up(user)), is_whole_password_significant: whole_password, has_auth_backend: has_service }
+        let has_service =
+            self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorKind::Http(_)));
+        LocalRecord {
+            htpasswd: self.find_htpasswd().map(|users| users.look_up(user)),
+            is_whole_password_significant: whole_password,
+            has_auth_backend: has_service,
+        }
     }
 
     /// Whether a service may be asked about somebody who has a line: before it, or in its place.
     fn is_whole_password_significant(&self) -> bool {
-        let hashed = self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorKind::Htpasswd(..)));
+        let hashed =
+            self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorKind::Htpasswd(..)));
         hashed.is_some_and(|place| {
             let itself = AuthenticatorSet::default().with(place);
-            let asked = |(other, one): (usize, &Authenticator)| other < place || one.fallback_for.contains_all(itself);
+            let asked = |(other, one): (usize, &Authenticator)| {
+                other < place || one.fallback_for.contains_all(itself)
+            };
             self.authenticators.iter().enumerate().filter(|(other, _)| *other != place).any(asked)
         })
     }
@@ -156,7 +168,12 @@ impl AuthenticatorChain {
     /// The next one, from `from` on, that may speak in place of all who could not be asked; whoever is
     /// passed over for that could not either. Who has no line in the file is not looked for there with a
     /// dummy's work if somebody behind it is asked anyway: neither holds up the other.
-    fn next_authenticator(&self, from: usize, unasked: AuthenticatorSet, records: &LocalRecord) -> Option<usize> {
+    fn next_authenticator(
+        &self,
+        from: usize,
+        unasked: AuthenticatorSet,
+        records: &LocalRecord,
+    ) -> Option<usize> {
         let (mut unasked, mut dummy) = (unasked, None);
         for (place, one) in self.authenticators.iter().enumerate().skip(from) {
             let is_stranger = matches!(one.kind, AuthenticatorKind::Htpasswd(..)) && !records.has_line();

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::authn::htpasswd::file::{HtpasswdParseOptions, parse};
 use crate::authn::queue::QueueLimits;
-use crate::authn::queue::{JobResult, Job};
-use crate::authn::{AuthnResult, FailureCause, Credentials, Outcome, AuthnError};
+use crate::authn::queue::{Job, JobResult};
+use crate::authn::{AuthnError, AuthnResult, Credentials, FailureCause, Outcome};
 use crate::clock::Clock;
 
 /// alice: "password", with bcrypt at its lowest cost; and a line that is damaged.
@@ -25,7 +25,11 @@ struct ChainFixture {
 
 /// A chain of `f` for the file and `a`, `b` for services; `covers` are pairs of places.
 fn chain_fixture(chain: &str, covers: &[(usize, usize)]) -> ChainFixture {
-    let users = parse(USERS.as_bytes().to_vec(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() }).users;
+    let users = parse(
+        USERS.as_bytes().to_vec(),
+        &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() },
+    )
+    .users;
     let users = Arc::new(Htpasswd::new(users));
     let pool = Arc::new(HashPool::new(LIMITS, Clock::manual(), Arc::default()));
     let mut services = Vec::new();
@@ -98,7 +102,11 @@ fn answer(word: &str, user: &str) -> AuthnResult {
         }
         "no" => Ok(Outcome::Rejected),
         "unknown" => Ok(Outcome::UnknownUser),
-        _ => Err(AuthnError::BackendFailed { authenticator: word.into(), message: "is down".into(), cause: FailureCause::Undetermined }),
+        _ => Err(AuthnError::BackendFailed {
+            authenticator: word.into(),
+            message: "is down".into(),
+            cause: FailureCause::Undetermined,
+        }),
     }
 }
 
@@ -121,8 +129,14 @@ fn listed_user_is_checked_by_htpasswd_and_unlisted_user_by_backend_without_hashi
 fn rejection_ends_the_chain_and_unknown_user_continues_it() {
     let house = chain_fixture("abf", &[]);
     assert_eq!(house.start_request("alice", &["no"]), expected("a", "rejected for 60"));
-    assert_eq!(house.start_request("alice", &["unknown", "yes"]), expected("ab", "accepted by service for 60"));
-    assert_eq!(house.start_request("alice", &["unknown", "unknown"]), expected("abf", "accepted by f for 60"));
+    assert_eq!(
+        house.start_request("alice", &["unknown", "yes"]),
+        expected("ab", "accepted by service for 60")
+    );
+    assert_eq!(
+        house.start_request("alice", &["unknown", "unknown"]),
+        expected("abf", "accepted by f for 60")
+    );
     // At the end of the chain nobody is left to ask, and the dummy's work is done.
     assert_eq!(house.start_request("carol", &["unknown", "unknown"]), expected("abf", "unknown for 60"));
 }
@@ -145,27 +159,48 @@ fn only_fallback_for_all_failed_authenticators_is_called() {
     assert_eq!(house.start_request("alice", &["a", "no"]), expected("ab", "rejected for 30"));
     assert_eq!(house.start_request("alice", &["a", "b"]), expected("ab", "authenticator a: is down for 30"));
     assert_eq!(house.start_request("alice", &["unknown", "b"]), expected("abf", "accepted by f for 30"));
-    assert_eq!(house.start_request("alice", &["a", "unknown"]), expected("ab", "authenticator a: is down for 30"));
+    assert_eq!(
+        house.start_request("alice", &["a", "unknown"]),
+        expected("ab", "authenticator a: is down for 30")
+    );
 }
 
 #[test]
 fn fallback_that_does_not_include_skipped_authenticators_is_not_called() {
     let file_between = chain_fixture("afb", &[(2, 0)]);
     assert_eq!(file_between.start_request("alice", &["a"]), expected("a", "authenticator a: is down for 30"));
-    assert_eq!(file_between.start_request("broken", &["a"]), expected("a", "authenticator a: is down for 30"));
+    assert_eq!(
+        file_between.start_request("broken", &["a"]),
+        expected("a", "authenticator a: is down for 30")
+    );
     // Who has no line is none of the file's.
-    assert_eq!(file_between.start_request("carol", &["a", "yes"]), expected("ab", "accepted by service for 30"));
+    assert_eq!(
+        file_between.start_request("carol", &["a", "yes"]),
+        expected("ab", "accepted by service for 30")
+    );
     let both = chain_fixture("afb", &[(2, 0), (2, 1)]);
     assert_eq!(both.start_request("alice", &["a", "yes"]), expected("ab", "accepted by service for 30"));
     let service_between = chain_fixture("abc", &[(2, 0)]);
-    assert_eq!(service_between.start_request("carol", &["a"]), expected("a", "authenticator a: is down for 30"));
+    assert_eq!(
+        service_between.start_request("carol", &["a"]),
+        expected("a", "authenticator a: is down for 30")
+    );
 }
 
 #[test]
 fn backend_identity_with_name_owned_by_earlier_htpasswd_is_rejected() {
-    assert_eq!(chain_fixture("fa", &[]).start_request("carol", &["as alice"]), expected("a", "rejected for 60"));
-    assert_eq!(chain_fixture("af", &[]).start_request("carol", &["as alice"]), expected("a", "accepted by service for 60"));
-    assert_eq!(chain_fixture("a", &[]).start_request("carol", &["as alice"]), expected("a", "accepted by service for 60"));
+    assert_eq!(
+        chain_fixture("fa", &[]).start_request("carol", &["as alice"]),
+        expected("a", "rejected for 60")
+    );
+    assert_eq!(
+        chain_fixture("af", &[]).start_request("carol", &["as alice"]),
+        expected("a", "accepted by service for 60")
+    );
+    assert_eq!(
+        chain_fixture("a", &[]).start_request("carol", &["as alice"]),
+        expected("a", "accepted by service for 60")
+    );
 }
 
 #[test]
@@ -174,7 +209,12 @@ fn full_queue_of_next_authenticator_drops_the_check() {
     let full = || {
         let asker = RequesterId { block_tag: 1, network_tag: 1, network_user_tag: 1 };
         let work: crate::authn::hash_pool::PasswordCheck = Box::new(|| Ok(Outcome::Rejected));
-        Job { requester: asker, deadline_millis: Arc::new(AtomicU64::new(1000)), work, on_complete: Box::new(|_| {}) }
+        Job {
+            requester: asker,
+            deadline_millis: Arc::new(AtomicU64::new(1000)),
+            work,
+            on_complete: Box::new(|_| {}),
+        }
     };
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = Arc::clone(&told);
@@ -198,8 +238,9 @@ fn full_queue_of_next_authenticator_drops_the_check() {
 
 #[test]
 fn cache_key_covers_whole_password_if_a_backend_may_receive_it() {
-    let long =
-        |chain: &str, covers: &[(usize, usize)]| chain_fixture(chain, covers).chain.look_up(b"alice").significant_password_length();
+    let long = |chain: &str, covers: &[(usize, usize)]| {
+        chain_fixture(chain, covers).chain.look_up(b"alice").significant_password_length()
+    };
     assert_eq!(long("af", &[]), usize::MAX);
     assert_eq!(long("fa", &[(1, 0)]), usize::MAX);
     // bcrypt looks at 72 bytes.

@@ -259,14 +259,24 @@ impl HashFormat {
             [] => Err(HashFormatError::Empty),
             [b'$', b'2', b'x', b'$', ..] => Err(HashFormatError::BcryptInsecureVariant),
             [b'$', b'2', b'a' | b'b' | b'y', b'$', ..] => bcrypt::parse_cost(text).map(Self::Bcrypt),
-            [b'$', b'5', b'$', ..] => sha_crypt::parse_rounds(text, ShaCryptVariant::Sha256).map(Self::Sha256Crypt),
-            [b'$', b'6', b'$', ..] => sha_crypt::parse_rounds(text, ShaCryptVariant::Sha512).map(Self::Sha512Crypt),
+            [b'$', b'5', b'$', ..] => {
+                sha_crypt::parse_rounds(text, ShaCryptVariant::Sha256).map(Self::Sha256Crypt)
+            }
+            [b'$', b'6', b'$', ..] => {
+                sha_crypt::parse_rounds(text, ShaCryptVariant::Sha512).map(Self::Sha512Crypt)
+            }
             [b'$', b'y', b'$', ..] => yescrypt::parse_cost(text).map(Self::Yescrypt),
             _ if text.starts_with(b"$argon2") => argon2::parse_cost(text).map(Self::Argon2id),
-            _ if text.starts_with(md5_crypt::APR1_PREFIX) => md5_crypt::check_shape(text, "$apr1$").map(|()| Self::Apr1),
-            _ if text.starts_with(md5_crypt::MD5_CRYPT_PREFIX) => md5_crypt::check_shape(text, "$1$").map(|()| Self::Md5Crypt),
+            _ if text.starts_with(md5_crypt::APR1_PREFIX) => {
+                md5_crypt::check_shape(text, "$apr1$").map(|()| Self::Apr1)
+            }
+            _ if text.starts_with(md5_crypt::MD5_CRYPT_PREFIX) => {
+                md5_crypt::check_shape(text, "$1$").map(|()| Self::Md5Crypt)
+            }
             _ if text.starts_with(sha1::SHA_PREFIX) => sha1::check_shape(text).map(|()| Self::Sha1),
-            _ if text.starts_with(sha1::SSHA_PREFIX) => sha1::check_salted_shape(text).map(|()| Self::SaltedSha1),
+            _ if text.starts_with(sha1::SSHA_PREFIX) => {
+                sha1::check_salted_shape(text).map(|()| Self::SaltedSha1)
+            }
             _ if text.starts_with(plain::PLAIN_PREFIX) && allowed.plain => Ok(Self::Plain),
             _ if text.starts_with(plain::PLAIN_PREFIX) => Err(HashFormatError::PlainNotAllowed),
             _ if is_des_crypt(text) => Err(HashFormatError::DesCrypt),
@@ -310,8 +320,12 @@ impl HashFormat {
         match self {
             Self::Bcrypt(cost) => bcrypt::run_dummy_check(cost, password),
             Self::Apr1 | Self::Md5Crypt => md5_crypt::run_dummy_check(password),
-            Self::Sha256Crypt(rounds) => sha_crypt::run_dummy_check(ShaCryptVariant::Sha256, rounds, password),
-            Self::Sha512Crypt(rounds) => sha_crypt::run_dummy_check(ShaCryptVariant::Sha512, rounds, password),
+            Self::Sha256Crypt(rounds) => {
+                sha_crypt::run_dummy_check(ShaCryptVariant::Sha256, rounds, password)
+            }
+            Self::Sha512Crypt(rounds) => {
+                sha_crypt::run_dummy_check(ShaCryptVariant::Sha512, rounds, password)
+            }
             Self::Argon2id(cost) => argon2::run_dummy_check(cost, password),
             Self::Yescrypt(cost) => yescrypt::run_dummy_check(cost, password),
             Self::Sha1 | Self::SaltedSha1 | Self::Plain => sha1::run_dummy_check(password),

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::hash::{measure_slowdown, thread_cpu_time};
 use super::htpasswd::Htpasswd;
-use super::queue::{RequesterId, EvictedJob, JobResult, QueueMetrics, QueueLimits, Queue};
-use super::{AuthnResult, Outcome, AuthnError};
+use super::queue::{EvictedJob, JobResult, Queue, QueueLimits, QueueMetrics, RequesterId};
+use super::{AuthnError, AuthnResult, Outcome};
 use crate::clock::Clock;
-use crate::metrics::{Metrics, HashCheckLabel};
+use crate::metrics::{HashCheckLabel, Metrics};
 
 /// The most checks that may wait, however quick they are: each holds a request, its connection and a password.
 const QUEUE_CAPACITY_MAX: usize = 4096;
@@ -83,13 +83,13 @@ struct CheckTimeAverage {
 impl CheckTimeEstimator {
     fn new(timing: HashPoolSizing, users: Arc<Htpasswd>) -> Self {
         let speed = measure_slowdown(timing.threads);
-        let average = Mutex::new(Self::initial_average(&users, measure_slowdown));
-        Self { sizing: timing, htpasswd: users, measure_slowdown, average }
+        let average = Mutex::new(Self::initial_average(&users, speed));
+        Self { sizing: timing, htpasswd: users, slowdown: speed, average }
     }
 
     fn initial_average(users: &Htpasswd, speed: f64) -> CheckTimeAverage {
         let file = users.generation();
-        let expected = users.users().timing_equalizer().estimate_rejection_time(measure_slowdown).as_secs_f64();
+        let expected = users.users().timing_equalizer().estimate_rejection_time(speed).as_secs_f64();
         CheckTimeAverage { seconds: expected, expected_seconds: expected, file_generation: file }
     }
 
@@ -105,7 +105,8 @@ impl CheckTimeEstimator {
         }
         if let Some(took) = took {
             let (low, high) = AVERAGE_RANGE;
-            let took = took.as_secs_f64().clamp(low * average.expected_seconds, high * average.expected_seconds);
+            let took =
+                took.as_secs_f64().clamp(low * average.expected_seconds, high * average.expected_seconds);
             average.seconds += AVERAGE_WEIGHT * (took - average.seconds);
         }
         *average
@@ -131,7 +132,12 @@ impl HashPool {
 
     /// An empty pool for the checks of `users`, with as many places as are hashed in time. Measures the
     /// machine, which takes a few milliseconds.
-    pub fn with_dynamic_capacity(timing: HashPoolSizing, users: Arc<Htpasswd>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn with_dynamic_capacity(
+        timing: HashPoolSizing,
+        users: Arc<Htpasswd>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let figures = Self::queue_metrics(&metrics);
         let queue = Queue::with_dynamic_capacity(timing.threads, timing.user_share, clock.clone(), figures);
         let pool = Self { queue, estimator: Some(CheckTimeEstimator::new(timing, users)), clock, metrics };
@@ -140,7 +146,10 @@ impl HashPool {
     }
 
     fn queue_metrics(metrics: &Metrics) -> QueueMetrics {
-        QueueMetrics { waiting: metrics.hash_queue_length.clone(), dropped: metrics.hash_queue_evicted.clone() }
+        QueueMetrics {
+            waiting: metrics.hash_queue_length.clone(),
+            dropped: metrics.hash_queue_evicted.clone(),
+        }
     }
 
     /// Has the places follow from the pace.
@@ -155,7 +164,8 @@ impl HashPool {
     /// that the threads have work until it comes.
     pub fn retry_after(&self) -> Duration {
         let Some(pace) = &self.estimator else { return 2 * RETRY_AFTER_MIN };
-        let all = pace.average().seconds * self.queue.waiting_count() as f64 / pace.sizing.threads.max(1) as f64;
+        let all =
+            pace.average().seconds * self.queue.waiting_count() as f64 / pace.sizing.threads.max(1) as f64;
         Duration::from_secs_f64(all / 2.0).clamp(RETRY_AFTER_MIN, pace.sizing.wait_max.max(RETRY_AFTER_MIN))
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::authn::htpasswd::file::{HtpasswdParseOptions, parse};
-use crate::authn::queue::{RequesterId, QueueLimits};
+use crate::authn::queue::{QueueLimits, RequesterId};
 
 const LIMITS: QueueLimits = QueueLimits { total: 4, network_share: 3, user_share: 2 };
 
@@ -23,7 +23,9 @@ fn job(name: &'static str, network: u64, user: u64, ended: &FinishedJobs) -> Pas
         requester: asker(network, user),
         deadline_millis: Arc::new(AtomicU64::new(1000)),
         work: Box::new(|| Ok(Outcome::Rejected)),
-        on_complete: Box::new(move |end| ended.lock().unwrap().push((name, matches!(end, JobResult::Completed(_))))),
+        on_complete: Box::new(move |end| {
+            ended.lock().unwrap().push((name, matches!(end, JobResult::Completed(_))))
+        }),
     }
 }
 
@@ -40,7 +42,10 @@ fn completed_names(ended: &FinishedJobs) -> Vec<&'static str> {
 fn checks_of_networks_alternate() {
     let (pool, _, ended) = pool();
     for (name, network) in [("a1", 1), ("a2", 1), ("a3", 1), ("b1", 2)] {
-        pool.submit(job(name, network, u64::from(name.ends_with('3')), &ended)).ok().unwrap().notify_dropped();
+        pool.submit(job(name, network, u64::from(name.ends_with('3')), &ended))
+            .ok()
+            .unwrap()
+            .notify_dropped();
     }
     while pool.run_next() {}
     assert_eq!(completed_names(&ended), ["a1", "b1", "a3", "a2"]);
@@ -143,13 +148,19 @@ fn accepted_job(name: &'static str, network: u64, user: u64, ended: &FinishedJob
     use crate::authn::Identity;
     use crate::identity::Username;
     let identity = Identity::new(Username::parse(b"ann").unwrap(), "test".into());
-    PasswordCheckJob { work: Box::new(|| Ok(Outcome::Accepted(Arc::new(identity)))), ..job(name, network, user, ended) }
+    PasswordCheckJob {
+        work: Box::new(|| Ok(Outcome::Accepted(Arc::new(identity)))),
+        ..job(name, network, user, ended)
+    }
 }
 
 /// Has `network` fail `count` times.
 fn record_failures(pool: &HashPool, network: u64, count: u64) {
     for user in 0..count {
-        pool.submit(job("failed", network, 100 + user, &FinishedJobs::default())).ok().unwrap().notify_dropped();
+        pool.submit(job("failed", network, 100 + user, &FinishedJobs::default()))
+            .ok()
+            .unwrap()
+            .notify_dropped();
         pool.run_next();
     }
 }
@@ -185,7 +196,10 @@ fn check_time_average_follows_accepted_checks_and_a_new_file_within_bounds() {
     assert!(pace.average().seconds < expected);
     users.replace(file("12"));
     let costlier = pace.record(None);
-    assert!((costlier.expected_seconds / expected - 4.0).abs() < 0.01, "a file of a higher cost counts at once");
+    assert!(
+        (costlier.expected_seconds / expected - 4.0).abs() < 0.01,
+        "a file of a higher cost counts at once"
+    );
     assert!((costlier.seconds - costlier.expected_seconds).abs() < 1e-9);
 }
 
@@ -209,7 +223,10 @@ fn blocks_with_recent_failures_get_every_fourth_turn_field_s5() {
     let (pool, _, ended) = dynamic_pool(10);
     record_failures(&pool, 1, 1);
     for (name, network) in [("x1", 1), ("x2", 1), ("a", 2), ("b", 3), ("c", 4), ("d", 5)] {
-        pool.submit(job(name, network, u64::from(name.ends_with('2')), &ended)).ok().unwrap().notify_dropped();
+        pool.submit(job(name, network, u64::from(name.ends_with('2')), &ended))
+            .ok()
+            .unwrap()
+            .notify_dropped();
     }
     let mut turns = Vec::new();
     while pool.run_next() {}

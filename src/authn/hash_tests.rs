@@ -91,11 +91,17 @@ fn malformed_hash_is_rejected_with_specific_error() {
         (format!("$5$rounds=999999999$salt${long}"), HashFormatError::ShaCryptRoundsOutOfRange(999_999_999)),
         (format!("$5$rounds=x$salt${long}"), HashFormatError::ShaCryptMalformed),
         ("$argon2id$".into(), HashFormatError::Argon2Malformed),
-        (argon2(&format!("m=131072,t=1,p=1$CaIABNxriImTiMCPUu36Tg${long}")), HashFormatError::Argon2CostTooHigh),
+        (
+            argon2(&format!("m=131072,t=1,p=1$CaIABNxriImTiMCPUu36Tg${long}")),
+            HashFormatError::Argon2CostTooHigh,
+        ),
         (argon2(&format!("m=64,t=11,p=1$CaIABNxriImTiMCPUu36Tg${long}")), HashFormatError::Argon2CostTooHigh),
         (argon2("m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg$AAAA"), HashFormatError::Argon2Malformed),
         (argon2("m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg"), HashFormatError::Argon2Malformed),
-        (format!("$argon2i$v=19$m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg${long}"), HashFormatError::Argon2VariantUnsupported),
+        (
+            format!("$argon2i$v=19$m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg${long}"),
+            HashFormatError::Argon2VariantUnsupported,
+        ),
         ("$y$j75$WjM61OBMG1PVFjpKnAQ9j0$18Cv".into(), HashFormatError::YescryptMalformed),
         (format!("$y$jFT$t87jUxo3CSUEs0BU6jQg31${long}"), HashFormatError::YescryptParametersUnsupported),
         ("{SHA}".into(), HashFormatError::Sha1Malformed),
@@ -107,7 +113,10 @@ fn malformed_hash_is_rejected_with_specific_error() {
     for (text, fault) in cases {
         assert_eq!(recognise(text.as_bytes()), Err(fault), "{text}");
     }
-    assert!(matches!(HashFormat::diagnose(b"$7$x", b"$7$x", ALL), Err(HashFormatError::UnsupportedFormat(_))));
+    assert!(matches!(
+        HashFormat::diagnose(b"$7$x", b"$7$x", ALL),
+        Err(HashFormatError::UnsupportedFormat(_))
+    ));
 }
 
 #[test]
@@ -161,7 +170,8 @@ fn summarize_work(formats: &[HashFormat]) -> CheckWork {
 #[test]
 fn every_rejection_does_the_same_work() {
     // Traefik CVE-2026-41263, tinyauth CVE-2026-77582: the time of a "no" told who exists.
-    let mut held: Vec<HashFormat> = VECTORS.iter().map(|(_, text)| recognise(text.as_bytes()).unwrap()).collect();
+    let mut held: Vec<HashFormat> =
+        VECTORS.iter().map(|(_, text)| recognise(text.as_bytes()).unwrap()).collect();
     held.extend([HashFormat::Bcrypt(10), HashFormat::Bcrypt(8)]);
     let mut costliest = TimingEqualizer::default();
     held.iter().for_each(|format| costliest.include(*format));

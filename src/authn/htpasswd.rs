@@ -80,7 +80,10 @@ impl UserLookup {
 
     /// How many bytes of a password this line's check looks at.
     pub fn significant_password_length(&self) -> usize {
-        self.entry.as_ref().and_then(|entry| entry.format).map_or(usize::MAX, HashFormat::significant_password_length)
+        self.entry
+            .as_ref()
+            .and_then(|entry| entry.format)
+            .map_or(usize::MAX, HashFormat::significant_password_length)
     }
 
     /// Whether there is such a line, and it is well.
@@ -129,7 +132,13 @@ mod tests {
     use super::*;
 
     fn htpasswd(text: &str) -> Htpasswd {
-        Htpasswd::new(parse(text.as_bytes().to_vec(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() }).users)
+        Htpasswd::new(
+            parse(
+                text.as_bytes().to_vec(),
+                &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() },
+            )
+            .users,
+        )
     }
 
     const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"; // "password"
@@ -174,8 +183,11 @@ mod tests {
         let users = htpasswd(ALICE);
         let before = users.look_up(b"alice").fingerprint();
         users.replace(
-            parse(format!("# new\nbob:x\n{ALICE}").into_bytes(), &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() })
-                .users,
+            parse(
+                format!("# new\nbob:x\n{ALICE}").into_bytes(),
+                &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() },
+            )
+            .users,
         );
         assert_eq!(users.look_up(b"alice").fingerprint(), before);
         assert_ne!(users.look_up(b"bob").fingerprint(), users.look_up(b"carol").fingerprint());

@@ -22,18 +22,18 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::Client;
 use tokio::task::JoinSet;
 
-use self::answer::{ResponseRules, BackendResponse};
+use self::answer::{BackendResponse, ResponseRules};
 use self::call::{CallLimits, call, retry_later_error};
 use self::circuit::requesters::Requester;
 use self::circuit::{CircuitBreaker, CircuitMetrics as CircuitFigures};
 use self::client::{ClientBuildError, TlsFiles};
 use self::fault::CallError;
-use self::lanes::{QueueClass, BackendQueues, JobCallback, QueuedQuery};
+use self::lanes::{BackendQueues, JobCallback, QueueClass, QueuedQuery};
 use self::request::RequestTemplate;
-use super::queue::{RequesterId, EvictedJob, JobResult, QueueMetrics, Job, QueueLimits};
-use super::{FailureCause, Credentials, Identity, Outcome, AuthnError, AnswerLifetime};
+use super::queue::{EvictedJob, Job, JobResult, QueueLimits, QueueMetrics, RequesterId};
+use super::{AnswerLifetime, AuthnError, Credentials, FailureCause, Identity, Outcome};
 use crate::clock::Clock;
-use crate::metrics::{Metrics, AuthenticatorLabel, HttpCallLabel};
+use crate::metrics::{AuthenticatorLabel, HttpCallLabel, Metrics};
 
 /// What is taken off the time that somebody waits, so that he learns what happened before he gives up.
 const REPLY_MARGIN: Duration = Duration::from_millis(100);
@@ -95,22 +95,37 @@ pub struct AuthBackend {
 
 impl AuthBackend {
     /// Reads the files that `spec` names. Nobody is asked yet.
-    pub fn build(spec: AuthBackendSpec, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, ClientBuildError> {
+    pub fn build(
+        spec: AuthBackendSpec,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, ClientBuildError> {
         // Whoever comes second finds that it is there, which is all that is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (connect, https) = (spec.call_limits.connect_timeout, spec.request.url.is_https());
         let client = client::build_client(&spec.tls, https, connect, spec.connections_max)?;
         let question = spec.request.resolve_secrets(&mut |path| client::read_secret(path))?;
         let spec = AuthBackendSpec { request: question, ..spec };
-        let figures = QueueMetrics { waiting: metrics.http_authenticator_queue_length.clone(), dropped: metrics.http_authenticator_queue_evicted.clone() };
-        let up = metrics.http_authenticator_up.get_or_create(&AuthenticatorLabel { authenticator: spec.name.to_string() }).clone();
+        let figures = QueueMetrics {
+            waiting: metrics.http_authenticator_queue_length.clone(),
+            dropped: metrics.http_authenticator_queue_evicted.clone(),
+        };
+        let up = metrics
+            .http_authenticator_up
+            .get_or_create(&AuthenticatorLabel { authenticator: spec.name.to_string() })
+            .clone();
         for result in ["accepted", "rejected", "unknown", "trouble"] {
             let label = HttpCallLabel { authenticator: spec.name.to_string(), result };
             drop(metrics.http_authenticator_calls.get_or_create(&label));
         }
         let of_circuit = CircuitFigures { up, held_back: metrics.http_authenticator_held_back.clone() };
         Ok(Self {
-            circuit_breaker: CircuitBreaker::new(Arc::clone(&spec.name), clock.clone(), spec.connections_max, of_circuit),
+            circuit_breaker: CircuitBreaker::new(
+                Arc::clone(&spec.name),
+                clock.clone(),
+                spec.connections_max,
+                of_circuit,
+            ),
             queues: BackendQueues::new(spec.queue_limits, &figures, spec.connections_max),
             user_hasher: RandomState::new(),
             typical_call_millis: AtomicU64::new(as_millis(spec.call_limits.timeout / TYPICAL_CALL_DIVISOR)),
@@ -139,8 +154,10 @@ impl AuthBackend {
     /// Whether a question for `asker` would find no place now.
     pub fn is_full_for(&self, asker: RequesterId) -> bool {
         // Nobody's credentials have been looked at yet.
-        self.queues
-            .is_full_for(&Requester { id: asker, user_tag: asker.network_user_tag, has_been_accepted: false }, &self.circuit_breaker)
+        self.queues.is_full_for(
+            &Requester { id: asker, user_tag: asker.network_user_tag, has_been_accepted: false },
+            &self.circuit_breaker,
+        )
     }
 
     /// Queues a question, or gives back who is told of its end; see [`crate::authn::queue::Queue::submit`].
@@ -151,7 +168,10 @@ impl AuthBackend {
         // Many a service does not tell case apart: one account must not be several users.
         let user = self.user_hasher.hash_one(String::from_utf8_lossy(name).to_lowercase());
         let who = Requester { id: asker, user_tag: user, has_been_accepted: accepted.is_some() };
-        self.queues.submit(Job { requester: asker, deadline_millis: deadline, work: (work, who), on_complete: end }, &self.circuit_breaker)
+        self.queues.submit(
+            Job { requester: asker, deadline_millis: deadline, work: (work, who), on_complete: end },
+            &self.circuit_breaker,
+        )
     }
 
     /// Asks until [`Service::close`].
@@ -161,7 +181,9 @@ impl AuthBackend {
             let service = Arc::clone(&self);
             let takes_suspect = number < self.queues.suspect_connections_max();
             tasks.spawn(async move {
-                while let Some((job, lane)) = service.queues.next(takes_suspect, &service.circuit_breaker).await {
+                while let Some((job, lane)) =
+                    service.queues.next(takes_suspect, &service.circuit_breaker).await
+                {
                     service.run_job(job, lane).await;
                 }
             });
@@ -185,7 +207,8 @@ impl AuthBackend {
             // A task of its own: were there a panic in it, this one and those who wait would go on.
             let service = Arc::clone(self);
             let asked =
-                tokio::spawn(async move { service.authenticate(&work.query.credentials, who, left).await }).await;
+                tokio::spawn(async move { service.authenticate(&work.query.credentials, who, left).await })
+                    .await;
             match asked.unwrap_or(Err((CallError::Internal, FailureCause::Undetermined))) {
                 Ok(outcome) => JobResult::Completed(Ok(outcome)),
                 // It is the crowd before it that took its time, or the one behind it that needs it.
@@ -226,7 +249,10 @@ impl AuthBackend {
         };
         let asked = reply.and_then(|reply| self.interpret_response(&reply, credentials));
         let seconds = AuthenticatorLabel { authenticator: self.spec.name.to_string() };
-        self.metrics.http_authenticator_call_seconds.get_or_create(&seconds).inc_by(start.elapsed().as_secs_f64());
+        self.metrics
+            .http_authenticator_call_seconds
+            .get_or_create(&seconds)
+            .inc_by(start.elapsed().as_secs_f64());
         match asked {
             Ok(outcome) => {
                 let is_accepted = matches!(outcome, Outcome::Accepted(_));
@@ -259,10 +285,15 @@ impl AuthBackend {
         let _ = self.typical_call_millis.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     }
 
-    fn interpret_response(&self, reply: &BackendResponse, credentials: &Credentials) -> Result<Outcome, CallError> {
+    fn interpret_response(
+        &self,
+        reply: &BackendResponse,
+        credentials: &Credentials,
+    ) -> Result<Outcome, CallError> {
         match self.spec.response_rules.evaluate(reply, credentials, &self.spec.name) {
             Err(CallError::UnexpectedStatus(status)) => {
-                Err(retry_later_error(reply, SystemTime::now()).unwrap_or(CallError::UnexpectedStatus(status)))
+                Err(retry_later_error(reply, SystemTime::now())
+                    .unwrap_or(CallError::UnexpectedStatus(status)))
             }
             read => read,
         }
@@ -274,14 +305,20 @@ impl AuthBackend {
     }
 
     fn authn_error(&self, fault: &CallError, cause: FailureCause) -> AuthnError {
-        AuthnError::BackendFailed { authenticator: Arc::clone(&self.spec.name), message: fault.to_string().into(), cause }
+        AuthnError::BackendFailed {
+            authenticator: Arc::clone(&self.spec.name),
+            message: fault.to_string().into(),
+            cause,
+        }
     }
 
     /// Asks once about `credentials`, which should be nobody's: what it answered, and what that means.
     pub async fn test_call(&self, credentials: &Credentials) -> Result<(u16, Outcome), AuthnError> {
         let trouble = |fault: CallError| self.authn_error(&fault, FailureCause::Undetermined);
         let Ok(request) = self.spec.request.render(credentials) else {
-            return Err(trouble(CallError::UnexpectedContent("nobody can be asked about with this URL".into())));
+            return Err(trouble(CallError::UnexpectedContent(
+                "nobody can be asked about with this URL".into(),
+            )));
         };
         let reply = call(&self.client, request, self.spec.call_limits, self.spec.call_limits.timeout).await;
         let reply = reply.map_err(trouble)?;

@@ -18,7 +18,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
-pub use self::job::{RequesterId, EvictedJob, JobResult, QueueMetrics, Job, QueueLimits, QueueFull};
+pub use self::job::{EvictedJob, Job, JobResult, QueueFull, QueueLimits, QueueMetrics, RequesterId};
 use self::lanes::{FairScheduler, QueueShares};
 use crate::clock::{Clock, Moment};
 
@@ -62,7 +62,13 @@ impl QueueCapacity {
             Self::Dynamic { total: places, workers: takers, user_share, .. } => {
                 let all = places.load(Ordering::Relaxed);
                 let at_work_of_failing = takers.saturating_sub(1).max(1);
-                QueueShares { total: all, block: all, network: all, user: *user_share, running_of_failing_blocks: at_work_of_failing }
+                QueueShares {
+                    total: all,
+                    block: all,
+                    network: all,
+                    user: *user_share,
+                    running_of_failing_blocks: at_work_of_failing,
+                }
             }
         }
     }
@@ -91,8 +97,16 @@ impl<W> Queue<W> {
 
     /// An empty queue from which so many `takers` take, in which failures count; see [`Queue::settle_as`]. It
     /// has no place until [`Queue::set_places`].
-    pub fn with_dynamic_capacity(takers: usize, user_share: usize, clock: Clock, figures: QueueMetrics) -> Self {
-        Self::with_capacity(QueueCapacity::Dynamic { total: AtomicUsize::new(0), workers: takers, user_share, clock }, figures)
+    pub fn with_dynamic_capacity(
+        takers: usize,
+        user_share: usize,
+        clock: Clock,
+        figures: QueueMetrics,
+    ) -> Self {
+        Self::with_capacity(
+            QueueCapacity::Dynamic { total: AtomicUsize::new(0), workers: takers, user_share, clock },
+            figures,
+        )
     }
 
     fn with_capacity(bounds: QueueCapacity, figures: QueueMetrics) -> Self {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::list::{ApiKeySummary, list_api_keys};
 pub(super) use self::scope::find_scope;
 use super::check::SCOPE_PUSH_WITHOUT_PULL_WARNING;
-use super::{print_error, open_for_update, print_line, print_json};
+use super::{open_for_update, print_error, print_json, print_line};
 use crate::authn::api_key::edit;
 use crate::authn::api_key::file::{ApiKeyLine, ParsedApiKeys, check_api_key_name, parse};
 use crate::authn::api_key::reload::validate;
@@ -103,7 +103,8 @@ struct NewApiKeyOutput<'k> {
 
 fn create_api_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let owner = given(matches, "owner").unwrap_or_default();
-    Username::check(owner.as_bytes()).map_err(|fault| format!("{}: {fault}", sanitize_for_display(owner.as_bytes())))?;
+    Username::check(owner.as_bytes())
+        .map_err(|fault| format!("{}: {fault}", sanitize_for_display(owner.as_bytes())))?;
     let name = given(matches, "name").unwrap_or_default();
     check_api_key_name(name)?;
     let scope = matches.get_many::<String>("scope").map(|texts| texts.cloned().collect::<Vec<_>>());
@@ -143,7 +144,10 @@ fn create_api_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     check_changed_file(path, &changed)?;
     writer.replace(&changed).map_err(text)?;
     let told = match matches.get_flag("json") {
-        true => serde_json::to_string(&NewApiKeyOutput { key: &key, summary: ApiKeySummary::from_line(&line) }).map_err(text)?,
+        true => {
+            serde_json::to_string(&NewApiKeyOutput { key: &key, summary: ApiKeySummary::from_line(&line) })
+                .map_err(text)?
+        }
         false => key.to_string(),
     };
     if lacks_pull {
@@ -196,6 +200,7 @@ fn revoke_api_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     if matches.get_flag("json") {
         return print_json(&gone.iter().map(ApiKeySummary::from_line).collect::<Vec<_>>());
     }
-    gone.iter().for_each(|line| print_line(&format!("revoked: {}", ApiKeySummary::from_line(line).to_line())));
+    gone.iter()
+        .for_each(|line| print_line(&format!("revoked: {}", ApiKeySummary::from_line(line).to_line())));
     Ok(())
 }

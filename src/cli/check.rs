@@ -6,19 +6,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::signing_key;
-use super::{print_error, expect, explain, probe, print_line, upstreams};
+use super::{expect, explain, print_error, print_line, probe, upstreams};
 use crate::authn::api_key;
 use crate::authn::api_key::reload::ApiKeyFileError;
 use crate::authn::hash::AllowedFormats;
 use crate::authn::hash_pool::HashPoolSizing;
 use crate::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, UserIndex, parse};
-use crate::authn::htpasswd::source::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
+use crate::authn::htpasswd::source::{
+    EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate,
+};
 use crate::config::Config;
 use crate::identity::sanitize_for_display;
 use crate::permissions::scope::ApiKeyScope;
 use crate::policy::reload::{self, FILE_BYTES_MAX};
 use crate::policy::rules::RegistryHosts;
-use crate::reload::{SourceFile, foreign, is_unexpectedly_empty, displayable_path};
+use crate::reload::{SourceFile, displayable_path, foreign, is_unexpectedly_empty};
 use crate::server::StartError;
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
@@ -99,7 +101,11 @@ fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
             policy.groups().user_count()
         ));
         let of_file = !settings.has_groups_from_auth_backends();
-        for group in rules.referenced_groups().into_iter().filter(|group| of_file && !policy.groups().has_members(group)) {
+        for group in rules
+            .referenced_groups()
+            .into_iter()
+            .filter(|group| of_file && !policy.groups().has_members(group))
+        {
             print_line(&format!(
                 "{}: note: nobody is in the group {}, which a rule names",
                 path.display(),
@@ -147,7 +153,9 @@ fn check_api_keys(settings: &Config) -> bool {
         }
     };
     let parsed = api_key::file::parse(&text, &"keys".into(), None);
-    if let Some(what) = foreign::detect_binary(&text).filter(|_| parsed.index.is_empty() && parsed.invalid_lines > 0) {
+    if let Some(what) =
+        foreign::detect_binary(&text).filter(|_| parsed.index.is_empty() && parsed.invalid_lines > 0)
+    {
         print_error(&ApiKeyFileError::NotApiKeyFile(name, what).to_string());
         return false;
     }
@@ -200,7 +208,12 @@ fn check_htpasswd(settings: &Config) -> bool {
 }
 
 /// Says whether every line can be used.
-fn check_htpasswd_file(source: &SourceFile, path: &Path, allowed: AllowedFormats, timing: HashPoolSizing) -> Result<bool, HtpasswdFileError> {
+fn check_htpasswd_file(
+    source: &SourceFile,
+    path: &Path,
+    allowed: AllowedFormats,
+    timing: HashPoolSizing,
+) -> Result<bool, HtpasswdFileError> {
     // The fingerprints' key does not matter here: they are not looked at.
     let rules = HtpasswdParseOptions { allowed_formats: allowed, ..HtpasswdParseOptions::default() };
     let text = source.read()?;
@@ -231,7 +244,13 @@ fn check_htpasswd_file(source: &SourceFile, path: &Path, allowed: AllowedFormats
     let formats: Vec<String> =
         parsed.users.count_formats().iter().map(|(name, count)| format!("{name} {count}")).collect();
     print_line(&format!("{name}: users that can log in: {users} ({}); bad lines: {bad}", formats.join(", ")));
-    print_line(&format!("{name}: {}", login_capacity_message(parsed.users.timing_equalizer().measure_rejection_time(timing.threads), timing)));
+    print_line(&format!(
+        "{name}: {}",
+        login_capacity_message(
+            parsed.users.timing_equalizer().measure_rejection_time(timing.threads),
+            timing
+        )
+    ));
     Ok(bad == 0)
 }
 
@@ -249,7 +268,9 @@ fn login_capacity_message(refusal: Duration, timing: HashPoolSizing) -> String {
 }
 
 fn print_htpasswd_notes(users: &UserIndex, path: &Path) {
-    if let Some((low, high)) = users.bcrypt_cost_range().filter(|(low, high)| high - low >= BCRYPT_COST_SPREAD_MIN) {
+    if let Some((low, high)) =
+        users.bcrypt_cost_range().filter(|(low, high)| high - low >= BCRYPT_COST_SPREAD_MIN)
+    {
         print_line(&format!(
             "{}: note: the bcrypt costs go from {low} to {high}, and every refusal takes as long as the costliest; set them to one cost with htpasswd -B -C",
             displayable_path(path)

@@ -13,7 +13,9 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::explain::{ExplainSubject, ExplainRequest, ExplainReport, depends_on_client_address, explain, default_rewrite_header};
+use super::explain::{
+    ExplainReport, ExplainRequest, ExplainSubject, default_rewrite_header, depends_on_client_address, explain,
+};
 use crate::policy::Policy;
 use crate::policy::rules::{PolicyDecision, RegistryHosts};
 use crate::request::registry;
@@ -39,7 +41,12 @@ struct Expectation {
 }
 
 /// What there is to complain about, as `path:line: what`; and how many lines were as expected.
-pub(super) fn check_expectations(policy: &Policy, rules: Option<&Path>, path: &str, text: &str) -> (usize, Vec<String>) {
+pub(super) fn check_expectations(
+    policy: &Policy,
+    rules: Option<&Path>,
+    path: &str,
+    text: &str,
+) -> (usize, Vec<String>) {
     let (mut met, mut faults) = (0, Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
@@ -68,7 +75,10 @@ fn parse_line(words: &[&str]) -> Result<Expectation, String> {
     let requests = match (*verb, objects.as_slice()) {
         ("catalog", []) => vec![("GET", "/v2/_catalog".to_owned())],
         ("pull", [name]) => {
-            vec![("GET", format!("/v2/{name}/manifests/x")), ("GET", format!("/v2/{name}/blobs/{PLACEHOLDER_DIGEST}"))]
+            vec![
+                ("GET", format!("/v2/{name}/manifests/x")),
+                ("GET", format!("/v2/{name}/blobs/{PLACEHOLDER_DIGEST}")),
+            ]
         }
         ("push", [name]) => {
             vec![("POST", format!("/v2/{name}/blobs/uploads/")), ("PUT", format!("/v2/{name}/manifests/x"))]
@@ -92,18 +102,31 @@ fn parse_line(words: &[&str]) -> Result<Expectation, String> {
     }
     let requests = requests.into_iter().map(|(method, uri)| (method.to_owned(), uri)).collect();
     let in_registry = verb.bytes().all(|b| b.is_ascii_lowercase());
-    let asker = ExplainSubject { user: (*user).to_owned(), groups, client_address: from, api_key_scope: None };
+    let asker =
+        ExplainSubject { user: (*user).to_owned(), groups, client_address: from, api_key_scope: None };
     asker.validate()?;
     let what = words.get(1..words.len() - 1).unwrap_or_default().join(" ");
-    Ok(Expectation { subject: asker, description: what, requests, is_registry_action: in_registry, host, is_allowed: allowed })
+    Ok(Expectation {
+        subject: asker,
+        description: what,
+        requests,
+        is_registry_action: in_registry,
+        host,
+        is_allowed: allowed,
+    })
 }
 
-fn verify_expectation(policy: &Policy, rules: Option<&Path>, expectation: &Expectation) -> Result<(), String> {
+fn verify_expectation(
+    policy: &Policy,
+    rules: Option<&Path>,
+    expectation: &Expectation,
+) -> Result<(), String> {
     let host = resolve_host(policy, expectation)?;
     for (method, uri) in &expectation.requests {
         let rewrite = default_rewrite_header(policy, &host, uri);
         let question = ExplainRequest { method, uri, host: &host, content_type: "", rewrite_header: rewrite };
-        let malformed = registry::parse_request(method, uri, "").ok().and_then(|asked| asked.malformed_reference);
+        let malformed =
+            registry::parse_request(method, uri, "").ok().and_then(|asked| asked.malformed_reference);
         if let Some(malformed) = malformed.filter(|_| expectation.is_registry_action) {
             return Err(format!("{}: {}", expectation.description, malformed.message));
         }
@@ -115,11 +138,20 @@ fn verify_expectation(policy: &Policy, rules: Option<&Path>, expectation: &Expec
         if let Some(why) = unreadable.filter(|_| expectation.is_registry_action) {
             return Err(format!("{}: {why}", expectation.description));
         }
-        let allowed = explained.as_ref().is_ok_and(|one| matches!(one.decision, PolicyDecision::Allowed { .. }));
+        let allowed =
+            explained.as_ref().is_ok_and(|one| matches!(one.decision, PolicyDecision::Allowed { .. }));
         if allowed != expectation.is_allowed {
-            let told = ExplainReport::from_explanation(&explained, policy.rules().is_some(), &expectation.subject, rules);
-            let rule =
-                if told.deciding_rules.is_empty() { String::new() } else { format!(" ({})", told.deciding_rules.join(", ")) };
+            let told = ExplainReport::from_explanation(
+                &explained,
+                policy.rules().is_some(),
+                &expectation.subject,
+                rules,
+            );
+            let rule = if told.deciding_rules.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", told.deciding_rules.join(", "))
+            };
             let may = if allowed { "may, and should not" } else { "may not, and should" };
             return Err(format!(
                 "{} {may}: {}; {}{rule}",
@@ -134,7 +166,8 @@ fn verify_expectation(policy: &Policy, rules: Option<&Path>, expectation: &Expec
 /// has to say at which.
 fn resolve_host(policy: &Policy, expectation: &Expectation) -> Result<String, String> {
     let Some(rules) = policy.rules() else { return Ok(DEFAULT_HOST.to_owned()) };
-    if expectation.subject.client_address.is_none() && depends_on_client_address(policy, &expectation.subject) {
+    if expectation.subject.client_address.is_none() && depends_on_client_address(policy, &expectation.subject)
+    {
         return Err(format!(
             "{}: rules about {} ask where he is; add from=IP",
             expectation.description, expectation.subject.user

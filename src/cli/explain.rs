@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 pub(super) use self::told::ExplainReport;
-use super::{print_error, print_line, print_json};
+use super::{print_error, print_json, print_line};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::config::Config;
 use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
@@ -19,7 +19,7 @@ use crate::permissions::scope::ApiKeyScope;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
-use crate::policy::reload::{FILE_BYTES_MAX, PolicyFileKind, GroupSource};
+use crate::policy::reload::{FILE_BYTES_MAX, GroupSource, PolicyFileKind};
 use crate::policy::rule::Subject;
 use crate::reload::SourceFile;
 use crate::request::site;
@@ -69,7 +69,9 @@ pub(super) fn load_policy(settings: &Config, named: bool) -> Result<Policy, Vec<
         known => known,
     };
     let mut faults = Vec::new();
-    for (file, path) in [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)] {
+    for (file, path) in
+        [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)]
+    {
         let Some(path) = path else { continue };
         let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };
         let read = source.read().map_err(|fault| vec![fault.to_string()]);
@@ -161,7 +163,9 @@ pub(super) fn explain<T>(
 
 /// Whether a rule about him asks where he is.
 pub(super) fn depends_on_client_address(policy: &Policy, asker: &ExplainSubject) -> bool {
-    with_subject(policy, asker, |subject| policy.rules().is_some_and(|rules| rules.has_network_rule_for(subject)))
+    with_subject(policy, asker, |subject| {
+        policy.rules().is_some_and(|rules| rules.has_network_rule_for(subject))
+    })
 }
 
 fn with_subject<T>(policy: &Policy, asker: &ExplainSubject, with: impl FnOnce(&Subject<'_>) -> T) -> T {
@@ -174,7 +178,12 @@ fn with_subject<T>(policy: &Policy, asker: &ExplainSubject, with: impl FnOnce(&S
         }
         None => Vec::new(),
     };
-    with(&Subject { user, groups: &of, client_address: asker.client_address, api_key_scope: asker.api_key_scope.as_deref() })
+    with(&Subject {
+        user,
+        groups: &of,
+        client_address: asker.client_address,
+        api_key_scope: asker.api_key_scope.as_deref(),
+    })
 }
 
 /// Explains, and exits with 0 if the request is allowed.
@@ -193,8 +202,9 @@ pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
         client_address: matches.get_one::<IpAddr>("from").copied(),
         api_key_scope: None,
     };
-    let key =
-        matches.get_one::<String>("key").map(|key| crate::cli::api_key::find_scope(settings, &asker.user, key));
+    let key = matches
+        .get_one::<String>("key")
+        .map(|key| crate::cli::api_key::find_scope(settings, &asker.user, key));
     let (scope, no_key) = match key {
         None => (None, None),
         Some(Ok(scope)) => (scope, None),
@@ -211,13 +221,24 @@ pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
         "-" => None,
         value => Some(value),
     };
-    let question =
-        ExplainRequest { method: text("method"), uri, host, content_type: text("content-type"), rewrite_header: rewrite };
+    let question = ExplainRequest {
+        method: text("method"),
+        uri,
+        host,
+        content_type: text("content-type"),
+        rewrite_header: rewrite,
+    };
     let mut told = explain(&policy, &asker, &question, |explained, request| {
-        let mut told = ExplainReport::from_explanation(&explained, policy.rules().is_some(), &asker, settings.policy_file.as_deref());
-        let original = request.filter(|_| told.verdict == "allow").and_then(|one| one.original_request().ok());
-        let onward =
-            original.and_then(|one| crate::cli::upstreams::explain_upstream(settings, one, asker.user != ANONYMOUS));
+        let mut told = ExplainReport::from_explanation(
+            &explained,
+            policy.rules().is_some(),
+            &asker,
+            settings.policy_file.as_deref(),
+        );
+        let original =
+            request.filter(|_| told.verdict == "allow").and_then(|one| one.original_request().ok());
+        let onward = original
+            .and_then(|one| crate::cli::upstreams::explain_upstream(settings, one, asker.user != ANONYMOUS));
         if let Some(onward) = onward {
             told.verdict = onward.verdict.unwrap_or(told.verdict);
             told.upstream = Some(onward.explanation);
@@ -245,14 +266,19 @@ pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
 
 /// Why the htpasswd file, if no other authenticator is asked, does not let the user log in, whatever the policy says.
 fn login_error(settings: &Config, asker: &ExplainSubject) -> Option<String> {
-    let alone = |one: &AuthenticatorConfig| matches!(one.kind, AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys);
+    let alone = |one: &AuthenticatorConfig| {
+        matches!(one.kind, AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys)
+    };
     if asker.user == ANONYMOUS || !settings.authenticators.iter().all(alone) {
         return None;
     }
     let path = settings.htpasswd_file.clone()?;
     let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
     let name = source.display_path();
-    let rules = htpasswd::file::HtpasswdParseOptions { allowed_formats: settings.htpasswd_insecure_formats, ..Default::default() };
+    let rules = htpasswd::file::HtpasswdParseOptions {
+        allowed_formats: settings.htpasswd_insecure_formats,
+        ..Default::default()
+    };
     let text = match source.read() {
         Ok(text) => text,
         Err(fault) => return Some(fault.to_string()),

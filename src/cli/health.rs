@@ -12,7 +12,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{print_error, print_line};
-use crate::config::{ListenAddress, Config};
+use crate::config::{Config, ListenAddress};
 
 /// How long each step may take. Health checks are asked every few seconds.
 const STEP_TIMEOUT: Duration = Duration::from_secs(3);

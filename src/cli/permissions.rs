@@ -51,7 +51,9 @@ fn referenced_files(settings: &Config, config: Option<&Path>) -> Vec<ReferencedF
     }
     for upstream in &settings.upstreams {
         match &upstream.kind {
-            upstream::UpstreamType::Basic(_, path) | upstream::UpstreamType::Bearer(path) | upstream::UpstreamType::File(path) => {
+            upstream::UpstreamType::Basic(_, path)
+            | upstream::UpstreamType::Bearer(path)
+            | upstream::UpstreamType::File(path) => {
                 add(Some(path), true);
             }
             upstream::UpstreamType::None => {}

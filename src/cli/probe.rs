@@ -24,18 +24,18 @@ const PROBE_USERNAME: &str = "doorward-probe";
 pub(super) fn check_auth_backends(settings: &Config, ask: bool) -> bool {
     print_notes(settings);
     let services = match build_auth_backends(settings, &Clock::system(), &Arc::new(Metrics::default())) {
-        Ok(services) => build_auth_backends,
+        Ok(services) => services,
         Err(fault) => {
             print_error(&fault.to_string());
             return false;
         }
     };
-    if !ask || build_auth_backends.is_empty() {
+    if !ask || services.is_empty() {
         return true;
     }
     match runtime() {
         // Each is asked, so that every fault is told at once.
-        Ok(runtime) => build_auth_backends.iter().filter(|service| !probe_auth_backend(&runtime, service)).count() == 0,
+        Ok(runtime) => services.iter().filter(|service| !probe_auth_backend(&runtime, service)).count() == 0,
         Err(error) => {
             print_error(&format!("the services can't be asked: {error}"));
             false

@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 
 pub(super) use self::check::check_signing_keys;
 use self::init::{REGISTRY_CONFIG_FILE, init_signing_keys};
-use self::list::{list_signing_keys, key_summary_line as told};
-use super::{print_error, open_for_update, print_line};
-use crate::authn::htpasswd::write::{FileWriteError, AtomicFileWriter};
+use self::list::{key_summary_line as told, list_signing_keys};
+use super::{open_for_update, print_error, print_line};
+use crate::authn::htpasswd::write::{AtomicFileWriter, FileWriteError};
 use crate::reload::SourceFile;
 use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::edit;
@@ -96,7 +96,8 @@ pub(super) fn command() -> Command {
 
 /// Runs one of them.
 pub(super) fn run(what: &str, matches: &ArgMatches) -> ExitCode {
-    let variable = || std::env::var_os(SIGNING_KEYS_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let variable =
+        || std::env::var_os(SIGNING_KEYS_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let done = match given(matches, "keys").map(PathBuf::from).or_else(variable) {
         None => Err(format!("no file of signing keys is named: use --keys FILE, or {SIGNING_KEYS_VARIABLE}")),
         Some(path) => match what {
@@ -147,7 +148,9 @@ fn make_key(matches: &ArgMatches) -> Result<NewSigningKey, String> {
 
 /// Puts what is published beside the file.
 fn write_public_files(writer: &AtomicFileWriter, keys: &SigningKeys) -> Result<(), String> {
-    writer.write_sibling(BUNDLE_FILE, keys.certificate_bundle().as_bytes(), PUBLIC_FILE_MODE).map_err(text)?;
+    writer
+        .write_sibling(BUNDLE_FILE, keys.certificate_bundle().as_bytes(), PUBLIC_FILE_MODE)
+        .map_err(text)?;
     writer.write_sibling(JWKS_FILE, (keys.jwks() + "\n").as_bytes(), PUBLIC_FILE_MODE).map_err(text)
 }
 
@@ -156,7 +159,9 @@ fn write_public_files(writer: &AtomicFileWriter, keys: &SigningKeys) -> Result<(
 fn check_file_name(path: &Path) -> Result<(), String> {
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = |path: &Path| {
-        path.file_name().is_some_and(|name| [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].iter().any(|file| name == *file))
+        path.file_name().is_some_and(|name| {
+            [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].iter().any(|file| name == *file)
+        })
     };
     if beside(path) || beside(&real) {
         return Err(format!(
@@ -220,7 +225,9 @@ fn use_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     replace_all_files(writer, &changed, &keys)?;
     print_line(&format!("signs: {}", key_line(&keys, kid)));
     for old in before.kids().take(1).filter(|old| *old != kid) {
-        print_line(&format!("when the tokens of the other are over (token.expires): doorward token remove {old}"));
+        print_line(&format!(
+            "when the tokens of the other are over (token.expires): doorward token remove {old}"
+        ));
     }
     Ok(())
 }
@@ -231,6 +238,9 @@ fn remove_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let (changed, keys) = edit::remove_key(writer.text(), kid).map_err(error_in_file(path))?;
     let bundle = replace_all_files(writer, &changed, &keys)?;
     print_line(&format!("removed: {kid}"));
-    print_line(&format!("its tokens are taken until the registry has read {} (start it again)", bundle.display()));
+    print_line(&format!(
+        "its tokens are taken until the registry has read {} (start it again)",
+        bundle.display()
+    ));
     Ok(())
 }

@@ -12,7 +12,9 @@ use crate::config::upstream::UpstreamConfig;
 use crate::metrics::Metrics;
 use crate::pipeline::upstream_credentials::select_table;
 use crate::request::original::OriginalRequest;
-use crate::server::upstreams::{UpstreamParts as Built, start_admin_token_reloader, start_proxy_secret_reloader};
+use crate::server::upstreams::{
+    UpstreamParts as Built, start_admin_token_reloader, start_proxy_secret_reloader,
+};
 use crate::upstream::file::CurrentCredentials;
 use crate::upstream::{CredentialSource, UpstreamEntry, Upstreams};
 
@@ -30,7 +32,13 @@ pub(super) fn check_upstreams(settings: &Config, ask: bool) -> bool {
         well &= check_upstream(&alone);
     }
     let clock = Clock::system();
-    for fault in [start_proxy_secret_reloader(settings, &clock).err(), start_admin_token_reloader(settings, &clock).err()].into_iter().flatten() {
+    for fault in [
+        start_proxy_secret_reloader(settings, &clock).err(),
+        start_admin_token_reloader(settings, &clock).err(),
+    ]
+    .into_iter()
+    .flatten()
+    {
         print_error(&fault.to_string());
         well = false;
     }
@@ -62,7 +70,11 @@ pub(super) fn explain_upstream(
         repositories: one.repositories.clone(),
         is_anonymous_allowed: one.allow_anonymous,
         // Nothing is read, nor given, to say which it would be.
-        credential_source: if one.has_credentials() { CredentialSource::File(Arc::new(CurrentCredentials::empty())) } else { CredentialSource::None },
+        credential_source: if one.has_credentials() {
+            CredentialSource::File(Arc::new(CurrentCredentials::empty()))
+        } else {
+            CredentialSource::None
+        },
     };
     let upstreams = Upstreams::new(settings.upstreams.iter().map(table).collect());
     let (table, uri) = match select_table(&upstreams, request) {

@@ -14,7 +14,9 @@ use crate::config::table::{self, SETTINGS};
 pub(super) fn print_usage_error(error: &Error) -> ExitCode {
     let told = match error.kind() {
         ErrorKind::UnknownArgument => Some(unknown_argument_message(error)),
-        ErrorKind::InvalidSubcommand => Some("there is no such command".to_owned() + &command_suggestion(error)),
+        ErrorKind::InvalidSubcommand => {
+            Some("there is no such command".to_owned() + &command_suggestion(error))
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => Some(invalid_value_message(error)),
         _ => None,
     };
@@ -43,8 +45,9 @@ fn unknown_argument_message(error: &Error) -> String {
     if SETTINGS.iter().any(|setting| setting.flag() == name) {
         return format!("--{name}: this command does not take it");
     }
-    let as_flag =
-        |key: &str| table::find_setting(key).map_or_else(|| key.to_owned(), |one| format!("--{}", one.flag()));
+    let as_flag = |key: &str| {
+        table::find_setting(key).map_or_else(|| key.to_owned(), |one| format!("--{}", one.flag()))
+    };
     match (names::has_suggestion(name), context_text(error, ContextKind::SuggestedArg)) {
         (true, _) => format!("--{name}: {}", names::unknown_setting_message(name, &as_flag)),
         (false, Some(meant)) => format!("there is no such flag; you may mean {meant}"),
@@ -54,8 +57,8 @@ fn unknown_argument_message(error: &Error) -> String {
 
 /// What may have been meant in the place of a command.
 fn command_suggestion(error: &Error) -> String {
-    let known =
-        context_text(error, ContextKind::SuggestedSubcommand).or_else(|| context_text(error, ContextKind::ValidSubcommand));
+    let known = context_text(error, ContextKind::SuggestedSubcommand)
+        .or_else(|| context_text(error, ContextKind::ValidSubcommand));
     known.map(|known| format!("; you may mean {known}")).unwrap_or_default()
 }
 

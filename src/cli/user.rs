@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use zeroize::Zeroizing;
 
-use super::{print_error, open_for_update, print_line};
+use super::{open_for_update, print_error, print_line};
 use crate::authn::api_key;
 use crate::authn::hash::{self, HashFormat, PASSWORD_LENGTH_MAX, is_valid_password};
 use crate::authn::htpasswd::Htpasswd;
@@ -18,7 +18,7 @@ use crate::authn::htpasswd::source::HtpasswdFileError;
 use crate::authn::htpasswd::write::AtomicFileWriter;
 use crate::config::Config;
 use crate::identity::sanitize_for_display;
-use crate::reload::{SourceFile, foreign, displayable_path};
+use crate::reload::{SourceFile, displayable_path, foreign};
 use crate::server::StartError;
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
@@ -147,7 +147,8 @@ fn set_password(
     name: &str,
     matches: &ArgMatches,
 ) -> Result<(), String> {
-    edit::check_name(name.as_bytes()).map_err(|fault| format!("{}: {fault}", sanitize_for_display(name.as_bytes())))?;
+    edit::check_name(name.as_bytes())
+        .map_err(|fault| format!("{}: {fault}", sanitize_for_display(name.as_bytes())))?;
     let generate = matches.get_flag("generate");
     let password = if generate { generate_password()? } else { read_password(matches, true)? };
     let mut salt = [0; 16];
@@ -175,7 +176,9 @@ fn set_password(
     apply_edit(writer, name, if add { HtpasswdEdit::Add(&hash) } else { HtpasswdEdit::SetHash(&hash) })?;
     match (generate, String::from_utf8_lossy(&password)) {
         // In a log, among the lines of others.
-        (true, password) if first => print_line(&format!("the first user is {name}, with the password {password}")),
+        (true, password) if first => {
+            print_line(&format!("the first user is {name}, with the password {password}"))
+        }
         (true, password) => print_line(&password),
         (false, _) => {}
     }
@@ -231,7 +234,10 @@ fn verify_password(
 fn read_users(settings: &Config, path: &Path) -> Result<UserIndex, String> {
     let source = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
     let text = source.read().map_err(text)?;
-    let rules = HtpasswdParseOptions { allowed_formats: settings.htpasswd_insecure_formats, ..HtpasswdParseOptions::default() };
+    let rules = HtpasswdParseOptions {
+        allowed_formats: settings.htpasswd_insecure_formats,
+        ..HtpasswdParseOptions::default()
+    };
     let other = foreign::detect_other_format(&text);
     let users = parse(text, &rules).users;
     match other.filter(|_| users.len() == users.invalid_lines()) {

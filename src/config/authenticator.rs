@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigOrigin;
-use super::tables::{TableErrors, offset, deserialize, read_name};
+use super::tables::{TableErrors, deserialize, offset, read_name};
 use crate::authn::chain::{AUTHENTICATORS_MAX, AuthenticatorSet};
 use crate::authn::http::AuthBackendSpec;
 
@@ -68,8 +68,11 @@ pub(super) fn read_authenticators(
             faults
                 .push((place, format!("there are two authenticators called {}; give each a name", one.name)));
         }
-        let alike = |kind: &AuthenticatorType| std::mem::discriminant(kind) == std::mem::discriminant(&one.kind);
-        if !matches!(one.kind, AuthenticatorType::Http(_)) && chain.iter().chain(&keys).any(|other| alike(&other.kind)) {
+        let alike =
+            |kind: &AuthenticatorType| std::mem::discriminant(kind) == std::mem::discriminant(&one.kind);
+        if !matches!(one.kind, AuthenticatorType::Http(_))
+            && chain.iter().chain(&keys).any(|other| alike(&other.kind))
+        {
             let kind = if matches!(one.kind, AuthenticatorType::ApiKeys) { "keys" } else { "htpasswd" };
             faults.push((place, format!("there are two of type {kind}, and it has one file")));
         }
@@ -107,7 +110,12 @@ fn read_authenticator(
             let raw: raw::RawHtpasswdTable = deserialize(fields, place, faults)?;
             let name = read_name(raw.name.as_ref(), "htpasswd", faults);
             let covers = read_fallback_for(&raw.fallback_for, earlier, faults);
-            Some(AuthenticatorConfig { name, fallback_for: covers, kind: AuthenticatorType::Htpasswd, origin: ConfigOrigin::Unset })
+            Some(AuthenticatorConfig {
+                name,
+                fallback_for: covers,
+                kind: AuthenticatorType::Htpasswd,
+                origin: ConfigOrigin::Unset,
+            })
         }
         Some("keys") => {
             let raw: raw::RawApiKeysTable = deserialize(fields, place, faults)?;
@@ -120,7 +128,12 @@ fn read_authenticator(
             let name = read_name(raw.name.as_ref(), "http", faults);
             let covers = read_fallback_for(&raw.fallback_for, earlier, faults);
             let spec = http::read_http_table(&raw, Arc::clone(&name), faults)?;
-            Some(AuthenticatorConfig { name, fallback_for: covers, kind: AuthenticatorType::Http(Box::new(spec)), origin: ConfigOrigin::Unset })
+            Some(AuthenticatorConfig {
+                name,
+                fallback_for: covers,
+                kind: AuthenticatorType::Http(Box::new(spec)),
+                origin: ConfigOrigin::Unset,
+            })
         }
         _ => {
             faults.push((kind.span().start, "the type is \"htpasswd\", \"http\" or \"keys\"".into()));
@@ -129,12 +142,17 @@ fn read_authenticator(
     }
 }
 
-fn read_fallback_for(given: &[Spanned<String>], earlier: &[AuthenticatorConfig], faults: &mut TableErrors) -> AuthenticatorSet {
+fn read_fallback_for(
+    given: &[Spanned<String>],
+    earlier: &[AuthenticatorConfig],
+    faults: &mut TableErrors,
+) -> AuthenticatorSet {
     let covers = find_earlier_authenticators(given, earlier, faults);
     let covered = |one: &AuthenticatorConfig| given.iter().any(|name| **name.get_ref() == *one.name);
     for name in given {
         let between = earlier.iter().skip_while(|one| *one.name != **name.get_ref()).skip(1);
-        let in_the_way = between.filter(|one| matches!(one.kind, AuthenticatorType::Http(_)) && !covered(one));
+        let in_the_way =
+            between.filter(|one| matches!(one.kind, AuthenticatorType::Http(_)) && !covered(one));
         let Some(place) = earlier.iter().position(|one| *one.name == **name.get_ref()) else { continue };
         let itself = AuthenticatorSet::default().with(place);
         if let Some(one) = in_the_way.into_iter().find(|one| !one.fallback_for.contains_all(itself)) {
@@ -149,7 +167,11 @@ fn read_fallback_for(given: &[Spanned<String>], earlier: &[AuthenticatorConfig],
     covers
 }
 
-fn find_earlier_authenticators(given: &[Spanned<String>], earlier: &[AuthenticatorConfig], faults: &mut TableErrors) -> AuthenticatorSet {
+fn find_earlier_authenticators(
+    given: &[Spanned<String>],
+    earlier: &[AuthenticatorConfig],
+    faults: &mut TableErrors,
+) -> AuthenticatorSet {
     given.iter().fold(AuthenticatorSet::default(), |covers, one| {
         match earlier.iter().position(|other| *other.name == **one.get_ref()) {
             Some(place) => covers.with(place),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::authenticator::{AuthenticatorConfig, AuthenticatorType};
-use super::{ConfigError, ApiKeyOwners, ConfigOrigin, Config};
+use super::{ApiKeyOwners, Config, ConfigError, ConfigOrigin};
 use crate::authn::chain::AuthenticatorSet;
 use crate::authn::http::QUEUE_WAIT_ALLOWANCE;
 use crate::policy::reload::GroupSource;
@@ -16,19 +16,29 @@ impl Config {
         faults: &mut Vec<ConfigError>,
     ) {
         let Some((origin, chain)) = given else {
-            let files = [(AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()), (AuthenticatorType::ApiKeys, self.api_keys_file.is_some())];
+            let files = [
+                (AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
+                (AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
+            ];
             let alone = |(kind, _)| {
                 let name = if matches!(kind, AuthenticatorType::ApiKeys) { "keys" } else { "htpasswd" };
-                AuthenticatorConfig { name: name.into(), fallback_for: AuthenticatorSet::default(), kind, origin: ConfigOrigin::Unset }
+                AuthenticatorConfig {
+                    name: name.into(),
+                    fallback_for: AuthenticatorSet::default(),
+                    kind,
+                    origin: ConfigOrigin::Unset,
+                }
             };
             self.authenticators = files.into_iter().filter(|(_, given)| *given).map(alone).collect();
             return;
         };
-        for (key, kind, given) in
-            [("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()), ("keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some())]
-        {
-            let asks =
-                |one: &AuthenticatorConfig| std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind);
+        for (key, kind, given) in [
+            ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
+            ("keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
+        ] {
+            let asks = |one: &AuthenticatorConfig| {
+                std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind)
+            };
             let what = match (chain.iter().any(asks), given) {
                 (true, false) => format!("there is one of type {key}; set {key} = \"FILE\" too"),
                 // A fault of a table may have cost the one that asks it.
@@ -61,7 +71,10 @@ impl Config {
         let named = self.has_groups_from_auth_backends();
         // The owner is one whom the file lets in, and of whom no service would be asked.
         let of_file = self.api_keys_owners == ApiKeyOwners::Htpasswd
-            && matches!(self.authenticators.first(), Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. }));
+            && matches!(
+                self.authenticators.first(),
+                Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. })
+            );
         match (self.groups_file.is_some() || named, named && self.api_keys_file.is_some() && !of_file) {
             (_, true) => GroupSource::PresentExceptForApiKeys,
             (true, false) => GroupSource::Present,

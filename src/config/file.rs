@@ -44,7 +44,8 @@ pub fn parse(path: &str, text: &str, faults: &mut Vec<ConfigError>) -> ConfigFil
             return ConfigFileContent::default();
         }
     };
-    let mut walk = ConfigFileReader { origin_at: &origin, errors: faults, content: ConfigFileContent::default() };
+    let mut walk =
+        ConfigFileReader { origin_at: &origin, errors: faults, content: ConfigFileContent::default() };
     walk.read_table("", document.get_ref());
     walk.content
 }

@@ -8,8 +8,8 @@ use super::authenticator::AuthenticatorConfig;
 use super::setting::ConfigValue;
 use super::table::{self, SETTINGS, Setting};
 use super::upstream::UpstreamConfig;
-use super::{ConfigError, ConfigOrigin, Config, file, names};
-use crate::reload::{foreign, displayable_path};
+use super::{Config, ConfigError, ConfigOrigin, file, names};
+use crate::reload::{displayable_path, foreign};
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
 const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -60,7 +60,8 @@ impl ConfigLayers {
             }
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
                 Some(setting) => {
-                    let given = split_values(setting, text).map(|text| ConfigValue { text, origin: origin.clone() });
+                    let given =
+                        split_values(setting, text).map(|text| ConfigValue { text, origin: origin.clone() });
                     self.variables.insert(setting.key, given.collect());
                 }
                 None => self.errors.push(ConfigError { origin, message: unknown_variable_message(name) }),
@@ -92,9 +93,9 @@ impl ConfigLayers {
                 self.authenticators = content.authenticators;
                 self.upstreams = content.upstreams;
             }
-            Err(error) => {
-                self.errors.push(ConfigError { origin, message: format!("the settings can't be read: {error}") })
-            }
+            Err(error) => self
+                .errors
+                .push(ConfigError { origin, message: format!("the settings can't be read: {error}") }),
         }
         self
     }
@@ -165,7 +166,9 @@ fn split_values(setting: &Setting, text: &str) -> impl Iterator<Item = String> {
 
 fn unknown_variable_message(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    names::unknown_setting_message(&key, &|right| table::find_setting(right).map_or_else(|| right.to_owned(), Setting::variable))
+    names::unknown_setting_message(&key, &|right| {
+        table::find_setting(right).map_or_else(|| right.to_owned(), Setting::variable)
+    })
 }
 
 /// Whether Kubernetes or Docker put a variable into every container because some service is called

@@ -88,8 +88,10 @@ fn setting_given_twice_is_an_error_in_every_notation() {
 fn unknown_name_is_an_error_that_names_the_right_setting() {
     assert!(faults("users_file = \"x\"\n")[0].ends_with("you may mean htpasswd"));
     assert!(faults("trusted_proxies = \"x\"\n")[0].ends_with("you may mean trusted_peers"));
-    let told =
-        ConfigLayers::default().with_environment(variables(&[("DOORWARD_USERS_FILE", "x")])).into_config().unwrap_err();
+    let told = ConfigLayers::default()
+        .with_environment(variables(&[("DOORWARD_USERS_FILE", "x")]))
+        .into_config()
+        .unwrap_err();
     assert_eq!(
         told[0].to_string(),
         "DOORWARD_USERS_FILE: there is no such setting; you may mean DOORWARD_HTPASSWD"
@@ -112,7 +114,10 @@ fn variables_injected_by_kubernetes_and_docker_are_ignored_and_no_others() {
     ];
     ConfigLayers::default().with_environment(variables(&injected)).into_config().unwrap();
     for written in [("DOORWARD_PORT", "8000"), ("DOORWARD_HASH_PORT", "8000"), ("DOORWARD_CACHE", "x")] {
-        assert!(ConfigLayers::default().with_environment(variables(&[written])).into_config().is_err(), "{written:?}");
+        assert!(
+            ConfigLayers::default().with_environment(variables(&[written])).into_config().is_err(),
+            "{written:?}"
+        );
     }
 }
 

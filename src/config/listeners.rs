@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::upstream::UpstreamConfig;
-use super::{ConfigError, ListenAddress, ConfigOrigin, Config};
+use super::{Config, ConfigError, ConfigOrigin, ListenAddress};
 
 /// The settings of one listener, and what its peers may do there.
 struct ListenerSettings<'s> {
@@ -46,10 +46,15 @@ impl Config {
     }
 
     /// Notes what is wrong with the listeners.
-    pub(super) fn check_listeners(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, faults: &mut Vec<ConfigError>) {
+    pub(super) fn check_listeners(
+        &self,
+        origin_of: &dyn Fn(&str) -> ConfigOrigin,
+        faults: &mut Vec<ConfigError>,
+    ) {
         // A listener that could not be read is told already.
         let nothing_to_listen_on = self.listen.is_empty() && faults.is_empty();
-        let mut fault = |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
+        let mut fault =
+            |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
         for row in self.listener_settings() {
             let (key, listen) = row.listen;
             let (peers_key, peers) = row.trusted_peers;
@@ -65,7 +70,8 @@ impl Config {
         if self.proxy_secret_file.is_none()
             && let Some(one) = self.upstreams.iter().find(|one| one.has_credentials())
         {
-            faults.push(ConfigError { origin: one.origin.clone(), message: missing_proxy_secret_message(one) });
+            faults
+                .push(ConfigError { origin: one.origin.clone(), message: missing_proxy_secret_message(one) });
         }
         if self.dialects.is_empty() && faults.is_empty() {
             let what = "no dialect is enabled, so every request would be 404; leave it out for nginx";

@@ -64,7 +64,9 @@ pub fn has_suggestion(name: &str) -> bool {
 /// What to say of a key that there is not. `written` writes a key as it is written in that place.
 pub fn unknown_setting_message(key: &str, written: &dyn Fn(&str) -> String) -> String {
     match suggest(key) {
-        Some(NameSuggestion::UseSetting(right)) => format!("there is no such setting; you may mean {}", written(right)),
+        Some(NameSuggestion::UseSetting(right)) => {
+            format!("there is no such setting; you may mean {}", written(right))
+        }
         Some(NameSuggestion::Removed(instead)) => format!("this setting is gone: {instead}; leave it out"),
         None => "there is no such setting; doorward serve --help lists them all".into(),
     }

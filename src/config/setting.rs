@@ -1,6 +1,6 @@
 //! What a setting is: the row of the table, and the names that follow from its key.
 
-use super::{ConfigOrigin, Config};
+use super::{Config, ConfigOrigin};
 
 /// One setting.
 pub struct Setting {
@@ -37,19 +37,19 @@ macro_rules! setting {
             key: $key,
             placeholder: $placeholder,
             default: $default,
-            many: false,
+            is_list: false,
             help: $help,
-            read: $read,
+            parse_into: $read,
         }
     };
-    (many $key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
+    (list $key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
         Setting {
             key: $key,
             placeholder: $placeholder,
             default: $default,
-            many: true,
+            is_list: true,
             help: $help,
-            read: $read,
+            parse_into: $read,
         }
     };
 }

@@ -15,7 +15,7 @@ const HASH_WAIT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// All of them, in the order in which the README lists them.
 pub const SETTINGS: &[Setting] = &[
-    setting!(many "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT, unix:/path or systemd:NAME", |s, t| {
+    setting!(list "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT, unix:/path or systemd:NAME", |s, t| {
         s.listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
@@ -24,11 +24,10 @@ pub const SETTINGS: &[Setting] = &[
     setting!("policy", "FILE", "", "who may do what; without it every user may do everything", |s, t| {
         value::parse_path(t).map(|v| s.policy_file = Some(v))
     }),
-    setting!("groups", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| value::parse_path(
-        t
-    )
-    .map(|v| s.groups_file = Some(v))),
-    setting!(many "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
+    setting!("groups", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| {
+        value::parse_path(t).map(|v| s.groups_file = Some(v))
+    }),
+    setting!(list "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
         s.trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
@@ -39,7 +38,7 @@ pub const SETTINGS: &[Setting] = &[
         "the secret by which nginx proves that it is the proxy; required if an [[upstream]] has credentials",
         |s, t| { value::parse_path(t).map(|v| s.proxy_secret_file = Some(v)) }
     ),
-    setting!(many "dialects", "NAME", "nginx", "the kinds of proxy that may ask, each at its own path; nginx is the only one so far", |s, t| {
+    setting!(list "dialects", "NAME", "nginx", "the kinds of proxy that may ask, each at its own path; nginx is the only one so far", |s, t| {
         s.dialects.push(value::parse_dialect(t)?);
         Ok(())
     }),
@@ -57,13 +56,15 @@ pub const SETTINGS: &[Setting] = &[
         "TIME",
         "500ms",
         "how often each file that is reloaded is looked at",
-        |s, t| { value::parse_duration(t, Duration::from_millis(100), HOUR).map(|v| s.reload_poll_interval = v) }
+        |s, t| {
+            value::parse_duration(t, Duration::from_millis(100), HOUR).map(|v| s.reload_poll_interval = v)
+        }
     ),
     setting!("htpasswd_max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
         value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
     }),
     setting!(
-        many "htpasswd_allow",
+        list "htpasswd_allow",
         "FORMAT",
         "",
         "formats that are taken only by name: plain",
@@ -75,7 +76,8 @@ pub const SETTINGS: &[Setting] = &[
             _ => Err("it is not a format that has to be allowed by name; plain is the only one".into()),
         }
     ),
-    setting!("keys", "FILE", "", "the file of API keys", |s, t| value::parse_path(t).map(|v| s.api_keys_file = Some(v))),
+    setting!("keys", "FILE", "", "the file of API keys", |s, t| value::parse_path(t)
+        .map(|v| s.api_keys_file = Some(v))),
     setting!(
         "keys_username",
         "NAME",
@@ -136,8 +138,10 @@ pub const SETTINGS: &[Setting] = &[
         "how long a service's refusal is repeated to the same client network without asking the service",
         |s, t| { value::parse_duration(t, Duration::ZERO, HOUR).map(|v| s.cache.rejection_ttl = v) }
     ),
-    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::parse_thread_count(t)
-        .map(|v| s.hash_threads = v)),
+    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::parse_thread_count(
+        t
+    )
+    .map(|v| s.hash_threads = v)),
     setting!(
         "hash.user_share",
         "N",
@@ -150,7 +154,10 @@ pub const SETTINGS: &[Setting] = &[
         "TIME",
         "5s",
         "how long a request waits for its check, and so how many may wait; keep it below nginx's proxy_read_timeout",
-        |s, t| { value::parse_duration(t, Duration::from_millis(100), HASH_WAIT_TIMEOUT_MAX).map(|v| s.hash_wait_timeout = v) }
+        |s, t| {
+            value::parse_duration(t, Duration::from_millis(100), HASH_WAIT_TIMEOUT_MAX)
+                .map(|v| s.hash_wait_timeout = v)
+        }
     ),
     setting!(
         "proxy_read_timeout",
@@ -218,8 +225,9 @@ pub const SETTINGS: &[Setting] = &[
     setting!("throttle.ipv6_prefix", "BITS", "64", "the same for IPv6", |s, t| {
         value::parse_number(t, 32, 128).map(|v| s.network_prefixes.ipv6 = v)
     }),
-    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| value::parse_thread_count(t)
-        .map(|v| s.workers = v)),
+    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| {
+        value::parse_thread_count(t).map(|v| s.workers = v)
+    }),
     setting!(
         "limits.connections",
         "N",
@@ -265,11 +273,11 @@ pub const SETTINGS: &[Setting] = &[
         "how long a shutdown waits for requests in flight",
         |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
     ),
-    setting!(many "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.keys", |s, t| {
+    setting!(list "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.keys", |s, t| {
         s.public_listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
-    setting!(many "public.peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
+    setting!(list "public.peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
         s.public_trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
@@ -280,15 +288,15 @@ pub const SETTINGS: &[Setting] = &[
         "the mode of a unix socket of the public listener",
         |s, t| { value::parse_socket_mode(t).map(|v| s.public_socket_mode = v) }
     ),
-    setting!(many "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /keys", |s, t| {
+    setting!(list "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /keys", |s, t| {
         s.admin_listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
-    setting!(many "admin.peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
+    setting!(list "admin.peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
         s.admin_trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
-    setting!(many "admin.hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
+    setting!(list "admin.hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
         s.admin_allowed_hosts.push(value::parse_host_name(t)?);
         Ok(())
     }),

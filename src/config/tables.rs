@@ -28,7 +28,9 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
             // What was found there is not quoted: it may be a secret.
             let what = match error.message().rsplit_once(", expected ") {
                 Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
-                Some((said, wanted)) if said.starts_with("unknown field ") => unknown_key_message(said, wanted),
+                Some((said, wanted)) if said.starts_with("unknown field ") => {
+                    unknown_key_message(said, wanted)
+                }
                 // Which key is missing is ours.
                 _ if error.message().starts_with("missing field ") => error.message().to_owned(),
                 _ => "it can't be read".to_owned(),
@@ -52,7 +54,11 @@ fn unknown_key_message(said: &str, wanted: &str) -> String {
 }
 
 /// A name that stands in headers, logs and metrics.
-pub(super) fn read_name(given: Option<&Spanned<String>>, default: &str, faults: &mut TableErrors) -> Arc<str> {
+pub(super) fn read_name(
+    given: Option<&Spanned<String>>,
+    default: &str,
+    faults: &mut TableErrors,
+) -> Arc<str> {
     let Some(given) = given else { return default.into() };
     if !is_valid_name(given.get_ref()) {
         let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";

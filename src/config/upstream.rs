@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::tables::{TableErrors, offset, deserialize, read_name};
+use super::tables::{TableErrors, deserialize, offset, read_name};
 use super::{ConfigOrigin, value};
 use crate::permissions::glob::Glob;
 use crate::permissions::host::HostPattern;
@@ -136,7 +136,12 @@ pub(super) fn read_upstreams(
     upstreams
 }
 
-fn read_upstream(fields: &DeTable<'_>, place: usize, origin: ConfigOrigin, faults: &mut TableErrors) -> Option<UpstreamConfig> {
+fn read_upstream(
+    fields: &DeTable<'_>,
+    place: usize,
+    origin: ConfigOrigin,
+    faults: &mut TableErrors,
+) -> Option<UpstreamConfig> {
     let mut fields = fields.clone();
     let Some(kind) = fields.remove("type") else {
         faults.push((place, format!("type is missing; {EXPECTED_TYPES}")));
@@ -176,7 +181,12 @@ fn parse_repository_pattern(text: &str) -> Result<Glob, String> {
     }
 }
 
-fn read_type(known: &str, raw: &RawUpstreamTable, places: (usize, usize), faults: &mut TableErrors) -> Option<UpstreamType> {
+fn read_type(
+    known: &str,
+    raw: &RawUpstreamTable,
+    places: (usize, usize),
+    faults: &mut TableErrors,
+) -> Option<UpstreamType> {
     let (kind_at, place) = places;
     let own: &[&str] = match known {
         "none" => &[],
@@ -247,7 +257,8 @@ fn ecr(raw: &RawUpstreamTable, _: usize, faults: &mut TableErrors) -> Option<Ups
     };
     let region = text(&raw.region, "a region, like eu-central-1", is_region);
     let role_arn = text(&raw.role_arn, "a role, like arn:aws:iam::123456789012:role/registry", is_role_arn);
-    let endpoint = text(&raw.endpoint, "an URL, like https://api.ecr.eu-central-1.amazonaws.com", is_endpoint_url);
+    let endpoint =
+        text(&raw.endpoint, "an URL, like https://api.ecr.eu-central-1.amazonaws.com", is_endpoint_url);
     let profile = text(&raw.profile, "a profile's name", is_visible_ascii);
     let external_id = text(&raw.external_id, "an external id", is_visible_ascii);
     if let Some(given) = raw.external_id.as_ref().filter(|_| role_arn.is_none()) {
@@ -274,7 +285,8 @@ fn is_endpoint_url(text: &str) -> bool {
     let host = rest.and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
     // A token is not sent where others can read it.
     let well = text.starts_with("https://") || matches!(host, "localhost" | "127.0.0.1");
-    well && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#'])) && is_visible_ascii(text)
+    well && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
+        && is_visible_ascii(text)
 }
 
 #[cfg(feature = "ecr")]

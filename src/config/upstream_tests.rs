@@ -12,8 +12,10 @@ fn read_with(text: &str, variables: &[(&str, &str)]) -> (Vec<UpstreamConfig>, Ve
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("doorward.toml");
     std::fs::write(&path, format!("htpasswd = \"x\"\n{text}")).unwrap();
-    let (settings, faults) =
-        ConfigLayers::default().with_environment(variables).with_file(path.to_str().unwrap()).into_partial_config();
+    let (settings, faults) = ConfigLayers::default()
+        .with_environment(variables)
+        .with_file(path.to_str().unwrap())
+        .into_partial_config();
     let told = |fault: &crate::config::ConfigError| {
         fault.to_string().rsplit_once("doorward.toml:").unwrap_or_default().1.to_owned()
     };

@@ -77,7 +77,7 @@ pub fn parse_challenge_parameter(text: &str) -> Result<String, String> {
 /// The URL at which clients get tokens.
 pub fn parse_token_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).ok();
-    if !parse_token_url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && parse_token_url.has_host()) {
+    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
         return Err("it is no URL; write it like https://registry.example.com/token".into());
     }
     parse_challenge_parameter(text)

@@ -63,7 +63,11 @@ pub struct AdminAccess {
 
 impl AdminAccess {
     /// For a listener that has the names `hosts`, in lower case, and this token.
-    pub fn new(hosts: impl Iterator<Item = String>, token: Option<Arc<CurrentCredentials>>, clock: Clock) -> Self {
+    pub fn new(
+        hosts: impl Iterator<Item = String>,
+        token: Option<Arc<CurrentCredentials>>,
+        clock: Clock,
+    ) -> Self {
         Self { hosts: hosts.collect(), token, log: RateLimitedLog::new(clock) }
     }
 
@@ -77,7 +81,8 @@ impl AdminAccess {
         if peer.address.is_some() && !host.is_none_or(|host| self.is_own_host(host)) {
             return Err(AdminAccessError::UnknownHost);
         }
-        let site = single_header_value(headers, &SEC_FETCH_SITE).map_err(|()| AdminAccessError::CrossSiteRequest)?;
+        let site =
+            single_header_value(headers, &SEC_FETCH_SITE).map_err(|()| AdminAccessError::CrossSiteRequest)?;
         // Another port of this machine is "same-site", and another origin all the same.
         if !matches!(site, None | Some(b"same-origin" | b"none")) {
             return Err(AdminAccessError::CrossSiteRequest);
@@ -103,7 +108,11 @@ impl AdminAccess {
     }
 
     /// Checks that the peer may change state and read names.
-    pub(super) fn check_admin(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), AdminAccessError> {
+    pub(super) fn check_admin(
+        &self,
+        peer: Option<&Peer>,
+        headers: &HeaderMap,
+    ) -> Result<(), AdminAccessError> {
         self.check_peer(peer)?;
         if peer.is_some_and(|peer| peer.address.is_none()) {
             return Ok(());

@@ -53,14 +53,21 @@ fn unknown_host_is_rejected() {
     ] {
         assert_eq!(check_origin_of(&[("host", host)]), Err(AdminAccessError::UnknownHost), "{host}");
     }
-    assert_eq!(check_origin_of(&[("host", "localhost"), ("host", "evil.test")]), Err(AdminAccessError::UnknownHost));
+    assert_eq!(
+        check_origin_of(&[("host", "localhost"), ("host", "evil.test")]),
+        Err(AdminAccessError::UnknownHost)
+    );
 }
 
 #[test]
 fn cross_site_request_is_rejected() {
     let ours = ("host", "localhost:8001");
     for site in ["cross-site", "same-site", "", "CROSS-SITE", "none, cross-site"] {
-        assert_eq!(check_origin_of(&[ours, ("sec-fetch-site", site)]), Err(AdminAccessError::CrossSiteRequest), "{site}");
+        assert_eq!(
+            check_origin_of(&[ours, ("sec-fetch-site", site)]),
+            Err(AdminAccessError::CrossSiteRequest),
+            "{site}"
+        );
     }
     for origin in [
         "http://evil.test",
@@ -70,7 +77,11 @@ fn cross_site_request_is_rejected() {
         "http://localhost:3000",
         "https://localhost:8001",
     ] {
-        assert_eq!(check_origin_of(&[ours, ("origin", origin)]), Err(AdminAccessError::CrossSiteRequest), "{origin}");
+        assert_eq!(
+            check_origin_of(&[ours, ("origin", origin)]),
+            Err(AdminAccessError::CrossSiteRequest),
+            "{origin}"
+        );
     }
     let twice = [ours, ("origin", "http://localhost:8001"), ("origin", "http://evil.test")];
     assert_eq!(check_origin_of(&twice), Err(AdminAccessError::CrossSiteRequest));

@@ -84,7 +84,8 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
         Err(fault) => return reply::error_response(fault),
     };
     let Some(file) = front.pipeline.api_keys() else { return reply::error_response(HandlerError::NotFound) };
-    let used = |record: &'_ ApiKeyRecord| record.identity.api_key.as_ref().is_some_and(|key| key.usage.count() > 0);
+    let used =
+        |record: &'_ ApiKeyRecord| record.identity.api_key.as_ref().is_some_and(|key| key.usage.count() > 0);
     let told = file.records().filter(|record| used(record)).filter_map(|record| {
         let key = record.identity.api_key.as_ref()?;
         let (uses, last_use) = (key.usage.count(), key.usage.last_used_at());
@@ -134,7 +135,11 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
         (None, true) => reply::no_content_response(),
         (stale, _) => {
             let why = stale.unwrap_or_else(|| "a file changes, or a look at it takes too long".to_owned());
-            reply::text_response(false, PLAIN, format!("flushed, but what is on disk is not all in force: {why}\n"))
+            reply::text_response(
+                false,
+                PLAIN,
+                format!("flushed, but what is on disk is not all in force: {why}\n"),
+            )
         }
     }
 }

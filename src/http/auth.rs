@@ -44,7 +44,11 @@ pub(super) fn evaluate(front: &AppState, memo: &mut WorkerCache, request: Reques
 }
 
 /// Waits for a check, and answers.
-pub(super) async fn finish_check(front: Arc<AppState>, check: Box<PendingCheck>, request: Request) -> Response<BoxBody> {
+pub(super) async fn finish_check(
+    front: Arc<AppState>,
+    check: Box<PendingCheck>,
+    request: Request,
+) -> Response<BoxBody> {
     let received = read_subrequest(&front, &request);
     let verdict = match received.for_auth() {
         Ok(subrequest) => check.evaluate(subrequest).await,
@@ -57,7 +61,11 @@ fn read_subrequest<'r>(front: &AppState, request: &'r Request) -> ReceivedSubreq
     ReceivedSubrequest::from_headers(front, &request.head().headers, request.conn_data::<Peer>())
 }
 
-fn verdict_to_response(front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) -> Response<BoxBody> {
+fn verdict_to_response(
+    front: &AppState,
+    received: &ReceivedSubrequest<'_>,
+    verdict: &Verdict,
+) -> Response<BoxBody> {
     front.verdict_log.log_verdict(front, received, verdict);
     // A client asks for a token that permits what it could not do.
     let scope = match (verdict, &front.challenge) {

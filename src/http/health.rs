@@ -62,7 +62,9 @@ impl Readiness {
     fn degraded_reason(&self) -> Option<String> {
         let file = self.file_health.iter().find_map(|file| file.degraded_message());
         let outage = |service: &Arc<AuthBackend>| {
-            service.outage_evidence().map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
+            service
+                .outage_evidence()
+                .map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
         };
         file.or_else(|| self.authenticators.iter().find_map(outage))
     }

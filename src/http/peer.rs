@@ -49,7 +49,8 @@ impl ProxySecret {
     pub(super) fn is_matched_by(&self, secret: RequestHeader<'_>) -> bool {
         match (&self.0, secret) {
             (Some(kept), RequestHeader::Once(shown)) => kept.is_valid_secret(shown),
-            (None, _) | (Some(_), RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid) => false,
+            (None, _)
+            | (Some(_), RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid) => false,
         }
     }
 }

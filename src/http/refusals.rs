@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::budget::{LogBudget, SuppressedCounts, LogDecision};
+use self::budget::{LogBudget, LogDecision, SuppressedCounts};
 pub(super) use self::issued::IssuedTokenEntry;
-use self::line::{VerdictLogEntry, VerdictLogLine, is_from_trusted_proxy, address_for_log};
 pub(super) use self::line::{RequestLine, header_for_log};
+use self::line::{VerdictLogEntry, VerdictLogLine, address_for_log, is_from_trusted_proxy};
 use super::AppState;
 use super::reply::TokenRequestError;
 use super::subrequest::ReceivedSubrequest;
@@ -101,7 +101,9 @@ impl VerdictLog {
                     self.write_within_budget(front, received, None, &VerdictLogEntry::from_verdict(verdict));
                 }
             }
-            Verdict::Challenge(ChallengeReason::NoCredentials) if !tracing::enabled!(tracing::Level::DEBUG) => {
+            Verdict::Challenge(ChallengeReason::NoCredentials)
+                if !tracing::enabled!(tracing::Level::DEBUG) =>
+            {
                 self.count_verdict(front, received, Reason::NoCredentials);
             }
             Verdict::Challenge(_)
@@ -137,7 +139,13 @@ impl VerdictLog {
         front.metrics.verdicts.get_or_create(&crate::http::verdict_label(reason)).inc();
     }
 
-    fn write_within_budget(&self, front: &AppState, received: &ReceivedSubrequest<'_>, seen: Option<RequestLine<'_>>, entry: &VerdictLogEntry) {
+    fn write_within_budget(
+        &self,
+        front: &AppState,
+        received: &ReceivedSubrequest<'_>,
+        seen: Option<RequestLine<'_>>,
+        entry: &VerdictLogEntry,
+    ) {
         let line = VerdictLogLine::for_entry(front, received, seen, entry);
         let signature = self.repetition_key(&line, received, entry);
         if let Some(suppressed) = self.decide(front, &line, entry.reason, signature) {
@@ -162,7 +170,12 @@ impl VerdictLog {
 
     /// Equal for refusals that say the same. Wrong credentials differ if they are other ones: each is a guess of
     /// its own, whatever path it was tried at.
-    fn repetition_key(&self, line: &VerdictLogLine, received: &ReceivedSubrequest<'_>, entry: &VerdictLogEntry) -> u64 {
+    fn repetition_key(
+        &self,
+        line: &VerdictLogLine,
+        received: &ReceivedSubrequest<'_>,
+        entry: &VerdictLogEntry,
+    ) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         (entry.reason, &line.client, &entry.detail).hash(&mut hasher);
         match entry.reason {
@@ -197,7 +210,8 @@ impl VerdictLog {
     /// Says once that the proxy does not name the client: all clients are then one network, and the first
     /// that guesses throttles them all.
     fn warn_if_client_missing(&self, received: &ReceivedSubrequest<'_>, reason: Reason) {
-        let is_nameless = received.subrequest.client == ClientAddress::Missing && is_from_trusted_proxy(reason);
+        let is_nameless =
+            received.subrequest.client == ClientAddress::Missing && is_from_trusted_proxy(reason);
         if is_nameless && !self.has_warned_of_missing_client.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the proxy sends no X-Real-IP, so all clients count as one network, and one that guesses locks out the others: set it to the client's address (nginx: proxy_set_header X-Real-IP $remote_addr)"
@@ -237,7 +251,8 @@ impl VerdictLogState {
             return;
         }
         let next = now.plus(REPORT_DELAY).as_millis();
-        if self.report_due_at_millis.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if self.report_due_at_millis.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_err()
+        {
             return;
         }
         let shared = Arc::clone(self);

@@ -98,7 +98,8 @@ pub(super) fn verdict_response(
                 let mut response = Response::new(StatusCode::UNAUTHORIZED);
                 response.headers_mut().insert(WWW_AUTHENTICATE, value);
                 // A user who is logged in is told what the token lacks. Anyone else is asked to log in.
-                if let ChallengeReason::InsufficientScope(InsufficientScope { has_user: true, .. }) = refusal {
+                if let ChallengeReason::InsufficientScope(InsufficientScope { has_user: true, .. }) = refusal
+                {
                     insert_scope(&mut response, verdict);
                 }
                 response
@@ -131,9 +132,15 @@ pub(super) fn verdict_response(
 
 /// Admits. Every identity header is there, empty where there is nothing to say: a client's own
 /// copy must find its place taken.
-fn allow_response(grant: &AllowedRequest, known: &IdentityHeaders) -> Result<Response<BoxBody>, InvalidHeaderValue> {
+fn allow_response(
+    grant: &AllowedRequest,
+    known: &IdentityHeaders,
+) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     let (user, by) = match grant.identity() {
-        Some(identity) => (HeaderValue::from_bytes(identity.user.as_bytes())?, known.authenticator_value(&identity.authenticator)?),
+        Some(identity) => (
+            HeaderValue::from_bytes(identity.user.as_bytes())?,
+            known.authenticator_value(&identity.authenticator)?,
+        ),
         None => (EMPTY, EMPTY),
     };
     let groups = match grant.groups_header() {
@@ -221,9 +228,10 @@ fn admin_error_response(refusal: AdminAccessError) -> HttpResponse {
             builder.insert_header((WWW_AUTHENTICATE, ADMIN_CHALLENGE));
             builder
         }
-        AdminAccessError::UnknownHost | AdminAccessError::CrossSiteRequest | AdminAccessError::UntrustedPeer | AdminAccessError::TokenNotConfigured => {
-            HttpResponse::build(StatusCode::FORBIDDEN)
-        }
+        AdminAccessError::UnknownHost
+        | AdminAccessError::CrossSiteRequest
+        | AdminAccessError::UntrustedPeer
+        | AdminAccessError::TokenNotConfigured => HttpResponse::build(StatusCode::FORBIDDEN),
     };
     builder
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN)))
@@ -296,7 +304,9 @@ impl TokenRequestError {
     pub(super) fn detail(&self) -> String {
         match self {
             Self::InvalidRequest(what) => (*what).to_owned(),
-            Self::RefreshTokenUnsupported => "refresh tokens are not issued; API keys do their work".to_owned(),
+            Self::RefreshTokenUnsupported => {
+                "refresh tokens are not issued; API keys do their work".to_owned()
+            }
             Self::Rejected(verdict) => verdict.detail(),
             Self::SigningFailed => "the system gives no random numbers".to_owned(),
         }
@@ -325,7 +335,9 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
             Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing,
         )) => (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into()),
         // Of these, an allowed request is none that could be refused.
-        TokenRequestError::Rejected(Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_))
+        TokenRequestError::Rejected(
+            Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_),
+        )
         | TokenRequestError::SigningFailed => unavailable,
     };
     let mut builder = HttpResponse::build(status);
@@ -341,7 +353,10 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
             }
             (Verdict::Challenge(_), Challenge::Bearer(_))
             | (
-                Verdict::Allow(_) | Verdict::Forbid(_) | Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_),
+                Verdict::Allow(_)
+                | Verdict::Forbid(_)
+                | Verdict::Unavailable(_)
+                | Verdict::NoUpstreamCredentials(_),
                 _,
             ) => {}
         }

@@ -110,7 +110,9 @@ where
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let (front, kind, rest) = (Arc::clone(&self.state), self.kind, self.app.new_service(config));
-        Box::pin(async move { Ok(ListenerService { state: front, kind, worker_cache: RefCell::default(), app: rest.await? }) })
+        Box::pin(async move {
+            Ok(ListenerService { state: front, kind, worker_cache: RefCell::default(), app: rest.await? })
+        })
     }
 }
 
@@ -139,7 +141,9 @@ where
             return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
         }
         let answer = self.app.call(request);
-        ResponseFuture::Pending(Box::pin(async move { Ok(close_if_untrusted(answer.await?.into(), trusted)) }))
+        ResponseFuture::Pending(Box::pin(
+            async move { Ok(close_if_untrusted(answer.await?.into(), trusted)) },
+        ))
     }
 }
 
@@ -153,7 +157,9 @@ fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Requ
             AuthResponse::Ready(response) => ready(response),
             AuthResponse::CheckNeeded(check, request) => {
                 let answer = auth::finish_check(Arc::clone(front), check, request);
-                ResponseFuture::Pending(Box::pin(async move { Ok(close_if_untrusted(answer.await, trusted)) }))
+                ResponseFuture::Pending(Box::pin(
+                    async move { Ok(close_if_untrusted(answer.await, trusted)) },
+                ))
             }
         };
     }

@@ -22,7 +22,7 @@ use crate::policy::denial::Denied;
 use crate::request::header::RequestHeader;
 use crate::request::original::DeclaredUpstream;
 use crate::request::subrequest::Subrequest;
-use crate::request::subrequest::{ClientAddress, ProxyHeaderErrorKind, HeaderNames, ProxyHeaderError};
+use crate::request::subrequest::{ClientAddress, HeaderNames, ProxyHeaderError, ProxyHeaderErrorKind};
 
 /// `$request_id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -175,10 +175,16 @@ impl<'r> ReceivedSubrequest<'r> {
     /// Reads the headers of a request from `peer`.
     pub(super) fn from_headers(front: &AppState, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value));
-        let NginxHeaders { mut subrequest, proxy_secret: secret, request_id, error: fault, .. } = NginxHeaders::parse(pairs, front.header_bytes_max);
+        let NginxHeaders { mut subrequest, proxy_secret: secret, request_id, error: fault, .. } =
+            NginxHeaders::parse(pairs, front.header_bytes_max);
         subrequest.peer = peer.and_then(|peer| peer.address);
         subrequest.has_proxy_secret = front.proxy_secret.as_ref().is_none_or(|of| of.is_matched_by(secret));
-        Self { subrequest, request_id, is_peer_trusted: peer.is_some_and(|peer| peer.is_trusted), error: fault }
+        Self {
+            subrequest,
+            request_id,
+            is_peer_trusted: peer.is_some_and(|peer| peer.is_trusted),
+            error: fault,
+        }
     }
 
     /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
@@ -213,7 +219,11 @@ impl<'r> ReceivedSubrequest<'r> {
 }
 
 /// The one value of a header that is no part of the contract.
-pub(super) fn single_header<'r>(headers: &'r HeaderMap, name: impl AsHeaderName, longest: usize) -> RequestHeader<'r> {
+pub(super) fn single_header<'r>(
+    headers: &'r HeaderMap,
+    name: impl AsHeaderName,
+    longest: usize,
+) -> RequestHeader<'r> {
     let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
         (None, _) => RequestHeader::Absent,
@@ -233,7 +243,8 @@ mod tests {
     use super::*;
 
     fn read<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, ProxyHeaderError> {
-        NginxHeaders::parse(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100).into_subrequest()
+        NginxHeaders::parse(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100)
+            .into_subrequest()
     }
 
     #[test]
@@ -275,13 +286,23 @@ mod tests {
     #[test]
     fn nginx_header_values_are_decoded() {
         let subrequest = read(&[("x-real-ip", "unix:"), ("x-original-content-type", "ct:")]).unwrap();
-        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::UnixSocket, RequestHeader::Once(b"")));
+        assert_eq!(
+            (subrequest.client, subrequest.content_type),
+            (ClientAddress::UnixSocket, RequestHeader::Once(b""))
+        );
         let subrequest = read(&[("x-real-ip", "1.2.3.4"), ("x-original-content-type", "a/b")]).unwrap();
         assert_eq!(subrequest.client, ClientAddress::Text(b"1.2.3.4"));
         assert_eq!(subrequest.content_type, RequestHeader::Invalid);
         let subrequest = read(&[]).unwrap();
-        assert_eq!((subrequest.client, subrequest.content_type), (ClientAddress::Missing, RequestHeader::Absent));
-        for (value, backend) in [("yes", DeclaredUpstream::Registry), ("no", DeclaredUpstream::Other), ("", DeclaredUpstream::Other)] {
+        assert_eq!(
+            (subrequest.client, subrequest.content_type),
+            (ClientAddress::Missing, RequestHeader::Absent)
+        );
+        for (value, backend) in [
+            ("yes", DeclaredUpstream::Registry),
+            ("no", DeclaredUpstream::Other),
+            ("", DeclaredUpstream::Other),
+        ] {
             assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap().declared_upstream, backend);
         }
         for value in ["YES", "yes,yes", "y", "1"] {

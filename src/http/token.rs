@@ -19,9 +19,9 @@ use super::peer::Peer;
 use super::refusals::{IssuedTokenEntry, RequestLine};
 use super::reply::{self, HandlerError, TokenRequestError};
 use super::subrequest::{ReceivedSubrequest, single_header};
-use super::token_request::{TokenRequest, GrantType, check_no_secrets};
+use super::token_request::{GrantType, TokenRequest, check_no_secrets};
 use crate::authn::Identity;
-use crate::pipeline::token::{SignTokenError, Authentication};
+use crate::pipeline::token::{Authentication, SignTokenError};
 use crate::pipeline::verdict::Verdict;
 use crate::policy::GrantedAccess;
 use crate::request::header::RequestHeader;
@@ -50,8 +50,12 @@ struct TokenResponse<'g> {
 
 /// Answers one request for a token.
 pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Some(front) = request.app_data::<Arc<AppState>>() else { return reply::error_response(HandlerError::Internal) };
-    let Some(tokens) = front.pipeline.token_issuer() else { return reply::error_response(HandlerError::NotFound) };
+    let Some(front) = request.app_data::<Arc<AppState>>() else {
+        return reply::error_response(HandlerError::Internal);
+    };
+    let Some(tokens) = front.pipeline.token_issuer() else {
+        return reply::error_response(HandlerError::NotFound);
+    };
     let is_form = match *request.method() {
         Method::GET => false,
         Method::POST => true,
@@ -60,9 +64,14 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpRe
     let form = if is_form { read_form(&request, payload).await } else { Ok(Zeroizing::default()) };
     let asked = form.and_then(|form| {
         check_no_secrets(request.query_string())?;
-        if is_form { TokenRequest::from_form(&form) } else { TokenRequest::from_query(request.query_string()) }
+        if is_form {
+            TokenRequest::from_form(&form)
+        } else {
+            TokenRequest::from_query(request.query_string())
+        }
     });
-    let mut received = ReceivedSubrequest::from_headers(front, request.headers(), request.conn_data::<Peer>());
+    let mut received =
+        ReceivedSubrequest::from_headers(front, request.headers(), request.conn_data::<Peer>());
     let seen = RequestLine { method: request.method().as_str(), path: request.path() };
     let given = issue_token(front, tokens, &request, seen, asked.as_ref(), &mut received).await;
     given.unwrap_or_else(|fault| {
@@ -121,8 +130,10 @@ async fn issue_token<'r>(
     let subrequest = &received.subrequest;
 
     // Before a password is checked, since no token is given without it.
-    let host =
-        subrequest.host_name().map_err(|incomplete| TokenRequestError::Rejected(incomplete.into()))?.into_owned();
+    let host = subrequest
+        .host_name()
+        .map_err(|incomplete| TokenRequestError::Rejected(incomplete.into()))?
+        .into_owned();
     let who = front.pipeline.authenticate(subrequest);
     asked.check_account(subrequest.user()).map_err(TokenRequestError::InvalidRequest)?;
     let (identity, stale) = wait_for_identity(who).await.map_err(TokenRequestError::Rejected)?;
@@ -162,10 +173,14 @@ async fn issue_token<'r>(
 }
 
 /// Waits for who asks; where nobody could be asked about him, for how long that may be said.
-async fn wait_for_identity(who: Authentication) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
+async fn wait_for_identity(
+    who: Authentication,
+) -> Result<(Option<Arc<Identity>>, Option<Duration>), Verdict> {
     match who {
         Authentication::Complete(identity) => Ok((identity, None)),
-        Authentication::CheckNeeded(check) => check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale_remaining)),
+        Authentication::CheckNeeded(check) => {
+            check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale_remaining))
+        }
         Authentication::Failed(verdict) => Err(verdict),
     }
 }

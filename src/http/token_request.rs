@@ -31,7 +31,8 @@ pub(super) struct TokenRequest {
 }
 
 /// Parameters of a form that hold a secret, or that a client sends beside one.
-const SECRET_PARAMETERS: [&str; 5] = ["username", "password", "refresh_token", "access_token", "client_secret"];
+const SECRET_PARAMETERS: [&str; 5] =
+    ["username", "password", "refresh_token", "access_token", "client_secret"];
 
 /// Checks that there are no credentials in a query. They would be ignored, and the client would get a token for
 /// nobody; and every proxy on the way has them in its log.
@@ -39,7 +40,8 @@ const SECRET_PARAMETERS: [&str; 5] = ["username", "password", "refresh_token", "
 /// # Errors
 /// If there are some.
 pub(super) fn check_no_secrets(query: &str) -> Result<(), &'static str> {
-    let is_secret = |key: &str| SECRET_PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
+    let is_secret =
+        |key: &str| SECRET_PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
     if form_urlencoded::parse(query.as_bytes()).any(|(key, _)| is_secret(&key)) {
         return Err(
             "credentials do not belong into the URL: send them by Authorization, or as a form by POST",

@@ -22,7 +22,9 @@ const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status
 pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> HttpResponse {
     let peer = request.conn_data::<Peer>();
     let received = ReceivedSubrequest::from_headers(front, &request.head().headers, peer);
-    let Ok(subrequest) = received.for_token() else { return reply::error_response(HandlerError::UntrustedPeer) };
+    let Ok(subrequest) = received.for_token() else {
+        return reply::error_response(HandlerError::UntrustedPeer);
+    };
     // Who may not have the credentials can't know that they were refused.
     if subrequest.has_proxy_secret {
         let upstream = front.pipeline.report_upstream_refused(subrequest);
@@ -33,7 +35,12 @@ pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> Ht
 }
 
 /// Counts and logs it.
-fn log_upstream_refused(front: &AppState, request: &Subrequest<'_>, status: RequestHeader<'_>, upstream: &str) {
+fn log_upstream_refused(
+    front: &AppState,
+    request: &Subrequest<'_>,
+    status: RequestHeader<'_>,
+    upstream: &str,
+) {
     let label = UpstreamLabel { upstream: upstream.to_owned() };
     front.metrics.upstream_refused.get_or_create(&label).inc();
     let Some(suppressed) = front.upstream_refused_log.take_line() else { return };

@@ -83,7 +83,9 @@ impl Glob {
         let segments = text.strip_suffix('/').filter(|_| names.is_trailing_slash_allowed).unwrap_or(text);
         let mut pieces = Vec::new();
         if !segments.is_empty() {
-            segments.split('/').try_for_each(|text| parse_segment(text, names).map(|piece| pieces.push(piece)))?;
+            segments
+                .split('/')
+                .try_for_each(|text| parse_segment(text, names).map(|piece| pieces.push(piece)))?;
         }
         if segments.len() < text.len() || text.is_empty() {
             pieces.push(GlobSegment::Literal("".into()));
@@ -156,7 +158,9 @@ fn match_segments(pieces: &[GlobSegment], segments: &[&str], names: PlaceholderV
         match (pieces.get(piece_at), segments.get(segment_at)) {
             (None, None) => return true,
             // `team/**` is what is in team, and not team itself.
-            (Some(GlobSegment::AnyDepth), segment) if piece_at + 1 == pieces.len() => return segment.is_some(),
+            (Some(GlobSegment::AnyDepth), segment) if piece_at + 1 == pieces.len() => {
+                return segment.is_some();
+            }
             (Some(GlobSegment::AnyDepth), _) => {
                 piece_at += 1;
                 back = Some((piece_at, segment_at));

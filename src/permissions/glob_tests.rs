@@ -4,7 +4,10 @@ use super::*;
 
 fn glob(text: &str) -> Result<Glob, GlobError> {
     let foreign = |c: char| c.is_ascii_uppercase() || c.is_control();
-    Glob::parse(text, PatternSyntax { noun: "repository", is_invalid_char: foreign, is_trailing_slash_allowed: false })
+    Glob::parse(
+        text,
+        PatternSyntax { noun: "repository", is_invalid_char: foreign, is_trailing_slash_allowed: false },
+    )
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
@@ -84,7 +87,12 @@ fn literal_prefix_stops_at_the_first_wildcard() {
 
 #[test]
 fn path_glob_accepts_a_trailing_slash() {
-    let path = |text: &str| Glob::parse(text, PatternSyntax { noun: "path", is_invalid_char: |_| false, is_trailing_slash_allowed: true });
+    let path = |text: &str| {
+        Glob::parse(
+            text,
+            PatternSyntax { noun: "path", is_invalid_char: |_| false, is_trailing_slash_allowed: true },
+        )
+    };
     let matches = |text: &str, name: &[&str]| path(text).unwrap().matches(name, PlaceholderValues::default());
     assert!(matches("", &[""]) && !matches("", &["a"]));
     assert!(matches("docs/", &["docs", ""]) && !matches("docs/", &["docs"]));

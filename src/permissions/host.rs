@@ -46,8 +46,8 @@ impl HostPattern {
             return Err("write the host alone, without scheme and port".into());
         }
         let (bare, below) = text.strip_prefix("*.").map_or((text, false), |bare| (bare, true));
-        let host =
-            normalize_host(bare).map_err(|_| "it is not a host name; all below one are *.example.com".to_owned())?;
+        let host = normalize_host(bare)
+            .map_err(|_| "it is not a host name; all below one are *.example.com".to_owned())?;
         Ok(if below { Self::SubdomainsOf(format!(".{host}").into()) } else { Self::Literal(host.into()) })
     }
 

@@ -20,8 +20,11 @@ pub fn parse_action(text: &str) -> Result<Actions, String> {
 /// A pattern of repositories.
 pub fn parse_repository_glob(text: &str) -> Result<Glob, String> {
     let foreign = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'));
-    Glob::parse(text, PatternSyntax { noun: "repository", is_invalid_char: foreign, is_trailing_slash_allowed: false })
-        .map_err(|fault| fault.to_string())
+    Glob::parse(
+        text,
+        PatternSyntax { noun: "repository", is_invalid_char: foreign, is_trailing_slash_allowed: false },
+    )
+    .map_err(|fault| fault.to_string())
 }
 
 /// A pattern of paths, which begins with a slash.
@@ -31,5 +34,9 @@ pub fn parse_path_glob(text: &str) -> Result<Glob, String> {
         return Err("write it decoded; only a slash within a segment is written %2F".into());
     }
     let foreign = |c: char| c.is_control() || matches!(c, '\\' | ';' | '?' | '#');
-    Glob::parse(inner, PatternSyntax { noun: "path", is_invalid_char: foreign, is_trailing_slash_allowed: true }).map_err(|fault| fault.to_string())
+    Glob::parse(
+        inner,
+        PatternSyntax { noun: "path", is_invalid_char: foreign, is_trailing_slash_allowed: true },
+    )
+    .map_err(|fault| fault.to_string())
 }

@@ -40,10 +40,14 @@ impl ApiKeyScope {
     /// Whether it permits push to a repository and not pull, without which a push is refused.
     pub fn has_push_without_pull(&self) -> bool {
         let pushes = self.0.iter().filter_map(|on| match on {
-            ResourcePattern::Registry { repositories, actions } if !actions.intersection(Actions::PUSH).is_empty() => {
+            ResourcePattern::Registry { repositories, actions }
+                if !actions.intersection(Actions::PUSH).is_empty() =>
+            {
                 Some(repositories.iter().map(|glob| glob.example_segments(PlaceholderValues::default())))
             }
-            ResourcePattern::Everything | ResourcePattern::Registry { .. } | ResourcePattern::Site { .. } => None,
+            ResourcePattern::Everything | ResourcePattern::Registry { .. } | ResourcePattern::Site { .. } => {
+                None
+            }
         });
         pushes.flatten().any(|segments| {
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -62,13 +66,19 @@ fn parse_permission(text: &str) -> Result<ResourcePattern, String> {
         return Ok(ResourcePattern::Registry { repositories: Box::default(), actions: Actions::CATALOG });
     }
     if text.starts_with('/') {
-        return Ok(ResourcePattern::Site { paths: [reject_placeholders(parse_path_glob(text)?, text)?].into(), methods: Box::default() });
+        return Ok(ResourcePattern::Site {
+            paths: [reject_placeholders(parse_path_glob(text)?, text)?].into(),
+            methods: Box::default(),
+        });
     }
     let shape = "write ACTIONS:REPOSITORY as in pull,push:team/**, or METHODS:/PATH as in GET:/docs/**";
     let (words, on) = text.split_once(':').ok_or(shape)?;
     if on.starts_with('/') {
         let methods = words.split(',').map(parse_method).collect::<Result<_, _>>()?;
-        return Ok(ResourcePattern::Site { paths: [reject_placeholders(parse_path_glob(on)?, on)?].into(), methods });
+        return Ok(ResourcePattern::Site {
+            paths: [reject_placeholders(parse_path_glob(on)?, on)?].into(),
+            methods,
+        });
     }
     let mut actions = Actions::default();
     for word in words.split(',') {
@@ -77,7 +87,10 @@ fn parse_permission(text: &str) -> Result<ResourcePattern, String> {
     if actions.has_catalog() {
         return Err("catalog is about no repository; write it by itself".into());
     }
-    Ok(ResourcePattern::Registry { repositories: [reject_placeholders(parse_repository_glob(on)?, on)?].into(), actions })
+    Ok(ResourcePattern::Registry {
+        repositories: [reject_placeholders(parse_repository_glob(on)?, on)?].into(),
+        actions,
+    })
 }
 
 /// A key is its owner's alone, so there is nothing that a name could stand for.
@@ -90,7 +103,9 @@ fn permitted_by_pattern(on: &ResourcePattern, object: &Resource<'_>) -> Actions 
         globs.is_empty() || globs.iter().any(|glob| glob.matches(segments, PlaceholderValues::default()))
     };
     match (on, object) {
-        (ResourcePattern::Registry { actions, .. }, Resource::Catalog) => actions.intersection(Actions::CATALOG),
+        (ResourcePattern::Registry { actions, .. }, Resource::Catalog) => {
+            actions.intersection(Actions::CATALOG)
+        }
         (ResourcePattern::Registry { repositories, actions }, Resource::Repository(segments))
             if fits(repositories, segments) =>
         {

@@ -18,9 +18,12 @@ impl Pipeline {
     }
 
     pub(super) fn count_queue_full(&self, records: &LocalRecord) {
-        let hashes =
-            self.authenticators.first_authenticator(records).is_some_and(|place| self.authenticators.is_htpasswd(place));
-        let shed = if hashes { &self.metrics.hash_queue_full } else { &self.metrics.http_authenticator_queue_full };
+        let hashes = self
+            .authenticators
+            .first_authenticator(records)
+            .is_some_and(|place| self.authenticators.is_htpasswd(place));
+        let shed =
+            if hashes { &self.metrics.hash_queue_full } else { &self.metrics.http_authenticator_queue_full };
         shed.inc();
     }
 

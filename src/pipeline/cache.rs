@@ -21,7 +21,7 @@ use moka::sync::Cache;
 
 use super::cache_key::{CacheKey, UniformKeyHasher};
 use crate::authn::Identity;
-use crate::authn::{Outcome, AnswerLifetime};
+use crate::authn::{AnswerLifetime, Outcome};
 use crate::clock::Moment;
 use crate::metrics::Metrics;
 
@@ -106,8 +106,13 @@ impl AnswerCache {
     /// The accepted answer kept under `key`, if this very network was given it before: all that a
     /// throttled client gets, or it could try passwords against the cache for nothing.
     pub fn get_if_seen_from(&self, key: &CacheKey, network: u64, now: Moment) -> Option<SeenFromNetwork> {
-        let accepted = self.get_live(key, now).filter(|accepted| accepted.seen_networks.load().contains(&network))?;
-        Some(if accepted.is_fresh(now) { SeenFromNetwork::Answer(accepted) } else { SeenFromNetwork::Expired })
+        let accepted =
+            self.get_live(key, now).filter(|accepted| accepted.seen_networks.load().contains(&network))?;
+        Some(if accepted.is_fresh(now) {
+            SeenFromNetwork::Answer(accepted)
+        } else {
+            SeenFromNetwork::Expired
+        })
     }
 
     /// The last acceptance, which may be given since nobody can be asked, and for how long.
@@ -119,7 +124,8 @@ impl AnswerCache {
 
     /// Whose the credentials were when they were accepted last, if that was not forgotten since. It admits nobody.
     pub fn last_accepted_identity(&self, key: &CacheKey) -> Option<Arc<Identity>> {
-        let accepted = self.answers.get(key).filter(|accepted| !accepted.is_invalidated.load(Ordering::SeqCst))?;
+        let accepted =
+            self.answers.get(key).filter(|accepted| !accepted.is_invalidated.load(Ordering::SeqCst))?;
         Some(accepted.identity())
     }
 
@@ -139,7 +145,9 @@ impl AnswerCache {
                 }
                 return None;
             }
-            idle if idle >= LAST_USE_RESOLUTION => accepted.last_used_at_millis.store(now.as_millis(), Ordering::Relaxed),
+            idle if idle >= LAST_USE_RESOLUTION => {
+                accepted.last_used_at_millis.store(now.as_millis(), Ordering::Relaxed)
+            }
             _ => {}
         }
         Some(accepted)
@@ -158,7 +166,13 @@ impl AnswerCache {
     }
 
     /// Keeps a good answer to `question`, for as long as `trust` says; any other ends what was kept.
-    pub fn store_outcome(&self, question: &CacheEntryId<'_>, outcome: &Outcome, trust: AnswerLifetime, now: Moment) {
+    pub fn store_outcome(
+        &self,
+        question: &CacheEntryId<'_>,
+        outcome: &Outcome,
+        trust: AnswerLifetime,
+        now: Moment,
+    ) {
         let CacheEntryId { key, user } = *question;
         match outcome {
             Outcome::Accepted(identity) => {
@@ -171,7 +185,10 @@ impl AnswerCache {
                     fresh_until: until(trust.cache_ttl),
                     stale_until: until(trust.stale_ttl),
                     last_used_at_millis: AtomicU64::new(now.as_millis()),
-                    seen_networks: before.map(|before| before.seen_networks.load_full()).unwrap_or_default().into(),
+                    seen_networks: before
+                        .map(|before| before.seen_networks.load_full())
+                        .unwrap_or_default()
+                        .into(),
                     is_invalidated: AtomicBool::new(false),
                 };
                 self.answers.insert(key, Arc::new(answer));

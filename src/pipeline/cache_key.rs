@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hasher};
 use zeroize::Zeroizing;
 
 use crate::authn::hash::{PASSWORD_LENGTH_MAX, SIGNIFICANT_PASSWORD_LENGTH_MIN};
-use crate::authn::{Credentials, RecordFingerprint, LocalRecord};
+use crate::authn::{Credentials, LocalRecord, RecordFingerprint};
 
 /// What kind of credential a key stands for; others come with other authenticators.
 const CREDENTIAL_TYPE_BASIC: u8 = b'B';
@@ -62,7 +62,12 @@ impl CacheKeyMaker {
         self.derive_keys(credentials, &[0; 16], usize::MAX).check_key
     }
 
-    fn derive_keys(&self, credentials: &mut Credentials, records: &RecordFingerprint, password_max: usize) -> CacheKeys {
+    fn derive_keys(
+        &self,
+        credentials: &mut Credentials,
+        records: &RecordFingerprint,
+        password_max: usize,
+    ) -> CacheKeys {
         let is_long = credentials.password().len() > SIGNIFICANT_PASSWORD_LENGTH_MIN;
         // Compared with no hash, so it shares no answer with one that is.
         let is_hashed = credentials.password().len() <= PASSWORD_LENGTH_MAX;

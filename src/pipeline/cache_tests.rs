@@ -13,7 +13,8 @@ const LIMITS: CacheLimits = CacheLimits {
 };
 
 fn check_key_for(password: &str) -> CacheKey {
-    let framed = format!("{}alice:{password}", "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH)).into_bytes();
+    let framed =
+        format!("{}alice:{password}", "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH)).into_bytes();
     CacheKeyMaker::new([3; 32]).check_key_for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap())
 }
 
@@ -33,7 +34,12 @@ fn at(seconds: u64) -> Moment {
 #[test]
 fn cached_answer_is_seen_only_from_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
-    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), AnswerLifetime::UNLIMITED, at(0));
+    cache.store_outcome(
+        &alice_entry(check_key_for("x")),
+        &accepted_alice(),
+        AnswerLifetime::UNLIMITED,
+        at(0),
+    );
     assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_none());
     assert!(cache.get(&check_key_for("x"), 1, at(1)).is_some());
     assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_some());
@@ -44,7 +50,12 @@ fn cached_answer_is_seen_only_from_networks_that_received_it() {
 #[test]
 fn full_list_of_seen_networks_evicts_the_oldest() {
     let cache = AnswerCache::new(LIMITS);
-    cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), AnswerLifetime::UNLIMITED, at(0));
+    cache.store_outcome(
+        &alice_entry(check_key_for("x")),
+        &accepted_alice(),
+        AnswerLifetime::UNLIMITED,
+        at(0),
+    );
     for network in 0..=SEEN_NETWORKS_MAX as u64 {
         cache.mark_seen(&check_key_for("x"), network);
     }
@@ -56,15 +67,28 @@ fn full_list_of_seen_networks_evicts_the_oldest() {
 fn full_cache_admits_new_entry() {
     let cache = AnswerCache::new(LIMITS);
     for n in 0..200 {
-        cache.store_outcome(&alice_entry(check_key_for(&n.to_string())), &accepted_alice(), AnswerLifetime::UNLIMITED, at(0));
+        cache.store_outcome(
+            &alice_entry(check_key_for(&n.to_string())),
+            &accepted_alice(),
+            AnswerLifetime::UNLIMITED,
+            at(0),
+        );
     }
-    cache.store_outcome(&alice_entry(check_key_for("new")), &accepted_alice(), AnswerLifetime::UNLIMITED, at(0));
+    cache.store_outcome(
+        &alice_entry(check_key_for("new")),
+        &accepted_alice(),
+        AnswerLifetime::UNLIMITED,
+        at(0),
+    );
     cache.update_gauges(&Metrics::default());
     assert!(cache.get(&check_key_for("new"), 1, at(0)).is_some());
 }
 
 fn lifetime_secs(fresh: u64, stale: u64) -> AnswerLifetime {
-    AnswerLifetime { cache_ttl: Some(Duration::from_secs(fresh)), stale_ttl: Some(Duration::from_secs(stale)) }
+    AnswerLifetime {
+        cache_ttl: Some(Duration::from_secs(fresh)),
+        stale_ttl: Some(Duration::from_secs(stale)),
+    }
 }
 
 #[test]
@@ -83,11 +107,26 @@ fn service_answer_expires_and_stays_available_as_stale_answer() {
 fn rejection_or_flush_invalidates_accepted_answer() {
     let cache = AnswerCache::new(LIMITS);
     for end in ["rejected", "unknown", "flushed", "flushed by the other name", "all flushed", "forgotten"] {
-        cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 60), at(0));
+        cache.store_outcome(
+            &alice_entry(check_key_for("x")),
+            &accepted_alice(),
+            lifetime_secs(10, 60),
+            at(0),
+        );
         let held = cache.get(&check_key_for("x"), 1, at(1)).unwrap();
         match end {
-            "rejected" => cache.store_outcome(&alice_entry(check_key_for("x")), &Outcome::Rejected, lifetime_secs(10, 60), at(11)),
-            "unknown" => cache.store_outcome(&alice_entry(check_key_for("x")), &Outcome::UnknownUser, lifetime_secs(10, 60), at(11)),
+            "rejected" => cache.store_outcome(
+                &alice_entry(check_key_for("x")),
+                &Outcome::Rejected,
+                lifetime_secs(10, 60),
+                at(11),
+            ),
+            "unknown" => cache.store_outcome(
+                &alice_entry(check_key_for("x")),
+                &Outcome::UnknownUser,
+                lifetime_secs(10, 60),
+                at(11),
+            ),
             "flushed" => cache.flush(Some(b"alice")),
             "flushed by the other name" => {
                 let asked = CacheEntryId { user: b"Alice@example.com", ..alice_entry(check_key_for("x")) };
@@ -115,30 +154,54 @@ fn expired_answer_is_reported_as_expired_to_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
     cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 0), at(0));
     cache.get(&check_key_for("x"), 1, at(0));
-    assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(9)), Some(SeenFromNetwork::Answer(_))));
+    assert!(matches!(
+        cache.get_if_seen_from(&check_key_for("x"), 1, at(9)),
+        Some(SeenFromNetwork::Answer(_))
+    ));
     assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(10)), Some(SeenFromNetwork::Expired)));
     assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(10)).is_none());
     // And knows the new one.
     cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 0), at(10));
-    assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(11)), Some(SeenFromNetwork::Answer(_))));
+    assert!(matches!(
+        cache.get_if_seen_from(&check_key_for("x"), 1, at(11)),
+        Some(SeenFromNetwork::Answer(_))
+    ));
 }
 
 #[test]
 fn flushed_answer_is_reported_as_expired_to_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
-    let put = || cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), AnswerLifetime::UNLIMITED, at(0));
+    let put = || {
+        cache.store_outcome(
+            &alice_entry(check_key_for("x")),
+            &accepted_alice(),
+            AnswerLifetime::UNLIMITED,
+            at(0),
+        )
+    };
     for user in [None, Some(&b"alice"[..])] {
         put();
         cache.get(&check_key_for("x"), 1, at(0));
         cache.flush(user);
         assert!(cache.get(&check_key_for("x"), 1, at(1)).is_none());
-        assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)), Some(SeenFromNetwork::Expired)));
+        assert!(matches!(
+            cache.get_if_seen_from(&check_key_for("x"), 1, at(1)),
+            Some(SeenFromNetwork::Expired)
+        ));
         assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(1)).is_none());
         put();
-        assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)), Some(SeenFromNetwork::Answer(_))));
+        assert!(matches!(
+            cache.get_if_seen_from(&check_key_for("x"), 1, at(1)),
+            Some(SeenFromNetwork::Answer(_))
+        ));
         // Once it is known to be wrong, nobody has proved it.
         cache.flush(user);
-        cache.store_outcome(&alice_entry(check_key_for("x")), &Outcome::Rejected, AnswerLifetime::UNLIMITED, at(1));
+        cache.store_outcome(
+            &alice_entry(check_key_for("x")),
+            &Outcome::Rejected,
+            AnswerLifetime::UNLIMITED,
+            at(1),
+        );
         assert!(cache.get_if_seen_from(&check_key_for("x"), 1, at(1)).is_none());
     }
 }

@@ -39,12 +39,16 @@ impl ChallengeReason {
         match self {
             Self::MalformedCredentials(why) => why.to_string(),
             Self::PasswordTooLong => {
-                format!("the password is longer than {PASSWORD_LENGTH_MAX} bytes, and no hash is compared with it")
+                format!(
+                    "the password is longer than {PASSWORD_LENGTH_MAX} bytes, and no hash is compared with it"
+                )
             }
             Self::InvalidHtpasswdLine(fault) => format!("{INVALID_HTPASSWD_LINE}: {}", fault.message()),
             Self::InvalidApiKey(fault) => fault.to_string(),
             Self::InvalidToken(fault) => fault.to_string(),
-            Self::InsufficientScope(lacks) if lacks.is_for_other_host => "the token is for another host".to_owned(),
+            Self::InsufficientScope(lacks) if lacks.is_for_other_host => {
+                "the token is for another host".to_owned()
+            }
             Self::InsufficientScope(lacks) => format!("{} is not in the token", lacks.scope),
             Self::NoCredentials | Self::UnsupportedScheme | Self::WrongCredentials => String::new(),
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::Pipeline;
 use super::answers::rejection_reason;
-use super::single_flight::{Join, CheckRequest, wait_for_answer};
-use super::throttle::{ThrottleKeys, AttemptGuard};
+use super::single_flight::{CheckRequest, Join, wait_for_answer};
+use super::throttle::{AttemptGuard, ThrottleKeys};
 use super::verdict::Verdict;
 use crate::authn::{FailureCause, Identity, Outcome};
 use crate::request::subrequest::Subrequest;
@@ -29,7 +29,12 @@ pub struct PendingCheck {
 }
 
 impl PendingCheck {
-    pub(super) fn new(gate: Arc<Pipeline>, ticket: AttemptGuard, tags: ThrottleKeys, question: CheckRequest) -> Self {
+    pub(super) fn new(
+        gate: Arc<Pipeline>,
+        ticket: AttemptGuard,
+        tags: ThrottleKeys,
+        question: CheckRequest,
+    ) -> Self {
         Self { pipeline: gate, attempt: ticket, throttle_keys: tags, request: question }
     }
 
@@ -39,10 +44,12 @@ impl PendingCheck {
         request.set_user(self.request.credentials.user());
         match self.authenticate().await {
             Ok(Authenticated { identity, stale_remaining: None }) => gate.authorize(identity, request),
-            Ok(Authenticated { identity, stale_remaining: Some(_) }) => match gate.authorize(identity, request) {
-                Verdict::Allow(grant) => Verdict::Allow(grant.with_stale(true)),
-                refusal => refusal,
-            },
+            Ok(Authenticated { identity, stale_remaining: Some(_) }) => {
+                match gate.authorize(identity, request) {
+                    Verdict::Allow(grant) => Verdict::Allow(grant.with_stale(true)),
+                    refusal => refusal,
+                }
+            }
             Err(refusal) => refusal,
         }
     }
@@ -90,7 +97,11 @@ impl PendingCheck {
 }
 
 /// Has the question checked, once for all who ask it at this time.
-async fn run_check(gate: &Pipeline, tags: &ThrottleKeys, question: &CheckRequest) -> Result<Arc<Identity>, Verdict> {
+async fn run_check(
+    gate: &Pipeline,
+    tags: &ThrottleKeys,
+    question: &CheckRequest,
+) -> Result<Arc<Identity>, Verdict> {
     let busy = || gate.busy_verdict(&question.records);
     let rejected = || rejection_reason(&question.credentials, &question.records);
     let until = Instant::now() + gate.check_timeout;
@@ -101,7 +112,9 @@ async fn run_check(gate: &Pipeline, tags: &ThrottleKeys, question: &CheckRequest
             busy()
         })?;
         let (end, led) = match boarding {
-            Join::Answered(known) => return gate.resolve_known_answer(known, rejected).map(|answer| answer.identity()),
+            Join::Answered(known) => {
+                return gate.resolve_known_answer(known, rejected).map(|answer| answer.identity());
+            }
             Join::Started(end) => (end, true),
             Join::Joined(end) => {
                 gate.metrics.cache_coalesced.inc();

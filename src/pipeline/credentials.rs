@@ -5,7 +5,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::challenge::{MalformedCredentialsError, ChallengeReason};
+use super::challenge::{ChallengeReason, MalformedCredentialsError};
 use crate::authn::Credentials;
 use crate::authn::api_key::secret::has_api_key_prefix;
 use crate::identity::Username;
@@ -36,8 +36,12 @@ enum ParsedAuthorization<'a> {
 fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<'_> {
     let value = match authorization {
         RequestHeader::Absent => return ParsedAuthorization::Missing,
-        RequestHeader::Repeated => return ParsedAuthorization::Invalid(MalformedCredentialsError::RepeatedHeader),
-        RequestHeader::Invalid => return ParsedAuthorization::Invalid(MalformedCredentialsError::HeaderTooLong),
+        RequestHeader::Repeated => {
+            return ParsedAuthorization::Invalid(MalformedCredentialsError::RepeatedHeader);
+        }
+        RequestHeader::Invalid => {
+            return ParsedAuthorization::Invalid(MalformedCredentialsError::HeaderTooLong);
+        }
         RequestHeader::Once(value) => value.trim_ascii(),
     };
     let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
@@ -56,26 +60,39 @@ fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<
 /// Returns the bearer token of a request, unless it is one of our API keys.
 pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
     match parse_authorization(authorization) {
-        ParsedAuthorization::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => std::str::from_utf8(token).ok(),
-        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Basic(_) | ParsedAuthorization::Other | ParsedAuthorization::Missing | ParsedAuthorization::Invalid(_) => {
-            None
+        ParsedAuthorization::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => {
+            std::str::from_utf8(token).ok()
         }
+        ParsedAuthorization::Bearer(_)
+        | ParsedAuthorization::Basic(_)
+        | ParsedAuthorization::Other
+        | ParsedAuthorization::Missing
+        | ParsedAuthorization::Invalid(_) => None,
     }
 }
 
 /// Reads what the client presented: credentials whose user name can be one. Their password is checked by
 /// [`check_password`], so that the user is known if it is refused. A bearer is taken where there are keys, and if it is
 /// one.
-pub fn parse_credentials(authorization: RequestHeader<'_>, has_keys: bool) -> Result<Credentials, ChallengeReason> {
+pub fn parse_credentials(
+    authorization: RequestHeader<'_>,
+    has_keys: bool,
+) -> Result<Credentials, ChallengeReason> {
     let basic = match parse_authorization(authorization) {
         ParsedAuthorization::Missing => return Err(ChallengeReason::NoCredentials),
         ParsedAuthorization::Invalid(why) => return Err(ChallengeReason::MalformedCredentials(why)),
-        ParsedAuthorization::Bearer(token) if has_keys => return api_key_credentials(token).ok_or(ChallengeReason::UnsupportedScheme),
-        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => return Err(ChallengeReason::UnsupportedScheme),
+        ParsedAuthorization::Bearer(token) if has_keys => {
+            return api_key_credentials(token).ok_or(ChallengeReason::UnsupportedScheme);
+        }
+        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => {
+            return Err(ChallengeReason::UnsupportedScheme);
+        }
         ParsedAuthorization::Basic(basic) => basic,
     };
     let credentials = decode_basic(basic).map_err(ChallengeReason::MalformedCredentials)?;
-    Username::check(credentials.user()).map_err(|why| ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(why)))?;
+    Username::check(credentials.user()).map_err(|why| {
+        ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(why))
+    })?;
     // It would stand in logs, and be shown to others, as a name.
     if has_keys && has_api_key_prefix(credentials.user()) {
         return Err(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
@@ -88,7 +105,8 @@ fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
     if !has_api_key_prefix(token) || token.contains(&b' ') {
         return None;
     }
-    let mut framed = Zeroizing::new(Vec::with_capacity(Credentials::CACHE_KEY_HEADER_LENGTH + 1 + token.len()));
+    let mut framed =
+        Zeroizing::new(Vec::with_capacity(Credentials::CACHE_KEY_HEADER_LENGTH + 1 + token.len()));
     framed.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
     framed.push(b':');
     framed.extend_from_slice(token);
@@ -150,7 +168,8 @@ mod tests {
         for other in ["Bearer abc", "Bearer", "Bearer ", "Bearer dwk_a b", "Bearer xdwk_a"] {
             assert_eq!(parse_text(other).err(), Some(ChallengeReason::UnsupportedScheme), "{other}");
         }
-        let key_as_user = Some(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
+        let key_as_user =
+            Some(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
         assert_eq!(parse_text(&basic_header(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
         let alone = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
         assert_eq!(alone.err(), Some(ChallengeReason::UnsupportedScheme));
@@ -158,11 +177,20 @@ mod tests {
 
     #[test]
     fn missing_or_malformed_authorization_is_challenged() {
-        assert_eq!(parse_credentials(RequestHeader::Absent, true).err(), Some(ChallengeReason::NoCredentials));
+        assert_eq!(
+            parse_credentials(RequestHeader::Absent, true).err(),
+            Some(ChallengeReason::NoCredentials)
+        );
         use MalformedCredentialsError as Bad;
         let malformed = ChallengeReason::MalformedCredentials;
-        assert_eq!(parse_credentials(RequestHeader::Repeated, true).err(), Some(malformed(Bad::RepeatedHeader)));
-        assert_eq!(parse_credentials(RequestHeader::Invalid, true).err(), Some(malformed(Bad::HeaderTooLong)));
+        assert_eq!(
+            parse_credentials(RequestHeader::Repeated, true).err(),
+            Some(malformed(Bad::RepeatedHeader))
+        );
+        assert_eq!(
+            parse_credentials(RequestHeader::Invalid, true).err(),
+            Some(malformed(Bad::HeaderTooLong))
+        );
         let cases: [(String, ChallengeReason); 14] = [
             (String::new(), ChallengeReason::NoCredentials),
             ("Bearer abc".into(), ChallengeReason::UnsupportedScheme),
@@ -175,9 +203,18 @@ mod tests {
             (basic_header(b":secret"), malformed(Bad::InvalidUsername(UsernameError::Empty))),
             (basic_header(b"alice:"), malformed(Bad::EmptyPassword)),
             (basic_header(b"alice:a\0b"), malformed(Bad::NulInPassword)),
-            (basic_header(b"al\0ice:secret"), malformed(Bad::InvalidUsername(UsernameError::ControlCharacter))),
-            (basic_header(b"al\rice:secret"), malformed(Bad::InvalidUsername(UsernameError::ControlCharacter))),
-            (basic_header(&[&[b'x'; 256][..], b":secret"].concat()), malformed(Bad::InvalidUsername(UsernameError::TooLong))),
+            (
+                basic_header(b"al\0ice:secret"),
+                malformed(Bad::InvalidUsername(UsernameError::ControlCharacter)),
+            ),
+            (
+                basic_header(b"al\rice:secret"),
+                malformed(Bad::InvalidUsername(UsernameError::ControlCharacter)),
+            ),
+            (
+                basic_header(&[&[b'x'; 256][..], b":secret"].concat()),
+                malformed(Bad::InvalidUsername(UsernameError::TooLong)),
+            ),
         ];
         for (value, refusal) in cases {
             assert_eq!(parse_text(&value).err(), Some(refusal), "{value:.40}");

@@ -15,7 +15,7 @@ use super::credentials::{self};
 use super::single_flight::CheckRequest;
 use super::throttle::ThrottleKeys;
 use super::verdict::{Limited, Verdict};
-use super::worker_cache::{WorkerCache, RequestFingerprint, CacheVersion};
+use super::worker_cache::{CacheVersion, RequestFingerprint, WorkerCache};
 use crate::authn::api_key::ApiKeys;
 use crate::authn::api_key::secret::has_api_key_prefix;
 use crate::authn::{Credentials, Identity, LocalRecord};
@@ -42,17 +42,27 @@ pub(super) enum IdentifyStep {
 impl Pipeline {
     /// How a request is known again, if it has what it takes.
     pub(super) fn request_fingerprint<'r>(&self, request: &Subrequest<'r>) -> Option<RequestFingerprint<'r>> {
-        let (RequestHeader::Once(header), ClientAddress::Text(client)) = (request.authorization, request.client)
+        let (RequestHeader::Once(header), ClientAddress::Text(client)) =
+            (request.authorization, request.client)
         else {
             return None;
         };
         let flushes = self.flush_count.load(Ordering::SeqCst);
-        let state = CacheVersion { records_version: self.authenticators.record_generation(), flush_count: flushes };
-        Some(RequestFingerprint { header_hash: self.cache_key_maker.hash_header(header), client_address: client, version: state })
+        let state =
+            CacheVersion { records_version: self.authenticators.record_generation(), flush_count: flushes };
+        Some(RequestFingerprint {
+            header_hash: self.cache_key_maker.hash_header(header),
+            client_address: client,
+            version: state,
+        })
     }
 
     /// The short way: the answer that an identical request was given.
-    pub(super) fn lookup_worker_cache(&self, sight: &RequestFingerprint<'_>, memo: &WorkerCache) -> Option<Arc<Identity>> {
+    pub(super) fn lookup_worker_cache(
+        &self,
+        sight: &RequestFingerprint<'_>,
+        memo: &WorkerCache,
+    ) -> Option<Arc<Identity>> {
         let note = memo.lookup(sight)?;
         let open = self.check_limits(note.first_authenticator, &note.throttle_keys, None).is_none();
         if !open || !self.cache.is_live(&note.answer_key, &note.answer, self.clock.now()) {
@@ -66,8 +76,8 @@ impl Pipeline {
     pub(super) fn identify(self: &Arc<Self>, request: &Subrequest<'_>) -> Result<IdentifyStep, Verdict> {
         let client = request.client_address()?;
         let keys = self.authenticators.api_keys();
-        let mut credentials =
-            credentials::parse_credentials(request.authorization, keys.is_some()).map_err(Verdict::Challenge)?;
+        let mut credentials = credentials::parse_credentials(request.authorization, keys.is_some())
+            .map_err(Verdict::Challenge)?;
         request.set_user(credentials.user());
         credentials::check_password(credentials.password())
             .map_err(|why| Verdict::Challenge(ChallengeReason::MalformedCredentials(why)))?;
@@ -76,7 +86,8 @@ impl Pipeline {
         }
         let records = self.authenticators.look_up(credentials.user());
         let names = self.cache_key_maker.derive_keys_for(&mut credentials, &records);
-        let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
+        let tags =
+            self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
 
         let Some(entrance) = self.authenticators.first_authenticator(&records) else {
             return Err(self.reject_without_authenticator(&tags, &names));
@@ -93,7 +104,12 @@ impl Pipeline {
             let answer = self.resolve_known_answer(known, || rejection_reason(&credentials, &records))?;
             // It may have been asked before, and counted, when nobody could say.
             self.throttle.undo_failure(&tags, names.check_key.attempt_id());
-            return Ok(IdentifyStep::Cached { first_authenticator: entrance, throttle_keys: tags, answer_key: names.answer_key, answer });
+            return Ok(IdentifyStep::Cached {
+                first_authenticator: entrance,
+                throttle_keys: tags,
+                answer_key: names.answer_key,
+                answer,
+            });
         }
         self.metrics.cache_misses.inc();
         let ticket = self.throttle.start_attempt(tags, names.check_key.attempt_id());
@@ -120,15 +136,17 @@ impl Pipeline {
     ) -> Result<Arc<Identity>, Verdict> {
         let may_log_in = |owner: &[u8]| self.authenticators.look_up(owner).has_valid_line();
         let user = Some(credentials.user()).filter(|user| !user.is_empty());
-        let fault = match keys.authenticate(user, credentials.password(), self.clock.unix_seconds(), may_log_in) {
-            Ok(identity) => return Ok(identity),
-            Err(fault) => fault,
-        };
+        let fault =
+            match keys.authenticate(user, credentials.password(), self.clock.unix_seconds(), may_log_in) {
+                Ok(identity) => return Ok(identity),
+                Err(fault) => fault,
+            };
         if fault.has_valid_secret() {
             // It was no guess: a fleet whose keys end on one day must not shut its network.
             return Err(Verdict::Challenge(ChallengeReason::InvalidApiKey(fault)));
         }
-        let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
+        let tags =
+            self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), credentials.user());
         if let Some(wait) = self.throttle.retry_after(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
@@ -159,7 +177,8 @@ impl Pipeline {
         if !self.throttle.has_cached_answer_attempts_left(tags) {
             return None;
         }
-        let familiar = self.cache.get_if_seen_from(&names.answer_key, tags.requester_id().network_tag, self.clock.now());
+        let familiar =
+            self.cache.get_if_seen_from(&names.answer_key, tags.requester_id().network_tag, self.clock.now());
         match &familiar {
             Some(SeenFromNetwork::Answer(_)) => drop(self.metrics.cache_hits.inc()),
             Some(SeenFromNetwork::Expired) => {}

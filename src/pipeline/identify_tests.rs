@@ -39,7 +39,11 @@ fn wrong_passwords(length: usize) -> Vec<String> {
 }
 
 /// What a client sees that guesses, and what is done for it.
-async fn measure_rejections(house: &TestPipeline, user: &str, length: usize) -> (Vec<String>, Vec<CheckWork>) {
+async fn measure_rejections(
+    house: &TestPipeline,
+    user: &str,
+    length: usize,
+) -> (Vec<String>, Vec<CheckWork>) {
     let network = format!("10.{}.{}.1", length, u32::from(user.as_bytes()[0]));
     let (mut answers, mut work) = (Vec::new(), Vec::new());
     let mut guesses = wrong_passwords(length);
@@ -57,8 +61,9 @@ async fn measure_rejections(house: &TestPipeline, user: &str, length: usize) -> 
 async fn unknown_user_costs_the_same_as_any_hash_format_at_every_length_field_s2() {
     let house = test_pipeline();
     let names = || ('a'..).zip(HASH_FORMATS).map(|(name, (format, text))| (name.to_string(), format, text));
-    let users =
-        house.set_users_of_any_format(&names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>());
+    let users = house.set_users_of_any_format(
+        &names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>(),
+    );
     assert_eq!(users.invalid_lines(), 1, "only the one that should be");
     for length in PASSWORD_LENGTHS {
         let unknown = measure_rejections(&house, "Unknown", length).await;

@@ -13,12 +13,12 @@ use std::time::Duration;
 use dashmap::{DashMap, Entry};
 use tokio::sync::watch;
 
-use super::cache::{CachedAnswer, AnswerCache, CacheEntryId};
+use super::cache::{AnswerCache, CacheEntryId, CachedAnswer};
 use super::cache_key::{CacheKey, CacheKeys, UniformKeyHasher};
-use super::throttle::{ThrottleKeys, Throttle};
-use crate::authn::chain::{AuthenticatorChain, ChainRun, ChainResult};
+use super::throttle::{Throttle, ThrottleKeys};
+use crate::authn::chain::{AuthenticatorChain, ChainResult, ChainRun};
 use crate::authn::queue::{JobResult, QueueFull};
-use crate::authn::{AuthnResult, Credentials, Outcome, LocalRecord, AnswerLifetime};
+use crate::authn::{AnswerLifetime, AuthnResult, Credentials, LocalRecord, Outcome};
 use crate::clock::{Clock, Moment};
 
 /// A question that the cache could not answer.
@@ -80,14 +80,21 @@ impl InFlightChecks {
 
     /// What is known without a check, for the client that `tags` stand for.
     pub fn lookup_answer(&self, names: &CacheKeys, tags: &ThrottleKeys) -> Option<KnownAnswer> {
-        if let Some(accepted) = self.cache.get(&names.answer_key, tags.requester_id().network_tag, self.clock.now()) {
+        if let Some(accepted) =
+            self.cache.get(&names.answer_key, tags.requester_id().network_tag, self.clock.now())
+        {
             return Some(KnownAnswer::Accepted(accepted));
         }
         self.throttle.is_rejected(tags, names.check_key.attempt_id()).then_some(KnownAnswer::Rejected)
     }
 
     /// Joins the flight of an equal question, or leads one. `wait` is how long the asker will wait.
-    pub fn join_or_start(&self, question: &CheckRequest, tags: &ThrottleKeys, wait: Duration) -> Result<Join, QueueFull> {
+    pub fn join_or_start(
+        &self,
+        question: &CheckRequest,
+        tags: &ThrottleKeys,
+        wait: Duration,
+    ) -> Result<Join, QueueFull> {
         let now = self.clock.now();
         let deadline = now.plus(wait).as_millis();
         // The entry's lock is held until the flight is entered, so two leaders can't meet.
@@ -162,7 +169,9 @@ impl InFlightChecks {
                             }
                         }
                     }
-                    JobResult::Completed(Err(_)) => cache.invalidate_if_accepted_by(&names.answer_key, &unknown_to),
+                    JobResult::Completed(Err(_)) => {
+                        cache.invalidate_if_accepted_by(&names.answer_key, &unknown_to)
+                    }
                     JobResult::Dropped => {}
                 }
                 drop(landing);
@@ -226,7 +235,10 @@ fn store_answer(
 
 /// Waits for the end of a check, `wait` at the most. `None` if there was no answer: the check was
 /// dropped, or the time was up.
-pub async fn wait_for_answer(mut end: watch::Receiver<Option<JobResult>>, wait: Duration) -> Option<AuthnResult> {
+pub async fn wait_for_answer(
+    mut end: watch::Receiver<Option<JobResult>>,
+    wait: Duration,
+) -> Option<AuthnResult> {
     let landed = tokio::time::timeout(wait, end.wait_for(Option::is_some)).await;
     match landed.ok()?.ok()?.as_ref()? {
         JobResult::Completed(answer) => Some(answer.clone()),

@@ -101,7 +101,11 @@ pub struct ThrottleKeys {
 impl ThrottleKeys {
     /// Whom the queues count it by.
     pub fn requester_id(&self) -> RequesterId {
-        RequesterId { block_tag: self.block.total, network_tag: self.network.total, network_user_tag: self.network.user }
+        RequesterId {
+            block_tag: self.block.total,
+            network_tag: self.network.total,
+            network_user_tag: self.network.user,
+        }
     }
 
     fn tiers(&self) -> [Option<TierKeys>; TIER_COUNT] {
@@ -132,7 +136,8 @@ pub struct Throttle {
 impl Throttle {
     /// With empty tables.
     pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let table = |failures| FailureTable::new(limits.entries_max, FailureLimit::new(failures, limits.window));
+        let table =
+            |failures| FailureTable::new(limits.entries_max, FailureLimit::new(failures, limits.window));
         let tier = |user, all| Tier { users: table(user), totals: table(all) };
         // A wider tier bears what a narrower one does.
         let user = limits.block_user_failures.max(limits.user_failures);
@@ -172,7 +177,10 @@ impl Throttle {
         }
     }
 
-    fn tiers_with_keys<'t>(&'t self, tags: &ThrottleKeys) -> impl Iterator<Item = (usize, &'t Tier, TierKeys)> + use<'t> {
+    fn tiers_with_keys<'t>(
+        &'t self,
+        tags: &ThrottleKeys,
+    ) -> impl Iterator<Item = (usize, &'t Tier, TierKeys)> + use<'t> {
         let tiers = self.tiers.iter().zip(tags.tiers()).enumerate();
         tiers.filter_map(|(at, (tier, tag))| Some((at, tier, tag?)))
     }
@@ -188,7 +196,9 @@ impl Throttle {
         let wait = |(at, tier, tag): (usize, &Tier, TierKeys)| {
             let is_failed = at == 0 && tier.users.has_failure_in_total(tag.user, now);
             let part = if is_failed { self.failed_users_fraction } else { 1.0 };
-            tier.users.retry_after(tag.user, question, now).max(tier.totals.retry_after_at_fraction(part, tag.total, now))
+            tier.users
+                .retry_after(tag.user, question, now)
+                .max(tier.totals.retry_after_at_fraction(part, tag.total, now))
         };
         let probed = self.cached_answer_attempts.retry_after(tags.network.total, None, now);
         self.tiers_with_keys(tags).map(wait).fold(probed, Option::max)
@@ -311,7 +321,8 @@ impl Throttle {
 
     /// Records in all tables.
     pub fn len(&self) -> usize {
-        self.tiers.iter().map(|tier| tier.users.len() + tier.totals.len()).sum::<usize>() + self.cached_answer_attempts.len()
+        self.tiers.iter().map(|tier| tier.users.len() + tier.totals.len()).sum::<usize>()
+            + self.cached_answer_attempts.len()
     }
 
     /// Whether nobody has failed yet.

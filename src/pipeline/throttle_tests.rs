@@ -130,7 +130,11 @@ fn guesses_from_many_networks_stop_at_block_and_allocation_limits_field_s3() {
 fn failures_of_many_users_throttle_their_block_only() {
     let (throttle, clock) = throttle(4096);
     for n in 0..12 {
-        fail_attempts(&throttle, keys_from(&throttle, &format!("2001:db8:1:{n:x}::1"), &format!("user{n}")), 0..1);
+        fail_attempts(
+            &throttle,
+            keys_from(&throttle, &format!("2001:db8:1:{n:x}::1"), &format!("user{n}")),
+            0..1,
+        );
     }
     let innocent = keys_from(&throttle, "2001:db8:1:ffff::1", "alice");
     assert_eq!(throttle.retry_after(&innocent, None), Some(MINUTE / 2), "a twelfth of six minutes");

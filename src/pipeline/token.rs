@@ -57,11 +57,15 @@ impl Pipeline {
     /// Who asks, as far as that can be told without waiting.
     pub fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
         match self.identify(request) {
-            Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => Authentication::Complete(Some(answer.identity())),
+            Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => {
+                Authentication::Complete(Some(answer.identity()))
+            }
             Ok(IdentifyStep::Key(identity)) => Authentication::Complete(Some(identity)),
             Ok(IdentifyStep::CheckNeeded(check)) => Authentication::CheckNeeded(check),
             // A blank header is somebody who failed to say who he is.
-            Err(Verdict::Challenge(ChallengeReason::NoCredentials)) if request.authorization == RequestHeader::Absent => {
+            Err(Verdict::Challenge(ChallengeReason::NoCredentials))
+                if request.authorization == RequestHeader::Absent =>
+            {
                 Authentication::Complete(None)
             }
             Err(refusal) => Authentication::Failed(refusal),
@@ -94,8 +98,12 @@ impl Pipeline {
         if !tokens.is_signing_slow() {
             return tokens.issue(new).map_err(SignTokenError::Issue);
         }
-        let client = request.client_address().map_err(|incomplete| SignTokenError::Rejected(incomplete.into()))?;
-        let asker = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), &new.user).requester_id();
+        let client =
+            request.client_address().map_err(|incomplete| SignTokenError::Rejected(incomplete.into()))?;
+        let asker = self
+            .throttle
+            .keys_for(ClientNetwork::from_address(client, self.prefixes), &new.user)
+            .requester_id();
         let class = if new.user.is_empty() { SigningClass::Anonymous } else { SigningClass::Authenticated };
         let tokens = Arc::clone(tokens);
         match self.signing_pool.run(asker, class, move || tokens.issue(new)).await {
@@ -134,7 +142,9 @@ impl Pipeline {
         check_validity_period(claims, self.clock.unix_seconds()).map_err(refused)?;
         let identity = identity_from_claims(claims).map_err(|()| refused(TokenVerifyError::InvalidUser))?;
         self.policy.authorize_token(claims, identity, request).map_err(|lacking| match lacking {
-            TokenRefusal::InsufficientScope(lacks) => Verdict::Challenge(ChallengeReason::InsufficientScope(lacks)),
+            TokenRefusal::InsufficientScope(lacks) => {
+                Verdict::Challenge(ChallengeReason::InsufficientScope(lacks))
+            }
             TokenRefusal::Denied(denied) => Verdict::Forbid(denied),
         })
     }
@@ -150,13 +160,16 @@ impl Pipeline {
         request: &Subrequest<'_>,
     ) -> Result<Arc<Claims>, Verdict> {
         let client = request.client_address()?;
-        let tags = self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), FORGED_TOKEN_USER);
+        let tags =
+            self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), FORGED_TOKEN_USER);
         if let Some(wait) = self.throttle.retry_after(&tags, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
         let question = self.cache_key_maker.token_attempt_id(token);
         if self.throttle.is_rejected(&tags, question) {
-            return Err(Verdict::Challenge(ChallengeReason::InvalidToken(TokenVerifyError::InvalidSignature)));
+            return Err(Verdict::Challenge(ChallengeReason::InvalidToken(
+                TokenVerifyError::InvalidSignature,
+            )));
         }
         match tokens.verify(token) {
             Ok(claims) => Ok(claims),

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::verdict::Limited;
-use crate::authn::queue::{RequesterId, QueueMetrics, Job, QueueLimits, Queue};
+use crate::authn::queue::{Job, Queue, QueueLimits, QueueMetrics, RequesterId};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 

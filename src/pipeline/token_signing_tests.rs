@@ -50,12 +50,15 @@ async fn authenticated_clients_sign_first_and_anonymous_clients_get_every_eighth
     let (hold, first) = block_signing_thread(&signing).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
-    for (class, number, waiting) in
-        (0..20).map(|n| (SigningClass::Anonymous, n, n + 1)).chain((0..20).map(|n| (SigningClass::Authenticated, n, n + 1)))
+    for (class, number, waiting) in (0..20)
+        .map(|n| (SigningClass::Anonymous, n, n + 1))
+        .chain((0..20).map(|n| (SigningClass::Authenticated, n, n + 1)))
     {
         let (signing_, order) = (Arc::clone(&signing), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
-            signing_.run(requester_in_block(number + 1), class, move || order.lock().unwrap().push(class)).await
+            signing_
+                .run(requester_in_block(number + 1), class, move || order.lock().unwrap().push(class))
+                .await
         }));
         until_waiting(&signing, class, usize::try_from(waiting).unwrap()).await;
     }
@@ -77,13 +80,18 @@ async fn flood_from_one_network_is_answered_busy_and_other_networks_get_signatur
     let mut flood = Vec::new();
     for number in 0..2 * ANONYMOUS_QUEUE_MAX {
         let flooder = Arc::clone(&signing);
-        flood.push(tokio::spawn(async move { flooder.run(requester_in_block(1), SigningClass::Anonymous, || ()).await }));
+        flood.push(tokio::spawn(async move {
+            flooder.run(requester_in_block(1), SigningClass::Anonymous, || ()).await
+        }));
         until_waiting(&signing, SigningClass::Anonymous, (number + 1).min(ANONYMOUS_QUEUE_MAX)).await;
     }
     let other = Arc::clone(&signing);
-    let other = tokio::spawn(async move { other.run(requester_in_block(2), SigningClass::Anonymous, || ()).await });
+    let other =
+        tokio::spawn(async move { other.run(requester_in_block(2), SigningClass::Anonymous, || ()).await });
     let identified = Arc::clone(&signing);
-    let identified = tokio::spawn(async move { identified.run(requester_in_block(1), SigningClass::Authenticated, || ()).await });
+    let identified = tokio::spawn(async move {
+        identified.run(requester_in_block(1), SigningClass::Authenticated, || ()).await
+    });
     until_waiting(&signing, SigningClass::Authenticated, 1).await;
     // The place of another was given up before the first signature.
     let end = Instant::now() + SIGNING_TIMEOUT;
@@ -111,14 +119,18 @@ async fn disconnected_client_gets_no_signature_and_panic_fails_only_its_own_requ
     let signed = Arc::new(AtomicUsize::new(0));
     let (gone, count) = (Arc::clone(&signing), Arc::clone(&signed));
     let gone = tokio::spawn(async move {
-        gone.run(requester_in_block(1), SigningClass::Authenticated, move || count.fetch_add(1, Ordering::SeqCst)).await
+        gone.run(requester_in_block(1), SigningClass::Authenticated, move || {
+            count.fetch_add(1, Ordering::SeqCst)
+        })
+        .await
     });
     until_waiting(&signing, SigningClass::Authenticated, 1).await;
     gone.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
     let broken = Arc::clone(&signing);
-    let broken =
-        tokio::spawn(async move { broken.run(requester_in_block(2), SigningClass::Authenticated, || panic!("seeded")).await });
+    let broken = tokio::spawn(async move {
+        broken.run(requester_in_block(2), SigningClass::Authenticated, || panic!("seeded")).await
+    });
     until_waiting(&signing, SigningClass::Authenticated, 2).await;
     drop(hold);
     assert_eq!(broken.await.unwrap(), Err::<(), _>(Limited::Busy(RETRY_AFTER)));

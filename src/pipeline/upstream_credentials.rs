@@ -17,16 +17,21 @@ use crate::request::header::RequestHeader;
 use crate::request::original::OriginalRequest;
 use crate::request::registry::{RegistryRequest, RegistryTarget};
 use crate::request::subrequest::Subrequest;
-use crate::request::subrequest::{ProxyHeaderErrorKind, HeaderNames, ProxyHeaderError};
+use crate::request::subrequest::{HeaderNames, ProxyHeaderError, ProxyHeaderErrorKind};
 use crate::upstream::authorization::SecretHeaderValue;
-use crate::upstream::{UpstreamTarget, PermittedRequest, UpstreamEntry, Upstreams};
+use crate::upstream::{PermittedRequest, UpstreamEntry, UpstreamTarget, Upstreams};
 
 /// Why a mount is refused whose source has other credentials than its target.
-const MOUNT_ACROSS_CREDENTIALS: &str = "it mounts from a repository for which the upstream wants other credentials";
+const MOUNT_ACROSS_CREDENTIALS: &str =
+    "it mounts from a repository for which the upstream wants other credentials";
 
 impl Pipeline {
     /// Lets a permitted request go on.
-    pub(super) fn attach_upstream_credentials(&self, grant: AllowedRequest, request: &Subrequest<'_>) -> Verdict {
+    pub(super) fn attach_upstream_credentials(
+        &self,
+        grant: AllowedRequest,
+        request: &Subrequest<'_>,
+    ) -> Verdict {
         let Some(upstreams) = &self.upstreams else { return Verdict::Allow(grant) };
         let sent = if upstreams.is_request_dependent() {
             request
@@ -52,8 +57,14 @@ impl Pipeline {
         let (method, uri, host) = (text(request.method)?, text(request.uri)?, text(request.host)?);
         let original = OriginalRequest::new(method, uri, host, "", request.declared_upstream);
         let about = upstream_subject(original.registry_request());
-        let block = ClientNetwork::from_address(request.client_address().ok().flatten(), self.prefixes).block_id();
-        upstreams.report_credentials_refused(&PermittedRequest { host: original.host_name().ok()?, target: about }, block).cloned()
+        let block =
+            ClientNetwork::from_address(request.client_address().ok().flatten(), self.prefixes).block_id();
+        upstreams
+            .report_credentials_refused(
+                &PermittedRequest { host: original.host_name().ok()?, target: about },
+                block,
+            )
+            .cloned()
     }
 }
 
@@ -69,12 +80,14 @@ pub fn select_table<'u>(
     upstreams: &'u Upstreams,
     request: &OriginalRequest<'_>,
 ) -> Result<(Option<&'u UpstreamEntry>, Option<String>), Denied> {
-    let unreadable = ProxyHeaderError { header: HeaderNames::NGINX.host, kind: ProxyHeaderErrorKind::Invalid };
+    let unreadable =
+        ProxyHeaderError { header: HeaderNames::NGINX.host, kind: ProxyHeaderErrorKind::Invalid };
     let host = request.host_name().map_err(|_| Denied::InvalidProxyHeaders(unreadable))?;
     let asked = request.registry_request();
     let malformed = asked.ok().and_then(|asked| asked.malformed_reference);
     let of = |about| {
-        let unclear = |why| malformed.map_or_else(|| Denied::ambiguous_request(why), Denied::malformed_reference);
+        let unclear =
+            |why| malformed.map_or_else(|| Denied::ambiguous_request(why), Denied::malformed_reference);
         upstreams.select(&PermittedRequest { host, target: about }).map_err(unclear)
     };
     let table = of(upstream_subject(asked))?;
@@ -107,7 +120,11 @@ fn is_same_table(one: Option<&UpstreamEntry>, other: Option<&UpstreamEntry>) -> 
     one.map(|table| &table.name) == other.map(|table| &table.name)
 }
 
-fn attach(table: Option<&UpstreamEntry>, grant: AllowedRequest, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
+fn attach(
+    table: Option<&UpstreamEntry>,
+    grant: AllowedRequest,
+    request: &Subrequest<'_>,
+) -> Result<AllowedRequest, Verdict> {
     let Some(table) = table.filter(|table| table.has_credentials()) else {
         return Ok(grant.with_upstream_authorization(SecretHeaderValue::empty()));
     };
@@ -120,14 +137,19 @@ fn attach(table: Option<&UpstreamEntry>, grant: AllowedRequest, request: &Subreq
     if !request.has_proxy_secret {
         return Err(Verdict::Forbid(Denied::ProxySecretMissing));
     }
-    table.authorization().map(|authorization| grant.with_upstream_authorization(authorization)).map_err(Verdict::NoUpstreamCredentials)
+    table
+        .authorization()
+        .map(|authorization| grant.with_upstream_authorization(authorization))
+        .map_err(Verdict::NoUpstreamCredentials)
 }
 
 /// What a request is about.
 fn upstream_subject<'r>(asked: Result<&RegistryRequest<'r>, &'static str>) -> UpstreamTarget<'r> {
     match asked {
         // A registry may read it as another reference, and a name as another name.
-        Ok(RegistryRequest { malformed_reference: Some(malformed), .. }) => UpstreamTarget::Ambiguous(malformed.message),
+        Ok(RegistryRequest { malformed_reference: Some(malformed), .. }) => {
+            UpstreamTarget::Ambiguous(malformed.message)
+        }
         Ok(asked) => match asked.target {
             RegistryTarget::Ping => UpstreamTarget::Ping,
             RegistryTarget::Repository(name) => UpstreamTarget::Repository(name),

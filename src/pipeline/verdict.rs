@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::challenge::ChallengeReason;
-use crate::authn::{Identity, AuthnError};
+use crate::authn::{AuthnError, Identity};
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
 use crate::request::subrequest::ProxyHeaderError;
@@ -90,7 +90,11 @@ impl Verdict {
             Self::Challenge(ChallengeReason::NoCredentials) => Reason::NoCredentials,
             Self::Challenge(ChallengeReason::MalformedCredentials(_)) => Reason::MalformedCredentials,
             Self::Challenge(ChallengeReason::UnsupportedScheme) => Reason::UnsupportedScheme,
-            Self::Challenge(ChallengeReason::WrongCredentials | ChallengeReason::InvalidHtpasswdLine(_) | ChallengeReason::PasswordTooLong) => Reason::WrongCredentials,
+            Self::Challenge(
+                ChallengeReason::WrongCredentials
+                | ChallengeReason::InvalidHtpasswdLine(_)
+                | ChallengeReason::PasswordTooLong,
+            ) => Reason::WrongCredentials,
             Self::Challenge(ChallengeReason::InvalidApiKey(_)) => Reason::InvalidApiKey,
             Self::Challenge(ChallengeReason::InvalidToken(_)) => Reason::InvalidToken,
             Self::Challenge(ChallengeReason::InsufficientScope(_)) => Reason::InsufficientScope,

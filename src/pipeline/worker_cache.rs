@@ -87,7 +87,8 @@ impl WorkerCache {
     /// The note of an identical request, if everything it was derived from is as it was.
     pub fn lookup(&self, sight: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
         let note = self.0.get(Self::slot_index(&sight.header_hash, sight.client_address))?.as_ref()?;
-        let same = note.header_hash == sight.header_hash && note.client_address.as_bytes() == sight.client_address;
+        let same =
+            note.header_hash == sight.header_hash && note.client_address.as_bytes() == sight.client_address;
         (same && note.version == sight.version).then_some(note)
     }
 
@@ -100,12 +101,20 @@ impl WorkerCache {
         key: CacheKey,
         answer: Arc<CachedAnswer>,
     ) {
-        let mut client = ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: sight.client_address.len() };
+        let mut client =
+            ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: sight.client_address.len() };
         let Some(text) = client.text.get_mut(..sight.client_address.len()) else { return };
         text.copy_from_slice(sight.client_address);
         if let Some(place) = self.0.get_mut(Self::slot_index(&sight.header_hash, sight.client_address)) {
-            *place =
-                Some(WorkerCacheEntry { header_hash: sight.header_hash, client_address: client, version: sight.version, first_authenticator: entrance, throttle_keys: tags, answer_key: key, answer });
+            *place = Some(WorkerCacheEntry {
+                header_hash: sight.header_hash,
+                client_address: client,
+                version: sight.version,
+                first_authenticator: entrance,
+                throttle_keys: tags,
+                answer_key: key,
+                answer,
+            });
         }
     }
 }

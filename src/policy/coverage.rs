@@ -3,8 +3,8 @@
 //! error, since an example can miss what is meant.
 
 use super::groups::GroupMemberships;
-use super::rule::{Effect, RuleWho, Rule, Subject};
-use super::rules::{RegistryHosts, PolicyRules};
+use super::rule::{Effect, Rule, RuleWho, Subject};
+use super::rules::{PolicyRules, RegistryHosts};
 use crate::permissions::glob::PlaceholderValues;
 use crate::permissions::host::HostPattern;
 use crate::permissions::{Actions, Resource, ResourcePattern};
@@ -29,7 +29,11 @@ impl PolicyRules {
     /// The lines of grants of push whose subjects nobody grants pull on the same repositories.
     pub fn push_without_pull_lines(&self, groups: &GroupMemberships) -> Vec<usize> {
         let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
-        grants.filter(|rule| self.has_push_without_pull(rule, groups)).map(|rule| rule.line).take(WARNINGS_MAX).collect()
+        grants
+            .filter(|rule| self.has_push_without_pull(rule, groups))
+            .map(|rule| rule.line)
+            .take(WARNINGS_MAX)
+            .collect()
     }
 
     fn has_push_without_pull(&self, rule: &Rule, groups: &GroupMemberships) -> bool {
@@ -69,7 +73,9 @@ impl PolicyRules {
             (Some(HostPattern::Literal(name)), _) => name.to_string(),
             (Some(HostPattern::SubdomainsOf(end)), _) => format!("example{end}"),
             (None, RegistryHosts::Hosts(hosts)) => hosts.first().map(ToString::to_string).unwrap_or_default(),
-            (None, RegistryHosts::All(_) | RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth) => "localhost".to_owned(),
+            (None, RegistryHosts::All(_) | RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth) => {
+                "localhost".to_owned()
+            }
         }
     }
 }
@@ -80,7 +86,8 @@ fn example_subjects(rule: &Rule, groups: &GroupMemberships) -> Vec<ExampleSubjec
         user: Some(user.to_vec()),
         groups: groups.of_user(user).groups().iter().map(|group| group.to_vec()).collect(),
     };
-    let mut examples: Vec<ExampleSubject> = rule.users.iter().take(SUBJECTS_MAX).map(|user| of(user)).collect();
+    let mut examples: Vec<ExampleSubject> =
+        rule.users.iter().take(SUBJECTS_MAX).map(|user| of(user)).collect();
     for group in &rule.groups {
         let members: Vec<&[u8]> = groups.members(group).take(SUBJECTS_MAX).collect();
         examples.extend(members.iter().map(|user| of(user)));
@@ -91,7 +98,10 @@ fn example_subjects(rule: &Rule, groups: &GroupMemberships) -> Vec<ExampleSubjec
     match rule.who {
         RuleWho::NamedOnly => {}
         RuleWho::Authenticated => {
-            examples.push(ExampleSubject { user: Some(EXAMPLE_USER.to_vec()), groups: vec![EXAMPLE_GROUP.to_vec()] });
+            examples.push(ExampleSubject {
+                user: Some(EXAMPLE_USER.to_vec()),
+                groups: vec![EXAMPLE_GROUP.to_vec()],
+            });
         }
         RuleWho::Anyone => examples.push(ExampleSubject { user: None, groups: Vec::new() }),
     }

@@ -1,7 +1,7 @@
 //! Why a request is denied (403).
 
 use crate::permissions::Actions;
-use crate::request::malformed::{RegistryErrorCode, MalformedReference};
+use crate::request::malformed::{MalformedReference, RegistryErrorCode};
 use crate::request::registry::CATALOG_SCOPE;
 use crate::request::subrequest::ProxyHeaderError;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::denial::PolicyDenial;
 use super::judge::EvaluatedAs;
-use super::rule::{Effect, RuleWho, Rule, Subject};
+use super::rule::{Effect, Rule, RuleWho, Subject};
 use super::rules::{PolicyDecision, PolicyRules};
 use crate::permissions::host::HostPattern;
 use crate::permissions::{Actions, Resource, ResourcePattern};
@@ -28,7 +28,12 @@ pub struct Explanation {
 impl Explanation {
     /// The explanation if there is no policy.
     pub(super) fn without_policy(judgement: PolicyDecision) -> Self {
-        Self { decision: judgement, requirement: String::new(), deciding_rule_lines: Vec::new(), nearest_grant: None }
+        Self {
+            decision: judgement,
+            requirement: String::new(),
+            deciding_rule_lines: Vec::new(),
+            nearest_grant: None,
+        }
     }
 }
 
@@ -40,15 +45,24 @@ impl PolicyRules {
         match &judgement {
             PolicyDecision::Allowed { .. } => lines = self.granting_rule_lines(subject, request),
             PolicyDecision::Denied(refused) => {
-                let denied =
-                    refused.deny_rule_index.and_then(|number| self.rules().get(usize::try_from(number).ok()?));
+                let denied = refused
+                    .deny_rule_index
+                    .and_then(|number| self.rules().get(usize::try_from(number).ok()?));
                 lines.extend(denied.map(|rule| rule.line));
-                if refused.deny_rule_index.is_none() && refused.request_error.is_none() && !refused.is_outside_api_key_scope {
+                if refused.deny_rule_index.is_none()
+                    && refused.request_error.is_none()
+                    && !refused.is_outside_api_key_scope
+                {
                     nearest = self.find_nearest_grant(subject, request, refused);
                 }
             }
         }
-        Explanation { requirement: self.describe_requirement(request), decision: judgement, deciding_rule_lines: lines, nearest_grant: nearest }
+        Explanation {
+            requirement: self.describe_requirement(request),
+            decision: judgement,
+            deciding_rule_lines: lines,
+            nearest_grant: nearest,
+        }
     }
 
     fn describe_requirement(&self, request: &OriginalRequest<'_>) -> String {
@@ -60,7 +74,9 @@ impl PolicyRules {
                 let mut needs = match asked.target {
                     RegistryTarget::Ping => "a user".to_owned(),
                     RegistryTarget::Catalog => "catalog".to_owned(),
-                    RegistryTarget::Repository(name) => format!("{} in {name}", join_action_names(asked.required_actions)),
+                    RegistryTarget::Repository(name) => {
+                        format!("{} in {name}", join_action_names(asked.required_actions))
+                    }
                 };
                 if let Some(source) = &asked.mount_source {
                     needs.push_str(&format!(", and pull in {} for the mount", source.repository));
@@ -75,7 +91,9 @@ impl PolicyRules {
 
     /// As what the request is judged; as a site's if the host is not one.
     fn request_evaluated_as(&self, request: &OriginalRequest<'_>) -> EvaluatedAs {
-        request.host_name().map_or(EvaluatedAs::Site, |host| self.evaluated_as(host, request.declared_upstream))
+        request
+            .host_name()
+            .map_or(EvaluatedAs::Site, |host| self.evaluated_as(host, request.declared_upstream))
     }
 
     /// Every grant that permits a part of what is asked.
@@ -83,7 +101,8 @@ impl PolicyRules {
         let found = with_requested_resource(self, request, None, |host, object, wanted| {
             let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
             let permits = |rule: &&Rule| {
-                rule.applicable_actions(subject, host, object).is_ok_and(|actions| !actions.intersection(wanted).is_empty())
+                rule.applicable_actions(subject, host, object)
+                    .is_ok_and(|actions| !actions.intersection(wanted).is_empty())
             };
             grants.filter(permits).map(|rule| rule.line).collect()
         });
@@ -145,9 +164,10 @@ fn has_requested_action(rule: &Rule, object: &Resource<'_>, wanted: Actions) -> 
     match (&rule.resource, object) {
         (ResourcePattern::Everything, _) => true,
         (ResourcePattern::Registry { .. }, Resource::Path(..)) => false,
-        (ResourcePattern::Registry { actions, .. }, Resource::Ping | Resource::Catalog | Resource::Repository(_)) => {
-            !actions.intersection(wanted).is_empty()
-        }
+        (
+            ResourcePattern::Registry { actions, .. },
+            Resource::Ping | Resource::Catalog | Resource::Repository(_),
+        ) => !actions.intersection(wanted).is_empty(),
         (ResourcePattern::Site { methods, .. }, Resource::Path(_, method)) => {
             methods.is_empty() || methods.iter().any(|one| **one == **method)
         }
@@ -195,7 +215,8 @@ fn format_host_pattern(host: &HostPattern) -> String {
 
 fn describe_rule_subjects(rule: &Rule) -> String {
     let shown = |kind: &str, names: &[Box<[u8]>]| {
-        let names: Vec<String> = names.iter().map(|name| crate::identity::sanitize_for_display(name)).collect();
+        let names: Vec<String> =
+            names.iter().map(|name| crate::identity::sanitize_for_display(name)).collect();
         (!names.is_empty()).then(|| format!("{kind} {}", names.join(", ")))
     };
     let everybody = match rule.who {

@@ -131,15 +131,19 @@ mod tests {
 
     #[test]
     fn group_file_with_errors_is_rejected_and_each_error_has_its_line() {
-        let faults =
-            GroupMemberships::parse(b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n")
-                .unwrap_err();
+        let faults = GroupMemberships::parse(
+            b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n",
+        )
+        .unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 7]);
         assert!(faults[0].message.contains("GROUP: USER"), "{faults:?}");
         assert!(faults[4].message.contains("colon"), "{faults:?}");
         let many: String = (0..=GROUPS_OF_USER_MAX).map(|n| format!("g{n}: ann\n")).collect();
         assert_eq!(GroupMemberships::parse(many.as_bytes()).unwrap_err().len(), 1);
         assert!(GroupMemberships::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());
-        assert_eq!(GroupMemberships::parse("x\n".repeat(10 * ERRORS_MAX).as_bytes()).unwrap_err().len(), ERRORS_MAX);
+        assert_eq!(
+            GroupMemberships::parse("x\n".repeat(10 * ERRORS_MAX).as_bytes()).unwrap_err().len(),
+            ERRORS_MAX
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
-use super::rule::{Effect, RuleWho, Rule, Subject};
+use super::rule::{Effect, Rule, RuleWho, Subject};
 use crate::permissions::host::HostPattern;
 use crate::permissions::{Resource, ResourcePattern};
 
@@ -92,7 +92,12 @@ impl RuleIndex {
         Some(())
     }
 
-    fn start_hash(&self, space: ResourceType, whom: SubjectKey<'_>, host: Option<&str>) -> impl Hasher + Clone + use<> {
+    fn start_hash(
+        &self,
+        space: ResourceType,
+        whom: SubjectKey<'_>,
+        host: Option<&str>,
+    ) -> impl Hasher + Clone + use<> {
         let mut hasher = self.hasher.build_hasher();
         (space, whom, host).hash(&mut hasher);
         hasher
@@ -111,10 +116,14 @@ impl RuleIndex {
             Resource::Repository(segments) => (ResourceType::Registry, segments),
             Resource::Path(segments, _) => (ResourceType::Site, segments),
         };
-        let user = subject.user.into_iter().flat_map(|user| [SubjectKey::User(user), SubjectKey::Authenticated]);
+        let user =
+            subject.user.into_iter().flat_map(|user| [SubjectKey::User(user), SubjectKey::Authenticated]);
         let groups = subject.groups.iter().map(|group| SubjectKey::Group(group));
         for whom in user.chain(groups).chain([SubjectKey::Anyone]) {
-            for host in [None, self.has_host_rules.then_some(host)].into_iter().take(1 + usize::from(self.has_host_rules)) {
+            for host in [None, self.has_host_rules.then_some(host)]
+                .into_iter()
+                .take(1 + usize::from(self.has_host_rules))
+            {
                 let mut hasher = self.start_hash(space, whom, host);
                 let mut look =
                     |hash: u64| self.buckets.get(&hash).into_iter().flatten().for_each(|n| visit(*n));
@@ -131,7 +140,9 @@ impl RuleIndex {
 /// Where a rule is filed: each space and each beginning once.
 fn index_prefixes(rule: &Rule) -> Vec<(ResourceType, Vec<&str>)> {
     let (space, globs) = match &rule.resource {
-        ResourcePattern::Everything => return vec![(ResourceType::Registry, Vec::new()), (ResourceType::Site, Vec::new())],
+        ResourcePattern::Everything => {
+            return vec![(ResourceType::Registry, Vec::new()), (ResourceType::Site, Vec::new())];
+        }
         ResourcePattern::Registry { repositories, .. } => (ResourceType::Registry, repositories),
         ResourcePattern::Site { paths, .. } => (ResourceType::Site, paths),
     };
@@ -140,7 +151,9 @@ fn index_prefixes(rule: &Rule) -> Vec<(ResourceType, Vec<&str>)> {
     let mut prefixes: Vec<Vec<&str>> =
         globs.iter().map(|glob| glob.literal_prefix().take_while(whole).collect()).collect();
     // A rule on the catalogue may name repositories too, for its other actions.
-    if prefixes.is_empty() || matches!(&rule.resource, ResourcePattern::Registry { actions, .. } if actions.has_catalog()) {
+    if prefixes.is_empty()
+        || matches!(&rule.resource, ResourcePattern::Registry { actions, .. } if actions.has_catalog())
+    {
         prefixes.push(Vec::new());
     }
     prefixes.sort_unstable();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::denial::PolicyDenial;
 use super::rule::Subject;
-use super::rules::{PolicyDecision, RegistryHosts, PolicyRules};
+use super::rules::{PolicyDecision, PolicyRules, RegistryHosts};
 use crate::permissions::scope::ApiKeyScope;
 use crate::request::original::{DeclaredUpstream, OriginalRequest};
 use crate::request::registry::RegistryTarget;
@@ -44,9 +44,10 @@ impl PolicyRules {
         match request.host_name().and_then(|host| self.evaluate_at(subject, host, request)) {
             Ok(Ok(uri)) => PolicyDecision::Allowed { upstream_uri: uri },
             Ok(Err(refused)) => PolicyDecision::Denied(refused),
-            Err(unreadable) => {
-                PolicyDecision::Denied(Box::new(PolicyDenial { request_error: Some(unreadable), ..PolicyDenial::default() }))
-            }
+            Err(unreadable) => PolicyDecision::Denied(Box::new(PolicyDenial {
+                request_error: Some(unreadable),
+                ..PolicyDenial::default()
+            })),
         }
     }
 
@@ -78,7 +79,10 @@ impl PolicyRules {
                 },
                 // Every key may ask a registry for /v2/. A site's path it may not, unless its scope has to do
                 // with registries.
-                Ok(Ok(_)) if is_ping(request) && !subject.api_key_scope.is_none_or(ApiKeyScope::has_registry_permission) => {
+                Ok(Ok(_))
+                    if is_ping(request)
+                        && !subject.api_key_scope.is_none_or(ApiKeyScope::has_registry_permission) =>
+                {
                     at_site()
                 }
                 Ok(Ok(uri)) => Ok(Ok(uri)),

@@ -96,7 +96,8 @@ fn client_host_header_cannot_turn_a_registry_into_a_site() {
 fn policy_without_registries_follows_the_proxy_header() {
     let team = PolicyFixture::from_text("[[grant]]\nusers = [\"ann\"]\n");
     let may = |user: &'static str, uri, rewrites| {
-        let subject = Subject { user: Some(user.as_bytes()), groups: &[], client_address: None, api_key_scope: None };
+        let subject =
+            Subject { user: Some(user.as_bytes()), groups: &[], client_address: None, api_key_scope: None };
         let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
         let asking = OriginalRequest::new("GET", uri, "h", "", backend);
         matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::rule::{Effect, RuleWho, Rule};
-use super::rules::{RegistryHosts, PolicyRules};
+use super::rule::{Effect, Rule, RuleWho};
+use super::rules::{PolicyRules, RegistryHosts};
 use super::unknown_key::{FILE_KEYS, RULE_KEYS, describe_unknown_key};
 use super::value::parse_network;
 pub use super::value::{ERRORS_MAX, PolicyFileError};
@@ -25,7 +25,8 @@ const RULES_MAX: usize = 100_000;
 /// Every fault in it.
 pub fn read_policy(text: &str) -> Result<PolicyRules, Vec<PolicyFileError>> {
     let starts = text.match_indices('\n').map(|(at, _)| at + 1);
-    let mut reader = PolicyReader { text, line_starts: std::iter::once(0).chain(starts).collect(), errors: Vec::new() };
+    let mut reader =
+        PolicyReader { text, line_starts: std::iter::once(0).chain(starts).collect(), errors: Vec::new() };
     let rules = reader.read_document();
     match rules {
         Some(rules) if reader.errors.is_empty() => Ok(rules),
@@ -132,7 +133,9 @@ impl PolicyReader<'_> {
         for (text, at) in self.read_strings(value, at) {
             match site::normalize_host(text) {
                 Ok(host) => hosts.push(host.into()),
-                Err(_) => self.report_error(at, "it is not a host name; write it without a scheme and a path"),
+                Err(_) => {
+                    self.report_error(at, "it is not a host name; write it without a scheme and a path")
+                }
             }
         }
         RegistryHosts::Hosts(hosts.into())
@@ -157,7 +160,10 @@ impl PolicyReader<'_> {
                 Some(key) => {
                     let texts = self.read_strings(value.get_ref(), value.span().start);
                     if texts.is_empty() {
-                        self.report_error(key_at, format!("{key} is empty; leave it out, or write what is meant"));
+                        self.report_error(
+                            key_at,
+                            format!("{key} is empty; leave it out, or write what is meant"),
+                        );
                     }
                     given.insert(key, texts);
                 }
@@ -191,7 +197,12 @@ impl PolicyReader<'_> {
         names.into()
     }
 
-    fn read_who(&mut self, given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>, effect: Effect, at: usize) -> RuleWho {
+    fn read_who(
+        &mut self,
+        given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>,
+        effect: Effect,
+        at: usize,
+    ) -> RuleWho {
         let named = given.contains_key("users") || given.contains_key("groups");
         match given.get("who").map(Vec::as_slice) {
             None if named => RuleWho::NamedOnly,
@@ -213,7 +224,12 @@ impl PolicyReader<'_> {
         }
     }
 
-    fn read_resource(&mut self, given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>, effect: Effect, at: usize) -> ResourcePattern {
+    fn read_resource(
+        &mut self,
+        given: &BTreeMap<&str, Vec<TextAtOffset<'_>>>,
+        effect: Effect,
+        at: usize,
+    ) -> ResourcePattern {
         let registry = given.contains_key("repositories") || given.contains_key("actions");
         let site = given.contains_key("paths") || given.contains_key("methods");
         match (registry, site) {

@@ -43,7 +43,8 @@ impl PolicyFixture {
 
     /// As nginx puts it: a registry's configuration rewrites.
     fn original_request<'r>(&self, method: &'r str, uri: &'r str) -> OriginalRequest<'r> {
-        let is_registry = site::normalize_host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
+        let is_registry =
+            site::normalize_host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
         let backend = if is_registry { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
         OriginalRequest::new(method, uri, self.host, "", backend)
     }
@@ -70,7 +71,10 @@ fn request_without_a_matching_grant_is_denied() {
     assert_eq!(team.allowed_actions("ann", "team"), "---");
     assert_eq!(team.allowed_actions("carl", "team/app"), "---");
     assert_eq!(team.allowed_actions("-", "team/app"), "---");
-    assert!(team.is_allowed("ann", "GET", "/v2/") && team.is_allowed("carl", "GET", "/v2/"), "the password was right");
+    assert!(
+        team.is_allowed("ann", "GET", "/v2/") && team.is_allowed("carl", "GET", "/v2/"),
+        "the password was right"
+    );
     assert!(!team.is_allowed("-", "GET", "/v2/"));
     assert!(!team.is_allowed("ann", "GET", "/v2/_catalog"));
 }
@@ -114,7 +118,9 @@ fn anyone_grant_covers_anonymous_and_user_names_are_never_patterns() {
     assert_eq!(team.allowed_actions("bob", "of/devs/x"), "p--");
     assert_eq!(team.allowed_actions("bob", "of/ops/x"), "---");
     assert_eq!(team.allowed_actions("carl", "of/devs/x"), "---");
-    assert!(team.is_allowed("bob", "GET", "/v2/_catalog") && team.is_allowed("bob", "GET", "/v2/_catalog?n=5"));
+    assert!(
+        team.is_allowed("bob", "GET", "/v2/_catalog") && team.is_allowed("bob", "GET", "/v2/_catalog?n=5")
+    );
     assert!(!team.is_allowed("-", "GET", "/v2/"), "docker would send no credentials any more (pitfall P12)");
 }
 
@@ -126,7 +132,8 @@ fn rule_with_networks_or_hosts_applies_only_there() {
         "[[deny]]\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\"]\n",
     );
     let mut team = PolicyFixture::from_text(text);
-    let rights = |team: &PolicyFixture| [team.allowed_actions("ann", "a"), team.allowed_actions("bob", "a")].concat();
+    let rights =
+        |team: &PolicyFixture| [team.allowed_actions("ann", "a"), team.allowed_actions("bob", "a")].concat();
     assert_eq!(rights(&team), "p--p--");
     team.client_address = Some("::ffff:10.1.2.3".parse().unwrap());
     assert_eq!(rights(&team), "p--p--");
@@ -154,8 +161,9 @@ fn mount_without_pull_on_its_source_becomes_an_upload_pitfall_p18() {
         "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"b/**\"]\nactions = [\"pull\"]\n",
     ));
     let digest = format!("sha256:{}", "a".repeat(64));
-    let mount =
-        |from: &str| team.evaluate("ann", "POST", &format!("/v2/a/x/blobs/uploads/?mount={digest}&from={from}"));
+    let mount = |from: &str| {
+        team.evaluate("ann", "POST", &format!("/v2/a/x/blobs/uploads/?mount={digest}&from={from}"))
+    };
     let uri = |judgement| match judgement {
         PolicyDecision::Allowed { upstream_uri: uri, .. } => uri,
         PolicyDecision::Denied(refused) => panic!("{refused:?}"),
@@ -192,7 +200,8 @@ hosts = ["*"]
 methods = ["get"]
 "#;
     let faults = read_policy(text).unwrap_err();
-    let told: Vec<String> = faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.message)).collect();
+    let told: Vec<String> =
+        faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.message)).collect();
     for (place, part) in [
         ("1:1", "grants: there is no such key; you may mean grant"),
         ("3:10", "users: the user name has a colon"),
@@ -217,7 +226,11 @@ methods = ["get"]
     }
     let misspelt = read_policy("[[grant]]\nuser = [\"ann\"]\nactions = [\"pull\"]\n").unwrap_err();
     assert!(misspelt.iter().all(|fault| !fault.message.contains("there is no [[grant]]")), "{misspelt:?}");
-    assert!(read_policy("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].message.contains("there is no [[grant]]"));
+    assert!(
+        read_policy("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0]
+            .message
+            .contains("there is no [[grant]]")
+    );
     let mixed = "[[grant]]\nusers=[\"a\"]\nactions=[\"pull\"]\n[[grant]]\nusers=[\"a\"]\npaths=[\"/\"]\n";
     assert!(read_policy(mixed).unwrap_err()[0].message.contains("registries ="));
 }
@@ -235,8 +248,10 @@ fn unknown_key_error_suggests_the_nearest_key() {
         ("\"$2y$05$abc\"", "2:1: there is no such key; there are users"),
     ] {
         let faults = read_policy(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err();
-        let told: Vec<String> =
-            faults.iter().map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.message)).collect();
+        let told: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.message))
+            .collect();
         assert!(told.iter().any(|line| line.contains(part)), "{key}: {told:?}");
         assert!(!told.iter().any(|line| line.contains("$2y")), "{told:?}");
     }

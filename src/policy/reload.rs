@@ -9,7 +9,9 @@ use super::groups::GroupMemberships;
 use super::read;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::reload::{ReloadEvent, FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode, foreign};
+use crate::reload::{
+    FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode, foreign,
+};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -88,7 +90,8 @@ impl PolicyFileKind {
                 }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
                 let rules = read::read_policy(text.strip_prefix('\u{feff}').unwrap_or(text));
-                let said = |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.message);
+                let said =
+                    |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.message);
                 let rules = rules.map_err(|faults| faults.into_iter().map(said).collect::<Vec<_>>())?;
                 if known == GroupSource::Absent && !rules.referenced_groups().is_empty() {
                     return Err(vec![format!(
@@ -109,8 +112,9 @@ impl PolicyFileKind {
                     return Err(vec![format!("{path}: it is no group file but {what}")]);
                 }
                 let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
-                let said =
-                    |fault: crate::policy::groups::GroupFileError| format!("{path}:{}: {}", fault.line, fault.message);
+                let said = |fault: crate::policy::groups::GroupFileError| {
+                    format!("{path}:{}: {}", fault.line, fault.message)
+                };
                 groups.map(PolicyContent::Groups).map_err(|faults| faults.into_iter().map(said).collect())
             }
         }
@@ -174,7 +178,11 @@ impl Reloadable for PolicyFile {
         }
     }
 
-    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<PolicyContent, PolicyLoadError> {
+    fn parse(
+        &self,
+        source: &SourceFile,
+        text: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<PolicyContent, PolicyLoadError> {
         self.kind.parse(&source.display_path(), text, self.group_source).map_err(PolicyLoadError::Invalid)
     }
 

@@ -81,7 +81,12 @@ impl Rule {
     ///
     /// # Errors
     /// All that keeps the rule from being about this request.
-    pub fn applicable_actions(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>) -> Result<Actions, RuleMismatch> {
+    pub fn applicable_actions(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        object: &Resource<'_>,
+    ) -> Result<Actions, RuleMismatch> {
         if !self.matches_subject(subject) {
             return Err(RuleMismatch::Subject);
         }
@@ -159,7 +164,9 @@ impl Rule {
         match (self.effect, segments) {
             (Effect::Grant, _) | (_, [] | [""]) => false,
             (Effect::Deny, [before @ .., ""]) => self.matches_any_glob(globs, |_| true, before, subject),
-            (Effect::Deny, _) => self.matches_any_glob(globs, Glob::has_trailing_slash, &[segments, &[""]].concat(), subject),
+            (Effect::Deny, _) => {
+                self.matches_any_glob(globs, Glob::has_trailing_slash, &[segments, &[""]].concat(), subject)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::backend_uri::rewrite_upstream_uri;
 use super::denial::PolicyDenial;
 use super::index::RuleIndex;
-use super::rule::{Effect, RuleWho, Rule, Subject};
+use super::rule::{Effect, Rule, RuleWho, Subject};
 use crate::permissions::{Actions, Resource, ResourcePattern};
 use crate::request::grammar::is_repository_name;
 use crate::request::registry::{RegistryRequest, RegistryTarget};
@@ -109,7 +109,8 @@ impl PolicyRules {
         if !segments.iter().any(|segment| segment.contains(site::ENCODED_SLASH)) {
             return Ok(());
         }
-        let parted: Vec<&str> = segments.iter().flat_map(|segment| segment.split(site::ENCODED_SLASH)).collect();
+        let parted: Vec<&str> =
+            segments.iter().flat_map(|segment| segment.split(site::ENCODED_SLASH)).collect();
         judge(&parted)
     }
 
@@ -123,8 +124,12 @@ impl PolicyRules {
     ) -> Result<Option<String>, Box<PolicyDenial>> {
         match asked.target {
             RegistryTarget::Ping => self.evaluate_ping(subject, host)?,
-            RegistryTarget::Catalog => self.evaluate_actions(subject, host, &Resource::Catalog, asked.required_actions)?,
-            RegistryTarget::Repository(name) => self.evaluate_repository(subject, host, name, asked.required_actions)?,
+            RegistryTarget::Catalog => {
+                self.evaluate_actions(subject, host, &Resource::Catalog, asked.required_actions)?
+            }
+            RegistryTarget::Repository(name) => {
+                self.evaluate_repository(subject, host, name, asked.required_actions)?
+            }
         }
         let mount = match &asked.mount_source {
             Some(source) => self.evaluate_repository(subject, host, &source.repository, Actions::PULL),
@@ -162,13 +167,21 @@ impl PolicyRules {
             .fold(Actions::default(), Actions::union)
     }
 
-    fn evaluate_repository(&self, subject: &Subject<'_>, host: &str, name: &str, actions: Actions) -> PermissionResult {
+    fn evaluate_repository(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        name: &str,
+        actions: Actions,
+    ) -> PermissionResult {
         let segments: Vec<&str> = name.split('/').collect();
-        self.evaluate_actions(subject, host, &Resource::Repository(&segments), actions).map_err(|mut refused| {
-            // A malformed name could not stand in a scope.
-            refused.repository = is_repository_name(name).then(|| name.to_owned());
-            refused
-        })
+        self.evaluate_actions(subject, host, &Resource::Repository(&segments), actions).map_err(
+            |mut refused| {
+                // A malformed name could not stand in a scope.
+                refused.repository = is_repository_name(name).then(|| name.to_owned());
+                refused
+            },
+        )
     }
 
     /// Whether the credentials are good is told to all who have any, but for those to whom all is
@@ -184,7 +197,12 @@ impl PolicyRules {
 
     fn denial_by_rule(&self, rule: u32, actions: Actions) -> Box<PolicyDenial> {
         let denied_at = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
-        Box::new(PolicyDenial { deny_rule_index: Some(rule), deny_rule_line: denied_at, denied_actions: actions, ..PolicyDenial::default() })
+        Box::new(PolicyDenial {
+            deny_rule_index: Some(rule),
+            deny_rule_line: denied_at,
+            denied_actions: actions,
+            ..PolicyDenial::default()
+        })
     }
 
     fn evaluate_actions(
@@ -203,14 +221,26 @@ impl PolicyRules {
         if wanted.is_empty() || !missing.is_empty() {
             return Err(Box::new(PolicyDenial { denied_actions: missing, ..PolicyDenial::default() }));
         }
-        let beyond = subject.api_key_scope.map_or(Actions::default(), |scope| wanted.difference(scope.permitted_actions(object)));
+        let beyond = subject
+            .api_key_scope
+            .map_or(Actions::default(), |scope| wanted.difference(scope.permitted_actions(object)));
         if !beyond.is_empty() {
-            return Err(Box::new(PolicyDenial { denied_actions: beyond, is_outside_api_key_scope: true, ..PolicyDenial::default() }));
+            return Err(Box::new(PolicyDenial {
+                denied_actions: beyond,
+                is_outside_api_key_scope: true,
+                ..PolicyDenial::default()
+            }));
         }
         Ok(())
     }
 
-    fn match_rules(&self, subject: &Subject<'_>, host: &str, object: &Resource<'_>, wanted: Actions) -> MatchedActions {
+    fn match_rules(
+        &self,
+        subject: &Subject<'_>,
+        host: &str,
+        object: &Resource<'_>,
+        wanted: Actions,
+    ) -> MatchedActions {
         let mut sum = MatchedActions { granted: Actions::default(), denied: None };
         self.index.for_each_candidate(subject, host, object, |number| {
             let Some(rule) = usize::try_from(number).ok().and_then(|at| self.rules.get(at)) else { return };
@@ -227,9 +257,8 @@ impl PolicyRules {
 
     /// Whether anything is granted to who has not proved to be anybody.
     pub fn has_anonymous_grant(&self) -> bool {
-        let open = |rule: &Rule| {
-            rule.effect == Effect::Grant && rule.who == crate::policy::rule::RuleWho::Anyone
-        };
+        let open =
+            |rule: &Rule| rule.effect == Effect::Grant && rule.who == crate::policy::rule::RuleWho::Anyone;
         self.rules.iter().any(open)
     }
 

@@ -8,11 +8,11 @@ use super::backend_uri::rewrite_upstream_uri;
 use super::denial::{Denied, PolicyDenial};
 use super::rule::Subject;
 use super::rules::PolicyRules;
-use super::{AllowedRequest, ALLOW_AUTHENTICATED, Policy, with_subject, effective_rules, user_memberships};
+use super::{ALLOW_AUTHENTICATED, AllowedRequest, Policy, effective_rules, user_memberships, with_subject};
 use crate::authn::Identity;
 use crate::permissions::{Actions, Resource};
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{RegistryRequest, CATALOG_SCOPE, RegistryTarget};
+use crate::request::registry::{CATALOG_SCOPE, RegistryRequest, RegistryTarget};
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::{AccessEntry, Claims};
 use crate::token::scope::{ScopeResource, TokenScope};
@@ -66,15 +66,24 @@ impl Policy {
         with_subject(user_memberships(&file, identity), identity, request, |subject| {
             let granted = |on: &ScopeResource<'_>, wanted| match (rules, on) {
                 (None, _) => Actions::default(),
-                (Some(rules), ScopeResource::Catalog) => rules.permitted_actions(subject, &host, &Resource::Catalog, wanted),
-                (Some(rules), ScopeResource::Repository(name)) => permitted_repository_actions(rules, subject, &host, name, wanted),
+                (Some(rules), ScopeResource::Catalog) => {
+                    rules.permitted_actions(subject, &host, &Resource::Catalog, wanted)
+                }
+                (Some(rules), ScopeResource::Repository(name)) => {
+                    permitted_repository_actions(rules, subject, &host, name, wanted)
+                }
             };
             let mut all = GrantedAccess::default();
-            for (scope, wanted) in scopes.iter().filter_map(|scope| Some((scope, scope.requested.as_ref()?))) {
+            for (scope, wanted) in scopes.iter().filter_map(|scope| Some((scope, scope.requested.as_ref()?)))
+            {
                 let actions = granted(&wanted.resource, wanted.actions);
                 all.granted.extend(access_entry(scope, &wanted.resource, actions));
                 if is_requestable(&wanted.resource) {
-                    all.denied.extend(access_entry(scope, &wanted.resource, wanted.actions.difference(actions)));
+                    all.denied.extend(access_entry(
+                        scope,
+                        &wanted.resource,
+                        wanted.actions.difference(actions),
+                    ));
                 }
             }
             Ok(all)
@@ -90,7 +99,8 @@ impl Policy {
         request: &Subrequest<'_>,
     ) -> Result<AllowedRequest, TokenRefusal> {
         let (file, rules) = (self.groups.load(), self.rules.load());
-        let original = request.original_request().map_err(|incomplete| TokenRefusal::Denied(incomplete.into()))?;
+        let original =
+            request.original_request().map_err(|incomplete| TokenRefusal::Denied(incomplete.into()))?;
         let host = original.host_name().map_err(unreadable_request)?;
         let rules: &PolicyRules = rules.as_deref().unwrap_or(&ALLOW_AUTHENTICATED);
         if !rules.is_registry(host, original.has_uri_rewrite()) {
@@ -98,18 +108,23 @@ impl Policy {
         }
         let asked = original.registry_request().map_err(unreadable_request)?;
         check_repository_name(asked)?;
-        let token = PresentedToken { claims, is_current: self.is_current(claims), is_for_host: claims.host == host };
+        let token =
+            PresentedToken { claims, is_current: self.is_current(claims), is_for_host: claims.host == host };
         token.check(asked)?;
         let who = identity.as_deref();
         let mount = with_subject(user_memberships(&file, who), who, request, |subject| {
             let of = |name: &str, wanted| {
                 let segments: Vec<&str> = name.split('/').collect();
                 let denied = rules.deny_header(subject, host, &Resource::Repository(&segments), wanted);
-                denied.map_err(|refused| Box::new(PolicyDenial { repository: Some(name.to_owned()), ..*refused }))
+                denied.map_err(|refused| {
+                    Box::new(PolicyDenial { repository: Some(name.to_owned()), ..*refused })
+                })
             };
             let denied = match asked.target {
                 RegistryTarget::Ping => rules.deny_header(subject, host, &Resource::Ping, Actions::PULL),
-                RegistryTarget::Catalog => rules.deny_header(subject, host, &Resource::Catalog, asked.required_actions),
+                RegistryTarget::Catalog => {
+                    rules.deny_header(subject, host, &Resource::Catalog, asked.required_actions)
+                }
                 RegistryTarget::Repository(name) => of(name, asked.required_actions),
             };
             denied.map_err(Denied::ByPolicy)?;
@@ -121,7 +136,8 @@ impl Policy {
                 }
                 Some(source)
                     if !token.has_denied(source, Actions::PULL)
-                        && !permitted_repository_actions(rules, subject, host, source, Actions::PULL).is_empty() =>
+                        && !permitted_repository_actions(rules, subject, host, source, Actions::PULL)
+                            .is_empty() =>
                 {
                     MountDecision::NeedsAnotherToken(source)
                 }
@@ -136,15 +152,30 @@ impl Policy {
         .map_err(TokenRefusal::Denied)?;
         let mount = match mount {
             MountDecision::Decided(mount) => mount,
-            MountDecision::NeedsAnotherToken(source) => return Err(token.insufficient_scope(Some(source), Actions::PULL)),
-        };
-        let uri = rewrite_upstream_uri(asked, host, mount, original.has_uri_rewrite()).map_err(|refused| {
-            if refused.request_error.is_some() || refused.is_denied_by_token || refused.deny_rule_index.is_some() {
-                return TokenRefusal::Denied(Denied::ByPolicy(refused));
+            MountDecision::NeedsAnotherToken(source) => {
+                return Err(token.insufficient_scope(Some(source), Actions::PULL));
             }
-            token.insufficient_scope(asked.mount_source.as_ref().map(|source| &*source.repository), Actions::PULL)
-        })?;
-        Ok(AllowedRequest { identity, groups_header: Box::default(), upstream_uri: uri, is_stale: false, upstream_authorization: None })
+        };
+        let uri =
+            rewrite_upstream_uri(asked, host, mount, original.has_uri_rewrite()).map_err(|refused| {
+                if refused.request_error.is_some()
+                    || refused.is_denied_by_token
+                    || refused.deny_rule_index.is_some()
+                {
+                    return TokenRefusal::Denied(Denied::ByPolicy(refused));
+                }
+                token.insufficient_scope(
+                    asked.mount_source.as_ref().map(|source| &*source.repository),
+                    Actions::PULL,
+                )
+            })?;
+        Ok(AllowedRequest {
+            identity,
+            groups_header: Box::default(),
+            upstream_uri: uri,
+            is_stale: false,
+            upstream_authorization: None,
+        })
     }
 
     /// Whether a token was issued under the rules and groups in force.
@@ -198,7 +229,12 @@ impl PresentedToken<'_> {
             return Err(self.insufficient_scope(name, missing));
         }
         let repository = name.map(str::to_owned);
-        let refused = PolicyDenial { repository, denied_actions: denied, is_denied_by_token: true, ..PolicyDenial::default() };
+        let refused = PolicyDenial {
+            repository,
+            denied_actions: denied,
+            is_denied_by_token: true,
+            ..PolicyDenial::default()
+        };
         Err(TokenRefusal::Denied(Denied::ByPolicy(Box::new(refused))))
     }
 
@@ -212,7 +248,8 @@ impl PresentedToken<'_> {
 
     /// Whether one of these actions was not granted when the token was issued, under the rules in force.
     fn has_denied(&self, repository: &str, wanted: Actions) -> bool {
-        self.is_current && !repository_actions(&self.claims.denied, repository).intersection(wanted).is_empty()
+        self.is_current
+            && !repository_actions(&self.claims.denied, repository).intersection(wanted).is_empty()
     }
 
     /// The answer to a client that lacks these actions in a repository, or else in the list of all of them.
@@ -222,14 +259,20 @@ impl PresentedToken<'_> {
             None if missing == Actions::CATALOG => CATALOG_SCOPE.to_owned(),
             None => String::new(),
         };
-        TokenRefusal::InsufficientScope(InsufficientScope { scope, has_user: self.has_user(), is_for_other_host: !self.is_for_host })
+        TokenRefusal::InsufficientScope(InsufficientScope {
+            scope,
+            has_user: self.has_user(),
+            is_for_other_host: !self.is_for_host,
+        })
     }
 }
 
 /// Refuses a malformed repository name: no token is for one.
 fn check_repository_name(asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
     match (asked.target, asked.malformed_reference) {
-        (RegistryTarget::Repository(name), Some(malformed)) if !is_repository_name(name) => Err(unreadable_request(malformed.message)),
+        (RegistryTarget::Repository(name), Some(malformed)) if !is_repository_name(name) => {
+            Err(unreadable_request(malformed.message))
+        }
         (RegistryTarget::Ping | RegistryTarget::Catalog | RegistryTarget::Repository(_), _) => Ok(()),
     }
 }
@@ -238,7 +281,13 @@ fn unreadable_request(why: &'static str) -> TokenRefusal {
     TokenRefusal::Denied(Denied::ambiguous_request(why))
 }
 
-fn permitted_repository_actions(rules: &PolicyRules, subject: &Subject<'_>, host: &str, name: &str, wanted: Actions) -> Actions {
+fn permitted_repository_actions(
+    rules: &PolicyRules,
+    subject: &Subject<'_>,
+    host: &str,
+    name: &str,
+    wanted: Actions,
+) -> Actions {
     if !is_repository_name(name) {
         return Actions::default();
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::authn::api_key::ApiKey;
 use crate::identity::{Membership, Username};
 use crate::permissions::scope;
-use crate::policy::reload::{PolicyFileKind, GroupSource};
+use crate::policy::reload::{GroupSource, PolicyFileKind};
 use crate::request::header::RequestHeader;
 use crate::request::original::DeclaredUpstream;
 use crate::request::subrequest::ClientAddress;
@@ -86,7 +86,13 @@ fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
     });
     let groups: Vec<&[u8]> = [&b"red"[..], b"blue"].into_iter().filter(|_| chance.below(2) == 0).collect();
     let membership = Membership::new(groups);
-    Some(Arc::new(Identity { user, authenticator: "test".into(), membership, facts: Box::default(), api_key: key }))
+    Some(Arc::new(Identity {
+        user,
+        authenticator: "test".into(),
+        membership,
+        facts: Box::default(),
+        api_key: key,
+    }))
 }
 
 /// Whether a request of this method would be permitted.
@@ -167,7 +173,8 @@ fn token_grants_no_more_than_requested() {
     };
     let asker = Subrequest { host: RequestHeader::Once(b"registry.test"), ..Subrequest::default() };
     let access = |identity, texts: &[&'static str]| {
-        let granted = policy.evaluate_scopes(identity, &asker, &parse_scopes(texts.iter().copied()).unwrap()).unwrap();
+        let granted =
+            policy.evaluate_scopes(identity, &asker, &parse_scopes(texts.iter().copied()).unwrap()).unwrap();
         granted
             .granted
             .into_iter()

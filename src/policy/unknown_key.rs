@@ -34,7 +34,8 @@ pub(super) fn describe_unknown_key(key: &str, known: &[&str]) -> String {
         return format!("there is no such key; there are {}", known.join(", "));
     }
     let lower = key.to_ascii_lowercase();
-    let renamed = KEY_ALIASES.iter().find(|(old, new)| *old == lower && known.contains(new)).map(|(_, new)| *new);
+    let renamed =
+        KEY_ALIASES.iter().find(|(old, new)| *old == lower && known.contains(new)).map(|(_, new)| *new);
     let alike = |one: &&str| (strsim::jaro_winkler(&lower, one) * 1000.0) as u32;
     let near = || known.iter().copied().max_by_key(alike).filter(|one| alike(one) > 800);
     // A key of the other place: a rule's outside of a rule, or the file's within one.

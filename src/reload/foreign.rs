@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(detect_binary(&utf16("ann:x").iter().rev().copied().collect::<Vec<u8>>()), Some(UTF_16));
         assert_eq!(detect_binary(b"\x89PNG\r\n\x1a\n"), Some("an image"));
         assert!(detect_binary(&[0; 100]).is_some_and(|what| what.contains("NUL")));
-        assert_eq!(detect_other_format(b"-----BEGIN CERTIFICATE-----\n"), Some("PEM, a key or a certificate"));
+        assert_eq!(
+            detect_other_format(b"-----BEGIN CERTIFICATE-----\n"),
+            Some("PEM, a key or a certificate")
+        );
         assert_eq!(detect_other_format(b"{\"alice\": \"x\"}"), Some("JSON"));
         assert_eq!(detect_other_format(b"[\n  {}]"), Some("JSON"));
         for text in [

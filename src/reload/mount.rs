@@ -48,7 +48,8 @@ impl FileMount {
     pub(super) fn is_replaced(&self) -> bool {
         // Some file systems do not tell it in one way, and some not in the other.
         let is_unlinked = fs::metadata(&self.mount_point).is_ok_and(|metadata| metadata.nlink() == 0);
-        is_unlinked || self.is_moved(read_table(MOUNTINFO).and_then(|mounts| mount_root(&mounts, &self.mount_point)))
+        is_unlinked
+            || self.is_moved(read_table(MOUNTINFO).and_then(|mounts| mount_root(&mounts, &self.mount_point)))
     }
 
     /// Compares the root with what it is now. If the mount is gone, the path shows another file, which is watched.

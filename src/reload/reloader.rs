@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::mount::{SINGLE_FILE_MOUNT_WARNING, FileMount};
+use super::mount::{FileMount, SINGLE_FILE_MOUNT_WARNING};
 use super::state::{OverdueReason, ReloadState};
-use super::{FileHealth, NewContent, ReadError, PollFile, PollResult, SourceFile, UnstableFileMode, WatchedFile};
+use super::{
+    FileHealth, NewContent, PollFile, PollResult, ReadError, SourceFile, UnstableFileMode, WatchedFile,
+};
 use crate::clock::Moment;
 
 /// What happened to a file, for the metrics.
@@ -53,7 +55,8 @@ pub trait Reloadable: Send {
     ///
     /// # Errors
     /// Why it can't be used.
-    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<Self::Content, Self::Error>;
+    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>)
+    -> Result<Self::Content, Self::Error>;
 
     /// Puts it in force, and logs what it is unless it is the `first`.
     fn activate(&mut self, content: Self::Content, source: &SourceFile, first: bool);
@@ -110,7 +113,10 @@ impl<T: Reloadable> FileReloader<T> {
         let kind = make(watch.source(), &mut new.text)?;
         watch.set_load_time(begin.elapsed());
         let mut state = ReloadState::new(kind.label());
-        state.content_activated(&watch.source().path, kind.empty_file_message().filter(|_| new.is_unexpectedly_empty));
+        state.content_activated(
+            &watch.source().path,
+            kind.empty_file_message().filter(|_| new.is_unexpectedly_empty),
+        );
         state.mark_current(&watch.source().path);
         let mount = FileMount::find(&watch.source().path);
         if mount.is_some() {
@@ -176,7 +182,9 @@ impl<T: Reloadable> FileReloader<T> {
     }
 
     fn report_rejected(&mut self, fault: &T::Error) {
-        let refusal = self.reload_state.mark_rejected(&self.target.error_lines(fault), self.target.readiness_message(fault));
+        let refusal = self
+            .reload_state
+            .mark_rejected(&self.target.error_lines(fault), self.target.readiness_message(fault));
         if refusal.is_new_reason {
             self.target.record_event(ReloadEvent::Failed);
         }

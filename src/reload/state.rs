@@ -96,7 +96,13 @@ pub(super) struct ReloadState {
 impl ReloadState {
     /// Of a file that was just read, and found good.
     pub(super) fn new(name: &'static str) -> Self {
-        Self { label: name, health: Arc::default(), stale_reason: None, empty_file: None, replaced_outside_at: None }
+        Self {
+            label: name,
+            health: Arc::default(),
+            stale_reason: None,
+            empty_file: None,
+            replaced_outside_at: None,
+        }
     }
 
     pub(super) fn health(&self) -> Arc<FileHealth> {
@@ -133,16 +139,24 @@ impl ReloadState {
 
     /// Tells on `/readyz` what is to be said of a file although it can be used.
     fn update_health(&self) {
-        let outside =
-            self.replaced_outside_at.map(|since| (format!("the {} {MOUNTED_FILE_REPLACED}", self.label), true, since));
+        let outside = self
+            .replaced_outside_at
+            .map(|since| (format!("the {} {MOUNTED_FILE_REPLACED}", self.label), true, since));
         let told = outside.or_else(|| self.empty_file.map(|(what, since)| (what.to_owned(), false, since)));
-        let degraded = told.map(|(what, is_stale, since)| Arc::new(DegradedHealth { message: what, is_stale, degraded_at: since }));
+        let degraded = told.map(|(what, is_stale, since)| {
+            Arc::new(DegradedHealth { message: what, is_stale, degraded_at: since })
+        });
         self.health.0.store(degraded);
     }
 
     /// Notes whether a file that is mounted by itself is replaced where it is mounted from; with `again` it is logged
     /// again. Returns whether what is in force is old because of that, if this is new.
-    pub(super) fn set_replaced_outside(&mut self, path: &Path, is_replaced: bool, again: bool) -> Option<bool> {
+    pub(super) fn set_replaced_outside(
+        &mut self,
+        path: &Path,
+        is_replaced: bool,
+        again: bool,
+    ) -> Option<bool> {
         let is_new = is_replaced != self.replaced_outside_at.is_some();
         if is_replaced && (is_new || again) {
             tracing::error!(file = %path.display(), "the {} {MOUNTED_FILE_REPLACED}", self.label);
@@ -193,11 +207,16 @@ impl ReloadState {
     /// Tells it on `/readyz`, as something that began so long ago. What was told before began when it began.
     fn mark_stale(&mut self, stale: StaleReason, phrase: &str, age: Duration) {
         let now = Instant::now();
-        let before = self.stale_reason.is_some().then(|| self.health.0.load().as_ref().map(|told| told.degraded_at));
+        let before =
+            self.stale_reason.is_some().then(|| self.health.0.load().as_ref().map(|told| told.degraded_at));
         let since = before.flatten().unwrap_or_else(|| now.checked_sub(age).unwrap_or(now));
         self.stale_reason = Some(stale);
         let what = format!("{phrase}; the last good one is in force");
-        self.health.0.store(Some(Arc::new(DegradedHealth { message: what, is_stale: true, degraded_at: since })));
+        self.health.0.store(Some(Arc::new(DegradedHealth {
+            message: what,
+            is_stale: true,
+            degraded_at: since,
+        })));
     }
 }
 

@@ -31,7 +31,10 @@ pub(super) enum RegistryEndpoint<'r> {
 }
 
 /// The endpoint of a path, and the malformed reference in it, if there is one.
-pub(super) fn parse_endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoint<'_>, Option<MalformedReference>)> {
+pub(super) fn parse_endpoint(
+    rest: &str,
+    reads: bool,
+) -> Option<(RegistryEndpoint<'_>, Option<MalformedReference>)> {
     match rest {
         "" => return Some((RegistryEndpoint::Ping, None)),
         "_catalog" => return Some((RegistryEndpoint::Catalog, None)),
@@ -44,25 +47,43 @@ pub(super) fn parse_endpoint(rest: &str, reads: bool) -> Option<(RegistryEndpoin
         "tags" if last == "list" => (name, RegistryEndpoint::Tags, None),
         "manifests" => {
             let is_well = is_tag(last) || is_digest(last);
-            (name, RegistryEndpoint::Manifest, fault(is_well, MalformedReference::manifest_reference(last, reads)))
+            (
+                name,
+                RegistryEndpoint::Manifest,
+                fault(is_well, MalformedReference::manifest_reference(last, reads)),
+            )
         }
-        "blobs" => (name, RegistryEndpoint::Blob, fault(is_digest(last), MalformedReference::blob_digest(reads))),
-        "referrers" => (name, RegistryEndpoint::Referrers, fault(is_digest(last), MalformedReference::digest())),
+        "blobs" => {
+            (name, RegistryEndpoint::Blob, fault(is_digest(last), MalformedReference::blob_digest(reads)))
+        }
+        "referrers" => {
+            (name, RegistryEndpoint::Referrers, fault(is_digest(last), MalformedReference::digest()))
+        }
         "uploads" => {
             let name = name.strip_suffix("/blobs")?;
             match last {
                 "" => (name, RegistryEndpoint::StartUpload, None),
-                id => (name, RegistryEndpoint::Upload, fault(is_upload_id(id), MalformedReference::upload_id(reads))),
+                id => (
+                    name,
+                    RegistryEndpoint::Upload,
+                    fault(is_upload_id(id), MalformedReference::upload_id(reads)),
+                ),
             }
         }
         _ => return None,
     };
-    Some((endpoint(name), fault(is_repository_name(name), MalformedReference::repository_name(reads)).or(malformed)))
+    Some((
+        endpoint(name),
+        fault(is_repository_name(name), MalformedReference::repository_name(reads)).or(malformed),
+    ))
 }
 
 /// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
 /// A method that is not here has no meaning there, and what has no meaning is not let through.
-pub(super) fn required_actions<'r>(endpoint: &RegistryEndpoint<'r>, method: &str) -> Option<(RegistryTarget<'r>, Actions)> {
+pub(super) fn required_actions<'r>(
+    endpoint: &RegistryEndpoint<'r>,
+    method: &str,
+) -> Option<(RegistryTarget<'r>, Actions)> {
     const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
     let read = matches!(method, "GET" | "HEAD");
     match *endpoint {
@@ -71,13 +92,17 @@ pub(super) fn required_actions<'r>(endpoint: &RegistryEndpoint<'r>, method: &str
         RegistryEndpoint::Manifest(name) | RegistryEndpoint::Blob(name) => match method {
             "GET" | "HEAD" => Some((RegistryTarget::Repository(name), Actions::PULL)),
             "DELETE" => Some((RegistryTarget::Repository(name), Actions::DELETE)),
-            "PUT" if matches!(endpoint, RegistryEndpoint::Manifest(_)) => Some((RegistryTarget::Repository(name), WRITE)),
+            "PUT" if matches!(endpoint, RegistryEndpoint::Manifest(_)) => {
+                Some((RegistryTarget::Repository(name), WRITE))
+            }
             _ => None,
         },
         RegistryEndpoint::Tags(name) | RegistryEndpoint::Referrers(name) => {
             read.then_some((RegistryTarget::Repository(name), Actions::PULL))
         }
-        RegistryEndpoint::StartUpload(name) => (method == "POST").then_some((RegistryTarget::Repository(name), WRITE)),
+        RegistryEndpoint::StartUpload(name) => {
+            (method == "POST").then_some((RegistryTarget::Repository(name), WRITE))
+        }
         // To cancel an upload deletes nothing that was there.
         RegistryEndpoint::Upload(name) => {
             let known = read || matches!(method, "PATCH" | "PUT" | "DELETE");

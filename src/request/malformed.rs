@@ -90,7 +90,8 @@ impl MalformedReference {
 
     /// An upload's id.
     pub(super) fn upload_id(reads: bool) -> Self {
-        let code = if reads { RegistryErrorCode::BlobUploadUnknown } else { RegistryErrorCode::BlobUploadInvalid };
+        let code =
+            if reads { RegistryErrorCode::BlobUploadUnknown } else { RegistryErrorCode::BlobUploadInvalid };
         Self { code, message: "the upload id is malformed" }
     }
 
@@ -106,6 +107,9 @@ impl MalformedReference {
 
     /// The source of a mount.
     pub(super) fn mount_source() -> Self {
-        Self { code: RegistryErrorCode::NameInvalid, message: "the repository name of the mount's source is malformed" }
+        Self {
+            code: RegistryErrorCode::NameInvalid,
+            message: "the repository name of the mount's source is malformed",
+        }
     }
 }

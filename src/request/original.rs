@@ -47,7 +47,16 @@ impl<'r> OriginalRequest<'r> {
         backend: DeclaredUpstream,
     ) -> Self {
         let (name, asked, segments) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { method, uri, host, content_type, declared_upstream: backend, host_name: name, registry_request: asked, path_segments: segments }
+        Self {
+            method,
+            uri,
+            host,
+            content_type,
+            declared_upstream: backend,
+            host_name: name,
+            registry_request: asked,
+            path_segments: segments,
+        }
     }
 
     /// Whether the proxy asks the backend for what `X-Upstream-URI` says.

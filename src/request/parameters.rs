@@ -47,12 +47,17 @@ pub struct MountSource {
 }
 
 /// The source of a mount, if the parameters ask for one. They were [checked](check).
-pub(super) fn mount_source(endpoint: &RegistryEndpoint<'_>, pairs: &[QueryParameter<'_>]) -> Option<MountSource> {
+pub(super) fn mount_source(
+    endpoint: &RegistryEndpoint<'_>,
+    pairs: &[QueryParameter<'_>],
+) -> Option<MountSource> {
     let value = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| &*pair.value);
     match (endpoint, value("mount"), value("from")) {
         (RegistryEndpoint::StartUpload(_), Some(_), Some(from)) => Some(MountSource {
             repository: from.to_owned(),
-            origin: value(ORIGIN_PARAMETER).and_then(|origin| normalize_host(origin).ok()).map(std::borrow::Cow::into_owned),
+            origin: value(ORIGIN_PARAMETER)
+                .and_then(|origin| normalize_host(origin).ok())
+                .map(std::borrow::Cow::into_owned),
         }),
         _ => None,
     }
@@ -78,7 +83,9 @@ pub(super) fn check_parameters(
         | RegistryEndpoint::Referrers(_) => &[],
         RegistryEndpoint::Manifest(_) if method == "PUT" => &["tag"],
         RegistryEndpoint::Manifest(_) => &[],
-        RegistryEndpoint::StartUpload(_) => &["mount", "from", "digest", "digest-algorithm", ORIGIN_PARAMETER],
+        RegistryEndpoint::StartUpload(_) => {
+            &["mount", "from", "digest", "digest-algorithm", ORIGIN_PARAMETER]
+        }
         // The registry made this URI itself, and put into it what it liked (spec.md, "Pushing a blob
         // in chunks": clients must use the Location as it is).
         RegistryEndpoint::Upload(_) => return check_upload_parameters(pairs).map(|()| None),
@@ -100,7 +107,9 @@ pub(super) fn check_parameters(
             "mount" | "digest" if !is_digest(&pair.value) => MalformedReference::digest(),
             "from" if !is_repository_name(&pair.value) => MalformedReference::mount_source(),
             "tag" if !is_tag(&pair.value) => MalformedReference::tag(),
-            ORIGIN_PARAMETER if !is_authority(&pair.value) => return Err("the origin of a mount is not a host"),
+            ORIGIN_PARAMETER if !is_authority(&pair.value) => {
+                return Err("the origin of a mount is not a host");
+            }
             _ => continue,
         };
         malformed.get_or_insert(fault);

@@ -75,7 +75,10 @@ pub fn has_valid_percent_encoding(text: &str) -> bool {
 }
 
 /// A path with these pairs, as they were written.
-pub fn join_path_and_parameters<'p>(path: &str, pairs: impl Iterator<Item = &'p QueryParameter<'p>>) -> String {
+pub fn join_path_and_parameters<'p>(
+    path: &str,
+    pairs: impl Iterator<Item = &'p QueryParameter<'p>>,
+) -> String {
     let mut joined = path.to_owned();
     for (at, pair) in pairs.enumerate() {
         joined.push(if at == 0 { '?' } else { '&' });

@@ -9,7 +9,7 @@
 pub use super::endpoint::RegistryTarget;
 use super::endpoint::{RegistryEndpoint, parse_endpoint, required_actions};
 use super::malformed::MalformedReference;
-use super::parameters::{self, MountSource, is_namespace_parameter, is_mount_or_origin_parameter};
+use super::parameters::{self, MountSource, is_mount_or_origin_parameter, is_namespace_parameter};
 use super::query::{self, QueryParameter};
 use crate::permissions::Actions;
 
@@ -38,7 +38,8 @@ impl RegistryRequest<'_> {
     /// then begins an ordinary upload, which is what the spec has it do with a mount that it can't
     /// make; every client goes on with it.
     pub fn uri_without_mount(&self) -> String {
-        let kept = |pair: &&QueryParameter<'_>| !is_namespace_parameter(pair) && !is_mount_or_origin_parameter(pair);
+        let kept =
+            |pair: &&QueryParameter<'_>| !is_namespace_parameter(pair) && !is_mount_or_origin_parameter(pair);
         query::join_path_and_parameters(self.path, self.parameters.iter().filter(kept))
     }
 
@@ -56,19 +57,25 @@ impl RegistryRequest<'_> {
 ///
 /// # Errors
 /// What is wrong with it, for the log and for `explain`.
-pub fn parse_request<'r>(method: &str, uri: &'r str, content_type: &str) -> Result<RegistryRequest<'r>, &'static str> {
+pub fn parse_request<'r>(
+    method: &str,
+    uri: &'r str,
+    content_type: &str,
+) -> Result<RegistryRequest<'r>, &'static str> {
     let (path, query) = query::split_path_and_query(uri)?;
     if path.contains('%') {
         return Err("the path is encoded; names, tags and digests need no encoding");
     }
     let rest = path.strip_prefix("/v2/").ok_or("the path does not begin with /v2/")?;
     let reads = matches!(method, "GET" | "HEAD");
-    let (endpoint, reference) = parse_endpoint(rest, reads).ok_or("the path is none of the registry protocol's")?;
+    let (endpoint, reference) =
+        parse_endpoint(rest, reads).ok_or("the path is none of the registry protocol's")?;
     // No well-formed reference has such a segment.
     if reference.is_some() && has_empty_or_dot_segment(rest) {
         return Err("the path has an empty segment, or one of dots");
     }
-    let (target, actions) = required_actions(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
+    let (target, actions) =
+        required_actions(&endpoint, method).ok_or("the method is not one of this endpoint's")?;
     let pairs = query::parse_parameters(query)?;
     let parameter = parameters::check_parameters(&endpoint, method, &pairs)?;
     if matches!(endpoint, RegistryEndpoint::StartUpload(_) | RegistryEndpoint::Upload(_)) {
@@ -77,8 +84,18 @@ pub fn parse_request<'r>(method: &str, uri: &'r str, content_type: &str) -> Resu
     let malformed = reference.or(parameter);
     let source = parameters::mount_source(&endpoint, &pairs).filter(|_| malformed.is_none());
     let alone = source.is_none() && matches!(endpoint, RegistryEndpoint::StartUpload(_));
-    let strip = pairs.iter().any(|pair| is_namespace_parameter(pair) || (alone && is_mount_or_origin_parameter(pair)));
-    Ok(RegistryRequest { target, required_actions: actions, mount_source: source, has_parameters_to_strip: strip, malformed_reference: malformed, path, parameters: pairs })
+    let strip = pairs
+        .iter()
+        .any(|pair| is_namespace_parameter(pair) || (alone && is_mount_or_origin_parameter(pair)));
+    Ok(RegistryRequest {
+        target,
+        required_actions: actions,
+        mount_source: source,
+        has_parameters_to_strip: strip,
+        malformed_reference: malformed,
+        path,
+        parameters: pairs,
+    })
 }
 
 /// Whether a path could be resolved to another one. The last segment may be empty: there is no reference then.

@@ -198,8 +198,9 @@ fn read_request_accepts_only_harmless_parameters_field_c14() {
 /// The source, the URI without what never passes, and the URI without the mount.
 fn mount(query: &str) -> Result<(Option<String>, String, String), &'static str> {
     let uri = format!("/v2/team/app/blobs/uploads/?{}", query.replace("DIGEST", DIGEST));
-    parse_request("POST", &uri, "")
-        .map(|asked| (asked.mount_source.clone().map(|of| of.repository), asked.stripped_uri(), asked.uri_without_mount()))
+    parse_request("POST", &uri, "").map(|asked| {
+        (asked.mount_source.clone().map(|of| of.repository), asked.stripped_uri(), asked.uri_without_mount())
+    })
 }
 
 const UPLOADS: &str = "/v2/team/app/blobs/uploads/";

@@ -130,9 +130,10 @@ impl<'a> Subrequest<'a> {
             ClientAddress::UnixSocket => Ok(None),
             ClientAddress::Text(text) => match std::str::from_utf8(text).map(str::parse) {
                 Ok(Ok(address)) => Ok(Some(address)),
-                Ok(Err(_)) | Err(_) => {
-                    Err(ProxyHeaderError { header: Self::HEADER_NAMES.client, kind: ProxyHeaderErrorKind::Invalid })
-                }
+                Ok(Err(_)) | Err(_) => Err(ProxyHeaderError {
+                    header: Self::HEADER_NAMES.client,
+                    kind: ProxyHeaderErrorKind::Invalid,
+                }),
             },
         }
     }
@@ -162,8 +163,10 @@ impl<'a> Subrequest<'a> {
     /// If the proxy does not say it, or it is not a host.
     pub fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
         let host = header_text(self.host, Self::HEADER_NAMES.host)?;
-        crate::request::site::normalize_host(host)
-            .map_err(|_| ProxyHeaderError { header: Self::HEADER_NAMES.host, kind: ProxyHeaderErrorKind::Invalid })
+        crate::request::site::normalize_host(host).map_err(|_| ProxyHeaderError {
+            header: Self::HEADER_NAMES.host,
+            kind: ProxyHeaderErrorKind::Invalid,
+        })
     }
 
     /// Returns the client's URI as text.

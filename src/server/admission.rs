@@ -36,7 +36,13 @@ pub(super) struct AdmittedConnection(Option<HealthCheckSlot>);
 
 impl ConnectionAdmission {
     pub(super) fn new(kind: ListenerKind, peers: Vec<IpNet>, refused: Counter, log: RateLimitedLog) -> Self {
-        Self { kind, trusted_peers: peers, health_checks: Arc::default(), refused_connections: refused, refusal_log: Arc::new(log) }
+        Self {
+            kind,
+            trusted_peers: peers,
+            health_checks: Arc::default(),
+            refused_connections: refused,
+            refusal_log: Arc::new(log),
+        }
     }
 
     /// The peer of a connection from `address`.
@@ -54,7 +60,9 @@ impl ConnectionAdmission {
         let address = peer.and_then(|peer| peer.address);
         let place = match self.kind {
             ListenerKind::Auth | ListenerKind::Public => None,
-            ListenerKind::Admin => address.and_then(|address| HealthCheckConnections::try_acquire(&self.health_checks, address)),
+            ListenerKind::Admin => {
+                address.and_then(|address| HealthCheckConnections::try_acquire(&self.health_checks, address))
+            }
         };
         if place.is_none() {
             self.refused_connections.inc();
@@ -121,7 +129,9 @@ mod tests {
 
     #[test]
     fn untrusted_connection_is_admitted_by_the_admin_listener_only() {
-        for (kind, is_kept) in [(ListenerKind::Auth, false), (ListenerKind::Public, false), (ListenerKind::Admin, true)] {
+        for (kind, is_kept) in
+            [(ListenerKind::Auth, false), (ListenerKind::Public, false), (ListenerKind::Admin, true)]
+        {
             let admission = admission(kind);
             assert!(admission.admit(from("10.0.0.7")).is_some());
             assert!(admission.admit(from("::ffff:10.0.0.7")).is_some());

@@ -70,7 +70,7 @@ impl Components {
         let health = health.chain(keys.iter().map(api_key::reload::ApiKeyReloader::health));
         let health = health.chain(upstreams.file_reloaders.iter().map(file::SecretFileReloader::health));
         let health = health.chain(tokens.iter().map(token::reload::SigningKeyFileReloader::health)).collect();
-        let readiness = Readiness::new(health, build_auth_backends.clone());
+        let readiness = Readiness::new(health, services.clone());
         #[cfg(feature = "ecr")]
         let readiness =
             readiness.with_leases(upstreams.ecr_leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
@@ -81,7 +81,7 @@ impl Components {
                 settings,
                 users.as_ref().map(|users| users.target().htpasswd()),
                 &pool,
-                &build_auth_backends,
+                &services,
                 keys.as_ref().map(|keys| keys.target().api_keys()),
             ),
             policy,
@@ -110,12 +110,13 @@ impl Components {
         reloaders.extend(keys.map(|keys| Box::new(keys) as Box<dyn PollFile>));
         reloaders.extend(files.into_iter().map(|file| Box::new(file) as Box<dyn PollFile>));
         reloaders.extend(tokens.map(|tokens| Box::new(tokens) as Box<dyn PollFile>));
-        reloaders.extend(upstreams.file_reloaders.into_iter().map(|file| Box::new(file) as Box<dyn PollFile>));
+        reloaders
+            .extend(upstreams.file_reloaders.into_iter().map(|file| Box::new(file) as Box<dyn PollFile>));
         Ok(Self {
             app_state: front,
             readiness,
             hash_pool: pool,
-            auth_backends: build_auth_backends,
+            auth_backends: services,
             file_reloaders: reloaders,
             #[cfg(feature = "ecr")]
             ecr_leases: upstreams.ecr_leases,
@@ -159,10 +160,17 @@ fn build_app_state(
 }
 
 /// The htpasswd file, where it is asked.
-fn start_htpasswd_reloader(settings: &Config, metrics: &Arc<Metrics>, now: Moment) -> Result<Option<HtpasswdReloader>, StartError> {
+fn start_htpasswd_reloader(
+    settings: &Config,
+    metrics: &Arc<Metrics>,
+    now: Moment,
+) -> Result<Option<HtpasswdReloader>, StartError> {
     let Some(path) = settings.htpasswd_file.clone() else { return Ok(None) };
     let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
-    let rules = HtpasswdParseOptions { fingerprint_key: random_key()?, allowed_formats: settings.htpasswd_insecure_formats };
+    let rules = HtpasswdParseOptions {
+        fingerprint_key: random_key()?,
+        allowed_formats: settings.htpasswd_insecure_formats,
+    };
     // Keys stand beside the chain, and nobody is asked after them.
     let last = settings.authenticators.iter().rfind(|one| !matches!(one.kind, AuthenticatorType::ApiKeys));
     let is_last = last.is_some_and(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
@@ -170,10 +178,17 @@ fn start_htpasswd_reloader(settings: &Config, metrics: &Arc<Metrics>, now: Momen
 }
 
 /// The pool that hashes for them.
-fn build_hash_pool(settings: &Config, users: Option<&HtpasswdReloader>, clock: &Clock, metrics: &Arc<Metrics>) -> HashPool {
+fn build_hash_pool(
+    settings: &Config,
+    users: Option<&HtpasswdReloader>,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> HashPool {
     let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
     match users {
-        Some(users) => HashPool::with_dynamic_capacity(settings.hash_timing(), users.target().htpasswd(), clock, metrics),
+        Some(users) => {
+            HashPool::with_dynamic_capacity(settings.hash_timing(), users.target().htpasswd(), clock, metrics)
+        }
         // Nothing is hashed.
         None => HashPool::new(QueueLimits::default(), clock, metrics),
     }
@@ -190,7 +205,8 @@ fn start_api_key_reloader(
     let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
     let rules = api_key::ApiKeyRules {
         username: settings.api_keys_username.as_str().into(),
-        is_owner_line_required: settings.htpasswd_file.is_some() && settings.api_keys_owners == ApiKeyOwners::Htpasswd,
+        is_owner_line_required: settings.htpasswd_file.is_some()
+            && settings.api_keys_owners == ApiKeyOwners::Htpasswd,
     };
     let file = api_key::reload::ApiKeyFile::new(Arc::clone(&one.name), rules, Arc::clone(metrics));
     Ok(Some(api_key::reload::ApiKeyReloader::start(source, file, now)?))
@@ -218,11 +234,13 @@ fn build_authenticators(
     services: &[Arc<AuthBackend>],
     keys: Option<Arc<ApiKeys>>,
 ) -> AuthenticatorChain {
-    let mut services = build_auth_backends.iter();
+    let mut services = services.iter();
     let chain = settings.authenticators.iter().filter_map(|one| {
         let kind = match &one.kind {
-            AuthenticatorType::Htpasswd => chain::AuthenticatorKind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool)),
-            AuthenticatorType::Http(_) => chain::AuthenticatorKind::Http(Arc::clone(build_auth_backends.next()?)),
+            AuthenticatorType::Htpasswd => {
+                chain::AuthenticatorKind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool))
+            }
+            AuthenticatorType::Http(_) => chain::AuthenticatorKind::Http(Arc::clone(services.next()?)),
             AuthenticatorType::ApiKeys => return None,
         };
         Some(chain::Authenticator { name: Arc::clone(&one.name), kind, fallback_for: one.fallback_for })
@@ -233,7 +251,9 @@ fn build_authenticators(
 /// The headers of all facts that any service may give, and the names of all authenticators.
 fn build_identity_headers(settings: &Config) -> Result<IdentityHeaders, StartError> {
     let of = |kind: &AuthenticatorType| match kind {
-        AuthenticatorType::Http(spec) => spec.response_rules.facts.iter().map(|(name, _)| Arc::clone(name)).collect(),
+        AuthenticatorType::Http(spec) => {
+            spec.response_rules.facts.iter().map(|(name, _)| Arc::clone(name)).collect()
+        }
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Vec::new(),
     };
     let names: std::collections::BTreeSet<Arc<str>> =
@@ -255,7 +275,8 @@ fn start_policy_reloaders(
     metrics: &Arc<Metrics>,
 ) -> Result<(Arc<Policy>, Vec<policy_reload::PolicyFileReloader>), PolicyLoadError> {
     let policy = Arc::new(Policy::default());
-    let files = [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)];
+    let files =
+        [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)];
     let start = |(file, path): (PolicyFileKind, &Option<PathBuf>)| {
         let source = SourceFile { path: path.clone()?, max_bytes: policy_reload::FILE_BYTES_MAX };
         let (policy, metrics) = (Arc::clone(&policy), Arc::clone(metrics));

@@ -27,7 +27,7 @@ const DESCRIPTORS_PER_TOKEN_FETCH: usize = 16;
 /// There are fewer file descriptors than the settings allow connections.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "limits.connections = {connections}, with everything else, needs {needed} file descriptors, and the limit is {limit}: raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.connections to {at_most} or less"
+    "limits.connections = {connections}, with everything else, needs {needed} file descriptors, and the limit is {limit}: raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.connections to {max_connections} or less"
 )]
 pub struct DescriptorLimitError {
     connections: usize,
@@ -50,7 +50,12 @@ pub fn raise_limit(settings: &Config) -> Result<(), DescriptorLimitError> {
         Some(limit) if limit < needed => {
             let connections = settings.max_connections;
             let others = needed.saturating_sub(connections as u64);
-            Err(DescriptorLimitError { connections, needed, limit, max_connections: limit.saturating_sub(others) })
+            Err(DescriptorLimitError {
+                connections,
+                needed,
+                limit,
+                max_connections: limit.saturating_sub(others),
+            })
         }
         // Enough, or unlimited.
         Some(_) | None => Ok(()),
@@ -74,7 +79,8 @@ fn required_descriptors(settings: &Config) -> u64 {
     for one in &settings.authenticators {
         match &one.kind {
             Authenticator::Http(spec) => {
-                needed += spec.connections_max + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP + DESCRIPTORS_PER_THREAD
+                needed +=
+                    spec.connections_max + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP + DESCRIPTORS_PER_THREAD
             }
             Authenticator::Htpasswd | Authenticator::ApiKeys => {}
         }
@@ -84,8 +90,8 @@ fn required_descriptors(settings: &Config) -> u64 {
         let is_fetched = |one: &&crate::config::upstream::UpstreamConfig| {
             matches!(one.kind, crate::config::upstream::UpstreamType::Ecr(_))
         };
-        needed +=
-            settings.upstreams.iter().filter(is_fetched).count() * (DESCRIPTORS_PER_TOKEN_FETCH + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP);
+        needed += settings.upstreams.iter().filter(is_fetched).count()
+            * (DESCRIPTORS_PER_TOKEN_FETCH + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP);
     }
     needed as u64
 }

@@ -140,7 +140,8 @@ impl HttpServices {
         InitError = (),
     > + use<T, N> {
         let shutdown = self.shutdown.clone();
-        let answers = service_factory(Arc::clone(&self.app_state), self.kind).map_err(|error| error.error_response());
+        let answers =
+            service_factory(Arc::clone(&self.app_state), self.kind).map_err(|error| error.error_response());
         let builder = HttpService::<T, _, BoxBody>::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();

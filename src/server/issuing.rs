@@ -28,7 +28,11 @@ pub(super) fn start_signing_key_reloader(
     settings.token_signing_keys_file.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
 }
 
-pub(super) fn build_token_issuer(settings: &Config, tokens: &token::reload::SigningKeyFileReloader) -> Arc<TokenIssuer> {
-    let names = IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
+pub(super) fn build_token_issuer(
+    settings: &Config,
+    tokens: &token::reload::SigningKeyFileReloader,
+) -> Arc<TokenIssuer> {
+    let names =
+        IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
     Arc::new(TokenIssuer::new(tokens.target().current_keys(), names, settings.token_lifetime))
 }

@@ -19,7 +19,9 @@ use crate::upstream::ecr::refresh::{LeaseRefresher, random_fraction};
 const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetches tokens, and does so until what is returned is dropped.
-pub(super) fn spawn_refresh_thread(sources: Vec<(EcrTokenClient, Arc<Lease>)>) -> io::Result<Option<oneshot::Sender<()>>> {
+pub(super) fn spawn_refresh_thread(
+    sources: Vec<(EcrTokenClient, Arc<Lease>)>,
+) -> io::Result<Option<oneshot::Sender<()>>> {
     if sources.is_empty() {
         return Ok(None);
     }

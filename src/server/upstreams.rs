@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::upstream::{UpstreamType, UpstreamConfig};
+use crate::config::upstream::{UpstreamConfig, UpstreamType};
 use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{AwsAccount, lease::Lease};
-use crate::upstream::file::{self, SecretFormat, SecretFileReloader};
+use crate::upstream::file::{self, SecretFileReloader, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
@@ -38,8 +38,8 @@ impl UpstreamParts {
     pub fn build(settings: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let mut kept = Self::default();
         let secret = start_proxy_secret_reloader(settings, clock)?;
-        let shown = start_proxy_secret_reloader.as_ref().map(|secret| start_proxy_secret_reloader.kind().current());
-        kept.file_reloaders.extend(start_proxy_secret_reloader);
+        let shown = secret.as_ref().map(|secret| secret.target().current());
+        kept.file_reloaders.extend(secret);
         let token = start_admin_token_reloader(settings, clock)?;
         kept.admin_token = token.as_ref().map(|token| token.target().current());
         kept.file_reloaders.extend(token);
@@ -72,7 +72,9 @@ impl UpstreamParts {
     ) -> Result<CredentialSource, StartError> {
         let mut file = |path: &PathBuf, form| {
             let started = file::start(path.clone(), form, clock.now());
-            let fault = |fault| StartError::UpstreamCredentialsUnusable(one.origin.clone(), Arc::clone(&one.name), fault);
+            let fault = |fault| {
+                StartError::UpstreamCredentialsUnusable(one.origin.clone(), Arc::clone(&one.name), fault)
+            };
             let reloader = started.map_err(fault)?;
             let source = CredentialSource::File(reloader.target().current());
             self.file_reloaders.push(reloader);
@@ -106,7 +108,10 @@ impl UpstreamParts {
 ///
 /// # Errors
 /// [`StartError::AdminToken`].
-pub fn start_admin_token_reloader(settings: &Config, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
+pub fn start_admin_token_reloader(
+    settings: &Config,
+    clock: &Clock,
+) -> Result<Option<SecretFileReloader>, StartError> {
     let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::AdminToken, clock.now());
     settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
 }
@@ -115,7 +120,10 @@ pub fn start_admin_token_reloader(settings: &Config, clock: &Clock) -> Result<Op
 ///
 /// # Errors
 /// [`StartError::ProxySecret`].
-pub fn start_proxy_secret_reloader(settings: &Config, clock: &Clock) -> Result<Option<SecretFileReloader>, StartError> {
+pub fn start_proxy_secret_reloader(
+    settings: &Config,
+    clock: &Clock,
+) -> Result<Option<SecretFileReloader>, StartError> {
     let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
     settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
 }

@@ -89,7 +89,11 @@ impl Reloadable for SigningKeyFile {
         UNSETTLED
     }
 
-    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<SigningKeys, SigningKeyLoadError> {
+    fn parse(
+        &self,
+        source: &SourceFile,
+        text: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<SigningKeys, SigningKeyLoadError> {
         parse_keys(source, text)
     }
 

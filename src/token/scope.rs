@@ -72,7 +72,11 @@ pub fn parse_scope(text: &str) -> Result<Option<TokenScope<'_>>, &'static str> {
     if !actions.split(',').all(known) {
         return Err("an action is written in lower-case letters, or *");
     }
-    Ok((!name.is_empty()).then(|| TokenScope { kind, name, requested: parse_requested_actions(kind, name, actions) }))
+    Ok((!name.is_empty()).then(|| TokenScope {
+        kind,
+        name,
+        requested: parse_requested_actions(kind, name, actions),
+    }))
 }
 
 fn is_word(byte: u8) -> bool {
@@ -82,7 +86,9 @@ fn is_word(byte: u8) -> bool {
 fn parse_requested_actions<'s>(kind: &str, name: &'s str, actions: &str) -> Option<RequestedActions<'s>> {
     let all = actions.split(',').any(|action| action == "*");
     let (on, most) = match kind {
-        "repository" => (ScopeResource::Repository(name), Actions::PULL.union(Actions::PUSH).union(Actions::DELETE)),
+        "repository" => {
+            (ScopeResource::Repository(name), Actions::PULL.union(Actions::PUSH).union(Actions::DELETE))
+        }
         "registry" if name == "catalog" => (ScopeResource::Catalog, Actions::CATALOG),
         _ => return None,
     };
@@ -96,7 +102,9 @@ fn parse_requested_actions<'s>(kind: &str, name: &'s str, actions: &str) -> Opti
 ///
 /// # Errors
 /// What is wrong with one of them, or that they are too many.
-pub fn parse_scopes<'s>(parameters: impl Iterator<Item = &'s str>) -> Result<Vec<TokenScope<'s>>, &'static str> {
+pub fn parse_scopes<'s>(
+    parameters: impl Iterator<Item = &'s str>,
+) -> Result<Vec<TokenScope<'s>>, &'static str> {
     let mut scopes: Vec<TokenScope<'s>> = Vec::new();
     for text in parameters.flat_map(|parameter| parameter.split(' ')).filter(|text| !text.is_empty()) {
         let Some(scope) = parse_scope(text)? else { continue };

@@ -20,7 +20,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest;
 use ring::rand::SystemRandom;
 
-use self::key::{SigningKey, KeyBlock};
+use self::key::{KeyBlock, SigningKey};
 pub use self::pair::SigningAlgorithm;
 use self::pem::PemBlock;
 pub use self::verify::{CLOCK_LEEWAY_SECS, TOKEN_BYTES_MAX, TokenVerifyError, check_validity_period};
@@ -139,7 +139,8 @@ impl SigningKeys {
     /// The first thing that is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self, SigningKeyFileError> {
         let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotUtf8)?;
-        let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
+        let blocks = pem::parse_blocks(text)
+            .map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
         let random = SystemRandom::new();
         let mut keys: Vec<SigningKey> = Vec::new();
         let mut numbered = (1..).zip(&blocks);
@@ -157,10 +158,11 @@ impl SigningKeys {
             let certificate = certificate.ok_or_else(|| {
                 fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward token init --key FILE makes one")
             })?;
-            let key = SigningKey::parse(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
-                KeyBlock::PrivateKey => fault(secret, what),
-                KeyBlock::Certificate => fault(certificate, what),
-            })?;
+            let key =
+                SigningKey::parse(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
+                    KeyBlock::PrivateKey => fault(secret, what),
+                    KeyBlock::Certificate => fault(certificate, what),
+                })?;
             if keys.iter().any(|other| other.kid == key.kid) {
                 return Err(fault(
                     secret,
@@ -215,8 +217,13 @@ impl SigningKeys {
     /// It would be longer than [`TOKEN_MAX`], or the system gives no random numbers.
     pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
         let claims = serde_json::to_vec(claims)?;
-        let mut token = format!("{}.{}", self.active_key.encoded_header, BASE64_URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.active_key.key_pair.sign(token.as_bytes(), &self.rng).map_err(|_| SignError::SigningFailed)?;
+        let mut token =
+            format!("{}.{}", self.active_key.encoded_header, BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let signature = self
+            .active_key
+            .key_pair
+            .sign(token.as_bytes(), &self.rng)
+            .map_err(|_| SignError::SigningFailed)?;
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         if token.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(token) }

@@ -23,7 +23,8 @@ fn keys(made: &[&NewSigningKey]) -> SigningKeys {
 }
 
 fn claims() -> Claims {
-    let access = AccessEntry { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
+    let access =
+        AccessEntry { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
     Claims {
         iss: "doorward".into(),
         sub: "ann".into(),

@@ -129,6 +129,9 @@ mod tests {
     fn secret_header_value_debug_shows_no_secret() {
         let authorization = SecretHeaderValue::basic("AWS", b"s3cret").unwrap();
         assert_eq!(format!("{authorization:?}"), "***");
-        assert!(authorization.constant_time_eq(authorization.as_bytes()) && !authorization.constant_time_eq(b"s3cret"));
+        assert!(
+            authorization.constant_time_eq(authorization.as_bytes())
+                && !authorization.constant_time_eq(b"s3cret")
+        );
     }
 }

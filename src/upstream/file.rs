@@ -54,7 +54,9 @@ impl SecretFormat {
         match self {
             Self::ProxySecret => "the file of proxy_secret_file can't be used",
             Self::AdminToken => "the file of admin.token_file can't be used",
-            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => "a file of upstream credentials can't be used",
+            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => {
+                "a file of upstream credentials can't be used"
+            }
         }
     }
 
@@ -67,7 +69,10 @@ impl SecretFormat {
         let mut lines = text.splitn(most, |b| *b == b'\n');
         let mut next = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let value = self.parse_line(next().unwrap_or_default())?;
-        Ok(SecretFileContent { current: value, alternate: next().map(|line| self.parse_line(line)).transpose()? })
+        Ok(SecretFileContent {
+            current: value,
+            alternate: next().map(|line| self.parse_line(line)).transpose()?,
+        })
     }
 
     fn parse_line(&self, line: &[u8]) -> Result<SecretHeaderValue, &'static str> {
@@ -84,7 +89,9 @@ impl SecretFormat {
             Self::ProxySecret | Self::AdminToken => match line.len() {
                 // A header would lose a blank at its ends.
                 SECRET_BYTES_MIN..=SECRET_BYTES_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
-                SECRET_BYTES_MIN..=SECRET_BYTES_MAX => SecretHeaderValue::from_value(Zeroizing::new(line.to_vec())),
+                SECRET_BYTES_MIN..=SECRET_BYTES_MAX => {
+                    SecretHeaderValue::from_value(Zeroizing::new(line.to_vec()))
+                }
                 _ => Err("the secret has 16 to 256 characters; openssl rand -hex 32 makes one"),
             },
         }
@@ -117,7 +124,10 @@ pub struct CurrentCredentials(ArcSwap<SecretFileContent>);
 impl CurrentCredentials {
     /// Nothing, in the place of what stands in a file.
     pub fn empty() -> Self {
-        Self(ArcSwap::from_pointee(SecretFileContent { current: SecretHeaderValue::empty(), alternate: None }))
+        Self(ArcSwap::from_pointee(SecretFileContent {
+            current: SecretHeaderValue::empty(),
+            alternate: None,
+        }))
     }
 
     /// As it is now.
@@ -129,7 +139,10 @@ impl CurrentCredentials {
     pub fn is_valid_secret(&self, text: &[u8]) -> bool {
         let read = self.0.load();
         // Both are compared, whatever comes of the first.
-        let (one, other) = (read.current.constant_time_eq(text), read.alternate.as_ref().is_some_and(|other| other.constant_time_eq(text)));
+        let (one, other) = (
+            read.current.constant_time_eq(text),
+            read.alternate.as_ref().is_some_and(|other| other.constant_time_eq(text)),
+        );
         one | other
     }
 }
@@ -154,7 +167,11 @@ impl SecretFile {
 ///
 /// # Errors
 /// Why it can't be used.
-pub fn start(path: std::path::PathBuf, form: SecretFormat, now: Moment) -> Result<SecretFileReloader, SecretLoadError> {
+pub fn start(
+    path: std::path::PathBuf,
+    form: SecretFormat,
+    now: Moment,
+) -> Result<SecretFileReloader, SecretLoadError> {
     let kind = SecretFile { format: form, current: Arc::new(CurrentCredentials::empty()) };
     SecretFileReloader::start(SourceFile { path, max_bytes: FILE_BYTES_MAX }, kind, now)
 }
@@ -172,7 +189,11 @@ impl Reloadable for SecretFile {
         UnstableFileMode::KeepActive
     }
 
-    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<SecretFileContent, SecretLoadError> {
+    fn parse(
+        &self,
+        source: &SourceFile,
+        text: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<SecretFileContent, SecretLoadError> {
         self.format.parse_content(text).map_err(|what| SecretLoadError::Invalid(source.display_path(), what))
     }
 

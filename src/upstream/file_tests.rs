@@ -103,7 +103,9 @@ fn new_secret_is_loaded_and_invalid_file_keeps_the_last_good_one() {
 fn both_secrets_are_accepted_during_rotation() {
     let (old, new) = ("0123456789abcdef", "fedcba9876543210");
     let mut desk = started(SecretFormat::ProxySecret, old.as_bytes()).unwrap();
-    let shown = |desk: &SecretFileFixture, text: &str| desk.reloader.target().current().is_valid_secret(text.as_bytes());
+    let shown = |desk: &SecretFileFixture, text: &str| {
+        desk.reloader.target().current().is_valid_secret(text.as_bytes())
+    };
     assert!(shown(&desk, old) && !shown(&desk, new) && !shown(&desk, ""));
     desk.write(format!("{old}\n{new}\n").as_bytes());
     assert!(shown(&desk, old) && shown(&desk, new) && !shown(&desk, "0123456789abcdee"));

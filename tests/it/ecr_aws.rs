@@ -105,8 +105,13 @@ async fn child() {
     for _ in 0..times {
         tell(match aws.fetch_token().await {
             Ok(fetched) => {
-                let session = fetched.credentials_lifetime.map_or("none".to_owned(), |s| s.as_secs().to_string());
-                format!("token {} for {} session {session}", fetched.token.as_str(), fetched.lifetime.as_secs())
+                let session =
+                    fetched.credentials_lifetime.map_or("none".to_owned(), |s| s.as_secs().to_string());
+                format!(
+                    "token {} for {} session {session}",
+                    fetched.token.as_str(),
+                    fetched.lifetime.as_secs()
+                )
             }
             Err(fault) => match fault.retry_after() {
                 Some(after) => format!("{} ({} s): {fault}", fault.kind(), after.as_secs()),

@@ -70,6 +70,9 @@ mod tests {
         assert_eq!(remove_lines(&two, |line| line.name == "other"), (two.clone(), 0));
         let alone = add_line(b"", &line("0123456789", "alice", "ci")).unwrap();
         assert_eq!(remove_lines(&alone, |_| true), (b"# no keys\n".to_vec(), 1));
-        assert_eq!(remove_lines(&two, |_| true), (b"# keys of the team\n\nnot a key\n# no keys\n".to_vec(), 2));
+        assert_eq!(
+            remove_lines(&two, |_| true),
+            (b"# keys of the team\n\nnot a key\n# no keys\n".to_vec(), 2)
+        );
     }
 }

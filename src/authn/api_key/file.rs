@@ -50,21 +50,23 @@ pub struct ApiKeyLine {
     /// What its owner calls it.
     pub name: String,
     /// What may be done with it; without this all that its owner may do.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
     pub scope: Option<Vec<String>>,
     /// RFC 3339, in UTC.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// RFC 3339, in UTC; without this never.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
     /// For people.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 /// A value that is left out or there: null is neither, and some programs write it for an empty list.
-fn deserialize_present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+fn deserialize_present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
@@ -146,7 +148,9 @@ impl ApiKeyIndex {
 
     fn usage(&self, id: &ApiKeyId) -> Option<Arc<ApiKeyUsage>> {
         match self.entries.get(id) {
-            Some(ApiKeyEntry::Key(record)) => record.identity.api_key.as_ref().map(|key| Arc::clone(&key.usage)),
+            Some(ApiKeyEntry::Key(record)) => {
+                record.identity.api_key.as_ref().map(|key| Arc::clone(&key.usage))
+            }
             _ => None,
         }
     }
@@ -164,7 +168,8 @@ pub fn parse(text: &[u8], by: &Arc<str>, before: Option<&ApiKeyIndex>) -> Parsed
             continue;
         }
         if parsed.index.entries.len() >= API_KEYS_MAX {
-            parsed.add_line_error(at, format!("there are more than {API_KEYS_MAX} keys; the rest is not read"));
+            parsed
+                .add_line_error(at, format!("there are more than {API_KEYS_MAX} keys; the rest is not read"));
             break;
         }
         match parse_line(line, by, before, &mut scopes) {
@@ -190,7 +195,10 @@ impl ParsedApiKeys {
 
     fn insert(&mut self, line: usize, id: ApiKeyId, record: ApiKeyRecord) {
         if self.index.entries.insert(id, ApiKeyEntry::Key(record)).is_some() {
-            self.add_line_error(line, format!("there is another line with the id {}; neither counts", id.as_str()));
+            self.add_line_error(
+                line,
+                format!("there is another line with the id {}; neither counts", id.as_str()),
+            );
             self.index.entries.insert(id, ApiKeyEntry::InvalidLine(line));
         }
     }
@@ -211,10 +219,12 @@ fn parse_line(
         let what = format!("the line of {} bytes is no key; write one JSON object a line", line.len());
         return Err((None, what));
     }
-    let line: ApiKeyLine = serde_json::from_slice(line)
-        .map_err(|error| (recover_id(line), format!("it is no key: {}", describe_json_error(line, &error))))?;
-    let id = ApiKeyId::parse_without_prefix(&line.id)
-        .ok_or_else(|| (ApiKeyId::parse(&line.id), "id: it has 10 letters and digits, and no prefix".to_owned()))?;
+    let line: ApiKeyLine = serde_json::from_slice(line).map_err(|error| {
+        (recover_id(line), format!("it is no key: {}", describe_json_error(line, &error)))
+    })?;
+    let id = ApiKeyId::parse_without_prefix(&line.id).ok_or_else(|| {
+        (ApiKeyId::parse(&line.id), "id: it has 10 letters and digits, and no prefix".to_owned())
+    })?;
     build_record(id, line, by, before, scopes).map(|record| (id, record)).map_err(|what| (Some(id), what))
 }
 

@@ -61,11 +61,19 @@ fn invalid_line_disables_its_key_and_reports_why() {
         let parsed = read(&format!("{bad}\n{other}\n"));
         assert_eq!(describe_match(&parsed), "a bad line", "{bad}");
         assert_eq!((parsed.invalid_lines, parsed.index.records().count()), (1, 1), "{bad}");
-        assert!(parsed.line_errors[0].line == 1 && parsed.line_errors[0].message.contains(what), "{:?}", parsed.line_errors);
+        assert!(
+            parsed.line_errors[0].line == 1 && parsed.line_errors[0].message.contains(what),
+            "{:?}",
+            parsed.line_errors
+        );
     }
     for cut in ["x", "{", &line("")[..40], &line("").replace(ID, "short")] {
         let parsed = read(&format!("{cut}\n{other}"));
-        assert_eq!((describe_match(&parsed), parsed.invalid_lines, parsed.index.records().count()), ("nothing", 1, 1), "{cut}");
+        assert_eq!(
+            (describe_match(&parsed), parsed.invalid_lines, parsed.index.records().count()),
+            ("nothing", 1, 1),
+            "{cut}"
+        );
     }
 }
 

@@ -8,10 +8,12 @@ use zeroize::Zeroizing;
 
 use super::file::NO_KEYS_LINE;
 use super::file::{ApiKeyIndex, ParsedApiKeys, parse};
-use super::{ApiKeys, ApiKeyRules};
+use super::{ApiKeyRules, ApiKeys};
 use crate::metrics::Metrics;
 use crate::reload::state::log_invalid_lines;
-use crate::reload::{ReloadEvent, FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode, foreign};
+use crate::reload::{
+    FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode, foreign,
+};
 
 /// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
 pub const EMPTY_FILE_MESSAGE: &str = "the file of keys has no keys, so none is good";
@@ -87,7 +89,11 @@ impl Reloadable for ApiKeyFile {
         Some(EMPTY_FILE_MESSAGE)
     }
 
-    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<ParsedApiKeys, ApiKeyFileError> {
+    fn parse(
+        &self,
+        source: &SourceFile,
+        text: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<ParsedApiKeys, ApiKeyFileError> {
         let parsed = parse(text, &self.authenticator, Some(&self.api_keys.index()));
         validate(source, parsed).map_err(|fault| match foreign::detect_binary(text) {
             Some(what) => ApiKeyFileError::NotApiKeyFile(source.display_path(), what),
@@ -125,8 +131,10 @@ impl Reloadable for ApiKeyFile {
 }
 
 fn log_line_errors(path: &Path, parsed: &ParsedApiKeys) {
-    let faults =
-        parsed.line_errors.iter().map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message));
+    let faults = parsed
+        .line_errors
+        .iter()
+        .map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message));
     log_invalid_lines(faults, parsed.invalid_lines);
 }
 

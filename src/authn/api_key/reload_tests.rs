@@ -6,7 +6,7 @@ use super::*;
 use crate::authn::api_key::file::ApiKeyMatch;
 use crate::authn::api_key::secret::ApiKeyId;
 use crate::clock::{Clock, Moment};
-use crate::reload::{RELOAD_DELAY_MAX, PollFile, STABLE_TIME};
+use crate::reload::{PollFile, RELOAD_DELAY_MAX, STABLE_TIME};
 
 fn line(id: &str) -> String {
     format!(
@@ -51,7 +51,10 @@ impl ApiKeyReloadFixture {
     }
 
     fn has(&self, id: &str) -> bool {
-        matches!(self.reloader.target().api_keys().index().find(&ApiKeyId::parse(id).unwrap()), Some(ApiKeyMatch::ApiKey(_)))
+        matches!(
+            self.reloader.target().api_keys().index().find(&ApiKeyId::parse(id).unwrap()),
+            Some(ApiKeyMatch::ApiKey(_))
+        )
     }
 }
 

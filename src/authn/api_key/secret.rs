@@ -121,7 +121,8 @@ impl PresentedApiKey {
         let (id, secret) = checked.strip_prefix(API_KEY_PREFIX)?.split_once('_')?;
         let well = secret.len() == SECRET_LENGTH && secret.bytes().all(|b| b.is_ascii_alphanumeric());
         let id = ApiKeyId::parse_without_prefix(id).filter(|_| well)?;
-        (checksum.as_bytes() == compute_checksum(checked)).then(|| Self { id, digest: ApiKeyDigest::from_api_key(key) })
+        (checksum.as_bytes() == compute_checksum(checked))
+            .then(|| Self { id, digest: ApiKeyDigest::from_api_key(key) })
     }
 }
 

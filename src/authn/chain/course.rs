@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::{AuthenticatorChain, FALLBACK_LIFETIME, AuthenticatorSet, AuthenticatorKind};
+use super::{AuthenticatorChain, AuthenticatorKind, AuthenticatorSet, FALLBACK_LIFETIME};
 use crate::authn::http::BackendQuery;
-use crate::authn::queue::{RequesterId, EvictedJob, JobResult, Job};
-use crate::authn::{AuthnResult, Credentials, Identity, Outcome, LocalRecord, AuthnError, AnswerLifetime};
+use crate::authn::queue::{EvictedJob, Job, JobResult, RequesterId};
+use crate::authn::{AnswerLifetime, AuthnError, AuthnResult, Credentials, Identity, LocalRecord, Outcome};
 
 /// What came of a question.
 #[derive(Clone, Debug)]
@@ -87,10 +87,12 @@ impl ChainStep {
                 let (records, name) = (self.run.record.clone(), one.name);
                 let work = Box::new(move || records.check_password(&credentials, &name));
                 let end = Box::new(move |end| self.handle_result(end));
-                pool.submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end }).map_err(|job| job.on_complete)
+                pool.submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end })
+                    .map_err(|job| job.on_complete)
             }
             AuthenticatorKind::Http(service) => {
-                let work = BackendQuery { credentials, previous_identity: self.run.previous_identity.clone() };
+                let work =
+                    BackendQuery { credentials, previous_identity: self.run.previous_identity.clone() };
                 let end = Box::new(move |end| self.handle_result(end));
                 service.submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end })
             }
@@ -112,7 +114,11 @@ impl ChainStep {
         });
         match answer {
             Ok(Outcome::Accepted(identity))
-                if self.run.chain.is_name_owned_by_htpasswd(self.index, self.run.credentials.user(), &identity) =>
+                if self.run.chain.is_name_owned_by_htpasswd(
+                    self.index,
+                    self.run.credentials.user(),
+                    &identity,
+                ) =>
             {
                 self.finish(JobResult::Completed(Ok(Outcome::Rejected)));
             }
@@ -133,7 +139,8 @@ impl ChainStep {
     /// Asks the next one; `answer` is the end of it where there is none. To be unknown to who covers is
     /// no answer in place of who could not be asked.
     fn continue_with_next(mut self, answer: AuthnResult) {
-        let next = self.run.chain.next_authenticator(self.index + 1, self.failed_authenticators, &self.run.record);
+        let next =
+            self.run.chain.next_authenticator(self.index + 1, self.failed_authenticators, &self.run.record);
         let Some(place) = next else {
             let answer = self.first_error.take().map_or(answer, Err);
             return self.finish(JobResult::Completed(answer));
@@ -146,6 +153,10 @@ impl ChainStep {
     }
 
     fn finish(self, end: JobResult) {
-        (self.run.on_complete)(ChainResult { result: end, lifetime: self.lifetime, unknown_to: self.unknown_to });
+        (self.run.on_complete)(ChainResult {
+            result: end,
+            lifetime: self.lifetime,
+            unknown_to: self.unknown_to,
+        });
     }
 }

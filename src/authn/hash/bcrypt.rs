@@ -58,7 +58,8 @@ pub(super) fn make_hash(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<Str
     if !(COST_MIN..=BCRYPT_COST_MAX).contains(&cost) {
         return Err(MakeHashError::CostOutOfRange);
     }
-    let parts = ::bcrypt::hash_with_salt(password, u32::from(cost), salt).map_err(|_| MakeHashError::CostOutOfRange)?;
+    let parts = ::bcrypt::hash_with_salt(password, u32::from(cost), salt)
+        .map_err(|_| MakeHashError::CostOutOfRange)?;
     Ok(parts.format_for_version(::bcrypt::Version::TwoY))
 }
 

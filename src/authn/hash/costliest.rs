@@ -70,7 +70,11 @@ fn relative_cost(format: HashFormat) -> u64 {
         HashFormat::Yescrypt(cost) => cost.memory_kib(),
         HashFormat::Bcrypt(cost) => 1 << cost,
         // One each, without parameters.
-        HashFormat::Apr1 | HashFormat::Md5Crypt | HashFormat::Sha1 | HashFormat::SaltedSha1 | HashFormat::Plain => 0,
+        HashFormat::Apr1
+        | HashFormat::Md5Crypt
+        | HashFormat::Sha1
+        | HashFormat::SaltedSha1
+        | HashFormat::Plain => 0,
     }
 }
 
@@ -78,8 +82,10 @@ impl TimingEqualizer {
     /// Takes one more line of the file into account.
     pub fn include(&mut self, format: HashFormat) {
         if let Some(cost) = format.bcrypt_cost() {
-            let BcryptCostRange { lowest, highest } = self.bcrypt_costs.unwrap_or(BcryptCostRange { lowest: cost, highest: cost });
-            self.bcrypt_costs = Some(BcryptCostRange { lowest: lowest.min(cost), highest: highest.max(cost) });
+            let BcryptCostRange { lowest, highest } =
+                self.bcrypt_costs.unwrap_or(BcryptCostRange { lowest: cost, highest: cost });
+            self.bcrypt_costs =
+                Some(BcryptCostRange { lowest: lowest.min(cost), highest: highest.max(cost) });
             return;
         }
         let class = timing_class(format);
@@ -89,7 +95,12 @@ impl TimingEqualizer {
         self.other_classes.push(class);
         let of_family = |other: &HashFormat| other.name() == class.name();
         if self.other_classes.iter().filter(|other| of_family(other)).count() > CLASSES_PER_FORMAT_MAX {
-            let cheapest = self.other_classes.iter().copied().filter(of_family).min_by_key(|other| relative_cost(*other));
+            let cheapest = self
+                .other_classes
+                .iter()
+                .copied()
+                .filter(of_family)
+                .min_by_key(|other| relative_cost(*other));
             self.other_classes.retain(|other| Some(*other) != cheapest);
         }
     }
@@ -108,7 +119,8 @@ impl TimingEqualizer {
 
     /// Measures the processor time of one rejection while `threads` threads hash. Does the work once on each thread.
     pub fn measure_rejection_time(&self, threads: usize) -> Duration {
-        let work = || self.dummy_work(None).into_iter().for_each(|format| format.run_dummy_check(b"password"));
+        let work =
+            || self.dummy_work(None).into_iter().for_each(|format| format.run_dummy_check(b"password"));
         crate::authn::hash::effort::measure_cpu_time(threads, 1, work)
     }
 

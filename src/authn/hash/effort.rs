@@ -34,7 +34,9 @@ impl HashFormat {
 /// How many times as slow this machine is as a common server of 2024 while so many threads hash. Some
 /// milliseconds of work.
 pub fn measure_slowdown(threads: usize) -> f64 {
-    let took = measure_cpu_time(threads, SAMPLES_PER_THREAD, || bcrypt::run_dummy_check(SAMPLE_COST, b"password")).as_secs_f64();
+    let took =
+        measure_cpu_time(threads, SAMPLES_PER_THREAD, || bcrypt::run_dummy_check(SAMPLE_COST, b"password"))
+            .as_secs_f64();
     (took / HashFormat::Bcrypt(SAMPLE_COST).estimate_seconds()).clamp(SLOWDOWN_RANGE.0, SLOWDOWN_RANGE.1)
 }
 

@@ -97,16 +97,24 @@ const QUOTES: [u8; 3] = [b'"', b'\'', b'`'];
 
 /// Looks closer at a text that [`Format::recognise`] found `fault` with. `rest` is all that stands behind the line's
 /// first colon, of which `text` is the first field.
-pub(super) fn refine_error(text: &[u8], rest: &[u8], fault: HashFormatError, allowed: AllowedFormats) -> HashFormatError {
+pub(super) fn refine_error(
+    text: &[u8],
+    rest: &[u8],
+    fault: HashFormatError,
+    allowed: AllowedFormats,
+) -> HashFormatError {
     let is_well = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
-    let is_known =
-        |text: &[u8]| HashFormat::detect(text, allowed).map_or_else(HashFormatError::is_known_format, |_| true);
+    let is_known = |text: &[u8]| {
+        HashFormat::detect(text, allowed).map_or_else(HashFormatError::is_known_format, |_| true)
+    };
     let bare = text.trim_ascii().trim_ascii_end();
     let unquoted = unquote(bare);
     if unquoted.len() < bare.len() && is_known(unquoted) {
         return HashFormatError::Quoted;
     }
-    if text.starts_with(b"$$") || text.windows(2).any(|two| two == b"$$") && is_well(&undouble_dollar_signs(text)) {
+    if text.starts_with(b"$$")
+        || text.windows(2).any(|two| two == b"$$") && is_well(&undouble_dollar_signs(text))
+    {
         return HashFormatError::DoubledDollarSigns;
     }
     let first = bare.split(|b| matches!(b, b',' | b';' | b' ' | b'\t')).next().unwrap_or_default();
@@ -114,13 +122,20 @@ pub(super) fn refine_error(text: &[u8], rest: &[u8], fault: HashFormatError, all
         return HashFormatError::TrailingText;
     }
     match fault {
-        HashFormatError::UnknownFormat | HashFormatError::DesCrypt => identify_unsupported(text, rest, fault, allowed),
+        HashFormatError::UnknownFormat | HashFormatError::DesCrypt => {
+            identify_unsupported(text, rest, fault, allowed)
+        }
         other => other,
     }
 }
 
 /// A text of another program.
-fn identify_unsupported(text: &[u8], rest: &[u8], fault: HashFormatError, allowed: AllowedFormats) -> HashFormatError {
+fn identify_unsupported(
+    text: &[u8],
+    rest: &[u8],
+    fault: HashFormatError,
+    allowed: AllowedFormats,
+) -> HashFormatError {
     if let Some(scheme) = text.strip_prefix(b"{") {
         return identify_scheme(scheme, allowed);
     }
@@ -138,7 +153,9 @@ fn identify_unsupported(text: &[u8], rest: &[u8], fault: HashFormatError, allowe
     let mut fields = rest.split(|b| *b == b':').skip(1);
     let second = fields.next().map(<[u8]>::trim_ascii).unwrap_or_default();
     match text {
-        [b'!', ..] | b"*" | b"*LK*" | b"*NP*" | b"x" | b"NP" | b"LK" => return HashFormatError::AccountLocked,
+        [b'!', ..] | b"*" | b"*LK*" | b"*NP*" | b"x" | b"NP" | b"LK" => {
+            return HashFormatError::AccountLocked;
+        }
         [b'*', hex @ ..] if hex.len() == 40 && is_hex(hex) => {
             return HashFormatError::UnsupportedFormat("MySQL's hash (*)");
         }

@@ -40,7 +40,9 @@ fn split_hash(text: &[u8]) -> Option<(&'static [u8], &[u8], &[u8])> {
     let dollar = rest.iter().position(|b| *b == b'$')?;
     let (salt, digest) = rest.split_at_checked(dollar)?;
     let digest = digest.strip_prefix(b"$")?;
-    let fits = is_valid_salt(salt, SALT_LENGTH_MAX) && digest.len() == DIGEST_LENGTH && is_valid_last_character(digest, 2);
+    let fits = is_valid_salt(salt, SALT_LENGTH_MAX)
+        && digest.len() == DIGEST_LENGTH
+        && is_valid_last_character(digest, 2);
     (fits && digest.iter().all(|b| ITOA64.contains(b))).then_some((magic, salt, digest))
 }
 
@@ -51,8 +53,9 @@ pub(super) fn check_shape(text: &[u8], name: &'static str) -> Result<(), HashFor
 
 /// Checks a password against the text.
 pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    split_hash(text)
-        .is_some_and(|(magic, salt, digest)| encode_digest(&compute_digest(magic, salt, password)).ct_eq(digest).into())
+    split_hash(text).is_some_and(|(magic, salt, digest)| {
+        encode_digest(&compute_digest(magic, salt, password)).ct_eq(digest).into()
+    })
 }
 
 /// Does the work of one check, for nobody.

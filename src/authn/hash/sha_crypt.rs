@@ -123,7 +123,11 @@ fn encode_digest(digest: &[u8], order: &[usize]) -> Vec<u8> {
 pub(super) fn run_dummy_check(variant: ShaCryptVariant, rounds: u32, password: &[u8]) {
     let Ok(params) = Params::new(rounds) else { return };
     match variant {
-        ShaCryptVariant::Sha256 => drop(std::hint::black_box(sha256_crypt(password, b"nobodynobodynobo", params))),
-        ShaCryptVariant::Sha512 => drop(std::hint::black_box(sha512_crypt(password, b"nobodynobodynobo", params))),
+        ShaCryptVariant::Sha256 => {
+            drop(std::hint::black_box(sha256_crypt(password, b"nobodynobodynobo", params)))
+        }
+        ShaCryptVariant::Sha512 => {
+            drop(std::hint::black_box(sha512_crypt(password, b"nobodynobodynobo", params)))
+        }
     }
 }

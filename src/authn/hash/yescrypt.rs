@@ -28,7 +28,9 @@ impl YescryptCost {
 
     /// The memory of a check, in KiB.
     pub fn memory_kib(self) -> u64 {
-        (1_u64.checked_shl(u32::from(self.log_n)).unwrap_or(u64::MAX)).saturating_mul(u64::from(self.block_size)) / 8
+        (1_u64.checked_shl(u32::from(self.log_n)).unwrap_or(u64::MAX))
+            .saturating_mul(u64::from(self.block_size))
+            / 8
     }
 }
 
@@ -52,7 +54,8 @@ pub(super) fn parse_cost(text: &[u8]) -> Result<YescryptCost, HashFormatError> {
         return Err(damaged);
     }
     let params: Params = params.parse().map_err(|_| damaged)?;
-    let cost = YescryptCost { log_n: params.n().checked_ilog2().unwrap_or_default() as u8, block_size: params.r() };
+    let cost =
+        YescryptCost { log_n: params.n().checked_ilog2().unwrap_or_default() as u8, block_size: params.r() };
     // Other flavours, more lanes, more time for the same memory: nothing that crypt(3) makes by itself.
     if cost.params() != Some(params) || cost.memory_kib() > u64::from(MEMORY_MAX_KIB) {
         return Err(HashFormatError::YescryptParametersUnsupported);

@@ -67,7 +67,9 @@ pub fn apply_edit(text: &[u8], name: &[u8], edit: HtpasswdEdit<'_>) -> Result<Ve
     let found = split_lines(text).any(|line| is_line_of_user(line, name));
     match (edit, found) {
         (HtpasswdEdit::Add(_), true) => return Err(HtpasswdEditError::UserExists),
-        (HtpasswdEdit::SetHash(_) | HtpasswdEdit::Remove, false) => return Err(HtpasswdEditError::UserNotFound),
+        (HtpasswdEdit::SetHash(_) | HtpasswdEdit::Remove, false) => {
+            return Err(HtpasswdEditError::UserNotFound);
+        }
         _ => {}
     }
     let mut changed = Vec::with_capacity(bom.len() + text.len() + name.len() + 128);
@@ -112,7 +114,13 @@ pub fn apply_edit(text: &[u8], name: &[u8], edit: HtpasswdEdit<'_>) -> Result<Ve
 /// may be a slip.
 fn check_is_htpasswd(text: &[u8], edit: HtpasswdEdit<'_>) -> Result<(), HtpasswdEditError> {
     // With every format, since it is not asked who may log in.
-    let parsed = parse(text.to_vec(), &HtpasswdParseOptions { allowed_formats: AllowedFormats { plain: true }, ..HtpasswdParseOptions::default() });
+    let parsed = parse(
+        text.to_vec(),
+        &HtpasswdParseOptions {
+            allowed_formats: AllowedFormats { plain: true },
+            ..HtpasswdParseOptions::default()
+        },
+    );
     let users = &parsed.users;
     let is_other = foreign::is_wide_encoding(text) || users.len() == users.invalid_lines();
     if let Some(what) = foreign::detect_other_format(text).filter(|_| is_other) {
@@ -170,7 +178,10 @@ mod tests {
     fn setting_a_hash_changes_only_the_users_first_line() {
         let set = edited(TEXT, "alice", HtpasswdEdit::SetHash("new"));
         assert_eq!(set.unwrap(), "# team\nalice:new:Alice\r\n\nbob:$2y$\nalice:second\n  carol:y");
-        assert_eq!(edited(TEXT, "carol", HtpasswdEdit::SetHash("new")).unwrap(), TEXT.replace("carol:y", "carol:new"));
+        assert_eq!(
+            edited(TEXT, "carol", HtpasswdEdit::SetHash("new")).unwrap(),
+            TEXT.replace("carol:y", "carol:new")
+        );
         assert_eq!(edited("alice", "alice", HtpasswdEdit::SetHash("new")).unwrap(), "alice:new");
         // Found by the fuzzer: a line without a colon, and with a space at its end.
         assert_eq!(edited(" alice \n", "alice", HtpasswdEdit::SetHash("new")).unwrap(), " alice:new\n");
@@ -200,7 +211,10 @@ mod tests {
     fn bom_is_stripped_only_at_the_start_of_the_file() {
         let set = edited("\u{feff}alice:x\n\u{feff}bob:y\n", "alice", HtpasswdEdit::SetHash("new"));
         assert_eq!(set.unwrap(), "\u{feff}alice:new\n\u{feff}bob:y\n");
-        assert_eq!(edited("a:b\n\u{feff}bob:y\n", "bob", HtpasswdEdit::Remove), Err(HtpasswdEditError::UserNotFound));
+        assert_eq!(
+            edited("a:b\n\u{feff}bob:y\n", "bob", HtpasswdEdit::Remove),
+            Err(HtpasswdEditError::UserNotFound)
+        );
         // Found by the fuzzer: it would have made bob of somebody else.
         let removed = edited("a:b\n\u{feff}bob:y\n", "a", HtpasswdEdit::Remove);
         assert_eq!(removed.unwrap(), "\u{feff}\u{feff}bob:y\n");

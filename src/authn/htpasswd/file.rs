@@ -18,7 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::line::{HASH_LENGTH_MAX, HtpasswdLineError};
 use crate::authn::RecordFingerprint;
-use crate::authn::hash::{AllowedFormats, TimingEqualizer, HashFormat};
+use crate::authn::hash::{AllowedFormats, HashFormat, TimingEqualizer};
 use crate::identity::Username;
 
 /// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.
@@ -257,7 +257,8 @@ impl UserIndex {
 
     /// The name of an entry, if its line was understood. Otherwise it may be a password.
     pub fn loggable_name(&self, entry: &UserEntry) -> Option<&[u8]> {
-        let is_understood = entry.format.is_some() || self.line_error(entry).is_some_and(HtpasswdLineError::is_name_loggable);
+        let is_understood =
+            entry.format.is_some() || self.line_error(entry).is_some_and(HtpasswdLineError::is_name_loggable);
         is_understood.then(|| slice_span(&self.text, entry.name_span))
     }
 

@@ -5,7 +5,10 @@ use super::*;
 const SHA: &str = "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=";
 
 fn read(text: impl AsRef<[u8]>) -> ParsedHtpasswd {
-    parse(text.as_ref().to_vec(), &HtpasswdParseOptions { fingerprint_key: [5; 32], ..HtpasswdParseOptions::default() })
+    parse(
+        text.as_ref().to_vec(),
+        &HtpasswdParseOptions { fingerprint_key: [5; 32], ..HtpasswdParseOptions::default() },
+    )
 }
 
 fn faults(text: impl AsRef<[u8]>) -> Vec<String> {
@@ -39,7 +42,8 @@ fn first_of_duplicate_lines_is_used_even_if_invalid() {
     let parsed = read(format!("alice:$2y$\nalice:{SHA}\nbob:{SHA}\nbob:$2y$\n"));
     assert!(!usable(&parsed, "alice"));
     assert!(usable(&parsed, "bob"));
-    let notes: Vec<_> = parsed.findings.iter().filter(|fault| !fault.is_line_invalid).map(|f| f.line).collect();
+    let notes: Vec<_> =
+        parsed.findings.iter().filter(|fault| !fault.is_line_invalid).map(|f| f.line).collect();
     assert_eq!(notes, [2, 4]);
     assert_eq!(parsed.users.invalid_lines(), 1);
 }

@@ -51,7 +51,9 @@ impl HtpasswdLineError {
                 let rest = line.get(colon + 1..).unwrap_or_default();
                 let hash = rest.split(|b| *b == b':').next().unwrap_or_default();
                 match hash.len() {
-                    0..=HASH_LENGTH_MAX => LineErrorKind::InvalidHash(HashFormat::diagnose(hash, rest, allowed).err()?),
+                    0..=HASH_LENGTH_MAX => {
+                        LineErrorKind::InvalidHash(HashFormat::diagnose(hash, rest, allowed).err()?)
+                    }
                     _ => LineErrorKind::HashTooLong,
                 }
             }
@@ -63,7 +65,12 @@ impl HtpasswdLineError {
     pub fn is_name_loggable(self) -> bool {
         match self.kind {
             LineErrorKind::InvalidHash(fault) => fault.is_known_format(),
-            LineErrorKind::Utf16 | LineErrorKind::InvalidName(_) | LineErrorKind::HashWithoutName | LineErrorKind::BlankInsteadOfColon | LineErrorKind::MissingColon | LineErrorKind::HashTooLong => false,
+            LineErrorKind::Utf16
+            | LineErrorKind::InvalidName(_)
+            | LineErrorKind::HashWithoutName
+            | LineErrorKind::BlankInsteadOfColon
+            | LineErrorKind::MissingColon
+            | LineErrorKind::HashTooLong => false,
         }
     }
 
@@ -78,8 +85,12 @@ impl HtpasswdLineError {
         match self.kind {
             LineErrorKind::Utf16 => "the line is UTF-16".to_owned(),
             LineErrorKind::InvalidName(fault) => fault.to_string(),
-            LineErrorKind::HashWithoutName => format!("the line of {length} bytes is a hash without a user name"),
-            LineErrorKind::BlankInsteadOfColon => format!("the line of {length} bytes has no colon, perhaps a blank in its place"),
+            LineErrorKind::HashWithoutName => {
+                format!("the line of {length} bytes is a hash without a user name")
+            }
+            LineErrorKind::BlankInsteadOfColon => {
+                format!("the line of {length} bytes has no colon, perhaps a blank in its place")
+            }
             LineErrorKind::MissingColon => {
                 format!("the line of {length} bytes has no colon, perhaps it is a password alone")
             }
@@ -95,9 +106,10 @@ impl HtpasswdLineError {
     pub fn remedy(self) -> &'static str {
         match self.kind {
             LineErrorKind::Utf16 => "save the file as UTF-8",
-            LineErrorKind::InvalidName(UsernameError::Empty) | LineErrorKind::HashWithoutName | LineErrorKind::BlankInsteadOfColon | LineErrorKind::MissingColon => {
-                "write NAME:HASH"
-            }
+            LineErrorKind::InvalidName(UsernameError::Empty)
+            | LineErrorKind::HashWithoutName
+            | LineErrorKind::BlankInsteadOfColon
+            | LineErrorKind::MissingColon => "write NAME:HASH",
             LineErrorKind::InvalidName(_) => "no client is let in with it: remove the line",
             LineErrorKind::HashTooLong => HashFormatError::UnknownFormat.remedy(),
             LineErrorKind::InvalidHash(fault) => fault.remedy(),
@@ -110,7 +122,11 @@ impl fmt::Display for HtpasswdLineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let follows = match self.kind {
             LineErrorKind::InvalidHash(_) | LineErrorKind::HashTooLong => "its user can't log in: ",
-            LineErrorKind::Utf16 | LineErrorKind::InvalidName(_) | LineErrorKind::HashWithoutName | LineErrorKind::BlankInsteadOfColon | LineErrorKind::MissingColon => "",
+            LineErrorKind::Utf16
+            | LineErrorKind::InvalidName(_)
+            | LineErrorKind::HashWithoutName
+            | LineErrorKind::BlankInsteadOfColon
+            | LineErrorKind::MissingColon => "",
         };
         write!(f, "{}; {follows}{}", self.message(), self.remedy())
     }
@@ -125,7 +141,11 @@ fn diagnose_without_colon(line: &[u8], allowed: AllowedFormats) -> LineErrorKind
     if is_hash(line) {
         return LineErrorKind::HashWithoutName;
     }
-    if line.iter().any(u8::is_ascii_whitespace) { LineErrorKind::BlankInsteadOfColon } else { LineErrorKind::MissingColon }
+    if line.iter().any(u8::is_ascii_whitespace) {
+        LineErrorKind::BlankInsteadOfColon
+    } else {
+        LineErrorKind::MissingColon
+    }
 }
 
 /// Whether at least every other byte of a line is a NUL, as in ASCII text that is written as UTF-16.

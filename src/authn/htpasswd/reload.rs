@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 
 use super::Htpasswd;
 use super::difference::HtpasswdDiff;
-use super::file::{HtpasswdFinding, ParsedHtpasswd, HtpasswdParseOptions, parse};
+use super::file::{HtpasswdFinding, HtpasswdParseOptions, ParsedHtpasswd, parse};
 use super::source::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
 use crate::metrics::Metrics;
 use crate::reload::state::log_invalid_lines;
-use crate::reload::{ReloadEvent, FileReloader, Reloadable, SourceFile, UnstableFileMode};
+use crate::reload::{FileReloader, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// Keeps the htpasswd file in force.
 pub type HtpasswdReloader = FileReloader<HtpasswdFile>;
@@ -47,7 +47,11 @@ impl Reloadable for HtpasswdFile {
     }
 
     fn unstable_mode(&self) -> UnstableFileMode {
-        if self.is_last_authenticator { UnstableFileMode::UseWholeLines } else { UnstableFileMode::KeepActive }
+        if self.is_last_authenticator {
+            UnstableFileMode::UseWholeLines
+        } else {
+            UnstableFileMode::KeepActive
+        }
     }
 
     fn no_entries_line(&self) -> &'static [u8] {
@@ -58,7 +62,11 @@ impl Reloadable for HtpasswdFile {
         Some(EMPTY_FILE_MESSAGE)
     }
 
-    fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>) -> Result<ParsedHtpasswd, HtpasswdFileError> {
+    fn parse(
+        &self,
+        source: &SourceFile,
+        text: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<ParsedHtpasswd, HtpasswdFileError> {
         parse_and_validate(source, std::mem::take(&mut **text), &self.parse_options)
     }
 
@@ -70,7 +78,8 @@ impl Reloadable for HtpasswdFile {
         self.metrics.htpasswd_users.set(users as i64);
         self.metrics.htpasswd_invalid_lines.set(bad_lines as i64);
         if !first {
-            let HtpasswdDiff { added, removed, changed } = HtpasswdDiff::between(&before, &self.htpasswd.users());
+            let HtpasswdDiff { added, removed, changed } =
+                HtpasswdDiff::between(&before, &self.htpasswd.users());
             tracing::info!(
                 file = %source.path.display(),
                 users,

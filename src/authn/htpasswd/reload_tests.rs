@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, Moment};
-use crate::reload::{COMPARE_INTERVAL, RELOAD_DELAY_MAX, PollFile, STABLE_TIME};
+use crate::reload::{COMPARE_INTERVAL, PollFile, RELOAD_DELAY_MAX, STABLE_TIME};
 
 const ALICE: &str = "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
@@ -23,7 +23,11 @@ fn source(path: &Path) -> SourceFile {
 }
 
 fn start(path: &Path, now: Moment) -> Result<HtpasswdReloader, HtpasswdFileError> {
-    HtpasswdReloader::start(source(path), HtpasswdFile::new(HtpasswdParseOptions::default(), true, Arc::default()), now)
+    HtpasswdReloader::start(
+        source(path),
+        HtpasswdFile::new(HtpasswdParseOptions::default(), true, Arc::default()),
+        now,
+    )
 }
 
 fn reload_fixture(text: &str) -> HtpasswdReloadFixture {

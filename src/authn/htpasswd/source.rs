@@ -1,6 +1,6 @@
 //! What makes an htpasswd file out of a text, and why one can't be used.
 
-use super::file::{HtpasswdFinding, ParsedHtpasswd, HtpasswdParseOptions, parse};
+use super::file::{HtpasswdFinding, HtpasswdParseOptions, ParsedHtpasswd, parse};
 use crate::reload::{ReadError, SourceFile, foreign};
 
 /// What is said of a file without users, in the log, by `check` and on `/readyz`. It is in force like any other.
@@ -58,7 +58,11 @@ fn command_argument(name: &str) -> &str {
 
 /// Parses what was read. A file with lines of which none can be used is a fault; one without users is none, and
 /// admits nobody.
-pub fn parse_and_validate(source: &SourceFile, text: Vec<u8>, rules: &HtpasswdParseOptions) -> Result<ParsedHtpasswd, HtpasswdFileError> {
+pub fn parse_and_validate(
+    source: &SourceFile,
+    text: Vec<u8>,
+    rules: &HtpasswdParseOptions,
+) -> Result<ParsedHtpasswd, HtpasswdFileError> {
     let other = foreign::detect_other_format(&text);
     let parsed = parse(text, rules);
     let users = &parsed.users;

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use self::lock::FileLock;
 use self::resolve::{ResolvedPath, resolve_path};
-use crate::reload::mount::find_unmounted_folder;
 use crate::reload::displayable_path;
+use crate::reload::mount::find_unmounted_folder;
 
 /// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
 const NEW_MODE: u32 = 0o640;
@@ -36,7 +36,7 @@ pub enum FileWriteError {
     Missing(String),
     /// A link to nothing. What it leads to is not made: a share may not be mounted yet.
     #[error(
-        "{name}: {link} is a link to {target}, where there is nothing, and nothing is made in its place; make or mount what it leads to, or remove the link"
+        "{path}: {link} is a link to {target}, where there is nothing, and nothing is made in its place; make or mount what it leads to, or remove the link"
     )]
     DanglingLink {
         /// The path that was given.
@@ -57,7 +57,7 @@ pub enum FileWriteError {
     TargetOccupied(String, String),
     /// A link that somebody else could have put there.
     #[error(
-        "{name}: {link} is a link of the user {owner}, and neither yours nor root's, so it is not followed; it leads to {target}. Name that file itself"
+        "{path}: {link} is a link of the user {owner_uid}, and neither yours nor root's, so it is not followed; it leads to {target}. Name that file itself"
     )]
     LinkOwnedByOther {
         /// The path that was given.
@@ -288,7 +288,13 @@ impl AtomicFileWriter {
         self.fill_temporary(file, text, old, new_mode).map(drop)
     }
 
-    fn fill_temporary(&self, file: OwnedFd, text: &[u8], old: Option<&Stat>, new_mode: u32) -> io::Result<File> {
+    fn fill_temporary(
+        &self,
+        file: OwnedFd,
+        text: &[u8],
+        old: Option<&Stat>,
+        new_mode: u32,
+    ) -> io::Result<File> {
         let mut file = File::from(file);
         file.write_all(text)?;
         match old {

@@ -112,7 +112,12 @@ impl ResponseRules {
     }
 
     /// What the service says of the user. `by` is the authenticator's name.
-    pub fn evaluate(&self, reply: &BackendResponse, credentials: &Credentials, by: &Arc<str>) -> Result<Outcome, CallError> {
+    pub fn evaluate(
+        &self,
+        reply: &BackendResponse,
+        credentials: &Credentials,
+        by: &Arc<str>,
+    ) -> Result<Outcome, CallError> {
         let status = reply.status.as_u16();
         if self.rejected_statuses.contains(&status) {
             return Ok(Outcome::Rejected);
@@ -150,9 +155,11 @@ impl ResponseRules {
 
     fn read_username(&self, json: &Value, credentials: &Credentials) -> Result<Username, CallError> {
         let Some(pointer) = &self.username_pointer else {
-            return Username::parse(credentials.user()).map_err(|fault| CallError::UnexpectedContent(fault.to_string()));
+            return Username::parse(credentials.user())
+                .map_err(|fault| CallError::UnexpectedContent(fault.to_string()));
         };
-        let name = pointer.find(json).and_then(Value::as_str).ok_or_else(|| pointer.mismatch_error("no text"))?;
+        let name =
+            pointer.find(json).and_then(Value::as_str).ok_or_else(|| pointer.mismatch_error("no text"))?;
         Username::parse(name.as_bytes())
             .map_err(|fault| pointer.mismatch_error(&format!("a text that is no user name: {fault}")))
     }
@@ -168,7 +175,9 @@ impl ResponseRules {
             groups.collect_names(reply, json, credentials, &mut names)?;
         }
         if names.len() > GROUPS_OF_USER_MAX {
-            return Err(CallError::UnexpectedContent(format!("it names more than {GROUPS_OF_USER_MAX} groups")));
+            return Err(CallError::UnexpectedContent(format!(
+                "it names more than {GROUPS_OF_USER_MAX} groups"
+            )));
         }
         Ok(Membership::new(names.iter().map(String::as_bytes).collect()))
     }
@@ -177,7 +186,9 @@ impl ResponseRules {
         let mut facts = Vec::new();
         for (name, spot) in &self.facts {
             let value = match spot {
-                ValueSource::Header(header) => reply.headers.get(header).map(|value| value.as_bytes().to_vec()),
+                ValueSource::Header(header) => {
+                    reply.headers.get(header).map(|value| value.as_bytes().to_vec())
+                }
                 ValueSource::Pointer(pointer) => match pointer.find(json) {
                     None => None,
                     Some(Value::String(text)) => Some(text.as_bytes().to_vec()),
@@ -187,7 +198,9 @@ impl ResponseRules {
             };
             let Some(value) = value else { continue };
             if value.len() > FACT_LENGTH_MAX || value.iter().any(u8::is_ascii_control) {
-                return Err(CallError::UnexpectedContent(format!("the fact {name} can't be sent in a header")));
+                return Err(CallError::UnexpectedContent(format!(
+                    "the fact {name} can't be sent in a header"
+                )));
             }
             facts.push(Fact { name: Arc::clone(name), value: value.into() });
         }
@@ -198,7 +211,10 @@ impl ResponseRules {
 impl JsonPointer {
     /// That something else stands there than was agreed on.
     fn mismatch_error(&self, what: &str) -> CallError {
-        CallError::UnexpectedContent(format!("{}: there is {what}", if self.0.is_empty() { "the whole" } else { &self.0 }))
+        CallError::UnexpectedContent(format!(
+            "{}: there is {what}",
+            if self.0.is_empty() { "the whole" } else { &self.0 }
+        ))
     }
 }
 

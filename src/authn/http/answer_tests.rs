@@ -47,7 +47,9 @@ fn read(reading: &ResponseRules, reply: &BackendResponse) -> String {
     let credentials = Credentials::new(Zeroizing::new(framed)).unwrap();
     match reading.evaluate(reply, &credentials, &"api".into()) {
         Ok(Outcome::Accepted(who)) => {
-            format!("{} {}", who.user, String::from_utf8_lossy(who.membership.header_value())).trim().to_owned()
+            format!("{} {}", who.user, String::from_utf8_lossy(who.membership.header_value()))
+                .trim()
+                .to_owned()
         }
         Ok(Outcome::Rejected) => "rejected".into(),
         Ok(Outcome::UnknownUser) => "unknown".into(),
@@ -181,7 +183,8 @@ fn user_name_is_taken_from_the_response_if_configured() {
 
 #[test]
 fn fact_that_does_not_fit_a_header_is_an_error() {
-    let reading = ResponseRules { facts: [("n".into(), ValueSource::Pointer(pointer("/n")))].into(), ..plain() };
+    let reading =
+        ResponseRules { facts: [("n".into(), ValueSource::Pointer(pointer("/n")))].into(), ..plain() };
     for json in [r#"{"n":"x"}"#, r#"{"n":7}"#, r#"{"n":true}"#, r#"{}"#] {
         assert_eq!(of_json(&reading, json), "ann", "{json}");
     }

@@ -30,7 +30,12 @@ pub struct CallLimits {
 }
 
 /// Asks, and reads the answer to its end. `left` is how long somebody waits for it.
-pub async fn call(client: &Client, request: Request, bounds: CallLimits, left: Duration) -> Result<BackendResponse, CallError> {
+pub async fn call(
+    client: &Client,
+    request: Request,
+    bounds: CallLimits,
+    left: Duration,
+) -> Result<BackendResponse, CallError> {
     let total = bounds.timeout.min(left);
     let asked = async {
         let url = request.url().clone();
@@ -77,7 +82,11 @@ async fn check_connection_refused(url: &Url) -> Option<CallError> {
     (error.kind() == ErrorKind::ConnectionRefused).then(|| CallError::ConnectFailed(error.to_string()))
 }
 
-async fn read_response(mut response: Response, bounds: CallLimits, total: Duration) -> Result<BackendResponse, CallError> {
+async fn read_response(
+    mut response: Response,
+    bounds: CallLimits,
+    total: Duration,
+) -> Result<BackendResponse, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let large = || CallError::ResponseTooLarge(bounds.body_size_max);
     if response.content_length().is_some_and(|length| length > bounds.body_size_max) {

@@ -18,8 +18,8 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use self::failed_calls::FailedCalls;
 use self::probes::{ProbeClass, RecoveryProbes};
-use self::requesters::{UnansweredCall, Requester, RequesterBackoff};
-use super::fault::{FailureEvidence, CallError};
+use self::requesters::{Requester, RequesterBackoff, UnansweredCall};
+use super::fault::{CallError, FailureEvidence};
 use crate::authn::FailureCause;
 use crate::clock::{Clock, Moment};
 
@@ -139,7 +139,9 @@ impl CircuitBreaker {
             return Err((CallError::RequesterHeldBack(wait), state.failure_cause(&who, now)));
         }
         let class = ProbeClass::for_requester(&who, state.backoff.is_suspect(&who, now));
-        let Some(down) = state.outage.as_mut().filter(|down| down.is_probe_only(now)) else { return Ok(permit(None)) };
+        let Some(down) = state.outage.as_mut().filter(|down| down.is_probe_only(now)) else {
+            return Ok(permit(None));
+        };
         match down.probes.begin(class, self.connections_max, now) {
             Ok(()) => Ok(permit(Some(class))),
             Err(wait) => Err((CallError::CircuitOpen(wait), state.failure_cause(&who, now))),
@@ -147,7 +149,14 @@ impl CircuitBreaker {
     }
 
     /// The service is down, as a call shows. `is_proved` if no attacker can have that call fail.
-    fn record_outage(&self, state: &mut CircuitState, now: Moment, fault: &CallError, evidence: String, is_proved: bool) {
+    fn record_outage(
+        &self,
+        state: &mut CircuitState,
+        now: Moment,
+        fault: &CallError,
+        evidence: String,
+        is_proved: bool,
+    ) {
         let proved = is_proved.then_some(now);
         if let Some(down) = &mut state.outage {
             if is_proved && down.proved_at.is_none() {
@@ -162,7 +171,13 @@ impl CircuitBreaker {
             state.outage_logged_at = Some(now);
             tracing::warn!(authenticator = %self.name, error = %fault, evidence, "authenticator down");
         }
-        state.outage = Some(Outage { began_at: now, evidence, proved_at: proved, probes: RecoveryProbes::default(), is_logged: logged });
+        state.outage = Some(Outage {
+            began_at: now,
+            evidence,
+            proved_at: proved,
+            probes: RecoveryProbes::default(),
+            is_logged: logged,
+        });
     }
 
     fn recover(&self, state: &mut CircuitState, now: Moment) {
@@ -181,9 +196,13 @@ impl CircuitState {
     /// What it is put down to that `who` has no answer. Nothing of this requester's own calls is in it, nor of the
     /// same user's.
     fn failure_cause(&self, who: &Requester, now: Moment) -> FailureCause {
-        let unreachable =
-            self.connect_failures >= CONNECT_FAILURES_MAX && now.since(self.connect_failed_at) < CONNECT_FAILURE_WINDOW;
-        if unreachable || self.failed_calls.is_seen_by_others(who.user_tag, now) { FailureCause::Outage } else { FailureCause::Undetermined }
+        let unreachable = self.connect_failures >= CONNECT_FAILURES_MAX
+            && now.since(self.connect_failed_at) < CONNECT_FAILURE_WINDOW;
+        if unreachable || self.failed_calls.is_seen_by_others(who.user_tag, now) {
+            FailureCause::Outage
+        } else {
+            FailureCause::Undetermined
+        }
     }
 
     fn record_answer(&mut self, who: &Requester, now: Moment) {
@@ -229,7 +248,9 @@ impl CallPermit<'_> {
                 FailureCause::Undetermined
             }
             FailureEvidence::NoConnection => self.record_connect_failure(&mut state, now, fault),
-            FailureEvidence::ConnectTimeout if state.connected_at.is_none_or(|at| now.since(at) >= OVERLOAD_WINDOW) => {
+            FailureEvidence::ConnectTimeout
+                if state.connected_at.is_none_or(|at| now.since(at) >= OVERLOAD_WINDOW) =>
+            {
                 self.record_connect_failure(&mut state, now, fault)
             }
             FailureEvidence::ConnectTimeout => self.record_unanswered(&mut state, now, fault),
@@ -249,7 +270,12 @@ impl CallPermit<'_> {
     }
 
     /// No requester can bring that about, so one call is as good as several.
-    fn record_connect_failure(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> FailureCause {
+    fn record_connect_failure(
+        &self,
+        state: &mut CircuitState,
+        now: Moment,
+        fault: &CallError,
+    ) -> FailureCause {
         state.connect_failures = state.connect_failures.saturating_add(1);
         state.connect_failed_at = now;
         if state.connect_failures >= CONNECT_FAILURES_MAX {
@@ -261,7 +287,12 @@ impl CallPermit<'_> {
 
     /// Holds the requester back. Returns whether others were answered meanwhile.
     fn hold_back(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> bool {
-        let call = UnansweredCall { began_at: self.began_at, ended_at: now, is_probe: self.is_probe(), answered_at: state.answered_at };
+        let call = UnansweredCall {
+            began_at: self.began_at,
+            ended_at: now,
+            is_probe: self.is_probe(),
+            answered_at: state.answered_at,
+        };
         state.backoff.record_unanswered(&self.requester, call, fault.retry_after())
     }
 
@@ -275,7 +306,13 @@ impl CallPermit<'_> {
                 "no answer to {} requesters, of {} users in {} network blocks",
                 saw.requesters, saw.users, saw.blocks
             );
-            self.breaker.record_outage(state, now, fault, evidence, saw.is_proved && self.requester.has_been_accepted);
+            self.breaker.record_outage(
+                state,
+                now,
+                fault,
+                evidence,
+                saw.is_proved && self.requester.has_been_accepted,
+            );
         }
         state.failure_cause(&self.requester, now)
     }

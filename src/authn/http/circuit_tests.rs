@@ -68,8 +68,12 @@ fn cause_outage(circuit: &CircuitBreaker, clock: &Clock, fault: &CallError) {
 
 #[test]
 fn three_connect_failures_in_a_row_open_the_circuit_for_all_requesters() {
-    for fault in [refused(), CallError::NameNotResolved("none".into()), CallError::TlsHandshakeFailed("bad".into()), CallError::ConnectTimeout(SECOND)]
-    {
+    for fault in [
+        refused(),
+        CallError::NameNotResolved("none".into()),
+        CallError::TlsHandshakeFailed("bad".into()),
+        CallError::ConnectTimeout(SECOND),
+    ] {
         let (circuit, clock) = circuit();
         assert_eq!(fail(&circuit, user(1), &fault), FailureCause::Outage, "nobody can bring that about");
         fail(&circuit, user(1), &fault);
@@ -136,7 +140,13 @@ fn failures_of_one_requester_hold_back_only_that_requester_field_s1() {
             if let Ok(permit) = circuit.acquire_permit(user(1)) {
                 assert_ne!(permit.record_failure(&fault), FailureCause::Outage, "{fault}");
             }
-            assert!(matches!(circuit.acquire_permit(user(1)), Err((CallError::RequesterHeldBack(_), FailureCause::Undetermined))), "{fault}");
+            assert!(
+                matches!(
+                    circuit.acquire_permit(user(1)),
+                    Err((CallError::RequesterHeldBack(_), FailureCause::Undetermined))
+                ),
+                "{fault}"
+            );
             answer(&circuit, user(2));
         }
         assert_eq!(circuit.outage_evidence(), None, "{fault}");
@@ -145,7 +155,14 @@ fn failures_of_one_requester_hold_back_only_that_requester_field_s1() {
 
 #[test]
 fn unanswered_users_in_several_blocks_are_an_outage() {
-    for fault in [broken(), CallError::Timeout(SECOND), status(500), status(503), retry_later(503, 20), CallError::HtmlResponse] {
+    for fault in [
+        broken(),
+        CallError::Timeout(SECOND),
+        status(500),
+        status(503),
+        retry_later(503, 20),
+        CallError::HtmlResponse,
+    ] {
         let (circuit, clock) = circuit();
         fail(&circuit, user(1), &fault);
         fail(&circuit, user(2), &fault);
@@ -247,7 +264,12 @@ fn hanging_suspect_probes_leave_slots_for_other_requesters() {
     assert!(is_call_permitted(&circuit, attackers[0]));
     // All of theirs hang; each has failed before.
     for who in &attackers {
-        let call = UnansweredCall { began_at: clock.now(), ended_at: clock.now(), is_probe: false, answered_at: None };
+        let call = UnansweredCall {
+            began_at: clock.now(),
+            ended_at: clock.now(),
+            is_probe: false,
+            answered_at: None,
+        };
         circuit.lock().backoff.record_unanswered(who, call, None);
     }
     clock.advance(SECOND);
@@ -274,9 +296,9 @@ fn guesses_from_fresh_blocks_block_no_other_requester_field_s1() {
         hanging.push(circuit.acquire_permit(user(number)).unwrap_or_else(|(fault, _)| panic!("{fault}")));
         if number % 10 == 9 {
             clock.advance(SECOND);
-            hanging
-                .drain(..10)
-                .for_each(|permit| assert_eq!(permit.record_failure(&CallError::Timeout(SECOND)), FailureCause::Undetermined));
+            hanging.drain(..10).for_each(|permit| {
+                assert_eq!(permit.record_failure(&CallError::Timeout(SECOND)), FailureCause::Undetermined)
+            });
         }
     }
     assert!(circuit.outage_evidence().is_some(), "it is told");
@@ -321,7 +343,8 @@ fn hanging_probes_allow_one_more_probe_a_second() {
     cause_outage(&circuit, &clock, &broken());
     let mut hanging = Vec::new();
     for second in 0..4 {
-        let begun: Vec<_> = (0..9).filter_map(|n| circuit.acquire_permit(user(1000 + second * 10 + n)).ok()).collect();
+        let begun: Vec<_> =
+            (0..9).filter_map(|n| circuit.acquire_permit(user(1000 + second * 10 + n)).ok()).collect();
         assert_eq!(begun.len(), if second == 0 { 3 } else { 1 }, "second {second}");
         hanging.extend(begun);
         clock.advance(SECOND);

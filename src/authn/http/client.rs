@@ -43,7 +43,9 @@ pub fn build_client(
     connect_timeout: Duration,
     connections: usize,
 ) -> Result<Client, ClientBuildError> {
-    let fault = |key: &'static str, path: &Path, what: String| ClientBuildError::InvalidFile(key, displayable_path(path), what);
+    let fault = |key: &'static str, path: &Path, what: String| {
+        ClientBuildError::InvalidFile(key, displayable_path(path), what)
+    };
     let mut builder = Client::builder()
         .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())

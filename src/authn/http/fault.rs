@@ -112,26 +112,36 @@ pub enum FailureEvidence {
 }
 
 /// The causes for which this process can make no call.
-const LOCAL_ERRNOS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+const LOCAL_ERRNOS: [Errno; 5] =
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
 
 impl CallError {
     /// What it says of the service.
     pub fn evidence(&self) -> FailureEvidence {
         match self {
-            Self::NameNotResolved(_) | Self::ConnectFailed(_) | Self::TlsHandshakeFailed(_) => FailureEvidence::NoConnection,
+            Self::NameNotResolved(_) | Self::ConnectFailed(_) | Self::TlsHandshakeFailed(_) => {
+                FailureEvidence::NoConnection
+            }
             Self::ConnectTimeout(_) => FailureEvidence::ConnectTimeout,
             // A page or a text in place of JSON may be the answer of a load balancer, and may as well be what the
             // service shows the owner of a closed account.
-            Self::Timeout(_) | Self::TlsClosed(_) | Self::ConnectionBroken(_) | Self::HtmlResponse | Self::InvalidJson(..) => {
-                FailureEvidence::Unanswered
-            }
+            Self::Timeout(_)
+            | Self::TlsClosed(_)
+            | Self::ConnectionBroken(_)
+            | Self::HtmlResponse
+            | Self::InvalidJson(..) => FailureEvidence::Unanswered,
             Self::Throttled(status, _) if status.as_u16() == 429 => FailureEvidence::RateLimited,
             Self::Throttled(..) => FailureEvidence::Unanswered,
             Self::UnexpectedStatus(status) if status.is_server_error() => FailureEvidence::Unanswered,
             // It may be the service's way to say that this user has lost his rights.
-            Self::UnexpectedStatus(_) | Self::ResponseTooLarge(_) | Self::UnexpectedContent(_) => FailureEvidence::Answered,
+            Self::UnexpectedStatus(_) | Self::ResponseTooLarge(_) | Self::UnexpectedContent(_) => {
+                FailureEvidence::Answered
+            }
             Self::ShortenedTimeout(_) | Self::Preempted(_) => FailureEvidence::Slow,
-            Self::CircuitOpen(_) | Self::RequesterHeldBack(_) | Self::LocalResourcesExhausted(_) | Self::Internal => FailureEvidence::NotCalled,
+            Self::CircuitOpen(_)
+            | Self::RequesterHeldBack(_)
+            | Self::LocalResourcesExhausted(_)
+            | Self::Internal => FailureEvidence::NotCalled,
         }
     }
 

@@ -107,6 +107,9 @@ impl JsonTemplate {
     }
 }
 
-fn write_value<T: serde::Serialize + ?Sized>(out: &mut Zeroizing<Vec<u8>>, value: &T) -> Result<(), UnencodableValue> {
+fn write_value<T: serde::Serialize + ?Sized>(
+    out: &mut Zeroizing<Vec<u8>>,
+    value: &T,
+) -> Result<(), UnencodableValue> {
     serde_json::to_writer(&mut **out, value).map_err(|_| UnencodableValue)
 }

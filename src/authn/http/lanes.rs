@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::BackendQuery;
 use super::circuit::CircuitBreaker;
 use super::circuit::requesters::Requester;
-use crate::authn::queue::{EvictedJob, JobResult, QueueMetrics, Job, QueueLimits, Queue};
+use crate::authn::queue::{EvictedJob, Job, JobResult, Queue, QueueLimits, QueueMetrics};
 
 /// How often a slow call looks whether others wait for its connection.
 const PREEMPT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -97,17 +97,27 @@ impl BackendQueues {
     }
 
     /// Queues a question, or gives back who is told of its end; see [`Queue::submit`].
-    pub fn submit(&self, job: Job<(BackendQuery, Requester)>, circuit: &CircuitBreaker) -> Result<EvictedJob, JobCallback> {
+    pub fn submit(
+        &self,
+        job: Job<(BackendQuery, Requester)>,
+        circuit: &CircuitBreaker,
+    ) -> Result<EvictedJob, JobCallback> {
         let Job { requester: asker, deadline_millis: deadline, work: (inquiry, who), on_complete: end } = job;
         let lane = if circuit.is_suspect(&who) { QueueClass::Suspect } else { QueueClass::Normal };
         let counted = (lane == QueueClass::Normal).then(|| CountGuard::new(&self.waiting_count));
         let work = QueuedQuery { query: inquiry, requester: who, waiting_guard: counted };
-        self.queue(lane).submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end }).map_err(|job| job.on_complete)
+        self.queue(lane)
+            .submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end })
+            .map_err(|job| job.on_complete)
     }
 
     /// The next question, and the queue that it was in; waits for one. `None` once they are closed. Only some
     /// callers, as many as [`Lanes::part`], take questions of suspect requesters.
-    pub async fn next(&self, takes_suspect: bool, circuit: &CircuitBreaker) -> Option<(Job<QueuedQuery>, QueueClass)> {
+    pub async fn next(
+        &self,
+        takes_suspect: bool,
+        circuit: &CircuitBreaker,
+    ) -> Option<(Job<QueuedQuery>, QueueClass)> {
         loop {
             let (mut job, lane) = if takes_suspect {
                 tokio::select! {
@@ -148,7 +158,9 @@ impl BackendQueues {
     pub async fn wait_until_preempted(&self, typical: Duration) {
         sleep_until(Instant::now() + typical * SLOW_CALL_FACTOR).await;
         let _slow = CountGuard::new(&self.slow_count);
-        while self.waiting_count.load(Ordering::Acquire) == 0 || self.slow_count.load(Ordering::Acquire) <= self.suspect_connections_max() {
+        while self.waiting_count.load(Ordering::Acquire) == 0
+            || self.slow_count.load(Ordering::Acquire) <= self.suspect_connections_max()
+        {
             sleep(PREEMPT_CHECK_INTERVAL).await;
         }
     }

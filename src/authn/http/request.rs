@@ -102,7 +102,8 @@ impl UrlTemplate {
         let path = raw_path(text);
         // A dot segment would be taken away, and many a server takes an encoded slash for a slash.
         let same = path == url.path() || matches!(path, "" | "/");
-        let slash = self.is_username_in_path && credentials.user().iter().any(|byte| matches!(byte, b'/' | b'\\'));
+        let slash =
+            self.is_username_in_path && credentials.user().iter().any(|byte| matches!(byte, b'/' | b'\\'));
         if same && !slash && url.origin() == self.base_url.origin() { Ok(url) } else { Err(UnencodableValue) }
     }
 }
@@ -198,8 +199,12 @@ fn buffer_for(credentials: &Credentials, fixed: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(fixed + 4 * values))
 }
 
-fn render_form(fields: &[(String, Template)], credentials: &Credentials) -> Result<Zeroizing<Vec<u8>>, UnencodableValue> {
-    let fixed = fields.iter().map(|(name, template)| 3 * (name.len() + template.literal_prefix().len()) + 2).sum();
+fn render_form(
+    fields: &[(String, Template)],
+    credentials: &Credentials,
+) -> Result<Zeroizing<Vec<u8>>, UnencodableValue> {
+    let fixed =
+        fields.iter().map(|(name, template)| 3 * (name.len() + template.literal_prefix().len()) + 2).sum();
     let mut out = buffer_for(credentials, fixed);
     for (name, template) in fields {
         if !out.is_empty() {

@@ -81,9 +81,12 @@ fn values_are_escaped_in_form_and_json_bodies() {
     };
     assert_eq!(body(form(), "a&b", "c=d +é").unwrap(), "user+name=a%26b&p=c%3Dd+%2B%C3%A9");
     let json = || {
-        let fields = [("l", JsonTemplate::Text(text("{username}"))), ("p", JsonTemplate::Text(text("{password}")))];
+        let fields =
+            [("l", JsonTemplate::Text(text("{username}"))), ("p", JsonTemplate::Text(text("{password}")))];
         let fields = fields.map(|(name, value)| (name.to_owned(), value));
-        let list = JsonTemplate::Array([JsonTemplate::Object(fields.into()), JsonTemplate::Fixed(true.into())].into());
+        let list = JsonTemplate::Array(
+            [JsonTemplate::Object(fields.into()), JsonTemplate::Fixed(true.into())].into(),
+        );
         BodyTemplate::Json(list)
     };
     assert_eq!(

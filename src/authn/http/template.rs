@@ -155,7 +155,9 @@ impl Template {
     /// What `read` says.
     pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         let resolved = self.0.iter().map(|piece| match piece {
-            TemplatePiece::SecretFile(path) => read(path).map(|text| TemplatePiece::Secret(SecretValue(text))),
+            TemplatePiece::SecretFile(path) => {
+                read(path).map(|text| TemplatePiece::Secret(SecretValue(text)))
+            }
             other => Ok(other.clone()),
         });
         resolved.collect::<Result<_, E>>().map(Self)
@@ -167,7 +169,11 @@ impl Template {
     }
 
     /// The text with the values in their places.
-    pub fn render(&self, credentials: &Credentials, place: EncodingContext) -> Result<Zeroizing<Vec<u8>>, UnencodableValue> {
+    pub fn render(
+        &self,
+        credentials: &Credentials,
+        place: EncodingContext,
+    ) -> Result<Zeroizing<Vec<u8>>, UnencodableValue> {
         // Nothing makes more than three bytes of one; and growing would leave a copy behind.
         let values = 3 * (credentials.user().len() + credentials.password().len() + 4);
         let room = self.0.iter().map(|piece| match piece {
@@ -195,7 +201,11 @@ impl Template {
     }
 }
 
-fn push_encoded(out: &mut Zeroizing<Vec<u8>>, value: &[u8], place: EncodingContext) -> Result<(), UnencodableValue> {
+fn push_encoded(
+    out: &mut Zeroizing<Vec<u8>>,
+    value: &[u8],
+    place: EncodingContext,
+) -> Result<(), UnencodableValue> {
     match place {
         EncodingContext::Url => {
             for byte in value {
@@ -227,7 +237,12 @@ mod tests {
         Credentials::new(Zeroizing::new(format!("{frame}{user}:{password}").into_bytes())).unwrap()
     }
 
-    fn rendered(text: &str, place: EncodingContext, user: &str, password: &str) -> Result<String, UnencodableValue> {
+    fn rendered(
+        text: &str,
+        place: EncodingContext,
+        user: &str,
+        password: &str,
+    ) -> Result<String, UnencodableValue> {
         let bytes = Template::parse(text, place).unwrap().render(&credentials(user, password), place)?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -238,7 +253,10 @@ mod tests {
         assert_eq!(both(EncodingContext::Url, "a/b c%&=é"), Ok("<a%2Fb%20c%25%26%3D%C3%A9".into()));
         assert_eq!(both(EncodingContext::Header, "a/b c%&=\""), Ok("<a/b c%&=\"".into()));
         assert_eq!(both(EncodingContext::Body, " é\"\\"), Ok("< é\"\\".into()));
-        assert_eq!(rendered("Basic {basic}", EncodingContext::Header, "é", "a:b\n"), Ok("Basic w6k6YTpiCg==".into()));
+        assert_eq!(
+            rendered("Basic {basic}", EncodingContext::Header, "é", "a:b\n"),
+            Ok("Basic w6k6YTpiCg==".into())
+        );
         assert_eq!(rendered("{{{username}}}", EncodingContext::Body, "ann", "x"), Ok("{ann}".into()));
     }
 
@@ -251,7 +269,10 @@ mod tests {
             Ok::<_, ()>(Zeroizing::new(b"s3cret".to_vec()))
         };
         let template = template.resolve_secrets(&mut read).unwrap();
-        assert_eq!(&*template.render(&credentials("ann", "x"), EncodingContext::Header).unwrap(), b"Key s3cret");
+        assert_eq!(
+            &*template.render(&credentials("ann", "x"), EncodingContext::Header).unwrap(),
+            b"Key s3cret"
+        );
         assert!(!format!("{template:?}").contains("s3cret"));
         assert!(template.resolve_secrets(&mut |_: &Path| Err(())).is_ok(), "it was read before");
     }
@@ -259,7 +280,10 @@ mod tests {
     #[test]
     fn value_that_a_header_cannot_carry_is_rejected() {
         for password in [" a", "a ", "a\r\nX: y", "a\tb", "\u{e9}", "a\u{7f}"] {
-            assert_eq!(rendered("Key {password}", EncodingContext::Header, "ann", password), Err(UnencodableValue));
+            assert_eq!(
+                rendered("Key {password}", EncodingContext::Header, "ann", password),
+                Err(UnencodableValue)
+            );
         }
     }
 

@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::job::{RequesterId, Job, QueueFull};
-use super::standing::{RecentFailures, FailureLevel};
+use super::job::{Job, QueueFull, RequesterId};
+use super::standing::{FailureLevel, RecentFailures};
 use super::turns::{CLEAN_USERS, CleanUsersFirst, FAILED_USERS, OwnerQueue, RoundRobin};
 use crate::clock::Moment;
 
@@ -131,7 +131,8 @@ impl<W> FairScheduler<W> {
 
     /// How a block stands: while it has questions waiting, as it did when they were put where they are.
     fn current_level(&self, block: u64, now: Moment) -> FailureLevel {
-        let placed = FailureLevel::ALL.into_iter().find(|one| self.queue_of_level(*one).waiting_count_of(block) > 0);
+        let placed =
+            FailureLevel::ALL.into_iter().find(|one| self.queue_of_level(*one).waiting_count_of(block) > 0);
         placed.unwrap_or_else(|| self.block_failures.level(block, now))
     }
 
@@ -166,20 +167,29 @@ impl<W> FairScheduler<W> {
     fn is_share_exhausted(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> bool {
         let of_network = self.network_failures.count(asker.network_tag, now);
         let of_block = self.block_failures.count(asker.block_tag, now);
-        self.network_counts.get(asker.network_tag) >= reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
-            || self.block_counts.get(asker.block_tag) >= reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
+        self.network_counts.get(asker.network_tag)
+            >= reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
+            || self.block_counts.get(asker.block_tag)
+                >= reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
     }
 
     /// The room that there is for a question of `asker`.
-    pub(super) fn find_slot(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> Result<JobSlot, QueueFull> {
+    pub(super) fn find_slot(
+        &self,
+        asker: RequesterId,
+        places: &QueueShares,
+        now: Moment,
+    ) -> Result<JobSlot, QueueFull> {
         if self.is_closed || self.user_counts.get(asker.network_user_tag) >= places.user {
             return Err(QueueFull);
         }
         let (standing, owners) = (self.current_level(asker.block_tag, now), self.owner_path(asker, now));
         if self.is_share_exhausted(asker, places, now) {
             let [_, _, user, _] = owners;
-            let of_network =
-                self.queue_of_level(standing).queue_of(asker.block_tag).and_then(|block| block.queue_of(asker.network_tag));
+            let of_network = self
+                .queue_of_level(standing)
+                .queue_of(asker.block_tag)
+                .and_then(|block| block.queue_of(asker.network_tag));
             let yields = user == CLEAN_USERS && of_network.is_some_and(NetworkQueue::has_failed_waiting);
             return if yields { Ok(JobSlot::EvictInNetwork) } else { Err(QueueFull) };
         }
@@ -196,7 +206,8 @@ impl<W> FairScheduler<W> {
             return Ok(JobSlot::Free);
         }
         let worse = FailureLevel::ALL.into_iter().filter(|other| *other > standing);
-        let yields = self.queue_of_level(standing).can_evict_for(&owners) || worse.map(from).sum::<usize>() > 0;
+        let yields =
+            self.queue_of_level(standing).can_evict_for(&owners) || worse.map(from).sum::<usize>() > 0;
         if yields { Ok(JobSlot::EvictOther) } else { Err(QueueFull) }
     }
 
@@ -208,8 +219,9 @@ impl<W> FairScheduler<W> {
             JobSlot::Free => None,
             JobSlot::EvictOther => self.evict(&owners, standing),
             JobSlot::EvictInNetwork => {
-                let of_network =
-                    |block: &mut BlockQueue<W>| block.pop_from(asker.network_tag, NetworkQueue::pop_latest_failed);
+                let of_network = |block: &mut BlockQueue<W>| {
+                    block.pop_from(asker.network_tag, NetworkQueue::pop_latest_failed)
+                };
                 self.queue_of_level_mut(standing).pop_from(asker.block_tag, of_network)
             }
         };
@@ -243,7 +255,8 @@ impl<W> FairScheduler<W> {
         if self.turn_count % REVERSED_TURN_INTERVAL == REVERSED_TURN_INTERVAL - 1 {
             order.reverse();
         }
-        for standing in order.into_iter().filter(|standing| may_fail || *standing == FailureLevel::NoFailures) {
+        for standing in order.into_iter().filter(|standing| may_fail || *standing == FailureLevel::NoFailures)
+        {
             let Some(job) = self.queue_of_level_mut(standing).pop() else { continue };
             if standing != FailureLevel::NoFailures {
                 self.running_of_failing_blocks.push(job.requester);
@@ -276,7 +289,9 @@ impl<W> FairScheduler<W> {
         while failed && self.is_share_exceeded(asker, places, now) {
             let standing = self.current_level(asker.block_tag, now);
             let latest = |line: &mut BlockQueue<W>| line.pop_latest_of(asker.network_tag);
-            let Some(job) = self.queue_of_level_mut(standing).pop_from(asker.block_tag, latest) else { break };
+            let Some(job) = self.queue_of_level_mut(standing).pop_from(asker.block_tag, latest) else {
+                break;
+            };
             self.subtract_counts(job.requester);
             beyond.push(job);
         }
@@ -286,8 +301,10 @@ impl<W> FairScheduler<W> {
     fn is_share_exceeded(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> bool {
         let of_network = self.network_failures.count(asker.network_tag, now);
         let of_block = self.block_failures.count(asker.block_tag, now);
-        self.network_counts.get(asker.network_tag) > reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
-            || self.block_counts.get(asker.block_tag) > reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
+        self.network_counts.get(asker.network_tag)
+            > reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
+            || self.block_counts.get(asker.block_tag)
+                > reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
     }
 
     /// Has the questions of a block wait where it stands now.

@@ -103,7 +103,8 @@ impl RecentFailures {
             None if count <= 0.0 => {}
             None if bucket.len() < BUCKET_SIZE => bucket.push(record),
             None => {
-                let least = bucket.iter_mut().min_by(|a, b| a.decayed_count(now).total_cmp(&b.decayed_count(now)));
+                let least =
+                    bucket.iter_mut().min_by(|a, b| a.decayed_count(now).total_cmp(&b.decayed_count(now)));
                 least.into_iter().for_each(|kept| *kept = record);
             }
         }

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use super::{given, text};
 use crate::authn::api_key::edit;
-use crate::authn::api_key::file::{ApiKeyMatch, ApiKeyLine, ParsedApiKeys, check_api_key_name, parse};
+use crate::authn::api_key::file::{ApiKeyLine, ApiKeyMatch, ParsedApiKeys, check_api_key_name, parse};
 use crate::authn::api_key::secret::ApiKeyId;
-use crate::cli::{print_error, health, print_line, print_json};
+use crate::cli::{health, print_error, print_json, print_line};
 use crate::config::Config;
 use crate::identity::{Username, sanitize_for_display};
 use crate::permissions::scope::ApiKeyScope;
@@ -101,8 +101,11 @@ pub(super) fn list_api_keys(settings: &Config, path: &Path, matches: &ArgMatches
         false => None,
     };
     let owner = given(matches, "owner");
-    let mut told: Vec<ApiKeySummary<'_>> =
-        lines.iter().filter(|line| owner.is_none_or(|owner| owner == line.owner)).map(ApiKeySummary::from_line).collect();
+    let mut told: Vec<ApiKeySummary<'_>> = lines
+        .iter()
+        .filter(|line| owner.is_none_or(|owner| owner == line.owner))
+        .map(ApiKeySummary::from_line)
+        .collect();
     for one in &mut told {
         let known = ApiKeyId::parse(&one.id).and_then(|id| parsed.index.find(&id));
         one.unusable = !matches!(known, Some(ApiKeyMatch::ApiKey(_)));
@@ -110,7 +113,8 @@ pub(super) fn list_api_keys(settings: &Config, path: &Path, matches: &ArgMatches
         let known = uses.get(&one.id);
         one.use_count = Some(known.map_or(0, |used| used.use_count));
         let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        one.last_used_at = known.map(|used| humantime::format_rfc3339_seconds(time(used.last_used_at)).to_string());
+        one.last_used_at =
+            known.map(|used| humantime::format_rfc3339_seconds(time(used.last_used_at)).to_string());
     }
     if matches.get_flag("json") {
         return print_json(&told);
@@ -150,7 +154,8 @@ struct ApiKeyUsageEntry {
 fn fetch_usage(settings: &Config, url: Option<&str>) -> Result<HashMap<String, ApiKeyUsageEntry>, String> {
     let token = settings.admin_token_file.as_deref().map(read_admin_token).transpose()?;
     let token = token.as_ref().map(|token| &token[..]);
-    let answer = health::request_admin_listener(url, settings.admin_listen.first(), "/keys", token).map_err(text)?;
+    let answer =
+        health::request_admin_listener(url, settings.admin_listen.first(), "/keys", token).map_err(text)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     if matches!(head.split(' ').nth(1), Some("401" | "403")) {
         return Err(format!("the admin listener refuses: {}", body.trim_end()));

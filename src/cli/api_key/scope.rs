@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::text;
-use crate::authn::api_key::file::{ApiKeyMatch, ApiKeyLine, parse};
+use crate::authn::api_key::file::{ApiKeyLine, ApiKeyMatch, parse};
 use crate::authn::api_key::secret::ApiKeyId;
 use crate::authn::api_key::{ApiKeyError, edit};
 use crate::authn::htpasswd::{self, Htpasswd};
@@ -26,7 +26,8 @@ pub(in crate::cli) fn find_scope(
     let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
     let content = source.read().map_err(text)?;
     let wanted_id = ApiKeyId::parse(wanted);
-    let is_meant = |line: &ApiKeyLine| wanted_id.is_some_and(|id| id.as_str() == line.id) || line.name == wanted;
+    let is_meant =
+        |line: &ApiKeyLine| wanted_id.is_some_and(|id| id.as_str() == line.id) || line.name == wanted;
     let ids = edit::parse_lines(&content).filter(|line| line.owner == owner && is_meant(line));
     let ids: Vec<ApiKeyId> = ids.filter_map(|line| ApiKeyId::parse(&line.id)).collect();
     let parsed = parse(&content, &"keys".into(), None);
@@ -40,7 +41,10 @@ pub(in crate::cli) fn find_scope(
             Some(ApiKeyMatch::ApiKey(record)) if is_owner_accepted(settings, owner) => {
                 return Ok(record.identity.api_key.as_ref().and_then(|key| key.scope.clone()));
             }
-            Some(ApiKeyMatch::ApiKey(_)) => fault = ApiKeyError::OwnerNotInHtpasswd(id, sanitize_for_display(owner.as_bytes())).to_string(),
+            Some(ApiKeyMatch::ApiKey(_)) => {
+                fault =
+                    ApiKeyError::OwnerNotInHtpasswd(id, sanitize_for_display(owner.as_bytes())).to_string()
+            }
             Some(ApiKeyMatch::InvalidLine(line)) => fault = ApiKeyError::InvalidLine(id, line).to_string(),
             None => {}
         }
@@ -50,11 +54,16 @@ pub(in crate::cli) fn find_scope(
 
 /// Whether an owner's keys count, as far as the htpasswd file has a say.
 fn is_owner_accepted(settings: &Config, owner: &str) -> bool {
-    let Some(path) = settings.htpasswd_file.clone().filter(|_| settings.api_keys_owners == ApiKeyOwners::Htpasswd) else {
+    let Some(path) =
+        settings.htpasswd_file.clone().filter(|_| settings.api_keys_owners == ApiKeyOwners::Htpasswd)
+    else {
         return true;
     };
     let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
-    let rules = htpasswd::file::HtpasswdParseOptions { allowed_formats: settings.htpasswd_insecure_formats, ..Default::default() };
+    let rules = htpasswd::file::HtpasswdParseOptions {
+        allowed_formats: settings.htpasswd_insecure_formats,
+        ..Default::default()
+    };
     let users = source.read().map(|text| Htpasswd::new(htpasswd::file::parse(text, &rules).users));
     users.is_ok_and(|users| users.look_up(owner.as_bytes()).is_valid())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{ExplainSubject, ANONYMOUS};
+use super::{ANONYMOUS, ExplainSubject};
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
 use crate::policy::rules::PolicyDecision;
@@ -63,7 +63,13 @@ impl ExplainReport {
         let place = |line: usize| format!("{file}:{line}");
         let mut told = Self {
             required: Some(explanation.requirement.clone()),
-            deciding_rules: explanation.deciding_rule_lines.iter().copied().filter(|line| *line > 0).map(place).collect(),
+            deciding_rules: explanation
+                .deciding_rule_lines
+                .iter()
+                .copied()
+                .filter(|line| *line > 0)
+                .map(place)
+                .collect(),
             ..nothing
         };
         match &explanation.decision {
@@ -82,18 +88,23 @@ impl ExplainReport {
                 if refused.error_code.is_some() {
                     told.verdict = "forbid";
                 }
-                told.explanation = match (refused.request_error, refused.deny_rule_index, &explanation.nearest_grant) {
-                    (Some(why), ..) => why.to_owned(),
-                    _ if refused.is_outside_api_key_scope => format!(
-                        "he may, and his key may not: its scope lacks {}",
-                        refused.denied_actions.names().collect::<Vec<_>>().join(" and ")
-                    ),
-                    (None, Some(_), _) => "this rule denies it".to_owned(),
-                    (None, None, Some((line, lacks))) => {
-                        format!("no grant permits it; the nearest is {}: {}", place(*line), lacks.join("; "))
-                    }
-                    (None, None, None) => "no grant permits it".to_owned(),
-                };
+                told.explanation =
+                    match (refused.request_error, refused.deny_rule_index, &explanation.nearest_grant) {
+                        (Some(why), ..) => why.to_owned(),
+                        _ if refused.is_outside_api_key_scope => format!(
+                            "he may, and his key may not: its scope lacks {}",
+                            refused.denied_actions.names().collect::<Vec<_>>().join(" and ")
+                        ),
+                        (None, Some(_), _) => "this rule denies it".to_owned(),
+                        (None, None, Some((line, lacks))) => {
+                            format!(
+                                "no grant permits it; the nearest is {}: {}",
+                                place(*line),
+                                lacks.join("; ")
+                            )
+                        }
+                        (None, None, None) => "no grant permits it".to_owned(),
+                    };
             }
         }
         told

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::{BUNDLE_FILE, JWKS_FILE, PUBLIC_FILE_MODE, SECRET_FILE_MODE, check_file_name, given, key_line, make_key, write_public_files, text};
+use super::{
+    BUNDLE_FILE, JWKS_FILE, PUBLIC_FILE_MODE, SECRET_FILE_MODE, check_file_name, given, key_line, make_key,
+    text, write_public_files,
+};
 use crate::cli::{open_for_update, print_line};
 use crate::config::value;
 use crate::identity::sanitize_for_display;
@@ -20,7 +23,8 @@ const EXAMPLE_SERVICE: &str = "registry.example.com";
 /// A text that is the same in YAML's and in a header's quotes, and that the settings take.
 fn challenge_parameter_option<'m>(matches: &'m ArgMatches, flag: &str) -> Result<Option<&'m str>, String> {
     let Some(text) = given(matches, flag) else { return Ok(None) };
-    value::parse_challenge_parameter(text).map_err(|what| format!("--{flag}: {}: {what}", sanitize_for_display(text.as_bytes())))?;
+    value::parse_challenge_parameter(text)
+        .map_err(|what| format!("--{flag}: {}: {what}", sanitize_for_display(text.as_bytes())))?;
     Ok(Some(text))
 }
 
@@ -32,11 +36,16 @@ fn realm_option(matches: &ArgMatches) -> Result<Option<&str>, String> {
 
 /// The part of a registry's configuration, for version 2.8 and 3.
 fn registry_config(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
-    let (service, issuer, realm) = (challenge_parameter_option(matches, "service")?, challenge_parameter_option(matches, "issuer")?, realm_option(matches)?);
+    let (service, issuer, realm) = (
+        challenge_parameter_option(matches, "service")?,
+        challenge_parameter_option(matches, "issuer")?,
+        realm_option(matches)?,
+    );
     // JSON's quotes are YAML's too.
     let path = |file: &str| serde_json::to_string(&folder.join(file)).map_err(text);
     let (bundle, jwks) = (path(BUNDLE_FILE)?, path(JWKS_FILE)?);
-    let (service_or, example) = (service.unwrap_or(EXAMPLE_SERVICE), format!("https://{EXAMPLE_SERVICE}/token"));
+    let (service_or, example) =
+        (service.unwrap_or(EXAMPLE_SERVICE), format!("https://{EXAMPLE_SERVICE}/token"));
     let (issuer, realm_or) = (issuer.unwrap_or("doorward"), realm.unwrap_or(&example));
     let todo = |given: Option<&str>| if given.is_none() { "    # Put in what it is.\n" } else { "" };
     let (todo_service, todo_realm) = (todo(service), todo(realm));
@@ -82,7 +91,9 @@ pub(super) fn init_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(),
     let snippet = registry_config(matches, &folder)?;
     let keys = SigningKeys::parse(made.pem.as_bytes()).map_err(text)?;
     let written = write_public_files(&writer, &keys)
-        .and_then(|()| writer.write_sibling(REGISTRY_CONFIG_FILE, snippet.as_bytes(), PUBLIC_FILE_MODE).map_err(text))
+        .and_then(|()| {
+            writer.write_sibling(REGISTRY_CONFIG_FILE, snippet.as_bytes(), PUBLIC_FILE_MODE).map_err(text)
+        })
         .and_then(|()| writer.with_new_mode(SECRET_FILE_MODE).replace(made.pem.as_bytes()).map_err(text));
     if let Err(fault) = written {
         // Without the keys they are of no use, and in the way of the next try.

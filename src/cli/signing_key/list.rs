@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::cli::{print_line, print_json};
+use crate::cli::{print_json, print_line};
 use crate::reload::SourceFile;
 use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::{PublishedKey, SigningKeys};
@@ -51,7 +51,8 @@ pub(super) fn list_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(),
     let content = Zeroizing::new(source.read().map_err(|fault| fault.to_string())?);
     let keys = SigningKeys::parse(&content).map_err(|fault| format!("{}: {fault}", path.display()))?;
     if matches.get_flag("json") {
-        let all: Vec<SigningKeySummary<'_>> = keys.published_keys().map(|key| SigningKeySummary::from_published(&key)).collect();
+        let all: Vec<SigningKeySummary<'_>> =
+            keys.published_keys().map(|key| SigningKeySummary::from_published(&key)).collect();
         print_json(&all)?;
     } else {
         keys.published_keys().for_each(|key| print_line(&key_summary_line(&key)));

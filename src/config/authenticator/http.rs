@@ -13,7 +13,7 @@ use toml::Spanned;
 use super::raw::RawHttpTable;
 use crate::authn::AnswerLifetime;
 use crate::authn::http::AuthBackendSpec;
-use crate::authn::http::answer::{JsonCondition, ResponseRules, ExpectedValue};
+use crate::authn::http::answer::{ExpectedValue, JsonCondition, ResponseRules};
 use crate::authn::http::call::CallLimits;
 use crate::authn::http::client::TlsFiles;
 use crate::authn::http::json::JsonTemplate;
@@ -34,7 +34,11 @@ pub(super) struct HttpTableReader<'r> {
 }
 
 /// What the table says; `None` where it can't be told.
-pub(super) fn read_http_table(raw: &RawHttpTable, name: Arc<str>, faults: &mut TableErrors) -> Option<AuthBackendSpec> {
+pub(super) fn read_http_table(
+    raw: &RawHttpTable,
+    name: Arc<str>,
+    faults: &mut TableErrors,
+) -> Option<AuthBackendSpec> {
     let before = faults.len();
     let mut reader = HttpTableReader { errors: faults };
     let reading = reader.read_response_rules(raw);
@@ -45,7 +49,16 @@ pub(super) fn read_http_table(raw: &RawHttpTable, name: Arc<str>, faults: &mut T
     let trusted = reader.read_tls_files(raw);
     let well = reader.errors.len() == before;
     let question = question.filter(|_| well)?;
-    Some(AuthBackendSpec { name, request: question, response_rules: reading, call_limits: bounds, tls: trusted, connections_max: connections, queue_limits: limits, lifetime: trust })
+    Some(AuthBackendSpec {
+        name,
+        request: question,
+        response_rules: reading,
+        call_limits: bounds,
+        tls: trusted,
+        connections_max: connections,
+        queue_limits: limits,
+        lifetime: trust,
+    })
 }
 
 impl HttpTableReader<'_> {
@@ -58,7 +71,11 @@ impl HttpTableReader<'_> {
         read.map_err(|what| self.add_error(place, what)).ok()
     }
 
-    fn read_request_template(&mut self, raw: &RawHttpTable, reading: &ResponseRules) -> Option<RequestTemplate> {
+    fn read_request_template(
+        &mut self,
+        raw: &RawHttpTable,
+        reading: &ResponseRules,
+    ) -> Option<RequestTemplate> {
         let wants_json = reading.is_json_required();
         let compared = |condition: &JsonCondition| matches!(condition.expected, ExpectedValue::Username);
         let names = reading.username_pointer.is_some() || reading.conditions.iter().any(compared);
@@ -71,17 +88,20 @@ impl HttpTableReader<'_> {
             }
             (Some(json), None) => {
                 let place = offset(json);
-                self.ok_or_add_error(place, self::parse_json_template(json.get_ref())).map_or(BodyTemplate::None, BodyTemplate::Json)
+                self.ok_or_add_error(place, self::parse_json_template(json.get_ref()))
+                    .map_or(BodyTemplate::None, BodyTemplate::Json)
             }
             (None, Some(form)) => BodyTemplate::Form(self.read_form(form.get_ref())),
             (None, None) => BodyTemplate::None,
         };
         let headers = self.read_headers(raw);
         let method = self.read_method(raw, !matches!(body, BodyTemplate::None), wants_json);
-        let anywhere =
-            |is: fn(&Template) -> bool| headers.iter().any(|(_, template)| is(template)) || body.has_template(is);
+        let anywhere = |is: fn(&Template) -> bool| {
+            headers.iter().any(|(_, template)| is(template)) || body.has_template(is)
+        };
         let shown = anywhere(Template::has_password);
-        let named = anywhere(Template::has_username) || target.as_ref().is_some_and(UrlTemplate::has_username);
+        let named =
+            anywhere(Template::has_username) || target.as_ref().is_some_and(UrlTemplate::has_username);
         if !shown && self.errors.len() == before {
             self.add_error(
                 offset(&raw.url),
@@ -91,7 +111,13 @@ impl HttpTableReader<'_> {
         if !named && !names && self.errors.len() == before {
             self.add_error(offset(&raw.url), "the service is not told the user name, and nothing compares it: whoever has a password of his own could take any name. Add accepted_if = { \"/email\" = \"{username}\" }, or username, or send {username}");
         }
-        Some(RequestTemplate { method, url: target?, headers: headers.into(), body, is_json_expected: wants_json })
+        Some(RequestTemplate {
+            method,
+            url: target?,
+            headers: headers.into(),
+            body,
+            is_json_expected: wants_json,
+        })
     }
 
     fn read_method(&mut self, raw: &RawHttpTable, has_body: bool, wants_json: bool) -> Method {
@@ -117,7 +143,8 @@ impl HttpTableReader<'_> {
 
     pub(super) fn read_header_name(&mut self, name: &Spanned<String>) -> Option<HeaderName> {
         let parsed = HeaderName::from_bytes(name.get_ref().as_bytes());
-        let header = self.ok_or_add_error(offset(name), parsed.map_err(|_| "it is no name of a header".to_owned()))?;
+        let header =
+            self.ok_or_add_error(offset(name), parsed.map_err(|_| "it is no name of a header".to_owned()))?;
         let own = [HOST, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
         if own.contains(&header) {
             self.add_error(offset(name), format!("{header} follows from the URL and the body; leave it out"));
@@ -128,7 +155,8 @@ impl HttpTableReader<'_> {
     fn read_headers(&mut self, raw: &RawHttpTable) -> Vec<(HeaderName, Template)> {
         let mut headers = Vec::new();
         for (name, text) in &raw.headers {
-            let template = self.ok_or_add_error(offset(text), Template::parse(text.get_ref(), EncodingContext::Header));
+            let template =
+                self.ok_or_add_error(offset(text), Template::parse(text.get_ref(), EncodingContext::Header));
             if let (Some(name), Some(template)) = (self.read_header_name(name), template) {
                 headers.push((name, template));
             }
@@ -138,7 +166,8 @@ impl HttpTableReader<'_> {
 
     fn read_form(&mut self, fields: &BTreeMap<String, Spanned<String>>) -> Box<[(String, Template)]> {
         let field = |(name, text): (&String, &Spanned<String>)| {
-            let template = self.ok_or_add_error(offset(text), Template::parse(text.get_ref(), EncodingContext::Body))?;
+            let template =
+                self.ok_or_add_error(offset(text), Template::parse(text.get_ref(), EncodingContext::Body))?;
             Some((name.clone(), template))
         };
         fields.iter().filter_map(field).collect()
@@ -151,7 +180,11 @@ impl HttpTableReader<'_> {
         low: Duration,
         high: Duration,
     ) -> Duration {
-        given.and_then(|text| self.ok_or_add_error(offset(text), value::parse_duration(text.get_ref(), low, high))).unwrap_or(default)
+        given
+            .and_then(|text| {
+                self.ok_or_add_error(offset(text), value::parse_duration(text.get_ref(), low, high))
+            })
+            .unwrap_or(default)
     }
 
     fn read_call_limits(&mut self, raw: &RawHttpTable) -> CallLimits {
@@ -162,16 +195,21 @@ impl HttpTableReader<'_> {
         if let Some(given) = raw.connect_timeout.as_ref().filter(|_| connect_timeout > timeout) {
             self.add_error(offset(given), "connect_timeout is longer than timeout, of which it is a part");
         }
-        let max_body = raw
-            .max_response_bytes
-            .as_ref()
-            .and_then(|text| self.ok_or_add_error(offset(text), value::parse_bytes(text.get_ref(), 1 << 10, 1 << 24)));
+        let max_body = raw.max_response_bytes.as_ref().and_then(|text| {
+            self.ok_or_add_error(offset(text), value::parse_bytes(text.get_ref(), 1 << 10, 1 << 24))
+        });
         CallLimits { connect_timeout, timeout, body_size_max: max_body.unwrap_or(64 << 10) }
     }
 
     fn read_answer_lifetime(&mut self, raw: &RawHttpTable) -> AnswerLifetime {
-        let fresh = self.read_duration(raw.cache_ttl.as_ref(), 5 * MINUTE, Duration::ZERO, ANSWER_LIFETIME_MAX);
-        let stale = self.read_duration(raw.stale_if_unavailable.as_ref(), Duration::ZERO, Duration::ZERO, ANSWER_LIFETIME_MAX);
+        let fresh =
+            self.read_duration(raw.cache_ttl.as_ref(), 5 * MINUTE, Duration::ZERO, ANSWER_LIFETIME_MAX);
+        let stale = self.read_duration(
+            raw.stale_if_unavailable.as_ref(),
+            Duration::ZERO,
+            Duration::ZERO,
+            ANSWER_LIFETIME_MAX,
+        );
         if let Some(given) = raw.stale_if_unavailable.as_ref().filter(|_| !stale.is_zero() && stale <= fresh)
         {
             self.add_error(
@@ -182,7 +220,13 @@ impl HttpTableReader<'_> {
         AnswerLifetime { cache_ttl: Some(fresh), stale_ttl: Some(stale) }
     }
 
-    fn read_count(&mut self, key: &str, given: Option<&Spanned<usize>>, default: usize, high: usize) -> usize {
+    fn read_count(
+        &mut self,
+        key: &str,
+        given: Option<&Spanned<usize>>,
+        default: usize,
+        high: usize,
+    ) -> usize {
         let Some(given) = given else { return default };
         if !(1..=high).contains(given.get_ref()) {
             self.add_error(
@@ -195,7 +239,8 @@ impl HttpTableReader<'_> {
 
     fn read_queue_limits(&mut self, raw: &RawHttpTable) -> (usize, QueueLimits) {
         let queue = self.read_count("queue", raw.queue_limit.as_ref(), 512, 100_000);
-        let network_share = self.read_count("network_share", raw.per_network_limit.as_ref(), queue.min(256), queue);
+        let network_share =
+            self.read_count("network_share", raw.per_network_limit.as_ref(), queue.min(256), queue);
         let user_share =
             self.read_count("user_share", raw.per_user_limit.as_ref(), network_share.min(4), network_share);
         let connections = self.read_count("connections", raw.max_connections.as_ref(), 16, 1024);
@@ -205,16 +250,17 @@ impl HttpTableReader<'_> {
     fn read_tls_files(&mut self, raw: &RawHttpTable) -> TlsFiles {
         let path = |text: &Spanned<String>| value::parse_path(text.get_ref());
         let client_cert = match (&raw.client_cert_file, &raw.client_key_file) {
-            (Some(certificate), Some(key)) => {
-                self.ok_or_add_error(offset(certificate), path(certificate)).zip(self.ok_or_add_error(offset(key), path(key)))
-            }
+            (Some(certificate), Some(key)) => self
+                .ok_or_add_error(offset(certificate), path(certificate))
+                .zip(self.ok_or_add_error(offset(key), path(key))),
             (None, None) => None,
             (Some(one), None) | (None, Some(one)) => {
                 self.add_error(offset(one), "client_cert_file and client_key_file go together");
                 None
             }
         };
-        let ca_file: Option<PathBuf> = raw.ca_file.as_ref().and_then(|text| self.ok_or_add_error(offset(text), path(text)));
+        let ca_file: Option<PathBuf> =
+            raw.ca_file.as_ref().and_then(|text| self.ok_or_add_error(offset(text), path(text)));
         TlsFiles { ca_file, client_cert }
     }
 }
@@ -227,10 +273,13 @@ fn parse_json_template(value: &toml::Value) -> Result<JsonTemplate, String> {
         toml::Value::Float(number) => JsonTemplate::Fixed((*number).into()),
         toml::Value::Boolean(switch) => JsonTemplate::Fixed((*switch).into()),
         toml::Value::Datetime(_) => return Err("JSON has no dates; write it in quotes".into()),
-        toml::Value::Array(items) => JsonTemplate::Array(items.iter().map(parse_json_template).collect::<Result<_, _>>()?),
+        toml::Value::Array(items) => {
+            JsonTemplate::Array(items.iter().map(parse_json_template).collect::<Result<_, _>>()?)
+        }
         toml::Value::Table(fields) => {
-            let field =
-                |(name, value): (&String, &toml::Value)| Ok::<_, String>((name.clone(), parse_json_template(value)?));
+            let field = |(name, value): (&String, &toml::Value)| {
+                Ok::<_, String>((name.clone(), parse_json_template(value)?))
+            };
             JsonTemplate::Object(fields.iter().map(field).collect::<Result<_, _>>()?)
         }
     })

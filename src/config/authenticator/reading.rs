@@ -8,9 +8,9 @@ use toml::Spanned;
 use super::http::HttpTableReader;
 use super::raw::{self, RawHttpTable};
 use crate::authn::http::answer::groups::GroupsSource;
-use crate::authn::http::answer::{JsonCondition, JsonPointer, ResponseRules, ValueSource, ExpectedValue};
+use crate::authn::http::answer::{ExpectedValue, JsonCondition, JsonPointer, ResponseRules, ValueSource};
 use crate::authn::http::template::{EncodingContext, Template};
-use crate::config::tables::{offset, is_valid_name};
+use crate::config::tables::{is_valid_name, offset};
 use crate::identity::check_group_name;
 
 /// The most facts of one authenticator; each is a header on every answer.
@@ -19,7 +19,8 @@ const FACTS_MAX: usize = 16;
 impl HttpTableReader<'_> {
     /// All of it.
     pub(super) fn read_response_rules(&mut self, raw: &RawHttpTable) -> ResponseRules {
-        let accepted = self.read_statuses(raw.accepted_statuses.as_ref(), &[200], |status| (200..300).contains(&status));
+        let accepted =
+            self.read_statuses(raw.accepted_statuses.as_ref(), &[200], |status| (200..300).contains(&status));
         if let Some(given) = raw.accepted_statuses.as_ref().filter(|_| accepted.is_empty()) {
             self.add_error(offset(given), "accepted is empty, so nobody would be; leave it out for 200");
         }
@@ -35,7 +36,10 @@ impl HttpTableReader<'_> {
         let double =
             twice(&accepted, &rejected).or(twice(&accepted, &unknown)).or(twice(&rejected, &unknown));
         if let Some(status) = double {
-            self.add_error(offset(&raw.url), format!("{status} stands in two of accepted, rejected and unknown"));
+            self.add_error(
+                offset(&raw.url),
+                format!("{status} stands in two of accepted, rejected and unknown"),
+            );
         }
         let username = raw.username_pointer.as_ref().and_then(|text| self.read_pointer(text));
         let groups = raw.groups.iter().filter_map(|groups| self.read_groups_rule(groups)).collect();
@@ -70,7 +74,10 @@ impl HttpTableReader<'_> {
         self.ok_or_add_error(offset(text), JsonPointer::parse(text.get_ref()))
     }
 
-    fn read_conditions(&mut self, given: &BTreeMap<Spanned<String>, Spanned<toml::Value>>) -> Box<[JsonCondition]> {
+    fn read_conditions(
+        &mut self,
+        given: &BTreeMap<Spanned<String>, Spanned<toml::Value>>,
+    ) -> Box<[JsonCondition]> {
         let condition = |(pointer, value): (&Spanned<String>, &Spanned<toml::Value>)| {
             let wanted = match value.get_ref() {
                 toml::Value::String(text) => {
@@ -141,14 +148,24 @@ impl HttpTableReader<'_> {
         }
         let conditions = self.read_conditions(&raw.conditions);
         let (prefix, optional) = (raw.prefix.as_str().into(), raw.optional);
-        Some(GroupsSource { source: spot, name_pointer: member, conditions, separator, prefix, is_optional: optional })
+        Some(GroupsSource {
+            source: spot,
+            name_pointer: member,
+            conditions,
+            separator,
+            prefix,
+            is_optional: optional,
+        })
     }
 
     fn read_facts(&mut self, raw: &RawHttpTable) -> Box<[(Arc<str>, ValueSource)]> {
         let mut facts = Vec::new();
         for (name, value) in &raw.facts {
             if !is_valid_name(name.get_ref()) || name.get_ref().contains('_') {
-                self.add_error(offset(name), "a fact's name has 1 to 32 lower-case letters, digits and hyphens");
+                self.add_error(
+                    offset(name),
+                    "a fact's name has 1 to 32 lower-case letters, digits and hyphens",
+                );
             }
             let text = |value: &toml::Value| {
                 value.as_str().map(|text| Spanned::new(offset(name)..offset(name), text.to_owned()))

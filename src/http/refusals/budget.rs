@@ -228,7 +228,8 @@ impl<T> LogBudget<T> {
             Some(at) => set.swap(0, at),
             None => {
                 if set.len() >= SET_ENTRIES {
-                    let oldest = set.iter().enumerate().min_by_key(|(_, one)| one.last_used_at).map(|(at, _)| at);
+                    let oldest =
+                        set.iter().enumerate().min_by_key(|(_, one)| one.last_used_at).map(|(at, _)| at);
                     let gone = set.swap_remove(oldest.unwrap_or_default());
                     if gone.suppressed.total() > 0 {
                         self.evicted_networks.0 = self.evicted_networks.0.saturating_add(1);
@@ -236,7 +237,15 @@ impl<T> LogBudget<T> {
                     }
                 }
                 let (recent, counts) = ([None; RECENT_DENIALS_MAX], SuppressedCounts::default());
-                set.push(NetworkBudget { network, bucket, recent_denials: recent, oldest_index: 0, suppressed: counts, last_suppressed: None, last_used_at: now });
+                set.push(NetworkBudget {
+                    network,
+                    bucket,
+                    recent_denials: recent,
+                    oldest_index: 0,
+                    suppressed: counts,
+                    last_suppressed: None,
+                    last_used_at: now,
+                });
                 let last = set.len().saturating_sub(1);
                 set.swap(0, last);
             }

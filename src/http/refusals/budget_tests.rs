@@ -82,7 +82,10 @@ fn total_budget_holds_for_any_number_of_networks() {
     assert_eq!(total, 100);
     let (networks, counts) = budget.take_report().others;
     let told = 40_000 - 100;
-    assert!(networks > 3000 && counts.total() > told - 100 && counts.total() <= told, "{networks} {counts:?}");
+    assert!(
+        networks > 3000 && counts.total() > told - 100 && counts.total() <= told,
+        "{networks} {counts:?}"
+    );
     assert!(budget.networks.iter().all(|set| set.len() <= SET_ENTRIES));
     assert!(budget.blocks.iter().all(|set| set.len() <= SET_ENTRIES));
 }

@@ -7,7 +7,7 @@
 use std::hash::BuildHasher;
 
 use super::VerdictLog;
-use super::line::{VerdictLogLine, RequestLine};
+use super::line::{RequestLine, VerdictLogLine};
 use crate::http::AppState;
 use crate::http::subrequest::ReceivedSubrequest;
 use crate::pipeline::verdict::Reason;
@@ -67,7 +67,8 @@ impl VerdictLog {
         };
         let VerdictLogLine { user, client, network, host, request_id, method: _, path: _ } = &line;
         let network = network.to_string();
-        let [requested, granted, denied] = [token.requested, token.granted, token.denied].map(truncate_scopes);
+        let [requested, granted, denied] =
+            [token.requested, token.granted, token.denied].map(truncate_scopes);
         let denied = Some(denied).filter(|denied| !denied.is_empty());
         let IssuedTokenEntry { id, is_stale: stale, .. } = token;
         macro_rules! log_line {

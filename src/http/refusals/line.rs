@@ -119,7 +119,11 @@ impl VerdictLogLine {
     ) -> Self {
         let request = &received.subrequest;
         // Of an untrusted peer's headers none is believed; the address is its own.
-        let client = if is_from_trusted_proxy(reason) { request.client_address().ok().flatten() } else { request.peer };
+        let client = if is_from_trusted_proxy(reason) {
+            request.client_address().ok().flatten()
+        } else {
+            request.peer
+        };
         let (method, path) = match seen {
             Some(seen) => (truncate(seen.method.as_bytes()), truncate(seen.path.as_bytes())),
             None => (header_for_log(request.method), header_for_log(without_query(request.uri))),
@@ -174,7 +178,9 @@ impl VerdictLogLine {
             Reason::Allowed if entry.is_stale => log_line!(warn, "allowed by its last answer, stale=true"),
             Reason::Allowed => log_line!(info, "allowed"),
             Reason::NoCredentials => log_line!(debug, "refused"),
-            Reason::AuthenticatorUnavailable | Reason::TokenSigning | Reason::UpstreamCredentials => log_line!(error, "refused"),
+            Reason::AuthenticatorUnavailable | Reason::TokenSigning | Reason::UpstreamCredentials => {
+                log_line!(error, "refused")
+            }
             Reason::MalformedCredentials
             | Reason::UnsupportedScheme
             | Reason::WrongCredentials

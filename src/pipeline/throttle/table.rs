@@ -69,11 +69,18 @@ impl FailureRecord {
     /// Remembers a new question, in the place of the oldest one that is not being asked.
     fn add_attempt(&mut self, question: u64) {
         if self.recent_attempts.len() >= RECENT_ATTEMPTS_MAX {
-            let oldest = self.recent_attempts.iter().position(|known| known.waiting_count == 0).unwrap_or_default();
+            let oldest =
+                self.recent_attempts.iter().position(|known| known.waiting_count == 0).unwrap_or_default();
             self.recent_attempts.remove(oldest);
         }
         let rejected_until = Moment::default();
-        self.recent_attempts.push(RecentAttempt { attempt_id: question, waiting_count: 0, is_in_total: false, rejected_until, rejection_epoch: 0 });
+        self.recent_attempts.push(RecentAttempt {
+            attempt_id: question,
+            waiting_count: 0,
+            is_in_total: false,
+            rejected_until,
+            rejection_epoch: 0,
+        });
     }
 }
 
@@ -89,7 +96,11 @@ impl FailureTable {
     /// Room for at least `entries` records.
     pub fn new(entries: usize, rate: FailureLimit) -> Self {
         let buckets = entries.div_ceil(BUCKET_RECORDS).max(1);
-        Self { buckets: (0..buckets).map(|_| Mutex::default()).collect(), failure_limit: rate, record_count: AtomicUsize::new(0) }
+        Self {
+            buckets: (0..buckets).map(|_| Mutex::default()).collect(),
+            failure_limit: rate,
+            record_count: AtomicUsize::new(0),
+        }
     }
 
     /// Records in use.
@@ -119,7 +130,13 @@ impl FailureTable {
         self.retry_after_at_limit(part * self.failure_limit.failures_max, tag, None, now)
     }
 
-    fn retry_after_at_limit(&self, limit: f64, tag: u64, question: Option<u64>, now: Moment) -> Option<Duration> {
+    fn retry_after_at_limit(
+        &self,
+        limit: f64,
+        tag: u64,
+        question: Option<u64>,
+        now: Moment,
+    ) -> Option<Duration> {
         if self.is_empty() {
             return None;
         }
@@ -176,7 +193,8 @@ impl FailureTable {
         let Some(bucket) = self.bucket(tag) else { return true };
         let record = bucket.iter().find(|record| record.tag == tag);
         record.is_some_and(|record| {
-            self.failure_limit.level_at(record, now) > LEVEL_EPSILON && record.recent_attempts.iter().any(|known| known.is_in_total)
+            self.failure_limit.level_at(record, now) > LEVEL_EPSILON
+                && record.recent_attempts.iter().any(|known| known.is_in_total)
         })
     }
 
@@ -188,12 +206,16 @@ impl FailureTable {
     /// Notes that the answer to `question` is no, until then and in this epoch. If the question is
     /// forgotten, so is its answer.
     pub fn record_rejection(&self, tag: u64, question: u64, until: Moment, epoch: u64) {
-        self.with_attempt(tag, question, |known| (known.rejected_until, known.rejection_epoch) = (until, epoch));
+        self.with_attempt(tag, question, |known| {
+            (known.rejected_until, known.rejection_epoch) = (until, epoch)
+        });
     }
 
     /// Whether that is noted.
     pub fn is_rejected(&self, tag: u64, question: u64, now: Moment, epoch: u64) -> bool {
-        let noted = self.with_attempt(tag, question, |known| known.rejection_epoch == epoch && now < known.rejected_until);
+        let noted = self.with_attempt(tag, question, |known| {
+            known.rejection_epoch == epoch && now < known.rejected_until
+        });
         noted.unwrap_or_default()
     }
 
@@ -221,7 +243,12 @@ impl FailureTable {
         Some(charged)
     }
 
-    fn with_attempt<T>(&self, tag: u64, question: u64, act: impl FnOnce(&mut RecentAttempt) -> T) -> Option<T> {
+    fn with_attempt<T>(
+        &self,
+        tag: u64,
+        question: u64,
+        act: impl FnOnce(&mut RecentAttempt) -> T,
+    ) -> Option<T> {
         if self.is_empty() {
             return None;
         }
@@ -230,7 +257,12 @@ impl FailureTable {
     }
 
     /// The record of `tag`, made if it is not there, in the place of the one with the least in it if need be.
-    fn get_or_insert<'b>(&self, bucket: &'b mut Vec<FailureRecord>, tag: u64, now: Moment) -> Option<&'b mut FailureRecord> {
+    fn get_or_insert<'b>(
+        &self,
+        bucket: &'b mut Vec<FailureRecord>,
+        tag: u64,
+        now: Moment,
+    ) -> Option<&'b mut FailureRecord> {
         let fresh = || FailureRecord { tag, level: 0.0, updated_at: now, recent_attempts: Vec::new() };
         let index = match bucket.iter().position(|record| record.tag == tag) {
             Some(index) => index,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{TIER_COUNT, ThrottleKeys, Throttle};
+use super::{TIER_COUNT, Throttle, ThrottleKeys};
 
 /// Dropping it leaves the failure counted; [`Ticket::succeed`] takes it back.
 #[must_use = "dropping a ticket counts a failure"]
@@ -29,8 +29,19 @@ enum AttemptResult {
 }
 
 impl AttemptGuard {
-    pub(super) fn new(throttle: Arc<Throttle>, tags: ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) -> Self {
-        Self { throttle, throttle_keys: tags, attempt_id: question, newly_counted: counted, result: AttemptResult::Failed }
+    pub(super) fn new(
+        throttle: Arc<Throttle>,
+        tags: ThrottleKeys,
+        question: u64,
+        counted: [bool; TIER_COUNT],
+    ) -> Self {
+        Self {
+            throttle,
+            throttle_keys: tags,
+            attempt_id: question,
+            newly_counted: counted,
+            result: AttemptResult::Failed,
+        }
     }
 
     /// The answer was good.
@@ -51,7 +62,8 @@ impl AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        let Self { throttle, throttle_keys: tags, attempt_id: question, newly_counted: counted, result: end } = self;
+        let Self { throttle, throttle_keys: tags, attempt_id: question, newly_counted: counted, result: end } =
+            self;
         match end {
             AttemptResult::Succeeded => throttle.undo_failure(tags, *question),
             AttemptResult::Failed => throttle.record_failure(tags, *question, *counted),

@@ -45,7 +45,11 @@ impl Certificate {
         })
         .ok()?;
         // Before 1970 is over as well.
-        Some(Self { der: der.to_vec(), public_key_info: key, not_after: u64::try_from(ends).unwrap_or_default() })
+        Some(Self {
+            der: der.to_vec(),
+            public_key_info: key,
+            not_after: u64::try_from(ends).unwrap_or_default(),
+        })
     }
 }
 

@@ -27,7 +27,8 @@ pub enum SigningKeyEditError {
 type KeyTextRange<'k> = (&'k str, Range<usize>);
 
 fn locate_keys<'k>(text: &str, keys: &'k SigningKeys) -> Result<Vec<KeyTextRange<'k>>, SigningKeyFileError> {
-    let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
+    let blocks = pem::parse_blocks(text)
+        .map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
     let mut places = Vec::new();
     let mut free = 0;
     // They are as many as the keys, or the text would not have been read.
@@ -64,7 +65,10 @@ fn join_pieces<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<S
 ///
 /// # Errors
 /// It is no file of keys, or the key is in it already.
-pub fn add_key(text: &[u8], made: &NewSigningKey) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+pub fn add_key(
+    text: &[u8],
+    made: &NewSigningKey,
+) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let (text, _) = parse_keys(text)?;
     let apart = if text.ends_with("\n\n") { "" } else { "\n" };
     check_edited_text(join_pieces([text, apart, &made.pem].into_iter()))
@@ -74,7 +78,10 @@ pub fn add_key(text: &[u8], made: &NewSigningKey) -> Result<(Zeroizing<String>, 
 ///
 /// # Errors
 /// It is no file of keys, or has none of this id.
-pub fn move_key_first(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+pub fn move_key_first(
+    text: &[u8],
+    kid: &str,
+) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let (text, keys) = parse_keys(text)?;
     let mut entries = locate_keys(text, &keys)?;
     let places: Vec<Range<usize>> = entries.iter().map(|(_, place)| place.clone()).collect();
@@ -107,7 +114,9 @@ pub fn remove_key(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningK
 }
 
 /// What is written can be read.
-fn check_edited_text(text: Zeroizing<String>) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+fn check_edited_text(
+    text: Zeroizing<String>,
+) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let keys = SigningKeys::parse(text.as_bytes())?;
     Ok((text, keys))
 }
@@ -155,8 +164,17 @@ mod tests {
         assert_eq!(remove_key(text, &one.kid).unwrap_err(), SigningKeyEditError::KeyIsActive);
         assert_eq!(remove_key(text, "other").unwrap_err(), SigningKeyEditError::UnknownKeyId);
         assert_eq!(move_key_first(text, &one.kid[..42]).unwrap_err(), SigningKeyEditError::UnknownKeyId);
-        assert!(matches!(add_key(text, &two).unwrap_err(), SigningKeyEditError::InvalidFile(SigningKeyFileError::InvalidBlock { number: 5, .. })));
-        assert_eq!(add_key(b"", &one).unwrap_err(), SigningKeyEditError::InvalidFile(SigningKeyFileError::NoKey));
-        assert!(matches!(move_key_first(b"\xff", &one.kid).unwrap_err(), SigningKeyEditError::InvalidFile(SigningKeyFileError::NotUtf8)));
+        assert!(matches!(
+            add_key(text, &two).unwrap_err(),
+            SigningKeyEditError::InvalidFile(SigningKeyFileError::InvalidBlock { number: 5, .. })
+        ));
+        assert_eq!(
+            add_key(b"", &one).unwrap_err(),
+            SigningKeyEditError::InvalidFile(SigningKeyFileError::NoKey)
+        );
+        assert!(matches!(
+            move_key_first(b"\xff", &one.kid).unwrap_err(),
+            SigningKeyEditError::InvalidFile(SigningKeyFileError::NotUtf8)
+        ));
     }
 }

@@ -63,8 +63,8 @@ impl SigningKey {
             let what = "it is not the certificate of the key before it; each key is followed by its own";
             return Err((KeyBlock::Certificate, what));
         }
-        let (kid, header, jwk) =
-            serialize_public_parts(&pair, &certificate).map_err(|_| (KeyBlock::PrivateKey, "its names can't be written"))?;
+        let (kid, header, jwk) = serialize_public_parts(&pair, &certificate)
+            .map_err(|_| (KeyBlock::PrivateKey, "its names can't be written"))?;
         Ok(Self { key_pair: pair, kid, certificate, encoded_header: header, jwk_json: jwk })
     }
 }
@@ -73,13 +73,21 @@ impl SigningKey {
 ///
 /// # Errors
 /// None that can happen: texts can be written.
-fn serialize_public_parts(pair: &SigningKeyPair, certificate: &Certificate) -> Result<(String, String, String), serde_json::Error> {
+fn serialize_public_parts(
+    pair: &SigningKeyPair,
+    certificate: &Certificate,
+) -> Result<(String, String, String), serde_json::Error> {
     let alg = pair.algorithm().name();
     let kid = pair.jwk().thumbprint()?;
     let x5c = [BASE64_STANDARD.encode(&certificate.der)];
     let header = serde_json::to_vec(&JwsHeader { alg, typ: JWT_TYPE, kid: &kid, x5c: &x5c })?;
-    let jwk =
-        serde_json::to_string(&JwkSetMember { public_key: pair.jwk(), kid: &kid, alg, key_use: "sig", x5c: &x5c })?;
+    let jwk = serde_json::to_string(&JwkSetMember {
+        public_key: pair.jwk(),
+        kid: &kid,
+        alg,
+        key_use: "sig",
+        x5c: &x5c,
+    })?;
     Ok((kid, BASE64_URL_SAFE_NO_PAD.encode(header), jwk))
 }
 

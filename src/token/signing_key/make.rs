@@ -74,7 +74,8 @@ pub fn generate_key(now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> 
 /// It is no such text, or the key is neither P-256 nor RSA of 2048 to 4096 bits.
 pub fn certify_key(text: &[u8], now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> {
     let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotUtf8)?;
-    let blocks = pem::parse_blocks(text).map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
+    let blocks = pem::parse_blocks(text)
+        .map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
     let fault = |number: usize, block: &pem::PemBlock<'_>, what| SigningKeyFileError::InvalidBlock {
         number,
         label: sanitize_for_display(block.label.as_bytes()),
@@ -98,7 +99,11 @@ pub fn certify_key(text: &[u8], now: SystemTime) -> Result<NewSigningKey, Genera
     write_key_with_certificate(&pair, pkcs8, now)
 }
 
-fn write_key_with_certificate(pair: &SigningKeyPair, pkcs8: &[u8], now: SystemTime) -> Result<NewSigningKey, GenerateKeyError> {
+fn write_key_with_certificate(
+    pair: &SigningKeyPair,
+    pkcs8: &[u8],
+    now: SystemTime,
+) -> Result<NewSigningKey, GenerateKeyError> {
     let kid = pair.jwk().thumbprint().map_err(|_| GenerateKeyError::NoRandomness)?;
     // rcgen has the secret a second time, and does not clear it; the command that makes a key ends right after.
     let signer = KeyPair::from_pkcs8_der_and_sign_algo(
@@ -119,7 +124,8 @@ fn write_key_with_certificate(pair: &SigningKeyPair, pkcs8: &[u8], now: SystemTi
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let certificate = parameters.self_signed(&signer)?;
     let made = humantime::format_rfc3339_seconds(now);
-    let (secret, public) = (pem::encode_block("PRIVATE KEY", pkcs8), pem::encode_block("CERTIFICATE", certificate.der()));
+    let (secret, public) =
+        (pem::encode_block("PRIVATE KEY", pkcs8), pem::encode_block("CERTIFICATE", certificate.der()));
     let comment = format!("# {} {kid}, made {made}\n", pair.algorithm());
     let mut text = Zeroizing::new(String::with_capacity(comment.len() + secret.len() + public.len()));
     [&comment, &*secret, &*public].iter().for_each(|part| text.push_str(part));

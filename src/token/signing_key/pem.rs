@@ -80,7 +80,9 @@ pub(super) fn parse_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, PemError> {
     }
     match open {
         None => Ok(found),
-        Some((block, _)) => Err(PemError { line: block.line, message: "the block that begins here has no end" }),
+        Some((block, _)) => {
+            Err(PemError { line: block.line, message: "the block that begins here has no end" })
+        }
     }
 }
 

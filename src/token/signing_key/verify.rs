@@ -98,8 +98,10 @@ impl SigningKeys {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenVerifyError::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenVerifyError::Malformed)?;
-        let (header, claims, signature) = (decode_part(header)?, decode_part(claims)?, decode_part(signature)?);
-        let header: ParsedJwsHeader = serde_json::from_slice(&header).map_err(|_| TokenVerifyError::InvalidHeader)?;
+        let (header, claims, signature) =
+            (decode_part(header)?, decode_part(claims)?, decode_part(signature)?);
+        let header: ParsedJwsHeader =
+            serde_json::from_slice(&header).map_err(|_| TokenVerifyError::InvalidHeader)?;
         let key = self.iter().find(|key| key.kid == header.kid).ok_or(TokenVerifyError::UnknownKey)?;
         if header.alg != key.key_pair.algorithm().name() {
             return Err(TokenVerifyError::AlgorithmMismatch);

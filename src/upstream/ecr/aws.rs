@@ -103,13 +103,18 @@ impl EcrTokenClient {
     /// where it was refused for the time it was signed with and AWS's clock has been learnt from that answer;
     /// else nothing is tried twice, but what the SDK's sources of credentials themselves repeat.
     pub async fn fetch_token(&self) -> Result<FetchedToken, EcrError> {
-        timeout(FETCH_TIMEOUT, self.fetch_with_clock_correction()).await.unwrap_or(Err(EcrError::TimedOut(FETCH_TIMEOUT)))
+        timeout(FETCH_TIMEOUT, self.fetch_with_clock_correction())
+            .await
+            .unwrap_or(Err(EcrError::TimedOut(FETCH_TIMEOUT)))
     }
 
     async fn fetch_with_clock_correction(&self) -> Result<FetchedToken, EcrError> {
         let before = self.http_client.clock_skew().compute_offset_secs();
         match self.fetch_once().await {
-            Err(fault) if fault.is_possibly_clock_skew() && self.http_client.clock_skew().has_changed_since(before) => {
+            Err(fault)
+                if fault.is_possibly_clock_skew()
+                    && self.http_client.clock_skew().has_changed_since(before) =>
+            {
                 self.fetch_once().await
             }
             fetched => fetched,

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::answer::parse_response;
-use super::fault::{EcrResponseError, AwsService, parse_error_code, single_line};
+use super::fault::{AwsService, EcrResponseError, parse_error_code, single_line};
 use super::wire::{AwsResponse, response_error};
-use super::{AwsAccount, EcrTokenClient, EcrError, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
+use super::{AwsAccount, EcrError, EcrTokenClient, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
 use crate::authn::http::fault::CallError as Http;
 
 const NOW: u64 = 1_700_000_000;
@@ -133,7 +133,10 @@ fn largest_token_is_accepted() {
 fn first_valid_entry_is_used() {
     let several = json!({ "authorizationData": [entry("a", -1.0), {}, entry("b", 60.0), entry("c", 90.0)] });
     assert_eq!(of(&several).unwrap().0, token("b"));
-    assert_eq!(of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(), EcrResponseError::AlreadyExpired);
+    assert_eq!(
+        of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(),
+        EcrResponseError::AlreadyExpired
+    );
 }
 
 fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> AwsResponse {
@@ -196,8 +199,14 @@ fn throttling_is_detected_by_code_or_status_with_retry_after() {
     assert_eq!(waits(503, &[("retry-after", "Tue, 14 Nov 2023 22:00:00 GMT")], ""), Some(Duration::ZERO));
     assert_eq!(waits(429, &[("retry-after", "99999999")], ""), Some(Duration::from_secs(3600)));
     assert_eq!(waits(429, &[("retry-after", "soon")], ""), None);
-    assert!(matches!(response_error(AwsService::Ecr, &reply(500, &[], "")), EcrError::Failed { status: 500, .. }));
-    assert!(matches!(response_error(AwsService::Ecr, &reply(302, &[], "")), EcrError::Refused { status: 302, .. }));
+    assert!(matches!(
+        response_error(AwsService::Ecr, &reply(500, &[], "")),
+        EcrError::Failed { status: 500, .. }
+    ));
+    assert!(matches!(
+        response_error(AwsService::Ecr, &reply(302, &[], "")),
+        EcrError::Refused { status: 302, .. }
+    ));
 }
 
 #[test]
@@ -211,7 +220,11 @@ fn error_message_is_one_bounded_line_with_a_remedy() {
     assert!(refused(AwsService::Sts, 403, "AccessDenied").to_string().contains("allow sts:AssumeRole"));
     assert!(refused(AwsService::Ecr, 400, "InvalidSignatureException").to_string().contains("clock"));
     assert!(refused(AwsService::Ecr, 404, "").to_string().contains("not the registry's (dkr.ecr)"));
-    assert!(refused(AwsService::Ecr, 400, "UnrecognizedClientException").to_string().contains("no such access key"));
+    assert!(
+        refused(AwsService::Ecr, 400, "UnrecognizedClientException")
+            .to_string()
+            .contains("no such access key")
+    );
     assert!(refused(AwsService::Ecr, 400, "ExpiredTokenException").to_string().contains("have expired"));
     let name = EcrError::CallFailed(AwsService::Ecr, Http::NameNotResolved("no such host".into()));
     assert_eq!(
@@ -226,8 +239,11 @@ fn error_message_is_one_bounded_line_with_a_remedy() {
 
 #[test]
 fn fetched_token_debug_shows_no_secret() {
-    let fetched =
-        FetchedToken { token: Zeroizing::new(token("hush")), lifetime: Duration::from_secs(1), credentials_lifetime: None };
+    let fetched = FetchedToken {
+        token: Zeroizing::new(token("hush")),
+        lifetime: Duration::from_secs(1),
+        credentials_lifetime: None,
+    };
     assert_eq!(format!("{fetched:?}"), "Fetched { life: 1s, session: None, .. }");
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::schedule::ClockReading;
 use crate::clock::{Clock, Moment};
-use crate::metrics::{TokenFetchLabel, Metrics, UpstreamLabel};
+use crate::metrics::{Metrics, TokenFetchLabel, UpstreamLabel};
 use crate::upstream::authorization::SecretHeaderValue;
 
 /// How long before its end a token is no longer given out: what a request may take to reach ECR behind nginx,
@@ -75,7 +75,9 @@ impl RefusalBackoff {
         }
         let span = match known {
             // Long after the last time it is another matter.
-            Some((at, span)) if !since(at, REFUSAL_BACKOFF_MAX) => span.saturating_mul(2).min(REFUSAL_BACKOFF_MAX),
+            Some((at, span)) if !since(at, REFUSAL_BACKOFF_MAX) => {
+                span.saturating_mul(2).min(REFUSAL_BACKOFF_MAX)
+            }
             Some(_) | None => REFUSAL_FETCH_INTERVAL,
         };
         self.blocks.insert(block, (now, span));
@@ -114,7 +116,11 @@ impl Lease {
         let age = metrics.upstream_token_age.get_or_create(&label).clone();
         let life = metrics.upstream_token_remaining.get_or_create(&label).clone();
         for result in ["fetched", "failed"] {
-            drop(metrics.upstream_token_fetches.get_or_create(&TokenFetchLabel { upstream: name.to_string(), result }));
+            drop(
+                metrics
+                    .upstream_token_fetches
+                    .get_or_create(&TokenFetchLabel { upstream: name.to_string(), result }),
+            );
         }
         Self {
             name,
@@ -234,7 +240,10 @@ impl Lease {
     pub fn state(&self) -> LeaseState {
         let (name, held) = (&self.name, self.current.load());
         let Some(held) = held.as_deref() else {
-            return LeaseState::NoTokenYet(format!("upstream {name} has had no token yet{}", self.error_suffix()));
+            return LeaseState::NoTokenYet(format!(
+                "upstream {name} has had no token yet{}",
+                self.error_suffix()
+            ));
         };
         let age = format_duration(self.clock.now().since(held.fetched_at));
         match (self.remaining_lifetime(), self.last_error.load().is_empty()) {

@@ -66,7 +66,8 @@ impl<F: FetchToken> LeaseRefresher<F> {
         let asked = self.lease.now();
         // A task of its own: were there a panic in it, the next try would still come.
         let fetch = Arc::clone(&self.fetcher);
-        let fetched = tokio::spawn(async move { fetch.fetch_token().await }).await.unwrap_or(Err(EcrError::TaskFailed));
+        let fetched =
+            tokio::spawn(async move { fetch.fetch_token().await }).await.unwrap_or(Err(EcrError::TaskFailed));
         fetched.and_then(|fetched| self.store_token(&fetched, asked))
     }
 

@@ -39,7 +39,10 @@ impl ClockReading {
     /// This, and `span` later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self { monotonic: self.monotonic.plus(span), unix_seconds: self.unix_seconds.saturating_add(span.as_secs()) }
+        Self {
+            monotonic: self.monotonic.plus(span),
+            unix_seconds: self.unix_seconds.saturating_add(span.as_secs()),
+        }
     }
 
     /// Whether it has come by either clock.
@@ -75,7 +78,13 @@ enum ScheduleState {
 impl FetchSchedule {
     /// A token was fetched that is good for `life`, by credentials that are good for `session`; `chance` is
     /// from 0 to 1.
-    pub fn record_fetch(&mut self, now: ClockReading, life: Duration, session: Option<Duration>, chance: f64) {
+    pub fn record_fetch(
+        &mut self,
+        now: ClockReading,
+        life: Duration,
+        session: Option<Duration>,
+        chance: f64,
+    ) {
         let span = session.map_or(life, |session| session.min(life));
         let (early, late) = RENEWAL_FRACTIONS;
         let wait = span.mul_f64(early + (late - early) * chance.clamp(0.0, 1.0)).max(RENEWAL_INTERVAL_MIN);
@@ -84,10 +93,19 @@ impl FetchSchedule {
 
     /// It could not be fetched; `least` is what AWS wants to be left alone for.
     pub fn record_failure(&mut self, now: ClockReading, least: Option<Duration>, chance: f64) {
-        let times = if let ScheduleState::Failed { failure_count: times, .. } = self.state { times.saturating_add(1) } else { 1 };
+        let times = if let ScheduleState::Failed { failure_count: times, .. } = self.state {
+            times.saturating_add(1)
+        } else {
+            1
+        };
         let part = 0.5 + chance.clamp(0.0, 1.0) / 2.0;
         let least = least.unwrap_or_default().min(RETRY_DELAY_MAX);
-        self.state = ScheduleState::Failed { failed_at: now.monotonic, failure_count: times, jitter: part, retry_after: least };
+        self.state = ScheduleState::Failed {
+            failed_at: now.monotonic,
+            failure_count: times,
+            jitter: part,
+            retry_after: least,
+        };
     }
 
     /// Whether one is to be fetched now; `is_good` says whether there is one that is.
@@ -98,7 +116,12 @@ impl FetchSchedule {
             ScheduleState::Fetched { fetched_at: at, renew_at: renew } => {
                 (renew.is_reached(now) || !is_good) && now.monotonic.since(at) >= RENEWAL_INTERVAL_MIN
             }
-            ScheduleState::Failed { failed_at: last, failure_count: times, jitter: part, retry_after: least } => {
+            ScheduleState::Failed {
+                failed_at: last,
+                failure_count: times,
+                jitter: part,
+                retry_after: least,
+            } => {
                 let most = if is_good { RETRY_DELAY_MAX } else { RETRY_DELAY_MAX_WITHOUT_TOKEN };
                 let doubled = RETRY_DELAY_FIRST.saturating_mul(1 << (times - 1).min(16));
                 now.monotonic.since(last) >= doubled.min(most).mul_f64(part).max(least.min(most))

@@ -83,7 +83,8 @@ fn date_jump_in_either_direction_does_not_delay_renewal() {
     schedule.record_fetch(at(0), 12 * HOUR, None, 1.0);
     let slept = ClockReading { monotonic: at(60).monotonic, unix_seconds: at(0).unix_seconds + 13 * 3600 };
     assert!(schedule.is_due(slept, true));
-    let set_back = ClockReading { monotonic: at(7 * 3600).monotonic, unix_seconds: at(0).unix_seconds - 86_400 };
+    let set_back =
+        ClockReading { monotonic: at(7 * 3600).monotonic, unix_seconds: at(0).unix_seconds - 86_400 };
     assert!(schedule.is_due(set_back, true));
 }
 

@@ -34,8 +34,8 @@ fn check(seen: &Seen, acted: &Acted) {
     let told = format!("{:?}\n{seen:?}\n{acted:?}", seen.sample);
     let question = seen.question.as_ref().unwrap_or_else(|| panic!("nobody was asked: {told}"));
     assert!(matches!(seen.judgement, Some(PolicyDecision::Allowed { .. })), "it was not allowed: {told}");
-    let asked =
-        registry::parse_request(&question.method, &question.uri, &question.content_type).expect("it can be read");
+    let asked = registry::parse_request(&question.method, &question.uri, &question.content_type)
+        .expect("it can be read");
     // It logs no answer to a method that it has no handler for.
     assert_eq!(acted.status.unwrap_or(405), seen.status, "the registry's own answer: {told}");
     let is_upload = question.uri.contains("/blobs/uploads/");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use doorward::policy::Policy;
-use doorward::policy::reload::{PolicyFileKind, GroupSource};
+use doorward::policy::reload::{GroupSource, PolicyFileKind};
 use doorward::policy::rule::Subject;
 use doorward::policy::rules::PolicyDecision;
 use doorward::request::original::{DeclaredUpstream, OriginalRequest};
@@ -69,7 +69,9 @@ fn explained(
     let asking = OriginalRequest::new(method, uri, host, content_type, DeclaredUpstream::Registry);
     match policy.rules().unwrap().explain(&subject, &asking).decision {
         PolicyDecision::Allowed { upstream_uri: uri, .. } => ("allow", uri),
-        PolicyDecision::Denied(refused) if refused.error_code.is_none() && user.is_none() => ("challenge", None),
+        PolicyDecision::Denied(refused) if refused.error_code.is_none() && user.is_none() => {
+            ("challenge", None)
+        }
         PolicyDecision::Denied(_) => ("forbid", None),
     }
 }

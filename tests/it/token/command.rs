@@ -28,7 +28,10 @@ fn init_writes_four_files_of_which_one_is_secret() {
         assert!(said.contains(&format!("/{name}: ")), "{name}: {said}");
     }
     let keys = place.keys();
-    assert_eq!((place.text("bundle.pem"), place.text("jwks.json")), (keys.certificate_bundle(), keys.jwks() + "\n"));
+    assert_eq!(
+        (place.text("bundle.pem"), place.text("jwks.json")),
+        (keys.certificate_bundle(), keys.jwks() + "\n")
+    );
     let snippet = place.text("registry-auth.yml");
     for line in [
         "    realm: \"https://registry.test/token\"\n",
@@ -212,7 +215,8 @@ fn a_key_of_ones_own_is_taken() {
         let why = "this key is in the file already; take one of the two out";
         place.refuses("add", &["--key", &path.display().to_string()], why);
     }
-    let algorithms: Vec<String> = place.keys().published_keys().map(|key| key.algorithm.to_string()).collect();
+    let algorithms: Vec<String> =
+        place.keys().published_keys().map(|key| key.algorithm.to_string()).collect();
     assert_eq!(algorithms, ["ES256", "ES256", "RS256"]);
     for kid in place.kids() {
         place.does("use", &[&kid]);

@@ -15,7 +15,8 @@ use crate::support::eventually;
 fn signed(doorward: &Doorward, ahead: i64, change: impl Fn(&mut Claims)) -> String {
     let keys = SigningKeys::parse(&fs::read(doorward.folder().join("keys.pem")).unwrap()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().saturating_add_signed(ahead);
-    let access = AccessEntry { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
+    let access =
+        AccessEntry { kind: "repository".into(), name: "team/app".into(), actions: vec!["pull".into()] };
     let mut claims = Claims {
         iss: "doorward".into(),
         sub: "bob".into(),

@@ -92,11 +92,11 @@ fn refusals(reason: Reason) -> Vec<Case> {
     match reason {
         // It refuses nobody.
         Reason::Allowed => Vec::new(),
-        Reason::Missing => {
+        Reason::NoCredentials => {
             let start = || place(&users::two(), "", &[&BEARER[..], &["--log-level", "debug"]].concat());
             at_both("", [401, 401], start, &["DEBUG", "user=\"\""])
         }
-        Reason::Malformed => {
+        Reason::MalformedCredentials => {
             let empty = ["detail=\"the password is empty\"", "user=\"alice\""];
             let mut all = at_both(&basic("alice:"), [401, 401], plain, &empty);
             let long = format!("Basic {}", "x".repeat(17 << 10));
@@ -104,31 +104,31 @@ fn refusals(reason: Reason) -> Vec<Case> {
             all.extend(at_both(&long, [401, 401], plain, &limit));
             all
         }
-        Reason::Scheme => at_both("Digest x", [401, 401], plain, &["user=\"\""]),
-        Reason::Wrong => {
+        Reason::UnsupportedScheme => at_both("Digest x", [401, 401], plain, &["user=\"\""]),
+        Reason::WrongCredentials => {
             let mut all = at_both(&basic("alice:wrong"), [401, 401], plain, &["user=\"alice\""]);
             let long = basic(&format!("nobody:{}", "x".repeat(1025)));
             let limit = ["detail=\"the password is longer than 1024 bytes", "user=\"nobody\""];
             all.extend(at_both(&long, [401, 401], plain, &limit));
             all
         }
-        Reason::Key => at_both(
+        Reason::InvalidApiKey => at_both(
             &basic("alice:dwk_cut"),
             [401, 401],
             plain,
             &["detail=\"it is no whole key", "user=\"alice\""],
         ),
-        Reason::Token => {
+        Reason::InvalidToken => {
             let says = ["detail=\"it is not of a token's form\""];
             cases([(both("Bearer opaque")[0].clone(), 401)], plain, &says)
         }
-        Reason::Scope => by_token(
+        Reason::InsufficientScope => by_token(
             "GET",
             "/v2/team/lib/manifests/v1",
             401,
             "detail=\"repository:team/lib:pull is not in the token\"",
         ),
-        Reason::Denied => {
+        Reason::Policy => {
             let says = ["detail=\"repository:team/app:push\"", "user=\"bob\""];
             let mut all = cases([(question("PUT", MANIFEST).basic("bob", "builder"), 403)], plain, &says);
             all.extend(by_token(
@@ -143,14 +143,14 @@ fn refusals(reason: Reason) -> Vec<Case> {
             let request = question("GET", "/v2/team/app/manifests/.invalid").basic("alice", "wonderland");
             cases([(request, 403)], plain, &["detail=\"the tag", "user=\"alice\""])
         }
-        Reason::Incomplete => {
+        Reason::InvalidProxyHeaders => {
             let says = ["detail=\"X-Forwarded-Uri belongs to another kind of proxy"];
             let requests =
                 both(&basic("alice:wonderland")).map(|request| (request.header("X-Forwarded-Uri", "/"), 403));
             cases(requests, plain, &says)
         }
         // Its connection is closed before it can ask: `closed` below.
-        Reason::Untrusted => Vec::new(),
+        Reason::UntrustedPeer => Vec::new(),
         Reason::ProxySecret => {
             let table = "proxy_secret_file = \"{dir}/secret\"\n[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/upstream\"\n";
             let says = ["must show the secret of proxy_secret_file"];
@@ -171,14 +171,14 @@ fn refusals(reason: Reason) -> Vec<Case> {
             at_both(&basic("alice:wrong"), [403, 429], start, &["user=\"alice\""])
         }
         Reason::Busy => busy(),
-        Reason::Unavailable => {
+        Reason::AuthenticatorUnavailable => {
             let table = "[[authenticator]]\ntype = \"http\"\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nheaders = { Authorization = \"Basic {basic}\" }\n[[authenticator]]\ntype = \"keys\"\n";
             let says = ["ERROR", "detail=\"authenticator crm", "user=\"carol\""];
             at_both(&basic("carol:sings"), [503, 503], || place("", table, &BEARER), &says)
         }
         // The system would have to give no random numbers.
-        Reason::Signing => Vec::new(),
-        Reason::Upstream => upstream(),
+        Reason::TokenSigning => Vec::new(),
+        Reason::UpstreamCredentials => upstream(),
         Reason::TokenRequest => {
             let other = (get("service=other.test").basic("alice", "wonderland"), 400);
             let mut all = cases([other], plain, &["detail=\"service is not the registry", "path=\"/token\""]);
@@ -254,7 +254,7 @@ fn every_reason_has_a_line_with_user_cause_and_client_field_d1_c1() {
             let answer = doorward.ask(&request);
             assert_eq!(answer.status, status, "{reason:?}: {answer:?}\n{}", doorward.log());
             let client = if says.iter().any(|part| part.starts_with("client=")) { "" } else { CLIENT };
-            let cause = format!("verdict=\"{}\" reason=\"{}\"", reason.verdict(), reason.name());
+            let cause = format!("verdict=\"{}\" reason=\"{}\"", reason.verdict_name(), reason.name());
             let line = eventually(&format!("{reason:?} is logged: {cause} {says:?}"), || {
                 let log = doorward.log();
                 let is_it = |line: &&str| line.contains(&cause) && line.contains(client);

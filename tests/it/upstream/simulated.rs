@@ -54,7 +54,11 @@ impl FetchToken for Aws {
         let mut given = self.given.lock().unwrap();
         let token = format!("token-{}", given.len());
         given.insert(token.clone(), second + LIFE);
-        Ok(FetchedToken { token: token.into(), lifetime: Duration::from_secs(LIFE), credentials_lifetime: None })
+        Ok(FetchedToken {
+            token: token.into(),
+            lifetime: Duration::from_secs(LIFE),
+            credentials_lifetime: None,
+        })
     }
 }
 
@@ -72,7 +76,8 @@ async fn ask(house: &Components, header: &[u8], memo: &mut WorkerCache) -> Resul
     };
     match &verdict {
         Verdict::Allow(grant) => {
-            let value = String::from_utf8(grant.upstream_authorization().unwrap().as_bytes().to_vec()).unwrap();
+            let value =
+                String::from_utf8(grant.upstream_authorization().unwrap().as_bytes().to_vec()).unwrap();
             Ok(value.strip_prefix("Basic ").unwrap().to_owned())
         }
         refusal => Err(refusal.reason_name()),

@@ -103,7 +103,8 @@ fn open_lock_file(location: &ResolvedPath, name: &OsStr) -> Result<OwnedFd, Errn
 fn is_trusted_lock(lock: &Stat, folder: &Stat, target: Option<&Stat>) -> bool {
     let is_file = FileType::from_raw_mode(lock.st_mode) == FileType::RegularFile;
     let owners = [Some(0), Some(geteuid().as_raw()), Some(folder.st_uid), target.map(|target| target.st_uid)];
-    is_file && (is_replaceable_by_others(folder, Mode::WGRP | Mode::WOTH) || owners.contains(&Some(lock.st_uid)))
+    is_file
+        && (is_replaceable_by_others(folder, Mode::WGRP | Mode::WOTH) || owners.contains(&Some(lock.st_uid)))
 }
 
 /// Returns whether any of these may replace the files of others in a folder. With the sticky bit, none may.

@@ -22,7 +22,8 @@ use crate::reload::displayable_path;
 const LINKS_MAX: usize = 40;
 
 /// What no folder is opened without: without following a link that took its place, and only to look up names in it.
-const FOLDER_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER_FLAGS: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A name in a folder that is held open.
 pub(super) struct ResolvedPath {
@@ -44,7 +45,8 @@ pub(super) struct FollowedLink {
 impl FollowedLink {
     /// The fault of a link that leads to nothing.
     pub(super) fn dangling_error(&self, name: String) -> FileWriteError {
-        let target = self.path.parent().map_or_else(|| self.target.clone(), |folder| folder.join(&self.target));
+        let target =
+            self.path.parent().map_or_else(|| self.target.clone(), |folder| folder.join(&self.target));
         FileWriteError::DanglingLink {
             path: name,
             link: self.path.display().to_string(),
@@ -109,7 +111,10 @@ pub(super) fn resolve_path(path: &Path) -> Result<ResolvedPath, FileWriteError> 
                 Err(Errno::NOENT) => {
                     return Err(match within.last() {
                         Some((link, _)) => link.dangling_error(given),
-                        None => FileWriteError::FolderMissing(given, folder_path.join(&name).display().to_string()),
+                        None => FileWriteError::FolderMissing(
+                            given,
+                            folder_path.join(&name).display().to_string(),
+                        ),
                     });
                 }
                 Err(error) => return Err(system(error)),
@@ -120,7 +125,10 @@ pub(super) fn resolve_path(path: &Path) -> Result<ResolvedPath, FileWriteError> 
                 if links > LINKS_MAX {
                     return Err(system(Errno::LOOP));
                 }
-                within.push((FollowedLink { path: folder_path.join(&name), target: target.clone() }, left.len()));
+                within.push((
+                    FollowedLink { path: folder_path.join(&name), target: target.clone() },
+                    left.len(),
+                ));
                 if target.is_absolute() {
                     (folder, folder_path) = (open(&target)?, PathBuf::from("/"));
                 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{JsonCondition, JsonPointer, BackendResponse, ValueSource};
+use super::{BackendResponse, JsonCondition, JsonPointer, ValueSource};
 use crate::authn::Credentials;
 use crate::authn::http::fault::CallError;
 use crate::identity::{GROUPS_OF_USER_MAX, check_group_name};
@@ -40,7 +40,11 @@ impl GroupsSource {
         let found = match &self.source {
             ValueSource::Header(header) => {
                 for value in reply.headers.get_all(header) {
-                    let fault = || CallError::UnexpectedContent(format!("the header {header} has bytes that no text has"));
+                    let fault = || {
+                        CallError::UnexpectedContent(format!(
+                            "the header {header} has bytes that no text has"
+                        ))
+                    };
                     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| fault())?;
                     self.collect_from_text(text, names)?;
                 }
@@ -61,7 +65,9 @@ impl GroupsSource {
             ValueSource::Header(header) => CallError::UnexpectedContent(format!(
                 "the header {header} with the groups is missing; say optional = true if that may be"
             )),
-            ValueSource::Pointer(pointer) => pointer.mismatch_error("no list of groups; say optional = true if that may be"),
+            ValueSource::Pointer(pointer) => {
+                pointer.mismatch_error("no list of groups; say optional = true if that may be")
+            }
         })
     }
 
@@ -76,22 +82,27 @@ impl GroupsSource {
             (Value::String(text), None) => self.collect_from_text(text, names),
             (Value::Array(items), None) => items.iter().try_for_each(|item| match item {
                 Value::String(name) => self.push_name(name, names),
-                _ => Err(pointer.mismatch_error("a list of something else than texts; for objects say member")),
-            }),
-            (Value::Array(items), Some(member)) => items.iter().try_for_each(|item| {
-                if !item.is_object() {
-                    return Err(pointer.mismatch_error("something else than an object in the list"));
+                _ => {
+                    Err(pointer.mismatch_error("a list of something else than texts; for objects say member"))
                 }
-                for condition in &self.conditions {
-                    if !condition.is_met(item, credentials)? {
-                        return Ok(());
+            }),
+            (Value::Array(items), Some(member)) => {
+                items.iter().try_for_each(|item| {
+                    if !item.is_object() {
+                        return Err(pointer.mismatch_error("something else than an object in the list"));
                     }
-                }
-                match member.find(item) {
-                    Some(Value::String(name)) => self.push_name(name, names),
-                    _ => Err(pointer.mismatch_error("an object in the list without a text where member points")),
-                }
-            }),
+                    for condition in &self.conditions {
+                        if !condition.is_met(item, credentials)? {
+                            return Ok(());
+                        }
+                    }
+                    match member.find(item) {
+                        Some(Value::String(name)) => self.push_name(name, names),
+                        _ => Err(pointer
+                            .mismatch_error("an object in the list without a text where member points")),
+                    }
+                })
+            }
             (_, None) => Err(pointer.mismatch_error("neither a list of texts nor a text")),
             (_, Some(_)) => Err(pointer.mismatch_error("something else than a list of objects")),
         }

@@ -103,10 +103,14 @@ impl FailedCalls {
     pub fn record_accepted(&mut self, who: &Requester, now: Moment) {
         let block = *self.accepted_block.get_or_insert(who.id.block_tag);
         self.has_several_blocks |= block != who.id.block_tag;
-        if self.users_accepted_at.len() >= ACTIVE_USERS_MAX && !self.users_accepted_at.contains_key(&who.user_tag) {
+        if self.users_accepted_at.len() >= ACTIVE_USERS_MAX
+            && !self.users_accepted_at.contains_key(&who.user_tag)
+        {
             self.users_accepted_at.retain(|_, at| now.since(*at) < ACTIVE_USER_WINDOW);
         }
-        if self.users_accepted_at.len() < ACTIVE_USERS_MAX || self.users_accepted_at.contains_key(&who.user_tag) {
+        if self.users_accepted_at.len() < ACTIVE_USERS_MAX
+            || self.users_accepted_at.contains_key(&who.user_tag)
+        {
             self.users_accepted_at.insert(who.user_tag, now);
         }
     }
@@ -116,8 +120,12 @@ impl FailedCalls {
     pub fn outage_evidence(&self, now: Moment) -> Option<OutageEvidence> {
         let all = count_evidence(self.unverified.recent.iter().chain(&self.accepted.recent), now);
         let accepted = count_evidence(self.accepted.recent.iter(), now);
-        let many = all.requesters >= OUTAGE_REQUESTERS_MIN && all.users >= OUTAGE_REQUESTERS_MIN && all.blocks >= OUTAGE_BLOCKS_MIN;
-        let spans = |calls: &FailedCallLog| calls.first_began_at.is_some_and(|began| now.since(began) >= OUTAGE_DURATION_MIN);
+        let many = all.requesters >= OUTAGE_REQUESTERS_MIN
+            && all.users >= OUTAGE_REQUESTERS_MIN
+            && all.blocks >= OUTAGE_BLOCKS_MIN;
+        let spans = |calls: &FailedCallLog| {
+            calls.first_began_at.is_some_and(|began| now.since(began) >= OUTAGE_DURATION_MIN)
+        };
         let is_proved = accepted.users >= OUTAGE_REQUESTERS_MIN && spans(&self.accepted);
         let is_outage = is_proved || many && (spans(&self.unverified) || spans(&self.accepted));
         is_outage.then_some(OutageEvidence { is_proved, ..all })
@@ -126,7 +134,8 @@ impl FailedCalls {
     /// Whether enough users saw an outage, other than `user`, who had all been accepted. Where users were accepted
     /// from several blocks, it takes several; where all clients seem to be in one, that is all there can be.
     pub fn is_seen_by_others(&self, user: u64, now: Moment) -> bool {
-        let others = count_evidence(self.accepted.recent.iter().filter(|call| call.requester.user_tag != user), now);
+        let others =
+            count_evidence(self.accepted.recent.iter().filter(|call| call.requester.user_tag != user), now);
         let users = self.users_accepted_at.values().filter(|at| now.since(**at) < ACTIVE_USER_WINDOW).count();
         let wanted = (users / OUTAGE_USERS_DIVISOR).clamp(OUTAGE_REQUESTERS_MIN, OUTAGE_USERS_MAX);
         self.accepted.first_began_at.is_some_and(|began| now.since(began) >= OUTAGE_DURATION_MIN)
@@ -143,7 +152,12 @@ fn count_evidence<'c>(calls: impl Iterator<Item = &'c FailedCall>, now: Moment) 
         users.insert(call.requester.user_tag);
         blocks.insert(call.requester.id.block_tag);
     }
-    OutageEvidence { requesters: requesters.len(), users: users.len(), blocks: blocks.len(), is_proved: false }
+    OutageEvidence {
+        requesters: requesters.len(),
+        users: users.len(),
+        blocks: blocks.len(),
+        is_proved: false,
+    }
 }
 
 #[cfg(test)]

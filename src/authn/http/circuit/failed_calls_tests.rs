@@ -111,6 +111,9 @@ fn guesses_do_not_evict_accepted_calls_and_tables_are_bounded() {
     assert!(calls.is_seen_by_others(1, at(14)));
     (100..10_000).for_each(|user| calls.add(accepted(user, user), at(10), at(14)));
     (100..10_000).for_each(|user| calls.record_accepted(&accepted(user, user), at(14)));
-    assert_eq!((calls.unverified.recent.len(), calls.accepted.recent.len()), (UNVERIFIED_CALLS_MAX, ACCEPTED_CALLS_MAX));
+    assert_eq!(
+        (calls.unverified.recent.len(), calls.accepted.recent.len()),
+        (UNVERIFIED_CALLS_MAX, ACCEPTED_CALLS_MAX)
+    );
     assert_eq!(calls.users_accepted_at.len(), ACTIVE_USERS_MAX);
 }

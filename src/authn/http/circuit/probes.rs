@@ -75,8 +75,8 @@ impl RecoveryProbes {
         let (most, at_once) = class.concurrency_limits(connections);
         let places = self.slots_mut(class);
         let next = places.began_at.map_or(now, |began| began.plus(PROBE_INTERVAL));
-        let is_free =
-            places.running_count < at_once && now >= places.earliest_next_at || places.running_count < most && now >= next;
+        let is_free = places.running_count < at_once && now >= places.earliest_next_at
+            || places.running_count < most && now >= next;
         if !is_free {
             let wait = next.max(places.earliest_next_at).since(now);
             return Err(if wait.is_zero() { PROBE_INTERVAL } else { wait });

@@ -43,7 +43,11 @@ pub struct Requester {
 impl Requester {
     /// The tag by which it is held back.
     pub fn backoff_tag(&self) -> u64 {
-        if self.has_been_accepted { self.id.network_user_tag ^ ACCEPTED_TAG_MASK } else { self.id.network_user_tag }
+        if self.has_been_accepted {
+            self.id.network_user_tag ^ ACCEPTED_TAG_MASK
+        } else {
+            self.id.network_user_tag
+        }
     }
 }
 
@@ -89,14 +93,17 @@ impl RequesterBackoff {
     /// How long `who` is held back still. The service last gave anybody an answer when it was `answered`.
     pub fn remaining_wait(&self, who: &Requester, answered: Option<Moment>, now: Moment) -> Option<Duration> {
         let held = self.held_back.get(&who.backoff_tag()).filter(|held| held.valid_until > now)?;
-        let is_over = held.is_cause_undetermined && answered.is_some_and(|answered| answered >= held.failed_at);
+        let is_over =
+            held.is_cause_undetermined && answered.is_some_and(|answered| answered >= held.failed_at);
         (!is_over).then(|| held.valid_until.since(now))
     }
 
     /// Whether calls of `who`, or of its block, got no answer lately. Credentials that were accepted before are
     /// not judged by their block.
     pub fn is_suspect(&self, who: &Requester, now: Moment) -> bool {
-        let of_block = || self.suspect_blocks.get(&who.id.block_tag).is_some_and(|block| is_recent(block.failed_at, now));
+        let of_block = || {
+            self.suspect_blocks.get(&who.id.block_tag).is_some_and(|block| is_recent(block.failed_at, now))
+        };
         self.held_back.get(&who.backoff_tag()).is_some_and(|held| is_recent(held.failed_at, now))
             || !who.has_been_accepted && of_block()
     }
@@ -104,9 +111,15 @@ impl RequesterBackoff {
     /// Holds `who` back for a call without an answer, for longer if the service `told` so, or if it answers others.
     /// Returns whether it does. After the first one that nobody is to blame for, it may try again at
     /// once.
-    pub fn record_unanswered(&mut self, who: &Requester, call: UnansweredCall, told: Option<Duration>) -> bool {
+    pub fn record_unanswered(
+        &mut self,
+        who: &Requester,
+        call: UnansweredCall,
+        told: Option<Duration>,
+    ) -> bool {
         let now = call.ended_at;
-        let known = self.held_back.get(&who.backoff_tag()).filter(|held| is_recent(held.failed_at, now)).copied();
+        let known =
+            self.held_back.get(&who.backoff_tag()).filter(|held| is_recent(held.failed_at, now)).copied();
         // Somebody was answered during this call, or between the last one without an answer and this one.
         let since = known.map_or(call.began_at, |held| held.failed_at.min(call.began_at));
         let provoked = call.answered_at.is_some_and(|answered| answered >= since);
@@ -120,9 +133,17 @@ impl RequesterBackoff {
             None => grown,
         };
         let unclear = times == 0 && told.is_none();
-        let held = HeldBackRequester { valid_until: now.plus(wait), failed_at: now, provoked_failures: times, is_cause_undetermined: unclear };
+        let held = HeldBackRequester {
+            valid_until: now.plus(wait),
+            failed_at: now,
+            provoked_failures: times,
+            is_cause_undetermined: unclear,
+        };
         insert_bounded(&mut self.held_back, who.backoff_tag(), held, |held| held.failed_at);
-        let before = self.suspect_blocks.get(&who.id.block_tag).is_some_and(|b| b.is_provoked && is_recent(b.failed_at, now));
+        let before = self
+            .suspect_blocks
+            .get(&who.id.block_tag)
+            .is_some_and(|b| b.is_provoked && is_recent(b.failed_at, now));
         let block = SuspectBlock { failed_at: now, is_provoked: provoked || before };
         insert_bounded(&mut self.suspect_blocks, who.id.block_tag, block, |block| block.failed_at);
         provoked
@@ -149,7 +170,12 @@ fn is_recent(failed: Moment, now: Moment) -> bool {
 }
 
 /// Inserts into a table that is bounded: where it is full, what is `oldest` goes.
-fn insert_bounded<K: Copy + Eq + Hash, V>(table: &mut HashMap<K, V>, key: K, value: V, age: impl Fn(&V) -> Moment) {
+fn insert_bounded<K: Copy + Eq + Hash, V>(
+    table: &mut HashMap<K, V>,
+    key: K,
+    value: V,
+    age: impl Fn(&V) -> Moment,
+) {
     if table.len() >= ENTRIES_MAX && !table.contains_key(&key) {
         let oldest = table.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| *key);
         oldest.and_then(|oldest| table.remove(&oldest));

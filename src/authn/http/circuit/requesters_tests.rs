@@ -13,7 +13,12 @@ fn at(seconds: u64) -> Moment {
 
 /// A call that took four seconds and ended now.
 fn call(now: u64, answered: Option<u64>) -> UnansweredCall {
-    UnansweredCall { began_at: at(now.saturating_sub(4)), ended_at: at(now), is_probe: false, answered_at: answered.map(at) }
+    UnansweredCall {
+        began_at: at(now.saturating_sub(4)),
+        ended_at: at(now),
+        is_probe: false,
+        answered_at: answered.map(at),
+    }
 }
 
 fn fail(requesters: &mut RequesterBackoff, who: &Requester, call: UnansweredCall) -> bool {
@@ -78,7 +83,9 @@ fn guesses_do_not_hold_back_previously_accepted_credentials() {
     let right = Requester { has_been_accepted: true, ..guess };
     fail(&mut requesters, &guess, call(10, Some(8)));
     assert!(requesters.remaining_wait(&guess, None, at(10)).is_some());
-    assert!(requesters.remaining_wait(&right, None, at(10)).is_none() && !requesters.is_suspect(&right, at(10)));
+    assert!(
+        requesters.remaining_wait(&right, None, at(10)).is_none() && !requesters.is_suspect(&right, at(10))
+    );
 }
 
 #[test]
@@ -118,7 +125,11 @@ fn full_table_evicts_the_oldest_entry() {
     let mut requesters = RequesterBackoff::default();
     for n in 0..ENTRIES_MAX as u64 + 10 {
         let now = at(10).plus(Duration::from_millis(n));
-        fail(&mut requesters, &requester(n, n), UnansweredCall { began_at: now, ended_at: now, is_probe: false, answered_at: None });
+        fail(
+            &mut requesters,
+            &requester(n, n),
+            UnansweredCall { began_at: now, ended_at: now, is_probe: false, answered_at: None },
+        );
     }
     assert_eq!((requesters.held_back.len(), requesters.suspect_blocks.len()), (ENTRIES_MAX, ENTRIES_MAX));
     assert!(

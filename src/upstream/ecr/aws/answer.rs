@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::fault::{EcrResponseError, EcrError};
+use super::fault::{EcrError, EcrResponseError};
 use super::{LIFETIME_MAX, TOKEN_BYTES_MAX};
 
 /// A date beyond this, in seconds since 1970, is no date: the end of the year 9999.
@@ -27,7 +27,8 @@ pub struct EcrToken {
 /// Reads the body of an answer that was sent at `now`, by AWS's clock. Of several entries the first that is
 /// well counts: they are good for the same registries. If none is, the first one's fault is told.
 pub fn parse_response(body: &[u8], now: SystemTime) -> Result<EcrToken, EcrError> {
-    let mut json: Value = serde_json::from_slice(body).map_err(|_| EcrError::InvalidResponse(EcrResponseError::NotJson))?;
+    let mut json: Value =
+        serde_json::from_slice(body).map_err(|_| EcrError::InvalidResponse(EcrResponseError::NotJson))?;
     if !json.is_object() {
         return Err(EcrError::InvalidResponse(EcrResponseError::NotJson));
     }
@@ -53,7 +54,8 @@ fn parse_entry(entry: &mut Value, now: SystemTime) -> Result<EcrToken, EcrRespon
         1..=TOKEN_BYTES_MAX => {}
         _ => return Err(EcrResponseError::TokenTooLarge),
     }
-    let decoded = STANDARD.decode(token.as_bytes()).map(Zeroizing::new).map_err(|_| EcrResponseError::InvalidToken)?;
+    let decoded =
+        STANDARD.decode(token.as_bytes()).map(Zeroizing::new).map_err(|_| EcrResponseError::InvalidToken)?;
     if decoded.strip_prefix(USER_PREFIX).is_none_or(<[u8]>::is_empty) {
         return Err(EcrResponseError::InvalidToken);
     }
@@ -63,5 +65,9 @@ fn parse_entry(entry: &mut Value, now: SystemTime) -> Result<EcrToken, EcrRespon
     };
     let expires = UNIX_EPOCH + seconds.map(Duration::from_secs_f64).ok_or(EcrResponseError::InvalidExpiry)?;
     let life = expires.duration_since(now).unwrap_or_default().min(LIFETIME_MAX);
-    if life.is_zero() { Err(EcrResponseError::AlreadyExpired) } else { Ok(EcrToken { token, lifetime: life }) }
+    if life.is_zero() {
+        Err(EcrResponseError::AlreadyExpired)
+    } else {
+        Ok(EcrToken { token, lifetime: life })
+    }
 }

@@ -10,11 +10,12 @@ use reqwest::{Method, Request};
 
 use super::CALL_TIMEOUT;
 use super::chain::SigningContext;
-use super::fault::{EcrError, AwsService};
-use super::wire::{AwsResponse, AwsHttpClient, response_error};
+use super::fault::{AwsService, EcrError};
+use super::wire::{AwsHttpClient, AwsResponse, response_error};
 
 /// Amazon ECR API Reference, GetAuthorizationToken; awsJson1_1 of the Smithy specification.
-const TARGET_HEADER: (&str, &str) = ("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
+const TARGET_HEADER: (&str, &str) =
+    ("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
 const CONTENT_TYPE_VALUE: &str = "application/x-amz-json-1.1";
 
 /// No registryIds: they are deprecated, and a token is good for every registry that its owner may use.
@@ -24,7 +25,10 @@ const REQUEST_BODY: &[u8] = b"{}";
 const SIGNING_SERVICE: &str = "ecr";
 
 /// Asks ECR for a token; the answer has status 200.
-pub async fn get_authorization_token(signer: &SigningContext, wire: &AwsHttpClient) -> Result<AwsResponse, EcrError> {
+pub async fn get_authorization_token(
+    signer: &SigningContext,
+    wire: &AwsHttpClient,
+) -> Result<AwsResponse, EcrError> {
     let request = build_signed_request(signer, wire).ok_or(EcrError::TaskFailed)?;
     let reply = wire.send(AwsService::Ecr, request, CALL_TIMEOUT).await?;
     if reply.status == 200 { Ok(reply) } else { Err(response_error(AwsService::Ecr, &reply)) }
@@ -49,7 +53,8 @@ fn build_signed_request(signer: &SigningContext, wire: &AwsHttpClient) -> Option
     // The signer adds the host by the URL, from which reqwest takes it, too.
     let plain = [(CONTENT_TYPE.as_str(), CONTENT_TYPE_VALUE), TARGET_HEADER];
     let url = request.url().to_string();
-    let signable = SignableRequest::new("POST", &url, plain.into_iter(), SignableBody::Bytes(REQUEST_BODY)).ok()?;
+    let signable =
+        SignableRequest::new("POST", &url, plain.into_iter(), SignableBody::Bytes(REQUEST_BODY)).ok()?;
     let (instructions, _) = sign(signable, &params).ok()?.into_parts();
     for (name, value) in instructions.headers() {
         let mut value = HeaderValue::from_str(value).ok()?;

@@ -16,8 +16,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::service_config::ServiceConfigKey;
 use reqwest::Url;
 
-use super::fault::{EcrError, AwsService, single_line};
-use super::wire::{LastSdkCall, AwsHttpClient};
+use super::fault::{AwsService, EcrError, single_line};
+use super::wire::{AwsHttpClient, LastSdkCall};
 use super::{AwsAccount, place};
 
 /// The name of our session in CloudTrail.
@@ -67,7 +67,10 @@ impl SigningContext {
 }
 
 /// Finds all that is needed for one call. Nothing is kept between calls.
-pub async fn resolve_signing_context(account: &AwsAccount, wire: &AwsHttpClient) -> Result<SigningContext, EcrError> {
+pub async fn resolve_signing_context(
+    account: &AwsAccount,
+    wire: &AwsHttpClient,
+) -> Result<SigningContext, EcrError> {
     // The calls of this lookup alone tell why it failed.
     let wire = wire.with_separate_last_call();
     let config = load_sdk_config(account, &wire).await;
@@ -76,7 +79,8 @@ pub async fn resolve_signing_context(account: &AwsAccount, wire: &AwsHttpClient)
     // The region may have been asked for where there is none.
     let _ = wire.take_last_call();
     let found = resolve_credentials(account, &config, &wire).await;
-    let credentials = found.map_err(|error| explain_credentials_error(&error, account, wire.take_last_call()))?;
+    let credentials =
+        found.map_err(|error| explain_credentials_error(&error, account, wire.take_last_call()))?;
     let expiry = credentials.expiry();
     Ok(SigningContext { identity: credentials.into(), expires_at: expiry, region, url })
 }
@@ -189,7 +193,11 @@ fn explain_credentials_error(error: &CredentialsError, account: &AwsAccount, las
 }
 
 /// That no source has any. Whoever assumes a role learns of it wrapped in the error of STS's client.
-fn explain_missing_credentials(error: &CredentialsError, account: &AwsAccount, trouble: Option<&EcrError>) -> Option<EcrError> {
+fn explain_missing_credentials(
+    error: &CredentialsError,
+    account: &AwsAccount,
+    trouble: Option<&EcrError>,
+) -> Option<EcrError> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     let mut found = false;
     while let Some(cause) = next {

@@ -152,7 +152,8 @@ impl EcrError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::InvalidSetting(_) | Self::TaskFailed => "settings",
-            Self::TlsSetupFailed(_) | Self::CallFailed(_, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => "tls",
+            Self::TlsSetupFailed(_)
+            | Self::CallFailed(_, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => "tls",
             Self::NoCredentials(_) | Self::CredentialSourceFailed(_) => "credentials",
             Self::UnknownRegion => "region",
             Self::Refused { .. } => "refused",
@@ -200,7 +201,9 @@ fn remedy(who: AwsService, status: u16, code: &str) -> &'static str {
         (AwsService::Ecr, _) if matches!(status, 401 | 403) || code.starts_with("AccessDenied") => {
             "; allow the IAM action ecr:GetAuthorizationToken on resource * to the user or role that doorward is"
         }
-        (AwsService::Ecr, _) => "; is the endpoint that of ECR's API (api.ecr), not the registry's (dkr.ecr)?",
+        (AwsService::Ecr, _) => {
+            "; is the endpoint that of ECR's API (api.ecr), not the registry's (dkr.ecr)?"
+        }
         (AwsService::InstanceMetadata, _) => "; see the instance's metadata options and its role",
         (AwsService::ContainerCredentials, _) => "; see the task's role, or the pod's identity association",
         (AwsService::Sts, _) => "; see the role's ARN, and the endpoint of STS",
@@ -213,7 +216,9 @@ fn connection_hint(who: AwsService, fault: &Http) -> &'static str {
         (AwsService::Ecr | AwsService::Sts, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => {
             "; a proxy between may need AWS_CA_BUNDLE; see this machine's clock, too"
         }
-        (AwsService::Ecr | AwsService::Sts, Http::NameNotResolved(_)) => "; see the region's name, and the resolver",
+        (AwsService::Ecr | AwsService::Sts, Http::NameNotResolved(_)) => {
+            "; see the region's name, and the resolver"
+        }
         (AwsService::Ecr | AwsService::Sts, _) => {
             "; see the way to AWS: a NAT or VPC endpoint, HTTPS_PROXY and NO_PROXY, the firewall"
         }

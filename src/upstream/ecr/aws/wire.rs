@@ -15,7 +15,7 @@ use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Request, redirect, retry};
 use zeroize::Zeroizing;
 
-use super::fault::{EcrResponseError, EcrError, AwsService, parse_error_code};
+use super::fault::{AwsService, EcrError, EcrResponseError, parse_error_code};
 use super::skew::ClockSkew;
 use super::{BODY_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT};
 use crate::authn::http::fault::CallError as Http;
@@ -88,7 +88,11 @@ impl AwsHttpClient {
             None => client_builder().build(),
         };
         Ok(Self {
-            https_client: if no_tls { secure.unwrap_or_else(|_| plain.clone()) } else { secure.map_err(fault)? },
+            https_client: if no_tls {
+                secure.unwrap_or_else(|_| plain.clone())
+            } else {
+                secure.map_err(fault)?
+            },
             http_client: plain,
             clock_skew: ClockSkew::default(),
             last_call: Arc::default(),
@@ -111,13 +115,21 @@ impl AwsHttpClient {
     }
 
     fn record_call(&self, who: AwsService, trouble: Option<EcrError>) {
-        *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) = LastSdkCall { service: Some(who), error: trouble };
+        *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) =
+            LastSdkCall { service: Some(who), error: trouble };
     }
 
     /// Sends, and reads the answer to its end, whatever its status. `total` is for all of it.
-    pub async fn send(&self, who: AwsService, mut request: Request, total: Duration) -> Result<AwsResponse, EcrError> {
+    pub async fn send(
+        &self,
+        who: AwsService,
+        mut request: Request,
+        total: Duration,
+    ) -> Result<AwsResponse, EcrError> {
         *request.timeout_mut() = Some(total);
-        let fault = |error: reqwest::Error| EcrError::CallFailed(who, Http::from_reqwest(&error, CONNECT_TIMEOUT, total));
+        let fault = |error: reqwest::Error| {
+            EcrError::CallFailed(who, Http::from_reqwest(&error, CONNECT_TIMEOUT, total))
+        };
         let signed = request.headers().get(AUTHORIZATION).is_some_and(|v| v.as_bytes().starts_with(b"AWS4-"));
         let client = if request.url().scheme() == "https" { &self.https_client } else { &self.http_client };
         let mut response = client.execute(request).await.map_err(fault)?;
@@ -182,9 +194,18 @@ pub fn response_error(who: AwsService, reply: &AwsResponse) -> EcrError {
         let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let until = text.and_then(|text| httpdate::parse_http_date(text).ok());
         let after = seconds.or_else(|| until.map(|at| at.duration_since(reply.date).unwrap_or_default()));
-        return EcrError::RetryLater { service: who, status, code, retry_after: after.map(|after| after.min(RETRY_AFTER_MAX)) };
+        return EcrError::RetryLater {
+            service: who,
+            status,
+            code,
+            retry_after: after.map(|after| after.min(RETRY_AFTER_MAX)),
+        };
     }
-    if status >= 500 { EcrError::Failed { service: who, status, code } } else { EcrError::Refused { service: who, status, code } }
+    if status >= 500 {
+        EcrError::Failed { service: who, status, code }
+    } else {
+        EcrError::Refused { service: who, status, code }
+    }
 }
 
 /// AWS's code: a header, a member of the JSON (awsJson1_1: "Operation error serialization"), or an element of
@@ -207,7 +228,8 @@ impl HttpClient for AwsHttpClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         let (connect, read) = (settings.connect_timeout(), settings.read_timeout());
         // The metadata services get one or two seconds for each; where the SDK names no end, ours counts.
-        let total = read.map_or(CALL_TIMEOUT, |read| (connect.unwrap_or(CONNECT_TIMEOUT) + read).min(CALL_TIMEOUT));
+        let total =
+            read.map_or(CALL_TIMEOUT, |read| (connect.unwrap_or(CONNECT_TIMEOUT) + read).min(CALL_TIMEOUT));
         SharedHttpConnector::new(SdkConnector { http_client: self.clone(), timeout: total })
     }
 }
@@ -242,7 +264,8 @@ impl HttpConnector for SdkConnector {
         let (wire, total) = (self.http_client.clone(), self.timeout);
         HttpConnectorFuture::new(async move {
             let (who, request) = to_reqwest_request(request)?;
-            let mut asking = AwsCall { http_client: wire, service: who, started_at: Instant::now(), finished: None };
+            let mut asking =
+                AwsCall { http_client: wire, service: who, started_at: Instant::now(), finished: None };
             let sent = asking.http_client.send(who, request, total).await;
             asking.finished = Some(match &sent {
                 Ok(reply) if matches!(reply.status, 200..=299) => None,

@@ -148,14 +148,14 @@ fn every_verdict_and_reason_has_a_series_from_the_start_field_c18() {
     for reason in Reason::ALL {
         let series = format!(
             "doorward_verdicts_total{{verdict=\"{}\",reason=\"{}\"}} 0\n",
-            reason.verdict(),
+            reason.verdict_name(),
             reason.name()
         );
         assert!(text.contains(&series), "{series} is not in {text}");
     }
     assert_eq!(text.matches("doorward_verdicts_total{").count(), Reason::ALL.len());
     let names: std::collections::BTreeSet<(&str, &str)> =
-        Reason::ALL.iter().map(|reason| (reason.verdict(), reason.name())).collect();
+        Reason::ALL.iter().map(|reason| (reason.verdict_name(), reason.name())).collect();
     assert_eq!(names.len(), Reason::ALL.len(), "no two causes have one label");
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use doorward::policy::Policy;
-use doorward::policy::reload::{PolicyFileKind, GroupSource};
+use doorward::policy::reload::{GroupSource, PolicyFileKind};
 use doorward::policy::rule::Subject;
 use doorward::policy::rules::PolicyDecision;
 use doorward::request::original::{DeclaredUpstream, OriginalRequest};
