@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use doorward::token::claims::{AccessEntry, Claims};
 use doorward::token::signing_key::SigningKeys;
-use doorward::token::signing_key::make::{certify_key, generate_key};
+use doorward::token::signing_key::generate::{certify_key, generate_key};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often each kind has its turn.

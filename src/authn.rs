@@ -22,7 +22,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::identity::{Fact, Membership, Username};
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 use api_key::ApiKey;
 use htpasswd::UserLookup;
 use htpasswd::line::HtpasswdLineError;

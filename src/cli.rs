@@ -2,15 +2,15 @@
 
 mod api_key;
 pub mod check;
-mod expect;
+mod check_auth_backends;
+pub mod check_upstreams;
+mod expectations;
 mod explain;
+mod file_modes;
 pub mod health;
-mod permissions;
-mod probe;
 pub mod serve;
 mod signing_key;
-pub mod upstreams;
-mod usage;
+mod usage_error;
 mod user;
 
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde::Serialize;
 
-use crate::authn::htpasswd::write::{AtomicFileWriter, FileWriteError};
+use crate::atomic_write::{AtomicFileWriter, FileWriteError};
 use crate::config::layers::{ConfigLayers, LayerValues};
 use crate::config::setting::ConfigValue;
 use crate::config::table::{SETTINGS, Setting};
@@ -153,7 +153,7 @@ fn config_path(matches: &ArgMatches) -> Option<String> {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => return usage::print_usage_error(&error),
+        Err(error) => return usage_error::print_usage_error(&error),
     };
     match matches.subcommand() {
         Some(("completions", matches)) => print_completions(matches),
@@ -178,7 +178,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
                 && ["policy", "groups", "keys", "token.keys"].into_iter().any(named);
             let checked =
                 check::run_check(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
-            permissions::print_notes(&settings, config_path(matches).as_deref().map(Path::new));
+            file_modes::print_notes(&settings, config_path(matches).as_deref().map(Path::new));
             if faults.is_empty() { checked } else { print_config_errors(&faults) }
         }
         Some((name, matches)) => match read_layers(matches).into_config() {

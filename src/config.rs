@@ -7,16 +7,16 @@
 //!
 //! To add a setting: a field of [`Settings`], and a row of the table.
 
+mod array_of_tables;
 pub mod authenticator;
-mod chain;
-mod fault;
+mod chain_checks;
+mod error;
 pub mod file;
 pub mod layers;
-mod listeners;
-pub mod names;
+mod listener_checks;
 pub mod setting;
 pub mod table;
-mod tables;
+pub mod unknown_setting;
 pub mod upstream;
 pub mod value;
 
@@ -28,7 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::authenticator::AuthenticatorConfig;
-pub use self::fault::{ConfigError, ConfigOrigin};
+pub use self::error::{ConfigError, ConfigOrigin};
 use self::upstream::UpstreamConfig;
 use crate::authn::hash::AllowedFormats;
 use crate::authn::hash_pool::HashPoolSizing;

@@ -1,20 +1,20 @@
 //! The front: with `server.rs` the only code that knows actix. It turns requests into the gate's
 //! terms and verdicts into answers, and decides nothing.
 
-pub mod access;
 pub mod admin;
+pub mod admin_access;
 pub mod auth;
 mod challenge;
 pub mod health;
 pub mod peer;
-pub mod refusals;
-pub mod reply;
+pub mod rate_limited_log;
+pub mod response;
 pub mod service;
-pub mod spaced_log;
 pub mod subrequest;
 pub mod token;
 mod token_request;
 pub mod upstream_refused;
+pub mod verdict_log;
 
 use std::sync::{Arc, OnceLock};
 
@@ -28,11 +28,11 @@ use crate::network::NetworkPrefixes;
 use crate::pipeline::Pipeline;
 use crate::pipeline::verdict::Reason;
 use crate::reload::ReloadHandle;
-use access::AdminAccess;
+use admin_access::AdminAccess;
 use health::Readiness;
 use peer::ProxySecret;
-use refusals::VerdictLog;
-use reply::{Challenge, IdentityHeaders};
+use response::{Challenge, IdentityHeaders};
+use verdict_log::VerdictLog;
 
 /// What the handlers share, made once for all workers.
 pub struct AppState {
@@ -94,7 +94,7 @@ fn public_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/token").to(token::token))
         .service(web::resource("/jwks").to(token::jwks))
-        .default_service(web::to(reply::not_found));
+        .default_service(web::to(response::not_found));
 }
 
 /// The routes of the admin listener.
@@ -105,10 +105,10 @@ fn admin_routes(config: &mut ServiceConfig) {
         .service(web::resource("/flush").to(admin::flush))
         .service(web::resource("/livez").to(health::livez))
         .service(web::resource("/readyz").to(health::readyz))
-        .default_service(web::to(reply::not_found));
+        .default_service(web::to(response::not_found));
 }
 
 /// The auth listener has no routes: [`service`] compares its paths itself, as they were sent.
 fn auth_routes(config: &mut ServiceConfig) {
-    config.default_service(web::to(reply::not_found));
+    config.default_service(web::to(response::not_found));
 }

@@ -17,6 +17,7 @@
 )]
 
 // The words that everything uses.
+pub mod atomic_write;
 pub mod clock;
 pub mod dialect;
 pub mod identity;

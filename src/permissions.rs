@@ -2,11 +2,11 @@
 //! hosts, and what they are on.
 
 mod actions;
+pub mod api_key_scope;
 pub mod glob;
 pub mod host;
-mod on;
-pub mod read;
-pub mod scope;
+pub mod parse;
+mod resource;
 
 pub use self::actions::Actions;
-pub use self::on::{Resource, ResourcePattern};
+pub use self::resource::{Resource, ResourcePattern};

@@ -61,7 +61,7 @@ use crate::network::NetworkPrefixes;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::request::subrequest::Subrequest;
-use crate::token::issue::TokenIssuer;
+use crate::token::issuer::TokenIssuer;
 use crate::upstream::Upstreams;
 
 /// What the gate is made of, besides what it makes itself.

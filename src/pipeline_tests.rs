@@ -295,7 +295,8 @@ async fn worker_cache_entry_ends_with_reload_flush_idle_or_throttle() {
 
 #[tokio::test]
 async fn valid_api_key_is_never_throttled_and_invalid_ones_count_as_failures() {
-    use crate::authn::api_key::{self, ApiKeys, secret::generate_api_key};
+    use crate::authn::api_key::format::generate_api_key;
+    use crate::authn::api_key::{self, ApiKeys};
     let (secret, id, digest) = generate_api_key().unwrap();
     let line = format!(r#"{{"id":"{}","hash":"{digest}","owner":"alice","name":"ci"}}"#, id.as_str());
     let rules = api_key::ApiKeyRules { username: "token".into(), is_owner_line_required: true };

@@ -11,10 +11,10 @@
 mod backend_uri;
 mod coverage;
 pub mod denial;
+mod evaluate;
 pub mod explain;
 pub mod groups;
 pub mod index;
-mod judge;
 pub mod read;
 pub mod reload;
 pub mod rule;
@@ -40,7 +40,7 @@ use crate::identity::Membership;
 use crate::request::header::RequestHeader;
 use crate::request::original::{DeclaredUpstream, check_below_v2};
 use crate::request::subrequest::{ClientAddress, Subrequest};
-use crate::upstream::authorization::SecretHeaderValue;
+use crate::upstream::secret_header::SecretHeaderValue;
 
 /// The proof that the policy permits a request, and whose it is.
 #[derive(Clone, Debug)]

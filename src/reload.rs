@@ -13,24 +13,24 @@
 //! Whoever gets new content says what became of it; until then, and if it was no good, what was in force stays in
 //! force.
 
-mod access;
-pub mod foreign;
 pub mod mount;
+mod poller;
+mod read_access;
+pub mod reload_state;
 pub mod reloader;
-mod run;
 mod source;
-pub mod state;
+pub mod wrong_format;
 
 use std::fs::File;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::poller::{PollFile, PollNow, ReloadHandle, spawn_poll_threads};
+pub use self::reload_state::FileHealth;
 pub use self::reloader::{FileReloader, ReloadEvent, Reloadable};
-pub use self::run::{PollFile, PollNow, ReloadHandle, spawn_poll_threads};
 use self::source::{FileStamp, ReadContent, is_unmodified, is_unmodified_for};
 pub use self::source::{ReadError, SourceFile, displayable_path};
-pub use self::state::FileHealth;
 use crate::clock::Moment;
 
 /// The time from the first write of a change until it is in force, or is told not to be.

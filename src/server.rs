@@ -4,15 +4,15 @@
 mod admission;
 pub mod bind_error;
 pub mod components;
-pub mod descriptors;
-mod http;
-pub mod inherited;
-mod issuing;
+#[cfg(feature = "ecr")]
+mod ecr_token_refresh;
+pub mod file_descriptors;
+mod http_server;
 pub mod listen;
 pub mod signals;
 mod start_error;
-#[cfg(feature = "ecr")]
-mod tokens;
+pub mod systemd_sockets;
+mod token_issuer;
 pub mod upstreams;
 
 use std::io;
@@ -29,10 +29,10 @@ use tokio::task::JoinSet;
 
 use self::bind_error::BindError;
 use self::components::Components;
-use self::inherited::SystemdSockets;
 use self::listen::BoundListener;
 use self::signals::Signals;
 pub use self::start_error::StartError;
+use self::systemd_sockets::SystemdSockets;
 use crate::authn::hash_pool::HashPool;
 use crate::authn::http::AuthBackend;
 use crate::clock::Clock;
@@ -71,7 +71,7 @@ impl Server {
         if settings.authenticators.is_empty() {
             return Err(StartError::NoAuthenticatorConfigured);
         }
-        descriptors::raise_limit(&settings)?;
+        file_descriptors::raise_limit(&settings)?;
         let mut inherited = SystemdSockets::from_environment();
         let mut listeners = Vec::new();
         for kind in [ListenerKind::Auth, ListenerKind::Public, ListenerKind::Admin] {
@@ -115,7 +115,7 @@ impl Server {
         let mut servers = Vec::new();
         for (kind, listeners) in self.listeners {
             if !listeners.is_empty() {
-                servers.push(http::serve(&self.config, &front, kind, listeners, &mut sockets)?);
+                servers.push(http_server::serve(&self.config, &front, kind, listeners, &mut sockets)?);
             }
         }
         let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
@@ -227,8 +227,9 @@ async fn start_ecr_token_refresh(
         Ok(aws) => Ok((aws, lease)),
         Err(fault) => Err(StartError::InvalidEcrUpstream(Arc::clone(lease.name()), fault)),
     };
-    let fetchers = tokens::spawn_refresh_thread(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
-    tokens::wait_for_first_tokens(&leases).await;
+    let fetchers =
+        ecr_token_refresh::spawn_refresh_thread(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
+    ecr_token_refresh::wait_for_first_tokens(&leases).await;
     Ok(fetchers)
 }
 

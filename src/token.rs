@@ -4,7 +4,6 @@
 //! it is decided by the gate, by the policy and the key that was used, as for any other request.
 
 pub mod claims;
-pub mod issue;
-pub mod reload;
+pub mod issuer;
 pub mod scope;
 pub mod signing_key;

@@ -6,16 +6,16 @@
 //!
 //! Settings: `[[upstream]]`. Who may have the credentials is decided by the gate and the front.
 
-pub mod authorization;
 #[cfg(feature = "ecr")]
 pub mod ecr;
-pub mod file;
+pub mod secret_file;
+pub mod secret_header;
 
 use std::fmt;
 use std::sync::Arc;
 
-use self::authorization::SecretHeaderValue;
-use self::file::CurrentCredentials;
+use self::secret_file::CurrentCredentials;
+use self::secret_header::SecretHeaderValue;
 use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
 

@@ -2,14 +2,16 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::permissions::read::parse_repository_glob;
+use crate::permissions::parse::parse_repository_glob;
 
 fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept =
-        file::start(path, file::SecretFormat::BearerToken, Clock::manual().now()).unwrap().target().current();
+    let kept = secret_file::start(path, secret_file::SecretFormat::BearerToken, Clock::manual().now())
+        .unwrap()
+        .target()
+        .current();
     UpstreamEntry {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),

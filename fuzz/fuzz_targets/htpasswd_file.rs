@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use doorward::authn::hash::{Allowed, Format};
-use doorward::authn::htpasswd::difference::Difference;
+use doorward::authn::htpasswd::diff::Difference;
 use doorward::authn::htpasswd::file::{FAULTS_MAX, Parsed, Rules, parse};
 use doorward::identity::Username;
 use libfuzzer_sys::fuzz_target;

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use doorward::authn::api_key::file::{Found, parse};
-use doorward::authn::api_key::secret::{Id, Presented, is_key};
+use doorward::authn::api_key::format::{Id, Presented, is_key};
 use doorward::authn::api_key::{Keys, Rules, edit};
-use doorward::permissions::scope::Scope;
+use doorward::permissions::api_key_scope::Scope;
 use doorward::permissions::{Actions, Object};
 use libfuzzer_sys::fuzz_target;
 

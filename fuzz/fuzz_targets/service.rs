@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use doorward::authn::http::Spec;
-use doorward::authn::http::answer::Reply;
+use doorward::authn::http::response::Reply;
 use doorward::authn::{Credentials, Outcome};
 use doorward::pipeline::credentials::check_password;
 use doorward::identity::{Username, check_group};

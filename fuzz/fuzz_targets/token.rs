@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use doorward::token::claims::Claims;
-use doorward::token::signing_key::make::{Made, certify, generate};
+use doorward::token::signing_key::generate::{Made, certify, generate};
 use doorward::token::signing_key::{KeysFault, SigningKeys, edit};
 use libfuzzer_sys::fuzz_target;
 

@@ -6,8 +6,8 @@
 
 pub mod edit;
 pub mod file;
+pub mod format;
 pub mod reload;
-pub mod secret;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,11 +16,11 @@ use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 
 use self::file::{ApiKeyIndex, ApiKeyMatch};
-use self::secret::{ApiKeyDigest, ApiKeyId, PresentedApiKey};
+use self::format::{ApiKeyDigest, ApiKeyId, PresentedApiKey};
 use super::Identity;
 use crate::identity::sanitize_for_display;
 use crate::metrics::{ApiKeyLabel, Metrics};
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 
 /// The most keys that figures are shown of; a monitor takes no more lines than that gladly.
 const METRICS_API_KEYS_MAX: usize = 10_000;

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::file::parse;
-use super::secret::generate_api_key;
+use super::format::generate_api_key;
 use super::*;
 
 const NOW: u64 = 1_700_000_000;

@@ -7,12 +7,12 @@
 //! A question holds a place in one queue at a time, and moves on to the next by itself: whoever asked may
 //! have hung up long since.
 
-mod course;
+mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::course::{ChainCallback, ChainNotStarted, ChainResult, ChainRun};
+pub use self::run::{ChainCallback, ChainNotStarted, ChainResult, ChainRun};
 use super::api_key::ApiKeys;
 use super::hash_pool::HashPool;
 use super::htpasswd::Htpasswd;

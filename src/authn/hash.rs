@@ -6,19 +6,19 @@
 
 mod argon2;
 mod bcrypt;
-mod costliest;
-mod effort;
-mod foreign;
+mod cost_estimate;
 mod md5_crypt;
 mod plain;
 mod sha1;
 mod sha_crypt;
+mod timing_equalizer;
+mod unsupported;
 mod yescrypt;
 
-pub use self::costliest::TimingEqualizer;
-pub use self::effort::measure_slowdown;
-pub(super) use self::effort::thread_cpu_time;
+pub use self::cost_estimate::measure_slowdown;
+pub(super) use self::cost_estimate::thread_cpu_time;
 use self::sha_crypt::ShaCryptVariant;
+pub use self::timing_equalizer::TimingEqualizer;
 
 /// The highest bcrypt cost that is taken from a file: 14 is about a second of one core for each
 /// check, and a line with more would let its user stop everybody's log-in.
@@ -287,7 +287,7 @@ impl HashFormat {
     /// Recognises a hash, and names the program that an unknown text seems to come from. `rest` is the line behind its
     /// first colon, and `text` is the first field of `rest`.
     pub fn diagnose(text: &[u8], rest: &[u8], allowed: AllowedFormats) -> Result<Self, HashFormatError> {
-        Self::detect(text, allowed).map_err(|fault| foreign::refine_error(text, rest, fault, allowed))
+        Self::detect(text, allowed).map_err(|fault| unsupported::refine_error(text, rest, fault, allowed))
     }
 
     /// Says whether `password` is the one that the hash `text`, which has this format, was made of.

@@ -1,12 +1,11 @@
 //! The htpasswd file as an authenticator: the file in force, and the look-up of one user's line.
 
-pub mod difference;
+pub mod diff;
 pub mod edit;
 pub mod file;
 pub mod line;
 pub mod reload;
-pub mod source;
-pub mod write;
+pub mod validate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,14 +4,14 @@
 //! Each service has a thread, queues, connections and a circuit of its own: a slow one holds up neither
 //! the threads that answer requests, nor those that hash, nor another service.
 
-pub mod answer;
 pub mod call;
-pub mod circuit;
+pub mod circuit_breaker;
 pub mod client;
-pub mod fault;
-pub mod json;
-pub mod lanes;
-pub mod request;
+pub mod error;
+pub mod json_template;
+pub mod queues;
+pub mod request_template;
+pub mod response;
 pub mod template;
 
 use std::hash::{BuildHasher, RandomState};
@@ -22,14 +22,14 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::Client;
 use tokio::task::JoinSet;
 
-use self::answer::{BackendResponse, ResponseRules};
 use self::call::{CallLimits, call, retry_later_error};
-use self::circuit::requesters::Requester;
-use self::circuit::{CircuitBreaker, CircuitMetrics as CircuitFigures};
+use self::circuit_breaker::backoff::Requester;
+use self::circuit_breaker::{CircuitBreaker, CircuitMetrics as CircuitFigures};
 use self::client::{ClientBuildError, TlsFiles};
-use self::fault::CallError;
-use self::lanes::{BackendQueues, JobCallback, QueueClass, QueuedQuery};
-use self::request::RequestTemplate;
+use self::error::CallError;
+use self::queues::{BackendQueues, JobCallback, QueueClass, QueuedQuery};
+use self::request_template::RequestTemplate;
+use self::response::{BackendResponse, ResponseRules};
 use super::queue::{EvictedJob, Job, JobResult, QueueLimits, QueueMetrics, RequesterId};
 use super::{AnswerLifetime, AuthnError, Credentials, FailureCause, Identity, Outcome};
 use crate::clock::Clock;

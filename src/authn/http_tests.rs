@@ -17,9 +17,9 @@ fn spec(name: &str, url: &str) -> AuthBackendSpec {
         name: name.into(),
         request: RequestTemplate {
             method: reqwest::Method::GET,
-            url: request::UrlTemplate::parse(url).unwrap(),
+            url: request_template::UrlTemplate::parse(url).unwrap(),
             headers: headers.map(|(name, text)| (name.parse().unwrap(), template(text))).into(),
-            body: request::BodyTemplate::None,
+            body: request_template::BodyTemplate::None,
             is_json_expected: false,
         },
         response_rules: ResponseRules {

@@ -7,10 +7,10 @@
 //! `standing`. Only who commands as many blocks as the queue has places, none of which has failed of late, can
 //! keep newcomers out; those whose answers are cached don't notice.
 
+mod failures;
 mod job;
-mod lanes;
-mod standing;
-mod turns;
+mod round_robin;
+mod scheduler;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 pub use self::job::{EvictedJob, Job, JobResult, QueueFull, QueueLimits, QueueMetrics, RequesterId};
-use self::lanes::{FairScheduler, QueueShares};
+use self::scheduler::{FairScheduler, QueueShares};
 use crate::clock::{Clock, Moment};
 
 /// The queue and its rules. Whoever takes from it is the caller's.

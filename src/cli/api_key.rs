@@ -15,14 +15,14 @@ use self::list::{ApiKeySummary, list_api_keys};
 pub(super) use self::scope::find_scope;
 use super::check::SCOPE_PUSH_WITHOUT_PULL_WARNING;
 use super::{open_for_update, print_error, print_json, print_line};
+use crate::atomic_write::AtomicFileWriter;
 use crate::authn::api_key::edit;
 use crate::authn::api_key::file::{ApiKeyLine, ParsedApiKeys, check_api_key_name, parse};
+use crate::authn::api_key::format::{ApiKeyId, generate_api_key, has_api_key_prefix};
 use crate::authn::api_key::reload::validate;
-use crate::authn::api_key::secret::{ApiKeyId, generate_api_key, has_api_key_prefix};
-use crate::authn::htpasswd::write::AtomicFileWriter;
 use crate::config::Config;
 use crate::identity::{Username, sanitize_for_display};
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::reload::SourceFile;
 
 /// The longest that a key may be made for; one without an end says so by having none.

@@ -5,22 +5,26 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::check_auth_backends;
+use super::check_upstreams;
+use super::expectations;
 use super::signing_key;
-use super::{expect, explain, print_error, print_line, probe, upstreams};
+use super::{explain, print_error, print_line};
 use crate::authn::api_key;
 use crate::authn::api_key::reload::ApiKeyFileError;
 use crate::authn::hash::AllowedFormats;
 use crate::authn::hash_pool::HashPoolSizing;
 use crate::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, UserIndex, parse};
-use crate::authn::htpasswd::source::{
+use crate::authn::htpasswd::validate::{
     EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate,
 };
 use crate::config::Config;
 use crate::identity::sanitize_for_display;
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::policy::reload::{self, FILE_BYTES_MAX};
 use crate::policy::rules::RegistryHosts;
-use crate::reload::{SourceFile, displayable_path, foreign, is_unexpectedly_empty};
+use crate::reload::wrong_format;
+use crate::reload::{SourceFile, displayable_path, is_unexpectedly_empty};
 use crate::server::StartError;
 
 /// What a grant to anyone is to docker's tools (they ping `/v2/` without credentials, and send none
@@ -64,9 +68,9 @@ pub(super) fn run_check(
             "note: no htpasswd file and no [[authenticator]] is set, so only the files that are named were checked",
         );
     }
-    let services = probe::check_auth_backends(settings, ask && whole);
+    let services = check_auth_backends::check_auth_backends(settings, ask && whole);
     let keys = check_api_keys(settings);
-    let upstreams = upstreams::check_upstreams(settings, ask && whole);
+    let upstreams = check_upstreams::check_upstreams(settings, ask && whole);
     let tokens = settings.token_signing_keys_file.as_deref().is_none_or(signing_key::check_signing_keys);
     let policy = check_policy(settings, expectations);
     for (key, address) in settings.non_loopback_listeners() {
@@ -134,7 +138,8 @@ fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
             return false;
         }
     };
-    let (met, faults) = expect::check_expectations(&policy, settings.policy_file.as_deref(), path, &text);
+    let (met, faults) =
+        expectations::check_expectations(&policy, settings.policy_file.as_deref(), path, &text);
     faults.iter().for_each(|fault| print_line(fault));
     print_line(&format!("{path}: as expected: {met}; otherwise: {}", faults.len()));
     faults.is_empty()
@@ -154,7 +159,7 @@ fn check_api_keys(settings: &Config) -> bool {
     };
     let parsed = api_key::file::parse(&text, &"keys".into(), None);
     if let Some(what) =
-        foreign::detect_binary(&text).filter(|_| parsed.index.is_empty() && parsed.invalid_lines > 0)
+        wrong_format::detect_binary(&text).filter(|_| parsed.index.is_empty() && parsed.invalid_lines > 0)
     {
         print_error(&ApiKeyFileError::NotApiKeyFile(name, what).to_string());
         return false;

@@ -1,6 +1,6 @@
 //! `doorward explain USER METHOD URI`: what `/auth` would say, and the rule that makes it say so.
 
-mod told;
+mod report;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-pub(super) use self::told::ExplainReport;
+pub(super) use self::report::ExplainReport;
 use super::{print_error, print_json, print_line};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::config::Config;
 use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::http::subrequest::NginxHeaders;
 use crate::identity::{Username, check_group_name, sanitize_for_display};
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
@@ -237,8 +237,9 @@ pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
         );
         let original =
             request.filter(|_| told.verdict == "allow").and_then(|one| one.original_request().ok());
-        let onward = original
-            .and_then(|one| crate::cli::upstreams::explain_upstream(settings, one, asker.user != ANONYMOUS));
+        let onward = original.and_then(|one| {
+            crate::cli::check_upstreams::explain_upstream(settings, one, asker.user != ANONYMOUS)
+        });
         if let Some(onward) = onward {
             told.verdict = onward.verdict.unwrap_or(told.verdict);
             told.upstream = Some(onward.explanation);
@@ -283,7 +284,7 @@ fn login_error(settings: &Config, asker: &ExplainSubject) -> Option<String> {
         Ok(text) => text,
         Err(fault) => return Some(fault.to_string()),
     };
-    let users = match htpasswd::source::parse_and_validate(&source, text, &rules) {
+    let users = match htpasswd::validate::parse_and_validate(&source, text, &rules) {
         Ok(parsed) => Htpasswd::new(parsed.users),
         Err(fault) => return Some(fault.to_string()),
     };

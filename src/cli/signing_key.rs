@@ -16,11 +16,11 @@ pub(super) use self::check::check_signing_keys;
 use self::init::{REGISTRY_CONFIG_FILE, init_signing_keys};
 use self::list::{key_summary_line as told, list_signing_keys};
 use super::{open_for_update, print_error, print_line};
-use crate::authn::htpasswd::write::{AtomicFileWriter, FileWriteError};
+use crate::atomic_write::{AtomicFileWriter, FileWriteError};
 use crate::reload::SourceFile;
-use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::edit;
-use crate::token::signing_key::make::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// Where the file is, if no flag says so.

@@ -9,16 +9,17 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use zeroize::Zeroizing;
 
 use super::{open_for_update, print_error, print_line};
+use crate::atomic_write::AtomicFileWriter;
 use crate::authn::api_key;
 use crate::authn::hash::{self, HashFormat, PASSWORD_LENGTH_MAX, is_valid_password};
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::edit::{self, HtpasswdEdit};
 use crate::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, UserIndex, parse};
-use crate::authn::htpasswd::source::HtpasswdFileError;
-use crate::authn::htpasswd::write::AtomicFileWriter;
+use crate::authn::htpasswd::validate::HtpasswdFileError;
 use crate::config::Config;
 use crate::identity::sanitize_for_display;
-use crate::reload::{SourceFile, displayable_path, foreign};
+use crate::reload::wrong_format;
+use crate::reload::{SourceFile, displayable_path};
 use crate::server::StartError;
 
 /// The cost of a new hash where none is asked for: the htpasswd tool's 5 is too little, and 10 is
@@ -238,7 +239,7 @@ fn read_users(settings: &Config, path: &Path) -> Result<UserIndex, String> {
         allowed_formats: settings.htpasswd_insecure_formats,
         ..HtpasswdParseOptions::default()
     };
-    let other = foreign::detect_other_format(&text);
+    let other = wrong_format::detect_other_format(&text);
     let users = parse(text, &rules).users;
     match other.filter(|_| users.len() == users.invalid_lines()) {
         Some(what) => Err(HtpasswdFileError::NotHtpasswd(source.display_path(), what).to_string()),

@@ -5,7 +5,7 @@
 
 mod http;
 mod raw;
-mod reading;
+mod response_rules;
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigOrigin;
-use super::tables::{TableErrors, deserialize, offset, read_name};
+use super::array_of_tables::{TableErrors, deserialize, offset, read_name};
 use crate::authn::chain::{AUTHENTICATORS_MAX, AuthenticatorSet};
 use crate::authn::http::AuthBackendSpec;
 

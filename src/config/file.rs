@@ -2,12 +2,13 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::array_of_tables;
 use super::authenticator::{self, AuthenticatorConfig};
-use super::names;
 use super::setting::ConfigValue;
 use super::table::{self, SETTINGS};
+use super::unknown_setting;
 use super::upstream::{self, UpstreamConfig};
-use super::{ConfigError, ConfigOrigin, tables};
+use super::{ConfigError, ConfigOrigin};
 
 /// The tables that are no settings of the table.
 const AUTHENTICATOR_KEY: &str = "authenticator";
@@ -81,8 +82,8 @@ impl ConfigFileReader<'_> {
                     self.read_table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let what = names::unknown_setting_message(&key, &|right| right.to_owned());
-                    let what = format!("{}: {what}", names::displayable_key(&key));
+                    let what = unknown_setting::unknown_setting_message(&key, &|right| right.to_owned());
+                    let what = format!("{}: {what}", unknown_setting::displayable_key(&key));
                     self.add_error(at, what);
                 }
             }
@@ -90,14 +91,14 @@ impl ConfigFileReader<'_> {
     }
 
     fn read_authenticators(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = tables::TableErrors::new();
+        let mut faults = array_of_tables::TableErrors::new();
         let chain = authenticator::read_authenticators(value, at, self.origin_at, &mut faults);
         faults.into_iter().for_each(|(at, what)| self.add_error(at, format!("{AUTHENTICATOR_KEY}: {what}")));
         self.content.authenticators = Some(((self.origin_at)(at), chain));
     }
 
     fn read_upstreams(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = tables::TableErrors::new();
+        let mut faults = array_of_tables::TableErrors::new();
         self.content.upstreams = upstream::read_upstreams(value, at, self.origin_at, &mut faults);
         faults.into_iter().for_each(|(at, what)| self.add_error(at, format!("{UPSTREAM_KEY}: {what}")));
     }

@@ -7,9 +7,11 @@ use std::path::Path;
 use super::authenticator::AuthenticatorConfig;
 use super::setting::ConfigValue;
 use super::table::{self, SETTINGS, Setting};
+use super::unknown_setting;
 use super::upstream::UpstreamConfig;
-use super::{Config, ConfigError, ConfigOrigin, file, names};
-use crate::reload::{displayable_path, foreign};
+use super::{Config, ConfigError, ConfigOrigin, file};
+use crate::reload::displayable_path;
+use crate::reload::wrong_format;
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
 const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -80,7 +82,7 @@ impl ConfigLayers {
             _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
         });
         let text = read.and_then(|bytes| {
-            if let Some(what) = foreign::detect_other_format(&bytes) {
+            if let Some(what) = wrong_format::detect_other_format(&bytes) {
                 return Err(std::io::Error::other(format!("they are no TOML but {what}")));
             }
             let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("they are not UTF-8"))?;
@@ -166,7 +168,7 @@ fn split_values(setting: &Setting, text: &str) -> impl Iterator<Item = String> {
 
 fn unknown_variable_message(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    names::unknown_setting_message(&key, &|right| {
+    unknown_setting::unknown_setting_message(&key, &|right| {
         table::find_setting(right).map_or_else(|| right.to_owned(), Setting::variable)
     })
 }

@@ -146,7 +146,7 @@ fn every_setting_has_a_unique_flag_and_variable() {
     variables.sort();
     variables.dedup();
     assert_eq!((flags.len(), variables.len()), (SETTINGS.len(), SETTINGS.len()));
-    for (old, new) in names::RENAMED {
+    for (old, new) in unknown_setting::RENAMED {
         assert!(table::find_setting(old).is_none() && table::find_setting(new).is_some(), "{old} {new}");
     }
 }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::tables::{TableErrors, deserialize, offset, read_name};
+use super::array_of_tables::{TableErrors, deserialize, offset, read_name};
 use super::{ConfigOrigin, value};
 use crate::permissions::glob::Glob;
 use crate::permissions::host::HostPattern;
-use crate::permissions::read::parse_repository_glob;
+use crate::permissions::parse::parse_repository_glob;
 use crate::upstream::UPSTREAMS_MAX;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::AwsAccount;

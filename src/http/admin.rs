@@ -9,9 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
-use super::access::AdminAccessError;
+use super::admin_access::AdminAccessError;
 use super::peer::Peer;
-use super::reply::{self, HandlerError};
+use super::response::{self, HandlerError};
 use crate::authn::api_key::file::ApiKeyRecord;
 use crate::reload::RELOAD_DELAY_MAX;
 
@@ -57,12 +57,12 @@ fn log_and_reject(front: &AppState, request: &HttpRequest, refusal: AdminAccessE
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let front = match authorize_monitor(&request) {
         Ok(front) => front,
-        Err(fault) => return reply::error_response(fault),
+        Err(fault) => return response::error_response(fault),
     };
     front.pipeline.update_gauges();
     match front.metrics.encode() {
-        Ok(text) => reply::text_response(true, OPEN_METRICS, text),
-        Err(_) => reply::error_response(HandlerError::Internal),
+        Ok(text) => response::text_response(true, OPEN_METRICS, text),
+        Err(_) => response::error_response(HandlerError::Internal),
     }
 }
 
@@ -81,9 +81,11 @@ struct ApiKeyUsage<'k> {
 pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
     let front = match authorize_admin(&request) {
         Ok(front) => front,
-        Err(fault) => return reply::error_response(fault),
+        Err(fault) => return response::error_response(fault),
     };
-    let Some(file) = front.pipeline.api_keys() else { return reply::error_response(HandlerError::NotFound) };
+    let Some(file) = front.pipeline.api_keys() else {
+        return response::error_response(HandlerError::NotFound);
+    };
     let used =
         |record: &'_ ApiKeyRecord| record.identity.api_key.as_ref().is_some_and(|key| key.usage.count() > 0);
     let told = file.records().filter(|record| used(record)).filter_map(|record| {
@@ -98,8 +100,8 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
         })
     });
     match serde_json::to_string(&told.collect::<Vec<_>>()) {
-        Ok(json) => reply::text_response(true, JSON, json),
-        Err(_) => reply::error_response(HandlerError::Internal),
+        Ok(json) => response::text_response(true, JSON, json),
+        Err(_) => response::error_response(HandlerError::Internal),
     }
 }
 
@@ -108,18 +110,18 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
 pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
     let front = match authorize_admin(&request) {
         Ok(front) => front,
-        Err(fault) => return reply::error_response(fault),
+        Err(fault) => return response::error_response(fault),
     };
     if request.method() != Method::POST {
-        return reply::error_response(HandlerError::MethodNotAllowed);
+        return response::error_response(HandlerError::MethodNotAllowed);
     }
     let Ok(query) = web::Query::<FlushQuery>::from_query(request.query_string()) else {
-        return reply::error_response(HandlerError::BadRequest);
+        return response::error_response(HandlerError::BadRequest);
     };
     // What was no UTF-8 can't be told any more: nobody's answers would be flushed, and 204 the answer. An empty
     // name is nobody's either.
     if query.user.as_deref().is_some_and(|user| user.is_empty() || user.contains('\u{fffd}')) {
-        return reply::error_response(HandlerError::BadRequest);
+        return response::error_response(HandlerError::BadRequest);
     }
     // A user who was taken out of a file a moment ago must not be let in by what was in force of it.
     let is_settled = match front.reload_handle.get() {
@@ -132,10 +134,10 @@ pub(super) async fn flush(request: HttpRequest) -> HttpResponse {
         None => tracing::info!("all cached answers flushed"),
     }
     match (front.readiness.outdated_file_reason(), is_settled) {
-        (None, true) => reply::no_content_response(),
+        (None, true) => response::no_content_response(),
         (stale, _) => {
             let why = stale.unwrap_or_else(|| "a file changes, or a look at it takes too long".to_owned());
-            reply::text_response(
+            response::text_response(
                 false,
                 PLAIN,
                 format!("flushed, but what is on disk is not all in force: {why}\n"),

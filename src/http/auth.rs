@@ -6,10 +6,11 @@ use actix_http::Request;
 use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 
+use super::AppState;
 use super::peer::Peer;
-use super::reply::Challenge;
+use super::response;
+use super::response::Challenge;
 use super::subrequest::{ReceivedSubrequest, echoed_request_id};
-use super::{AppState, reply};
 use crate::pipeline::Evaluation;
 use crate::pipeline::check::PendingCheck;
 use crate::pipeline::token::required_scopes;
@@ -80,7 +81,7 @@ fn verdict_to_response(
             _,
         ) => None,
     };
-    reply::verdict_response(
+    response::verdict_response(
         verdict,
         &front.challenge,
         &front.identity_headers,

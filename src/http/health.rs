@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
-use super::reply;
+use super::response;
 use crate::authn::http::AuthBackend;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
@@ -100,7 +100,7 @@ impl Readiness {
 
 /// 200 as long as the process answers at all.
 pub(super) async fn livez() -> HttpResponse {
-    reply::text_response(true, PLAIN, "alive\n".into())
+    response::text_response(true, PLAIN, "alive\n".into())
 }
 
 /// 503 while draining, and before the first token where one is needed; else 200, with "degraded" in the body
@@ -108,21 +108,21 @@ pub(super) async fn livez() -> HttpResponse {
 /// renewed: a 503 for that would take every replica out at the same time. Why it is so is told to who may ask.
 pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
-        return reply::error_response(reply::HandlerError::Internal);
+        return response::error_response(response::HandlerError::Internal);
     };
     if readiness.is_draining.load(Ordering::Acquire) {
-        return reply::text_response(false, PLAIN, "draining\n".into());
+        return response::text_response(false, PLAIN, "draining\n".into());
     }
     let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
     let because = |why: String| if trusted { format!(": {why}") } else { String::new() };
     let tokens = readiness.upstream_token_health();
     if let Some(why) = tokens.never_fetched {
-        return reply::text_response(false, PLAIN, format!("not ready{}\n", because(why)));
+        return response::text_response(false, PLAIN, format!("not ready{}\n", because(why)));
     }
     let told = match readiness.degraded_reason().or(tokens.degraded) {
         None => "ready\n".to_owned(),
         Some(why) => format!("ready, degraded{}\n", because(why)),
     };
     let well = if trusted { &tokens.healthy[..] } else { "" };
-    reply::text_response(true, PLAIN, told + well)
+    response::text_response(true, PLAIN, told + well)
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::request::header::RequestHeader;
-use crate::upstream::file::CurrentCredentials;
+use crate::upstream::secret_file::CurrentCredentials;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]

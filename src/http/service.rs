@@ -18,10 +18,10 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::{App, Error};
 
-use super::access::AdminAccessError;
+use super::admin_access::AdminAccessError;
 use super::auth::{self, AuthResponse};
 use super::peer::Peer;
-use super::reply::{self, HandlerError};
+use super::response::{self, HandlerError};
 use super::upstream_refused;
 use super::{AppState, admin_routes, auth_routes, public_routes};
 use crate::dialect::Dialect;
@@ -137,7 +137,7 @@ where
         };
         let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
         if let Err(refusal) = checked {
-            let response = reply::error_response(HandlerError::AdminAccess(refusal)).into();
+            let response = response::error_response(HandlerError::AdminAccess(refusal)).into();
             return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
         }
         let answer = self.app.call(request);
@@ -166,7 +166,7 @@ fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Requ
     if path == UPSTREAM_REFUSED_PATH {
         return ready(upstream_refused::handle_upstream_refused(front, &request).into());
     }
-    ready(reply::error_response(HandlerError::NotFound).into())
+    ready(response::error_response(HandlerError::NotFound).into())
 }
 
 /// Checks a request to the admin listener before its path is looked at.

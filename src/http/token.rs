@@ -16,17 +16,17 @@ use zeroize::Zeroizing;
 
 use super::AppState;
 use super::peer::Peer;
-use super::refusals::{IssuedTokenEntry, RequestLine};
-use super::reply::{self, HandlerError, TokenRequestError};
+use super::response::{self, HandlerError, TokenRequestError};
 use super::subrequest::{ReceivedSubrequest, single_header};
 use super::token_request::{GrantType, TokenRequest, check_no_secrets};
+use super::verdict_log::{IssuedTokenEntry, RequestLine};
 use crate::authn::Identity;
 use crate::pipeline::token::{Authentication, SignTokenError};
 use crate::pipeline::verdict::Verdict;
 use crate::policy::GrantedAccess;
 use crate::request::header::RequestHeader;
 use crate::token::claims::AccessEntry;
-use crate::token::issue::{IssueError, NewToken, TokenIssuer};
+use crate::token::issuer::{IssueError, NewToken, TokenIssuer};
 
 /// The largest form: a password, and the scopes of a large push.
 const FORM_BYTES_MAX: usize = 16 << 10;
@@ -51,15 +51,15 @@ struct TokenResponse<'g> {
 /// Answers one request for a token.
 pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some(front) = request.app_data::<Arc<AppState>>() else {
-        return reply::error_response(HandlerError::Internal);
+        return response::error_response(HandlerError::Internal);
     };
     let Some(tokens) = front.pipeline.token_issuer() else {
-        return reply::error_response(HandlerError::NotFound);
+        return response::error_response(HandlerError::NotFound);
     };
     let is_form = match *request.method() {
         Method::GET => false,
         Method::POST => true,
-        _ => return reply::error_response(HandlerError::MethodNotAllowed),
+        _ => return response::error_response(HandlerError::MethodNotAllowed),
     };
     let form = if is_form { read_form(&request, payload).await } else { Ok(Zeroizing::default()) };
     let asked = form.and_then(|form| {
@@ -76,7 +76,7 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpRe
     let given = issue_token(front, tokens, &request, seen, asked.as_ref(), &mut received).await;
     given.unwrap_or_else(|fault| {
         front.verdict_log.log_token_error(front, &received, seen, &fault);
-        reply::token_error_response(&fault, &front.token_challenge)
+        response::token_error_response(&fault, &front.token_challenge)
     })
 }
 
@@ -84,8 +84,8 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload) -> HttpRe
 pub(super) async fn jwks(request: HttpRequest) -> HttpResponse {
     let front = request.app_data::<Arc<AppState>>();
     match front.and_then(|front| front.pipeline.token_issuer()) {
-        Some(tokens) => reply::json_response(tokens.jwks()),
-        None => reply::error_response(HandlerError::NotFound),
+        Some(tokens) => response::json_response(tokens.jwks()),
+        None => response::error_response(HandlerError::NotFound),
     }
 }
 
@@ -169,7 +169,7 @@ async fn issue_token<'r>(
         issued_at: humantime::format_rfc3339_seconds(at).to_string(),
         scope: asked.is_form.then_some(granted),
     };
-    serde_json::to_string(&given).map(reply::json_response).map_err(|_| TokenRequestError::SigningFailed)
+    serde_json::to_string(&given).map(response::json_response).map_err(|_| TokenRequestError::SigningFailed)
 }
 
 /// Waits for who asks; where nobody could be asked about him, for how long that may be said.

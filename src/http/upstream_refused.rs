@@ -7,10 +7,11 @@ use actix_http::Request;
 use actix_web::HttpResponse;
 use actix_web::http::header::HeaderName;
 
+use super::AppState;
 use super::peer::Peer;
-use super::reply::{self, HandlerError};
+use super::response::{self, HandlerError};
 use super::subrequest::{ReceivedSubrequest, single_header};
-use super::{AppState, refusals};
+use super::verdict_log;
 use crate::metrics::UpstreamLabel;
 use crate::request::header::RequestHeader;
 use crate::request::subrequest::Subrequest;
@@ -23,7 +24,7 @@ pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> Ht
     let peer = request.conn_data::<Peer>();
     let received = ReceivedSubrequest::from_headers(front, &request.head().headers, peer);
     let Ok(subrequest) = received.for_token() else {
-        return reply::error_response(HandlerError::UntrustedPeer);
+        return response::error_response(HandlerError::UntrustedPeer);
     };
     // Who may not have the credentials can't know that they were refused.
     if subrequest.has_proxy_secret {
@@ -31,7 +32,7 @@ pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> Ht
         let status = single_header(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes_max);
         log_upstream_refused(front, subrequest, status, upstream.as_deref().unwrap_or_default());
     }
-    reply::upstream_refused_response()
+    response::upstream_refused_response()
 }
 
 /// Counts and logs it.
@@ -44,11 +45,11 @@ fn log_upstream_refused(
     let label = UpstreamLabel { upstream: upstream.to_owned() };
     front.metrics.upstream_refused.get_or_create(&label).inc();
     let Some(suppressed) = front.upstream_refused_log.take_line() else { return };
-    let path = refusals::header_for_log(request.uri);
+    let path = verdict_log::header_for_log(request.uri);
     tracing::error!(
         upstream,
-        status = refusals::header_for_log(status),
-        host = refusals::header_for_log(request.host),
+        status = verdict_log::header_for_log(status),
+        host = verdict_log::header_for_log(request.host),
         // A query may hold somebody's token.
         path = path.split('?').next().unwrap_or_default(),
         suppressed,

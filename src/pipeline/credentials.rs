@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::challenge::{ChallengeReason, MalformedCredentialsError};
 use crate::authn::Credentials;
-use crate::authn::api_key::secret::has_api_key_prefix;
+use crate::authn::api_key::format::has_api_key_prefix;
 use crate::identity::Username;
 use crate::request::header::RequestHeader;
 

@@ -17,7 +17,7 @@ use super::throttle::ThrottleKeys;
 use super::verdict::{Limited, Verdict};
 use super::worker_cache::{CacheVersion, RequestFingerprint, WorkerCache};
 use crate::authn::api_key::ApiKeys;
-use crate::authn::api_key::secret::has_api_key_prefix;
+use crate::authn::api_key::format::has_api_key_prefix;
 use crate::authn::{Credentials, Identity, LocalRecord};
 use crate::network::ClientNetwork;
 use crate::request::header::RequestHeader;

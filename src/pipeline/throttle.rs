@@ -30,16 +30,16 @@
 //! people elsewhere. The tables
 //! have a fixed number of places; where one is needed, the record with the fewest failures goes.
 
+mod attempt_guard;
 pub mod table;
-mod ticket;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use self::attempt_guard::AttemptGuard;
 use self::table::{FailureLimit, FailureTable};
-pub use self::ticket::AttemptGuard;
 use crate::authn::queue::RequesterId;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;

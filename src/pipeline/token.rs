@@ -24,7 +24,7 @@ use crate::request::registry::CATALOG_SCOPE;
 use crate::request::registry::RegistryTarget;
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::Claims;
-use crate::token::issue::{IssueError, IssuedToken, NewToken, TokenIssuer};
+use crate::token::issuer::{IssueError, IssuedToken, NewToken, TokenIssuer};
 use crate::token::scope::TokenScope;
 use crate::token::signing_key::{TokenVerifyError, check_validity_period};
 

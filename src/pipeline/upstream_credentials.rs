@@ -18,7 +18,7 @@ use crate::request::original::OriginalRequest;
 use crate::request::registry::{RegistryRequest, RegistryTarget};
 use crate::request::subrequest::Subrequest;
 use crate::request::subrequest::{HeaderNames, ProxyHeaderError, ProxyHeaderErrorKind};
-use crate::upstream::authorization::SecretHeaderValue;
+use crate::upstream::secret_header::SecretHeaderValue;
 use crate::upstream::{PermittedRequest, UpstreamEntry, UpstreamTarget, Upstreams};
 
 /// Why a mount is refused whose source has other credentials than its target.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::denial::PolicyDenial;
-use super::judge::EvaluatedAs;
+use super::evaluate::EvaluatedAs;
 use super::rule::{Effect, Rule, RuleWho, Subject};
 use super::rules::{PolicyDecision, PolicyRules};
 use crate::permissions::host::HostPattern;

@@ -12,7 +12,7 @@ use super::value::parse_network;
 pub use super::value::{ERRORS_MAX, PolicyFileError};
 use crate::identity::{Username, check_group_name};
 use crate::permissions::host::HostPattern;
-use crate::permissions::read::{parse_action, parse_method, parse_path_glob, parse_repository_glob};
+use crate::permissions::parse::{parse_action, parse_method, parse_path_glob, parse_repository_glob};
 use crate::permissions::{Actions, ResourcePattern};
 use crate::request::site;
 

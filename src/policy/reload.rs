@@ -9,9 +9,8 @@ use super::groups::GroupMemberships;
 use super::read;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::reload::{
-    FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode, foreign,
-};
+use crate::reload::wrong_format;
+use crate::reload::{FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -85,7 +84,7 @@ impl PolicyFileKind {
     pub fn parse(self, path: &str, text: &[u8], known: GroupSource) -> Result<PolicyContent, Vec<String>> {
         match self {
             Self::Rules => {
-                if let Some(what) = foreign::detect_other_format(text) {
+                if let Some(what) = wrong_format::detect_other_format(text) {
                     return Err(vec![format!("{path}: it is no policy but {what}")]);
                 }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
@@ -108,7 +107,7 @@ impl PolicyFileKind {
                 Ok(PolicyContent::Rules(rules))
             }
             Self::Groups => {
-                if let Some(what) = foreign::detect_other_format(text) {
+                if let Some(what) = wrong_format::detect_other_format(text) {
                     return Err(vec![format!("{path}: it is no group file but {what}")]);
                 }
                 let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
-use crate::permissions::scope::ApiKeyScope;
 use crate::permissions::{Actions, Resource, ResourcePattern};
 
 /// What a rule does.

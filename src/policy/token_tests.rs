@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::authn::api_key::ApiKey;
 use crate::identity::{Membership, Username};
-use crate::permissions::scope;
+use crate::permissions::api_key_scope;
 use crate::policy::reload::{GroupSource, PolicyFileKind};
 use crate::request::header::RequestHeader;
 use crate::request::original::DeclaredUpstream;
@@ -74,8 +74,8 @@ fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
     let scopes = ["pull:team/**", "pull,push:**", "catalog", "delete:base"];
     let key = (chance.below(3) == 0).then(|| {
         let texts = [chance.pick(&scopes), chance.pick(&scopes)];
-        let scope = scope::ApiKeyScope::parse(texts.into_iter()).unwrap();
-        let id = crate::authn::api_key::secret::ApiKeyId::parse("0123456789").unwrap();
+        let scope = api_key_scope::ApiKeyScope::parse(texts.into_iter()).unwrap();
+        let id = crate::authn::api_key::format::ApiKeyId::parse("0123456789").unwrap();
         Arc::new(ApiKey {
             id,
             name: "ci".into(),

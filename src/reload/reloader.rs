@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::mount::{FileMount, SINGLE_FILE_MOUNT_WARNING};
-use super::state::{OverdueReason, ReloadState};
+use super::reload_state::{OverdueReason, ReloadState};
 use super::{
     FileHealth, NewContent, PollFile, PollResult, ReadError, SourceFile, UnstableFileMode, WatchedFile,
 };

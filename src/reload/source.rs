@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::access::describe_missing_access;
+use super::read_access::describe_missing_access;
 use crate::identity;
 
 /// The buffer of a comparison, which keeps nothing of the file.

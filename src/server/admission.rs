@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::http::peer::Peer;
+use crate::http::rate_limited_log::RateLimitedLog;
 use crate::http::service::ListenerKind;
-use crate::http::spaced_log::RateLimitedLog;
 
 /// The connections of untrusted peers that the admin listener holds at one time: probes of a few balancers and an
 /// orchestrator, each of which takes milliseconds.

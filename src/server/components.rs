@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use super::issuing::{build_challenge, build_token_issuer, start_signing_key_reloader};
+use super::token_issuer::{build_challenge, build_token_issuer, start_signing_key_reloader};
 
 use super::start_error::StartError;
 use super::upstreams::UpstreamParts;
@@ -19,11 +19,11 @@ use crate::clock::{Clock, Moment};
 use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::config::{ApiKeyOwners, Config};
 use crate::http::AppState;
-use crate::http::access::AdminAccess;
+use crate::http::admin_access::AdminAccess;
 use crate::http::health::Readiness;
 use crate::http::peer::ProxySecret;
-use crate::http::refusals::VerdictLog;
-use crate::http::reply::{Challenge, IdentityHeaders};
+use crate::http::response::{Challenge, IdentityHeaders};
+use crate::http::verdict_log::VerdictLog;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, PipelineDependencies};
 use crate::policy::Policy;
@@ -32,7 +32,7 @@ use crate::reload::{PollFile, SourceFile};
 use crate::token;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{self, lease::Lease};
-use crate::upstream::file::{self};
+use crate::upstream::secret_file::{self};
 
 /// What answers, what it waits for, and what keeps it fresh.
 pub struct Components {
@@ -68,8 +68,11 @@ impl Components {
         let health = files.iter().map(policy_reload::PolicyFileReloader::health);
         let health = health.chain(users.iter().map(HtpasswdReloader::health));
         let health = health.chain(keys.iter().map(api_key::reload::ApiKeyReloader::health));
-        let health = health.chain(upstreams.file_reloaders.iter().map(file::SecretFileReloader::health));
-        let health = health.chain(tokens.iter().map(token::reload::SigningKeyFileReloader::health)).collect();
+        let health =
+            health.chain(upstreams.file_reloaders.iter().map(secret_file::SecretFileReloader::health));
+        let health = health
+            .chain(tokens.iter().map(token::signing_key::reload::SigningKeyFileReloader::health))
+            .collect();
         let readiness = Readiness::new(health, services.clone());
         #[cfg(feature = "ecr")]
         let readiness =

@@ -12,7 +12,7 @@ use rustix::fs::Mode;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::bind_error::BindError;
-use super::inherited::{InheritedSocket, SystemdSockets};
+use super::systemd_sockets::{InheritedSocket, SystemdSockets};
 use crate::config::ListenAddress;
 
 /// Connections that wait to be accepted. The kernel cuts it to its own limit.

@@ -4,16 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use super::bind_error::BindError;
-use super::descriptors::DescriptorLimitError;
+use super::file_descriptors::DescriptorLimitError;
 use crate::authn::api_key::reload::ApiKeyFileError;
-use crate::authn::htpasswd::source::HtpasswdFileError;
+use crate::authn::htpasswd::validate::HtpasswdFileError;
 use crate::authn::http::client::ClientBuildError;
 use crate::config::ConfigOrigin;
 use crate::policy::reload::PolicyLoadError;
 use crate::token;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr;
-use crate::upstream::file::SecretLoadError;
+use crate::upstream::secret_file::SecretLoadError;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum StartError {
     InvalidEcrUpstream(Arc<str>, ecr::EcrError),
     /// The keys that sign tokens can't be used.
     #[error("token.keys: {0}")]
-    SigningKeysUnusable(token::reload::SigningKeyLoadError),
+    SigningKeysUnusable(token::signing_key::reload::SigningKeyLoadError),
     /// The policy or the group file can't be used.
     #[error(transparent)]
     PolicyUnusable(#[from] PolicyLoadError),

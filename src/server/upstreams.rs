@@ -11,7 +11,7 @@ use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{AwsAccount, lease::Lease};
-use crate::upstream::file::{self, SecretFileReloader, SecretFormat};
+use crate::upstream::secret_file::{self, SecretFileReloader, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
@@ -22,7 +22,7 @@ pub struct UpstreamParts {
     /// Who may have the credentials, where there are any.
     pub proxy_secret: Option<ProxySecret>,
     /// The token of the admin listener.
-    pub admin_token: Option<Arc<upstream::file::CurrentCredentials>>,
+    pub admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
     /// Of the files.
     pub file_reloaders: Vec<SecretFileReloader>,
     /// Of the tokens, each of which wants somebody to fetch it.
@@ -71,7 +71,7 @@ impl UpstreamParts {
         metrics: &Arc<Metrics>,
     ) -> Result<CredentialSource, StartError> {
         let mut file = |path: &PathBuf, form| {
-            let started = file::start(path.clone(), form, clock.now());
+            let started = secret_file::start(path.clone(), form, clock.now());
             let fault = |fault| {
                 StartError::UpstreamCredentialsUnusable(one.origin.clone(), Arc::clone(&one.name), fault)
             };
@@ -112,7 +112,7 @@ pub fn start_admin_token_reloader(
     settings: &Config,
     clock: &Clock,
 ) -> Result<Option<SecretFileReloader>, StartError> {
-    let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::AdminToken, clock.now());
+    let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::AdminToken, clock.now());
     settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
 }
 
@@ -124,6 +124,6 @@ pub fn start_proxy_secret_reloader(
     settings: &Config,
     clock: &Clock,
 ) -> Result<Option<SecretFileReloader>, StartError> {
-    let start = |path: &PathBuf| file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
+    let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
     settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
 }

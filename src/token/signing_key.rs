@@ -6,10 +6,11 @@
 
 mod certificate;
 pub mod edit;
+pub mod generate;
 mod key;
-pub mod make;
-mod pair;
+mod key_pair;
 mod pem;
+pub mod reload;
 mod verify;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use ring::digest;
 use ring::rand::SystemRandom;
 
 use self::key::{KeyBlock, SigningKey};
-pub use self::pair::SigningAlgorithm;
+pub use self::key_pair::SigningAlgorithm;
 use self::pem::PemBlock;
 pub use self::verify::{CLOCK_LEEWAY_SECS, TOKEN_BYTES_MAX, TokenVerifyError, check_validity_period};
 use super::claims::Claims;

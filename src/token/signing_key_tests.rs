@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::pair::Jwk;
+use super::key_pair::Jwk;
 use super::*;
 use crate::token::claims::AccessEntry;
-use crate::token::signing_key::make::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
 
 /// 14 November 2023.
 const NOW: u64 = 1_700_000_000;

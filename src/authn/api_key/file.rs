@@ -15,11 +15,11 @@ use std::time::UNIX_EPOCH;
 use hashbrown::HashMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::secret::{ApiKeyDigest, ApiKeyId};
+use super::format::{ApiKeyDigest, ApiKeyId};
 use super::{ApiKey, ApiKeyUsage};
 use crate::authn::Identity;
 use crate::identity::{Membership, Username, is_layout_character};
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 
 /// The comment that the last key leaves: without it an empty file would count only after a while, since it
 /// may be about to be written, and one with nothing but bad lines not at all.

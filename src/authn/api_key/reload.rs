@@ -10,10 +10,9 @@ use super::file::NO_KEYS_LINE;
 use super::file::{ApiKeyIndex, ParsedApiKeys, parse};
 use super::{ApiKeyRules, ApiKeys};
 use crate::metrics::Metrics;
-use crate::reload::state::log_invalid_lines;
-use crate::reload::{
-    FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode, foreign,
-};
+use crate::reload::reload_state::log_invalid_lines;
+use crate::reload::wrong_format;
+use crate::reload::{FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
 pub const EMPTY_FILE_MESSAGE: &str = "the file of keys has no keys, so none is good";
@@ -95,7 +94,7 @@ impl Reloadable for ApiKeyFile {
         text: &mut Zeroizing<Vec<u8>>,
     ) -> Result<ParsedApiKeys, ApiKeyFileError> {
         let parsed = parse(text, &self.authenticator, Some(&self.api_keys.index()));
-        validate(source, parsed).map_err(|fault| match foreign::detect_binary(text) {
+        validate(source, parsed).map_err(|fault| match wrong_format::detect_binary(text) {
             Some(what) => ApiKeyFileError::NotApiKeyFile(source.display_path(), what),
             None => fault,
         })

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::authn::api_key::file::ApiKeyMatch;
-use crate::authn::api_key::secret::ApiKeyId;
+use crate::authn::api_key::format::ApiKeyId;
 use crate::clock::{Clock, Moment};
 use crate::reload::{PollFile, RELOAD_DELAY_MAX, STABLE_TIME};
 

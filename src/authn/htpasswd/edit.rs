@@ -2,10 +2,10 @@
 //! and what stands behind the hash stay as they are.
 
 use super::file::{HtpasswdParseOptions, parse};
-use super::source::NO_USERS_LINE;
+use super::validate::NO_USERS_LINE;
 use crate::authn::hash::AllowedFormats;
 use crate::identity::{Username, UsernameError};
-use crate::reload::foreign;
+use crate::reload::wrong_format;
 
 /// What some editors put before the text; the reader passes it over.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -122,8 +122,8 @@ fn check_is_htpasswd(text: &[u8], edit: HtpasswdEdit<'_>) -> Result<(), Htpasswd
         },
     );
     let users = &parsed.users;
-    let is_other = foreign::is_wide_encoding(text) || users.len() == users.invalid_lines();
-    if let Some(what) = foreign::detect_other_format(text).filter(|_| is_other) {
+    let is_other = wrong_format::is_wide_encoding(text) || users.len() == users.invalid_lines();
+    if let Some(what) = wrong_format::detect_other_format(text).filter(|_| is_other) {
         return Err(HtpasswdEditError::NotHtpasswd(what));
     }
     let HtpasswdEdit::Add(_) = edit else { return Ok(()) };

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::Htpasswd;
-use super::difference::HtpasswdDiff;
+use super::diff::HtpasswdDiff;
 use super::file::{HtpasswdFinding, HtpasswdParseOptions, ParsedHtpasswd, parse};
-use super::source::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
+use super::validate::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
 use crate::metrics::Metrics;
-use crate::reload::state::log_invalid_lines;
+use crate::reload::reload_state::log_invalid_lines;
 use crate::reload::{FileReloader, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// Keeps the htpasswd file in force.

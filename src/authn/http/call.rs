@@ -8,8 +8,8 @@ use reqwest::{Client, Request, Response, Url};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::answer::BackendResponse;
-use super::fault::{CallError, is_tls_error};
+use super::error::{CallError, is_tls_error};
+use super::response::BackendResponse;
 
 /// Before a connection is tried for the second time: long enough for a service that is just being
 /// replaced to listen again.

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 use super::{given, text};
 use crate::authn::api_key::edit;
 use crate::authn::api_key::file::{ApiKeyLine, ApiKeyMatch, ParsedApiKeys, check_api_key_name, parse};
-use crate::authn::api_key::secret::ApiKeyId;
+use crate::authn::api_key::format::ApiKeyId;
 use crate::cli::{health, print_error, print_json, print_line};
 use crate::config::Config;
 use crate::identity::{Username, sanitize_for_display};
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::reload::SourceFile;
 
 /// The largest file of the admin listener's token that is read.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::text;
 use crate::authn::api_key::file::{ApiKeyLine, ApiKeyMatch, parse};
-use crate::authn::api_key::secret::ApiKeyId;
+use crate::authn::api_key::format::ApiKeyId;
 use crate::authn::api_key::{ApiKeyError, edit};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::clock::Clock;
 use crate::config::{ApiKeyOwners, Config};
 use crate::identity::sanitize_for_display;
-use crate::permissions::scope::ApiKeyScope;
+use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::reload::SourceFile;
 
 /// The scope of a key of `owner`'s, which has this id or name; for `explain`.

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::cli::{print_error, print_line};
 use crate::reload::SourceFile;
-use crate::token::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::SigningKeys;
+use crate::token::signing_key::reload::FILE_BYTES_MAX;
 
 /// So long before its end a certificate is spoken of: registries have to read the next one first.
 const EXPIRY_WARNING_TIME: Duration = Duration::from_secs(30 * 24 * 3600);

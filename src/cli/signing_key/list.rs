@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::{print_json, print_line};
 use crate::reload::SourceFile;
-use crate::token::reload::FILE_BYTES_MAX;
+use crate::token::signing_key::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::{PublishedKey, SigningKeys};
 
 /// A key, as `--json` tells it.

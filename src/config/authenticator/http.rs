@@ -13,14 +13,14 @@ use toml::Spanned;
 use super::raw::RawHttpTable;
 use crate::authn::AnswerLifetime;
 use crate::authn::http::AuthBackendSpec;
-use crate::authn::http::answer::{ExpectedValue, JsonCondition, ResponseRules};
 use crate::authn::http::call::CallLimits;
 use crate::authn::http::client::TlsFiles;
-use crate::authn::http::json::JsonTemplate;
-use crate::authn::http::request::{BodyTemplate, RequestTemplate, UrlTemplate};
+use crate::authn::http::json_template::JsonTemplate;
+use crate::authn::http::request_template::{BodyTemplate, RequestTemplate, UrlTemplate};
+use crate::authn::http::response::{ExpectedValue, JsonCondition, ResponseRules};
 use crate::authn::http::template::{EncodingContext, Template};
 use crate::authn::queue::QueueLimits;
-use crate::config::tables::{TableErrors, offset};
+use crate::config::array_of_tables::{TableErrors, offset};
 use crate::config::value;
 
 /// The longest that an answer may be trusted, or given while nobody can be asked.

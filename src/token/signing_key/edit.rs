@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::make::NewSigningKey;
+use super::generate::NewSigningKey;
 use super::{SigningKeyFileError, SigningKeys, pem};
 
 /// Why a text was not changed.
@@ -126,7 +126,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::token::signing_key::make::generate_key;
+    use crate::token::signing_key::generate::generate_key;
 
     fn made() -> NewSigningKey {
         generate_key(SystemTime::now()).unwrap()

@@ -7,7 +7,7 @@ use ring::rand::SystemRandom;
 use serde::Serialize;
 
 use super::certificate::Certificate;
-use super::pair::{Jwk, SigningKeyPair};
+use super::key_pair::{Jwk, SigningKeyPair};
 use super::pem::PemBlock;
 
 /// See the top of this file.

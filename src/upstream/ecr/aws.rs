@@ -4,22 +4,22 @@
 //! few hours, so the credentials are looked up anew each time: an edited profile, a renewed key and a
 //! rotated web identity token count at once, and none that AWS calls expired is used twice.
 
-pub mod answer;
-pub mod call;
-pub mod chain;
-pub mod fault;
-pub mod place;
-pub mod skew;
-pub mod wire;
+pub mod clock_skew;
+pub mod credentials;
+pub mod endpoint;
+pub mod error;
+pub mod get_authorization_token;
+pub mod http_client;
+pub mod response;
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-pub use self::fault::EcrError;
-use self::wire::AwsHttpClient;
-use crate::upstream::authorization::VALUE_BYTES_MAX;
+pub use self::error::EcrError;
+use self::http_client::AwsHttpClient;
+use crate::upstream::secret_header::VALUE_BYTES_MAX;
 
 /// What stands before a token.
 const SCHEME: &str = "Basic ";
@@ -94,7 +94,7 @@ impl EcrTokenClient {
     /// For this account. Fails with [`Fault::Settings`] if a setting can't be, and with [`Fault::Ca`] if there
     /// are no certificates of authorities to trust; asks nobody.
     pub fn new(account: AwsAccount) -> Result<Self, EcrError> {
-        place::check_account(&account)?;
+        endpoint::check_account(&account)?;
         let plain = account.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
         Ok(Self { http_client: AwsHttpClient::new(plain)?, account })
     }
@@ -122,9 +122,9 @@ impl EcrTokenClient {
     }
 
     async fn fetch_once(&self) -> Result<FetchedToken, EcrError> {
-        let signer = chain::resolve_signing_context(&self.account, &self.http_client).await?;
-        let reply = call::get_authorization_token(&signer, &self.http_client).await?;
-        let answer::EcrToken { token, lifetime: life } = answer::parse_response(&reply.body, reply.date)?;
+        let signer = credentials::resolve_signing_context(&self.account, &self.http_client).await?;
+        let reply = get_authorization_token::get_authorization_token(&signer, &self.http_client).await?;
+        let response::EcrToken { token, lifetime: life } = response::parse_response(&reply.body, reply.date)?;
         let session = signer.expires_at().map(|end| end.duration_since(reply.date).unwrap_or_default());
         Ok(FetchedToken { token, lifetime: life, credentials_lifetime: session })
     }

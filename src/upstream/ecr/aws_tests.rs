@@ -9,11 +9,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::answer::parse_response;
-use super::fault::{AwsService, EcrResponseError, parse_error_code, single_line};
-use super::wire::{AwsResponse, response_error};
+use super::error::{AwsService, EcrResponseError, parse_error_code, single_line};
+use super::http_client::{AwsResponse, response_error};
+use super::response::parse_response;
 use super::{AwsAccount, EcrError, EcrTokenClient, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
-use crate::authn::http::fault::CallError as Http;
+use crate::authn::http::error::CallError as Http;
 
 const NOW: u64 = 1_700_000_000;
 

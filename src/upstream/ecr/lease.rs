@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::schedule::ClockReading;
 use crate::clock::{Clock, Moment};
 use crate::metrics::{Metrics, TokenFetchLabel, UpstreamLabel};
-use crate::upstream::authorization::SecretHeaderValue;
+use crate::upstream::secret_header::SecretHeaderValue;
 
 /// How long before its end a token is no longer given out: what a request may take to reach ECR behind nginx,
 /// which looks at it when the request begins.

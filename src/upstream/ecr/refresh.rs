@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::aws::fault::EcrResponseError;
+use super::aws::error::EcrResponseError;
 use super::lease::Lease;
 use super::schedule::{ClockReading, FetchSchedule};
 use super::{EcrError, FetchToken, FetchedToken};
-use crate::upstream::authorization::SecretHeaderValue;
+use crate::upstream::secret_header::SecretHeaderValue;
 
 /// How often the schedule is looked at: a machine that slept, or whose date was set, finds out by this.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

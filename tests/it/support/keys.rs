@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use doorward::authn::api_key::secret;
+use doorward::authn::api_key::format;
 use serde_json::{Value, json};
 
 use super::client::Request;
@@ -46,7 +46,7 @@ pub(crate) struct Key {
 impl Key {
     /// A new one, with what a line needs and no more.
     pub(crate) fn new(owner: &str, name: &str) -> Self {
-        let (secret, id, digest) = secret::generate_api_key().unwrap();
+        let (secret, id, digest) = format::generate_api_key().unwrap();
         let line = json!({"id": id.as_str(), "hash": digest.to_string(), "owner": owner, "name": name});
         Self { secret: (*secret).clone(), line }
     }

@@ -1,0 +1,38 @@
+//! Giving out the registry's tokens, as the settings say.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::start_error::StartError;
+use crate::clock::Moment;
+use crate::config::{Config, TokenChallenge};
+use crate::http::response::Challenge;
+use crate::token;
+use crate::token::issuer::{IssuerAndService, TokenIssuer};
+
+/// What `/auth` challenges with.
+pub(super) fn build_challenge(settings: &Config) -> Result<Challenge, StartError> {
+    let made = match settings.token_challenge {
+        TokenChallenge::Basic => Challenge::basic(&settings.realm),
+        TokenChallenge::Bearer => Challenge::bearer(&settings.token_realm, &settings.token_service),
+    };
+    made.map_err(|_| StartError::InvalidChallengeHeader)
+}
+
+/// The keys that sign tokens, where any are given out.
+pub(super) fn start_signing_key_reloader(
+    settings: &Config,
+    now: Moment,
+) -> Result<Option<token::signing_key::reload::SigningKeyFileReloader>, StartError> {
+    let start = |path: &PathBuf| token::signing_key::reload::start(path.clone(), now);
+    settings.token_signing_keys_file.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
+}
+
+pub(super) fn build_token_issuer(
+    settings: &Config,
+    tokens: &token::signing_key::reload::SigningKeyFileReloader,
+) -> Arc<TokenIssuer> {
+    let names =
+        IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
+    Arc::new(TokenIssuer::new(tokens.target().current_keys(), names, settings.token_lifetime))
+}
