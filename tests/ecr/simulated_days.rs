@@ -1,0 +1,156 @@
+//! Two days with ECR, on a clock of ours: AWS is gone from hour 5 to hour 9 and from hour 20 to hour 40.
+//! Every second the token is looked after, every minute somebody asks, and what went on is held against what
+//! AWS gave out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use doorward::clock::Clock;
+use doorward::gate::credentials::Header;
+use doorward::gate::memo::Memo;
+use doorward::gate::subrequest::ClientAddress;
+use doorward::gate::verdict::Verdict;
+use doorward::gate::{Opened, Subrequest};
+use doorward::metrics::Metrics;
+use doorward::server::house::House;
+use doorward::settings::layers::Layers;
+use doorward::upstream::ecr::refresh::Refresher;
+use doorward::upstream::ecr::{Fault, Fetch, Fetched};
+
+use crate::support::users;
+
+const HOUR: u64 = 3600;
+
+/// How long a token of ECR's is good for.
+const LIFE: u64 = 12 * HOUR;
+
+/// AWS: what it gave out, and until when that is good.
+#[derive(Clone)]
+struct Aws {
+    clock: Clock,
+    start: u64,
+    given: Arc<Mutex<HashMap<String, u64>>>,
+    calls: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Aws {
+    fn second(&self) -> u64 {
+        self.clock.unix() - self.start
+    }
+}
+
+fn is_gone(second: u64) -> bool {
+    (5 * HOUR..9 * HOUR).contains(&second) || (20 * HOUR..40 * HOUR).contains(&second)
+}
+
+impl Fetch for Aws {
+    async fn token(&self) -> Result<Fetched, Fault> {
+        let second = self.second();
+        self.calls.lock().unwrap().push(second);
+        if is_gone(second) {
+            return Err(Fault::Ours);
+        }
+        let mut given = self.given.lock().unwrap();
+        let token = format!("token-{}", given.len());
+        given.insert(token.clone(), second + LIFE);
+        Ok(Fetched { token: token.into(), life: Duration::from_secs(LIFE), session: None })
+    }
+}
+
+/// What became of a request: the token that it went on with, or the reason why it did not.
+async fn ask(house: &House, header: &[u8], memo: &mut Memo) -> Result<String, &'static str> {
+    let request = Subrequest {
+        authorization: Header::Once(header),
+        client: ClientAddress::Text(b"192.0.2.1"),
+        is_entitled: true,
+        ..Subrequest::default()
+    };
+    let verdict = match house.front.gate.open(&request, memo) {
+        Opened::Settled(verdict) => verdict,
+        Opened::Checking(check) => check.verdict(&request).await,
+    };
+    match &verdict {
+        Verdict::Allow(grant) => {
+            let value = String::from_utf8(grant.upstream().unwrap().value().to_vec()).unwrap();
+            Ok(value.strip_prefix("Basic ").unwrap().to_owned())
+        }
+        refusal => Err(refusal.reason()),
+    }
+}
+
+fn house(clock: &Clock) -> (House, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, htpasswd) = (dir.path().join("doorward.toml"), dir.path().join("htpasswd"));
+    std::fs::write(&htpasswd, users::two()).unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, crate::upstream::SECRET).unwrap();
+    let text = format!(
+        "htpasswd = \"{}\"\nproxy_secret_file = \"{}\"\n[[upstream]]\ntype = \"ecr\"\n",
+        htpasswd.display(),
+        secret.display()
+    );
+    std::fs::write(&settings, text).unwrap();
+    let settings = Layers::default().with_file(settings.to_str().unwrap()).settle().unwrap();
+    (House::build(&settings, clock.clone(), Arc::new(Metrics::started())).unwrap(), dir)
+}
+
+/// One stretch of time in which every request had the same end.
+#[derive(Debug, PartialEq, Eq)]
+struct Stretch {
+    end: Result<String, &'static str>,
+    from: u64,
+    to: u64,
+    requests: usize,
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the table is there to be quoted")]
+async fn no_expired_token_ever_leaves_and_every_good_one_does() {
+    let clock = Clock::manual();
+    let (house, _dir) = house(&clock);
+    let pool = Arc::clone(&house.pool);
+    let hasher = std::thread::spawn(move || pool.run());
+    let start = clock.unix();
+    let aws = Aws { clock: clock.clone(), start, given: Arc::default(), calls: Arc::default() };
+    // At the latest: what is lost in between is then the most that can be.
+    let mut refresher = Refresher::new(Arc::clone(&house.leases[0].1), aws.clone(), || 1.0);
+    let header = crate::support::client::basic("alice:wonderland");
+    let (mut memo, mut stretches) = (Memo::default(), Vec::<Stretch>::new());
+    for second in 0..48 * HOUR {
+        refresher.look().await;
+        if second % 60 == 0 {
+            let end = ask(&house, header.as_bytes(), &mut memo).await;
+            if let Ok(token) = &end {
+                let until = aws.given.lock().unwrap()[token];
+                assert!(second < until, "{token} left at {second}, and expired at {until}");
+            }
+            match stretches.last_mut() {
+                Some(last) if last.end == end => (last.to, last.requests) = (second, last.requests + 1),
+                _ => stretches.push(Stretch { end, from: second, to: second, requests: 1 }),
+            }
+        }
+        clock.advance(Duration::from_secs(1));
+    }
+    house.pool.close();
+    hasher.join().unwrap();
+
+    let calls = aws.calls.lock().unwrap();
+    let failed = calls.iter().filter(|second| is_gone(**second)).count();
+    let hours = |second: u64| format!("{}:{:02}", second / HOUR, second % HOUR / 60);
+    for Stretch { end, from, to, requests } in &stretches {
+        println!("{} to {}: {requests} requests, {end:?}", hours(*from), hours(*to));
+    }
+    println!("calls of AWS: {}, {failed} of them in vain", calls.len());
+
+    let unavailable: Vec<&Stretch> = stretches.iter().filter(|stretch| stretch.end.is_err()).collect();
+    let [lost] = unavailable[..] else { panic!("{stretches:#?}") };
+    assert_eq!(lost.end, Err("upstream"));
+    // From the last token's end, at the next minute, until AWS is back.
+    let last = *calls.iter().rfind(|second| **second < 20 * HOUR).unwrap();
+    assert!((last + LIFE - 10..last + LIFE + 60).contains(&lost.from), "{stretches:#?}");
+    assert!(lost.to < 40 * HOUR + 60, "{stretches:#?}");
+    let asked: usize = stretches.iter().map(|stretch| stretch.requests).sum();
+    assert_eq!(asked, 48 * 60);
+    assert!(failed < 20 * 120 + 4 * 13, "AWS is not flooded: {failed}");
+}

@@ -1,0 +1,59 @@
+//! A push that nobody could make: a grant or a scope with push, and no pull to the same (distribution/distribution#2932).
+
+use crate::support::files::{Place, plain};
+use crate::support::users;
+
+const PUSH: &str = "[[grant]]\nusers = [\"ci\"]\nrepositories = [\"team/**\"]\nactions = [\"push\"]\n";
+
+const PULL: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n";
+
+#[test]
+fn push_grant_that_no_pull_grant_covers_is_a_warning_of_check_field_d6() {
+    let place = Place::of(users::alice());
+    for (policy, warned) in [
+        (PUSH.to_owned(), true),
+        (PUSH.to_owned() + PULL, false),
+        (PUSH.to_owned() + &PULL.replace("**", "other/**"), true),
+        (PUSH.replace("\"push\"", "\"push\", \"pull\""), false),
+    ] {
+        let path = place.beside("policy.toml", &policy);
+        let output = plain(&["check", "--policy", &path]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let warning = format!("{path}:1: warning: a push requires pull too");
+        assert_eq!(output.stdout.contains(&warning), warned, "{policy}: {output:?}");
+        // What check warns of is what is refused.
+        let asked = ["explain", "--policy", &path, "ci", "POST", "/v2/team/app/blobs/uploads/"];
+        assert_eq!(plain(&asked).code == Some(0), !warned, "{policy}");
+    }
+}
+
+#[test]
+fn scope_with_push_alone_is_a_warning_of_key_new_and_check_field_n2() {
+    let place = Place::of(users::alice());
+    let keys = place.dir.path().join("keys").display().to_string();
+    for (name, scope, warned) in [
+        ("one", &["push:team/app"][..], true),
+        ("two", &["pull,push:team/app"], false),
+        ("three", &["push:team/app", "pull:team/*"], false),
+        ("four", &["push:team/**", "pull:other/**"], true),
+        ("five", &["pull:team/app", "GET:/docs/**"], false),
+    ] {
+        let mut arguments =
+            vec!["key", "new", "--create", "--keys", &keys, "--owner", "alice", "--name", name];
+        scope.iter().for_each(|right| arguments.extend(["--scope", right]));
+        let output = plain(&arguments);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(
+            output.stderr.contains("--scope: warning: a push requires pull too"),
+            warned,
+            "{scope:?}: {output:?}"
+        );
+        assert_eq!(output.stdout.lines().count(), 1, "the key alone");
+    }
+    let check = plain(&["check", "--keys", &keys]);
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let lines: Vec<bool> = (1..=5)
+        .map(|line| check.stdout.contains(&format!("{keys}:{line}: warning: a push requires pull")))
+        .collect();
+    assert_eq!(lines, [true, false, false, true, false], "{check:?}");
+}
