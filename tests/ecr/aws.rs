@@ -67,7 +67,8 @@ impl Fetcher {
     /// Fetches so many, one after the other, with the same [`Aws`].
     fn fetch_times(&self, times: usize) -> Vec<String> {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "ecr_aws::child", "--ignored", "--nocapture"]);
+        let (_, module) = module_path!().split_once("::").unwrap();
+        command.args(["--exact", &format!("{module}::child"), "--ignored", "--nocapture"]);
         command.env_clear().envs(&self.0).env(format!("{ACCOUNT}times"), times.to_string());
         let output = process::run(command);
         let text = output.stdout;
