@@ -59,7 +59,7 @@ fn assert_by(answer: &Answer, user: &str, by: &str) {
 }
 
 #[test]
-fn what_begins_as_keys_do_never_goes_to_a_service_wherever_the_keys_stand() {
+fn secret_with_the_api_key_prefix_is_never_sent_to_a_service_in_any_order() {
     let good = Key::new("ann", "ci");
     let bad = [
         Key::new("ann", "unknown").secret,
@@ -107,7 +107,7 @@ fn orders() -> Vec<[&'static str; 3]> {
 }
 
 #[test]
-fn keys_are_good_while_the_service_is_away() {
+fn api_key_is_accepted_during_a_service_outage() {
     let key = Key::new("ann", "ci");
     let mut service = doras();
     let doorward = start(&KINDS, &service, &[&key], "");
@@ -118,7 +118,7 @@ fn keys_are_good_while_the_service_is_away() {
 }
 
 #[test]
-fn whom_the_service_alone_knows_has_keys_where_the_settings_say_so() {
+fn user_known_only_to_a_service_has_api_keys_if_configured() {
     let key = Key::new("dora", "ci");
     let service = doras();
     let doorward = start(&KINDS, &service, &[&key], "");
@@ -133,7 +133,7 @@ fn whom_the_service_alone_knows_has_keys_where_the_settings_say_so() {
 }
 
 #[test]
-fn keys_alone_are_enough_to_start_with() {
+fn api_keys_without_another_authenticator_start() {
     let (key, other) = (Key::new("robot", "ci"), Key::new("robot", "other"));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys").display().to_string();
@@ -144,7 +144,7 @@ fn keys_alone_are_enough_to_start_with() {
 }
 
 #[test]
-fn keys_that_nobody_asks_and_keys_without_a_file_are_faults_of_the_settings() {
+fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     let service = doras();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();

@@ -63,7 +63,7 @@ fn json(text: &str) -> Value {
 const CI: [&str; 4] = ["--owner", "ann", "--name", "ci"];
 
 #[test]
-fn the_secret_is_printed_once_and_is_nowhere_else() {
+fn secret_of_a_new_api_key_is_printed_once_and_not_stored() {
     let place = Place::new(None);
     let said = place.does("new", &[&CI[..], &["--create"]].concat());
     let secret = said.strip_suffix('\n').expect("a line");
@@ -84,7 +84,7 @@ fn the_secret_is_printed_once_and_is_nowhere_else() {
 }
 
 #[test]
-fn a_new_key_is_told_as_json_with_all_that_its_line_has_and_the_secret() {
+fn new_api_key_as_json_has_the_secret_and_every_field() {
     let place = Place::new(Some(""));
     let more = ["--expires", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
     let told = json(&place.does("new", &[&CI[..], &more].concat()));
@@ -107,7 +107,7 @@ fn a_new_key_is_told_as_json_with_all_that_its_line_has_and_the_secret() {
 }
 
 #[test]
-fn the_list_says_whose_for_what_and_until_when() {
+fn list_shows_owner_scope_and_expiry() {
     let place = Place::new(Some(""));
     place.does("new", &CI);
     place.does("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires", "1h"]);
@@ -126,7 +126,7 @@ fn the_list_says_whose_for_what_and_until_when() {
 }
 
 #[test]
-fn the_list_says_how_each_key_was_used_where_doorward_tells_it() {
+fn list_shows_use_counts_if_doorward_is_reachable() {
     let house = super::House::open("");
     let path = house.path("keys");
     let [ci, _] = ["ci", "laptop"].map(|name| crate::support::keys::make(&path, "ann", name, &[]));
@@ -155,7 +155,7 @@ fn the_list_says_how_each_key_was_used_where_doorward_tells_it() {
 }
 
 #[test]
-fn revoking_takes_the_keys_that_are_meant_and_no_other_line() {
+fn revoke_removes_only_the_named_keys() {
     let text = "# the team's keys\n\n{\"id\": \"damaged\n";
     let place = Place::new(Some(text));
     let keys: Vec<String> = [("ann", "ci"), ("ann", "laptop"), ("bob", "ci")]
@@ -183,7 +183,7 @@ fn revoking_takes_the_keys_that_are_meant_and_no_other_line() {
 }
 
 #[test]
-fn a_name_is_given_once_and_is_free_again_when_its_key_is_gone() {
+fn api_key_name_is_unique_per_owner_and_reusable_after_revocation() {
     let place = Place::new(Some(""));
     let id = place.does("new", &CI)[..14].to_owned();
     place.refuses("new", &CI, "ann has a key called ci already; revoke it, or choose another name");
@@ -193,7 +193,7 @@ fn a_name_is_given_once_and_is_free_again_when_its_key_is_gone() {
 }
 
 #[test]
-fn what_would_be_no_key_is_not_written() {
+fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
     let place = Place::new(Some("# none\n"));
     for (scope, why) in [
         ("pul:team/**", "--scope: right "),
@@ -234,7 +234,7 @@ fn what_would_be_no_key_is_not_written() {
 }
 
 #[test]
-fn a_missing_file_is_made_only_on_request_and_one_must_be_named() {
+fn missing_api_key_file_is_created_only_with_create_flag() {
     let place = Place::new(None);
     place.refuses("new", &CI, "there is no such file; add --create to make it");
     place.refuses("list", &[], "there is no such file");
@@ -246,7 +246,7 @@ fn a_missing_file_is_made_only_on_request_and_one_must_be_named() {
 }
 
 #[test]
-fn the_other_lines_stay_as_they_are_to_the_byte() {
+fn command_leaves_other_lines_unchanged_to_the_byte() {
     let text = "\u{feff}# first\r\n\r\n  not a key\n{\"id\":\"0123456789\"}\n# no break at the end";
     let place = Place::new(Some(text));
     let id = place.does("new", &CI)[..14].to_owned();

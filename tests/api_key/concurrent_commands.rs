@@ -10,7 +10,7 @@ use crate::support::keys::{Way, make};
 const AT_ONCE: usize = 30;
 
 #[test]
-fn thirty_new_keys_at_once_lose_no_line_and_all_are_good() {
+fn thirty_concurrent_new_keys_are_all_written_and_valid() {
     let house = House::open("# the first line\n");
     let file = house.path("keys");
     let old = make(&file, "ann", "old", &[]);
@@ -47,7 +47,7 @@ fn thirty_new_keys_at_once_lose_no_line_and_all_are_good() {
 }
 
 #[test]
-fn of_many_with_one_name_one_gets_it() {
+fn concurrent_new_commands_with_one_name_create_one_key() {
     let house = House::open("");
     let file = house.path("keys");
     let running: Vec<Child> = (0..8)

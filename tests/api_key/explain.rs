@@ -86,7 +86,7 @@ fn assert_agree(house: &House, keys: &[Key], rules: &[&str]) {
 }
 
 #[test]
-fn explain_and_auth_agree_about_keys_with_a_policy() {
+fn explain_and_auth_agree_on_api_keys_with_a_policy() {
     let keys = keys();
     let rules = format!(
         "registries = [\"registry.example.com\"]\n{RULES}\n[[grant]]\nusers = [\"ann\"]\npaths = [\"/docs/**\"]\n"
@@ -97,7 +97,7 @@ fn explain_and_auth_agree_about_keys_with_a_policy() {
 }
 
 #[test]
-fn explain_and_auth_agree_about_keys_without_a_policy() {
+fn explain_and_auth_agree_on_api_keys_without_a_policy() {
     let keys = keys();
     let house = House::of(&keys.iter().collect::<Vec<_>>());
     let file = house.path("keys").display().to_string();
@@ -108,7 +108,7 @@ fn explain_and_auth_agree_about_keys_without_a_policy() {
 }
 
 #[test]
-fn explain_says_that_it_was_the_key_and_what_it_lacks() {
+fn explain_names_the_api_key_and_the_missing_scope() {
     let keys = keys();
     let house = House::ruled(&keys.iter().collect::<Vec<_>>());
     let path = |name: &str| house.path(name).display().to_string();

@@ -8,7 +8,7 @@ use crate::support::doorward::{Doorward, doorward};
 use crate::support::keys::{Key, Way, file, from_now};
 
 #[test]
-fn a_password_is_challenged_where_there_are_only_keys() {
+fn password_is_challenged_if_only_api_keys_are_configured() {
     let key = Key::new("robot", "ci");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys").display().to_string();
@@ -19,7 +19,7 @@ fn a_password_is_challenged_where_there_are_only_keys() {
 }
 
 #[test]
-fn check_says_which_lines_of_the_keys_cannot_be_used_and_that_there_is_no_file() {
+fn check_reports_unusable_api_key_lines_and_a_missing_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     fs::write(path("htpasswd"), super::people()).unwrap();
@@ -46,7 +46,7 @@ fn check_says_which_lines_of_the_keys_cannot_be_used_and_that_there_is_no_file()
 }
 
 #[test]
-fn a_key_that_is_sent_as_the_user_name_is_not_logged() {
+fn api_key_sent_as_the_user_name_is_not_logged() {
     // As with GitHub's tokens, which curl -u TOKEN: sends so.
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
@@ -56,7 +56,7 @@ fn a_key_that_is_sent_as_the_user_name_is_not_logged() {
 }
 
 #[test]
-fn a_key_that_is_sent_as_the_user_name_does_not_go_to_a_service() {
+fn api_key_sent_as_the_user_name_is_sent_to_no_service() {
     let (key, service) = (Key::new("ann", "ci"), doras());
     let doorward = start(&KINDS, &service, &[&key], "");
     assert_challenged(&show(&doorward, Way::As(&key.secret), "x-oauth-basic"));
@@ -64,7 +64,7 @@ fn a_key_that_is_sent_as_the_user_name_does_not_go_to_a_service() {
 }
 
 #[test]
-fn a_line_of_the_file_makes_no_line_of_the_log() {
+fn line_break_in_the_api_key_file_adds_no_log_line() {
     let key = Key::new("ann", "ci").scope(&["x\nINFO forged"]);
     let house = House::of(&[&key, &Key::new("ann", "other")]);
     house.await_log("keys:1: scope: ");
@@ -72,7 +72,7 @@ fn a_line_of_the_file_makes_no_line_of_the_log() {
 }
 
 #[test]
-fn the_log_says_which_key_lacked_a_right() {
+fn log_names_the_api_key_that_lacks_a_permission() {
     let key = Key::new("ann", "ci").scope(&["pull:**"]);
     let house = House::of(&[&key]);
     let put = question("yes", "PUT", "/v2/team/app/manifests/v1");
@@ -83,7 +83,7 @@ fn the_log_says_which_key_lacked_a_right() {
 }
 
 #[test]
-fn the_log_says_who_was_allowed_by_which_key() {
+fn log_names_user_and_api_key_of_an_allowed_request() {
     let key = Key::new("ann", "ci");
     let house = House::with(&file(&[&key]), None, &["--log-allowed", "true"]);
     assert_eq!(house.show(Way::Bearer, &key.secret).status, 200);
@@ -93,7 +93,7 @@ fn the_log_says_who_was_allowed_by_which_key() {
 }
 
 #[test]
-fn explain_says_that_a_key_is_no_good_any_more() {
+fn explain_reports_an_expired_damaged_or_duplicate_api_key() {
     let over = Key::new("ann", "over").with("expires", from_now(-60));
     let damaged = Key::new("ann", "damaged").with("hash", "sha256:00");
     let twice = Key::new("ann", "twice");
@@ -109,7 +109,7 @@ fn explain_says_that_a_key_is_no_good_any_more() {
 }
 
 #[test]
-fn a_key_for_less_than_a_second_is_not_made() {
+fn api_key_with_an_expiry_below_one_second_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys").display().to_string();
     let arguments =
@@ -119,7 +119,7 @@ fn a_key_for_less_than_a_second_is_not_made() {
 }
 
 #[test]
-fn a_whole_key_that_cannot_be_revoked_is_not_repeated() {
+fn revoke_of_a_full_secret_does_not_print_the_secret() {
     let house = House::open("");
     let path = house.path("keys").display().to_string();
     let secret = Key::new("ann", "ci").secret;

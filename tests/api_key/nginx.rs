@@ -109,7 +109,7 @@ fn assert_says(output: &Output, words: &str) {
 }
 
 #[test]
-fn skopeo_logs_in_pushes_and_pulls_with_a_key_as_anns_password_and_with_the_fixed_name() {
+fn skopeo_pushes_and_pulls_with_an_api_key_as_password_and_with_the_fixed_name() {
     let house = House::start();
     let Keys { all, pull, over, bobs } = &house.keys;
     let address = house.nginx.address.to_string();
@@ -140,7 +140,7 @@ fn skopeo_logs_in_pushes_and_pulls_with_a_key_as_anns_password_and_with_the_fixe
 }
 
 #[test]
-fn skopeo_sends_a_token_only_to_who_asks_for_one_so_a_key_goes_with_a_name() {
+fn skopeo_registry_token_without_a_bearer_challenge_is_unauthorized() {
     let house = House::start();
     let Keys { all, .. } = &house.keys;
     assert_allowed(&house.push(&format!("--dest-creds={FIXED}:{}", all.secret), "team/app"));
@@ -151,7 +151,7 @@ fn skopeo_sends_a_token_only_to_who_asks_for_one_so_a_key_goes_with_a_name() {
 }
 
 #[test]
-fn curl_presents_a_key_in_each_way_and_is_told_where_its_scope_ends() {
+fn curl_with_an_api_key_in_each_form_is_allowed_within_its_scope_only() {
     let house = House::start();
     let Keys { all, pull, over, bobs } = &house.keys;
     assert_allowed(&house.push(&format!("--dest-creds=ann:{}", all.secret), "team/app"));
@@ -186,7 +186,7 @@ fn curl_presents_a_key_in_each_way_and_is_told_where_its_scope_ends() {
 }
 
 #[test]
-fn a_key_that_is_revoked_while_it_pulls_ends_in_unauthorized_and_bobs_does_not() {
+fn api_key_revoked_during_a_pull_gets_401_and_another_users_key_does_not() {
     let house = House::start();
     let Keys { all, pull, bobs, .. } = &house.keys;
     assert_allowed(&house.push(&format!("--dest-creds=ann:{}", all.secret), "team/app"));
@@ -209,7 +209,7 @@ fn a_key_that_is_revoked_while_it_pulls_ends_in_unauthorized_and_bobs_does_not()
 }
 
 #[test]
-fn a_site_is_read_with_a_key_for_its_documents_and_not_written() {
+fn api_key_with_a_site_scope_reads_and_cannot_write() {
     let key = Key::new("ann", "docs").scope(&["GET,HEAD:/docs/**"]);
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().join("keys").display().to_string();

@@ -17,7 +17,7 @@ fn write(house: &House, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_key_that_another_program_writes_is_good() {
+fn api_key_written_by_another_program_is_accepted() {
     let house = House::open("");
     // Many, so that one whose checksum begins with a nought is among them.
     let secrets: Vec<String> = (0..20).map(|i| write(&house, &["ann", &format!("key{i}")])).collect();
@@ -40,7 +40,7 @@ fn a_key_that_another_program_writes_is_good() {
 }
 
 #[test]
-fn its_scope_and_its_end_count() {
+fn scope_and_expiry_written_by_another_program_apply() {
     let house = House::open("");
     let over = write(&house, &["ann", "over", &from_now(-1), "pull:team/**"]);
     let good = write(&house, &["ann", "good", &from_now(3600), "pull:team/**"]);

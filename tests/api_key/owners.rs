@@ -6,7 +6,7 @@ use crate::support::keys::{Key, Way, file, ways};
 use crate::support::users;
 
 #[test]
-fn an_owner_who_is_removed_loses_his_keys_and_has_them_again_when_he_is_back() {
+fn api_keys_of_a_removed_owner_are_refused_until_the_owner_returns() {
     let (anns, bobs) = (Key::new("ann", "ci"), Key::new("bob", "ci"));
     let house = House::of(&[&anns, &bobs]);
     let file = house.path("htpasswd");
@@ -33,7 +33,7 @@ fn an_owner_who_is_removed_loses_his_keys_and_has_them_again_when_he_is_back() {
 }
 
 #[test]
-fn an_owner_who_was_never_there_has_no_keys_unless_any_may_have_them() {
+fn api_key_of_an_unknown_owner_is_refused_unless_any_owner_is_allowed() {
     let (robots, anns) = (Key::new("robot", "ci"), Key::new("ann", "ci"));
     let keys = file(&[&robots, &anns]);
     let house = House::open(&keys);
@@ -55,7 +55,7 @@ fn an_owner_who_was_never_there_has_no_keys_unless_any_may_have_them() {
 }
 
 #[test]
-fn a_group_of_the_owners_is_the_keys_too_and_goes_with_him() {
+fn api_key_has_the_groups_of_its_owner_and_loses_them_with_the_owner() {
     let key = Key::new("ann", "ci");
     let house = House::ruled(&[&key]);
     let push = || house.registry(Way::Bearer, &key.secret, "PUT", "/v2/team/app/manifests/v1");

@@ -8,7 +8,7 @@ use crate::support::keys::{FIXED, Key, Way, ways};
 use crate::support::users;
 
 #[test]
-fn a_key_is_good_as_its_owners_password_with_the_fixed_name_and_as_a_bearer() {
+fn api_key_is_accepted_as_password_with_the_fixed_name_and_as_bearer() {
     let (anns, bobs) = (Key::new("ann", "ci"), Key::new("bob", "ci"));
     let house = House::of(&[&anns, &bobs]);
     for (owner, other, key) in [("ann", "bob", &anns), ("bob", "ann", &bobs)] {
@@ -30,7 +30,7 @@ fn a_key_is_good_as_its_owners_password_with_the_fixed_name_and_as_a_bearer() {
 }
 
 #[test]
-fn the_owners_password_goes_on_and_is_no_key() {
+fn password_of_the_owner_is_still_accepted() {
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
     let answer = house.show(Way::As("ann"), "a1");
@@ -42,7 +42,7 @@ fn the_owners_password_goes_on_and_is_no_key() {
 }
 
 #[test]
-fn a_bearer_that_is_no_key_is_challenged_and_no_guess() {
+fn bearer_value_without_the_api_key_prefix_is_challenged_and_not_throttled() {
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
     let ask = |value: &str| house.doorward.ask(&Request::auth().header("Authorization", value));
@@ -73,7 +73,7 @@ fn a_bearer_that_is_no_key_is_challenged_and_no_guess() {
 }
 
 #[test]
-fn the_fixed_name_is_a_setting_and_its_own_user_keeps_his_password() {
+fn fixed_user_name_is_configurable_and_a_user_of_that_name_keeps_its_password() {
     let (anns, tokens) = (Key::new("ann", "ci"), Key::new(FIXED, "ci"));
     let house = House::with(&crate::support::keys::file(&[&anns]), None, &["--keys-username", "robot"]);
     assert_admitted(&house.show(Way::As("robot"), &anns.secret), "ann");
@@ -88,7 +88,7 @@ fn the_fixed_name_is_a_setting_and_its_own_user_keeps_his_password() {
 }
 
 #[test]
-fn without_the_setting_a_key_is_an_ordinary_password() {
+fn secret_with_the_api_key_prefix_is_a_password_if_api_keys_are_not_configured() {
     let key = Key::new("ann", "ci");
     let lines = users::line("ann", &key.secret, users::QUICK) + &users::line("bob", "b2", users::QUICK);
     let doorward = Doorward::start(&lines, &super::FLAGS);
@@ -109,7 +109,7 @@ fn without_the_setting_a_key_is_an_ordinary_password() {
 }
 
 #[test]
-fn each_use_is_counted_by_its_key_and_a_refusal_is_none() {
+fn each_use_of_an_api_key_is_counted_and_refusals_are_not() {
     let keys = ["ci", "laptop", "unused"].map(|name| Key::new("ann", name));
     let house = House::of(&keys.each_ref());
     for (key, count) in keys.iter().zip([3, 1, 0]) {

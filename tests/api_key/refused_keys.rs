@@ -9,7 +9,7 @@ use crate::support::keys::{Key, Way, from_now, make, revoke, ways};
 const MISTYPED: &str = "it is no whole key: its length, its characters or its checksum are wrong";
 
 #[test]
-fn a_mistyped_key_is_told_from_all_others_in_the_log() {
+fn mistyped_api_key_is_logged_as_such() {
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
     let secret = &key.secret;
@@ -40,7 +40,7 @@ fn a_mistyped_key_is_told_from_all_others_in_the_log() {
 }
 
 #[test]
-fn an_unknown_key_and_one_with_another_secret_are_refused() {
+fn unknown_api_key_and_wrong_secret_are_refused() {
     let (anns, strange) = (Key::new("ann", "ci"), Key::new("ann", "ci"));
     // The id is known; the whole is another key, and well formed.
     let same_id = Key::new("ann", "other").with("id", anns.bare_id());
@@ -72,7 +72,7 @@ fn forge(id: &str) -> String {
 }
 
 #[test]
-fn a_key_ends_at_its_second_and_not_before() {
+fn api_key_expires_at_its_second_and_not_before() {
     let [over, ahead, long_over] =
         [-1, 3600, -3600].map(|at| Key::new("ann", "ci").with("expires", from_now(at)));
     let house = House::of(&[&over, &ahead, &long_over]);
@@ -92,7 +92,7 @@ fn a_key_ends_at_its_second_and_not_before() {
 }
 
 #[test]
-fn a_revoked_key_and_anothers_are_refused() {
+fn revoked_api_key_and_key_of_another_user_are_refused() {
     let house = House::open("");
     let file = house.path("keys");
     let (ci, laptop) = (make(&file, "ann", "ci", &[]), make(&file, "ann", "laptop", &[]));
@@ -119,7 +119,7 @@ fn a_revoked_key_and_anothers_are_refused() {
 }
 
 #[test]
-fn every_refusal_looks_the_same_to_the_client() {
+fn every_api_key_refusal_gets_the_same_response() {
     let key = Key::new("ann", "ci");
     let over = Key::new("ann", "over").with("expires", from_now(-1));
     let strange = Key::new("ann", "x");
@@ -135,7 +135,7 @@ fn every_refusal_looks_the_same_to_the_client() {
 }
 
 #[test]
-fn who_keeps_on_with_bad_keys_is_limited_and_a_good_key_is_not() {
+fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() {
     let (key, file) = (Key::new("ann", "ci"), Key::new("ann", "x"));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("htpasswd"), super::people()).unwrap();
@@ -165,7 +165,7 @@ fn who_keeps_on_with_bad_keys_is_limited_and_a_good_key_is_not() {
 }
 
 #[test]
-fn a_bad_key_is_not_nobody_where_anyone_may() {
+fn invalid_api_key_is_refused_where_anonymous_access_is_allowed() {
     let rules = format!(
         "{}\n[[grant]]\nwho = \"anyone\"\nrepositories = [\"public/**\"]\nactions = [\"pull\"]\n",
         super::RULES

@@ -25,7 +25,7 @@ fn refuses_to_start(text: Option<&[u8]>) -> Output {
 }
 
 #[test]
-fn a_missing_file_and_one_of_garbage_are_faults_at_the_start() {
+fn missing_or_garbage_file_at_start_is_an_error() {
     let output = refuses_to_start(None);
     assert!(output.stderr.contains("keys: there is no such file"), "{output:?}");
     let output = refuses_to_start(Some(b"\x7fELF\0\x01\x02\n\xff\xfe\nann:$2y$05$x\n"));
@@ -36,7 +36,7 @@ fn a_missing_file_and_one_of_garbage_are_faults_at_the_start() {
 }
 
 #[test]
-fn a_file_without_keys_is_good_at_the_start_and_the_first_one_comes_later() {
+fn file_without_keys_starts_and_a_key_added_later_is_accepted() {
     for text in ["", "\n\n", "# none yet\n"] {
         let house = House::open(text);
         let key = Key::new("ann", "ci");
@@ -76,24 +76,24 @@ fn assert_survives(spoil: impl Fn(&House), said: &str) {
 }
 
 #[test]
-fn a_file_that_is_gone_leaves_the_last_good_keys() {
+fn removed_file_keeps_the_last_valid_keys() {
     assert_survives(|house| fs::remove_file(house.path("keys")).unwrap(), "keys: there is no such file");
 }
 
 #[test]
-fn a_file_of_garbage_leaves_the_last_good_keys() {
+fn garbage_file_keeps_the_last_valid_keys() {
     let garbage = [0x7f, b'E', b'L', b'F', 0, 0xff, b'\n', 0xfe].repeat(100);
     assert_survives(|house| house.put(&garbage), "it is no file of keys but a program");
 }
 
 #[test]
-fn a_file_whose_only_line_is_cut_short_leaves_the_last_good_keys() {
+fn file_with_only_a_truncated_line_keeps_the_last_valid_keys() {
     let line = Key::new("ann", "other").line();
     assert_survives(|house| house.put(&line[..line.len() / 2]), "none of its 1 lines is about a key");
 }
 
 #[test]
-fn a_file_that_has_grown_too_large_leaves_the_last_good_keys() {
+fn file_beyond_the_size_limit_keeps_the_last_valid_keys() {
     let grow = |house: &House| {
         let file = fs::OpenOptions::new().write(true).open(house.path("keys")).unwrap();
         file.set_len((64 << 20) + 1).unwrap();
@@ -102,7 +102,7 @@ fn a_file_that_has_grown_too_large_leaves_the_last_good_keys() {
 }
 
 #[test]
-fn a_file_that_is_cut_in_its_last_line_costs_that_key_and_the_rest_stay() {
+fn file_with_a_truncated_last_line_disables_that_key_only() {
     let (first, last) = (Key::new("ann", "first"), Key::new("bob", "last"));
     let house = House::of(&[&first, &last]);
     assert_admitted(&house.show(Way::Bearer, &last.secret), "bob");
@@ -119,7 +119,7 @@ fn a_file_that_is_cut_in_its_last_line_costs_that_key_and_the_rest_stay() {
 }
 
 #[test]
-fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3() {
+fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3() {
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
     let emptied = std::time::Instant::now();
@@ -139,7 +139,7 @@ fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3() {
 }
 
 #[test]
-fn a_change_is_taken_at_once_on_sighup_and_the_uses_go_on_being_counted() {
+fn sighup_reloads_api_keys_and_keeps_use_counts() {
     let key = Key::new("ann", "ci");
     let more = ["--htpasswd-poll", "1h"];
     let dir = tempfile::tempdir().unwrap();

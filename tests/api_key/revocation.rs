@@ -8,7 +8,7 @@ use crate::support::users;
 const URI: &str = "/v2/team/app/manifests/v1";
 
 #[test]
-fn a_key_that_is_revoked_while_it_pulls_is_refused_and_the_owners_others_are_not() {
+fn api_key_revoked_during_a_pull_is_refused_and_other_keys_of_the_owner_are_not() {
     for rules in [None, Some(super::RULES)] {
         let house = House::with("", rules, &[]);
         let path = house.path("keys");
@@ -50,7 +50,7 @@ impl House {
 }
 
 #[test]
-fn a_scope_that_is_narrowed_or_an_end_that_is_set_is_in_force_with_the_file() {
+fn narrowed_scope_or_new_expiry_takes_effect_with_the_reload() {
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
     let push = || house.registry(Way::As("ann"), &key.secret, "PUT", URI).status;
@@ -66,7 +66,7 @@ fn a_scope_that_is_narrowed_or_an_end_that_is_set_is_in_force_with_the_file() {
 }
 
 #[test]
-fn a_key_that_is_given_to_another_is_his_from_then_on() {
+fn api_key_reassigned_to_another_owner_acts_for_that_owner() {
     let key = Key::new("ann", "ci");
     let house = House::of(&[&key]);
     assert_eq!(house.show(Way::Bearer, &key.secret).header("x-auth-user"), Some("ann"));

@@ -8,7 +8,7 @@ use crate::support::keys::{Key, Way, ways};
 const MANIFEST: &str = "/v2/team/app/manifests/v1";
 
 #[test]
-fn a_key_for_pulling_pulls_and_does_not_push_though_its_owner_may() {
+fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
     let all = Key::new("ann", "all");
     let pull = Key::new("ann", "pull").scope(&["pull:team/**"]);
     for house in [House::ruled(&[&all, &pull]), House::of(&[&all, &pull])] {
@@ -33,7 +33,7 @@ fn a_key_for_pulling_pulls_and_does_not_push_though_its_owner_may() {
 }
 
 #[test]
-fn a_scope_never_gives_what_the_owner_lacks() {
+fn scope_never_grants_what_the_owner_lacks() {
     let wide: &[&str] = &["pull,push,delete:**", "catalog", "/**"];
     let keys = ["bob", "carl"].map(|owner| Key::new(owner, "wide").scope(wide));
     let house = House::ruled(&keys.each_ref());
@@ -62,7 +62,7 @@ fn eventually_without_the_keys_word(house: &House) {
 }
 
 #[test]
-fn a_scope_without_a_right_permits_nothing_but_the_log_in() {
+fn empty_scope_allows_only_the_login() {
     let key = Key::new("ann", "none").scope(&[]);
     let catalog = Key::new("ann", "catalog").scope(&["catalog"]);
     for house in [House::ruled(&[&key, &catalog]), House::of(&[&key, &catalog])] {
@@ -76,7 +76,7 @@ fn a_scope_without_a_right_permits_nothing_but_the_log_in() {
 }
 
 #[test]
-fn a_mount_from_where_the_key_may_not_pull_goes_on_as_an_upload() {
+fn mount_from_a_repository_outside_the_scope_becomes_an_upload() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let uri = |from: &str| format!("/v2/team/app/blobs/uploads/?mount={digest}&from={from}");
     let key = Key::new("ann", "ci").scope(&["pull,push:team/app", "pull:team/base"]);
@@ -102,7 +102,7 @@ fn a_mount_from_where_the_key_may_not_pull_goes_on_as_an_upload() {
 }
 
 #[test]
-fn a_scope_for_a_site_has_methods_and_paths() {
+fn site_scope_is_limited_to_its_methods_and_paths() {
     let key = Key::new("ann", "docs").scope(&["GET,HEAD:/docs/**", "/own/*"]);
     let rules = "[[grant]]\nwho = \"authenticated\"\npaths = [\"/docs/**\", \"/own/**\"]\n";
     let keys = crate::support::keys::file(&[&key]);
@@ -138,7 +138,7 @@ fn a_scope_for_a_site_has_methods_and_paths() {
 }
 
 #[test]
-fn a_scope_is_not_judged_by_half_of_what_nginx_says() {
+fn scope_with_incomplete_proxy_headers_is_denied() {
     let (all, pull) = (Key::new("ann", "all"), Key::new("ann", "pull").scope(&["pull:**"]));
     let house = House::of(&[&all, &pull]);
     assert_admitted(&house.show(Way::Bearer, &all.secret), "ann");

@@ -28,7 +28,7 @@ const ITS_LINE: &str = "key ID: its line 3 can't be used; doorward check says wh
 const NOT_THERE: &str = "key ID is not in the file: it was revoked, or never there";
 
 #[test]
-fn a_malformed_scope_costs_its_key_and_is_not_passed_over() {
+fn line_with_a_malformed_scope_disables_its_key() {
     let key = Key::new("ann", "ci");
     for (scope, what) in [
         (&["pul:team/**"][..], "scope: right 1: there are pull"),
@@ -41,7 +41,7 @@ fn a_malformed_scope_costs_its_key_and_is_not_passed_over() {
 }
 
 #[test]
-fn a_scope_that_is_no_list_costs_its_key() {
+fn line_with_a_scope_that_is_not_a_list_disables_its_key() {
     let key = Key::new("ann", "ci");
     for scope in [serde_json::json!("pull:**"), serde_json::json!([1]), serde_json::json!({"pull": "**"})] {
         assert_costs_itself(
@@ -54,7 +54,7 @@ fn a_scope_that_is_no_list_costs_its_key() {
 }
 
 #[test]
-fn a_field_that_is_not_known_costs_its_key_since_it_may_have_meant_an_end() {
+fn line_with_an_unknown_field_disables_its_key() {
     let key = Key::new("ann", "ci");
     for field in ["expire", "Expires", "scopes", "x"] {
         let line = key.clone().with(field, "2020-01-01T00:00:00Z").line();
@@ -63,7 +63,7 @@ fn a_field_that_is_not_known_costs_its_key_since_it_may_have_meant_an_end() {
 }
 
 #[test]
-fn a_field_that_is_wrong_missing_or_there_twice_costs_its_key() {
+fn line_with_an_invalid_missing_or_duplicate_field_disables_its_key() {
     let key = Key::new("ann", "ci");
     let whole = key.line();
     for (field, value, what) in [
@@ -94,7 +94,7 @@ fn a_field_that_is_wrong_missing_or_there_twice_costs_its_key() {
 }
 
 #[test]
-fn a_line_that_is_cut_short_or_is_no_json_costs_its_key() {
+fn truncated_or_invalid_json_line_disables_its_key() {
     let key = Key::new("ann", "ci");
     let whole = key.line();
     for cut in [whole.len() - 2, whole.len() / 2, 20, 1] {
@@ -121,7 +121,7 @@ fn a_line_that_is_cut_short_or_is_no_json_costs_its_key() {
 }
 
 #[test]
-fn two_lines_with_one_id_cost_both_and_no_other() {
+fn duplicate_id_disables_both_keys_and_no_other() {
     let (first, other) = (Key::new("ann", "first"), Key::new("ann", "other"));
     let second = Key::new("bob", "second").with("id", first.bare_id());
     for text in [
@@ -150,7 +150,7 @@ fn two_lines_with_one_id_cost_both_and_no_other() {
 }
 
 #[test]
-fn comments_blank_lines_carriage_returns_and_a_mark_of_the_byte_order_count_for_nothing() {
+fn comments_blank_lines_carriage_returns_and_bom_are_ignored() {
     let keys = ["a", "b", "c"].map(|name| Key::new("ann", name));
     let [a, b, c] = keys.each_ref().map(|key| key.line().trim_end().to_owned());
     let text =

@@ -172,17 +172,17 @@ fn attack_registry(tokens: &str) {
 }
 
 #[test]
-fn nothing_reaches_a_registry_outside_of_v2_field_r1() {
+fn no_request_outside_v2_reaches_a_registry_field_r1() {
     attack_registry("off");
 }
 
 #[test]
-fn nothing_reaches_a_registry_outside_of_v2_where_tokens_are_taken_too_field_r1() {
+fn no_request_outside_v2_reaches_a_registry_in_mixed_token_mode_field_r1() {
     attack_registry("beside");
 }
 
 #[test]
-fn nothing_reaches_a_registry_that_verifies_tokens_outside_of_v2_field_r1() {
+fn no_request_outside_v2_reaches_a_verifying_registry_field_r1() {
     let (doorward, backend) = (doorward(None), Stub::start(None));
     let nginx = Nginx::of(
         image("registry", address(&doorward.address), backend.address)
@@ -210,7 +210,7 @@ fn nothing_reaches_a_registry_that_verifies_tokens_outside_of_v2_field_r1() {
 }
 
 #[test]
-fn nothing_reaches_a_registry_elsewhere_outside_of_v2_field_r1() {
+fn no_request_outside_v2_reaches_an_upstream_registry_field_r1() {
     for (rules, more) in [
         (None, [("PUSH", "off"), ("REDIRECTS", "pass")]),
         (Some(REGISTRY_RULES), [("PUSH", "off"), ("REDIRECTS", "pass")]),
@@ -244,7 +244,7 @@ fn nothing_reaches_a_registry_elsewhere_outside_of_v2_field_r1() {
 }
 
 #[test]
-fn nothing_reaches_a_registry_behind_another_answerer_outside_of_v2_field_r1() {
+fn no_request_outside_v2_reaches_a_registry_behind_another_auth_service_field_r1() {
     let answerer = Upstream::start(&empty(&format!("200 OK\r\nX-Upstream-Authorization: {TOKEN}")));
     let backend = Stub::start(None);
     let nginx = Nginx::of(image("registry", format!("http://{}/check", answerer.address), backend.address));
@@ -265,7 +265,7 @@ const OPEN: &str =
     "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_backend; }";
 
 #[test]
-fn nothing_reaches_a_site_through_an_open_location_but_what_is_in_it_field_r1() {
+fn open_location_of_a_site_gives_access_only_to_its_own_paths_field_r1() {
     for rules in [None, Some(SITE_RULES)] {
         let (doorward, backend) = (doorward(rules), Stub::start(None));
         let at = SocketAddr::from(([127, 0, 0, 1], free_port()));

@@ -113,7 +113,7 @@ fn warm(doorward: &Doorward, users: usize, network: impl Fn(usize) -> String) {
 }
 
 #[test]
-fn sixty_four_simultaneous_rs256_tokens_are_signed_and_none_is_turned_away_field_r2() {
+fn sixty_four_simultaneous_rs256_token_requests_are_all_signed_field_r2() {
     let users = 64;
     let doorward = start(users);
     let office = |_: usize| "192.0.2.10".to_owned();
@@ -141,7 +141,7 @@ fn v6(network: usize) -> String {
 }
 
 #[test]
-fn anonymous_requests_at_the_permitted_rate_keep_no_identified_user_from_a_token_field_r2() {
+fn anonymous_token_requests_at_the_permitted_rate_block_no_identified_user_field_r2() {
     let (networks, users) = (scaled(20, 50), 60);
     let doorward = start(users);
     let home = |user: usize| format!("203.0.{user}.7");

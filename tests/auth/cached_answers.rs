@@ -24,7 +24,7 @@ fn start(flags: &[&str]) -> Doorward {
 }
 
 #[test]
-fn many_equal_requests_cost_one_hash_and_are_all_counted() {
+fn identical_requests_cost_one_hash_and_are_all_counted() {
     let doorward = start(&[]);
     let mut client = doorward.client();
     for _ in 0..100 {
@@ -37,7 +37,7 @@ fn many_equal_requests_cost_one_hash_and_are_all_counted() {
 }
 
 #[test]
-fn the_same_header_from_another_network_has_its_own_throttle() {
+fn identical_header_from_another_network_has_its_own_throttle() {
     let doorward = start(&THREE);
     let mut client = doorward.client();
     settle_in(&mut client);
@@ -51,7 +51,7 @@ fn the_same_header_from_another_network_has_its_own_throttle() {
 }
 
 #[test]
-fn a_network_that_is_throttled_later_keeps_what_it_knew_and_learns_nothing_new() {
+fn throttled_network_keeps_its_cached_answers_and_gets_no_new_ones() {
     let doorward = start(&["--throttle-user-failures", "3", "--throttle-network-failures", "3"]);
     let mut client = doorward.client();
     settle_in(&mut client);
@@ -61,7 +61,7 @@ fn a_network_that_is_throttled_later_keeps_what_it_knew_and_learns_nothing_new()
 }
 
 #[test]
-fn a_flush_reaches_it() {
+fn flush_invalidates_a_cached_answer() {
     let doorward = start(&[]);
     let mut client = doorward.client();
     for (query, hashes) in [("", 2.0), ("?user=alice", 3.0), ("?user=bob", 3.0)] {
@@ -73,7 +73,7 @@ fn a_flush_reaches_it() {
 }
 
 #[test]
-fn a_change_of_the_file_reaches_it() {
+fn file_change_invalidates_a_cached_answer() {
     let doorward = start(&["--htpasswd-poll", "100ms"]);
     let mut client = doorward.client();
     settle_in(&mut client);
@@ -93,7 +93,7 @@ fn a_change_of_the_file_reaches_it() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_in_a_while_is_forgotten() {
+fn cached_answer_is_evicted_after_the_idle_timeout() {
     let doorward = start(&["--cache-idle", "1s"]);
     let mut client = doorward.client();
     settle_in(&mut client);

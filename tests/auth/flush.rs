@@ -11,7 +11,7 @@ fn log_both_in(doorward: &Doorward) {
 }
 
 #[test]
-fn a_flush_of_one_user_leaves_the_others_answers() {
+fn flush_of_one_user_keeps_the_answers_of_others() {
     let doorward = Doorward::start(&users::two(), &[]);
     log_both_in(&doorward);
     assert_eq!(doorward.admin(&Request::new("POST", "/flush?user=alice")).status, 204);
@@ -23,7 +23,7 @@ fn a_flush_of_one_user_leaves_the_others_answers() {
 }
 
 #[test]
-fn a_flush_without_a_user_leaves_nothing() {
+fn flush_without_a_user_clears_the_cache() {
     let doorward = Doorward::start(&users::two(), &[]);
     log_both_in(&doorward);
     assert_eq!(doorward.log_in("alice", "looking-glass", HOME), 401);
@@ -35,7 +35,7 @@ fn a_flush_without_a_user_leaves_nothing() {
 }
 
 #[test]
-fn a_flush_that_is_misspelt_flushes_nothing() {
+fn malformed_flush_changes_nothing() {
     let doorward = Doorward::start(&users::two(), &[]);
     log_both_in(&doorward);
     for query in [
@@ -59,7 +59,7 @@ fn a_flush_that_is_misspelt_flushes_nothing() {
 }
 
 #[test]
-fn a_flush_takes_any_name_that_a_user_may_have() {
+fn flush_accepts_every_valid_user_name() {
     let doorward = Doorward::start(&users::line("zoë & co", "x", users::QUICK), &[]);
     assert_eq!(doorward.log_in("zoë & co", "x", HOME), 200);
     assert_eq!(doorward.admin(&Request::new("POST", "/flush?user=zo%C3%AB%20%26%20co")).status, 204);
@@ -68,7 +68,7 @@ fn a_flush_takes_any_name_that_a_user_may_have() {
 }
 
 #[test]
-fn a_flush_reaches_the_answer_that_is_under_way() {
+fn flush_invalidates_an_answer_in_flight() {
     let doorward = Doorward::start(&users::line("alice", "wonderland", users::SLOW), &[]);
     let mut client = doorward.client();
     client.send(&Request::auth().basic("alice", "wonderland").bytes()).unwrap();
@@ -81,7 +81,7 @@ fn a_flush_reaches_the_answer_that_is_under_way() {
 }
 
 #[test]
-fn a_throttled_network_keeps_its_users_over_a_flush_and_learns_no_others() {
+fn throttled_network_keeps_its_known_users_after_a_flush_and_gets_no_new_ones() {
     let doorward = Doorward::start(&users::two(), &crate::limits::throttle::THREE);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
     crate::limits::throttle::guess(&doorward, HOME, "alice", 3);

@@ -22,7 +22,7 @@ fn assert_usable_or_closed(client: &mut Client) {
 }
 
 #[test]
-fn a_body_is_ignored_unread_whatever_its_framing() {
+fn request_body_is_ignored_unread_with_every_framing() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let right = || Request::new("POST", "/auth").basic("alice", "wonderland");
     for size in [0, 1, 100, 1 << 16, 2 << 20] {
@@ -36,7 +36,7 @@ fn a_body_is_ignored_unread_whatever_its_framing() {
 }
 
 #[test]
-fn a_body_that_never_comes_is_not_waited_for_pitfall_p2() {
+fn missing_request_body_is_not_waited_for_pitfall_p2() {
     let doorward = Doorward::start(&users::alice(), &[]);
     for framing in ["Content-Length: 2097152\r\n", "Transfer-Encoding: chunked\r\n"] {
         let head = format!(
@@ -50,7 +50,7 @@ fn a_body_that_never_comes_is_not_waited_for_pitfall_p2() {
 }
 
 #[test]
-fn a_request_in_a_body_is_never_answered() {
+fn request_inside_a_body_is_never_answered() {
     let doorward = Doorward::start(&users::alice(), &[]);
     // Were it answered, it would be by 200.
     let hidden =
@@ -66,7 +66,7 @@ fn a_request_in_a_body_is_never_answered() {
 }
 
 #[test]
-fn one_connection_carries_many_questions_and_each_has_its_own_answer() {
+fn requests_on_one_connection_get_their_own_answers() {
     let doorward = Doorward::start(&users::two(), &[]);
     let mut client = doorward.client();
     for _ in 0..20 {
@@ -78,7 +78,7 @@ fn one_connection_carries_many_questions_and_each_has_its_own_answer() {
 }
 
 #[test]
-fn questions_sent_ahead_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let doorward = Doorward::start(&users::two(), &[]);
     let mut client = doorward.client();
     let ahead = [
@@ -93,7 +93,7 @@ fn questions_sent_ahead_are_answered_in_their_order() {
 }
 
 #[test]
-fn http_1_0_is_answered() {
+fn http_1_0_request_is_answered() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let mut client = doorward.client();
     let head = format!("GET /auth HTTP/1.0\r\nAuthorization: {}\r\n\r\n", basic("alice:wonderland"));
@@ -103,7 +103,7 @@ fn http_1_0_is_answered() {
 }
 
 #[test]
-fn what_is_no_request_is_never_a_success() {
+fn malformed_request_never_succeeds() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let auth = format!("Authorization: {}\r\n", basic("alice:wonderland"));
     let cases = [
@@ -132,7 +132,7 @@ fn what_is_no_request_is_never_a_success() {
 }
 
 #[test]
-fn an_upgrade_or_an_expectation_changes_nothing() {
+fn upgrade_and_expect_headers_change_nothing() {
     let doorward = Doorward::start(&users::alice(), &[]);
     for (name, value) in
         [("Upgrade", "websocket"), ("Upgrade", "h2c"), ("Expect", "100-continue"), ("TE", "trailers")]
@@ -151,7 +151,7 @@ fn an_upgrade_or_an_expectation_changes_nothing() {
 }
 
 #[test]
-fn more_headers_than_anyone_sends_admit_nobody() {
+fn request_with_too_many_headers_is_refused() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let many = |request: Request| {
         (0..2000).fold(request, |request, number| request.header(&format!("X-{number}"), "x"))

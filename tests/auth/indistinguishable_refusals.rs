@@ -9,7 +9,7 @@ use crate::support::users;
 const AT_LEAST: f64 = 0.25;
 
 #[test]
-fn an_unknown_user_a_wrong_password_and_a_damaged_line_look_the_same() {
+fn unknown_user_wrong_password_and_unusable_line_get_equal_responses() {
     let doorward = Doorward::start(&(users::alice() + "mallory:$2y$10$cut\n"), &[]);
     let face = |request: &Request| doorward.ask(request).face();
     let wrong = face(&Request::auth().basic("alice", "x"));
@@ -35,7 +35,7 @@ fn cost_of_refusal(doorward: &Doorward, user: &str) -> f64 {
 }
 
 #[test]
-fn an_unknown_user_costs_what_a_known_one_costs_as_in_cve_2026_41263_and_cve_2026_77582() {
+fn unknown_and_known_users_cost_the_same_time_as_in_cve_2026_41263_and_cve_2026_77582() {
     let doorward = Doorward::start(&users::line("alice", "wonderland", COSTLY), &[]);
     let known = cost_of_refusal(&doorward, "alice");
     let unknown = cost_of_refusal(&doorward, "nobody");
@@ -45,7 +45,7 @@ fn an_unknown_user_costs_what_a_known_one_costs_as_in_cve_2026_41263_and_cve_202
 }
 
 #[test]
-fn a_cheap_hash_beside_a_costly_one_is_not_told_by_its_speed() {
+fn cheap_hash_beside_a_costly_one_takes_the_same_time() {
     let text = users::line("alice", "wonderland", COSTLY)
         + &users::line("bob", "builder", users::QUICK)
         + "carol:$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1\ndave:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nmallory:cut\n";
@@ -58,7 +58,7 @@ fn a_cheap_hash_beside_a_costly_one_is_not_told_by_its_speed() {
 }
 
 #[test]
-fn equal_questions_about_an_unknown_user_cost_what_those_about_a_known_one_do_as_in_cve_2026_88010() {
+fn repeated_requests_for_unknown_and_known_users_cost_the_same_as_in_cve_2026_88010() {
     let doorward = Doorward::start(&users::alice(), &[]);
     for (user, sum) in [("alice", 1.0), ("nobody", 2.0), ("nobody else", 3.0)] {
         for _ in 0..3 {
@@ -70,7 +70,7 @@ fn equal_questions_about_an_unknown_user_cost_what_those_about_a_known_one_do_as
 }
 
 #[test]
-fn one_mans_name_and_password_never_run_into_anothers_as_in_ghsa_6765_c87h_8mrf() {
+fn user_and_password_boundaries_never_collide_in_the_cache_as_in_ghsa_6765_c87h_8mrf() {
     let doorward = Doorward::start(
         &(users::line("ab", "cd", users::QUICK) + &users::line("abc", "x", users::QUICK)),
         &[],
@@ -84,7 +84,7 @@ fn one_mans_name_and_password_never_run_into_anothers_as_in_ghsa_6765_c87h_8mrf(
 }
 
 #[test]
-fn one_credential_in_different_spellings_is_one_failure_as_in_ghsa_hjj4_hfjm_fmrj() {
+fn one_credential_in_several_encodings_is_one_failure_as_in_ghsa_hjj4_hfjm_fmrj() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let wrong = basic("alice:looking-glass!");
     let spellings = [

@@ -58,7 +58,7 @@ fn assert_forbid(answer: &Answer, reason: &str) {
 }
 
 #[test]
-fn the_right_password_is_allowed_and_any_other_is_challenged() {
+fn right_password_is_allowed_and_any_other_is_challenged() {
     let doorward = Doorward::start(&users::two(), &[]);
     assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
     assert_allow(&doorward.ask(&Request::auth().basic("bob", "builder")), b"bob");
@@ -72,7 +72,7 @@ fn the_right_password_is_allowed_and_any_other_is_challenged() {
 }
 
 #[test]
-fn no_credentials_are_challenged_whatever_the_request_is_for_pitfall_p12() {
+fn request_without_credentials_is_challenged_for_every_path_pitfall_p12() {
     let doorward = Doorward::start(&users::alice(), &[]);
     assert_challenge(&doorward.ask(&Request::auth()));
     for uri in ["/v2/", "/v2/_catalog", "/", "", "//", "/%zz", "*"] {
@@ -83,7 +83,7 @@ fn no_credentials_are_challenged_whatever_the_request_is_for_pitfall_p12() {
 }
 
 #[test]
-fn any_method_asks_the_same_question() {
+fn auth_answers_every_method_alike() {
     let doorward = Doorward::start(&users::alice(), &[]);
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X"] {
         let request = Request::new(method, "/auth");
@@ -94,14 +94,14 @@ fn any_method_asks_the_same_question() {
 }
 
 #[test]
-fn the_question_may_have_a_query_and_it_means_nothing() {
+fn query_of_the_auth_request_is_ignored() {
     let doorward = Doorward::start(&users::alice(), &[]);
     assert_allow(&doorward.ask(&Request::get("/auth?x=1").basic("alice", "wonderland")), b"alice");
     assert_challenge(&doorward.ask(&Request::get("/auth?user=alice&status=200")));
 }
 
 #[test]
-fn every_other_path_is_not_found_and_says_nothing() {
+fn unknown_path_gets_404_without_details() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let paths = [
         "/",
@@ -143,7 +143,7 @@ fn every_other_path_is_not_found_and_says_nothing() {
 }
 
 #[test]
-fn the_request_id_is_echoed_and_an_endless_one_is_not() {
+fn request_id_is_echoed_up_to_its_length_limit() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let id = "0123456789abcdef0123456789abcdef";
     let allowed = Request::auth().basic("alice", "wonderland").header("X-Request-ID", id);
@@ -156,7 +156,7 @@ fn the_request_id_is_echoed_and_an_endless_one_is_not() {
 }
 
 #[test]
-fn the_probes_answer_everybody_and_are_no_answer_to_nginx() {
+fn health_probes_are_public_and_not_served_as_auth() {
     let flags = ["--admin-listen", "127.0.0.1:0", "--admin-peers", "192.0.2.1"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let alive = doorward.admin(&Request::get("/livez").host("localhost"));
@@ -168,7 +168,7 @@ fn the_probes_answer_everybody_and_are_no_answer_to_nginx() {
 }
 
 #[test]
-fn a_health_checkers_user_agent_opens_nothing_as_in_ghsa_5hvv_m4w4_gf6v() {
+fn user_agent_of_a_health_checker_grants_nothing_as_in_ghsa_5hvv_m4w4_gf6v() {
     let doorward = Doorward::start(&users::alice(), &[]);
     for agent in ["GoogleHC/1.0", "kube-probe/1.30", "ELB-HealthChecker/2.0"] {
         assert_challenge(&doorward.ask(&Request::auth().header("User-Agent", agent)));
@@ -176,14 +176,14 @@ fn a_health_checkers_user_agent_opens_nothing_as_in_ghsa_5hvv_m4w4_gf6v() {
 }
 
 #[test]
-fn the_realm_that_was_set_is_the_one_that_is_sent() {
+fn configured_realm_is_sent_in_the_challenge() {
     let doorward = Doorward::start(&users::alice(), &["--realm", "Zoë's images"]);
     let answer = doorward.ask(&Request::auth());
     assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Zoë's images\", charset=\"UTF-8\""));
 }
 
 #[test]
-fn a_refusal_is_logged_with_its_reason_and_without_the_password() {
+fn refusal_is_logged_with_its_reason_and_without_the_password() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let request = Request::auth().from("192.0.2.7").header("X-Original-URI", "/v2/?token=geheim");
     let sent = basic("alice:looking-glass");
@@ -205,7 +205,7 @@ fn a_refusal_is_logged_with_its_reason_and_without_the_password() {
 }
 
 #[test]
-fn a_flood_of_refusals_does_not_fill_the_log() {
+fn flood_of_refusals_is_rate_limited_in_the_log() {
     let doorward = Doorward::start(&users::alice(), &["--log-refusals-per-second", "1"]);
     let mut client = doorward.client();
     for number in 0..300 {

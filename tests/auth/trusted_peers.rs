@@ -8,7 +8,7 @@ use crate::support::doorward::Doorward;
 use crate::support::users;
 
 #[test]
-fn a_peer_that_is_not_listed_is_refused_whatever_it_says_as_in_cve_2026_40575() {
+fn untrusted_peer_is_refused_with_any_headers_as_in_cve_2026_40575() {
     let doorward = Doorward::start(&users::alice(), &["--trusted-peers", "192.0.2.1"]);
     let right = Request::auth().basic("alice", "wonderland");
     let is_closed = |request: &Request| doorward.client().try_ask(request).is_err();
@@ -22,14 +22,14 @@ fn a_peer_that_is_not_listed_is_refused_whatever_it_says_as_in_cve_2026_40575() 
 }
 
 #[test]
-fn a_peer_that_is_listed_may_ask() {
+fn trusted_peer_is_answered() {
     let doorward = Doorward::start(&users::alice(), &["--trusted-peers", "192.0.2.1,127.0.0.0/8"]);
     assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
     assert_challenge(&doorward.ask(&Request::auth()));
 }
 
 #[test]
-fn the_admin_listener_has_peers_of_its_own() {
+fn admin_listener_has_its_own_trusted_peers() {
     let flags = ["--admin-listen", "127.0.0.1:0", "--admin-peers", "192.0.2.1"];
     let doorward = Doorward::start(&users::alice(), &flags);
     for request in [Request::get("/metrics"), Request::new("POST", "/flush"), Request::get("/flush")] {
@@ -40,7 +40,7 @@ fn the_admin_listener_has_peers_of_its_own() {
 }
 
 #[test]
-fn the_admin_listener_does_not_answer_nginx() {
+fn admin_listener_does_not_serve_auth() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let answer = doorward.admin(&Request::auth().basic("alice", "wonderland"));
     assert_eq!(answer.status, 404);
@@ -48,7 +48,7 @@ fn the_admin_listener_does_not_answer_nginx() {
 }
 
 #[test]
-fn a_unix_socket_has_the_mode_that_was_set_and_its_peers_are_trusted() {
+fn unix_socket_has_the_configured_mode_and_its_peers_are_trusted() {
     let dir = tempfile::tempdir().unwrap();
     for (flags, mode) in
         [(vec![], 0o660), (vec!["--socket-mode", "0600"], 0o600), (vec!["--socket-mode", "0666"], 0o666)]
@@ -67,7 +67,7 @@ fn a_unix_socket_has_the_mode_that_was_set_and_its_peers_are_trusted() {
 }
 
 #[test]
-fn several_listeners_ask_one_gate() {
+fn several_listeners_share_cache_and_throttle() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("doorward.sock");
     let doorward = Doorward::start(&users::alice(), &["--listen", "127.0.0.1:0", "--listen", &unix(&path)]);
@@ -80,7 +80,7 @@ fn several_listeners_ask_one_gate() {
 }
 
 #[test]
-fn a_clients_own_identity_headers_are_never_taken_for_ours_as_in_cve_2025_64484() {
+fn identity_headers_of_the_client_are_ignored_as_in_cve_2025_64484() {
     let doorward = Doorward::start(&users::two(), &[]);
     let spellings = [
         "X-Auth-User",
@@ -104,7 +104,7 @@ fn a_clients_own_identity_headers_are_never_taken_for_ours_as_in_cve_2025_64484(
 }
 
 #[test]
-fn headers_beyond_the_closed_list_change_nothing_as_in_cve_2026_35051() {
+fn headers_outside_the_closed_list_are_ignored_as_in_cve_2026_35051() {
     let doorward = Doorward::start(&users::alice(), &["--throttle-user-failures", "2"]);
     // None of these is the client's address: the failures are all counted against the one that is.
     for (number, name) in

@@ -8,7 +8,7 @@ const POLICY: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"
 [[grant]]\nusers = [\"bob\"]\nrepositories = [\"shared/*\"]\nactions = [\"push\", \"delete\"]\n";
 
 #[test]
-fn check_of_a_policy_and_groups_alone_succeeds_without_an_htpasswd_file_field_n5() {
+fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
     let place = Place::of("");
     let (policy, groups) = (place.beside("policy.toml", POLICY), place.beside("groups", "devs: alice\n"));
     for arguments in [
@@ -31,7 +31,7 @@ fn check_of_a_policy_and_groups_alone_succeeds_without_an_htpasswd_file_field_n5
 }
 
 #[test]
-fn explain_fails_for_a_user_who_cannot_log_in_and_says_what_the_policy_would_field_n6() {
+fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_field_n6() {
     let place = Place::of(users::alice() + "carl:hunter2\n");
     let policy = place.beside("policy.toml", POLICY);
     let ask = |user: &str| place.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
@@ -50,7 +50,7 @@ fn explain_fails_for_a_user_who_cannot_log_in_and_says_what_the_policy_would_fie
 }
 
 #[test]
-fn nearest_grant_of_a_denied_push_is_one_of_push_field_n6() {
+fn explain_of_a_denied_push_shows_the_nearest_push_grant_field_n6() {
     let place = Place::of(users::two());
     let policy = place.beside("policy.toml", POLICY);
     for (user, method, uri, line, lacks) in [

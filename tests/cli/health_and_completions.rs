@@ -17,7 +17,7 @@ fn health(url: &str) -> Output {
 }
 
 #[test]
-fn health_is_0_when_ready_and_says_so() {
+fn health_exits_0_when_ready() {
     let doorward_ = Doorward::start(&users::alice(), &["--admin-listen", "127.0.0.1:0"]);
     let admin = url(&doorward_.admin);
     for url in [admin.clone(), admin.clone() + "/", admin + "/readyz"] {
@@ -32,7 +32,7 @@ fn health_is_0_when_ready_and_says_so() {
 }
 
 #[test]
-fn health_asks_a_unix_socket_too() {
+fn health_supports_unix_sockets() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("doorward.sock"));
     let running = Doorward::start(&users::alice(), &["--admin-listen", &socket]);
@@ -45,7 +45,7 @@ fn health_asks_a_unix_socket_too() {
 }
 
 #[test]
-fn health_is_1_when_nobody_answers_and_when_the_answer_is_another() {
+fn health_exits_1_without_an_answer_or_with_an_unexpected_one() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let output = health(&nobody);
     assert_eq!(output.code, Some(1));
@@ -61,7 +61,7 @@ fn health_is_1_when_nobody_answers_and_when_the_answer_is_another() {
 }
 
 #[test]
-fn health_is_1_while_draining_and_0_while_degraded() {
+fn health_exits_1_while_draining_and_0_while_degraded() {
     let doorward = Doorward::start(&users::alice(), &["--limits-drain", "1h", "--htpasswd-poll", "100ms"]);
     let url = url(&doorward.admin);
     std::fs::remove_file(doorward.htpasswd()).unwrap();
@@ -85,7 +85,7 @@ fn health_needs_no_htpasswd_file() {
 }
 
 #[test]
-fn completions_for_bash_know_the_commands_and_the_flags() {
+fn completions_for_bash_contain_commands_and_flags() {
     let output = doorward(&["completions", "bash"]);
     assert_eq!(output.code, Some(0));
     for word in ["_doorward()", "serve", "check", "health", "--htpasswd", "--trusted-peers", "--admin-listen"]
@@ -96,7 +96,7 @@ fn completions_for_bash_know_the_commands_and_the_flags() {
 }
 
 #[test]
-fn what_bash_gets_is_bash() {
+fn completions_for_bash_are_valid_bash() {
     let script = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(script.path(), doorward(&["completions", "bash"]).stdout).unwrap();
     let mut command = std::process::Command::new(crate::support::process::program("bash", "bash"));
@@ -106,14 +106,14 @@ fn what_bash_gets_is_bash() {
 }
 
 #[test]
-fn completions_for_a_shell_that_is_not_known_are_a_matter_of_usage() {
+fn completions_for_an_unknown_shell_exit_2() {
     for arguments in [&["completions", "cmd"][..], &["completions"], &["nonsense"], &["serve", "extra"]] {
         assert_eq!(doorward(arguments).code, Some(2), "{arguments:?}");
     }
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_0() {
     for arguments in [&["--help"][..], &["--version"], &["serve", "--help"]] {
         let output = doorward(arguments);
         assert_eq!(output.code, Some(0), "{arguments:?}");
@@ -126,7 +126,7 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn a_running_doorward_is_not_readable_by_a_core_dump() {
+fn running_doorward_writes_no_core_dump() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", doorward.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

@@ -146,7 +146,7 @@ fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
 }
 
 #[test]
-fn setting_that_was_renamed_or_is_gone_is_named_in_the_file_in_the_environment_and_as_a_flag() {
+fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
     for (flag, key, words) in [
         ("--upstream-secret-file", "upstream_secret_file", "proxy"),
         ("--proxy", "proxy", "dialects"),
@@ -192,7 +192,7 @@ fn setting_that_was_renamed_or_is_gone_is_named_in_the_file_in_the_environment_a
 }
 
 #[test]
-fn text_of_policy_groups_and_keys_that_was_not_understood_is_not_quoted_field_c2() {
+fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
     let place = Place::of(users::alice());
     let grant = |keys: &str| format!("[[grant]]\nwho = \"anyone\"\n{keys}\n");
     for (flag, text, words) in [
@@ -263,7 +263,7 @@ fn text_of_policy_groups_and_keys_that_was_not_understood_is_not_quoted_field_c2
 }
 
 #[test]
-fn character_that_a_terminal_obeys_is_neither_listed_nor_taken_in_a_name() {
+fn terminal_control_character_is_refused_in_a_name_and_not_printed() {
     let place = Place::of(users::alice());
     for bad in ["\u{9b}31m", "\u{202e}", "\u{2028}", "\u{2066}", "\u{85}"] {
         let json = format!(

@@ -27,7 +27,7 @@ fn check(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
 }
 
 #[test]
-fn the_command_line_goes_before_the_environment_and_that_before_the_file() {
+fn command_line_has_priority_over_environment_and_file() {
     // A value that is refused shows which layer was read: the fault names it.
     let (dir, config) = with_settings("realm = \"basic file\"\n");
     let config = config.to_str().unwrap();
@@ -50,7 +50,7 @@ fn the_command_line_goes_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
-fn each_layer_reaches_the_answer() {
+fn setting_from_each_source_takes_effect() {
     let (_dir, config) = with_settings("realm = \"of the file\"\n[throttle]\nuser_failures = 1\n");
     let flags = ["--config", config.to_str().unwrap()];
     let challenge = |doorward: &Doorward| {
@@ -66,7 +66,7 @@ fn each_layer_reaches_the_answer() {
 }
 
 #[test]
-fn several_faults_are_told_at_once_each_with_its_place() {
+fn several_errors_are_reported_at_once_with_their_places() {
     let text = "realm = \"x\"\nlisten = [\"127.0.0.1:0\", \"nowhere\"]\nhtpaswd = \"x\"\n\n[cache]\n  max_entries = 0\nttl = \"1h\"\nidle = \"soon\"\n[throttle]\nuser_failures = 99\n";
     let (dir, config) = with_settings(text);
     let config = config.to_str().unwrap();
@@ -96,7 +96,7 @@ fn several_faults_are_told_at_once_each_with_its_place() {
 }
 
 #[test]
-fn a_settings_file_that_is_no_toml_is_named_with_the_place() {
+fn settings_file_with_invalid_toml_is_reported_with_the_place() {
     let (dir, config) = with_settings("realm = \"x\"\nlisten = [\"127.0.0.1:0\"\nhtpasswd = x\n");
     let config = config.to_str().unwrap();
     let output = check(dir.path(), &[], &["--config", config]);
@@ -105,7 +105,7 @@ fn a_settings_file_that_is_no_toml_is_named_with_the_place() {
 }
 
 #[test]
-fn a_settings_file_that_cannot_be_read_is_named() {
+fn unreadable_settings_file_is_named() {
     let dir = folder();
     for path in [dir.path().join("nowhere.toml"), dir.path().to_owned()] {
         let output = check(dir.path(), &[], &["--config", path.to_str().unwrap()]);
@@ -116,7 +116,7 @@ fn a_settings_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn an_unknown_variable_is_an_error_that_names_the_right_one() {
+fn unknown_variable_is_an_error_that_suggests_the_right_one() {
     let dir = folder();
     let cases = [
         ("DOORWARD_HTPASSWORD", "DOORWARD_HTPASSWD"),
@@ -135,7 +135,7 @@ fn an_unknown_variable_is_an_error_that_names_the_right_one() {
 }
 
 #[test]
-fn an_unknown_flag_is_a_matter_of_usage_that_names_the_right_one() {
+fn unknown_flag_exits_2_and_suggests_the_right_one() {
     let dir = folder();
     let output = check(dir.path(), &[], &["--trusted-peer", "127.0.0.1"]);
     assert_eq!(output.code, Some(2), "{output:?}");
@@ -149,7 +149,7 @@ fn an_unknown_flag_is_a_matter_of_usage_that_names_the_right_one() {
 }
 
 #[test]
-fn what_kubernetes_and_docker_put_into_the_environment_is_passed_over_pitfall_p45() {
+fn variables_of_kubernetes_and_docker_are_ignored_pitfall_p45() {
     let dir = folder();
     let injected = [
         ("DOORWARD_PORT", "tcp://10.96.0.17:8000"),
@@ -185,7 +185,7 @@ fn taken_by_compose(text: &str, prefix: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn env_file_with_every_variable_that_our_compose_files_take_is_no_error_field_o10() {
+fn env_file_with_every_compose_variable_is_valid_field_o10() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beside = fs::read_dir(root.join("compose")).unwrap().map(|entry| entry.unwrap().path());
     let files = beside.chain([root.join("compose.yaml"), root.join("compose.override.yaml")]);
@@ -216,7 +216,7 @@ fn env_file_with_every_variable_that_our_compose_files_take_is_no_error_field_o1
 }
 
 #[test]
-fn what_another_program_would_call_a_setting_is_answered_with_our_name() {
+fn setting_name_of_another_program_is_answered_with_the_own_name() {
     let renamed = [
         ("bind", "listen"),
         ("users_file", "htpasswd"),
@@ -237,7 +237,7 @@ fn what_another_program_would_call_a_setting_is_answered_with_our_name() {
 }
 
 #[test]
-fn faults_of_the_settings_and_of_the_htpasswd_file_are_told_by_check_in_one_run() {
+fn check_reports_errors_of_settings_and_htpasswd_in_one_run() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("htpasswd"), "mallory:$apr1$\n").unwrap();
     let output = check(dir.path(), &[("DOORWARD_CACHE_TTL", "1h")], &[]);
@@ -248,7 +248,7 @@ fn faults_of_the_settings_and_of_the_htpasswd_file_are_told_by_check_in_one_run(
 }
 
 #[test]
-fn doorward_without_a_word_shows_what_there_is() {
+fn doorward_without_arguments_prints_usage() {
     let output = doorward(&[]);
     assert_eq!(output.code, Some(2));
     for word in ["serve", "check", "health", "completions"] {

@@ -69,7 +69,7 @@ impl AsUser {
 }
 
 #[test]
-fn file_that_only_root_may_read_is_named_with_who_must_read_it_and_the_command_field_o11() {
+fn file_readable_only_by_root_is_reported_with_the_user_and_the_command_field_o11() {
     let Some(user) = AsUser::new() else { return };
     user.assert_says(
         &user.file(0o755, 0o600),
@@ -99,7 +99,7 @@ fn file_that_only_root_may_read_is_named_with_who_must_read_it_and_the_command_f
 }
 
 #[test]
-fn the_commands_that_are_named_make_the_file_readable_field_o11() {
+fn suggested_commands_make_the_file_readable_field_o11() {
     let Some(user) = AsUser::new() else { return };
     for (folder, file) in [(0o755, 0o600), (0o755, 0o640), (0o700, 0o600), (0o750, 0o644)] {
         let path = user.file(folder, file);

@@ -122,7 +122,7 @@ fn faults() -> Vec<(&'static str, Reply, &'static str)> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the table is there to be quoted")]
-fn the_fault_table() {
+fn each_aws_failure_is_answered_503_with_its_cause() {
     let good = format!("Basic {}", token("good"));
     for (name, reply, told) in faults() {
         let aws = Aws::start(reply);
@@ -149,7 +149,7 @@ fn the_fault_table() {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the table is there to be quoted")]
-fn one_that_hangs_or_is_gone_holds_up_no_start_and_no_request() {
+fn hanging_or_unreachable_aws_delays_neither_start_nor_requests() {
     for gone in [false, true] {
         let mut aws = Aws::start(Reply::Hang);
         if gone {
@@ -168,7 +168,7 @@ fn one_that_hangs_or_is_gone_holds_up_no_start_and_no_request() {
 }
 
 #[test]
-fn a_long_token_goes_through_whole() {
+fn token_over_12_kb_is_passed_on_unchanged() {
     let long = token(&"x".repeat(9200));
     assert!(long.len() > 12_000);
     let aws = Aws::start(gives(&long, LIFE));
@@ -177,7 +177,7 @@ fn a_long_token_goes_through_whole() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_here_or_there_changes_nothing() {
+fn token_lifetime_follows_the_clock_of_aws() {
     // Of the end it counts how long it is from AWS's own time, as its answer says it.
     let date = httpdate(3 * 86_400);
     let aws = Aws::start(gives(&token("good"), 3 * 86_400 + LIFE).with("Date", date));
@@ -196,7 +196,7 @@ fn httpdate(seconds: i64) -> String {
 }
 
 #[test]
-fn two_hosts_of_one_account_have_one_token_and_a_third_host_none() {
+fn hosts_of_one_account_share_a_token_and_other_hosts_get_none() {
     let aws = Aws::start(gives(&token("good"), LIFE));
     let doorward = aws.doorward();
     let good = format!("Basic {}", token("good"));
@@ -217,7 +217,7 @@ fn two_hosts_of_one_account_have_one_token_and_a_third_host_none() {
 }
 
 #[test]
-fn a_token_that_ecr_refused_is_fetched_anew() {
+fn token_refused_by_ecr_is_fetched_again() {
     let aws = Aws::start(gives(&token("good"), LIFE));
     let doorward = aws.doorward();
     goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(&format!("Basic {}", token("good"))));
@@ -238,7 +238,7 @@ fn a_token_that_ecr_refused_is_fetched_anew() {
 }
 
 #[test]
-fn the_age_of_a_token_is_told() {
+fn token_age_is_in_readyz_and_metrics() {
     let aws = Aws::start(gives(&token("good"), LIFE));
     let doorward = aws.doorward();
     let told = doorward.ready().text();

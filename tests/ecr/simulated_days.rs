@@ -106,7 +106,7 @@ struct Stretch {
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the table is there to be quoted")]
-async fn no_expired_token_ever_leaves_and_every_good_one_does() {
+async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     let clock = Clock::manual();
     let (house, _dir) = house(&clock);
     let pool = Arc::clone(&house.pool);

@@ -17,7 +17,7 @@ fn start() -> House {
 }
 
 #[test]
-fn an_internal_api_that_says_200_or_401_lets_people_log_in_push_and_pull() {
+fn users_of_an_internal_api_log_in_push_and_pull() {
     let house = start();
     assert_done(&house.log_in("ann", "of green gables"));
     assert_done(&house.push("ann", "of green gables", "team/app"));
@@ -34,7 +34,7 @@ fn an_internal_api_that_says_200_or_401_lets_people_log_in_push_and_pull() {
 }
 
 #[test]
-fn a_robot_of_the_htpasswd_file_needs_no_api_and_is_never_asked_about_there() {
+fn robot_in_the_htpasswd_file_is_admitted_without_an_api_call() {
     let mut house = start();
     assert_done(&house.log_in("ci", "robot"));
     assert_refused(&house.log_in("ci", "of green gables"), "invalid username/password");
@@ -52,7 +52,7 @@ fn a_robot_of_the_htpasswd_file_needs_no_api_and_is_never_asked_about_there() {
 }
 
 #[test]
-fn the_probe_says_that_the_api_is_there_and_when_it_is_not() {
+fn check_probe_reports_whether_the_api_is_reachable() {
     let mut house = start();
     let (code, said) = house.check(&["--probe"]);
     assert_eq!(code, Some(0), "{said}");

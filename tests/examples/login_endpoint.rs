@@ -36,7 +36,7 @@ fn start() -> House {
 const PASSWORD: &str = "pass \"word\"";
 
 #[test]
-fn a_login_endpoint_with_json_lets_people_log_in_push_and_pull() {
+fn users_of_a_json_login_endpoint_log_in_push_and_pull() {
     let house = start();
     assert_done(&house.log_in("ann", PASSWORD));
     assert_done(&house.push("ann", PASSWORD, "team/app"));
@@ -51,7 +51,7 @@ fn a_login_endpoint_with_json_lets_people_log_in_push_and_pull() {
 }
 
 #[test]
-fn whatever_he_calls_himself_the_name_and_the_teams_are_those_of_the_answer() {
+fn user_name_and_teams_are_taken_from_the_response() {
     let house = start();
     for name in ["ann", "Ann", "ann@example.org"] {
         let answer = house.auth(name, PASSWORD);
@@ -66,7 +66,7 @@ fn whatever_he_calls_himself_the_name_and_the_teams_are_those_of_the_answer() {
 }
 
 #[test]
-fn an_account_that_is_closed_is_refused_with_the_right_password_too() {
+fn closed_account_is_refused_with_the_right_password() {
     let house = start();
     // Closed, and one of which the answer does not say that it is open.
     for user in ["bob", "dora"] {

@@ -39,7 +39,7 @@ fn assert_unknown(output: &Output, who: &str) {
 }
 
 #[test]
-fn what_is_reserved_is_pushed_by_who_reserved_it_and_nobody_else() {
+fn reserved_name_is_pushed_only_by_its_owner() {
     for way in WAYS {
         let house = House::start(way);
         let (acme, zoe, carl) =
@@ -73,7 +73,7 @@ fn what_is_reserved_is_pushed_by_who_reserved_it_and_nobody_else() {
 }
 
 #[test]
-fn what_is_bought_is_pulled_from_that_moment_and_until_it_is_withdrawn() {
+fn purchase_allows_pull_until_withdrawal() {
     for way in WAYS {
         let house = House::start(way);
         let (acme, carl) = (house.key("acme", "ci"), house.key("carl", "server"));
@@ -101,7 +101,7 @@ fn what_is_bought_is_pulled_from_that_moment_and_until_it_is_withdrawn() {
 }
 
 #[test]
-fn a_key_is_good_until_it_is_revoked_or_ends_and_nothing_else_is() {
+fn api_key_is_accepted_until_revocation_or_expiry() {
     for way in WAYS {
         let house = House::start(way);
         let acme = house.key("acme", "ci");
@@ -133,7 +133,7 @@ fn a_key_is_good_until_it_is_revoked_or_ends_and_nothing_else_is() {
 }
 
 #[test]
-fn a_token_that_is_out_goes_on_to_its_end_and_no_other_is_given() {
+fn issued_token_is_valid_until_expiry_after_a_withdrawal_and_no_new_one_is_issued() {
     for way in WAYS {
         let house = House::start(way);
         let (acme, carl) = (house.key("acme", "ci"), house.key("carl", "server"));
@@ -164,7 +164,7 @@ fn a_token_that_is_out_goes_on_to_its_end_and_no_other_is_given() {
 }
 
 #[test]
-fn a_purchase_while_doorward_is_asking_counts_all_the_same() {
+fn purchase_during_a_call_takes_effect() {
     let house = House::start(Way::Asked);
     let carl = house.key("carl", "server");
     let scope = format!("repository:{PRO}:pull");
@@ -180,7 +180,7 @@ fn a_purchase_while_doorward_is_asking_counts_all_the_same() {
 }
 
 #[test]
-fn without_a_flush_a_purchase_counts_when_doorward_asks_again() {
+fn purchase_without_a_flush_takes_effect_after_the_cache_ttl() {
     let house = House::start_with(Way::Asked, &[], |text| {
         text.replace("\ntrusted_for = \"1m\"", "\ntrusted_for = \"1s\"")
     });
@@ -195,7 +195,7 @@ fn without_a_flush_a_purchase_counts_when_doorward_asks_again() {
 }
 
 #[test]
-fn while_the_marketplace_is_away_who_is_known_goes_on_and_who_is_flushed_does_not() {
+fn known_users_stay_admitted_during_an_outage_and_flushed_users_do_not() {
     let mut house = House::start(Way::Asked);
     let (carl, dora) = (house.key("carl", "server"), house.key("dora", "server"));
     house.buy("carl", "camera.pro");
@@ -213,7 +213,7 @@ fn while_the_marketplace_is_away_who_is_known_goes_on_and_who_is_flushed_does_no
 }
 
 #[test]
-fn an_account_with_more_groups_than_there_may_be_is_told_to_wait_and_no_other_is() {
+fn account_above_the_group_limit_is_unavailable_and_others_are_not() {
     let house = House::start(Way::Asked);
     let (carl, dora) = (house.key("carl", "server"), house.key("dora", "server"));
     house.shop.sell("carl", "camera.pro");
@@ -226,7 +226,7 @@ fn an_account_with_more_groups_than_there_may_be_is_told_to_wait_and_no_other_is
 }
 
 #[test]
-fn files_that_can_not_be_used_change_nothing_and_are_told_of() {
+fn invalid_files_change_nothing_and_are_reported() {
     let house = House::start(Way::Files);
     let carl = house.key("carl", "server");
     house.buy("carl", "camera.pro");
@@ -252,7 +252,7 @@ fn files_that_can_not_be_used_change_nothing_and_are_told_of() {
 }
 
 #[test]
-fn the_examples_are_without_a_fault_and_their_policy_is_as_they_say() {
+fn marketplace_examples_pass_check_and_policy_expectations() {
     const EXPECTED: &str = "\
         acme push camera/camera.pro groups=camera allow\n\
         acme push camera/camera.pro groups=lens deny\n\

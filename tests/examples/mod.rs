@@ -124,7 +124,7 @@ fn assert_refused(output: &Output, words: &str) {
 }
 
 #[test]
-fn every_example_is_tried_and_finds_no_fault_with_its_own_settings() {
+fn every_example_passes_check_and_has_a_test() {
     let mut names: Vec<String> = fs::read_dir(examples())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -157,7 +157,7 @@ fn every_example_is_tried_and_finds_no_fault_with_its_own_settings() {
 
 #[cfg(feature = "ecr")]
 #[test]
-fn the_example_of_ecr_goes_below_the_vendors() {
+fn ecr_example_can_be_appended_to_the_vendor_example() {
     let dir = tempfile::tempdir().unwrap();
     let read = |name: &str| fs::read_to_string(examples().join(name)).unwrap();
     fs::write(dir.path().join("vendor-policy.toml"), read("vendor-policy.toml")).unwrap();

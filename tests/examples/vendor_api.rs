@@ -55,7 +55,7 @@ fn assert_denied(house: &House, who: (&str, &str), name: &str) {
 }
 
 #[test]
-fn a_customer_pulls_exactly_the_licensed_releases() {
+fn customer_pulls_only_licensed_releases() {
     let (house, _) = start();
     assert_done(&house.log_in(ANN.0, ANN.1));
     for release in ["suite-2025", "tools-7"] {
@@ -71,7 +71,7 @@ fn a_customer_pulls_exactly_the_licensed_releases() {
 }
 
 #[test]
-fn nobody_pushes_deletes_or_lists_what_there_is() {
+fn push_delete_and_catalog_are_denied_to_customers() {
     let (house, _) = start();
     assert_done(&house.pull(ANN.0, ANN.1, "releases/suite-2025"));
     for name in ["releases/suite-2025", "releases/suite-2024", "releases/new", "ann/own"] {
@@ -96,7 +96,7 @@ fn nobody_pushes_deletes_or_lists_what_there_is() {
 }
 
 #[test]
-fn a_wrong_token_and_anothers_name_are_refused() {
+fn wrong_token_and_name_of_another_customer_are_refused() {
     let (house, _) = start();
     for (user, token) in [
         (ANN.0, "ann-00000000"),
@@ -116,7 +116,7 @@ fn a_wrong_token_and_anothers_name_are_refused() {
 }
 
 #[test]
-fn nginx_is_told_the_releases_and_the_customer() {
+fn releases_and_customer_are_sent_to_nginx() {
     let (house, _) = start();
     let answer = house.auth(ANN.0, ANN.1);
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -129,7 +129,7 @@ fn nginx_is_told_the_releases_and_the_customer() {
 }
 
 #[test]
-fn a_licence_that_was_bought_or_withdrawn_counts_after_a_flush() {
+fn bought_or_withdrawn_licence_takes_effect_after_a_flush() {
     let (house, licences) = start();
     assert_denied(&house, ANN, "releases/suite-2024");
     assert_done(&house.pull(ANN.0, ANN.1, "releases/tools-7"));
@@ -143,7 +143,7 @@ fn a_licence_that_was_bought_or_withdrawn_counts_after_a_flush() {
 }
 
 #[test]
-fn a_customer_without_any_licence_logs_in_and_pulls_nothing() {
+fn customer_without_a_licence_logs_in_and_pulls_nothing() {
     let (house, licences) = start();
     licences.lock().unwrap().clear();
     assert_done(&house.log_in(ANN.0, ANN.1));

@@ -158,7 +158,7 @@ fn ask_all(cases: Vec<Case>) -> Vec<Verdicts> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "shown with --nocapture, for the documentation")]
-fn every_disagreement_with_other_readers_is_one_that_is_explained() {
+fn every_disagreement_with_other_readers_has_a_known_cause() {
     let cases = Makers::run(|makers| {
         let mut random = Random::new();
         let mut cases = formats::cases(makers, &mut random);

@@ -132,7 +132,7 @@ fn assert_told(place: &Place, what: &str, words: &str, content: &[u8]) {
 }
 
 #[test]
-fn file_of_another_format_is_named_in_one_line_and_never_written_to() {
+fn file_of_another_format_is_named_in_one_line_and_not_changed() {
     let cases = other_formats();
     for (what, content, words) in &cases {
         let place = Place::of(content);
@@ -151,7 +151,7 @@ fn file_of_another_format_is_named_in_one_line_and_never_written_to() {
 }
 
 #[test]
-fn file_of_other_lines_is_told_without_its_secrets() {
+fn file_with_foreign_lines_is_reported_without_its_secrets() {
     for (what, content, words) in other_lines() {
         let place = Place::of(&content);
         assert_told(&place, what, words, &content);
@@ -181,7 +181,7 @@ fn file_of_other_lines_is_told_without_its_secrets() {
 }
 
 #[test]
-fn shadow_file_serves_the_users_whose_hash_it_has() {
+fn shadow_file_admits_users_with_a_supported_hash() {
     let place = Place::of(format!(
         "root:!:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\nalice:{}:19000:0:99999:7:::\n",
         hash()
@@ -193,7 +193,7 @@ fn shadow_file_serves_the_users_whose_hash_it_has() {
 }
 
 #[test]
-fn other_files_that_are_set_as_policy_groups_and_keys_tell_no_secret() {
+fn wrong_file_set_as_policy_groups_or_api_keys_is_reported_without_secrets() {
     for (what, content, words) in other_formats() {
         let place = Place::of(users::alice());
         let file = place.dir.path().join("file");

@@ -34,7 +34,7 @@ const SALTS: [&str; 18] = [
 ];
 
 #[test]
-fn salt_that_nginx_takes_is_taken_in_every_crypt_format_field_c3() {
+fn salt_accepted_by_nginx_is_accepted_in_every_crypt_format_field_c3() {
     let mut lines = Vec::new();
     for magic in ["$1$", "$5$", "$6$", "$5$rounds=1000$", "$6$rounds=1234$"] {
         let long = ["zAsH+/KRfsOzgw==", "abcdefghijklmnop", "+=+=+=+=+=+=+=+="];
@@ -61,7 +61,7 @@ fn salt_that_nginx_takes_is_taken_in_every_crypt_format_field_c3() {
 }
 
 #[test]
-fn salt_that_only_some_crypts_take_is_taken_and_one_that_none_takes_is_not_field_c3() {
+fn salt_accepted_by_some_crypt_is_accepted_and_by_none_is_rejected_field_c3() {
     // libxcrypt refuses these, musl's crypt(3) and nginx's own $apr1$ do not.
     for salt in ["a!b", "a*b", "a;b", "a\\b"] {
         assert_eq!(crypt(&format!("$6${salt}$")), None, "{salt}");

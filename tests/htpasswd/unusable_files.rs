@@ -35,7 +35,7 @@ fn assert_content(content: impl AsRef<[u8]>, rest: &str) {
 }
 
 #[test]
-fn a_missing_file_is_named_with_how_to_make_it() {
+fn missing_file_is_reported_with_the_command_that_creates_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nobody's");
     assert_both(
@@ -45,7 +45,7 @@ fn a_missing_file_is_named_with_how_to_make_it() {
 }
 
 #[test]
-fn what_is_no_file_is_named_for_what_it_is() {
+fn non_regular_file_is_refused_by_its_type() {
     let dir = tempfile::tempdir().unwrap();
     assert_both(dir.path(), ": it is a directory, and not a file");
     assert_both(Path::new("/dev/null"), ": it is a device, a pipe or a socket, and not a file");
@@ -55,7 +55,7 @@ fn what_is_no_file_is_named_for_what_it_is() {
 }
 
 #[test]
-fn a_link_to_nowhere_or_to_itself_is_an_error() {
+fn dangling_or_circular_link_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     std::os::unix::fs::symlink(&path, &path).unwrap();
@@ -65,7 +65,7 @@ fn a_link_to_nowhere_or_to_itself_is_an_error() {
 }
 
 #[test]
-fn a_binary_file_is_an_error_and_not_a_panic() {
+fn binary_file_is_an_error() {
     let rubbish: Vec<u8> = (0..=255_u8).cycle().take(10_000).collect();
     for content in [&rubbish[..], b"\0", b"\xff\xfe\xff", b"\x7fELF\x02\x01\x01\0", &[0; 5000]] {
         let dir = tempfile::tempdir().unwrap();
@@ -80,7 +80,7 @@ fn a_binary_file_is_an_error_and_not_a_panic() {
 }
 
 #[test]
-fn a_file_of_a_gibibyte_is_refused_by_its_size_and_not_read() {
+fn file_of_a_gibibyte_is_refused_by_size_without_reading() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     // It takes no room on the disk.
@@ -89,7 +89,7 @@ fn a_file_of_a_gibibyte_is_refused_by_its_size_and_not_read() {
 }
 
 #[test]
-fn the_size_that_is_set_is_the_size_that_counts() {
+fn configured_file_size_limit_is_applied() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     fs::write(&path, users::alice() + &"# a comment\n".repeat(100)).unwrap();
@@ -107,7 +107,7 @@ fn cant(what: &str) -> String {
 }
 
 #[test]
-fn each_damaged_hash_is_named_with_its_place_and_its_remedy() {
+fn each_damaged_hash_is_reported_with_its_line_and_remedy() {
     let damaged = "the bcrypt hash is cut short or damaged ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)";
     let apr1 = "the $apr1$ hash is cut short or damaged ($apr1$, a salt of at most 8 characters without $, $, then 22 characters of ./0-9A-Za-z)";
     let costly = users::alice().replace("$2y$04$", "$2y$99$");
@@ -142,7 +142,7 @@ fn each_damaged_hash_is_named_with_its_place_and_its_remedy() {
 }
 
 #[test]
-fn what_is_wrong_with_a_hash_is_said_without_the_hash() {
+fn error_about_a_hash_does_not_contain_the_hash() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     fs::write(&path, "alice:hunter2hunter2\nbob:$2y$10$halfofasecret\n").unwrap();
@@ -153,7 +153,7 @@ fn what_is_wrong_with_a_hash_is_said_without_the_hash() {
 }
 
 #[test]
-fn a_file_that_was_cut_in_the_middle_of_a_line_serves_the_users_before_it() {
+fn truncated_file_admits_the_users_before_the_cut() {
     let whole = users::two();
     let doorward = Doorward::start(&whole[..whole.len() - 20], &[]);
     assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
@@ -166,7 +166,7 @@ fn a_file_that_was_cut_in_the_middle_of_a_line_serves_the_users_before_it() {
 }
 
 #[test]
-fn check_tells_every_bad_line_at_once_and_counts_the_good_ones() {
+fn check_reports_every_unusable_line_and_counts_usable_ones() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     let text = users::alice()
@@ -193,7 +193,7 @@ fn check_tells_every_bad_line_at_once_and_counts_the_good_ones() {
 }
 
 #[test]
-fn check_of_a_good_file_says_so() {
+fn check_of_a_valid_file_exits_0() {
     let dir = crate::server::listeners::folder();
     let path = dir.path().join("htpasswd");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -211,7 +211,7 @@ fn numbers(line: &str) -> Vec<f64> {
 }
 
 #[test]
-fn check_tells_how_many_can_log_in_at_once_and_how_many_of_them_under_attack_field_s5() {
+fn check_reports_login_capacity_with_and_without_an_attack_field_s5() {
     let dir = crate::server::listeners::folder();
     let path = dir.path().join("htpasswd");
     for (cost, flags) in [
@@ -235,7 +235,7 @@ fn check_tells_how_many_can_log_in_at_once_and_how_many_of_them_under_attack_fie
 }
 
 #[test]
-fn check_notes_a_wide_spread_of_costs_and_lets_it_pass() {
+fn check_warns_about_a_wide_spread_of_hash_costs_and_exits_0() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     fs::write(&path, users::alice() + &users::line("bob", "builder", users::USUAL)).unwrap();

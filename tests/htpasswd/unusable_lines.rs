@@ -33,7 +33,7 @@ fn not_understood() -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn text_of_a_line_that_was_not_understood_is_told_nowhere_field_c2() {
+fn text_of_an_unusable_line_is_in_no_output_field_c2() {
     for (line, what) in not_understood() {
         let place = beside_a_good_line(&line);
         let check = place.run(&["check"], "");
@@ -60,7 +60,7 @@ fn text_of_a_line_that_was_not_understood_is_told_nowhere_field_c2() {
 }
 
 #[test]
-fn file_that_holds_only_a_password_is_told_by_line_and_length_field_c2() {
+fn file_with_only_a_password_is_reported_by_line_and_length_field_c2() {
     for text in [format!("{MARK}\n"), format!("{MARK} {MARK}"), format!("{MARK}\n{MARK}\n{MARK}\n")] {
         let place = Place::of(&text);
         for arguments in
@@ -105,7 +105,7 @@ fn cannot_be_checked() -> Vec<(String, &'static str, &'static str)> {
 }
 
 #[test]
-fn line_that_cannot_be_used_has_one_diagnosis_wherever_it_is_told_field_c4_d5() {
+fn unusable_line_has_the_same_diagnosis_in_every_output_field_c4_d5() {
     for (hash, what, remedy) in cannot_be_checked() {
         let place = beside_a_good_line(&format!("alice:{hash}"));
         let check = place.run(&["check"], "");
@@ -127,7 +127,7 @@ fn line_that_cannot_be_used_has_one_diagnosis_wherever_it_is_told_field_c4_d5() 
 }
 
 #[test]
-fn wrong_password_and_line_that_cannot_be_checked_differ_in_the_log_and_not_for_the_client_field_c4() {
+fn wrong_password_and_unusable_line_differ_in_the_log_and_not_for_the_client_field_c4() {
     let hash = users::line("x", "wonderland", 4).trim_end().replace("x:", "");
     let doubled = format!("alice:{}\n", hash.replace('$', "$$"));
     let doorward = Doorward::start(&(users::line("bob", "builder", 4) + &doubled), &[]);
@@ -156,7 +156,7 @@ fn wrong_password_and_line_that_cannot_be_checked_differ_in_the_log_and_not_for_
 }
 
 #[test]
-fn utf_16_file_is_named_and_nothing_is_written_to_it_field_d3() {
+fn utf_16_file_is_reported_and_not_changed_field_d3() {
     let text = users::two().replace('\n', "\r\n");
     let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
     let little = [&b"\xff\xfe"[..], &wide(u16::to_le_bytes)].concat();

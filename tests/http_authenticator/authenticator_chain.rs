@@ -27,7 +27,7 @@ fn ask(doorward: &Doorward, user: &str, password: &str) -> crate::support::clien
 }
 
 #[test]
-fn with_the_file_first_each_user_is_asked_of_the_one_who_knows_him() {
+fn with_the_file_first_each_user_is_checked_by_the_source_that_lists_the_user() {
     let backend = dora_and_carol();
     let doorward = start(Some(&known()), &(staff("") + &vendor(backend.address, UNKNOWN)));
     // In the file alone, and in both: the file's word, and nobody asks the service.
@@ -46,7 +46,7 @@ fn with_the_file_first_each_user_is_asked_of_the_one_who_knows_him() {
 }
 
 #[test]
-fn with_the_service_first_its_yes_and_its_no_are_the_end_of_it() {
+fn with_the_service_first_its_acceptance_and_its_rejection_are_final() {
     let backend = dora_and_carol();
     let doorward = start(Some(&known()), &(vendor(backend.address, UNKNOWN) + &staff("")));
     // It doesn't know alice, and the file does.
@@ -62,7 +62,7 @@ fn with_the_service_first_its_yes_and_its_no_are_the_end_of_it() {
 }
 
 #[test]
-fn without_a_status_that_means_unknown_nobody_else_is_asked() {
+fn without_an_unknown_status_no_later_authenticator_is_called() {
     let backend = Backend::saying(Reply::status(401));
     let doorward = start(Some(&known()), &(vendor(backend.address, "") + &staff("")));
     assert_challenged(&ask(&doorward, "alice", "wonderland"));
@@ -72,7 +72,7 @@ fn without_a_status_that_means_unknown_nobody_else_is_asked() {
 }
 
 #[test]
-fn a_401_that_is_said_to_mean_unknown_asks_the_next_one() {
+fn status_401_configured_as_unknown_calls_the_next_authenticator() {
     let backend = Backend::saying(Reply::status(401));
     let doorward = start(Some(&known()), &(vendor(backend.address, "unknown = [401]") + &staff("")));
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
@@ -82,7 +82,7 @@ fn a_401_that_is_said_to_mean_unknown_asks_the_next_one() {
 }
 
 #[test]
-fn who_is_known_to_the_service_alone_costs_no_hash() {
+fn user_known_only_to_the_service_costs_no_hash() {
     let backend = carols();
     let doorward = start(Some(&users::alice()), &(staff("") + &vendor(backend.address, UNKNOWN)));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
@@ -94,7 +94,7 @@ fn who_is_known_to_the_service_alone_costs_no_hash() {
 }
 
 #[test]
-fn a_damaged_line_is_a_refusal_even_of_whom_the_service_knows() {
+fn user_with_an_unusable_line_is_rejected_although_the_service_knows_the_user() {
     let backend = Backend::saying(Reply::status(200));
     let file = users::alice() + "mallory:$2y$10$damaged\neve\n";
     let doorward = start(Some(&file), &(staff("") + &vendor(backend.address, "")));
@@ -106,7 +106,7 @@ fn a_damaged_line_is_a_refusal_even_of_whom_the_service_knows() {
 }
 
 #[test]
-fn a_line_that_comes_and_goes_takes_its_user_along() {
+fn user_moves_between_file_and_service_when_a_line_is_added_or_removed() {
     let backend = carols();
     let settings = staff("") + &vendor(backend.address, UNKNOWN);
     let doorward = super::start_with(Some(&users::alice()), &settings, &["--htpasswd-poll", "100ms"]);
@@ -122,7 +122,7 @@ fn a_line_that_comes_and_goes_takes_its_user_along() {
 }
 
 #[test]
-fn without_a_name_an_authenticator_goes_by_its_type() {
+fn authenticator_without_a_name_is_named_after_its_type() {
     let backend = carols();
     let settings = staff("") + &vendor(backend.address, UNKNOWN);
     let settings = settings.replace("name = \"staff\"\n", "").replace("name = \"vendor\"\n", "");
@@ -133,7 +133,7 @@ fn without_a_name_an_authenticator_goes_by_its_type() {
 }
 
 #[test]
-fn two_services_are_asked_in_their_order() {
+fn two_services_are_called_in_the_configured_order() {
     let (first, second) = (carols(), Backend::saying(Reply::status(200)));
     let other = vendor(second.address, "").replace("\"vendor\"", "\"other\"");
     let doorward = start(None, &(vendor(first.address, UNKNOWN) + &other));

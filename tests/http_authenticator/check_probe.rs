@@ -27,7 +27,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_service_that_is_there_is_said_to_be_with_what_it_answered() {
+fn check_probe_reports_a_reachable_service_with_its_status() {
     for (code, lines) in [(401, ""), (403, ""), (404, UNKNOWN)] {
         let backend = Backend::saying(Reply::status(code));
         let output = probe(backend.address, lines);
@@ -42,7 +42,7 @@ fn a_service_that_is_there_is_said_to_be_with_what_it_answered() {
 }
 
 #[test]
-fn each_probe_makes_up_another_user() {
+fn check_probe_uses_a_new_made_up_user_each_time() {
     let backend = Backend::saying(Reply::status(401));
     probe(backend.address, "");
     probe(backend.address, "");
@@ -51,7 +51,7 @@ fn each_probe_makes_up_another_user() {
 }
 
 #[test]
-fn a_service_that_is_not_there_is_a_fault_that_says_what_is_wrong() {
+fn check_probe_of_a_failing_service_exits_1_with_the_cause() {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let output = probe(nowhere, "");
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -70,7 +70,7 @@ fn a_service_that_is_not_there_is_a_fault_that_says_what_is_wrong() {
 }
 
 #[test]
-fn a_service_that_admits_anybody_is_a_fault() {
+fn check_probe_of_a_service_that_admits_any_user_exits_1() {
     let backend = Backend::saying(Reply::status(200));
     let output = probe(backend.address, "");
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -82,7 +82,7 @@ fn a_service_that_admits_anybody_is_a_fault() {
 }
 
 #[test]
-fn without_being_told_to_nobody_is_asked() {
+fn check_without_probe_calls_no_service() {
     let backend = Backend::saying(Reply::status(200));
     let output = check(backend.address, "", &[], &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -90,7 +90,7 @@ fn without_being_told_to_nobody_is_asked() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_passed_by() {
+fn proxy_of_the_environment_is_not_used() {
     let (backend, proxy) = (Backend::saying(Reply::status(401)), Backend::saying(Reply::status(401)));
     let url = format!("http://{}", proxy.address);
     let variables = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
@@ -101,7 +101,7 @@ fn a_proxy_of_the_environment_is_passed_by() {
 }
 
 #[test]
-fn of_several_services_each_is_told() {
+fn check_probe_reports_each_of_several_services() {
     let (first, second) = (Backend::saying(Reply::status(401)), Backend::saying(Reply::status(500)));
     let other = vendor(second.address, "").replace("\"vendor\"", "\"other\"");
     let dir = tempfile::tempdir().unwrap();

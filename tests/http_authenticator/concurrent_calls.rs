@@ -27,7 +27,7 @@ fn all(statuses: &[u16], wanted: u16) -> bool {
 }
 
 #[test]
-fn a_thousand_first_requests_of_one_user_are_one_call() {
+fn thousand_simultaneous_requests_of_one_user_cost_one_call() {
     let backend =
         Backend::start(|heard| Reply::status(if heard.who().1 == "sings" { 200 } else { 401 }).after(THINKS));
     let doorward = start(None, &vendor(backend.address, ""));
@@ -45,7 +45,7 @@ fn a_thousand_first_requests_of_one_user_are_one_call() {
 }
 
 #[test]
-fn what_was_asked_is_counted_by_what_came_of_it() {
+fn calls_are_counted_by_outcome() {
     let backend = Backend::start(|heard| match &heard.who().0[..] {
         "ann" => Reply::status(200),
         "bob" => Reply::status(404),
@@ -65,7 +65,7 @@ fn what_was_asked_is_counted_by_what_came_of_it() {
 }
 
 #[test]
-fn a_crowd_does_not_make_an_outage_of_a_service_that_answers_everybody() {
+fn overload_of_a_responding_service_opens_no_circuit() {
     // Three batches fit into the time, and those who come behind them find little of it left.
     let backend = Backend::saying(Reply::status(200).after(Duration::from_millis(350)));
     let doorward = start(None, &vendor(backend.address, "timeout = \"1s\"\nconnections = 16"));
@@ -82,7 +82,7 @@ fn a_crowd_does_not_make_an_outage_of_a_service_that_answers_everybody() {
 }
 
 #[test]
-fn two_hundred_users_are_all_answered_over_as_many_connections_as_were_set() {
+fn two_hundred_users_are_answered_within_the_connection_limit() {
     for connections in [1, 16] {
         // With one connection at one time, two hundred pauses would be long.
         let pause = if connections == 1 { THINKS / 40 } else { THINKS };
@@ -139,7 +139,7 @@ fn assert_busy(doorward: &Doorward, user: &str, password: &str, network: &str) {
 }
 
 #[test]
-fn who_finds_no_place_in_the_queue_is_told_that_it_is_busy() {
+fn request_beyond_the_queue_limit_is_answered_busy() {
     // All from one block of networks, which takes no place of its own away from itself.
     let (backend, doorward, first) = taken("queue = 2\nnetwork_share = 2\nuser_share = 1");
     let mut waiting = vec![first];
@@ -156,7 +156,7 @@ fn who_finds_no_place_in_the_queue_is_told_that_it_is_busy() {
 }
 
 #[test]
-fn in_a_full_queue_the_block_with_the_most_gives_a_place_to_one_with_none() {
+fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
     let (backend, doorward, mut first) = taken("queue = 2\nnetwork_share = 2\nuser_share = 1");
     let mut second = queue(&doorward, "second", "x", "192.0.2.1", 1.0);
     let mut third = queue(&doorward, "third", "x", "192.0.2.2", 2.0);
@@ -173,7 +173,7 @@ fn in_a_full_queue_the_block_with_the_most_gives_a_place_to_one_with_none() {
 }
 
 #[test]
-fn one_user_and_one_network_have_a_share_of_the_queue_and_others_have_theirs() {
+fn queue_share_limits_one_user_and_one_network_and_leaves_room_for_others() {
     let (backend, doorward, first) = taken("queue = 8\nnetwork_share = 2\nuser_share = 1");
     let mut waiting = vec![first];
     let network = "198.51.100.7";

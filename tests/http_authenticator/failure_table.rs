@@ -1,5 +1,5 @@
 //! The fault table: what can go wrong with the service that is asked, what becomes of the request, how
-//! long that may take, and what the log says. `cargo test --test it fault_table -- --nocapture` prints
+//! long that may take, and what the log says. `cargo test --test it failure_table -- --nocapture` prints
 //! it.
 
 mod content;
@@ -152,7 +152,7 @@ fn shown(row: &Row, seen: &Seen, good: bool) -> String {
 }
 
 #[test]
-fn the_fault_table_admits_nobody_who_must_not_be_and_says_what_it_was_in_time() {
+fn each_service_failure_gets_its_verdict_log_line_and_time_limit() {
     let rows = [transport::rows(), status::rows(), content::rows(), tls::rows()].into_iter().flatten();
     let mut table = String::from("| fault | verdict | took | bound | log |\n|---|---|---|---|---|\n");
     let mut faults = Vec::new();
@@ -177,7 +177,7 @@ fn the_fault_table_admits_nobody_who_must_not_be_and_says_what_it_was_in_time() 
 }
 
 #[test]
-fn a_redirect_is_never_followed() {
+fn redirect_from_the_service_is_never_followed() {
     let elsewhere = Backend::saying(Reply::json("{\"active\": true}"));
     for code in [301, 302, 303, 307, 308] {
         let location = format!("Location: http://{}/ask\r\n", elsewhere.address);

@@ -18,7 +18,7 @@ fn nowhere() -> std::net::SocketAddr {
 }
 
 #[test]
-fn with_the_file_first_its_users_come_and_go_as_ever_and_the_rest_is_unavailable() {
+fn with_the_file_first_an_outage_affects_only_users_of_the_service() {
     let doorward = start(Some(&users::two()), &(staff("") + &vendor(nowhere(), UNKNOWN)));
     for _ in 0..3 {
         assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
@@ -30,7 +30,7 @@ fn with_the_file_first_its_users_come_and_go_as_ever_and_the_rest_is_unavailable
 }
 
 #[test]
-fn with_the_service_first_its_trouble_is_everybodys() {
+fn with_the_service_first_an_outage_affects_every_user() {
     let doorward = start(Some(&users::two()), &(vendor(nowhere(), UNKNOWN) + &staff("")));
     assert_unavailable(&ask(&doorward, "alice", "wonderland"));
     assert_unavailable(&ask(&doorward, "alice", "x"));
@@ -39,7 +39,7 @@ fn with_the_service_first_its_trouble_is_everybodys() {
 }
 
 #[test]
-fn a_file_that_covers_the_service_answers_for_its_own_users_alone() {
+fn file_as_fallback_admits_only_its_own_users() {
     let covering = staff("covers = [\"vendor\"]");
     let doorward = start(Some(&users::two()), &(vendor(nowhere(), UNKNOWN) + &covering));
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
@@ -50,7 +50,7 @@ fn a_file_that_covers_the_service_answers_for_its_own_users_alone() {
 }
 
 #[test]
-fn who_covers_another_in_trouble_says_nothing_for_a_service_that_can_be_asked() {
+fn fallback_is_not_used_while_the_service_answers() {
     let backend = carols();
     let file = users::alice() + &users::line("carol", "of the file", users::QUICK);
     let settings = vendor(backend.address, UNKNOWN) + &staff("covers = [\"vendor\"]");
@@ -64,7 +64,7 @@ fn who_covers_another_in_trouble_says_nothing_for_a_service_that_can_be_asked() 
 }
 
 #[test]
-fn a_service_can_cover_another() {
+fn service_can_be_the_fallback_for_another_service() {
     let second = carols();
     let other = |more| vendor(second.address, more).replace("name = \"vendor\"", "name = \"other\"");
     let covered =
@@ -77,7 +77,7 @@ fn a_service_can_cover_another() {
 }
 
 #[test]
-fn one_that_hangs_is_covered_in_time() {
+fn fallback_answers_in_time_while_the_service_hangs() {
     let first = Backend::saying(Reply::status(200).held());
     let second = carols();
     let other = vendor(second.address, "unknown = [404]\ncovers = [\"vendor\"]");
@@ -89,7 +89,7 @@ fn one_that_hangs_is_covered_in_time() {
 }
 
 #[test]
-fn a_service_that_hangs_holds_up_nobody_of_the_file() {
+fn hanging_service_delays_no_user_of_the_file() {
     let backend = Backend::saying(Reply::status(200).held());
     let lines = "timeout = \"60s\"\nconnections = 2";
     let doorward = start(Some(&users::two()), &(staff("") + &vendor(backend.address, lines)));
@@ -120,7 +120,7 @@ fn a_service_that_hangs_holds_up_nobody_of_the_file() {
 }
 
 #[test]
-fn an_outage_that_is_over_has_locked_nobody_out() {
+fn users_are_not_throttled_after_an_outage_ends() {
     // A company behind one address, whose clients try again and again.
     let backend = Backend::saying(Reply::status(500));
     let doorward = start(None, &vendor(backend.address, ""));

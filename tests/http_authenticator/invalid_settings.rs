@@ -58,7 +58,7 @@ fn at(url: &str) -> String {
 const BASIC: &str = "headers = { Authorization = \"Basic {basic}\" }\n";
 
 #[test]
-fn the_settings_that_these_are_made_of_are_good() {
+fn valid_authenticator_settings_pass_check() {
     let dir = tempfile::tempdir().unwrap();
     for settings in [with(BASIC), at("http://127.0.0.1:9/{username}?a={{b}}").replace("\n\n", "\n") + BASIC] {
         let mut command = command();
@@ -69,7 +69,7 @@ fn the_settings_that_these_are_made_of_are_good() {
 }
 
 #[test]
-fn a_template_that_cannot_be_filled_in_is_a_fault() {
+fn invalid_request_template_is_an_error() {
     let cases = [
         ("http://127.0.0.1:9/{usernam}", "username"),
         ("http://127.0.0.1:9/{username", "}"),
@@ -105,7 +105,7 @@ fn a_template_that_cannot_be_filled_in_is_a_fault() {
 }
 
 #[test]
-fn what_there_is_not_is_a_fault_that_names_what_there_is() {
+fn unknown_value_is_an_error_that_lists_the_known_ones() {
     assert_fault(&with(&format!("{BASIC}usrname = \"/x\"")), 6, &["usrname", "username"]);
     assert_fault(&with(&format!("{BASIC}retries = 3")), 6, &["there is no such key here", "timeout"]);
     assert_fault(&with(BASIC).replace("\"http\"", "\"ldap\""), 2, &["\"htpasswd\"", "\"http\""]);
@@ -118,7 +118,7 @@ fn what_there_is_not_is_a_fault_that_names_what_there_is() {
 }
 
 #[test]
-fn names_are_unique_and_plain() {
+fn duplicate_or_malformed_authenticator_name_is_an_error() {
     let second = with(BASIC);
     // The second one begins behind the six lines of the first.
     assert_fault(&(with(BASIC) + &second), 7, &["vendor"]);
@@ -128,7 +128,7 @@ fn names_are_unique_and_plain() {
 }
 
 #[test]
-fn an_authenticator_of_a_file_needs_the_file_and_is_the_only_one() {
+fn htpasswd_authenticator_without_a_file_or_twice_is_an_error() {
     let staff = "[[authenticator]]\ntype = \"htpasswd\"\n";
     assert_fault(staff, 1, &["htpasswd"]);
     let two = format!("htpasswd = \"{{DIR}}/htpasswd\"\n{staff}{staff}name = \"more\"\n");
@@ -136,7 +136,7 @@ fn an_authenticator_of_a_file_needs_the_file_and_is_the_only_one() {
 }
 
 #[test]
-fn one_covers_those_before_it_and_nobody_else() {
+fn fallback_for_a_later_or_unknown_authenticator_is_an_error() {
     let other = with(BASIC).replace("\"vendor\"", "\"other\"");
     assert_fault(&(with(&format!("{BASIC}covers = [\"other\"]")) + &other), 6, &["covers"]);
     assert_fault(&with(&format!("{BASIC}covers = [\"vendor\"]")), 6, &["covers"]);
@@ -144,7 +144,7 @@ fn one_covers_those_before_it_and_nobody_else() {
 }
 
 #[test]
-fn what_doorward_waits_for_is_less_than_what_nginx_does() {
+fn timeouts_beyond_proxy_read_timeout_are_an_error() {
     // The sum of them has no place of its own: the chain's has to do.
     assert_fault(&with(&format!("{BASIC}timeout = \"12s\"")), 1, &["proxy_read_timeout", "12s", "10s"]);
     assert_fault(&with(&format!("{BASIC}timeout = \"10s\"")), 1, &["proxy_read_timeout"]);
@@ -162,7 +162,7 @@ fn what_doorward_waits_for_is_less_than_what_nginx_does() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_with_its_table_and_its_key() {
+fn missing_file_is_reported_with_its_table_and_key() {
     let key = "headers = { X-Key = \"{file:{DIR}/nowhere.pem}\" }";
     for (line, named) in [("ca_file = \"{DIR}/nowhere.pem\"", "ca_file "), (key, "the file ")] {
         let settings = if line == key { BASIC.replace("headers", "# ") } else { BASIC.to_owned() };
@@ -179,7 +179,7 @@ fn a_file_that_is_not_there_is_named_with_its_table_and_its_key() {
 }
 
 #[test]
-fn values_beyond_reason_are_faults() {
+fn value_out_of_range_is_an_error() {
     for line in [
         "connections = 0",
         "timeout = \"soon\"",
@@ -216,14 +216,14 @@ fn values_beyond_reason_are_faults() {
 }
 
 #[test]
-fn an_authenticator_with_a_fault_is_not_told_as_none_at_all() {
+fn invalid_authenticator_is_not_reported_as_missing() {
     for output in both(&with(&format!("{BASIC}connections = 0"))).1 {
         assert_eq!(output.stderr.lines().count(), 1, "one fault is one line: {output:?}");
     }
 }
 
 #[test]
-fn every_fault_is_told_at_once_and_none_tells_a_secret() {
+fn all_errors_are_reported_at_once_without_secrets() {
     let settings = format!(
         "{}{}",
         at("http://user:hunter2@127.0.0.1:9/{usernam}"),

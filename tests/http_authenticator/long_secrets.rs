@@ -32,7 +32,7 @@ fn logged(doorward: &Doorward, parts: &[&str]) {
 }
 
 #[test]
-fn a_service_gets_a_secret_of_any_length_that_fits_the_header_field_c1_acr_797_harbor_7812() {
+fn secret_of_any_length_that_fits_the_header_reaches_the_service_field_c1_acr_797_harbor_7812() {
     let service = Backend::start(jwt);
     let doorward = start(None, &vendor(service.address, UNKNOWN));
     for (number, length) in [1024, 1025, 1026, 4096, 6000, 12_000].into_iter().enumerate() {
@@ -51,7 +51,7 @@ fn a_service_gets_a_secret_of_any_length_that_fits_the_header_field_c1_acr_797_h
 }
 
 #[test]
-fn what_does_not_fit_the_header_is_told_by_the_limit_that_it_exceeds_field_c1() {
+fn secret_longer_than_the_header_limit_is_rejected_and_the_log_names_the_limit_field_c1() {
     let service = Backend::start(jwt);
     let doorward = start_with(None, &vendor(service.address, UNKNOWN), &["--limits-header-bytes", "2KiB"]);
     assert_eq!(log_in(&doorward, "carol", &secret(1500)), 200);
@@ -64,7 +64,7 @@ fn what_does_not_fit_the_header_is_told_by_the_limit_that_it_exceeds_field_c1() 
 }
 
 #[test]
-fn a_token_is_had_with_a_long_secret_by_header_and_by_form_field_c1() {
+fn long_secret_gets_a_token_by_header_and_by_form_field_c1() {
     let service = Backend::start(jwt);
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.pem").to_str().unwrap().to_owned();
@@ -96,7 +96,7 @@ fn a_token_is_had_with_a_long_secret_by_header_and_by_form_field_c1() {
 }
 
 #[test]
-fn the_limit_of_hashes_holds_for_users_of_the_file_alone_field_c1() {
+fn password_length_limit_of_hashes_applies_only_to_htpasswd_users_field_c1() {
     let service = Backend::start(jwt);
     let settings = staff("") + &vendor(service.address, UNKNOWN);
     let doorward = start(Some(&users::two()), &settings);
@@ -117,7 +117,7 @@ fn the_limit_of_hashes_holds_for_users_of_the_file_alone_field_c1() {
 }
 
 #[test]
-fn a_long_text_that_begins_as_keys_do_is_shown_to_no_service_field_c1() {
+fn long_secret_with_the_api_key_prefix_is_sent_to_no_service_field_c1() {
     let service = Backend::start(jwt);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");

@@ -38,7 +38,7 @@ fn ask(guarded: &Guarded, user: &str) -> Answer {
 }
 
 #[test]
-fn a_yes_and_a_no_and_trouble_are_what_the_client_gets() {
+fn acceptance_rejection_and_failure_reach_the_client_through_nginx() {
     let backend = super::carols();
     let guarded = guarded(&backend);
     let yes = ask(&guarded, "carol");
@@ -54,7 +54,7 @@ fn a_yes_and_a_no_and_trouble_are_what_the_client_gets() {
 }
 
 #[test]
-fn a_service_that_hangs_is_doorwards_503_before_nginx_loses_its_patience() {
+fn hanging_service_gets_503_before_the_timeout_of_nginx() {
     let backend = Backend::saying(Reply::status(200).held());
     let guarded = guarded(&backend);
     let begin = Instant::now();

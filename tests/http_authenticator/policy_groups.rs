@@ -64,7 +64,7 @@ fn says(groups: &str) -> Reply {
 }
 
 #[test]
-fn the_groups_that_a_service_says_are_judged_by_the_policy() {
+fn policy_uses_groups_from_the_service_response() {
     let backend = Backend::start(|heard| match &heard.who().0[..] {
         "ann" => says("devs"),
         "bob" => says("lic-r1, devs"),
@@ -81,7 +81,7 @@ fn the_groups_that_a_service_says_are_judged_by_the_policy() {
 }
 
 #[test]
-fn where_a_service_says_the_groups_there_need_be_no_group_file() {
+fn policy_needs_no_group_file_if_a_service_returns_groups() {
     let backend = Backend::saying(says("devs"));
     let doorward = start(&backend, &[]);
     assert_eq!(pull(&doorward, "ann", "team/app").status, 200);
@@ -89,7 +89,7 @@ fn where_a_service_says_the_groups_there_need_be_no_group_file() {
 }
 
 #[test]
-fn a_group_that_is_taken_away_is_out_of_force_with_the_next_answer() {
+fn group_removed_at_the_service_is_gone_with_the_next_response() {
     let backend = Backend::saying(says("devs"));
     let doorward = policed(&backend);
     assert_eq!(pull(&doorward, "ann", "team/app").status, 200);
@@ -102,7 +102,7 @@ fn a_group_that_is_taken_away_is_out_of_force_with_the_next_answer() {
 }
 
 #[test]
-fn the_policy_is_judged_of_a_stale_answer_too() {
+fn policy_is_evaluated_for_a_stale_answer() {
     let backend = Backend::saying(says("devs"));
     let doorward = policed(&backend);
     assert_eq!(pull(&doorward, "ann", "team/app").status, 200);

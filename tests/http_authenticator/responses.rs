@@ -15,7 +15,7 @@ fn ask(user: &str, reply: Reply, lines: &str) -> Answer {
 }
 
 #[test]
-fn a_yes_that_is_set_out_must_hold_in_every_part() {
+fn accepted_if_condition_that_fails_in_any_part_rejects() {
     let lines = "accepted_if = { \"/email\" = \"{username}\", \"/active\" = true, \"/level\" = 3 }";
     let says = |document: &str| ask("alice@example.test", Reply::json(document), lines);
     let yes = "{\"email\": \"alice@example.test\", \"active\": true, \"level\": 3, \"more\": [1]}";
@@ -37,7 +37,7 @@ fn a_yes_that_is_set_out_must_hold_in_every_part() {
 }
 
 #[test]
-fn the_name_is_the_one_that_the_service_says() {
+fn user_name_is_taken_from_the_service_response() {
     let lines = "username = \"/user/login\"";
     let answer = ask("ALICE", Reply::json("{\"user\": {\"login\": \"alice\"}}"), lines);
     assert_by(&answer, "alice", "vendor");
@@ -48,7 +48,7 @@ fn the_name_is_the_one_that_the_service_says() {
 }
 
 #[test]
-fn groups_are_taken_from_where_they_are_said() {
+fn groups_are_read_from_the_configured_pointer_or_header() {
     let licences = "{\"licences\": [{\"release\": \"r1\", \"valid\": true}, {\"release\": \"r2\", \"valid\": false}, {\"release\": \"r3\", \"valid\": true}]}";
     let lines = "groups = [ { pointer = \"/licences\", member = \"/release\", where = { \"/valid\" = true }, prefix = \"lic-\" } ]";
     let groups = |answer: &Answer| {
@@ -71,7 +71,7 @@ fn groups_are_taken_from_where_they_are_said() {
 }
 
 #[test]
-fn facts_are_sent_to_nginx_and_a_missing_one_is_empty() {
+fn facts_are_sent_to_nginx_and_a_missing_fact_is_empty() {
     let lines = "facts = { plan = \"/plan\", customer = { header = \"X-Customer\" } }";
     let reply = Reply::with("200 OK", "X-Customer: c-17\r\n", "{\"plan\": \"gold\"}");
     let answer = ask("alice", reply, lines);
@@ -87,7 +87,7 @@ fn facts_are_sent_to_nginx_and_a_missing_one_is_empty() {
 }
 
 #[test]
-fn a_fact_or_a_group_makes_no_header_of_its_own() {
+fn fact_or_group_with_a_line_break_adds_no_header() {
     let lines = "facts = { plan = \"/plan\" }";
     for bad in ["a\\r\\nX-Auth-User: root", "a\\nb", "a\\u0000b"] {
         let answer = ask("alice", Reply::json(&format!("{{\"plan\": \"{bad}\"}}")), lines);
@@ -101,7 +101,7 @@ fn a_fact_or_a_group_makes_no_header_of_its_own() {
 }
 
 #[test]
-fn the_method_is_the_one_that_was_set_and_a_body_makes_it_post() {
+fn configured_method_is_used_and_a_body_defaults_to_post() {
     let json = "json = { password = \"{password}\" }";
     for (lines, method) in
         [("", "GET"), ("method = \"HEAD\"", "HEAD"), ("method = \"POST\"", "POST"), (json, "POST")]
@@ -118,7 +118,7 @@ fn the_method_is_the_one_that_was_set_and_a_body_makes_it_post() {
 }
 
 #[test]
-fn connections_are_used_again() {
+fn connections_to_the_service_are_reused() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = start(None, &vendor(backend.address, ""));
     for number in 0..20 {
@@ -130,7 +130,7 @@ fn connections_are_used_again() {
 }
 
 #[test]
-fn a_connection_that_the_service_closed_in_the_meantime_costs_nobody_an_answer() {
+fn connection_closed_by_the_service_while_idle_causes_no_failure() {
     // Behind every answer, with a word about it or without.
     for header in ["", "Connection: close\r\n"] {
         let says = |status: &str| Reply::with(status, header, "").close();
@@ -148,7 +148,7 @@ fn a_connection_that_the_service_closed_in_the_meantime_costs_nobody_an_answer()
 }
 
 #[test]
-fn an_answer_too_many_is_nobody_elses() {
+fn surplus_response_is_not_used_for_another_request() {
     // One that a client has waiting on a connection would be taken for the next one's, as in the desync
     // attacks on proxies.
     let backend = Backend::start(|heard| match &heard.who().0[..] {
@@ -175,7 +175,7 @@ fn an_answer_too_many_is_nobody_elses() {
 }
 
 #[test]
-fn a_shutdown_waits_for_the_answer_and_not_for_ever() {
+fn shutdown_waits_for_a_service_response_up_to_the_drain_limit() {
     let backend = Backend::saying(Reply::status(200).held());
     let mut doorward = start(None, &vendor(backend.address, "timeout = \"60s\""));
     let mut client = doorward.client();

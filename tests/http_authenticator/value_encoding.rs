@@ -255,7 +255,7 @@ fn names(heard: &Heard) -> Vec<&str> {
 }
 
 #[test]
-fn what_means_something_in_a_place_arrives_as_it_was_meant_or_is_refused_unsent() {
+fn special_characters_reach_the_service_unchanged_or_are_refused_without_a_call() {
     for place in &PLACES {
         let backend = Backend::saying(Reply::status(200));
         let doorward = asking(place, &backend);
@@ -289,7 +289,7 @@ fn what_means_something_in_a_place_arrives_as_it_was_meant_or_is_refused_unsent(
 }
 
 #[test]
-fn the_other_kind_of_answer_is_a_refusal_in_every_place() {
+fn rejection_by_the_service_is_challenged_for_every_value_source() {
     for place in &PLACES {
         let backend = Backend::saying(Reply::status(401));
         let doorward = asking(place, &backend);

@@ -46,7 +46,7 @@ fn assert_apart(importer: &str, others: &[&str]) {
 }
 
 #[test]
-fn the_rules_can_fail() {
+fn import_rules_detect_a_forbidden_import() {
     let crossing =
         |name: &str, line: &str| crossings(&example(name, line), "gate", &["http", "server"]).len();
     assert_eq!(crossing("gate.rs", "use crate::http::Front;"), 1);
@@ -64,7 +64,7 @@ fn the_rules_can_fail() {
 }
 
 #[test]
-fn leaves_import_nothing_of_ours() {
+fn leaf_modules_import_no_other_module() {
     for leaf in ["clock", "dialect", "identity", "metrics", "network"] {
         let found: Vec<Source> = sources().into_iter().filter(|source| within(source, leaf)).collect();
         assert_eq!(found.len(), 1, "{leaf} is one file");
@@ -75,37 +75,37 @@ fn leaves_import_nothing_of_ours() {
 }
 
 #[test]
-fn rights_are_a_language_that_knows_nobody_who_speaks_it() {
+fn permissions_import_no_upper_layer() {
     assert_apart("rights", &["authn", "gate", "http", "server", "settings", "cli"]);
 }
 
 #[test]
-fn upstream_credentials_know_nobody_who_gives_them_out() {
+fn upstream_imports_no_upper_layer() {
     assert_apart("upstream", &["gate", "http", "server", "settings", "cli"]);
 }
 
 #[test]
-fn tokens_know_nobody_who_gives_them_out() {
+fn token_imports_no_upper_layer() {
     assert_apart("token", &["authn", "gate", "http", "server", "settings", "cli", "upstream"]);
 }
 
 #[test]
-fn authn_knows_neither_the_gate_nor_the_front() {
+fn authn_imports_neither_pipeline_nor_http() {
     assert_apart("authn", &["gate", "upstream", "http", "server", "settings", "cli"]);
 }
 
 #[test]
-fn the_gate_knows_neither_the_front_nor_the_settings_nor_the_server() {
+fn pipeline_imports_neither_http_nor_config_nor_server() {
     assert_apart("gate", &["http", "settings", "server", "cli"]);
 }
 
 #[test]
-fn the_front_knows_neither_the_settings_nor_the_server() {
+fn http_imports_neither_config_nor_server() {
     assert_apart("http", &["settings", "server", "cli"]);
 }
 
 #[test]
-fn only_the_command_line_and_the_server_put_things_together() {
+fn only_cli_and_server_import_the_upper_layers() {
     assert_apart("settings", &["http", "server", "cli"]);
     assert_apart("server", &["cli"]);
 }
@@ -116,7 +116,7 @@ fn is_front(source: &Source) -> bool {
 }
 
 #[test]
-fn actix_is_named_in_the_front_alone() {
+fn actix_is_used_only_by_http_and_server() {
     let names_actix = |line: &str| line.contains("actix_");
     assert_eq!(example("gate.rs", "use actix_web::web;").lines(names_actix).len(), 1);
     let (front, rest): (Vec<Source>, Vec<Source>) = sources().into_iter().partition(is_front);
@@ -128,7 +128,7 @@ fn actix_is_named_in_the_front_alone() {
 }
 
 #[test]
-fn answers_are_built_in_one_place() {
+fn responses_are_built_only_in_reply() {
     let builds = |line: &str| {
         ["HttpResponse::", "HttpResponseBuilder::", "Response::", "ResponseBuilder::", "StatusCode::"]
             .iter()
@@ -144,7 +144,7 @@ fn answers_are_built_in_one_place() {
 }
 
 #[test]
-fn a_success_is_written_once_on_the_way_to_nginx() {
+fn success_status_for_nginx_is_written_in_one_place() {
     let sources = sources();
     let reply = sources.iter().find(|source| source.name == "http/reply.rs").expect("src/http/reply.rs");
     let text = &reply.text;

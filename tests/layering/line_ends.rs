@@ -66,7 +66,7 @@ fn has_cr(path: &Path) -> bool {
 }
 
 #[test]
-fn clone_with_autocrlf_has_the_line_ends_that_shells_and_nginx_read_field_o2() {
+fn clone_with_autocrlf_keeps_the_line_ends_of_scripts_and_configuration_field_o2() {
     for settings in
         [&["core.autocrlf=true"][..], &["core.eol=crlf"], &["core.autocrlf=true", "core.eol=crlf"]]
     {
@@ -87,7 +87,7 @@ fn clone_with_autocrlf_has_the_line_ends_that_shells_and_nginx_read_field_o2() {
 }
 
 #[test]
-fn scripts_of_such_a_clone_run_field_o2() {
+fn scripts_of_a_clone_with_autocrlf_run_field_o2() {
     let dir = tempfile::tempdir().unwrap();
     let (clone, all) = clone(dir.path(), true, &["core.autocrlf=true"]);
     for name in all.iter().filter(|name| name.extension().is_some_and(|end| end == "sh" || end == "envsh")) {

@@ -81,14 +81,14 @@ fn turns_into_success(text: &str) -> bool {
 }
 
 #[test]
-fn no_error_page_makes_a_success_of_a_refusal_pitfall_p6() {
+fn error_page_never_turns_a_refusal_into_success_pitfall_p6() {
     let bad = parse("x", "    error_page 401 =200 /ok;\nerror_page 404 @x; # =200\n");
     assert_eq!(broken(&bad, turns_into_success).len(), 1);
     assert_none("error_page … =2xx", &broken(&all(), turns_into_success));
 }
 
 #[test]
-fn no_answer_of_doorwards_is_cached_by_nginx_pitfall_p5() {
+fn nginx_caches_no_response_of_doorward_pitfall_p5() {
     let caches = |text: &str| text.starts_with("proxy_cache") && text != "proxy_cache off;";
     assert_eq!(broken(&parse("x", "proxy_cache z;\nproxy_cache_valid 200 10m;"), caches).len(), 2);
     assert_none("proxy_cache", &broken(&all(), caches));
@@ -96,7 +96,7 @@ fn no_answer_of_doorwards_is_cached_by_nginx_pitfall_p5() {
 }
 
 #[test]
-fn nothing_weakens_or_delays_the_question_pitfalls_p28_and_p48() {
+fn no_directive_weakens_or_delays_the_auth_subrequest_pitfalls_p28_and_p48() {
     let weakens = |text: &str| {
         text.starts_with("satisfy any")
             || text.starts_with("auth_delay")
@@ -121,7 +121,7 @@ fn nothing_weakens_or_delays_the_question_pitfalls_p28_and_p48() {
 }
 
 #[test]
-fn nothing_in_the_auth_location_leaks_into_the_request_pitfall_p8() {
+fn auth_location_sets_no_variable_of_the_main_request_pitfall_p8() {
     let mut auth = snippet("doorward-auth.conf");
     auth.extend(snippet("doorward-question.conf"));
     let sets =
@@ -166,7 +166,7 @@ fn proxying(directives: &[Directive]) -> Vec<Vec<&Directive>> {
 }
 
 #[test]
-fn a_guarded_location_only_proxies_pitfall_p7() {
+fn protected_location_only_proxies_pitfall_p7() {
     let bad = parse("x", "location / {\n    return 200;\n    proxy_pass http://x;\n}\n");
     let runs_before = |text: &str| {
         let word = ["return ", "rewrite ", "set ", "if ", "try_files "].iter().any(|w| text.starts_with(w));
@@ -198,7 +198,7 @@ fn a_guarded_location_only_proxies_pitfall_p7() {
 }
 
 #[test]
-fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and_p46() {
+fn every_protected_location_sends_the_identity_and_drops_the_password_pitfalls_p27_and_p46() {
     let parts = [
         "-registry-proxy.conf;",
         "-ecr-proxy.conf;",
@@ -235,7 +235,7 @@ fn every_guarded_location_says_who_it_is_and_keeps_the_password_pitfalls_p27_and
 }
 
 #[test]
-fn layers_are_not_buffered_and_not_counted_pitfalls_p25_and_p47() {
+fn blob_requests_are_not_buffered_and_not_rate_limited_pitfalls_p25_and_p47() {
     for name in ["doorward-layers.conf", "doorward-outside.conf"] {
         for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
             assert!(has(&snippet(name), wanted), "{name}: {wanted} is missing");
@@ -248,7 +248,7 @@ fn layers_are_not_buffered_and_not_counted_pitfalls_p25_and_p47() {
 }
 
 #[test]
-fn no_log_format_holds_the_password_pitfall_p27() {
+fn log_formats_contain_no_password_pitfall_p27() {
     let logs = |text: &str| {
         // Where it is read: the question's header, and the map that leaves control bytes out.
         let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^[", "\"~*^bearer "];
@@ -267,7 +267,7 @@ fn no_log_format_holds_the_password_pitfall_p27() {
 }
 
 #[test]
-fn variables_of_a_template_have_a_prefix_that_nobody_else_uses_pitfall_p45() {
+fn template_variables_have_the_own_prefix_pitfall_p45() {
     let mut count = 0;
     for directive in all() {
         for (at, _) in directive.text.match_indices("${") {

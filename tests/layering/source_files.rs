@@ -11,7 +11,7 @@ const FILE_MAX: usize = 600;
 const FUNCTION_MAX: usize = 70;
 
 #[test]
-fn every_file_opens_by_saying_what_it_is() {
+fn every_file_starts_with_a_module_comment() {
     let mut broken = Vec::new();
     for folder in ["src", "tests"] {
         let found = files(&root().join(folder), ".rs");
@@ -28,7 +28,7 @@ fn every_file_opens_by_saying_what_it_is() {
 }
 
 #[test]
-fn no_file_is_longer_than_it_should_be() {
+fn every_file_is_within_the_line_limit() {
     let mut broken = Vec::new();
     for folder in ["src", "tests"] {
         for path in files(&root().join(folder), ".rs") {
@@ -66,7 +66,7 @@ fn functions(source: &Source) -> Vec<(String, usize, usize)> {
 }
 
 #[test]
-fn no_function_is_longer_than_it_should_be() {
+fn every_function_is_within_the_line_limit() {
     let long = format!("impl X {{\n    pub fn long() {{\n{}    }}\n}}\n", "        x();\n".repeat(80));
     assert_eq!(functions(&example("x.rs", &long)), [("long".to_owned(), 2, 82)]);
     let mut count = 0;
@@ -85,7 +85,7 @@ fn no_function_is_longer_than_it_should_be() {
 }
 
 #[test]
-fn nothing_panics_outside_the_tests() {
+fn code_outside_tests_has_no_panicking_call() {
     let panics = |line: &str| {
         [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("]
             .iter()
@@ -98,7 +98,7 @@ fn nothing_panics_outside_the_tests() {
 }
 
 #[test]
-fn the_tests_of_a_file_are_found_beside_it() {
+fn unit_test_files_are_beside_the_file_that_they_test() {
     let tests = files(&root().join("src"), "_tests.rs");
     assert!(!tests.is_empty());
     for path in tests {
@@ -113,7 +113,7 @@ fn the_tests_of_a_file_are_found_beside_it() {
 }
 
 #[test]
-fn no_file_names_a_path_of_somebodys_machine() {
+fn no_file_contains_a_home_directory_path() {
     // Put together here, or this file would name them.
     let places = ["home", "root", "Users"].map(|name| format!("/{name}/"));
     let mut looked = 0;
@@ -130,7 +130,7 @@ fn no_file_names_a_path_of_somebodys_machine() {
 }
 
 #[test]
-fn the_images_dependencies_are_built_with_every_file_that_the_manifest_names() {
+fn dockerfile_creates_every_target_file_of_the_manifest() {
     let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
     let (manifest, image) = (read("Cargo.toml"), read("Dockerfile"));
     let targets: Vec<&str> =

@@ -27,7 +27,7 @@ fn at_once(doorward: &Doorward, requests: &[crate::support::client::Request]) ->
 }
 
 #[test]
-fn many_first_requests_of_one_user_cost_one_hash() {
+fn simultaneous_first_requests_of_one_user_cost_one_hash() {
     let doorward = Doorward::start(&users::line("alice", "wonderland", users::USUAL), &[]);
     let answers = at_once(&doorward, &vec![from(HOME, "alice", "wonderland"); 50]);
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
@@ -38,7 +38,7 @@ fn many_first_requests_of_one_user_cost_one_hash() {
 }
 
 #[test]
-fn many_equal_wrong_requests_cost_one_hash_and_one_failure_whether_the_user_exists_as_in_cve_2026_88010() {
+fn identical_wrong_requests_cost_one_hash_and_one_failure_for_known_and_unknown_users_as_in_cve_2026_88010() {
     let doorward = Doorward::start(&users::line("alice", "wonderland", users::USUAL), &[]);
     for (user, sum) in [("alice", 1.0), ("nobody", 2.0)] {
         let answers = at_once(&doorward, &vec![from(HOME, user, "looking-glass"); 20]);
@@ -49,7 +49,7 @@ fn many_equal_wrong_requests_cost_one_hash_and_one_failure_whether_the_user_exis
 }
 
 #[test]
-fn simultaneous_users_never_get_each_others_answer_as_in_ghsa_6765_c87h_8mrf() {
+fn simultaneous_users_never_get_each_others_answers_as_in_ghsa_6765_c87h_8mrf() {
     let file = users::line("ab", "cd", users::USUAL) + &users::line("abc", "x", users::USUAL);
     let doorward = Doorward::start(&file, &[]);
     let requests: Vec<_> = ["ab", "abc"].repeat(5).into_iter().zip(["cd", "d"].repeat(5)).collect();
@@ -75,7 +75,7 @@ fn occupy(doorward: &Doorward, network: &str, user: &str) -> Client {
 }
 
 #[test]
-fn a_full_share_is_busy_for_everybody_in_that_network_who_is_not_known_there() {
+fn full_queue_share_answers_busy_to_unknown_users_of_that_network() {
     let file = users::line("alice", "wonderland", users::SLOW);
     let doorward = Doorward::start(&file, &NARROW);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
@@ -92,7 +92,7 @@ fn a_full_share_is_busy_for_everybody_in_that_network_who_is_not_known_there() {
 }
 
 #[test]
-fn an_answer_at_hand_does_not_wait_for_a_hash() {
+fn cached_answer_does_not_wait_for_the_hash_queue() {
     let file = users::line("alice", "wonderland", users::SLOW);
     let doorward = Doorward::start(&file, &NARROW);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
@@ -114,7 +114,7 @@ fn an_answer_at_hand_does_not_wait_for_a_hash() {
 }
 
 #[test]
-fn who_hangs_up_takes_nobody_with_him() {
+fn client_that_disconnects_cancels_no_other_check() {
     let file = users::line("alice", "wonderland", users::SLOW);
     let doorward = Doorward::start(&file, &NARROW);
     let mut leader = doorward.client();
@@ -130,7 +130,7 @@ fn who_hangs_up_takes_nobody_with_him() {
 }
 
 #[test]
-fn a_hundred_guesses_from_as_many_networks_leave_no_one_without_an_answer() {
+fn hundred_guesses_from_as_many_networks_are_all_answered() {
     // Long enough that they queue, and short enough that a hundred of them do not take all day.
     let file = users::line("alice", "wonderland", users::USUAL - 2);
     let doorward =

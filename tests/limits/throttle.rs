@@ -36,7 +36,7 @@ pub(crate) fn assert_limited(answer: &Answer, reason: &str) -> u64 {
 }
 
 #[test]
-fn different_wrong_passwords_from_one_network_are_limited() {
+fn different_wrong_passwords_from_one_network_are_throttled() {
     let doorward = Doorward::start(&users::alice(), &THREE);
     for number in 0..3 {
         let answer = doorward.ask(&from(ATTACKER, "alice", &format!("guess {number}")));
@@ -51,7 +51,7 @@ fn different_wrong_passwords_from_one_network_are_limited() {
 }
 
 #[test]
-fn the_same_wrong_password_again_is_one_failure_pitfall_p24() {
+fn repeated_wrong_password_counts_as_one_failure_pitfall_p24() {
     // Without the cache of refusals, so that the throttle alone must see that it is the same.
     for rejected in ["10s", "0s"] {
         let doorward =
@@ -65,7 +65,7 @@ fn the_same_wrong_password_again_is_one_failure_pitfall_p24() {
 }
 
 #[test]
-fn the_right_password_goes_on_where_it_was_used_before() {
+fn throttled_network_still_admits_a_password_used_there_before() {
     let doorward = Doorward::start(&users::two(), &THREE);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
     guess(&doorward, HOME, "alice", 5);
@@ -78,7 +78,7 @@ fn the_right_password_goes_on_where_it_was_used_before() {
 }
 
 #[test]
-fn the_right_password_from_a_throttled_network_is_not_told_from_a_wrong_one() {
+fn throttled_network_gets_the_same_response_for_right_and_wrong_passwords() {
     let doorward = Doorward::start(&users::alice(), &THREE);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
     guess(&doorward, ATTACKER, "alice", 3);
@@ -94,7 +94,7 @@ fn the_right_password_from_a_throttled_network_is_not_told_from_a_wrong_one() {
 }
 
 #[test]
-fn other_networks_are_not_affected() {
+fn throttle_of_one_network_does_not_affect_others() {
     let doorward = Doorward::start(&users::two(), &THREE);
     guess(&doorward, ATTACKER, "alice", 10);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
@@ -104,7 +104,7 @@ fn other_networks_are_not_affected() {
 }
 
 #[test]
-fn a_network_that_fails_under_many_names_is_limited_and_nobody_else_is_as_in_cve_2026_77561() {
+fn network_that_fails_for_many_users_is_throttled_and_no_other_is_as_in_cve_2026_77561() {
     let doorward = Doorward::start(&users::two(), &["--throttle-network-failures", "20"]);
     assert_eq!(doorward.log_in("bob", "builder", ATTACKER), 200);
     for number in 0..300 {
@@ -117,7 +117,7 @@ fn a_network_that_fails_under_many_names_is_limited_and_nobody_else_is_as_in_cve
 }
 
 #[test]
-fn a_full_table_locks_nobody_out_and_forgets_nobody_who_is_limited_as_in_cve_2026_77561() {
+fn full_throttle_table_locks_no_user_out_and_keeps_throttled_entries_as_in_cve_2026_77561() {
     let doorward =
         Doorward::start(&users::alice(), &["--throttle-user-failures", "3", "--throttle-entries", "16"]);
     guess(&doorward, ATTACKER, "alice", 3);
@@ -131,7 +131,7 @@ fn a_full_table_locks_nobody_out_and_forgets_nobody_who_is_limited_as_in_cve_202
 }
 
 #[test]
-fn an_ipv6_network_is_its_64_bits_and_an_ipv4_address_has_one_name() {
+fn ipv6_is_throttled_by_64_bit_prefix_and_ipv4_mapped_as_ipv4() {
     let doorward = Doorward::start(&users::alice(), &THREE);
     for number in 0..3 {
         doorward.ask(&from(&format!("2001:db8:1:2::{number}"), "alice", &format!("guess {number}")));
@@ -143,7 +143,7 @@ fn an_ipv6_network_is_its_64_bits_and_an_ipv4_address_has_one_name() {
 }
 
 #[test]
-fn a_block_is_limited_above_its_networks_and_its_own_users_go_on_field_s3() {
+fn block_limit_applies_above_network_limits_and_known_users_stay_admitted_field_s3() {
     let flags = ["--throttle-block-user-failures", "20", "--throttle-user-failures", "10"];
     let doorward = Doorward::start(&users::two(), &flags);
     assert_eq!(doorward.log_in("alice", "wonderland", "2001:db8:1:aaaa::1"), 200);
@@ -165,7 +165,7 @@ fn a_block_is_limited_above_its_networks_and_its_own_users_go_on_field_s3() {
 }
 
 #[test]
-fn what_cannot_be_read_is_no_guess_and_limits_nobody() {
+fn malformed_credentials_are_not_throttled() {
     let doorward = Doorward::start(&users::alice(), &THREE);
     for number in 0..20 {
         let request = Request::auth().from(HOME).header("Authorization", format!("Bearer {number}"));
@@ -176,7 +176,7 @@ fn what_cannot_be_read_is_no_guess_and_limits_nobody() {
 }
 
 #[test]
-fn a_limit_ends_by_itself() {
+fn throttle_expires() {
     let flags = ["--throttle-user-failures", "1", "--throttle-window", "1s"];
     let doorward = Doorward::start(&users::alice(), &flags);
     guess(&doorward, HOME, "alice", 2);
@@ -186,7 +186,7 @@ fn a_limit_ends_by_itself() {
 }
 
 #[test]
-fn nothing_is_ever_answered_with_429_which_nginx_would_make_a_500() {
+fn throttled_client_never_gets_429_from_auth_because_nginx_would_return_500() {
     let doorward =
         Doorward::start(&users::alice(), &["--throttle-user-failures", "1", "--hash-user-share", "1"]);
     for password in ["a", "b", "c", "wonderland"] {

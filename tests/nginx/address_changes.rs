@@ -81,7 +81,7 @@ fn image(names: &Names) -> Image {
 }
 
 #[test]
-fn who_gives_out_tokens_is_found_where_it_comes_back_and_gets_the_query() {
+fn token_service_with_a_new_address_is_found_and_gets_the_query() {
     let names = Names::start(Some(FIRST));
     let port = free_port();
     let first = at(FIRST, port, &page("first"));
@@ -103,7 +103,7 @@ fn who_gives_out_tokens_is_found_where_it_comes_back_and_gets_the_query() {
 }
 
 #[test]
-fn an_answerer_that_comes_back_with_another_address_is_found_pitfall_p43() {
+fn doorward_with_a_new_address_is_found_pitfall_p43() {
     let names = Names::start(Some(FIRST));
     let port = free_port();
     let first = at(FIRST, port, &empty("200 OK"));
@@ -131,7 +131,7 @@ fn an_answerer_that_comes_back_with_another_address_is_found_pitfall_p43() {
 }
 
 #[test]
-fn a_backend_that_comes_back_with_another_address_gets_the_uri_as_the_client_sent_it() {
+fn backend_with_a_new_address_gets_the_uri_unchanged() {
     for kind in ["registry", "site"] {
         let names = Names::start(Some(FIRST));
         let port = free_port();
@@ -159,7 +159,7 @@ fn a_backend_that_comes_back_with_another_address_gets_the_uri_as_the_client_sen
 }
 
 #[test]
-fn a_name_that_is_not_there_yet_admits_nobody_until_it_is() {
+fn unresolvable_doorward_name_gets_503_until_it_resolves() {
     let names = Names::start(None);
     let port = free_port();
     let _auth = at(FIRST, port, &empty("200 OK"));
@@ -172,7 +172,7 @@ fn a_name_that_is_not_there_yet_admits_nobody_until_it_is() {
 }
 
 #[test]
-fn connections_to_a_name_are_kept_where_nginx_can_pitfall_p9() {
+fn connections_to_a_resolved_name_are_kept_alive_if_nginx_supports_it_pitfall_p9() {
     let mut version = std::process::Command::new(nginx());
     version.arg("-v");
     let said = run(version).stderr;

@@ -31,7 +31,7 @@ fn start() -> Servers {
 }
 
 #[test]
-fn a_registry_refuses_a_path_with_two_readings_as_json_and_asks_nobody_field_r1() {
+fn ambiguous_registry_path_gets_400_in_json_without_an_auth_request_field_r1() {
     let servers = start();
     for path in [
         "/api/%2e%2e/v2/",
@@ -66,7 +66,7 @@ fn a_registry_refuses_a_path_with_two_readings_as_json_and_asks_nobody_field_r1(
 }
 
 #[test]
-fn a_site_refuses_dot_segments_in_every_spelling_and_nothing_else_field_r1() {
+fn site_refuses_dot_segments_in_every_spelling_and_nothing_else_field_r1() {
     let servers = start();
     let ask = |path: &str| servers.nginx.ask(&Request::get(path).host("site.test"));
     for path in [
@@ -116,7 +116,7 @@ fn a_site_refuses_dot_segments_in_every_spelling_and_nothing_else_field_r1() {
 }
 
 #[test]
-fn an_open_location_of_a_site_is_asked_for_by_one_spelling_and_gets_no_identity_field_r1() {
+fn open_location_has_one_spelling_and_gets_no_identity_field_r1() {
     let servers = start();
     servers.answerer.say(&empty("401 No"));
     let ask = |path: &str| {
@@ -162,7 +162,7 @@ fn an_open_location_of_a_site_is_asked_for_by_one_spelling_and_gets_no_identity_
 }
 
 #[test]
-fn a_registry_elsewhere_is_never_asked_for_a_path_with_two_readings_field_r1() {
+fn ambiguous_path_never_reaches_an_upstream_registry_field_r1() {
     let house = ecr::House::plain();
     let before = house.ecr.requests();
     for path in ["/api/admin/%2e%2e/%2e%2e/v2/", "/x/../v2/", "//v2/", "/v2/%2fx", "/v2/../api"] {

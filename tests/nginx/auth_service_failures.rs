@@ -20,7 +20,7 @@ fn behind(auth: &str) -> (Nginx, Upstream, Upstream) {
 }
 
 #[test]
-fn doorward_away_is_a_503_in_json_and_never_a_success_pitfalls_p4_and_p6() {
+fn unreachable_doorward_gets_503_in_json_pitfalls_p4_and_p6() {
     let port = free_port();
     let (registry, listen) = (Registry::start(), format!("127.0.0.1:{port}"));
     let mut doorward = Doorward::start(&users::two(), &["--listen", &listen]);
@@ -53,7 +53,7 @@ fn doorward_away_is_a_503_in_json_and_never_a_success_pitfalls_p4_and_p6() {
 }
 
 #[test]
-fn a_restart_over_a_unix_socket_is_found_too_pitfall_p43() {
+fn restarted_doorward_on_a_unix_socket_is_found_pitfall_p43() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("doorward.sock"));
     let registry = Registry::start();
@@ -73,7 +73,7 @@ fn a_restart_over_a_unix_socket_is_found_too_pitfall_p43() {
 }
 
 #[test]
-fn a_stopped_doorward_admits_nobody_and_goes_on_when_it_goes_on() {
+fn frozen_doorward_gets_503_and_recovers() {
     let guarded = Guarded::start();
     assert_eq!(guarded.ask(&alice(Request::get("/v2/"))).status, 200);
     guarded.doorward.freeze();
@@ -86,7 +86,7 @@ fn a_stopped_doorward_admits_nobody_and_goes_on_when_it_goes_on() {
 }
 
 #[test]
-fn whatever_stands_in_doorwards_place_only_a_success_admits_pitfall_p4() {
+fn only_a_2xx_auth_response_admits_pitfall_p4() {
     let (nginx, auth, backend) = behind(&empty("200 OK"));
     assert_eq!(nginx.ask(&Request::get("/v2/")).text(), "secret\n", "the other side of it");
     let passed = backend.received();
@@ -108,7 +108,7 @@ fn whatever_stands_in_doorwards_place_only_a_success_admits_pitfall_p4() {
 }
 
 #[test]
-fn an_answer_that_is_no_http_admits_nobody() {
+fn non_http_auth_response_is_refused() {
     let (nginx, auth, backend) = behind("");
     for rubbish in
         ["no HTTP at all\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "<html>200 OK</html>\r\n\r\n", "200 OK\r\n\r\n"]
@@ -121,7 +121,7 @@ fn an_answer_that_is_no_http_admits_nobody() {
 }
 
 #[test]
-fn a_long_header_of_doorwards_goes_through_pitfall_p10() {
+fn long_header_of_doorward_is_passed_on_pitfall_p10() {
     let long = "x".repeat(12_000);
     let (nginx, _auth, _backend) =
         behind(&format!("HTTP/1.1 200 OK\r\nX-Upstream-Authorization: {long}\r\nContent-Length: 0\r\n\r\n"));
@@ -129,7 +129,7 @@ fn a_long_header_of_doorwards_goes_through_pitfall_p10() {
 }
 
 #[test]
-fn a_servers_own_error_pages_make_no_success_of_a_refusal_as_in_cve_2026_24513_pitfall_p6() {
+fn inherited_error_pages_turn_no_refusal_into_success_as_in_cve_2026_24513_pitfall_p6() {
     let registry = Registry::start();
     let doorward = Doorward::start(&users::two(), &[]);
     // What people have in http{}, for another site's sake.
@@ -143,7 +143,7 @@ fn a_servers_own_error_pages_make_no_success_of_a_refusal_as_in_cve_2026_24513_p
 }
 
 #[test]
-fn an_inherited_cache_of_answers_is_not_used_as_in_nginx_ldap_auth_103_pitfall_p5() {
+fn inherited_proxy_cache_is_not_used_as_in_nginx_ldap_auth_103_pitfall_p5() {
     let registry = Registry::start();
     let doorward = Doorward::start(&users::two(), &[]);
     let dir = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn an_inherited_cache_of_answers_is_not_used_as_in_nginx_ldap_auth_103_pitfall_p
 }
 
 #[test]
-fn a_throttled_client_gets_a_true_429_pitfall_p4() {
+fn throttled_client_gets_429_with_retry_after_from_nginx_pitfall_p4() {
     let guarded = Guarded::start_with(&users::two(), &["--throttle-user-failures", "2"]);
     let guess = |source, password: &str| {
         guarded.nginx.ask_from(source, &Request::get("/v2/").basic("alice", password))
@@ -179,7 +179,7 @@ fn a_throttled_client_gets_a_true_429_pitfall_p4() {
 }
 
 #[test]
-fn the_registry_away_is_a_502_in_json() {
+fn unreachable_registry_gets_502_in_json() {
     let doorward = Doorward::start(&users::two(), &[]);
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
     let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), nowhere);

@@ -51,7 +51,7 @@ fn assert_taken(image: impl Fn() -> Image) -> String {
 }
 
 #[test]
-fn two_settings_are_enough_for_a_site_that_its_users_see_and_nobody_else() {
+fn two_settings_protect_a_site() {
     for image in each_shell(Image::new) {
         let doorward = Doorward::start(&users::two(), &[]);
         let site = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome");
@@ -77,7 +77,7 @@ fn two_settings_are_enough_for_a_site_that_its_users_see_and_nobody_else() {
 }
 
 #[test]
-fn a_registry_and_doorward_by_unix_sockets() {
+fn registry_and_doorward_over_unix_sockets_work() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("doorward.sock"));
     let _doorward = Doorward::start(&users::two(), &["--listen", &socket]);
@@ -89,7 +89,7 @@ fn a_registry_and_doorward_by_unix_sockets() {
 }
 
 #[test]
-fn a_setting_that_is_missing_is_named() {
+fn missing_setting_is_named() {
     let without = |name: &'static str| move || two().set(name, "");
     assert_taken(two);
     assert_refused(
@@ -104,7 +104,7 @@ fn a_setting_that_is_missing_is_named() {
 }
 
 #[test]
-fn an_unknown_setting_is_an_error_and_those_of_kubernetes_are_passed_over() {
+fn unknown_setting_is_an_error_and_kubernetes_variables_are_ignored() {
     let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND BACKEND_CA BODY_WITH_ANY_METHOD"];
     assert_refused(|| two().set("BACKENDS", "x:1"), &said);
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
@@ -116,7 +116,7 @@ fn an_unknown_setting_is_an_error_and_those_of_kubernetes_are_passed_over() {
 }
 
 #[test]
-fn ingress_nginx_cve_2025_24514_and_cve_2026_1580_a_value_that_would_be_more_than_a_value_does_not_get_in() {
+fn value_that_would_inject_configuration_is_refused_as_in_ingress_nginx_cve_2025_24514_and_cve_2026_1580() {
     let harmful =
         ["a;b:80", "a{b:80", "a}:80", "a b:80", "a\nb:80", "a\"b:80", "a'b:80", "$host:80", "a\\b:80"];
     for name in ["BACKEND", "AUTH", "SERVER_NAME", "LISTEN", "REAL_IP_FROM", "RESOLVER", "KIND", "PROTO"] {
@@ -131,7 +131,7 @@ fn ingress_nginx_cve_2025_24514_and_cve_2026_1580_a_value_that_would_be_more_tha
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_with_the_remedy() {
+fn invalid_address_is_refused_with_the_remedy() {
     for (value, said) in [
         ("registry", "lacks the port"),
         ("registry:", "no port between 1 and 65535"),
@@ -168,7 +168,7 @@ fn an_address_that_is_none_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn the_other_settings_are_refused_with_the_remedy_too() {
+fn invalid_value_is_refused_with_the_remedy() {
     for (name, value, said) in [
         ("KIND", "registries", "is not one of: registry site"),
         ("PLAIN_HTTP", "yes", "is not one of: on off"),
@@ -231,7 +231,7 @@ fn the_other_settings_are_refused_with_the_remedy_too() {
 }
 
 #[test]
-fn other_variables_of_the_environment_change_nothing_pitfall_p45() {
+fn unrelated_environment_variables_change_nothing_pitfall_p45() {
     let written = assert_taken(two);
     let hostile = || {
         let names = ["host", "scheme", "request_uri", "doorward_status", "http_upgrade"];
@@ -246,7 +246,7 @@ fn other_variables_of_the_environment_change_nothing_pitfall_p45() {
 }
 
 #[test]
-fn in_kubernetes_a_short_name_is_refused_for_the_whole_one() {
+fn short_name_in_kubernetes_is_refused_with_the_full_name() {
     let cluster = |resolve: &'static str| {
         let text = format!("nameserver 10.96.0.10\nsearch {resolve}\noptions ndots:5\n");
         move || two().file("etc/resolv.conf", &text).set("AUTH", "doorward:8000")
@@ -258,7 +258,7 @@ fn in_kubernetes_a_short_name_is_refused_for_the_whole_one() {
 }
 
 #[test]
-fn a_name_of_the_hosts_file_is_looked_up_there_since_nginxs_resolver_does_not() {
+fn name_in_the_hosts_file_is_resolved_at_start() {
     let resolver = "nameserver 127.0.0.11\n";
     let image = || {
         let names = "127.0.0.1 localhost\n127.0.0.1 Localhost.Localdomain # and more\n";
@@ -272,7 +272,7 @@ fn a_name_of_the_hosts_file_is_looked_up_there_since_nginxs_resolver_does_not() 
 }
 
 #[test]
-fn a_port_alone_is_for_ipv6_too_where_there_is_any() {
+fn listen_port_alone_includes_ipv6_if_available() {
     let written = assert_taken(|| two().set("LISTEN", "28087"));
     // The size of such a file is not told, only its text.
     let any = fs::read_to_string("/proc/net/if_inet6").is_ok_and(|text| !text.is_empty());

@@ -38,7 +38,7 @@ fn written(image: &Image) -> String {
 }
 
 #[test]
-fn the_welcome_page_is_replaced_and_a_second_start_is_as_good_as_the_first() {
+fn welcome_page_is_replaced_and_a_second_start_works() {
     let image = ready();
     for _ in 0..2 {
         let output = image.try_out();
@@ -49,7 +49,7 @@ fn the_welcome_page_is_replaced_and_a_second_start_is_as_good_as_the_first() {
 }
 
 #[test]
-fn a_conf_d_that_cannot_be_written_fails_the_start_pitfall_p44() {
+fn unwritable_conf_d_fails_the_start_pitfall_p44() {
     // A folder in the file's place stands for a read-only file system: root may write anywhere else.
     let blocked = |image: Image| {
         let file = image.path("etc/nginx/conf.d/default.conf");
@@ -61,7 +61,7 @@ fn a_conf_d_that_cannot_be_written_fails_the_start_pitfall_p44() {
 }
 
 #[test]
-fn a_configuration_that_was_not_written_fails_the_start_pitfall_p44() {
+fn missing_configuration_fails_the_start_pitfall_p44() {
     let silent = |image: Image| {
         image.script("entrypoint.d/20-envsubst-on-templates.sh", "exit 0\n");
         image
@@ -83,7 +83,7 @@ fn a_configuration_that_was_not_written_fails_the_start_pitfall_p44() {
 }
 
 #[test]
-fn what_is_not_mounted_is_named() {
+fn missing_mount_is_named() {
     let without = |path: &'static str| {
         move |image: Image| {
             fs::remove_dir_all(image.path(path)).unwrap();
@@ -95,7 +95,7 @@ fn what_is_not_mounted_is_named() {
 }
 
 #[test]
-fn an_image_that_does_not_source_our_script_starts_nothing() {
+fn image_that_does_not_source_the_script_starts_nothing() {
     let mode = |image: Image, mode| {
         let script = image.path("entrypoint.d/18-doorward.envsh");
         fs::set_permissions(script, fs::Permissions::from_mode(mode)).unwrap();
@@ -113,7 +113,7 @@ fn an_image_that_does_not_source_our_script_starts_nothing() {
 }
 
 #[test]
-fn a_command_past_the_entrypoint_finds_no_configuration_that_nginx_takes_pitfall_p44() {
+fn command_that_bypasses_the_entrypoint_finds_no_valid_configuration_pitfall_p44() {
     let text = fs::read_to_string(shipped().join("unconfigured.conf")).unwrap();
     let image = ready().file("etc/nginx/conf.d/default.conf", &text);
     let output = process::run(image.run(&["sh", "-c", "nginx -t"]));
@@ -124,7 +124,7 @@ fn a_command_past_the_entrypoint_finds_no_configuration_that_nginx_takes_pitfall
 }
 
 #[test]
-fn an_nginx_that_cannot_ask_is_named() {
+fn nginx_without_a_required_module_or_version_fails_the_start_by_name() {
     let claims = |version: &'static str, built: &'static str| {
         move |image: Image| {
             let text = format!("echo 'nginx version: nginx/{version}' >&2\necho '{built}' >&2\n");
@@ -145,13 +145,13 @@ fn an_nginx_that_cannot_ask_is_named() {
 }
 
 #[test]
-fn a_configuration_that_nginx_does_not_take_fails_the_start_in_nginxs_own_words() {
+fn invalid_nginx_configuration_fails_the_start_with_the_error_of_nginx() {
     let broken = |image: Image| image.file("etc/nginx/conf.d/mine.conf", "no_such_directive on;\n");
     assert_fails(broken, "unknown directive \"no_such_directive\"");
 }
 
 #[test]
-fn a_server_that_nobody_guards_is_warned_of() {
+fn unprotected_server_is_warned_about() {
     let open = [
         (
             "open.test",
@@ -193,7 +193,7 @@ fn a_server_that_nobody_guards_is_warned_of() {
 }
 
 #[test]
-fn the_health_check_tells_whether_nginx_listens_without_a_client_to_ask_with() {
+fn health_check_reports_whether_nginx_listens_without_curl() {
     let healthy = |nginx: &Nginx, shell: &[&str]| {
         let mut command = Command::new(shell[0]);
         command.args(&shell[1..]).arg(shipped().join("health.sh"));

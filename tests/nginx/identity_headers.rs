@@ -58,7 +58,7 @@ fn names() -> Vec<String> {
 }
 
 #[test]
-fn no_identity_header_of_a_clients_reaches_a_backend_field_c12() {
+fn identity_headers_of_the_client_do_not_reach_a_backend_field_c12() {
     let doorward = answerer(&[("X-Auth-User", "alice")]);
     for (kind, tokens) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
         let backend = Upstream::start(&empty("200 OK"));
@@ -86,7 +86,7 @@ fn no_identity_header_of_a_clients_reaches_a_backend_field_c12() {
 }
 
 #[test]
-fn stale_and_each_fact_of_the_setting_are_doorwards_and_never_a_clients_field_s6() {
+fn stale_and_fact_headers_come_only_from_doorward_field_s6() {
     let says = &[
         ("X-Auth-User", "alice"),
         ("X-Auth-Stale", "true"),
@@ -112,7 +112,7 @@ fn stale_and_each_fact_of_the_setting_are_doorwards_and_never_a_clients_field_s6
 }
 
 #[test]
-fn a_location_with_a_fact_of_its_own_keeps_all_that_doorward_said_field_s6() {
+fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
     let says = &[
         ("X-Auth-User", "alice"),
         ("X-Auth-Fact-Plan", "gold"),
@@ -147,7 +147,7 @@ const BETWEEN: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-R
     X-Auth-Proxy-Secret X-Upstream-Authorization X-Upstream-URI X-Upstream-Status";
 
 #[test]
-fn no_client_is_told_what_a_backend_says_under_doorwards_names() {
+fn identity_headers_of_a_backend_do_not_reach_the_client() {
     let doorward = answerer(&[("X-Auth-User", "alice")]);
     let headers: String = BETWEEN.split_whitespace().map(|name| format!("\r\n{name}: evil")).collect();
     for (kind, way) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
@@ -162,7 +162,7 @@ fn no_client_is_told_what_a_backend_says_under_doorwards_names() {
 }
 
 #[test]
-fn no_client_is_told_what_ecr_its_storage_or_token_say_under_doorwards_names() {
+fn identity_headers_of_ecr_storage_and_token_do_not_reach_the_client() {
     let lines: String = BETWEEN.split_whitespace().map(|name| format!("{name}: evil\r\n")).collect();
     let house = ecr::House::plain();
     for status in ["200 OK", "404 No", "307 Go", "401 No", "503 No"] {
@@ -182,7 +182,7 @@ fn no_client_is_told_what_ecr_its_storage_or_token_say_under_doorwards_names() {
 }
 
 #[test]
-fn a_user_name_with_blanks_is_one_field_of_the_access_log() {
+fn user_name_with_spaces_is_one_field_of_the_access_log() {
     let says = &[("X-Auth-User", "al ice\" [01/Jan/2026:00:00:00 +0000] \"GET /forged")];
     let (doorward, backend) = (answerer(says), Upstream::start(&empty("200 OK")));
     let nginx = Nginx::of(image("site", doorward.address, backend.address));

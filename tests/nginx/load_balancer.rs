@@ -28,7 +28,7 @@ fn behind(networks: &str) -> (Nginx, Upstream, Upstream) {
 }
 
 #[test]
-fn the_client_is_the_last_one_that_is_no_balancer() {
+fn client_address_is_the_last_one_that_is_not_a_load_balancer() {
     let (nginx, auth, backend) = behind("127.0.0.0/30,10.0.0.0/8,fd00::/8");
     for (forwarded, client) in [
         ("203.0.113.7", "203.0.113.7"),
@@ -55,7 +55,7 @@ fn the_client_is_the_last_one_that_is_no_balancer() {
 }
 
 #[test]
-fn whoever_is_no_balancer_is_not_believed() {
+fn forwarded_address_from_an_untrusted_peer_is_ignored() {
     let (nginx, auth, _backend) = behind("127.0.0.1");
     let claim = Request::get("/").header("X-Forwarded-For", "203.0.113.7").header("X-Real-IP", "203.0.113.7");
     nginx.ask_from([127, 0, 0, 9], &claim);
@@ -65,7 +65,7 @@ fn whoever_is_no_balancer_is_not_believed() {
 }
 
 #[test]
-fn clients_are_sent_on_to_the_scheme_that_they_came_by() {
+fn locations_have_the_scheme_of_the_client_connection() {
     let (registry, doorward) = (Registry::start(), Doorward::start(&users::two(), &[]));
     let tap = Tap::start(tcp(&doorward.address));
     let image = |proto: &str| {

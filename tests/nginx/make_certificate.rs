@@ -26,7 +26,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn pair_is_made_once_for_its_name_and_signs_no_other_certificate() {
+fn certificate_is_created_once_for_its_name_and_signs_no_other() {
     with_each_shell(|shell, dir| {
         let (tls, once) = (dir.join("tls"), dir.join("once"));
         fs::create_dir(&tls).unwrap();
@@ -59,7 +59,7 @@ fn pair_is_made_once_for_its_name_and_signs_no_other_certificate() {
 }
 
 #[test]
-fn what_is_there_is_never_replaced_be_it_a_link_that_leads_nowhere_field_o1() {
+fn existing_certificate_or_dangling_link_is_never_replaced_field_o1() {
     with_each_shell(|shell, dir| {
         let (tls, once) = (dir.join("tls"), dir.join("once"));
         for file in ["tls.crt", "tls.key"] {

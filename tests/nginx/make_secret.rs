@@ -25,7 +25,7 @@ pub(super) fn with_each_shell(test: impl Fn(&[&str], &Path)) {
 }
 
 #[test]
-fn a_secret_is_made_that_doorward_and_nginx_take_and_only_its_owner_reads() {
+fn created_secret_is_valid_for_doorward_and_nginx_and_readable_only_by_its_owner() {
     with_each_shell(|shell, dir| {
         let at = |name: &str| dir.join(name).display().to_string();
         for (name, more, mode) in [("one", &[][..], 0o600), ("two", &["", "0640"][..], 0o640)] {
@@ -42,7 +42,7 @@ fn a_secret_is_made_that_doorward_and_nginx_take_and_only_its_owner_reads() {
 }
 
 #[test]
-fn what_is_there_is_never_replaced_be_it_empty_a_folder_or_a_link_that_leads_nowhere_field_o1() {
+fn existing_empty_file_folder_or_dangling_link_is_never_replaced_field_o1() {
     with_each_shell(|shell, dir| {
         let at = |name: &str| dir.join(name);
         fs::write(at("file"), "mine").unwrap();
@@ -80,7 +80,7 @@ fn what_is_there_is_never_replaced_be_it_empty_a_folder_or_a_link_that_leads_now
 }
 
 #[test]
-fn a_secret_that_cannot_be_made_is_an_error() {
+fn secret_that_cannot_be_created_is_an_error() {
     with_each_shell(|shell, dir| {
         let output = make(shell, &[&dir.join("nowhere/secret").display().to_string()]);
         assert_ne!(output.code, Some(0), "{output:?}");

@@ -19,7 +19,7 @@ fn before(kind: &str, answer: &str) -> (Nginx, Upstream, Upstream) {
 }
 
 #[test]
-fn a_refusal_without_a_challenge_gets_one_or_no_client_would_send_credentials() {
+fn refusal_without_a_challenge_gets_a_challenge() {
     for (kind, target) in [("registry", "/v2/"), ("site", "/")] {
         let (nginx, auth, backend) = before(kind, &empty("401 Unauthorized"));
         for request in [Request::get(target), alice(Request::get(target)), Request::new("HEAD", target)] {
@@ -43,7 +43,7 @@ fn a_refusal_without_a_challenge_gets_one_or_no_client_would_send_credentials() 
 }
 
 #[test]
-fn any_success_admits_with_a_body_or_without_and_whoever_it_is_nobody_says_so_himself() {
+fn any_2xx_admits_and_identity_headers_of_the_client_are_dropped() {
     let (nginx, auth, backend) = before("site", "");
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
@@ -67,7 +67,7 @@ fn any_success_admits_with_a_body_or_without_and_whoever_it_is_nobody_says_so_hi
 }
 
 #[test]
-fn it_is_asked_at_its_own_path_and_name_and_told_what_doorward_is_told() {
+fn another_auth_service_gets_the_same_headers_at_its_own_path_and_host() {
     let (nginx, auth, _backend) = before("site", &empty("200 OK"));
     let request =
         alice(Request::new("PUT", "/a%2Fb?c=d")).host("app.test:8443").header("X-Original-URI", "/");
@@ -87,7 +87,7 @@ fn it_is_asked_at_its_own_path_and_name_and_told_what_doorward_is_told() {
 }
 
 #[test]
-fn anything_else_that_it_says_admits_nobody() {
+fn other_status_of_another_auth_service_is_refused() {
     let (nginx, auth, backend) = before("registry", "");
     for status in
         ["302 Found", "404 Not Found", "400 Bad Request", "429 Too Many Requests", "500 Oops", "503 No"]

@@ -29,7 +29,7 @@ fn start(http: &str, server: &str) -> (Nginx, Doorward, Upstream) {
 const HTTP: &str = "include doorward/doorward-http.conf;";
 
 #[test]
-fn a_registry() {
+fn own_configuration_for_a_registry_works() {
     let (nginx, _doorward, backend) = start(HTTP, "include doorward/doorward-registry.conf;");
     assert_challenge(&nginx.ask(&Request::get("/v2/")));
     assert_eq!(nginx.ask(&alice(Request::get("/v2/a%3Ab?c=%20"))).status, 200);
@@ -38,7 +38,7 @@ fn a_registry() {
 }
 
 #[test]
-fn a_site_with_a_location_that_is_open() {
+fn own_configuration_for_a_site_with_an_open_location_works() {
     let open = "location /open/ { auth_request off; proxy_pass http://doorward_backend; }";
     let (nginx, _doorward, backend) = start(HTTP, &format!("include doorward/doorward-site.conf; {open}"));
     assert_eq!(nginx.ask(&Request::get("/")).status, 401);
@@ -49,7 +49,7 @@ fn a_site_with_a_location_that_is_open() {
 }
 
 #[test]
-fn one_location_of_a_site_that_is_open() {
+fn own_configuration_with_one_protected_location_works() {
     let server = "include doorward/doorward-auth.conf; location / { return 200; } location /private/ { include doorward/doorward-guard.conf; include doorward/doorward-headers.conf; proxy_pass http://doorward_backend; }";
     let (nginx, _doorward, backend) = start(HTTP, server);
     assert_eq!(nginx.ask(&Request::get("/")).status, 200);
@@ -62,7 +62,7 @@ fn one_location_of_a_site_that_is_open() {
 }
 
 #[test]
-fn a_foreign_answerer_behind_a_balancer_in_ones_own_words() {
+fn own_configuration_with_another_auth_service_behind_a_load_balancer_works() {
     let foreign = Upstream::start(&empty("200 OK"));
     let http = format!(
         "include doorward/doorward-maps.conf;\nmap $scheme $doorward_proto {{ default https; }}\nupstream mine {{ server {}; {UPSTREAM} }}",
@@ -83,7 +83,7 @@ fn a_foreign_answerer_behind_a_balancer_in_ones_own_words() {
 }
 
 #[test]
-fn a_location_that_does_not_use_what_doorward_permits_is_refused_the_mount() {
+fn own_location_without_upstream_uri_is_denied_the_mount() {
     let rules = "[[grant]]\nusers = [\"alice\"]\nrepositories = [\"a/**\"]\nactions = [\"pull\", \"push\"]\n";
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("htpasswd"), users::two()).unwrap();

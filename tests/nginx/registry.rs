@@ -35,7 +35,7 @@ fn push_hello(guarded: &Guarded, repository: &str) {
 }
 
 #[test]
-fn who_has_no_right_password_sees_nothing_of_the_registry() {
+fn registry_is_hidden_without_the_right_password() {
     let guarded = Guarded::start();
     for target in ["/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/a/manifests/one", "/v2/a/blobs/sha256:0"] {
         assert_challenge(&guarded.ask(&Request::get(target)));
@@ -60,7 +60,7 @@ fn who_has_no_right_password_sees_nothing_of_the_registry() {
 }
 
 #[test]
-fn a_path_that_nginx_normalises_is_guarded_like_any_other_as_in_cve_2026_63177() {
+fn path_normalized_by_nginx_is_protected_as_in_cve_2026_63177() {
     let guarded = Guarded::start();
     let paths = [
         "//v2/_catalog",
@@ -85,7 +85,7 @@ fn a_path_that_nginx_normalises_is_guarded_like_any_other_as_in_cve_2026_63177()
 }
 
 #[test]
-fn two_mib_go_through_with_a_length_and_chunked_pitfalls_p1_and_p2() {
+fn two_mib_upload_passes_with_a_length_and_chunked_pitfalls_p1_and_p2() {
     let guarded = Guarded::start();
     let body = vec![0; 2 << 20];
     // The SHA-256 of 2 MiB of zeros.
@@ -166,7 +166,7 @@ fn many_requests_share_one_connection_to_doorward_pitfall_p9() {
 }
 
 #[test]
-fn one_good_log_in_admits_nobody_else_pitfall_p5() {
+fn login_of_one_client_admits_no_other_pitfall_p5() {
     let guarded = Guarded::start();
     let mut client = guarded.nginx.client();
     for target in ["/v2/", "/v2/_catalog"] {
@@ -181,7 +181,7 @@ fn one_good_log_in_admits_nobody_else_pitfall_p5() {
 }
 
 #[test]
-fn the_location_of_an_upload_is_where_the_client_came_in_pitfall_p14() {
+fn upload_location_has_the_host_of_the_request_pitfall_p14() {
     let guarded = Guarded::start();
     for host in ["registry.test:8443", "registry.test", "127.0.0.1:5000", "[::1]:5000"] {
         let post = alice(Request::new("POST", "/v2/a/blobs/uploads/").body("")).host(host);
@@ -199,7 +199,7 @@ fn the_location_of_an_upload_is_where_the_client_came_in_pitfall_p14() {
 }
 
 #[test]
-fn a_mount_that_hides_in_a_form_body_is_not_made_pitfall_p15() {
+fn mount_in_a_form_body_is_not_performed_pitfall_p15() {
     let guarded = Guarded::start();
     push_hello(&guarded, "secret/app");
     let form = format!("mount={HELLO}&from=secret/app");
@@ -234,7 +234,7 @@ fn a_mount_that_hides_in_a_form_body_is_not_made_pitfall_p15() {
 }
 
 #[test]
-fn the_question_itself_cannot_be_asked_from_outside_pitfall_p50() {
+fn auth_subrequest_location_is_not_reachable_from_outside_pitfall_p50() {
     let guarded = Guarded::start();
     for path in
         ["/_doorward", "//_doorward", "/v2/../_doorward", "/_doorward?x", "/%5fdoorward", "/_doorward/"]
@@ -253,7 +253,7 @@ fn the_question_itself_cannot_be_asked_from_outside_pitfall_p50() {
 }
 
 #[test]
-fn the_first_protocol_and_every_other_path_are_not_there() {
+fn registry_v1_and_other_paths_get_404() {
     let guarded = Guarded::start();
     for path in ["/v1/_ping", "/v1/users/", "/", "/index.html", "/v2x", "/V2/", "/favicon.ico"] {
         assert_json(&guarded.ask(&alice(Request::get(path))), 404, "UNSUPPORTED");
@@ -288,7 +288,7 @@ fn head_has_the_status_of_get_and_no_body_pitfall_p49() {
 }
 
 #[test]
-fn a_client_that_waits_for_100_continue_is_answered_before_it_sends_its_body() {
+fn client_that_expects_100_continue_is_answered_before_its_body() {
     let guarded = Guarded::start();
     let mut client = guarded.nginx.client();
     client

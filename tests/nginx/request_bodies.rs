@@ -44,7 +44,7 @@ impl Open {
 const NO_BODY: [&str; 4] = ["GET", "HEAD", "DELETE", "OPTIONS"];
 
 #[test]
-fn a_body_announced_with_a_method_that_has_none_is_refused_unread_field_s4() {
+fn body_with_a_bodiless_method_is_refused_unread_field_s4() {
     for kind in ["site", "registry"] {
         let open = Open::start(|image| image.set("KIND", kind));
         for method in NO_BODY {
@@ -70,7 +70,7 @@ fn a_body_announced_with_a_method_that_has_none_is_refused_unread_field_s4() {
 }
 
 #[test]
-fn such_a_body_is_let_through_to_a_site_whose_setting_says_so() {
+fn body_with_any_method_is_passed_to_a_site_if_configured() {
     let open = Open::start(|image| image.set("BODY_WITH_ANY_METHOD", "on"));
     for method in ["GET", "DELETE", "POST"] {
         let request = Request::new(method, "/_search").body(format!("of {method}"));
@@ -80,7 +80,7 @@ fn such_a_body_is_let_through_to_a_site_whose_setting_says_so() {
 }
 
 #[test]
-fn a_site_takes_100_mib_at_the_most_and_says_so_in_the_clients_form() {
+fn site_body_above_100_mib_gets_413_in_the_accepted_format() {
     let open = Open::start(|image| image);
     let length = |length: usize| format!("Content-Length: {length}\r\n");
     for method in ["POST", "PUT", "PATCH", "PROPFIND", "FOO"] {
@@ -108,7 +108,7 @@ fn a_site_takes_100_mib_at_the_most_and_says_so_in_the_clients_form() {
 }
 
 #[test]
-fn the_limit_is_a_setting_and_holds_for_bodies_without_a_length_too() {
+fn configured_body_limit_applies_to_bodies_without_a_length() {
     let open = Open::start(|image| image.set("MAX_BODY_SIZE", "64k"));
     let post = || Request::new("POST", "/");
     assert_eq!(open.nginx.ask(&post().body(vec![b'x'; 64 << 10])).status, 200);
@@ -126,7 +126,7 @@ fn the_limit_is_a_setting_and_holds_for_bodies_without_a_length_too() {
 }
 
 #[test]
-fn a_location_of_ones_own_has_the_limit_too_and_a_registry_has_none() {
+fn own_location_has_the_body_limit_and_a_registry_has_none() {
     let backend = Upstream::start(&empty("200 OK"));
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let to = backend.address;
@@ -149,7 +149,7 @@ fn a_location_of_ones_own_has_the_limit_too_and_a_registry_has_none() {
 }
 
 #[test]
-fn a_body_that_http_2_does_not_announce_has_the_limit_whatever_the_method() {
+fn http_2_body_without_a_length_is_limited_for_every_method() {
     let open =
         Open::start(|image| image.pair("DNS:site.test").set("PLAIN_HTTP", "off").set("MAX_BODY_SIZE", "64k"));
     let mut command = Command::new(program("curl", "curl"));
@@ -175,7 +175,7 @@ fn a_body_that_http_2_does_not_announce_has_the_limit_whatever_the_method() {
 }
 
 #[test]
-fn a_body_of_a_get_does_not_reach_ecr() {
+fn body_of_a_get_does_not_reach_ecr() {
     let house = ecr::House::plain();
     let before = house.ecr.requests();
     for request in [

@@ -17,7 +17,7 @@ fn site() -> (Nginx, Doorward, Upstream) {
 }
 
 #[test]
-fn a_site_is_seen_by_its_users_and_by_nobody_else() {
+fn site_is_served_to_its_users_only() {
     let (nginx, doorward, upstream) = site();
     let forged = Request::get("/page").header("X-Auth-User", "root").header("X_Auth_User", "root");
     let answer = nginx.ask(&forged);
@@ -41,7 +41,7 @@ fn a_site_is_seen_by_its_users_and_by_nobody_else() {
 }
 
 #[test]
-fn a_site_gets_the_uri_as_the_client_sent_it() {
+fn site_gets_the_uri_unchanged() {
     let (nginx, _doorward, upstream) = site();
     for uri in
         ["/a%2Fb", "/a?b=%20&c=/../", "/%c3%a9", "/a;b/c", "/.well-known/a..b/...", "//x", "/a//b", "/%61%25"]
@@ -52,7 +52,7 @@ fn a_site_gets_the_uri_as_the_client_sent_it() {
 }
 
 #[test]
-fn a_sites_refusals_are_its_own_and_the_question_is_not_reachable_pitfall_p50() {
+fn site_has_its_own_refusal_pages_and_no_reachable_auth_location_pitfall_p50() {
     let (nginx, doorward, upstream) = site();
     let answer = nginx.ask(&alice(Request::get("/_doorward")));
     assert_eq!(answer.status, 404, "{answer:?}");
@@ -73,7 +73,7 @@ fn a_sites_refusals_are_its_own_and_the_question_is_not_reachable_pitfall_p50() 
 }
 
 #[test]
-fn a_large_upload_with_a_length_goes_through_pitfall_p1() {
+fn large_upload_with_a_length_passes_pitfall_p1() {
     let (nginx, _doorward, upstream) = site();
     let answer = nginx.ask(&alice(Request::new("POST", "/upload")).body(vec![b'x'; 2 << 20]));
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -82,7 +82,7 @@ fn a_large_upload_with_a_length_goes_through_pitfall_p1() {
 }
 
 #[test]
-fn a_refusal_is_written_as_accept_wants_it() {
+fn refusal_has_the_format_of_the_accept_header() {
     let (guarded, _doorward, _upstream) = site();
     for (accept, content_type, part) in [
         ("*/*", "text/plain", "Authentication is required.\n"),

@@ -22,7 +22,7 @@ fn copy(home: &Path, from: &str, to: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn log_in_push_and_pull_of_a_20_layer_image_cost_one_hash() {
+fn login_push_and_pull_of_a_20_layer_image_cost_one_hash() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
     let file = home.join("users");
@@ -54,7 +54,7 @@ fn log_in_push_and_pull_of_a_20_layer_image_cost_one_hash() {
 }
 
 #[test]
-fn a_wrong_password_is_unauthorized_in_the_clients_own_words() {
+fn skopeo_reports_a_wrong_password_as_unauthorized() {
     let guarded = Guarded::start();
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
@@ -81,7 +81,7 @@ fn a_wrong_password_is_unauthorized_in_the_clients_own_words() {
 }
 
 #[test]
-fn without_credentials_nothing_is_pulled_pitfall_p12() {
+fn skopeo_without_credentials_pulls_nothing_pitfall_p12() {
     let guarded = Guarded::start();
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();

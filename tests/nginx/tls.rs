@@ -59,7 +59,7 @@ impl Guarded {
 const ALICE: [&str; 2] = ["-u", "alice:wonderland"];
 
 #[test]
-fn a_registry_over_tls_is_guarded_and_speaks_http_1() {
+fn registry_over_tls_is_protected_and_speaks_http_1() {
     let guarded = guarded("registry", "_");
     for name in ["registry.test", "other.test"] {
         guarded.assert(name, &[], "401 1.1");
@@ -72,7 +72,7 @@ fn a_registry_over_tls_is_guarded_and_speaks_http_1() {
 }
 
 #[test]
-fn a_site_speaks_http_2_with_who_asks_for_it() {
+fn site_speaks_http_2_if_negotiated() {
     let guarded = guarded("site", "_");
     guarded.assert("registry.test", &["--http2"], "401 2");
     guarded.assert("registry.test", &[&ALICE[..], &["--http2"]].concat(), "200 2");
@@ -83,7 +83,7 @@ fn a_site_speaks_http_2_with_who_asks_for_it() {
 }
 
 #[test]
-fn old_protocols_are_refused() {
+fn tls_1_0_and_1_1_are_refused() {
     let guarded = guarded("registry", "_");
     for version in ["1.2", "1.3"] {
         guarded.assert("registry.test", &[&ALICE[..], &["--tls-max", version]].concat(), "200 1.1");
@@ -98,7 +98,7 @@ fn old_protocols_are_refused() {
 }
 
 #[test]
-fn with_a_name_only_that_name_is_served() {
+fn only_the_configured_server_name_is_served() {
     for kind in ["registry", "site"] {
         let guarded = guarded(kind, "registry.test,*.dev.test");
         guarded.assert("registry.test", &["--http1.1"], "401 1.1");
@@ -117,7 +117,7 @@ fn with_a_name_only_that_name_is_served() {
 }
 
 #[test]
-fn without_a_pair_there_is_no_start_and_the_command_in_the_message_makes_one() {
+fn missing_certificate_fails_the_start_and_the_suggested_command_creates_one() {
     let output = plain().set("SERVER_NAME", "a.test,b.test").try_out();
     assert_ne!(output.code, Some(0));
     assert!(output.stderr.contains("there is no /etc/nginx/tls/tls.crt"), "{}", output.stderr);
@@ -137,7 +137,7 @@ fn without_a_pair_there_is_no_start_and_the_command_in_the_message_makes_one() {
 }
 
 #[test]
-fn the_certificate_that_compose_makes_signs_no_other_and_is_trusted_as_a_ca_file() {
+fn compose_certificate_is_trusted_as_a_ca_file_and_signs_no_other() {
     let image = Image::new().set("KIND", "registry");
     let folder = image.path("etc/nginx/tls");
     fs::create_dir_all(&folder).unwrap();
@@ -182,7 +182,7 @@ fn the_certificate_that_compose_makes_signs_no_other_and_is_trusted_as_a_ca_file
 }
 
 #[test]
-fn half_a_pair_is_none() {
+fn certificate_without_key_or_key_without_certificate_fails_the_start() {
     for (file, said) in [("tls.crt", "no /etc/nginx/tls/tls.crt"), ("tls.key", "no /etc/nginx/tls/tls.key")] {
         let image = plain().pair("DNS:registry.test");
         fs::remove_file(image.path("etc/nginx/tls").join(file)).unwrap();
@@ -199,7 +199,7 @@ fn half_a_pair_is_none() {
 }
 
 #[test]
-fn plain_http_is_only_what_was_asked_for_and_says_so() {
+fn plain_http_is_served_only_if_configured_and_warned_about() {
     let image = plain().pair("DNS:registry.test").set("PLAIN_HTTP", "on");
     let output = image.try_out();
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -210,7 +210,7 @@ fn plain_http_is_only_what_was_asked_for_and_says_so() {
 }
 
 #[test]
-fn a_site_sends_http_to_https_and_a_registry_does_not_listen_for_it() {
+fn site_redirects_http_to_https_and_a_registry_does_not() {
     let written = |kind: &str, listen: &str| {
         let image =
             plain().pair("DNS:a.test").set("KIND", kind).set("LISTEN", listen).set("SERVER_NAME", "a.test");

@@ -9,7 +9,7 @@ use crate::support::doorward::Doorward;
 use crate::support::users;
 
 #[test]
-fn every_figure_is_in_the_readme_and_the_readme_names_no_other_field_n9() {
+fn readme_lists_exactly_the_metrics_that_exist_field_n9() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let text = doorward.admin(&Request::get("/metrics").host("localhost")).text();
     let described = |line: &str| {

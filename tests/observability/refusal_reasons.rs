@@ -247,7 +247,7 @@ fn upstream() -> Vec<Case> {
 }
 
 #[test]
-fn every_reason_has_a_line_with_user_cause_and_client_field_d1_c1() {
+fn every_refusal_reason_is_logged_with_user_cause_and_client_field_d1_c1() {
     let mut count = 0;
     for reason in Reason::ALL {
         for Case { doorward, request, status, says, _held } in refusals(*reason) {
@@ -274,7 +274,7 @@ fn every_reason_has_a_line_with_user_cause_and_client_field_d1_c1() {
 }
 
 #[test]
-fn an_untrusted_peer_is_named_by_its_address_at_both_listeners() {
+fn untrusted_peer_is_logged_by_its_address_at_both_listeners() {
     let flags = ["--trusted-peers", "192.0.2.1", "--public-peers", "192.0.2.1"];
     let doorward = place(&users::two(), "", &[&BEARER[..], &flags].concat());
     for (address, request, listener) in [

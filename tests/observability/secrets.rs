@@ -119,7 +119,7 @@ fn write(dir: &Path, service: &Api) -> String {
 }
 
 #[test]
-fn no_secret_is_told_whatever_goes_well_or_wrong() {
+fn no_output_contains_a_secret_on_success_or_failure() {
     for format in ["text", "json"] {
         let mut house = House::start(format);
         assert_eq!(house.log_in("staff", &secret("staff")), 200);
@@ -156,7 +156,7 @@ fn no_secret_is_told_whatever_goes_well_or_wrong() {
 }
 
 #[test]
-fn no_secret_is_told_in_a_fault_of_the_settings() {
+fn settings_errors_contain_no_secret() {
     let dir: TempDir = tempfile::tempdir().unwrap();
     let mut heap = Heap::default();
     let service = Api::start(leaking_service::answer);

@@ -11,7 +11,7 @@ fn refused(user: &str, method: &str, uri: &str) {
 }
 
 #[test]
-fn ingress_nginx_8644_a_path_with_dots_is_not_what_it_begins_with() {
+fn path_with_dot_segments_is_denied_as_in_ingress_nginx_8644() {
     for uri in [
         "/v2/public/../team/app/manifests/v1",
         "/v2/public/%2e%2e/team/app/manifests/v1",
@@ -24,7 +24,7 @@ fn ingress_nginx_8644_a_path_with_dots_is_not_what_it_begins_with() {
 }
 
 #[test]
-fn malcolm_cve_2026_63177_what_is_not_canonical_is_not_normalised() {
+fn non_canonical_path_is_denied_and_not_normalized_as_in_malcolm_cve_2026_63177() {
     for uri in [
         "//v2/team/app/manifests/v1",
         "/v2/team%2fapp/manifests/v1",
@@ -36,7 +36,7 @@ fn malcolm_cve_2026_63177_what_is_not_canonical_is_not_normalised() {
 }
 
 #[test]
-fn oauth2_proxy_ghsa_7rh7_c77v_6434_and_cve_2026_41059_query_and_fragment_are_no_path() {
+fn query_and_fragment_are_not_matched_as_path_as_in_oauth2_proxy_ghsa_7rh7_c77v_6434_and_cve_2026_41059() {
     let with = |sign: char| format!("/v2/team/app/manifests/v1{sign}/v2/public/x/manifests/v1");
     for uri in ['?', '#'].map(with) {
         refused("-", "GET", &uri);
@@ -46,7 +46,7 @@ fn oauth2_proxy_ghsa_7rh7_c77v_6434_and_cve_2026_41059_query_and_fragment_are_no
 }
 
 #[test]
-fn oauth2_proxy_cve_2026_40575_other_names_of_the_uri_are_not_read() {
+fn other_uri_headers_are_ignored_as_in_oauth2_proxy_cve_2026_40575() {
     let house = House::of(RULES, GROUPS);
     // Those of other proxies are refused whoever sends them, and misspelt ones are not read.
     for (name, status) in [
@@ -67,7 +67,7 @@ fn oauth2_proxy_cve_2026_40575_other_names_of_the_uri_are_not_read() {
 }
 
 #[test]
-fn zot_ghsa_qg67_7m6v_qg25_to_delete_is_not_to_push() {
+fn push_grant_does_not_allow_delete_as_in_zot_ghsa_qg67_7m6v_qg25() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\", \"push\"]\n";
     let house = House::of(rules, "");
     assert_eq!(house.status("ann", "PUT", "/v2/a/manifests/v1"), 200);
@@ -76,7 +76,7 @@ fn zot_ghsa_qg67_7m6v_qg25_to_delete_is_not_to_push() {
 }
 
 #[test]
-fn authelia_cve_2026_48794_and_tinyauth_cve_2026_77560_case_of_host_and_path() {
+fn host_is_case_insensitive_and_path_is_not_as_in_authelia_cve_2026_48794_and_tinyauth_cve_2026_77560() {
     let rules = concat!(
         "[[grant]]\nwho = \"authenticated\"\nhosts = [\"registry.example.com\"]\nactions = [\"pull\"]\n",
         "[[deny]]\nwho = \"anyone\"\nhosts = [\"Registry.Example.Com\"]\nrepositories = [\"secret\"]\n",
@@ -99,7 +99,7 @@ fn authelia_cve_2026_48794_and_tinyauth_cve_2026_77560_case_of_host_and_path() {
 }
 
 #[test]
-fn pulp_container_1286_a_form_can_hide_a_mount_pitfall_p15() {
+fn form_body_cannot_hide_a_mount_as_in_pulp_container_1286_pitfall_p15() {
     let house = House::of(RULES, GROUPS);
     let upload = |content_type: &str| {
         let request = Request::auth()
@@ -123,7 +123,7 @@ fn pulp_container_1286_a_form_can_hide_a_mount_pitfall_p15() {
 }
 
 #[test]
-fn caddy_cve_2026_27587_and_27588_a_path_in_another_case_is_another_path() {
+fn path_in_another_case_is_another_path_as_in_caddy_cve_2026_27587_and_27588() {
     let rules = "[[grant]]\nwho = \"anyone\"\npaths = [\"/docs/**\"]\n[[grant]]\nusers = [\"ann\"]\npaths = [\"/**\"]\n";
     let house = House::of(rules, "");
     assert_eq!(house.of_site("-", "GET", "/docs/a"), 200);
@@ -134,7 +134,7 @@ fn caddy_cve_2026_27587_and_27588_a_path_in_another_case_is_another_path() {
 }
 
 #[test]
-fn zot_cve_2026_31801_to_overwrite_a_tag_is_to_push() {
+fn overwriting_a_tag_requires_push_as_in_zot_cve_2026_31801() {
     let house = House::of(RULES, GROUPS);
     for reference in ["latest", "v1", &format!("sha256:{}", "0".repeat(64))] {
         assert_eq!(house.status("carl", "PUT", &format!("/v2/team/app/manifests/{reference}")), 403);
@@ -143,7 +143,7 @@ fn zot_cve_2026_31801_to_overwrite_a_tag_is_to_push() {
 }
 
 #[test]
-fn traefik_cve_2026_33433_a_header_in_other_letters_is_the_same_header() {
+fn header_name_in_another_case_is_the_same_header_as_in_traefik_cve_2026_33433() {
     let house = House::of(RULES, GROUPS);
     for name in ["x-original-uri", "X-ORIGINAL-URI", "x-Original-uRI"] {
         let twice = House::question("carl", "GET", "/v2/team/app/manifests/v1")
@@ -154,7 +154,7 @@ fn traefik_cve_2026_33433_a_header_in_other_letters_is_the_same_header() {
 }
 
 #[test]
-fn vouch_a_cached_answer_is_about_who_and_never_about_what() {
+fn cached_answer_covers_identity_and_never_permission_as_in_vouch() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nhosts = [\"one.test\"]\nactions = [\"pull\"]\n";
     let house = House::of(rules, "");
     let ask = |host: &str, uri: &str| {
@@ -175,7 +175,7 @@ fn vouch_a_cached_answer_is_about_who_and_never_about_what() {
 }
 
 #[test]
-fn nginx_ldap_auth_of_2022_no_header_configures_the_gate() {
+fn request_header_configures_nothing_as_in_nginx_ldap_auth_of_2022() {
     let house = House::of(RULES, GROUPS);
     for (name, value) in [
         ("X-Auth-Groups", "devs"),

@@ -13,7 +13,7 @@ fn run(house: &House, command: &[&str]) -> Output {
 }
 
 #[test]
-fn explain_says_what_auth_says_of_every_request() {
+fn explain_and_auth_agree_on_every_request() {
     let house = House::of(RULES, GROUPS);
     let digest = format!("sha256:{}", "0".repeat(64));
     let blob = format!("/v2/team/app/blobs/{digest}");
@@ -46,7 +46,7 @@ fn explain_says_what_auth_says_of_every_request() {
 }
 
 #[test]
-fn explain_names_the_rule_and_what_the_nearest_one_lacks() {
+fn explain_names_the_deciding_rule_and_the_mismatch_of_the_nearest() {
     let house = House::of(RULES, GROUPS);
     let told =
         |user: &str, method: &str, uri: &str| run(&house, &["explain", "--", user, method, uri]).stdout;
@@ -65,7 +65,7 @@ fn explain_names_the_rule_and_what_the_nearest_one_lacks() {
 }
 
 #[test]
-fn a_policy_has_tests_of_its_own() {
+fn check_expect_runs_the_expectations_of_a_policy() {
     let house = House::of(RULES, GROUPS);
     let file = house.path("expect");
     let check = |text: &str| {
@@ -92,7 +92,7 @@ fn a_policy_has_tests_of_its_own() {
 }
 
 #[test]
-fn a_faulty_file_is_told_whole_and_nothing_starts() {
+fn all_errors_of_an_invalid_policy_are_reported_and_start_fails() {
     let house = House::of(RULES, GROUPS);
     fs::write(
         house.path("policy.toml"),
@@ -119,7 +119,7 @@ fn a_faulty_file_is_told_whole_and_nothing_starts() {
 }
 
 #[test]
-fn an_expectation_that_is_met_for_another_reason_is_none() {
+fn expectation_met_by_another_rule_is_an_error() {
     let rules = concat!(
         "registries = [\"registry.example.com\"]\n",
         "[[grant]]\nwho = \"authenticated\"\nmethods = [\"GET\"]\n",
@@ -148,7 +148,7 @@ fn an_expectation_that_is_met_for_another_reason_is_none() {
 }
 
 #[test]
-fn a_rule_on_groups_wants_a_group_file_with_somebody_in_the_group() {
+fn rule_on_a_group_without_members_or_group_file_is_reported() {
     let house = House::of(RULES, "ops: ann\n");
     assert!(run(&house, &["check", "--expect", "/dev/null"]).stdout.contains("nobody is in the group devs"));
     let policy = house.path("policy.toml").display().to_string();
@@ -161,7 +161,7 @@ fn a_rule_on_groups_wants_a_group_file_with_somebody_in_the_group() {
 }
 
 #[test]
-fn groups_that_only_a_service_knows_can_be_given() {
+fn explain_accepts_groups_that_only_a_service_knows() {
     let house = House::of(RULES, "ops: ann\n");
     let push = |more: &[&str]| {
         let asked = ["explain", "--", "eve", "POST", "/v2/team/app/blobs/uploads/"];
@@ -178,7 +178,7 @@ fn groups_that_only_a_service_knows_can_be_given() {
 }
 
 #[test]
-fn explain_says_that_a_user_could_not_log_in_to_begin_with() {
+fn explain_reports_that_the_user_cannot_log_in() {
     let house = House::of(RULES, "ops: ann\n");
     let users = house.path("htpasswd");
     fs::write(&users, "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nbob:$2y$\n").unwrap();

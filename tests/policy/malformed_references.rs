@@ -6,7 +6,7 @@ use super::{GROUPS, House, RULES};
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 #[test]
-fn a_malformed_reference_is_named_to_those_who_hold_the_action_field_c15() {
+fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15() {
     let house = House::of(RULES, GROUPS);
     let long = format!("/v2/team/app/manifests/{}", "x".repeat(129));
     for (method, uri, error) in [
@@ -53,7 +53,7 @@ fn a_malformed_reference_is_named_to_those_who_hold_the_action_field_c15() {
 }
 
 #[test]
-fn a_path_that_another_program_could_read_differently_stays_denied_field_c15() {
+fn ambiguous_path_is_denied_field_c15() {
     let house = House::of(RULES, GROUPS);
     for uri in [
         "/v2/team/app/manifests/sha256%3Atotallywrong",
@@ -73,7 +73,7 @@ fn a_path_that_another_program_could_read_differently_stays_denied_field_c15() {
 }
 
 #[test]
-fn parameters_of_a_registrys_own_pages_pass_and_a_namespace_does_not_field_c14() {
+fn pagination_parameters_are_passed_on_and_the_ns_parameter_is_not_field_c14() {
     let house = House::of(RULES, GROUPS);
     let referrers = format!("/v2/team/app/referrers/{DIGEST}");
     for (uri, upstream) in [
@@ -105,7 +105,7 @@ fn parameters_of_a_registrys_own_pages_pass_and_a_namespace_does_not_field_c14()
 }
 
 #[test]
-fn the_origin_of_a_mount_passes_for_repositories_that_may_be_pulled_field_c13() {
+fn mount_origin_is_passed_on_for_pullable_repositories_field_c13() {
     let house = House::of(RULES, GROUPS);
     let uri = |name: &str, more: &str| format!("/v2/team/{name}/blobs/uploads/?{more}&mount={DIGEST}");
     let upload = "/v2/team/app/blobs/uploads/";

@@ -106,7 +106,7 @@ impl House {
 }
 
 #[test]
-fn a_grant_admits_and_what_no_grant_names_is_denied_with_its_scope() {
+fn granted_request_is_allowed_and_any_other_is_denied_with_its_scope() {
     let house = House::of(RULES, GROUPS);
     let answer = house.ask("ann", "PUT", "/v2/team/app/manifests/v1");
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -137,7 +137,7 @@ fn a_grant_admits_and_what_no_grant_names_is_denied_with_its_scope() {
 }
 
 #[test]
-fn nobody_may_do_what_anyone_may_and_a_wrong_password_is_not_nobody() {
+fn anonymous_client_gets_anyone_grants_and_a_wrong_password_does_not() {
     let house = House::of(RULES, GROUPS);
     let answer = house.ask("-", "GET", "/v2/public/base/manifests/v1");
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -168,7 +168,7 @@ fn nobody_may_do_what_anyone_may_and_a_wrong_password_is_not_nobody() {
 }
 
 #[test]
-fn a_question_that_lacks_what_the_policy_needs_or_has_it_twice_is_incomplete() {
+fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
     let house = House::of(RULES, GROUPS);
     let headers = [
         ("X-Original-Method", "GET"),
@@ -207,7 +207,7 @@ fn a_question_that_lacks_what_the_policy_needs_or_has_it_twice_is_incomplete() {
 }
 
 #[test]
-fn a_mount_from_where_one_may_not_pull_goes_on_as_an_upload_pitfall_p18() {
+fn mount_from_a_repository_without_pull_permission_becomes_an_upload_pitfall_p18() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"a/**\"]\nactions = [\"pull\", \"push\"]\n";
     let house = House::of(rules, "");
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -229,7 +229,7 @@ fn a_mount_from_where_one_may_not_pull_goes_on_as_an_upload_pitfall_p18() {
 }
 
 #[test]
-fn nginxs_own_address_is_not_the_clients() {
+fn address_of_nginx_is_not_matched_as_client_network() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nnetworks = [\"127.0.0.0/8\"]\nactions = [\"pull\"]\n";
     let house = House::of(rules, "");
     let question = || {

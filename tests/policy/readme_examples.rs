@@ -15,7 +15,7 @@ fn blocks(readme: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_example_of_the_readme_says_what_it_is_said_to_say() {
+fn every_policy_example_of_the_readme_meets_its_expectations() {
     let readme = include_str!("../../README.md");
     let names: Vec<&str> = readme
         .split("<!-- example: ")

@@ -17,7 +17,7 @@ fn await_push(house: &House, user: &str, status: u16) {
 }
 
 #[test]
-fn zot_ghsa_c9p4_xwr9_rfhx_who_is_taken_out_of_a_group_is_refused_without_a_new_hash() {
+fn user_removed_from_a_group_is_denied_without_a_new_hash_as_in_zot_ghsa_c9p4_xwr9_rfhx() {
     let house = House::of(RULES, GROUPS);
     assert_eq!(house.status("bob", PUSH.0, PUSH.1), 200);
     assert_eq!(house.status("ann", PUSH.0, PUSH.1), 200);
@@ -31,7 +31,7 @@ fn zot_ghsa_c9p4_xwr9_rfhx_who_is_taken_out_of_a_group_is_refused_without_a_new_
 }
 
 #[test]
-fn a_bad_policy_leaves_the_last_good_one_in_force_and_says_so() {
+fn invalid_policy_keeps_the_last_valid_one_and_is_reported() {
     let house = House::of(RULES, GROUPS);
     for bad in ["", "[[grant", "grant = 1", "[[grant]]\nuser = [\"carl\"]\nactions = [\"push\"]\n"] {
         put(&house.path("policy.toml"), bad);
@@ -52,7 +52,7 @@ fn a_bad_policy_leaves_the_last_good_one_in_force_and_says_so() {
 }
 
 #[test]
-fn no_request_is_judged_by_half_of_a_policy() {
+fn request_during_a_reload_sees_one_whole_policy() {
     // In each, ann may do exactly one of two things; half of one and half of the other would be
     // both, or none.
     let rules = |name: &str| {

@@ -8,7 +8,7 @@ const PUSH: &str = "[[grant]]\nusers = [\"ci\"]\nrepositories = [\"team/**\"]\na
 const PULL: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n";
 
 #[test]
-fn push_grant_that_no_pull_grant_covers_is_a_warning_of_check_field_d6() {
+fn check_warns_about_a_push_grant_without_a_pull_grant_field_d6() {
     let place = Place::of(users::alice());
     for (policy, warned) in [
         (PUSH.to_owned(), true),
@@ -28,7 +28,7 @@ fn push_grant_that_no_pull_grant_covers_is_a_warning_of_check_field_d6() {
 }
 
 #[test]
-fn scope_with_push_alone_is_a_warning_of_key_new_and_check_field_n2() {
+fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
     let place = Place::of(users::alice());
     let keys = place.dir.path().join("keys").display().to_string();
     for (name, scope, warned) in [

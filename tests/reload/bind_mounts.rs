@@ -134,7 +134,7 @@ fn outsides() -> Vec<TempDir> {
 }
 
 #[test]
-fn each_file_that_is_mounted_by_itself_is_warned_of_and_told_when_it_was_replaced_field_o3() {
+fn bind_mounted_file_is_warned_about_and_reported_when_replaced_field_o3() {
     let Some(unshare) = unshare() else { return };
     for name in FILES.map(|(name, _)| name).into_iter().chain(["keys.pem"]) {
         let house = House::start(&unshare, tempfile::tempdir().unwrap(), false);
@@ -150,7 +150,7 @@ fn each_file_that_is_mounted_by_itself_is_warned_of_and_told_when_it_was_replace
 }
 
 #[test]
-fn removed_user_stays_admitted_and_it_is_told_however_the_file_was_replaced_field_o3() {
+fn replaced_bind_mounted_file_is_reported_while_a_removed_user_stays_admitted_field_o3() {
     let Some(unshare) = unshare() else { return };
     for (number, (way, replace)) in ways().into_iter().enumerate() {
         for (kind, outside) in outsides().into_iter().enumerate() {
@@ -184,7 +184,7 @@ fn removed_user_stays_admitted_and_it_is_told_however_the_file_was_replaced_fiel
 }
 
 #[test]
-fn file_that_is_changed_in_place_through_its_mount_is_in_force_and_not_told_field_o3() {
+fn bind_mounted_file_changed_in_place_is_reloaded_without_a_report_field_o3() {
     let Some(unshare) = unshare() else { return };
     let house = House::start(&unshare, tempfile::tempdir().unwrap(), false);
     let file = fs::OpenOptions::new().write(true).truncate(true).open(house.at("htpasswd")).unwrap();
@@ -195,7 +195,7 @@ fn file_that_is_changed_in_place_through_its_mount_is_in_force_and_not_told_fiel
 }
 
 #[test]
-fn file_in_a_mounted_folder_is_reloaded_when_it_is_replaced_and_not_warned_of_field_o3() {
+fn replaced_file_in_a_mounted_folder_is_reloaded_without_a_warning_field_o3() {
     let Some(unshare) = unshare() else { return };
     let (outside, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::write(outside.path().join("htpasswd"), users::two()).unwrap();

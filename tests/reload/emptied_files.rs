@@ -10,7 +10,7 @@ use crate::support::keys::Key;
 use crate::support::{eventually, users};
 
 #[test]
-fn emptied_file_is_in_force_in_two_seconds_and_told_everywhere_field_n1_m3_c18() {
+fn emptied_file_takes_effect_within_two_seconds_and_is_reported_in_every_output_field_n1_m3_c18() {
     for content in ["", "\n\n", "# everybody is gone\n", "\u{feff}"] {
         let doorward = Doorward::start(&users::two(), &[]);
         assert_eq!(doorward.log_in("bob", "builder", "192.0.2.1"), 200);
@@ -42,7 +42,7 @@ fn emptied_file_is_in_force_in_two_seconds_and_told_everywhere_field_n1_m3_c18()
 }
 
 #[test]
-fn file_that_says_that_it_is_empty_is_no_fault_field_n1() {
+fn file_with_the_no_users_marker_is_valid_field_n1() {
     let doorward = Doorward::start("# no users\n", &[]);
     assert!(
         !doorward.ready().text().contains("degraded") && !doorward.log().contains("WARN"),
@@ -54,7 +54,7 @@ fn file_that_says_that_it_is_empty_is_no_fault_field_n1() {
 }
 
 #[test]
-fn emptied_group_and_key_files_follow_the_same_rule_field_m3() {
+fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
     let place = Place::of(users::alice());
     let policy = place.beside("policy.toml", "[[grant]]\ngroups = [\"devs\"]\npaths = [\"/**\"]\n");
     let groups = place.beside("groups", "devs: alice\n");

@@ -15,7 +15,7 @@ fn flush(doorward: &Doorward, query: &str) -> (u16, String) {
 const SELDOM: [&str; 2] = ["--htpasswd-poll", "1h"];
 
 #[test]
-fn flush_after_a_user_was_removed_is_answered_when_the_removal_is_in_force_field_n3() {
+fn flush_after_a_removal_is_answered_once_the_removal_has_taken_effect_field_n3() {
     for query in ["?user=bob", ""] {
         let doorward = Doorward::start(&users::two(), &SELDOM);
         assert_eq!(doorward.log_in("bob", "builder", "192.0.2.1"), 200);
@@ -31,7 +31,7 @@ fn flush_after_a_user_was_removed_is_answered_when_the_removal_is_in_force_field
 }
 
 #[test]
-fn flush_says_that_a_file_is_not_in_force_and_flushes_all_the_same_field_n3() {
+fn flush_with_an_invalid_file_reports_it_and_flushes_field_n3() {
     let doorward = Doorward::start(&users::two(), &SELDOM);
     assert_eq!(doorward.log_in("bob", "builder", "192.0.2.1"), 200);
     users::put(&doorward.htpasswd(), "bob\nalice\n");

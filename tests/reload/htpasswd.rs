@@ -45,7 +45,7 @@ fn await_figure(doorward: &Doorward, name: &str, value: f64) {
 const READY: &str = "ready\n";
 
 #[test]
-fn a_file_that_is_renamed_over_the_old_one_is_taken() {
+fn file_renamed_over_the_old_one_is_reloaded() {
     let doorward = Doorward::start(&users::alice(), &POLL);
     assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
     users::put(&doorward.htpasswd(), users::two());
@@ -56,7 +56,7 @@ fn a_file_that_is_renamed_over_the_old_one_is_taken() {
 }
 
 #[test]
-fn a_file_that_is_edited_in_place_is_taken() {
+fn file_edited_in_place_is_reloaded() {
     let doorward = Doorward::start(&users::alice(), &POLL);
     fs::write(doorward.htpasswd(), users::two()).unwrap();
     await_log_in(&doorward, "bob", "builder", 200);
@@ -67,7 +67,7 @@ fn a_file_that_is_edited_in_place_is_taken() {
 }
 
 #[test]
-fn sighup_has_the_file_looked_at_at_once() {
+fn sighup_reloads_the_file_at_once() {
     let doorward = Doorward::start(&users::alice(), &NEVER);
     users::put(&doorward.htpasswd(), users::two());
     assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
@@ -76,7 +76,7 @@ fn sighup_has_the_file_looked_at_at_once() {
 }
 
 #[test]
-fn sighup_with_nothing_new_changes_nothing() {
+fn sighup_without_a_change_changes_nothing() {
     let doorward = Doorward::start(&users::alice(), &NEVER);
     for _ in 0..20 {
         doorward.signal(Signal::HUP);
@@ -87,7 +87,7 @@ fn sighup_with_nothing_new_changes_nothing() {
 }
 
 #[test]
-fn a_user_who_was_removed_is_refused_though_cached_as_in_ghsa_c9p4_xwr9_rfhx() {
+fn removed_user_is_refused_despite_a_cached_answer_as_in_ghsa_c9p4_xwr9_rfhx() {
     let doorward = Doorward::start(&users::two(), &POLL);
     assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
@@ -97,7 +97,7 @@ fn a_user_who_was_removed_is_refused_though_cached_as_in_ghsa_c9p4_xwr9_rfhx() {
 }
 
 #[test]
-fn a_password_that_was_changed_ends_the_old_one_and_leaves_other_users_answers() {
+fn changed_password_invalidates_the_old_one_and_keeps_answers_of_others() {
     let doorward = Doorward::start(&users::two(), &POLL);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
@@ -111,7 +111,7 @@ fn a_password_that_was_changed_ends_the_old_one_and_leaves_other_users_answers()
 }
 
 #[test]
-fn a_refusal_that_is_kept_ends_when_the_user_is_added() {
+fn cached_rejection_ends_when_the_user_is_added() {
     let doorward = Doorward::start(&users::alice(), &[&POLL[..], &["--cache-rejected", "1h"]].concat());
     assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
     users::put(&doorward.htpasswd(), users::two());
@@ -143,24 +143,24 @@ fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
 }
 
 #[test]
-fn a_file_that_is_gone_leaves_the_last_good_one() {
+fn removed_file_keeps_the_last_valid_users() {
     assert_survives(|doorward| fs::remove_file(doorward.htpasswd()).unwrap(), "the htpasswd file is gone");
 }
 
 #[test]
-fn a_file_of_rubbish_leaves_the_last_good_one() {
+fn garbage_file_keeps_the_last_valid_users() {
     let rubbish = [0x7f, b'E', b'L', b'F', 0, 1, 2, 0xff, b'\n', 0, 0xfe].repeat(100);
     assert_survives(|doorward| users::put(&doorward.htpasswd(), &rubbish), "the htpasswd file can't be used");
 }
 
 #[test]
-fn a_file_without_a_usable_line_leaves_the_last_good_one() {
+fn file_without_a_usable_line_keeps_the_last_valid_users() {
     let line = "alice:$2y$99$cut\nbob:\n";
     assert_survives(|doorward| users::put(&doorward.htpasswd(), line), "the htpasswd file can't be used");
 }
 
 #[test]
-fn a_directory_in_its_place_leaves_the_last_good_one() {
+fn directory_in_place_of_the_file_keeps_the_last_valid_users() {
     let spoil = |doorward: &Doorward| {
         fs::remove_file(doorward.htpasswd()).unwrap();
         fs::create_dir(doorward.htpasswd()).unwrap();
@@ -180,7 +180,7 @@ fn a_directory_in_its_place_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_file_that_has_grown_too_large_leaves_the_last_good_one() {
+fn file_beyond_the_size_limit_keeps_the_last_valid_users() {
     let grow = |doorward: &Doorward| {
         let file = fs::OpenOptions::new().write(true).open(doorward.htpasswd()).unwrap();
         file.set_len(1 << 30).unwrap();
@@ -189,7 +189,7 @@ fn a_file_that_has_grown_too_large_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_bad_line_in_a_new_file_costs_its_user_alone() {
+fn invalid_line_in_a_new_file_affects_only_its_user() {
     let doorward = Doorward::start(&users::two(), &POLL);
     assert_eq!(doorward.log_in("bob", "builder", HERE), 200);
     users::put(&doorward.htpasswd(), users::alice() + "bob:$apr1$\n");
@@ -202,7 +202,7 @@ fn a_bad_line_in_a_new_file_costs_its_user_alone() {
 }
 
 #[test]
-fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
+fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3_n1_c18() {
     let doorward = Doorward::start(&users::alice(), &[]);
     for text in ["", "# nobody\n\n"] {
         let emptied = Instant::now();
@@ -223,7 +223,7 @@ fn emptied_file_is_in_force_within_two_seconds_and_told_field_m3_n1_c18() {
 }
 
 #[test]
-fn file_that_is_emptied_and_written_by_a_slow_tool_locks_nobody_out() {
+fn file_truncated_and_rewritten_by_a_slow_tool_locks_no_user_out() {
     let doorward = Doorward::start(&users::two(), &POLL);
     for _ in 0..5 {
         fs::write(doorward.htpasswd(), "").unwrap();
@@ -240,7 +240,7 @@ fn file_that_is_emptied_and_written_by_a_slow_tool_locks_nobody_out() {
 }
 
 #[test]
-fn start_check_and_reload_have_one_rule_for_a_file_without_users_field_n1() {
+fn start_check_and_reload_treat_a_file_without_users_alike_field_n1() {
     for (text, told) in [("", true), ("# nobody yet\n", true), ("# no users\n", false)] {
         let doorward = Doorward::start(text, &POLL);
         let path = doorward.htpasswd().display().to_string();

@@ -10,7 +10,7 @@ use crate::support::doorward::Doorward;
 use crate::support::{PATIENCE, eventually, users};
 
 #[test]
-fn a_head_that_drips_in_is_cut() {
+fn slowly_sent_request_head_is_closed() {
     let doorward = Doorward::start(&users::alice(), &["--limits-head-timeout", "1s"]);
     let mut client = doorward.client().patient(Duration::from_millis(100)).unwrap();
     client.send(b"GET /auth HTTP/1.1\r\nX: ").unwrap();
@@ -32,7 +32,7 @@ fn a_head_that_drips_in_is_cut() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_cut() {
+fn silent_connection_is_closed() {
     let doorward = Doorward::start(&users::alice(), &["--limits-head-timeout", "1s"]);
     let mut silent = doorward.client();
     match silent.receive(false) {
@@ -44,7 +44,7 @@ fn a_connection_that_says_nothing_is_cut() {
 }
 
 #[test]
-fn an_idle_kept_connection_is_closed_after_its_time() {
+fn idle_keepalive_connection_is_closed_after_its_timeout() {
     let doorward = Doorward::start(&users::alice(), &["--limits-keep-alive", "1s"]);
     let mut client = doorward.client();
     assert_eq!(client.ask(&Request::auth()).status, 401);
@@ -52,7 +52,7 @@ fn an_idle_kept_connection_is_closed_after_its_time() {
 }
 
 #[test]
-fn slow_clients_do_not_keep_others_from_being_answered() {
+fn slow_clients_do_not_block_other_clients() {
     let doorward = Doorward::start(&users::alice(), &["--limits-workers", "1"]);
     let slow: Vec<Client> = (0..100)
         .map(|_| {
@@ -76,7 +76,7 @@ fn in_flight(doorward: &Doorward) -> Client {
 }
 
 #[test]
-fn the_request_in_flight_is_answered_before_the_end() {
+fn request_in_flight_is_answered_before_shutdown() {
     for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let file = users::line("alice", "wonderland", users::SLOW);
         let mut doorward = Doorward::start(&file, &["--limits-shutdown-timeout", "60s"]);
@@ -92,7 +92,7 @@ fn the_request_in_flight_is_answered_before_the_end() {
 }
 
 #[test]
-fn an_idle_kept_connection_does_not_hold_up_the_end() {
+fn idle_keepalive_connection_does_not_delay_shutdown() {
     let mut doorward = Doorward::start(&users::alice(), &["--limits-shutdown-timeout", "1h"]);
     let mut client = doorward.client();
     assert_eq!(client.ask(&Request::auth()).status, 401);
@@ -102,7 +102,7 @@ fn an_idle_kept_connection_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn readyz_says_draining_while_the_listeners_are_still_open() {
+fn readyz_reports_draining_while_listeners_are_open() {
     let doorward = Doorward::start(&users::alice(), &["--limits-drain", "1h"]);
     doorward.signal(Signal::TERM);
     let answer = eventually("/readyz answers 503", || {
@@ -116,7 +116,7 @@ fn readyz_says_draining_while_the_listeners_are_still_open() {
 }
 
 #[test]
-fn the_socket_goes_with_its_process() {
+fn unix_socket_is_removed_at_exit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("doorward.sock");
     let mut doorward = Doorward::start(&users::alice(), &["--listen", &unix(&path)]);
@@ -127,7 +127,7 @@ fn the_socket_goes_with_its_process() {
 }
 
 #[test]
-fn a_connection_beyond_the_limit_waits_until_another_ends() {
+fn connection_beyond_the_limit_waits_until_another_closes() {
     let flags = ["--limits-connections", "2", "--limits-workers", "1"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let mut held: Vec<Client> = (0..2).map(|_| doorward.client()).collect();

@@ -30,7 +30,7 @@ fn serve(flags: &[&str]) -> Output {
 }
 
 #[test]
-fn a_port_in_use_is_named_with_what_to_do() {
+fn port_in_use_is_reported_with_the_remedy() {
     let other = Doorward::start(&users::alice(), &[]);
     let Address::Tcp(address) = other.address else { panic!("not TCP") };
     let output = serve(&["--listen", &address.to_string()]);
@@ -44,7 +44,7 @@ fn a_port_in_use_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_socket_of_a_live_process_is_left_alone() {
+fn socket_of_a_running_process_is_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("doorward.sock"));
     let other = Doorward::start(&users::alice(), &["--listen", &socket]);
@@ -59,7 +59,7 @@ fn a_socket_of_a_live_process_is_left_alone() {
 }
 
 #[test]
-fn a_socket_that_a_killed_process_left_is_replaced() {
+fn socket_left_by_a_killed_process_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("doorward.sock");
     let mut first = Doorward::start(&users::alice(), &["--listen", &unix(&path)]);
@@ -70,7 +70,7 @@ fn a_socket_that_a_killed_process_left_is_replaced() {
 }
 
 #[test]
-fn a_path_that_is_no_socket_is_never_removed() {
+fn listen_path_that_is_not_a_socket_is_never_removed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("precious");
     std::fs::write(&file, "letters").unwrap();
@@ -88,7 +88,7 @@ fn a_path_that_is_no_socket_is_never_removed() {
 }
 
 #[test]
-fn a_socket_in_a_folder_that_is_not_there_is_an_error() {
+fn socket_in_a_missing_folder_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("nowhere/doorward.sock"));
     let output = serve(&["--listen", &socket]);
@@ -97,7 +97,7 @@ fn a_socket_in_a_folder_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn a_public_listener_without_trusted_peers_is_refused() {
+fn non_loopback_listener_without_trusted_peers_is_refused() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8000"] {
         let output = serve(&["--listen", listen]);
         let line = format!(
@@ -112,14 +112,14 @@ fn a_public_listener_without_trusted_peers_is_refused() {
 }
 
 #[test]
-fn a_public_listener_with_trusted_peers_starts() {
+fn non_loopback_listener_with_trusted_peers_starts() {
     let doorward =
         Doorward::start(&users::alice(), &["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
     assert!(doorward.log().contains("doorward is ready"));
 }
 
 #[test]
-fn a_public_private_listener_needs_its_own_peers() {
+fn non_loopback_admin_listener_requires_its_own_peers() {
     let output =
         serve(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
     let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.peers to those that may read the metrics";
@@ -127,7 +127,7 @@ fn a_public_private_listener_needs_its_own_peers() {
 }
 
 #[test]
-fn a_public_listener_of_tokens_beyond_loopback_needs_its_own_peers() {
+fn non_loopback_token_listener_requires_its_own_peers() {
     let peers = ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-peers", "127.0.0.1"];
     let output = serve(&[&peers[..], &["--public-listen", "[::]:0"]].concat());
     assert_eq!(output.code, Some(2), "{output:?}");
@@ -136,7 +136,7 @@ fn a_public_listener_of_tokens_beyond_loopback_needs_its_own_peers() {
 }
 
 #[test]
-fn a_listener_beyond_loopback_without_tls_is_warned_of_at_the_start_and_by_check() {
+fn non_loopback_listener_without_tls_is_warned_about_at_start_and_by_check() {
     let open = ["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"];
     let doorward_ = Doorward::start(&users::alice(), &open);
     let warned = |log: &str, key: &str| {
@@ -158,7 +158,7 @@ fn a_listener_beyond_loopback_without_tls_is_warned_of_at_the_start_and_by_check
 }
 
 #[test]
-fn credentials_of_an_upstream_without_the_proxy_secret_are_refused_with_the_remedy_field_c7() {
+fn upstream_credentials_without_a_proxy_secret_are_refused_with_the_remedy_field_c7() {
     let dir = folder();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let table = format!("[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n", at("token"));
@@ -182,7 +182,7 @@ fn credentials_of_an_upstream_without_the_proxy_secret_are_refused_with_the_reme
 }
 
 #[test]
-fn tokens_without_a_public_listener_are_refused_with_the_remedy() {
+fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
     let dir = folder();
     let keys = dir.path().join("keys.pem");
     let keys = keys.to_str().unwrap();
@@ -193,7 +193,7 @@ fn tokens_without_a_public_listener_are_refused_with_the_remedy() {
 }
 
 #[test]
-fn everybody_is_no_trusted_peer() {
+fn trusted_peers_that_cover_every_address_are_refused() {
     for everybody in ["0.0.0.0/0", "::/0"] {
         let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", everybody]);
         assert_eq!(output.code, Some(2), "{output:?}");
@@ -206,7 +206,7 @@ fn everybody_is_no_trusted_peer() {
 }
 
 #[test]
-fn a_realm_that_would_mislead_clients_is_refused_pitfall_p36() {
+fn misleading_realm_is_refused_pitfall_p36() {
     for realm in ["Basic access", "my BEARER", "a \"quote\"", "back\\slash", "line\nbreak", ""] {
         let output = serve(&["--listen", "127.0.0.1:0", "--realm", realm]);
         assert_eq!(output.code, Some(2), "{realm:?}: {output:?}");
@@ -215,7 +215,7 @@ fn a_realm_that_would_mislead_clients_is_refused_pitfall_p36() {
 }
 
 #[test]
-fn without_anybody_to_ask_it_says_how_to_name_one() {
+fn start_without_an_authenticator_is_an_error_with_the_remedy() {
     for command in ["serve", "check"] {
         assert_fault(
             &doorward(&[command]),

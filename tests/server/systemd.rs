@@ -38,7 +38,7 @@ fn log_in(address: &Address, password: &str) -> u16 {
 }
 
 #[test]
-fn it_answers_on_the_sockets_of_the_names_that_it_is_told() {
+fn systemd_sockets_are_served_by_name() {
     let dir = folder();
     let notified = UnixDatagram::bind(dir.path().join("notify")).unwrap();
     let path = dir.path().join("auth.sock");
@@ -81,7 +81,7 @@ fn refusal(sockets: &[(&str, &str)], flags: &[&str], why: &str) -> String {
 }
 
 #[test]
-fn a_name_that_systemd_did_not_pass_is_told_with_those_that_it_did() {
+fn socket_name_not_passed_by_systemd_is_reported_with_the_passed_names() {
     let tcp = format!("127.0.0.1:{}", free_port());
     let line = refusal(&[(&tcp, "auth")], &["--listen", "systemd:door"], "systemd:door");
     assert!(line.starts_with("doorward: systemd:door: no socket of this name was passed"), "{line}");
@@ -89,7 +89,7 @@ fn a_name_that_systemd_did_not_pass_is_told_with_those_that_it_did() {
 }
 
 #[test]
-fn a_socket_that_others_can_reach_wants_to_know_whom_to_trust() {
+fn non_loopback_systemd_socket_requires_trusted_peers() {
     let port = free_port();
     let (any, local) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}"));
     let line = refusal(&[(&any, "auth")], &["--listen", "systemd:auth"], "trusted_peers");
@@ -104,7 +104,7 @@ fn a_socket_that_others_can_reach_wants_to_know_whom_to_trust() {
 }
 
 #[test]
-fn the_units_are_well_formed_and_the_sandbox_is_whole() {
+fn systemd_units_are_valid_and_sandboxed() {
     let dir = tempfile::tempdir().unwrap();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
     let shipped = [

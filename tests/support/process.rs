@@ -164,6 +164,6 @@ impl Drop for Process {
 
 #[test]
 #[should_panic(expected = "no-such-program is not installed: apt-get install its-package")]
-fn a_program_that_is_missing_fails_its_test_and_is_named_with_its_package() {
+fn missing_program_fails_the_test_and_names_its_package() {
     program("no-such-program", "its-package");
 }

@@ -115,7 +115,7 @@ pub(crate) fn assert_tells_none(command: &str, said: &str) {
 }
 
 #[test]
-fn the_mark_is_found_however_it_is_written() {
+fn secret_marker_is_detected_in_every_encoding() {
     let secret = secret("one");
     let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -142,7 +142,7 @@ fn the_mark_is_found_however_it_is_written() {
 }
 
 #[test]
-fn hashes_keys_tokens_and_private_keys_are_found_and_words_about_them_are_not() {
+fn hashes_keys_tokens_and_private_keys_are_detected_and_plain_words_are_not() {
     let key = "dwk_0123456789_abcdefghijklmnopqrstuvwxyz01234X2ODq";
     let line = super::users::alice();
     let token = format!("eyJ{}.eyJ{}.x", "a".repeat(60), "b".repeat(60));

@@ -36,7 +36,7 @@ pub(super) fn challenged(answer: &Answer, rest: &str) {
 pub(crate) const MANIFEST: &str = "/v2/team/app/manifests/v1";
 
 #[test]
-fn a_client_is_told_where_to_get_a_token_and_for_what() {
+fn challenge_names_the_token_realm_and_scope() {
     let doorward = start(&BEARER);
     challenged(&doorward.ask(&question("GET", "/v2/")), "");
     challenged(&doorward.ask(&question("GET", MANIFEST)), ",scope=\"repository:team/app:pull\"");
@@ -51,7 +51,7 @@ fn a_client_is_told_where_to_get_a_token_and_for_what() {
 }
 
 #[test]
-fn a_token_admits_to_what_stands_in_it() {
+fn token_grants_only_its_scopes() {
     let doorward = start(&BEARER);
     let pull = of_bob(&doorward, "repository:team/app:pull");
     let answer = show(&doorward, &pull, "GET", MANIFEST);
@@ -78,7 +78,7 @@ fn a_token_admits_to_what_stands_in_it() {
 }
 
 #[test]
-fn anonymous_tokens_pull_what_is_public_beside_those_who_log_in() {
+fn anonymous_token_pulls_public_repositories_only() {
     let doorward = start(&BEARER);
     let public = "/v2/public/base/manifests/v1";
     let anonymous = token(&doorward, &get("service=registry.test&scope=repository:public/base:pull"));
@@ -97,7 +97,7 @@ fn anonymous_tokens_pull_what_is_public_beside_those_who_log_in() {
 }
 
 #[test]
-fn a_mount_needs_both() {
+fn mount_requires_both_scopes() {
     let doorward = start(&BEARER);
     let mount = format!("/v2/team/app/blobs/uploads/?mount=sha256:{}&from=public/base", "a".repeat(64));
     let ask = |scope: &str| {
@@ -113,7 +113,7 @@ fn a_mount_needs_both() {
 }
 
 #[test]
-fn what_is_no_token_of_ours_is_refused() {
+fn foreign_or_altered_token_is_refused() {
     let doorward = start(&BEARER);
     let other = start(&BEARER);
     let good = of_bob(&doorward, "repository:team/app:pull");
@@ -134,7 +134,7 @@ fn what_is_no_token_of_ours_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_taken_out_takes_its_tokens_along() {
+fn token_of_a_removed_signing_key_is_refused() {
     let doorward_ = start(&BEARER);
     let keys = doorward_.folder().join("keys.pem").to_str().unwrap().to_owned();
     let old = of_bob(&doorward_, "repository:team/app:pull");
@@ -175,7 +175,7 @@ fn a_key_that_is_taken_out_takes_its_tokens_along() {
 }
 
 #[test]
-fn a_token_is_for_the_host_at_which_it_was_judged() {
+fn token_is_valid_only_at_the_host_of_its_policy_decision() {
     let policy = r#"
 [[grant]]
 who = "anyone"
@@ -211,7 +211,7 @@ actions = ["pull"]
 }
 
 #[test]
-fn what_is_denied_is_denied_to_a_token_that_is_out_already() {
+fn later_denial_applies_to_tokens_issued_before() {
     let policy = r#"
 [[grant]]
 who = "authenticated"
@@ -246,7 +246,7 @@ actions = ["pull"]
 }
 
 #[test]
-fn nothing_is_mounted_from_what_is_denied_by_now() {
+fn mount_from_a_repository_denied_since_is_refused() {
     let policy = "[[grant]]\nwho = \"authenticated\"\nactions = [\"pull\", \"push\"]\n";
     let doorward = super::start_with(policy, &BEARER);
     let own = of_bob(&doorward, "repository:team/app:pull,push&scope=repository:secret/base:pull");

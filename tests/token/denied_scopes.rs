@@ -33,7 +33,7 @@ fn logged(doorward: &Doorward, parts: &[&str]) {
 }
 
 #[test]
-fn a_denied_push_names_user_and_scope_by_basic_and_by_token_field_d1_flux2_5326() {
+fn denied_push_names_user_and_scope_with_basic_and_with_a_token_field_d1_flux2_5326() {
     let doorward = start(&BEARER);
     denied(&doorward.ask(&question("PUT", MANIFEST).basic("bob", "builder")), "repository:team/app:push");
     let asked = of(&doorward, "bob", "builder", &["repository:team/app:pull,push"]);
@@ -51,7 +51,7 @@ fn a_denied_push_names_user_and_scope_by_basic_and_by_token_field_d1_flux2_5326(
 }
 
 #[test]
-fn a_token_that_was_not_asked_for_what_is_lacking_sends_the_client_for_another_one_field_d1() {
+fn token_without_a_requested_scope_is_challenged_with_insufficient_scope_field_d1() {
     let doorward = start(&BEARER);
     let pull = of(&doorward, "bob", "builder", &["repository:team/app:pull"]);
     let answer = show(&doorward, &pull, "PUT", MANIFEST);
@@ -84,7 +84,7 @@ fn follow(doorward: &Doorward, credentials: (&str, &str), method: &str, uri: &st
 }
 
 #[test]
-fn no_client_is_sent_for_tokens_for_ever_whatever_denies_it_field_d1() {
+fn denied_client_is_never_challenged_in_a_loop_field_d1() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let narrow = keys::make(&file, "alice", "narrow", &["--scope", "pull:team/**"]);
@@ -115,7 +115,7 @@ fn no_client_is_sent_for_tokens_for_ever_whatever_denies_it_field_d1() {
 }
 
 #[test]
-fn a_grant_that_comes_later_is_had_with_the_next_token_and_not_denied_by_the_last_one() {
+fn later_grant_applies_with_the_next_token() {
     let doorward = start(&BEARER);
     let old = of(&doorward, "bob", "builder", &["repository:team/app:pull,push"]);
     denied(&show(&doorward, &old, "PUT", MANIFEST), "repository:team/app:push");
@@ -128,7 +128,7 @@ fn a_grant_that_comes_later_is_had_with_the_next_token_and_not_denied_by_the_las
 }
 
 #[test]
-fn a_denial_names_the_line_of_the_rule_in_the_log_alone() {
+fn denial_names_the_line_of_the_rule_only_in_the_log() {
     let policy = "[[grant]]\nwho = \"authenticated\"\nactions = [\"pull\", \"push\"]\n[[deny]]\nusers = [\"bob\"]\nrepositories = [\"secret/**\"]\n";
     let doorward = start_with(policy, &BEARER);
     let uri = "/v2/secret/app/manifests/v1";
@@ -153,7 +153,7 @@ fn mount(doorward: &Doorward, token: &str, into: &str, from: &str) -> (u16, Opti
 }
 
 #[test]
-fn a_mount_from_where_the_policy_grants_a_pull_sends_the_client_for_both_scopes_field_c16() {
+fn mount_from_a_pullable_repository_is_challenged_with_both_scopes_field_c16() {
     let more = "[[grant]]\nusers = [\"alice\"]\nrepositories = [\"team/new\", \"team/mine\"]\nactions = [\"pull\", \"push\"]\n";
     let doorward = start_with(&format!("{POLICY}{more}"), &BEARER);
     let into = "repository:team/new:pull,push";
@@ -181,7 +181,7 @@ fn a_mount_from_where_the_policy_grants_a_pull_sends_the_client_for_both_scopes_
 }
 
 #[test]
-fn a_mount_from_beyond_the_scope_of_a_key_or_from_what_is_denied_by_now_is_an_upload_field_c16() {
+fn mount_from_outside_the_api_key_scope_or_denied_since_becomes_an_upload_field_c16() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let key = keys::make(&file, "alice", "narrow", &["--scope", "pull,push:team/**"]);
@@ -206,7 +206,7 @@ fn a_mount_from_beyond_the_scope_of_a_key_or_from_what_is_denied_by_now_is_an_up
 }
 
 #[test]
-fn without_a_policy_every_user_may_pull_the_source_field_c16() {
+fn mount_source_is_pullable_by_every_user_without_a_policy_field_c16() {
     let doorward = super::start_open(&BEARER);
     let alone = of(&doorward, "bob", "builder", &["repository:a:pull,push"]);
     assert_eq!(mount(&doorward, &alone, "a", "b").0, 401);
@@ -215,7 +215,7 @@ fn without_a_policy_every_user_may_pull_the_source_field_c16() {
 }
 
 #[test]
-fn what_was_denied_is_a_claim_of_users_alone_and_never_crowds_out_what_is_granted() {
+fn denied_claim_is_for_users_only_and_never_displaces_granted_scopes() {
     let doorward = start_with(
         "[[grant]]\nusers = [\"bob\"]\nrepositories = [\"yes/**\"]\nactions = [\"pull\"]\n",
         &BEARER,

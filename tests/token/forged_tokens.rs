@@ -30,7 +30,7 @@ fn forged(token: &str, number: usize) -> String {
 }
 
 #[test]
-fn forged_tokens_are_counted_and_limited_by_network_and_good_ones_that_were_shown_go_on() {
+fn forged_tokens_are_throttled_by_network_and_known_valid_tokens_are_accepted() {
     let doorward = start(&["--token-challenge", "bearer", "--throttle-user-failures", "5"]);
     let (shown, fresh) = (good(&doorward), good(&doorward));
     assert_eq!(show(&doorward, &shown, ATTACKER).status, 200);
@@ -51,7 +51,7 @@ fn forged_tokens_are_counted_and_limited_by_network_and_good_ones_that_were_show
 }
 
 #[test]
-fn tokens_that_are_no_forgeries_are_counted_for_nobody() {
+fn invalid_tokens_that_are_not_forged_are_not_throttled() {
     let doorward = start(&["--token-challenge", "bearer", "--throttle-user-failures", "5"]);
     let other = start(&["--token-challenge", "bearer"]);
     for number in 0..20 {

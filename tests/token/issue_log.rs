@@ -17,7 +17,7 @@ fn lines(doorward: &Doorward, parts: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_token_with_less_than_was_requested_is_logged_with_user_and_scopes_field_d1() {
+fn token_with_fewer_scopes_than_requested_is_logged_with_user_and_scopes_field_d1() {
     let doorward = start(&[]);
     let query = "service=registry.test&scope=repository:team/app:pull,push&scope=repository:secret/x:pull";
     token(&doorward, &get(query).basic("bob", "builder"));
@@ -44,7 +44,7 @@ fn a_token_with_less_than_was_requested_is_logged_with_user_and_scopes_field_d1(
 }
 
 #[test]
-fn every_token_is_logged_at_debug_and_with_log_allowed_and_none_with_a_secret() {
+fn every_issued_token_is_logged_at_debug_and_with_log_allowed_without_secrets() {
     for (flags, level) in [(["--log-level", "debug"], "DEBUG"), (["--log-allowed", "true"], " INFO ")] {
         let doorward = start(&flags);
         let form = "grant_type=password&service=registry.test&username=bob&password=builder&scope=repository:team/app:pull";
@@ -59,7 +59,7 @@ fn every_token_is_logged_at_debug_and_with_log_allowed_and_none_with_a_secret() 
 }
 
 #[test]
-fn lines_about_tokens_have_a_length_and_a_budget_and_hide_no_refusal_of_others() {
+fn token_log_lines_are_bounded_and_displace_no_refusal_lines() {
     let doorward = start(&["--log-refusals-per-second", "10"]);
     let name = "n".repeat(200);
     let many: String = (0..20).map(|number| format!("&scope=repository:{name}{number}:pull")).collect();
@@ -84,7 +84,7 @@ fn lines_about_tokens_have_a_length_and_a_budget_and_hide_no_refusal_of_others()
 }
 
 #[test]
-fn an_empty_scope_name_spoils_no_other_scope_field_d7_zot() {
+fn empty_scope_name_is_ignored_and_other_scopes_are_granted_field_d7_zot() {
     let doorward = start(&[]);
     for (query, granted) in [
         ("scope=repository::pull", &[][..]),

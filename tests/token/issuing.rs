@@ -7,7 +7,7 @@ use crate::support::client::Request;
 use crate::support::keys;
 
 #[test]
-fn a_token_says_what_registries_want_to_read() {
+fn issued_token_has_the_claims_that_registries_read() {
     let doorward = start(&[]);
     let request = get(
         "service=registry.test&scope=repository:team/app:pull,push&account=alice&client_id=docker&offline_token=true",
@@ -33,7 +33,7 @@ fn a_token_says_what_registries_want_to_read() {
 }
 
 #[test]
-fn each_is_given_what_he_may_do_of_what_he_asks_for() {
+fn issued_token_has_only_the_permitted_part_of_the_requested_scopes() {
     let doorward = start(&[]);
     let of = |query: &str, user: &str, password: &str| {
         access(&doorward.ask(&get(&format!("service=registry.test&{query}")).basic(user, password)))
@@ -63,7 +63,7 @@ fn each_is_given_what_he_may_do_of_what_he_asks_for() {
 }
 
 #[test]
-fn who_does_not_say_who_he_is_gets_what_is_for_anyone() {
+fn anonymous_request_gets_scopes_granted_to_anyone() {
     let doorward = start(&[]);
     let answer = doorward.ask(&get(
         "service=registry.test&scope=repository:public/base:pull,push&scope=repository:team/app:pull",
@@ -74,7 +74,7 @@ fn who_does_not_say_who_he_is_gets_what_is_for_anyone() {
 }
 
 #[test]
-fn a_form_is_answered_as_oauth_has_it() {
+fn form_request_gets_an_oauth_response() {
     let doorward = start(&[]);
     let form = "grant_type=password&service=registry.test&client_id=containerd&username=bob&password=builder&scope=repository%3Ateam%2Fapp%3Apull%2Cpush+repository%3Apublic%2Fbase%3Apull";
     let (told, claims) = given(&doorward.ask(&post(form)));
@@ -85,7 +85,7 @@ fn a_form_is_answered_as_oauth_has_it() {
 }
 
 #[test]
-fn a_key_narrows_a_token_and_ends_it() {
+fn api_key_limits_scope_and_expiry_of_a_token() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let narrow = keys::make(&file, "alice", "narrow", &["--scope", "pull:team/**"]);
@@ -109,7 +109,7 @@ fn a_key_narrows_a_token_and_ends_it() {
 }
 
 #[test]
-fn many_tokens_take_one_hash() {
+fn repeated_token_requests_cost_one_hash() {
     let doorward = start(&[]);
     for _ in 0..20 {
         let request = get("service=registry.test&scope=repository:team/app:pull");
@@ -120,7 +120,7 @@ fn many_tokens_take_one_hash() {
 }
 
 #[test]
-fn the_keys_are_there_for_who_verifies_and_no_secret_among_them() {
+fn jwks_publishes_the_public_keys_only() {
     let doorward = start(&[]);
     let answer = doorward.ask(&Request::get("/jwks"));
     let jwks: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -132,7 +132,7 @@ fn the_keys_are_there_for_who_verifies_and_no_secret_among_them() {
 }
 
 #[test]
-fn without_a_policy_every_user_gets_what_he_asks_for_and_nobody_else_anything() {
+fn without_a_policy_users_get_all_requested_scopes_and_anonymous_clients_none() {
     let doorward = super::start_with("[[grant]]\nwho = \"authenticated\"\n", &[]);
     let query = "service=registry.test&scope=repository:any/thing:pull,push";
     assert_eq!(

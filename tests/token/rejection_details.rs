@@ -35,7 +35,7 @@ fn signed(doorward: &Doorward, ahead: i64, change: impl Fn(&mut Claims)) -> Stri
 const HOUR: i64 = 3600;
 
 #[test]
-fn each_cause_has_a_detail_of_its_own_and_a_token_of_ours_its_user_field_o8() {
+fn each_token_rejection_has_its_own_detail_and_names_the_user_of_an_own_token_field_o8() {
     // Each is logged by itself.
     let doorward = start(&[&BEARER[..], &["--log-refusals-per-second", "1000"]].concat());
     let other = start(&BEARER);
@@ -83,7 +83,7 @@ fn each_cause_has_a_detail_of_its_own_and_a_token_of_ours_its_user_field_o8() {
 }
 
 #[test]
-fn an_expired_token_that_is_shown_again_and_again_counts_for_nobody_and_is_never_taken() {
+fn repeated_expired_token_is_refused_and_not_throttled() {
     let doorward = start(&[&BEARER[..], &["--throttle-user-failures", "5"]].concat());
     let expired = signed(&doorward, -HOUR, |_| {});
     for _ in 0..20 {

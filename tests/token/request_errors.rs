@@ -4,7 +4,7 @@ use super::{get, given, post, refused, start};
 use crate::support::client::Request;
 
 #[test]
-fn only_wrong_credentials_are_refused_for_what_they_are() {
+fn wrong_or_unreadable_credentials_get_401_from_token() {
     let doorward = start(&[]);
     let query = "service=registry.test&scope=repository:team/app:pull";
     for request in [
@@ -25,7 +25,7 @@ fn only_wrong_credentials_are_refused_for_what_they_are() {
 }
 
 #[test]
-fn what_can_not_be_read_or_is_for_another_is_told_so() {
+fn malformed_token_request_or_wrong_service_gets_400() {
     let doorward = start(&[]);
     for query in [
         "service=other.test",
@@ -56,14 +56,14 @@ fn what_can_not_be_read_or_is_for_another_is_told_so() {
 }
 
 #[test]
-fn there_are_no_refresh_tokens() {
+fn refresh_token_request_gets_404() {
     let doorward = start(&[]);
     let form = "grant_type=refresh_token&service=registry.test&refresh_token=x&client_id=docker";
     refused(&doorward.ask(&post(form)), 404, "UNSUPPORTED");
 }
 
 #[test]
-fn who_guesses_is_told_to_wait_as_http_has_it() {
+fn throttled_client_gets_429_with_retry_after_from_token() {
     let doorward = start(&["--throttle-user-failures", "2"]);
     let answers: Vec<_> = (0..4)
         .map(|n| doorward.ask(&get("service=registry.test").basic("alice", &format!("guess-{n}"))))
@@ -77,7 +77,7 @@ fn who_guesses_is_told_to_wait_as_http_has_it() {
 }
 
 #[test]
-fn a_proxy_that_does_not_say_what_is_needed_gets_none_and_is_told_what_field_c9_authelia_6180() {
+fn token_request_without_required_proxy_headers_is_refused_by_name_field_c9_authelia_6180() {
     let doorward = start(&[]);
     let scope = "service=registry.test&scope=repository:team/app:pull";
     let bare = || Request::get(&format!("/token?{scope}")).from("192.0.2.1").basic("alice", "wonderland");
@@ -113,7 +113,7 @@ fn a_proxy_that_does_not_say_what_is_needed_gets_none_and_is_told_what_field_c9_
 }
 
 #[test]
-fn credentials_in_the_url_are_refused_and_not_passed_over() {
+fn credentials_in_the_query_are_refused() {
     let doorward = start(&[]);
     for query in [
         "service=registry.test&scope=repository:public/base:pull&username=alice&password=wonderland",
@@ -137,7 +137,7 @@ fn credentials_in_the_url_are_refused_and_not_passed_over() {
 }
 
 #[test]
-fn credentials_are_read_as_at_auth_missing_padding_included_field_c17() {
+fn credentials_are_decoded_as_at_auth_including_missing_padding_field_c17() {
     let doorward = start(&[]);
     let unpadded = |pair: &str| crate::support::client::basic(pair).trim_end_matches('=').to_owned();
     let query = "service=registry.test&scope=repository:team/app:pull";
@@ -173,7 +173,7 @@ fn credentials_are_read_as_at_auth_missing_padding_included_field_c17() {
 }
 
 #[test]
-fn without_keys_there_is_no_such_page() {
+fn token_and_jwks_get_404_without_signing_keys() {
     let doorward = crate::support::doorward::Doorward::start(&crate::support::users::alice(), &[]);
     for target in ["/token", "/jwks"] {
         assert_eq!(doorward.ask(&Request::get(target).basic("alice", "wonderland")).status, 404);
@@ -181,7 +181,7 @@ fn without_keys_there_is_no_such_page() {
 }
 
 #[test]
-fn more_than_a_token_can_hold_is_told_so() {
+fn scopes_beyond_the_token_size_get_400() {
     let doorward = super::start_with("[[grant]]\nwho = \"authenticated\"\n", &[]);
     let long = "a".repeat(240);
     let query: String = (0..30).map(|number| format!("&scope=repository:{long}{number}:pull")).collect();
@@ -190,7 +190,7 @@ fn more_than_a_token_can_hold_is_told_so() {
 }
 
 #[test]
-fn the_log_says_who_failed_to_get_one_and_holds_no_secret() {
+fn log_names_the_user_of_a_refused_token_request_without_secrets() {
     let doorward = start(&["--log-allowed", "true", "--log-level", "debug"]);
     let form = "grant_type=password&service=registry.test&username=alice&password=s3cret-guess";
     let request = post(form).basic("victim", "x");
@@ -206,7 +206,7 @@ fn the_log_says_who_failed_to_get_one_and_holds_no_secret() {
 }
 
 #[test]
-fn a_stale_answer_makes_no_token_that_outlives_it() {
+fn token_from_a_stale_answer_expires_with_it() {
     let api = crate::support::api::Api::start(|_| crate::support::api::Reply::status(200));
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -233,7 +233,7 @@ fn a_stale_answer_makes_no_token_that_outlives_it() {
 }
 
 #[test]
-fn check_looks_at_the_keys() {
+fn check_reports_invalid_signing_keys() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(at("htpasswd"), crate::support::users::alice()).unwrap();

@@ -10,7 +10,7 @@ use crate::support::{eventually, users};
 const TABLE: &str = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/token\"\n";
 
 #[test]
-fn a_rotated_token_is_taken_and_a_bad_one_leaves_the_last() {
+fn rotated_credential_file_is_used_and_an_invalid_one_keeps_the_last() {
     let doorward = start(TABLE, &[("token", "one\n")], &[]);
     let path = doorward.folder().join("token");
     let now = || doorward.ask(&of_alice("GET", "/v2/")).header(super::HEADER).map(str::to_owned);
@@ -38,7 +38,7 @@ fn a_rotated_token_is_taken_and_a_bad_one_leaves_the_last() {
 }
 
 #[test]
-fn a_file_that_is_no_good_at_the_start_is_told_with_its_table() {
+fn invalid_credential_file_at_start_is_reported_with_its_table() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().display().to_string();
     fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();

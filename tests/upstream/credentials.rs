@@ -51,7 +51,7 @@ fn pull(name: &str) -> String {
 }
 
 #[test]
-fn each_request_goes_on_with_what_its_table_gives() {
+fn each_request_gets_the_credentials_of_its_upstream_table() {
     let doorward = start(TABLES, &FILES, &[]);
     for (uri, value) in [
         (pull("releases/app"), Some(BASIC)),
@@ -69,7 +69,7 @@ fn each_request_goes_on_with_what_its_table_gives() {
 }
 
 #[test]
-fn who_is_refused_is_given_nothing() {
+fn refused_request_gets_no_upstream_credentials() {
     let doorward = start(TABLES, &FILES, &[]);
     let uri = pull("releases/app");
     refused(&doorward.ask(&of_alice("PUT", &uri)), 403, "denied", "s3cret");
@@ -81,7 +81,7 @@ fn who_is_refused_is_given_nothing() {
 }
 
 #[test]
-fn who_has_shown_no_credentials_is_challenged_but_where_the_table_is_for_anyone() {
+fn anonymous_request_is_challenged_unless_the_upstream_is_for_anyone() {
     let doorward = start(TABLES, &FILES, &[]);
     goes_on_with(&doorward.ask(&question("GET", &pull("public/app"))), Some(BEARER));
     let answer = doorward.ask(&question("GET", &pull("releases/open")));
@@ -104,7 +104,7 @@ token_file = "{dir}/token"
 "#;
 
 #[test]
-fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
+fn request_for_which_no_upstream_can_be_selected_is_refused() {
     let doorward = start(KEPT_BACK, &FILES, &[]);
     goes_on_with(&doorward.ask(&of_alice("GET", &pull("private/app"))), Some(""));
     goes_on_with(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
@@ -137,7 +137,7 @@ fn a_request_that_the_choice_can_not_be_made_for_is_refused() {
 }
 
 #[test]
-fn no_mount_crosses_from_one_tables_repositories_to_anothers() {
+fn mount_across_upstreams_is_refused() {
     let doorward = start(KEPT_BACK, &FILES, &[]);
     let digest = format!("sha256:{}", "a".repeat(64));
     let mount =
@@ -151,7 +151,7 @@ fn no_mount_crosses_from_one_tables_repositories_to_anothers() {
 }
 
 #[test]
-fn without_a_choice_nothing_needs_to_be_said_of_the_request() {
+fn upstream_for_all_requests_needs_no_original_request_headers() {
     let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/token\"\n";
     let doorward = start(table, &FILES, &[]);
     goes_on_with(&doorward.ask(&bare().basic("alice", "wonderland")), Some(BEARER));
@@ -160,7 +160,7 @@ fn without_a_choice_nothing_needs_to_be_said_of_the_request() {
 }
 
 #[test]
-fn without_tables_there_is_no_such_header() {
+fn without_upstreams_no_upstream_header_is_sent() {
     let doorward = Doorward::start(&users::two(), &[]);
     let answer = doorward.ask(&Request::auth().basic("alice", "wonderland").header(HEADER, "Basic x"));
     goes_on_with(&answer, None);
@@ -192,7 +192,7 @@ fn without_proof() -> Vec<Request> {
 }
 
 #[test]
-fn every_peer_has_to_show_the_secret_unix_sockets_and_loopback_included_field_c7() {
+fn every_peer_must_send_the_proxy_secret_including_unix_sockets_and_loopback_field_c7() {
     let socket = tempfile::tempdir().unwrap();
     let at = unix(&socket.path().join("doorward.sock"));
     let doorward = start(TABLES, &FILES, &["--listen", "127.0.0.1:0", "--listen", &at]);
@@ -225,14 +225,14 @@ fn every_peer_has_to_show_the_secret_unix_sockets_and_loopback_included_field_c7
 }
 
 #[test]
-fn where_no_table_has_credentials_no_secret_is_required() {
+fn upstreams_without_credentials_require_no_proxy_secret() {
     let none = "[[upstream]]\ntype = \"none\"\n";
     let doorward = start_without_secret(none, &[], &[]);
     goes_on_with(&doorward.ask(&Request::auth().basic("alice", "wonderland")), Some(""));
 }
 
 #[test]
-fn a_peer_that_is_not_listed_is_given_nothing_with_the_secret_or_without() {
+fn untrusted_peer_gets_no_credentials_with_or_without_the_proxy_secret() {
     let doorward = start(TABLES, &FILES, &["--trusted-peers", "192.0.2.1"]);
     let requests = [of_alice("GET", &pull("releases/app")), Request::get("/auth/refused")];
     for request in requests.into_iter().chain(without_proof()) {
@@ -241,7 +241,7 @@ fn a_peer_that_is_not_listed_is_given_nothing_with_the_secret_or_without() {
 }
 
 #[test]
-fn who_may_not_have_them_can_not_say_that_they_were_refused() {
+fn peer_without_the_proxy_secret_cannot_report_an_upstream_refusal() {
     let doorward = start(TABLES, &FILES, &[]);
     let said = Request::get("/auth/refused")
         .header("X-Original-Method", "GET")
@@ -253,7 +253,7 @@ fn who_may_not_have_them_can_not_say_that_they_were_refused() {
 }
 
 #[test]
-fn nothing_of_it_is_told_anywhere() {
+fn upstream_credentials_are_in_no_log_metric_or_page() {
     let doorward = start(TABLES, &FILES, &["--log-level", "debug", "--log-allowed", "true"]);
     goes_on_with(&doorward.ask(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
     goes_on_with(&doorward.ask(&of_alice("GET", &pull("team/app"))), Some(BEARER));
@@ -266,7 +266,7 @@ fn nothing_of_it_is_told_anywhere() {
 }
 
 #[test]
-fn what_the_upstream_refused_is_told_as_the_proxys_fault() {
+fn upstream_refusal_gets_503_and_not_a_challenge() {
     let doorward = start(TABLES, &FILES, &[]);
     let refused = |uri: &str| {
         let request = Request::get("/auth/refused")

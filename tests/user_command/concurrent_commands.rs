@@ -24,7 +24,7 @@ fn start(users: &Users, what: &str, name: &str) -> Child {
 }
 
 #[test]
-fn a_hundred_at_once_lose_no_line() {
+fn hundred_concurrent_commands_lose_no_line() {
     let others: String = ["set", "removed"]
         .iter()
         .flat_map(|kind| (0..OTHERS).map(move |i| users::line(&format!("{kind}{i}"), "before", users::QUICK)))

@@ -55,7 +55,7 @@ fn assert_nothing_made(file: &str, prepare: impl Fn(&Path), said: &[&str]) {
 }
 
 #[test]
-fn dangling_link_is_refused_with_its_target_and_nothing_is_made_field_o1() {
+fn dangling_link_is_refused_with_its_target_and_nothing_is_created_field_o1() {
     let nothing = "where there is nothing, and nothing is made in its place";
     for target in ["/nowhere/at/all", "missing", "missing/file", "../../../../../nowhere/file", "./a/../b"] {
         let link = |dir: &Path| symlink(target, dir.join("file")).unwrap();
@@ -81,7 +81,7 @@ fn dangling_link_is_refused_with_its_target_and_nothing_is_made_field_o1() {
 }
 
 #[test]
-fn folder_or_pipe_in_the_place_of_the_file_is_refused_field_o1() {
+fn folder_or_pipe_in_place_of_the_file_is_refused_field_o1() {
     let folder = |dir: &Path| fs::create_dir(dir.join("file")).unwrap();
     assert_nothing_made("file", folder, &["{dir}/file: it is a directory, and not a file"]);
     let linked = |dir: &Path| {
@@ -96,7 +96,7 @@ fn folder_or_pipe_in_the_place_of_the_file_is_refused_field_o1() {
 }
 
 #[test]
-fn missing_folder_is_named_and_not_made_field_o1() {
+fn missing_folder_is_reported_and_not_created_field_o1() {
     let nothing = |_: &Path| {};
     assert_nothing_made("none/file", nothing, &["there is no folder {dir}/none; mount what it is on"]);
     assert_nothing_made("none/deeper/file", nothing, &["there is no folder {dir}/none"]);
@@ -119,7 +119,7 @@ fn link_to_a_file_that_exists_is_followed_and_stays_a_link_field_o1() {
 }
 
 #[test]
-fn what_stands_beside_signing_keys_is_not_replaced_unless_it_is_a_file_field_o1() {
+fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() {
     for file in ["bundle.pem", "jwks.json", "registry-auth.yml"] {
         for kind in ["dangling", "link", "folder", "pipe"] {
             let dir = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ fn first(htpasswd: &Path, once: &Path) -> Output {
 }
 
 #[test]
-fn first_user_is_not_made_again_where_there_were_users_field_o1() {
+fn first_user_is_not_created_again_where_users_existed_field_o1() {
     let (share, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (htpasswd, once) = (share.path().join("htpasswd"), state.path().join("users"));
     // A file that somebody brought is remembered as well as one that was made.
@@ -220,7 +220,7 @@ fn first_user_is_not_made_again_where_there_were_users_field_o1() {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "what was not tried is said")]
-fn file_of_another_user_behind_a_link_is_no_fault_if_it_has_users() {
+fn linked_file_of_another_user_with_users_is_accepted() {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can make a link of another user");
     }

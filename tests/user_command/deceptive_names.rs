@@ -55,7 +55,7 @@ fn deceptive_name_is_refused_from_a_file_and_by_every_command() {
 }
 
 #[test]
-fn deceptive_name_that_a_service_returns_admits_nobody() {
+fn deceptive_name_returned_by_a_service_is_refused() {
     for name in BAD {
         let backend = Backend::saying(Reply::json(&serde_json::json!({ "login": name }).to_string()));
         let folder = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ fn deceptive_name_that_a_service_returns_admits_nobody() {
 }
 
 #[test]
-fn key_list_escapes_what_a_terminal_would_obey() {
+fn key_list_escapes_terminal_control_characters() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys").display().to_string();
     let keys: Vec<Key> = BAD.iter().map(|name| Key::new(name, &format!("ci{name}"))).collect();

@@ -13,7 +13,7 @@ use crate::support::{doorward, users};
 const NOBODY: u32 = 65534;
 
 #[test]
-fn htpasswd_and_nginx_read_a_user_who_was_added_set_and_removed() {
+fn htpasswd_and_nginx_accept_added_set_and_removed_users() {
     let (users, nginx) = (Users::of(""), AuthBasic::start());
     users.add("alice", "wonderland");
     users.add("zoë", "pässword: with spaces and \"signs\"");
@@ -29,7 +29,7 @@ fn htpasswd_and_nginx_read_a_user_who_was_added_set_and_removed() {
 }
 
 #[test]
-fn a_file_that_htpasswd_made_is_gone_on_with() {
+fn file_created_by_htpasswd_can_be_changed() {
     let (users, nginx) = (Users::of(""), AuthBasic::start());
     for (flag, name) in [("-B", "bcrypt"), ("-m", "apr1"), ("-s", "sha"), ("-5", "sha512")] {
         users::htpasswd(&users.path, &[flag], name, "of-apache");
@@ -43,7 +43,7 @@ fn a_file_that_htpasswd_made_is_gone_on_with() {
 }
 
 #[test]
-fn all_but_the_line_in_question_stays_as_it_is() {
+fn only_the_line_of_the_user_is_changed() {
     let text = "# team\r\n\r\nalice:old:Alice Liddell\r\n\t# spaces\r\n bob:x \nalice:second\ncarol";
     let users = Users::of(text);
     users.quietly("set", &["alice", "--stdin", QUICK[0], QUICK[1]], "wonderland");
@@ -60,7 +60,7 @@ fn all_but_the_line_in_question_stays_as_it_is() {
 }
 
 #[test]
-fn a_line_is_added_with_the_line_end_of_the_file() {
+fn added_line_has_the_line_end_of_the_file() {
     let users = Users::of("# CRLF\r\n");
     users.add("alice", "wonderland");
     users.add("bob", "builder");
@@ -70,7 +70,7 @@ fn a_line_is_added_with_the_line_end_of_the_file() {
 }
 
 #[test]
-fn mode_and_owner_stay_and_a_link_stays_a_link() {
+fn file_mode_owner_and_link_are_preserved() {
     let users = Users::of("# users\n");
     fs::set_permissions(&users.path, fs::Permissions::from_mode(0o604)).unwrap();
     // Root alone can give a file away; others keep theirs.
@@ -95,7 +95,7 @@ fn mode_and_owner_stay_and_a_link_stays_a_link() {
 }
 
 #[test]
-fn a_missing_file_is_made_on_request_and_is_not_for_everybody() {
+fn missing_file_is_created_only_with_create_flag_and_is_not_world_readable() {
     let users = Users::none();
     users.refuses("add", &["alice", "--stdin"], b"wonderland", "add --create");
     users.refuses("set", &["alice", "--stdin"], b"wonderland", "there is no such file");
@@ -112,7 +112,7 @@ fn a_missing_file_is_made_on_request_and_is_not_for_everybody() {
 }
 
 #[test]
-fn a_new_file_belongs_to_whom_its_folder_does() {
+fn new_file_has_the_owner_of_its_folder() {
     let users = Users::none();
     // Root alone can give a file away, as in a container that makes the first user.
     let owner =
@@ -124,7 +124,7 @@ fn a_new_file_belongs_to_whom_its_folder_does() {
 }
 
 #[test]
-fn a_first_user_is_added_where_there_is_none_and_nowhere_else() {
+fn first_user_is_added_only_to_a_file_without_users() {
     // A container's first start: a password that nobody else has, and nothing at the second.
     let first = ["admin", "--create", "--first", "--generate", QUICK[0], QUICK[1]];
     for users in [Users::none(), Users::of(""), Users::of("# nobody yet\n\n")] {
@@ -144,7 +144,7 @@ fn a_first_user_is_added_where_there_is_none_and_nowhere_else() {
 }
 
 #[test]
-fn users_are_listed_with_their_formats() {
+fn list_shows_users_with_their_hash_formats() {
     let text = users::line("bob", "builder", 5)
         + "# a comment\nalice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\ncarol:rl0uE0e2WKB0.\nalice:second\n";
     let users = Users::of(&text);
@@ -155,7 +155,7 @@ fn users_are_listed_with_their_formats() {
 }
 
 #[test]
-fn a_name_that_would_not_be_read_back_is_refused() {
+fn user_name_that_cannot_be_read_back_is_refused() {
     let users = Users::of("# users\n");
     let long = "n".repeat(256);
     for (name, why) in [
@@ -179,7 +179,7 @@ fn a_name_that_would_not_be_read_back_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_and_nothing_is_changed() {
+fn impossible_change_is_refused_and_nothing_is_changed() {
     let users = Users::of(&users::two());
     users.refuses("add", &["alice", "--stdin"], b"x", "alice: there is such a user already");
     users.refuses("set", &["carol", "--stdin"], b"x", "carol: there is no such user");
@@ -189,7 +189,7 @@ fn what_cannot_be_done_is_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn what_is_misspelt_is_a_matter_of_usage() {
+fn invalid_arguments_exit_2() {
     let users = Users::of(&users::two());
     for (what, arguments) in [
         ("add", &[][..]),
@@ -208,7 +208,7 @@ fn what_is_misspelt_is_a_matter_of_usage() {
 }
 
 #[test]
-fn the_file_may_be_named_by_the_environment() {
+fn htpasswd_file_can_be_set_by_environment_variable() {
     let users = Users::of(&users::alice());
     let mut command = doorward::command();
     command.args(["user", "list"]).env("DOORWARD_HTPASSWD", &users.path);

@@ -52,7 +52,7 @@ fn kill_while_it_writes(folder: &Path, lock: &str, child: &mut Child, then: Dura
 
 #[test]
 #[expect(clippy::print_stdout, reason = "shown with --nocapture, for the documentation")]
-fn whoever_is_killed_leaves_a_whole_file_and_no_obstacle() {
+fn killed_command_leaves_a_complete_file_and_no_lock() {
     let earlier: String =
         (0..EARLIER).map(|i| format!("u{i}:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")).collect();
     let users = Users::of(&earlier);
@@ -106,7 +106,7 @@ fn whoever_is_killed_leaves_a_whole_file_and_no_obstacle() {
 }
 
 #[test]
-fn killed_writer_of_signing_keys_leaves_no_key_in_a_temporary_file_after_the_next_run() {
+fn killed_signing_key_command_leaves_no_key_in_a_temporary_file_after_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.pem").display().to_string();
     assert_eq!(doorward(&["token", "init", "--keys", &path]).code, Some(0));

@@ -50,7 +50,7 @@ fn lock_on_the_folder_or_the_file_by_a_reader_delays_no_change_field_r4() {
 }
 
 #[test]
-fn lock_can_be_opened_only_by_those_who_may_change_the_folder_field_r4() {
+fn lock_can_be_opened_only_by_users_that_can_change_the_folder_field_r4() {
     let users = Users::of(&users::alice());
     let lock = users.dir.path().join(LOCK);
     let owner = fs::metadata(users.dir.path()).unwrap().uid();
@@ -71,7 +71,7 @@ fn lock_can_be_opened_only_by_those_who_may_change_the_folder_field_r4() {
 }
 
 #[test]
-fn lock_that_was_left_is_taken_over_and_one_that_is_held_is_waited_for() {
+fn abandoned_lock_is_taken_over_and_a_held_lock_is_waited_for() {
     let users = Users::of(&users::alice());
     let lock = users.dir.path().join(LOCK);
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock).unwrap();
@@ -91,7 +91,7 @@ fn lock_that_was_left_is_taken_over_and_one_that_is_held_is_waited_for() {
 }
 
 #[test]
-fn lock_that_another_user_planted_is_refused_at_once_and_named() {
+fn lock_planted_by_another_user_is_refused_at_once_by_name() {
     let users = Users::of(&users::alice());
     let lock = users.dir.path().join(LOCK);
     let planted = || {
@@ -113,7 +113,7 @@ fn lock_that_another_user_planted_is_refused_at_once_and_named() {
 }
 
 #[test]
-fn change_by_a_program_that_takes_no_lock_is_not_undone() {
+fn change_by_a_program_without_a_lock_is_not_undone() {
     let users = Users::of(&users::alice());
     let writer = Writer::open(&users.path, false).unwrap();
     let text = writer.text().to_vec();
@@ -132,7 +132,7 @@ fn change_by_a_program_that_takes_no_lock_is_not_undone() {
 }
 
 #[test]
-fn htpasswd_and_doorward_at_the_same_time_leave_whole_lines_and_neither_fails_but_to_say_try_again() {
+fn concurrent_htpasswd_and_doorward_changes_leave_whole_lines_or_report_a_conflict() {
     const EACH: usize = 40;
     let users = Users::of(&users::alice());
     let htpasswd = program("htpasswd", "apache2-utils");

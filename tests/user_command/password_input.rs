@@ -14,7 +14,7 @@ fn hash(users: &Users, name: &str) -> String {
 }
 
 #[test]
-fn the_cost_is_10_or_what_was_asked_for() {
+fn bcrypt_cost_is_10_by_default_and_configurable() {
     let users = Users::of("");
     users.quietly("add", &["usual", "--stdin"], "wonderland");
     users.quietly("add", &["four", "--stdin", "--cost", "4"], "wonderland");
@@ -25,7 +25,7 @@ fn the_cost_is_10_or_what_was_asked_for() {
 }
 
 #[test]
-fn the_first_line_of_stdin_is_the_password() {
+fn password_is_the_first_line_of_stdin() {
     for (stdin, password) in [
         ("wonderland", "wonderland"),
         ("wonderland\n", "wonderland"),
@@ -41,7 +41,7 @@ fn the_first_line_of_stdin_is_the_password() {
 }
 
 #[test]
-fn a_password_that_could_not_be_used_is_refused() {
+fn unusable_password_is_refused() {
     let users = Users::of(&users::alice());
     let (most, more) = ("x".repeat(72), "x".repeat(73));
     users.refuses("add", &["bob", "--stdin"], b"", "empty");
@@ -54,7 +54,7 @@ fn a_password_that_could_not_be_used_is_refused() {
 }
 
 #[test]
-fn verify_takes_no_password_that_the_service_would_not_take() {
+fn verify_rejects_passwords_that_the_service_rejects() {
     // {SHA} of nothing, of 1024 letters a, and bcrypt of "ab".
     let text = "nothing:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\nlong:{SHA}jspVRjHfnq0UUQ4acK5Ixw+bk4Q=\n";
     let users = Users::of(&(text.to_owned() + &users::line("bcrypt", "ab", 4)));
@@ -66,7 +66,7 @@ fn verify_takes_no_password_that_the_service_would_not_take() {
 }
 
 #[test]
-fn a_generated_password_is_printed_once_and_is_another_each_time() {
+fn generated_password_is_printed_once_and_differs_each_time() {
     let users = Users::of("");
     let mut printed = Vec::new();
     for (what, name) in [("add", "alice"), ("add", "bob"), ("set", "alice")] {
@@ -85,7 +85,7 @@ fn a_generated_password_is_printed_once_and_is_another_each_time() {
 }
 
 #[test]
-fn a_password_in_the_clear_is_verified_only_where_it_is_allowed() {
+fn plaintext_password_is_verified_only_if_allowed() {
     let users = Users::of("alice:{PLAIN}wonderland\n");
     let refused = users.run("verify", &["alice", "--stdin"], b"wonderland");
     assert_eq!(refused.code, Some(3), "it can't be checked: {refused:?}");
@@ -94,7 +94,7 @@ fn a_password_in_the_clear_is_verified_only_where_it_is_allowed() {
 }
 
 #[test]
-fn without_a_terminal_there_is_no_prompt() {
+fn no_prompt_is_shown_without_a_terminal() {
     let users = Users::of(&users::alice());
     for (what, name) in [("add", "bob"), ("set", "alice"), ("verify", "alice")] {
         users.refuses(what, &[name], b"wonderland\n", "--stdin");
@@ -119,7 +119,7 @@ fn on_a_terminal(users: &Users, what: &str, name: &str, prompts: &[(&str, &str)]
 }
 
 #[test]
-fn on_a_terminal_a_new_password_is_asked_for_twice_and_not_shown() {
+fn terminal_prompt_reads_a_new_password_twice_without_echo() {
     let users = Users::of("");
     let both = [("Password: ", "wonder land"), ("Again: ", "wonder land")];
     for (what, name) in [("add", "alice"), ("set", "alice")] {
@@ -134,7 +134,7 @@ fn on_a_terminal_a_new_password_is_asked_for_twice_and_not_shown() {
 }
 
 #[test]
-fn on_a_terminal_two_different_passwords_change_nothing() {
+fn terminal_prompt_with_different_passwords_changes_nothing() {
     let users = Users::of(&users::alice());
     let different = [("Password: ", "one thing"), ("Again: ", "another thing")];
     for (what, name) in [("add", "bob"), ("set", "alice")] {

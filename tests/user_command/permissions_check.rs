@@ -63,7 +63,7 @@ impl Files {
 }
 
 #[test]
-fn check_warns_of_every_secret_that_others_can_read_and_every_file_that_they_can_change() {
+fn check_warns_about_secrets_readable_and_files_writable_by_others() {
     let files = Files::new();
     let config = files.at("doorward.toml");
     assert_eq!(files.notes(&config), [""; 0]);
@@ -103,7 +103,7 @@ fn check_warns_of_every_secret_that_others_can_read_and_every_file_that_they_can
 }
 
 #[test]
-fn check_warns_of_a_folder_in_which_others_can_replace_a_file_unless_it_is_sticky() {
+fn check_warns_about_a_folder_writable_by_others_unless_it_is_sticky() {
     let files = Files::new();
     let config = files.at("doorward.toml");
     let folder = files.at("");

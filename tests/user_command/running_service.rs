@@ -7,7 +7,7 @@ use crate::support::{eventually, users};
 const HERE: &str = "192.0.2.1";
 
 #[test]
-fn a_running_service_admits_who_was_added_and_refuses_who_was_removed() {
+fn running_service_admits_an_added_user_and_refuses_a_removed_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
     std::fs::write(&path, users::alice()).unwrap();

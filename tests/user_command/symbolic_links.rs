@@ -58,7 +58,7 @@ fn assert_refused(path: &Path, victim: &Path, why: &str) {
 }
 
 #[test]
-fn planted_link_is_not_followed_and_named_with_its_target_field_r5() {
+fn planted_link_is_not_followed_and_reported_with_its_target_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let link = folder.path().join("htpasswd");
     if planted(&users.path, &link) {
@@ -73,7 +73,7 @@ fn planted_link_is_not_followed_and_named_with_its_target_field_r5() {
 }
 
 #[test]
-fn planted_link_in_the_place_of_a_folder_is_not_followed_field_r5() {
+fn planted_link_in_place_of_a_folder_is_not_followed_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let link = folder.path().join("conf");
     if planted(users.dir.path(), &link) {
@@ -83,7 +83,7 @@ fn planted_link_in_the_place_of_a_folder_is_not_followed_field_r5() {
 }
 
 #[test]
-fn planted_link_behind_a_link_of_ones_own_is_not_followed_field_r5() {
+fn planted_link_behind_an_own_link_is_not_followed_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let at = |name: &str| folder.path().join(name);
     if planted(users.dir.path(), &at("planted")) {
@@ -93,7 +93,7 @@ fn planted_link_behind_a_link_of_ones_own_is_not_followed_field_r5() {
 }
 
 #[test]
-fn planted_link_to_nothing_makes_no_file_field_r5() {
+fn planted_dangling_link_creates_no_file_field_r5() {
     let folder = tempfile::tempdir().unwrap();
     let (link, victim) = (folder.path().join("htpasswd"), folder.path().join("victim"));
     if planted(&victim, &link) {
@@ -106,7 +106,7 @@ fn planted_link_to_nothing_makes_no_file_field_r5() {
 }
 
 #[test]
-fn planted_links_in_the_place_of_the_lock_and_of_the_new_file_are_not_followed() {
+fn planted_links_in_place_of_lock_and_new_file_are_not_followed() {
     let users = Users::of(&users::alice());
     let victim = users.dir.path().join("victim");
     fs::write(&victim, "untouched").unwrap();
@@ -126,7 +126,7 @@ fn planted_links_in_the_place_of_the_lock_and_of_the_new_file_are_not_followed()
 }
 
 #[test]
-fn link_of_ones_own_is_followed_and_what_is_changed_is_said() {
+fn own_link_is_followed_and_the_changed_path_is_printed() {
     let users = Users::of(&users::alice());
     let folder = users.dir.path();
     fs::create_dir(folder.join("conf")).unwrap();
@@ -141,7 +141,7 @@ fn link_of_ones_own_is_followed_and_what_is_changed_is_said() {
 }
 
 #[test]
-fn relative_paths_with_dots_lead_where_they_do_for_everyone() {
+fn relative_paths_with_dots_are_resolved_as_by_other_programs() {
     let users = Users::of(&users::alice());
     fs::create_dir(users.dir.path().join("conf")).unwrap();
     for path in ["htpasswd", "./htpasswd", "conf/../htpasswd", "conf/./.././htpasswd"] {

@@ -187,7 +187,7 @@ fn resolve(path: &[u8], backslashes: bool, parameters: bool) -> Vec<u8> {
 }
 
 #[test]
-fn readings_find_each_way_out_and_none_where_there_is_none() {
+fn path_readings_detect_escapes_and_accept_plain_paths() {
     let is_outside = |target: &str| {
         Reached { target: target.as_bytes().to_vec(), authorization: String::new() }.is_outside("/v2/")
     };

@@ -124,7 +124,7 @@ fn print(what: &str, count: usize, morning: &Morning) {
 }
 
 #[test]
-fn users_behind_one_address_get_in_as_fast_as_the_cores_hash_field_o6() {
+fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6() {
     // On a machine that is busy with other things fewer are hashed in the time, so a small run leaves room.
     let (cost, long, short) =
         if is_full() { (users::USUAL, "5s", "5s") } else { (users::QUICK, "60s", "2s") };
@@ -158,7 +158,7 @@ fn users_behind_one_address_get_in_as_fast_as_the_cores_hash_field_o6() {
 }
 
 #[test]
-fn users_behind_one_address_are_not_kept_out_by_who_sprays_names_there_for_long() {
+fn users_behind_one_address_log_in_soon_after_a_name_spray_from_it() {
     let doorward = Doorward::start(&users::two(), &["--log-refusals-per-second", "0"]);
     assert_eq!(doorward.log_in("alice", "wonderland", OFFICE), 200);
     for number in 0..60 {

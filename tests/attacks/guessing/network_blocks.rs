@@ -128,7 +128,7 @@ fn with_file(cost: u32) -> Doorward {
 }
 
 #[test]
-fn guesses_from_all_networks_of_a_block_end_at_its_limit_and_others_log_in_meanwhile_field_s3() {
+fn guesses_from_all_networks_of_a_block_stop_at_the_block_limit_while_others_log_in_field_s3() {
     let (backend, doorward) = with_service();
     let flood = flood(&doorward, span(), of_one_block);
     flood.print("one /48, an HTTP service", span());
@@ -143,7 +143,7 @@ fn guesses_from_all_networks_of_a_block_end_at_its_limit_and_others_log_in_meanw
 }
 
 #[test]
-fn guesses_from_4096_blocks_leave_others_their_log_ins_field_s3_s5() {
+fn guesses_from_4096_blocks_do_not_block_logins_of_others_field_s3_s5() {
     let (_backend, doorward) = with_service();
     let flood = flood(&doorward, span(), of_many_blocks);
     flood.print("4,096 /24, an HTTP service", span());
@@ -156,7 +156,7 @@ fn guesses_from_4096_blocks_leave_others_their_log_ins_field_s3_s5() {
 }
 
 #[test]
-fn guesses_from_each_block_of_an_allocation_end_as_well_variant_of_field_s3() {
+fn guesses_from_each_block_of_an_ipv6_allocation_are_limited_variant_of_field_s3() {
     let (backend, doorward) = with_service();
     // So that the limit is reached in a moment: 100 for an allocation, one for each block.
     drop(doorward);
@@ -177,7 +177,7 @@ fn guesses_from_each_block_of_an_allocation_end_as_well_variant_of_field_s3() {
 }
 
 #[test]
-fn wrong_pairs_from_44_blocks_keep_nobody_out_and_cost_one_hash_each_field_s5() {
+fn wrong_pairs_from_44_blocks_block_no_login_and_cost_one_hash_each_field_s5() {
     // 44 addresses in 44 blocks, each with six users and eight passwords, again and again.
     let cost = scaled(users::QUICK as usize, 14) as u32;
     let doorward = with_file(cost);

@@ -25,7 +25,7 @@ fn guess(length: usize, number: usize) -> String {
 }
 
 #[test]
-fn long_guesses_at_an_unknown_user_get_the_statuses_and_cost_the_hashes_of_a_known_one_field_s2() {
+fn long_guesses_at_unknown_and_known_users_have_equal_statuses_and_hashes_field_s2() {
     let doorward = Doorward::start(&file(), &[]);
     let mut network = 0;
     // The others, and the work itself, in src/gate/identify_tests.rs.
@@ -83,7 +83,7 @@ fn told_apart(a: &[Duration], b: &[Duration]) -> f64 {
 }
 
 #[test]
-fn the_time_of_a_second_long_guess_says_nothing_of_the_user_and_a_seeded_leak_is_seen_field_s2() {
+fn time_of_a_second_long_guess_is_independent_of_the_user_and_a_seeded_leak_is_detected_field_s2() {
     let doorward = Doorward::start(&users::line("alice", "wonderland", 8), &[]);
     let count = scaled(40, 1000);
     let (mut known, mut unknown, mut leak) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,7 +110,7 @@ fn the_time_of_a_second_long_guess_says_nothing_of_the_user_and_a_seeded_leak_is
 }
 
 #[test]
-fn names_that_differ_in_their_length_or_their_bytes_alone_are_counted_alike() {
+fn user_names_of_any_length_and_bytes_are_throttled_alike() {
     // Variants of the same attack: the ending in the user name, bytes that are no text, endings beyond 1,024 bytes.
     let doorward = Doorward::start(&users::line("alice", "wonderland", users::QUICK), &[]);
     let series = |user: &[u8], network: &str| -> Vec<u16> {
@@ -132,7 +132,7 @@ fn names_that_differ_in_their_length_or_their_bytes_alone_are_counted_alike() {
 }
 
 #[test]
-fn a_password_beyond_what_is_hashed_says_nothing_of_the_user_by_status_count_or_work_field_c1_s2() {
+fn password_beyond_the_hash_limit_reveals_no_user_by_status_count_or_work_field_c1_s2() {
     let doorward = Doorward::start(&file(), &[]);
     let figures = || {
         ["doorward_hashes_total", "doorward_throttle_failures_total", "doorward_cache_misses_total"]

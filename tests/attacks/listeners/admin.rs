@@ -38,7 +38,7 @@ fn is_cached(doorward: &Doorward) -> bool {
 }
 
 #[test]
-fn a_web_page_can_neither_flush_nor_read_field_hardening() {
+fn web_page_can_neither_flush_nor_read_the_admin_listener_field_hardening() {
     let doorward = with_token(&[]);
     assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
     let host = tcp(&doorward.admin).to_string();
@@ -81,7 +81,7 @@ fn a_web_page_can_neither_flush_nor_read_field_hardening() {
 }
 
 #[test]
-fn a_name_of_admin_hosts_is_served() {
+fn host_listed_in_admin_hosts_is_served_and_others_are_refused() {
     let doorward = with_token(&["--admin-hosts", "doorward.internal,other.internal"]);
     let metrics = |host: &str| doorward.admin(&Request::get("/metrics").host(host)).status;
     assert_eq!(
@@ -99,7 +99,7 @@ fn assert_challenged(answer: &Answer) {
 }
 
 #[test]
-fn over_tcp_an_order_requires_the_token_and_any_other_is_challenged() {
+fn admin_command_over_tcp_without_the_right_token_is_challenged() {
     let doorward = with_token(&[]);
     let order = |authorization: &str| doorward.admin(&flush().header("Authorization", authorization));
     for right in [
@@ -142,7 +142,7 @@ fn over_tcp_an_order_requires_the_token_and_any_other_is_challenged() {
 }
 
 #[test]
-fn a_changed_token_is_in_force_and_a_bad_file_leaves_the_last_one() {
+fn changed_admin_token_takes_effect_and_an_invalid_file_keeps_the_last_one() {
     let doorward = with_token(&[]);
     let path = doorward.folder().join("token");
     let status = |token: &str| doorward.admin(&bearer(flush(), token)).status;
@@ -158,7 +158,7 @@ fn a_changed_token_is_in_force_and_a_bad_file_leaves_the_last_one() {
 }
 
 #[test]
-fn without_a_token_file_an_order_over_tcp_is_refused_with_the_remedy() {
+fn admin_command_over_tcp_without_a_token_file_is_refused_with_the_remedy() {
     let doorward = Doorward::start(&users::alice(), &["--admin-listen", "127.0.0.1:0"]);
     for request in
         [flush(), bearer(flush(), ""), bearer(flush(), TOKEN), Request::get("/keys").host("localhost")]
@@ -176,7 +176,7 @@ fn without_a_token_file_an_order_over_tcp_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn connections_held_at_the_admin_listener_keep_neither_probes_nor_orders_nor_answers_out() {
+fn connections_held_at_the_admin_listener_block_no_probe_command_or_auth_request() {
     raise_descriptors();
     let doorward = with_token(&["--admin-peers", "127.0.0.1", "--limits-head-timeout", "60s"]);
     let address = tcp(&doorward.admin);

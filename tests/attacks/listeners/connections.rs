@@ -34,7 +34,7 @@ fn sockets(doorward: &Doorward) -> usize {
 }
 
 #[test]
-fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_answer_field_hardening() {
+fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_peer_field_hardening() {
     raise_descriptors();
     // Fewer places than connections: were they kept, nobody else would be answered.
     let flags = ["--trusted-peers", "127.0.0.1", "--limits-connections", "32"];
@@ -67,7 +67,7 @@ fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_answer_fi
 }
 
 #[test]
-fn untrusted_connections_that_send_something_are_closed_too() {
+fn connections_of_untrusted_peers_that_send_requests_are_closed() {
     let doorward = Doorward::start(&users::alice(), &["--trusted-peers", "127.0.0.1"]);
     let address = tcp(&doorward.address);
     for request in [
@@ -101,7 +101,7 @@ fn number(line: &str, before: &str) -> u64 {
 }
 
 #[test]
-fn too_few_descriptors_are_told_at_the_start_with_both_numbers_and_the_remedy() {
+fn too_few_descriptors_are_reported_at_start_with_both_numbers_and_the_remedy() {
     let line = too_few(&["--limits-connections", "128"], 300);
     let needed = number(&line, "raise it to ");
     assert_eq!((number(&line, "limits.connections = "), number(&line, "the limit is ")), (128, 300));
@@ -120,7 +120,7 @@ fn too_few_descriptors_are_told_at_the_start_with_both_numbers_and_the_remedy() 
 }
 
 #[test]
-fn a_removed_user_is_refused_within_2_s_while_every_connection_is_held_field_hardening() {
+fn removed_user_is_refused_within_2_s_while_every_connection_is_held_field_hardening() {
     raise_descriptors();
     let wanted = scaled(64, 4_096);
     let connections = wanted.to_string();

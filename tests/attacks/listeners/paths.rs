@@ -57,7 +57,7 @@ fn spelled(random: &mut Random) -> String {
 }
 
 #[test]
-fn no_request_without_good_credentials_is_2xx_at_the_auth_listener_field_c5_envoy_23360() {
+fn no_request_without_valid_credentials_gets_2xx_at_the_auth_listener_field_c5_envoy_23360() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.pem");
     let keys = keys.to_str().unwrap();
@@ -96,7 +96,7 @@ fn no_request_without_good_credentials_is_2xx_at_the_auth_listener_field_c5_envo
 }
 
 #[test]
-fn a_path_is_served_by_its_own_listener_alone() {
+fn path_is_served_only_by_its_own_listener() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.pem");
     let keys = keys.to_str().unwrap();
@@ -126,7 +126,7 @@ fn a_path_is_served_by_its_own_listener_alone() {
 }
 
 #[test]
-fn an_untrusted_peer_gets_no_token() {
+fn connection_of_an_untrusted_peer_at_the_token_listener_is_closed() {
     let doorward = Doorward::start(&users::alice(), &["--public-peers", "127.0.0.1"]);
     let jwks = Request::get("/jwks");
     assert!(is_closed(UNTRUSTED, tcp(&doorward.public), &jwks));
@@ -143,7 +143,7 @@ fn raw(address: &Address, request: &str) -> String {
 }
 
 #[test]
-fn an_expectation_gets_a_verdict_and_no_interim_response_field_c11() {
+fn expect_header_gets_a_verdict_and_no_interim_response_field_c11() {
     let dir = tempfile::tempdir().unwrap();
     let socket = unix(&dir.path().join("auth.sock"));
     let doorward = Doorward::start(&users::alice(), &["--listen", "127.0.0.1:0", "--listen", &socket]);
@@ -168,7 +168,7 @@ fn an_expectation_gets_a_verdict_and_no_interim_response_field_c11() {
 }
 
 #[test]
-fn a_pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
+fn pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
     // A hash of a millisecond, so that what is left is the wait.
     let doorward = Doorward::start(&users::line("ann", "a1", users::QUICK), &[]);
     let mut client = doorward.client();
@@ -191,7 +191,7 @@ fn a_pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
 }
 
 #[test]
-fn a_dialect_that_does_not_exist_is_refused_and_nginx_has_two_paths() {
+fn unknown_dialect_is_refused_and_the_nginx_dialect_has_two_paths() {
     let output = doorward(&["check", "--dialects", "nginx,traefik"]);
     assert!(output.stderr.contains("it is not a dialect; known are: nginx"), "{output:?}");
     let doorward = Doorward::start(&users::alice(), &["--dialects", "nginx"]);

@@ -524,7 +524,7 @@ fn start(folder: &Path) -> (World, Doorward, Address) {
 }
 
 #[test]
-fn model_beside_requests_changes_and_restarts_finds_no_wrong_admission_and_no_wrong_refusal() {
+fn random_file_changes_and_restarts_cause_no_wrong_admission_or_refusal() {
     let (requests, changes, restarts) = (scaled(15_000, 1_000_000), scaled(150, 1000), scaled(2, 20));
     for (system, dir) in file_systems() {
         let (world, mut doorward, address) = start(dir.path());

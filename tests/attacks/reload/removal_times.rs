@@ -407,7 +407,7 @@ fn of_kind(kind: Kind, system: &str, dir: TempDir, seed: usize) -> Vec<String> {
 }
 
 #[test]
-fn removal_is_in_force_within_two_seconds_or_told_however_the_file_is_written_field_m1_m2() {
+fn removal_takes_effect_within_two_seconds_or_is_reported_for_each_way_of_writing_field_m1_m2() {
     let mut lines = Vec::new();
     for (system, dir) in file_systems() {
         let found: Vec<Vec<String>> = thread::scope(|scope| {
@@ -432,7 +432,7 @@ fn large_file(others: usize, gone: bool, n: usize) -> String {
 }
 
 #[test]
-fn removal_from_a_large_file_that_is_replaced_all_the_time_is_in_force_in_time_or_told() {
+fn removal_from_a_large_file_under_constant_replacement_takes_effect_in_time_or_is_reported() {
     let count = scaled(20_000, 1_000_000);
     for (system, dir) in file_systems() {
         let path = |name: &str| dir.path().join(name);

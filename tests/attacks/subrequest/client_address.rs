@@ -21,7 +21,7 @@ fn refuse(client: &mut Client, address: Option<&str>, from: usize, to: usize) {
 }
 
 #[test]
-fn a_proxy_that_names_no_client_is_warned_of_once_field_c8() {
+fn proxy_without_a_client_address_is_warned_about_once_field_c8() {
     // As Caddy and HAProxy ask: without any header of nginx's.
     for refused in [true, false] {
         let doorward = start(false, &[]);
@@ -39,7 +39,7 @@ fn a_proxy_that_names_no_client_is_warned_of_once_field_c8() {
 }
 
 #[test]
-fn over_a_unix_socket_too() {
+fn proxy_without_a_client_address_is_warned_about_over_a_unix_socket() {
     let dir = tempfile::tempdir().unwrap();
     let at = unix(&dir.path().join("doorward.sock"));
     let doorward = start(false, &["--listen", "127.0.0.1:0", "--listen", &at]);
@@ -48,7 +48,7 @@ fn over_a_unix_socket_too() {
 }
 
 #[test]
-fn a_proxy_that_names_itself_is_warned_of_once_field_c8() {
+fn proxy_that_sends_its_own_address_is_warned_about_once_field_c8() {
     for address in ["127.0.0.1", "::ffff:127.0.0.1"] {
         let doorward = start(false, &[]);
         let mut client = doorward.client();
@@ -62,7 +62,7 @@ fn a_proxy_that_names_itself_is_warned_of_once_field_c8() {
 }
 
 #[test]
-fn a_client_on_the_proxys_own_host_beside_others_is_no_reason_to_warn() {
+fn client_on_the_proxy_host_beside_others_causes_no_warning() {
     let doorward = start(false, &[]);
     let mut client = doorward.client();
     refuse(&mut client, Some("127.0.0.1"), 0, 5);
@@ -73,7 +73,7 @@ fn a_client_on_the_proxys_own_host_beside_others_is_no_reason_to_warn() {
 }
 
 #[test]
-fn whoever_may_not_ask_can_bring_about_no_warning() {
+fn untrusted_peer_causes_no_client_address_warning() {
     let doorward = start(false, &["--trusted-peers", "192.0.2.1"]);
     for _ in 0..20 {
         for request in [Request::auth(), Request::auth().from("127.0.0.1")] {

@@ -21,7 +21,8 @@ const HARMLESS: [&str; 8] = [
 ];
 
 #[test]
-fn headers_of_other_proxies_are_incomplete_with_and_without_a_policy_field_c6_n8_oauth2_proxy_3506() {
+fn headers_of_other_proxies_are_refused_as_incomplete_with_and_without_a_policy_field_c6_n8_oauth2_proxy_3506()
+ {
     for ruled in [false, true] {
         let doorward = start(ruled, &["--log-refusals-per-second", "1000"]);
         // What ingress-nginx and Traefik send, the client's own headers passed on with it.
@@ -61,7 +62,7 @@ fn headers_of_other_proxies_are_incomplete_with_and_without_a_policy_field_c6_n8
 }
 
 #[test]
-fn a_kept_alive_connection_and_the_memo_know_each_request_by_itself_field_c6() {
+fn requests_on_one_connection_are_evaluated_separately_field_c6() {
     let doorward = start(false, &[]);
     let mut client = doorward.client();
     let right = of_alice("GET", "/v2/a/manifests/1");
@@ -73,7 +74,7 @@ fn a_kept_alive_connection_and_the_memo_know_each_request_by_itself_field_c6() {
 }
 
 #[test]
-fn a_header_that_is_missing_doubled_or_unreadable_is_named_in_the_log_field_c9() {
+fn missing_duplicate_or_unreadable_header_is_named_in_the_log_field_c9() {
     let doorward = start(true, &["--log-refusals-per-second", "1000", "--limits-header-bytes", "2048"]);
     let headers = [
         ("X-Original-Method", "GET"),
@@ -116,7 +117,7 @@ fn a_header_that_is_missing_doubled_or_unreadable_is_named_in_the_log_field_c9()
 }
 
 #[test]
-fn by_hand_doorward_answers_without_any_of_nginxs_headers() {
+fn request_without_proxy_headers_is_answered() {
     let doorward = start(false, &[]);
     let by_curl = Request::auth().header("User-Agent", "curl/8").header("Accept", "*/*");
     let answer = doorward.ask(&by_curl.clone().basic("alice", "wonderland"));
@@ -126,7 +127,7 @@ fn by_hand_doorward_answers_without_any_of_nginxs_headers() {
 }
 
 #[test]
-fn every_identity_header_is_there_whoever_is_allowed_field_c12() {
+fn every_allow_response_has_all_identity_headers_field_c12() {
     let doorward = start(true, &[]);
     let named = doorward.ask(&of_alice("GET", "/v2/a/manifests/1").header("X-Auth-Stale", "true"));
     let anyone = doorward.ask(&question("GET", "/v2/public/a/manifests/1").header("X-Auth-User", "root"));
@@ -141,7 +142,7 @@ fn every_identity_header_is_there_whoever_is_allowed_field_c12() {
 }
 
 #[test]
-fn every_verdict_and_reason_has_a_series_from_the_start_field_c18() {
+fn every_verdict_and_reason_has_a_metric_series_from_the_start_field_c18() {
     use doorward::gate::verdict::Reason;
     let doorward = start(true, &[]);
     let text = doorward.admin(&Request::get("/metrics")).text();
@@ -175,7 +176,7 @@ impl Chance {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the figure is there to be quoted")]
-fn other_families_headers_admit_nothing_beyond_what_the_proxys_own_say() {
+fn headers_of_other_dialects_grant_nothing_beyond_the_proxys_own_headers() {
     let doorward = start(true, &[]);
     let mut client = doorward.client();
     let (mut chance, mut beyond, mut admitted) = (Chance(7), 0, BTreeMap::<&str, usize>::new());

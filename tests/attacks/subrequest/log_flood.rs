@@ -86,7 +86,7 @@ fn forty_guesses_are_logged_beside_a_flood_of_each_kind_field_r3() {
 }
 
 #[test]
-fn a_flood_is_one_line_and_its_count_with_the_clients_address_field_r3() {
+fn flood_is_logged_as_one_line_and_a_count_with_the_client_address_field_r3() {
     let doorward = start(false, &[]);
     let mut client = doorward.client();
     for _ in 0..500 {
@@ -109,7 +109,7 @@ fn a_flood_is_one_line_and_its_count_with_the_clients_address_field_r3() {
 }
 
 #[test]
-fn every_refusal_is_told_once_by_its_line_or_in_a_count() {
+fn every_refusal_is_logged_once_as_a_line_or_in_a_count() {
     let doorward = start(false, &["--log-refusals-per-second", "2"]);
     let mut client = doorward.client();
     for number in 0..200 {

@@ -8,7 +8,7 @@ use crate::support::doorward::Doorward;
 use crate::support::users;
 
 #[test]
-fn the_log_names_the_user_as_the_gate_read_him_field_c17() {
+fn log_shows_the_user_name_as_it_was_decoded_field_c17() {
     // Where there are no keys, this is a user name like any other.
     let users = users::line("dwk_bob", "builder", users::QUICK) + &users::alice();
     let doorward = Doorward::start(&users, &[]);
@@ -37,7 +37,7 @@ fn the_log_names_the_user_as_the_gate_read_him_field_c17() {
 }
 
 #[test]
-fn a_denial_names_the_user_whether_he_is_known_from_the_memo_or_not() {
+fn denial_log_line_names_the_user_with_and_without_a_worker_cache_entry() {
     let doorward = start(true, &["--log-refusals-per-second", "1000"]);
     let denied =
         |uri: &str| question("PUT", uri).header("X-Auth-Rewrite", "yes").basic("alice", "wonderland");
@@ -52,7 +52,7 @@ const HIDDEN: [char; 9] =
     ['\u{85}', '\u{9b}', '\u{202e}', '\u{2028}', '\u{2029}', '\u{200b}', '\u{2066}', '\u{feff}', '\u{ad}'];
 
 #[test]
-fn no_hidden_character_of_a_clients_is_in_the_log_in_either_format() {
+fn control_characters_from_clients_are_escaped_in_both_log_formats() {
     let name = |char: char| format!("a{char}b");
     for format in ["json", "text"] {
         let doorward = start(

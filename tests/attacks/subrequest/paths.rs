@@ -28,7 +28,7 @@ const SPELLINGS: [&str; 18] = [
 ];
 
 #[test]
-fn without_a_policy_only_a_plain_path_below_v2_is_allowed_field_r1() {
+fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1() {
     let doorward = start(false, &["--log-refusals-per-second", "1000"]);
     let mut client = doorward.client();
     // Twice, so that the worker's memo has it.
@@ -53,7 +53,7 @@ fn without_a_policy_only_a_plain_path_below_v2_is_allowed_field_r1() {
 }
 
 #[test]
-fn with_a_policy_or_a_key_nothing_is_different_field_r1() {
+fn registry_path_outside_v2_is_denied_with_a_policy_or_an_api_key_field_r1() {
     let dir = tempfile::tempdir().unwrap();
     let (all, pull) = (Key::new("alice", "all"), Key::new("alice", "pull").scope(&["pull:**", "/**"]));
     std::fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
@@ -75,7 +75,7 @@ fn with_a_policy_or_a_key_nothing_is_different_field_r1() {
 }
 
 #[test]
-fn explain_says_the_same_of_each_spelling_field_r1_c10() {
+fn explain_and_auth_agree_on_each_path_spelling_field_r1_c10() {
     let service = start(false, &[]);
     let file = service.htpasswd().display().to_string();
     for uri in SPELLINGS.into_iter().chain(["/v2/", "/v2/a/manifests/1", "/index.html"]) {

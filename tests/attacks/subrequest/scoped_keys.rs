@@ -20,7 +20,7 @@ fn with(request: Request, key: &Key) -> Request {
 }
 
 #[test]
-fn a_scoped_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_528() {
+fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_528() {
     let key = Key::new("alice", "ci").scope(&["pull,push:t/**"]);
     let doorward = start(&[&key]);
     let ask = |method: &str, uri: &str| doorward.ask(&with(question(method, uri), &key));
@@ -60,7 +60,7 @@ fn a_scoped_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_528(
 }
 
 #[test]
-fn a_key_for_a_site_opens_no_registry_and_the_other_way_round() {
+fn api_key_for_a_site_grants_no_registry_access_and_vice_versa() {
     let keys = [
         Key::new("alice", "docs").scope(&["GET:/docs/**"]),
         Key::new("alice", "path").scope(&["/v2/docs/**"]),
@@ -94,7 +94,7 @@ fn a_key_for_a_site_opens_no_registry_and_the_other_way_round() {
 }
 
 #[test]
-fn explain_and_auth_agree_about_scoped_keys_behind_every_proxy_field_c10() {
+fn explain_and_auth_agree_on_scoped_api_keys_behind_every_proxy_field_c10() {
     let scopes: [&[&str]; 5] =
         [&["pull,push:t/**"], &["catalog"], &["GET:/docs/**", "pull:docs"], &["/**"], &[]];
     let names = ["a", "b", "c", "d", "e"];

@@ -35,7 +35,7 @@ fn services(aws: &Backend) -> Vec<Service> {
 }
 
 #[test]
-fn a_key_in_the_environment() {
+fn access_key_in_the_environment_gets_a_token() {
     let aws = Backend::start(everything);
     let told = of(&aws, Fetcher::with_key()).fetch();
     assert_token(&told, "AKIDENV");
@@ -46,7 +46,7 @@ fn a_key_in_the_environment() {
 }
 
 #[test]
-fn a_session_in_the_environment_signs_its_token_too() {
+fn session_token_in_the_environment_is_signed() {
     let aws = Backend::start(everything);
     let fetcher = Fetcher::with_key()
         .env("AWS_SECRET_ACCESS_KEY", SESSION_SECRET)
@@ -56,7 +56,7 @@ fn a_session_in_the_environment_signs_its_token_too() {
 }
 
 #[test]
-fn the_endpoint_of_the_setting_comes_before_that_of_ecr_and_that_before_any() {
+fn configured_endpoint_has_priority_over_the_ecr_and_global_endpoint_variables() {
     let (named, ecr, any) =
         (Backend::start(everything), Backend::start(everything), Backend::start(everything));
     let url = |aws: &Backend| format!("http://{}", aws.address);
@@ -74,7 +74,7 @@ fn the_endpoint_of_the_setting_comes_before_that_of_ecr_and_that_before_any() {
 }
 
 #[test]
-fn a_named_profile_comes_before_the_environment_and_nothing_comes_after_it() {
+fn named_profile_has_priority_over_the_environment_and_has_no_fallback() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let credentials = format!("[default]\n{}[robot]\n{}", key("AKIDDEFAULT"), key("AKIDROBOT"));
     let fetcher = of(&aws, Fetcher::with_key());
@@ -92,7 +92,7 @@ fn a_named_profile_comes_before_the_environment_and_nothing_comes_after_it() {
 }
 
 #[test]
-fn the_region_comes_from_the_environment_the_profile_or_the_instance() {
+fn region_is_taken_from_environment_profile_or_instance() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let fetcher = of(&aws, Fetcher::with_key().without("DOORWARD_TEST_region"));
     let told = fetcher.fetch();
@@ -110,7 +110,7 @@ fn the_region_comes_from_the_environment_the_profile_or_the_instance() {
 }
 
 #[test]
-fn a_profile_assumes_its_role_with_another_s_key() {
+fn profile_assumes_its_role_with_the_key_of_its_source_profile() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let config = format!("[profile role]\nrole_arn = {ROLE}\nsource_profile = robot\nexternal_id = ours\n");
     let credentials = format!("[robot]\n{}", key("AKIDROBOT"));
@@ -125,7 +125,7 @@ fn a_profile_assumes_its_role_with_another_s_key() {
 }
 
 #[test]
-fn the_setting_s_role_is_assumed_with_whatever_is_found() {
+fn configured_role_is_assumed_with_any_credential_source() {
     let aws = Backend::start(everything);
     let fetcher = of(&aws, Fetcher::with_key()).set("role_arn", ROLE).set("external_id", "ours");
     assert_token(&fetcher.fetch(), "ASIAAssumeRole");
@@ -136,7 +136,7 @@ fn the_setting_s_role_is_assumed_with_whatever_is_found() {
 }
 
 #[test]
-fn a_process_is_not_run_and_it_is_said_what_to_do_instead() {
+fn credential_process_is_not_run_and_the_error_names_the_alternative() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let ran = dir.path().join("ran");
     let config = format!("[default]\ncredential_process = touch {}\n", ran.display());
@@ -147,7 +147,7 @@ fn a_process_is_not_run_and_it_is_said_what_to_do_instead() {
 }
 
 #[test]
-fn a_web_identity() {
+fn web_identity_token_file_gets_a_token_and_a_missing_file_is_named() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let identity = file(dir.path(), "token", "a.web.identity");
     let fetcher = of(&aws, Fetcher::new()).env("AWS_ROLE_ARN", ROLE);
@@ -161,7 +161,7 @@ fn a_web_identity() {
 }
 
 #[test]
-fn a_container_s_credentials() {
+fn container_credentials_endpoint_gets_a_token() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let fetcher = of(&aws, Fetcher::new())
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}/v1/credentials", aws.address));
@@ -183,7 +183,7 @@ fn a_container_s_credentials() {
 }
 
 #[test]
-fn an_instance_s_role() {
+fn instance_role_gets_a_token() {
     let aws = Backend::start(everything);
     let fetcher = of(&aws, Fetcher::new())
         .without("AWS_EC2_METADATA_DISABLED")
@@ -194,7 +194,7 @@ fn an_instance_s_role() {
 }
 
 #[test]
-fn nobody_has_any() {
+fn missing_credentials_are_an_error_that_lists_the_sources() {
     let aws = Backend::start(everything);
     let fetcher = of(&aws, Fetcher::new());
     for fetcher in [fetcher.clone(), fetcher.clone().set("role_arn", ROLE)] {
@@ -213,7 +213,7 @@ fn nobody_has_any() {
 }
 
 #[test]
-fn a_profile_for_people_is_told_from_others() {
+fn sso_profile_is_refused_by_name() {
     let (aws, dir) = (Backend::start(everything), tempfile::tempdir().unwrap());
     let config = "[default]\nsso_session = dev\nsso_account_id = 1\nsso_role_name = r\n[sso-session dev]\nsso_region = eu-central-1\nsso_start_url = https://d.awsapps.com/start\n";
     let told = profiles(of(&aws, Fetcher::new()), dir.path(), config, "").fetch();
@@ -221,7 +221,7 @@ fn a_profile_for_people_is_told_from_others() {
 }
 
 #[test]
-fn a_renewed_key_counts_with_the_next_token() {
+fn renewed_access_key_is_used_for_the_next_token() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("credentials");
     let (calls, renewed) = (AtomicUsize::new(0), path.clone());

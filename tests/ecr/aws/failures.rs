@@ -23,7 +23,7 @@ fn assert_told(told: &str, kind: &str, words: &str) {
 }
 
 #[test]
-fn refusals_have_their_remedies() {
+fn ecr_refusal_is_reported_with_its_remedy() {
     for (code, words) in [
         ("AccessDeniedException", "allow the IAM action ecr:GetAuthorizationToken"),
         ("UnrecognizedClientException", "AWS knows no such access key"),
@@ -43,7 +43,7 @@ fn refusals_have_their_remedies() {
 }
 
 #[test]
-fn throttling_says_for_how_long() {
+fn throttling_is_reported_with_retry_after() {
     assert_told(&told(refused("ThrottlingException", 0)), "throttled", "wants fewer calls: 400");
     let later = |status: &str| Reply::with(status, "Retry-After: 30\r\n", "");
     assert!(told(later("429 Too Many Requests")).starts_with("throttled (30 s): "));
@@ -51,7 +51,7 @@ fn throttling_says_for_how_long() {
 }
 
 #[test]
-fn answers_that_are_of_no_use() {
+fn unusable_ecr_response_is_an_error_with_the_cause() {
     let large = "a".repeat(64 * 1024 + 1);
     for (reply, words) in [
         (Reply::json(""), "is not JSON"),
@@ -69,7 +69,7 @@ fn answers_that_are_of_no_use() {
 }
 
 #[test]
-fn a_slow_one_is_not_waited_for_for_ever() {
+fn slow_ecr_response_times_out() {
     let begun = Instant::now();
     let slow = Reply::json("{}").held();
     assert_told(&told(slow), "timeout", "no answer within 10s");
@@ -78,12 +78,12 @@ fn a_slow_one_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn one_that_drips_is_not_either() {
+fn dripping_ecr_response_times_out() {
     assert_told(&told(token("x", 0).drip(Duration::from_millis(200))), "timeout", "no answer within 10s");
 }
 
 #[test]
-fn all_of_it_has_an_end() {
+fn fetch_with_several_sts_retries_has_a_total_timeout() {
     // STS does not answer, and for a web identity the SDK asks it three times.
     let aws = Backend::saying(Reply::status(500).held());
     let dir = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn all_of_it_has_an_end() {
 }
 
 #[test]
-fn sts_s_refusals_have_theirs() {
+fn sts_refusal_is_reported_with_its_remedy() {
     let says = |status: &'static str, code: &'static str| {
         let aws = Backend::start(move |_| refused_by_sts(status, code, 0));
         let told = of(&aws, Fetcher::with_key()).set("role_arn", ROLE).fetch();
@@ -120,7 +120,7 @@ fn sts_s_refusals_have_theirs() {
 }
 
 #[test]
-fn nobody_is_there() {
+fn unreachable_or_unresolvable_endpoint_is_a_connect_error() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let fetcher = Fetcher::with_key().set("endpoint", format!("http://{closed}"));
     assert_told(&fetcher.fetch(), "connect", "can't connect");
@@ -131,7 +131,7 @@ fn nobody_is_there() {
 }
 
 #[test]
-fn the_other_side_must_be_who_it_says_it_is() {
+fn endpoint_with_an_untrusted_certificate_is_a_tls_error() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new("theirs");
     let aws = Backend::secure(server(&authority.good()), token("x", 0));
@@ -145,7 +145,7 @@ fn the_other_side_must_be_who_it_says_it_is() {
 }
 
 #[test]
-fn a_proxy_is_for_https_alone_and_not_for_those_it_is_told_not_to_be_for() {
+fn proxy_is_used_for_https_only_and_not_for_no_proxy_hosts() {
     let proxy = Backend::start(|heard| {
         assert_eq!(
             (&heard.method[..], &heard.target[..]),
@@ -167,7 +167,7 @@ fn a_proxy_is_for_https_alone_and_not_for_those_it_is_told_not_to_be_for() {
 }
 
 #[test]
-fn an_instance_without_a_role_and_one_that_refuses() {
+fn instance_without_a_role_or_with_refused_metadata_is_a_credentials_error() {
     let fetcher = |aws: &Backend| {
         of(aws, Fetcher::new())
             .without("AWS_EC2_METADATA_DISABLED")

@@ -68,7 +68,7 @@ pub(super) fn signer(heard: &Heard, secret: &str, region: &str, service: &str) -
 
 /// IAM's User Guide had this example: the signature of a request to list users, of 2015-08-30.
 #[test]
-fn aws_s_own_example_is_found_to_be_right() {
+fn sigv4_verifier_accepts_the_example_of_aws() {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     let heard = Heard {
         method: "GET".into(),

@@ -35,7 +35,7 @@ fn at(offset: i64) -> Backend {
 }
 
 #[test]
-fn a_wrong_clock_costs_one_call_once() {
+fn wrong_clock_costs_one_extra_call_once() {
     for offset in [DAY, -DAY, 3600, -600] {
         let aws = at(offset);
         let told = of(&aws, Fetcher::with_key()).fetch_times(3);
@@ -45,7 +45,7 @@ fn a_wrong_clock_costs_one_call_once() {
 }
 
 #[test]
-fn it_is_made_good_for_sts_too() {
+fn wrong_clock_is_corrected_for_sts() {
     let aws = at(-DAY);
     let role = "arn:aws:iam::123456789012:role/registry";
     let told = of(&aws, Fetcher::with_key()).set("role_arn", role).fetch_times(2);
@@ -58,14 +58,14 @@ fn it_is_made_good_for_sts_too() {
 }
 
 #[test]
-fn minutes_are_no_matter() {
+fn clock_offset_under_the_skew_limit_costs_no_extra_call() {
     let aws = at(-50);
     assert_token(&of(&aws, Fetcher::with_key()).fetch(), "AKIDENV");
     assert_eq!(aws.requests(), 1);
 }
 
 #[test]
-fn a_refusal_that_lasts_is_not_asked_about_for_ever() {
+fn persistent_signature_refusal_is_retried_once_only_with_clock_skew() {
     for (offset, calls) in [(DAY, 2), (0, 1)] {
         let aws = Backend::start(move |_| refused("InvalidSignatureException", offset));
         let told = of(&aws, Fetcher::with_key()).fetch();
@@ -75,7 +75,7 @@ fn a_refusal_that_lasts_is_not_asked_about_for_ever() {
 }
 
 #[test]
-fn a_clock_that_is_right_again_is_noticed() {
+fn clock_correction_ends_when_the_clocks_agree_again() {
     // The first token takes two calls; then AWS's clock is what ours is.
     let calls = AtomicUsize::new(0);
     let aws = Backend::start(move |heard| {
@@ -92,7 +92,7 @@ fn a_clock_that_is_right_again_is_noticed() {
 }
 
 #[test]
-fn without_a_date_ours_counts() {
+fn response_without_a_date_uses_the_local_clock() {
     let body = r#"{"authorizationData":[{"authorizationToken":"QVdTOmE=","expiresAt":EXPIRES}]}"#;
     let expires = super::fake_aws::seconds(shifted(600));
     let body = body.replace("EXPIRES", &expires.to_string());

@@ -18,23 +18,23 @@ fn assert_nothing_is_sent(make: impl Fn(&Authority) -> std::sync::Arc<rustls::Se
 }
 
 #[test]
-fn a_certificate_for_another_name_gets_no_token_pitfall_p41() {
+fn registry_with_a_certificate_for_another_name_gets_no_token_pitfall_p41() {
     assert_nothing_is_sent(|authority| server(&authority.pair("other.ecr.test", 2099)), "does not match");
 }
 
 #[test]
-fn an_expired_certificate_gets_no_token_pitfall_p41() {
+fn registry_with_an_expired_certificate_gets_no_token_pitfall_p41() {
     assert_nothing_is_sent(|authority| server(&authority.pair(NAME, 2002)), "certificate has expired");
 }
 
 #[test]
-fn a_certificate_that_somebody_else_signed_gets_no_token_pitfall_p41() {
+fn registry_with_a_certificate_of_another_ca_gets_no_token_pitfall_p41() {
     let stranger = Authority::new("Another Authority");
     assert_nothing_is_sent(|_| server(&stranger.pair(NAME, 2099)), "upstream SSL certificate verify error");
 }
 
 #[test]
-fn a_registry_without_tls_gets_no_token() {
+fn registry_without_tls_gets_no_token() {
     let authority = Authority::new("Test Authority");
     let house = House::over(authority, None, |image| image);
     crate::support::eventually("it is found", || {
@@ -45,7 +45,7 @@ fn a_registry_without_tls_gets_no_token() {
 }
 
 #[test]
-fn a_registry_that_is_away_is_a_502_and_comes_back() {
+fn unreachable_registry_gets_502_and_recovers() {
     let mut house = House::plain();
     let address = house.ecr.address;
     let tls = super::server_named(&house.authority.pair(NAME, 2099), NAME);
@@ -58,7 +58,7 @@ fn a_registry_that_is_away_is_a_502_and_comes_back() {
 }
 
 #[test]
-fn a_registry_that_moves_to_another_address_is_found_pitfall_p43() {
+fn registry_that_changes_its_address_is_found_pitfall_p43() {
     let house = House::plain();
     let second = std::net::SocketAddr::from(([127, 0, 0, 3], house.ecr.address.port()));
     let tls = super::server_named(&house.authority.pair(NAME, 2099), NAME);

@@ -54,7 +54,7 @@ fn assert_starts(change: impl Fn(Image, &Path) -> Image, written: &str) {
 }
 
 #[test]
-fn the_registry_is_a_name_with_a_port_or_without() {
+fn registry_setting_accepts_a_name_with_or_without_port() {
     let names = |image: Image| image.file("etc/hosts", &format!("127.0.0.1 {NAME} localhost\n"));
     // Names of the machine's own hosts file are looked up at the start, and nginx -t wants to find them.
     assert_starts(|image, _| names(image).set("BACKEND", "localhost"), "server localhost:443;");
@@ -86,7 +86,7 @@ fn the_registry_is_a_name_with_a_port_or_without() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_used_is_named() {
+fn invalid_upstream_setting_is_named() {
     assert_fails(|image, _| image.set("KIND", "ecr2"), "is not one of: registry site ecr");
     assert_fails(|image, _| image.set("PUSH", "yes"), "NGX_DOORWARD_PUSH=yes is not one of: on off");
     assert_fails(
@@ -130,7 +130,7 @@ fn a_setting_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn hosts_of_redirects_are_names_and_never_everything() {
+fn redirect_hosts_must_be_names_and_not_a_wildcard_for_all() {
     let follow = |image: Image, hosts: &str| {
         image.set("RESOLVER", "127.0.0.1").set("REDIRECTS", "follow").set("REDIRECT_HOSTS", hosts)
     };
@@ -149,7 +149,7 @@ fn hosts_of_redirects_are_names_and_never_everything() {
 }
 
 #[test]
-fn the_secret_is_one_line_of_safe_characters() {
+fn proxy_secret_with_unsafe_characters_is_refused() {
     let with = |image: Image, dir: &Path, text: &[u8]| {
         fs::write(dir.join("secret"), text).unwrap();
         image.set("SECRET_FILE", dir.join("secret").display().to_string())
@@ -184,7 +184,7 @@ fn the_secret_is_one_line_of_safe_characters() {
 }
 
 #[test]
-fn the_secret_is_in_no_log_and_in_no_file_that_others_read() {
+fn proxy_secret_is_in_no_log_and_no_readable_file() {
     let house = House::plain();
     house.ecr.say(Reply::status(401));
     assert_json(&house.get("/v2/a"), 503, "UNAVAILABLE");
@@ -203,7 +203,7 @@ fn the_secret_is_in_no_log_and_in_no_file_that_others_read() {
 }
 
 #[test]
-fn a_secret_of_an_earlier_start_is_not_left_behind() {
+fn proxy_secret_of_an_earlier_start_is_removed() {
     for (output, image, dir) in
         try_each(|image, dir| image.set("SECRET_FILE", dir.join("secret").display().to_string()))
     {
@@ -218,7 +218,7 @@ fn a_secret_of_an_earlier_start_is_not_left_behind() {
 }
 
 #[test]
-fn the_secret_goes_with_every_kind() {
+fn proxy_secret_is_sent_for_every_upstream_kind() {
     use crate::support::upstream::{Upstream, empty};
     for kind in ["registry", "site"] {
         let (auth, backend) = (

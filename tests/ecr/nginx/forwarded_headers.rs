@@ -8,7 +8,7 @@ use crate::nginx::assert_json;
 use crate::support::client::{Request, basic};
 
 #[test]
-fn the_registry_gets_what_its_protocol_needs_and_nothing_else() {
+fn registry_gets_only_the_headers_of_its_protocol() {
     let house = House::plain();
     let request = alice(Request::get("/v2/a/manifests/x%3Ay?n=1%20"))
         .header("Accept", "application/vnd.oci.image.index.v1+json")
@@ -67,7 +67,7 @@ fn the_registry_gets_what_its_protocol_needs_and_nothing_else() {
 }
 
 #[test]
-fn doorward_gets_the_secret_and_never_the_clients_own() {
+fn doorward_gets_the_proxy_secret_and_never_one_from_the_client() {
     let house = House::plain();
     let forged = alice(Request::get("/v2/x"))
         .header("X-Auth-Proxy-Secret", "forged")
@@ -84,7 +84,7 @@ fn doorward_gets_the_secret_and_never_the_clients_own() {
 }
 
 #[test]
-fn a_token_of_12_and_of_16_kib_goes_through_and_a_longer_one_admits_nobody() {
+fn tokens_of_12_and_16_kib_are_passed_on_and_a_longer_one_is_refused() {
     let house = House::plain();
     for length in [12 << 10, 16 << 10] {
         let token = format!("Basic {}", "x".repeat(length - 6));
@@ -101,7 +101,7 @@ fn a_token_of_12_and_of_16_kib_goes_through_and_a_longer_one_admits_nobody() {
 }
 
 #[test]
-fn without_credentials_of_doorwards_none_are_sent_and_the_clients_own_are_not_either() {
+fn without_upstream_credentials_no_credentials_are_sent() {
     let house = House::plain();
     house.token.lock().unwrap().clear();
     assert_eq!(house.get("/v2/none").status, 200);
@@ -111,7 +111,7 @@ fn without_credentials_of_doorwards_none_are_sent_and_the_clients_own_are_not_ei
 }
 
 #[test]
-fn each_type_of_several_accept_headers_is_asked_for() {
+fn all_accept_headers_are_forwarded() {
     let house = House::plain();
     let types = [
         "application/vnd.docker.distribution.manifest.v2+json",
@@ -135,7 +135,7 @@ fn each_type_of_several_accept_headers_is_asked_for() {
 }
 
 #[test]
-fn what_doorward_permits_instead_is_what_the_registry_is_asked() {
+fn upstream_uri_from_doorward_is_requested_from_the_registry() {
     let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::status(202));
     let mount = "/v2/a/blobs/uploads/?mount=sha256:0&from=secret/app";
     assert_eq!(house.ask(&alice(Request::new("POST", mount).body(""))).status, 202);
@@ -145,7 +145,7 @@ fn what_doorward_permits_instead_is_what_the_registry_is_asked() {
 }
 
 #[test]
-fn connections_to_the_registry_are_kept_where_nginx_can() {
+fn connections_to_the_registry_are_kept_alive_if_nginx_supports_it() {
     let house = House::plain();
     let before = house.ecr.connections();
     for _ in 0..20 {

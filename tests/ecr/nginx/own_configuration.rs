@@ -43,7 +43,7 @@ fn start(http: &str, server: &str) -> (Nginx, Api, Backend, Backend, Names) {
 }
 
 #[test]
-fn a_registry_elsewhere() {
+fn own_configuration_for_an_upstream_registry_works() {
     let (nginx, doorward, ecr, ..) = start("", "include doorward/doorward-ecr.conf;");
     assert_challenge(&nginx.ask(&Request::get("/v2/")));
     assert_eq!(ecr.requests(), 0);
@@ -66,7 +66,7 @@ fn a_registry_elsewhere() {
 }
 
 #[test]
-fn one_that_takes_pushes_and_whose_redirects_are_followed() {
+fn own_configuration_with_pushes_and_followed_redirects_works() {
     let http = "map \"\" $doorward_push { default on; }\nmap $doorward_storage_host $doorward_storage_allowed { default \"\"; STORE yes; }\n";
     let server = "resolver RESOLVER ipv6=off;\ninclude doorward/doorward-limits.conf;\nlocation = /_doorward {\n    proxy_pass http://doorward/auth;\n    proxy_set_header X-Auth-Rewrite $doorward_rewrites;\n    include doorward/doorward-question.conf;\n}\ninclude doorward/doorward-guard.conf;\nlocation @doorward_ecr {\n    proxy_pass https://doorward_backend$doorward_uri;\n    include doorward/doorward-ecr-proxy.conf;\n    error_page 307 = @doorward_redirected;\n}\nlocation @doorward_refused {\n    proxy_pass http://doorward$doorward_refused_page;\n    include doorward/doorward-ecr-refused.conf;\n}\ninclude doorward/doorward-ecr-answers.conf;\ninclude doorward/doorward-ecr-follow.conf;";
     let (nginx, _doorward, ecr, storage, _names) = start(http, server);
@@ -80,7 +80,7 @@ fn one_that_takes_pushes_and_whose_redirects_are_followed() {
 }
 
 #[test]
-fn without_who_signs_nginx_does_not_start() {
+fn own_configuration_without_a_ca_file_fails_at_start() {
     let head = "include doorward/doorward-http.conf;\ninclude doorward/doorward-ecr-maps.conf;\nmap \"\" $doorward_ecr { default x; }\nupstream doorward { server 127.0.0.1:1; }\nupstream doorward_backend { server 127.0.0.1:1; }\n";
     let image = Image::with(&format!(
         "{head}server {{ listen 127.0.0.1:28087; include doorward/doorward-ecr.conf; }}\n"

@@ -5,7 +5,7 @@ use crate::nginx::{assert_challenge, assert_json};
 use crate::support::client::Request;
 
 #[test]
-fn nothing_but_reading_is_passed_on_and_the_refusal_says_so() {
+fn push_is_refused_by_default_with_a_clear_message() {
     let house = House::plain();
     let asked = house.ecr.requests();
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GETX", "PROPFIND"] {
@@ -45,7 +45,7 @@ fn upload(heard: &Heard, base: &str) -> Reply {
 }
 
 #[test]
-fn an_upload_is_begun_continued_and_finished_under_our_own_name() {
+fn upload_is_started_continued_and_finished_under_the_own_host_name() {
     let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::status(500));
     let base = house.url("");
     house.ecr.behave(move |heard| upload(heard, &base));
@@ -75,7 +75,7 @@ fn an_upload_is_begun_continued_and_finished_under_our_own_name() {
 }
 
 #[test]
-fn a_token_that_expires_in_the_middle_of_a_push_is_a_503_and_then_it_goes_on_pitfall_p37() {
+fn token_that_expires_during_a_push_gets_503_and_the_push_resumes_pitfall_p37() {
     let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::status(500));
     house.ecr.behave(|heard| match value(heard, "authorization") {
         "Basic bmV3" => Reply::with("202 Accepted", "Range: 0-4\r\n", ""),
@@ -98,7 +98,7 @@ fn a_token_that_expires_in_the_middle_of_a_push_is_a_503_and_then_it_goes_on_pit
 }
 
 #[test]
-fn two_mib_go_through_without_a_file_on_the_way() {
+fn two_mib_upload_is_not_buffered_to_disk() {
     let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::status(201));
     let body = vec![7; 2 << 20];
     let put = || alice(Request::new("PUT", "/v2/a/blobs/uploads/1"));

@@ -28,7 +28,7 @@ impl Following {
 }
 
 #[test]
-fn without_a_setting_only_s3_is_followed() {
+fn redirects_are_followed_only_to_s3_by_default() {
     let following = Following::start("");
     for host in [
         "prod-eu-central-1-starport-layer-bucket.s3.eu-central-1.amazonaws.com",
@@ -71,7 +71,7 @@ fn without_a_setting_only_s3_is_followed() {
 }
 
 #[test]
-fn no_setting_makes_nginx_follow_to_an_address_this_machine_or_a_bare_name() {
+fn redirect_to_an_ip_address_localhost_or_bare_name_is_never_followed() {
     // Everything that could be allowed by a setting: all of these domains.
     let following = Following::start("*.store.test,*.internal.test,a.test:9000");
     for host in [
@@ -102,7 +102,7 @@ fn no_setting_makes_nginx_follow_to_an_address_this_machine_or_a_bare_name() {
 }
 
 #[test]
-fn a_map_that_allows_every_host_still_allows_no_address() {
+fn redirect_map_that_allows_every_host_allows_no_ip_address() {
     let every = "map $doorward_storage_host $doorward_storage_allowed { default yes; \"\" \"\"; }\n";
     // Behind the generated file, so that it is the map that counts.
     let follow = |image: crate::support::nginx::Image| {
@@ -118,7 +118,7 @@ fn a_map_that_allows_every_host_still_allows_no_address() {
 }
 
 #[test]
-fn hosts_that_can_never_be_followed_to_are_refused_at_the_start() {
+fn unusable_redirect_host_is_refused_at_start() {
     use super::container_settings::assert_fails;
     for host in [
         "127.0.0.1",

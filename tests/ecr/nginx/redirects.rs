@@ -49,7 +49,7 @@ impl Both {
 const SIGNED: &str = "/a%2Fb/c?X-Amz-Signature=0%2B&x=y";
 
 #[test]
-fn a_redirect_is_passed_on_as_it_is_pitfall_p40() {
+fn redirect_is_passed_on_unchanged_by_default_pitfall_p40() {
     let house = House::plain();
     let storage = Backend::start(|_| Reply::json("{}"));
     let to = format!("https://127.0.0.1:{}{SIGNED}", storage.address.port());
@@ -66,7 +66,7 @@ fn a_redirect_is_passed_on_as_it_is_pitfall_p40() {
 }
 
 #[test]
-fn a_redirect_to_the_storage_is_followed_without_any_credentials() {
+fn redirect_to_storage_is_followed_without_credentials() {
     let both = Both::start(STORAGE, 2099);
     both.redirect(&both.url(SIGNED));
     let Both { house, storage } = &both;
@@ -104,7 +104,7 @@ fn a_redirect_to_the_storage_is_followed_without_any_credentials() {
 }
 
 #[test]
-fn nobody_but_the_storage_is_asked_and_every_other_redirect_is_the_clients() {
+fn redirect_to_another_host_is_passed_to_the_client() {
     let both = Both::start(STORAGE, 2099);
     let port = both.storage.address.port();
     let allowed = format!("{STORAGE}:{port}");
@@ -170,7 +170,7 @@ fn nobody_but_the_storage_is_asked_and_every_other_redirect_is_the_clients() {
 }
 
 #[test]
-fn a_storage_that_fails_is_not_the_clients_fault() {
+fn storage_that_refuses_credentials_gets_502_and_no_challenge() {
     let both = Both::start(STORAGE, 2099);
     both.redirect(&both.url("/a"));
     for status in [400, 401, 403] {
@@ -204,7 +204,7 @@ fn a_storage_that_fails_is_not_the_clients_fault() {
 }
 
 #[test]
-fn a_storage_with_the_wrong_certificate_is_asked_for_nothing_pitfall_p41() {
+fn storage_with_a_wrong_certificate_gets_no_request_pitfall_p41() {
     for (name, year) in [("other.ecr.test", 2099), (STORAGE, 2002)] {
         let both = Both::start(name, year);
         both.redirect(&both.url(SIGNED));

@@ -34,7 +34,7 @@ fn assert_page(answer: &Answer) {
 }
 
 #[test]
-fn a_401_and_a_403_of_the_registrys_are_a_503_that_doorward_is_told_of_pitfalls_p37_and_p42() {
+fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and_p42() {
     let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::json("{}"));
     for status in ["401", "403"] {
         house.ecr.say(Reply::with(&format!("{status} No"), HEADERS, BODY));
@@ -75,7 +75,7 @@ fn a_401_and_a_403_of_the_registrys_are_a_503_that_doorward_is_told_of_pitfalls_
 }
 
 #[test]
-fn one_connection_goes_on_after_a_refusal() {
+fn connection_stays_usable_after_an_upstream_refusal() {
     let house = House::plain();
     let mut client = house.nginx.client();
     for _ in 0..3 {
@@ -88,7 +88,7 @@ fn one_connection_goes_on_after_a_refusal() {
 }
 
 #[test]
-fn whatever_doorward_says_to_it_the_client_gets_a_503_in_json_and_soon() {
+fn upstream_refusal_gets_503_in_json_whatever_doorward_answers() {
     let house = House::plain();
     house.ecr.say(Reply::with("401 No", HEADERS, BODY));
     let redirect = Said::status(302).with("Location", "http://evil.test/");
@@ -144,7 +144,7 @@ fn early(tls: Arc<ServerConfig>) -> SocketAddr {
 }
 
 #[test]
-fn an_upload_that_is_refused_under_way_is_answered_before_its_end() {
+fn upload_refused_midway_is_answered_before_its_end() {
     let authority = Authority::new("Test Authority");
     let at = early(server_named(&authority.pair(NAME, 2099), NAME));
     let backend = format!("{NAME}:{}", at.port());

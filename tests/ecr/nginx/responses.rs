@@ -5,7 +5,7 @@ use crate::nginx::{assert_challenge, assert_json};
 use crate::support::client::Request;
 
 #[test]
-fn an_address_of_the_registrys_becomes_a_path_and_any_other_stays_pitfall_p38() {
+fn location_at_the_registry_becomes_a_path_and_any_other_is_unchanged_pitfall_p38() {
     let house = House::plain();
     let own = house.url("/v2/a/blobs/uploads/1?_state=x%3D&y=/z");
     let port = house.ecr.address.port();
@@ -32,7 +32,7 @@ fn an_address_of_the_registrys_becomes_a_path_and_any_other_stays_pitfall_p38() 
 }
 
 #[test]
-fn a_list_of_three_pages_is_read_under_our_own_name_pitfall_p39() {
+fn list_of_three_pages_is_read_under_the_own_host_name_pitfall_p39() {
     let house = House::plain();
     let base = house.url("");
     house.ecr.behave(move |heard| {
@@ -65,7 +65,7 @@ fn a_list_of_three_pages_is_read_under_our_own_name_pitfall_p39() {
 }
 
 #[test]
-fn what_else_the_registry_says_it_says_itself() {
+fn other_registry_responses_are_passed_on_unchanged() {
     let house = House::plain();
     let body = r#"{"errors":[{"code":"OF_ECR","message":"in its own words"}]}"#;
     let headers = "Content-Type: application/json; charset=utf-8\r\nDocker-Distribution-Api-Version: registry/2.0\r\nSet-Cookie: a=b\r\nStrict-Transport-Security: max-age=9\r\nX-Accel-Redirect: /_doorward\r\n";
@@ -88,7 +88,7 @@ fn what_else_the_registry_says_it_says_itself() {
 }
 
 #[test]
-fn a_part_and_a_head_are_passed_on() {
+fn range_and_head_responses_are_passed_on() {
     let house = House::plain();
     let headers = "Content-Range: bytes 1-2/5\r\nDocker-Content-Digest: sha256:0\r\nETag: \"e\"\r\n";
     house.ecr.say(Reply::with("206 Partial Content", headers, "el"));
@@ -102,7 +102,7 @@ fn a_part_and_a_head_are_passed_on() {
 }
 
 #[test]
-fn doorwards_own_refusals_are_as_before_any_registry() {
+fn doorward_refusals_are_the_same_as_for_a_local_registry() {
     let house = House::plain();
     let asked = house.ecr.requests();
     assert_challenge(&house.ask(&Request::get("/v2/")));
@@ -124,7 +124,7 @@ fn doorwards_own_refusals_are_as_before_any_registry() {
 }
 
 #[test]
-fn reasons_of_doorwards_are_told_apart() {
+fn refusal_reasons_map_to_distinct_responses() {
     use crate::support::upstream::{Upstream, empty};
     let doorward = Upstream::start("");
     let at = doorward.address.to_string();
@@ -149,7 +149,7 @@ fn reasons_of_doorwards_are_told_apart() {
 }
 
 #[test]
-fn the_registry_never_sees_a_request_that_was_not_judged() {
+fn request_that_was_not_authorized_never_reaches_the_registry() {
     let house = House::plain();
     for target in ["/v2/a", "/v2//a", "/v2/%2e%2e/v2/x", "/%76%32/a", "//v2/a", "/x/../v2/a"] {
         let before = house.ecr.requests();

@@ -37,7 +37,7 @@ fn cases(house: &House) -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn location_of_a_registry_elsewhere_never_becomes_protocol_relative() {
+fn location_of_an_upstream_registry_never_becomes_protocol_relative() {
     for redirects in ["pass", "follow"] {
         let house = House::start(|image| image.set("REDIRECTS", redirects), |_| Reply::json("{}"));
         for (said, wanted) in cases(&house) {
@@ -57,7 +57,7 @@ fn location_of_a_registry_elsewhere_never_becomes_protocol_relative() {
 }
 
 #[test]
-fn link_of_a_registry_elsewhere_never_becomes_protocol_relative() {
+fn link_of_an_upstream_registry_never_becomes_protocol_relative() {
     let house = House::plain();
     for (said, wanted) in cases(&house) {
         house.ecr.say(Reply::with("200 OK", &format!("Link: <{said}>; rel=\"next\"\r\n"), "{}"));
@@ -71,7 +71,7 @@ fn link_of_a_registry_elsewhere_never_becomes_protocol_relative() {
 }
 
 #[test]
-fn a_host_that_only_begins_with_the_registrys_name_is_another_one() {
+fn host_with_the_registry_name_as_prefix_is_not_rewritten() {
     let house = House::plain();
     let name = house.url("");
     for said in [format!("{name}.evil.test/a"), format!("{name}@evil.test/a"), format!("{name}0/a")] {

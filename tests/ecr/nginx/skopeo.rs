@@ -31,7 +31,7 @@ fn elsewhere(authority: &Authority, dir: &Path) -> (Process, u16) {
 }
 
 #[test]
-fn an_image_of_20_layers_is_pushed_and_pulled_with_the_clients_own_password() {
+fn image_of_20_layers_is_pushed_and_pulled_with_the_client_password() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
     let authority = Authority::new("Test Authority");

@@ -62,7 +62,7 @@ fn start(secret: bool) -> (House, Doorward) {
 }
 
 #[test]
-fn each_request_goes_on_with_what_doorward_has_for_it() {
+fn each_request_is_forwarded_with_its_upstream_credentials() {
     let (house, doorward) = start(true);
     let released = "/v2/releases/a/manifests/x";
     assert_eq!(house.get(released).status, 200);
@@ -83,7 +83,7 @@ fn each_request_goes_on_with_what_doorward_has_for_it() {
 }
 
 #[test]
-fn a_refusal_of_the_registrys_is_doorwards_page_and_its_figure() {
+fn upstream_refusal_gets_the_error_page_and_is_counted() {
     let (house, doorward) = start(true);
     house.ecr.behave(|heard| match value(heard, "authorization") {
         SECOND => Reply::with("202 Accepted", "", ""),
@@ -118,7 +118,7 @@ fn a_refusal_of_the_registrys_is_doorwards_page_and_its_figure() {
 }
 
 #[test]
-fn without_the_secret_nothing_is_given_and_nothing_is_asked() {
+fn without_the_proxy_secret_no_credentials_are_given_and_the_registry_gets_no_request() {
     let (house, doorward) = start(false);
     assert_json(&house.get("/v2/releases/a/tags/list"), 403, "DENIED");
     let forged = alice(Request::get("/v2/releases/a/tags/list")).header("X-Auth-Proxy-Secret", SECRET);

@@ -122,7 +122,7 @@ pub(crate) fn cases(makers: &Makers, random: &mut Random) -> Vec<Case> {
 }
 
 #[test]
-fn a_template_is_filled() {
+fn line_template_is_filled_with_user_and_hash() {
     assert_eq!(fill("%ux: %h\r\n%o%l", "u", b"H", b"O"), b"ux: H\r\nO\xeb");
     assert_eq!(fill("%L", "u1", b"", b"").len(), 255);
     assert_eq!(fill("# %2043\nu", "", b"", b"").len(), 2047);

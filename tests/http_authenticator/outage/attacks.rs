@@ -126,22 +126,22 @@ fn crowds() -> &'static [(usize, usize)] {
 }
 
 #[test]
-fn a_tarpit_for_wrong_passwords_keeps_out_nobody_else_field_s1() {
+fn tarpit_for_wrong_passwords_blocks_no_other_user_field_s1() {
     crowds().iter().for_each(|(pairs, networks)| assert_harmless(Provoked::Tarpit, *pairs, *networks));
 }
 
 #[test]
-fn a_503_with_retry_after_for_some_users_keeps_out_nobody_else_field_s1() {
+fn service_503_with_retry_after_for_some_users_blocks_no_other_user_field_s1() {
     crowds().iter().for_each(|(pairs, networks)| assert_harmless(Provoked::RetryAfter, *pairs, *networks));
 }
 
 #[test]
-fn connections_that_are_reset_for_some_users_keep_out_nobody_else_field_s1() {
+fn connections_reset_for_some_users_block_no_other_user_field_s1() {
     crowds().iter().for_each(|(pairs, networks)| assert_harmless(Provoked::Reset, *pairs, *networks));
 }
 
 #[test]
-fn the_owner_of_closed_accounts_is_not_admitted_while_nobody_else_asks_field_s1() {
+fn owner_of_closed_accounts_is_refused_while_no_other_user_logs_in_field_s1() {
     // The service is asked by the owner alone, so nothing but his own calls says that it is down: from eight networks
     // with guesses, and from one with as many closed accounts as there are.
     let ways = [Provoked::Tarpit, Provoked::RetryAfter, Provoked::Reset, Provoked::Text, Provoked::Error];
@@ -189,7 +189,7 @@ fn alone(provoked: Provoked, accounts: usize, networks: usize) {
 }
 
 #[test]
-fn a_tarpit_with_a_fresh_network_block_for_each_guess_keeps_out_nobody_else_field_s1() {
+fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1() {
     // Nothing is known of any of these blocks, so only what a call takes tells them apart.
     let house = House::start(Provoked::Tarpit);
     let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -230,7 +230,7 @@ fn a_tarpit_with_a_fresh_network_block_for_each_guess_keeps_out_nobody_else_fiel
 }
 
 #[test]
-fn an_attacker_who_logs_in_to_an_account_of_his_own_in_between_keeps_out_nobody_else_field_s1() {
+fn attacker_with_an_account_of_its_own_blocks_no_other_user_field_s1() {
     let house = House::start(Provoked::Tarpit);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

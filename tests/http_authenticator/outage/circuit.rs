@@ -63,7 +63,7 @@ fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
 }
 
 #[test]
-fn a_service_that_fails_for_several_is_asked_once_a_second_until_it_is_back() {
+fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recovers() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = accepted(&backend, "");
     assert_eq!(doorward.metric("doorward_http_up{authenticator=\"vendor\""), 1.0);
@@ -118,7 +118,7 @@ fn a_service_that_fails_for_several_is_asked_once_a_second_until_it_is_back() {
 }
 
 #[test]
-fn while_it_is_down_a_few_calls_try_it_and_everyone_else_is_told_at_once() {
+fn during_an_outage_a_few_probes_are_sent_and_other_requests_get_503_at_once() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = accepted(&backend, "timeout = \"60s\"");
     fail(&backend, &doorward, Reply::status(502));
@@ -147,7 +147,7 @@ fn while_it_is_down_a_few_calls_try_it_and_everyone_else_is_told_at_once() {
 }
 
 #[test]
-fn every_kind_of_failure_counts_and_trouble_of_another_kind_does_not() {
+fn each_service_failure_opens_the_circuit_and_unexpected_statuses_do_not() {
     for reply in [
         Reply::status(500),
         Reply::status(502),
@@ -175,7 +175,7 @@ fn every_kind_of_failure_counts_and_trouble_of_another_kind_does_not() {
 }
 
 #[test]
-fn what_one_requester_has_fail_is_told_to_that_requester_alone_field_s1() {
+fn failure_of_one_requester_is_reported_to_that_requester_only_field_s1() {
     let backend = Backend::start(|heard| match &heard.who().0[..] {
         "user1" => Reply::raw("").close(),
         _ => Reply::status(200),
@@ -200,7 +200,7 @@ fn what_one_requester_has_fail_is_told_to_that_requester_alone_field_s1() {
 }
 
 #[test]
-fn only_failures_in_a_row_count() {
+fn only_consecutive_failures_open_the_circuit() {
     let backend = Backend::saying(Reply::status(502));
     let doorward = start(None, &vendor(backend.address, ""));
     for round in 0..5 {
@@ -215,7 +215,7 @@ fn only_failures_in_a_row_count() {
 }
 
 #[test]
-fn a_service_that_nobody_answers_for_is_down_and_found_when_it_comes() {
+fn unreachable_service_is_down_and_is_used_when_it_starts() {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], crate::support::free_port()));
     let doorward = start(None, &vendor(address, ""));
     for number in 0..3 {
@@ -238,7 +238,7 @@ fn date(after: Duration) -> String {
 }
 
 #[test]
-fn who_is_told_when_to_come_again_is_asked_about_then_and_not_before_and_others_are_field_s1() {
+fn user_with_retry_after_is_called_again_at_that_time_and_other_users_at_once_field_s1() {
     for (after, least) in [(Some("3"), 3), (None, 2)] {
         // A date has whole seconds, and some time passes before it is read: the least leaves room for both.
         let after = after.map_or_else(|| date(Duration::from_secs(4)), str::to_owned);
@@ -264,7 +264,7 @@ fn who_is_told_when_to_come_again_is_asked_about_then_and_not_before_and_others_
 }
 
 #[test]
-fn a_429_with_a_time_holds_the_user_whom_it_was_said_of() {
+fn status_429_with_retry_after_delays_only_its_user() {
     let backend = Backend::start(|heard| match &heard.who().0[..] {
         "user1" => Reply::with("429 Slowly", "Retry-After: 30\r\n", ""),
         _ => Reply::status(200),

@@ -81,7 +81,7 @@ impl House {
 }
 
 #[test]
-fn the_last_answer_counts_while_the_service_is_away_and_until_it_has_said_no() {
+fn stale_answer_is_used_during_an_outage_until_a_rejection() {
     let mut house = start();
     assert_eq!(house.ask("right").status, 200);
     house.backend.go();
@@ -101,7 +101,7 @@ fn the_last_answer_counts_while_the_service_is_away_and_until_it_has_said_no() {
 }
 
 #[test]
-fn who_fills_his_own_share_of_the_queue_is_not_admitted_by_his_last_answer() {
+fn user_that_fills_its_queue_share_is_not_admitted_by_a_stale_answer() {
     let house = start();
     assert_eq!(house.ask("right").status, 200);
     house.revoked.store(true, Ordering::SeqCst);

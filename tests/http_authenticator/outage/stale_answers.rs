@@ -58,7 +58,7 @@ fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
 }
 
 #[test]
-fn who_was_accepted_goes_on_and_nobody_else_does() {
+fn stale_answer_admits_only_a_user_accepted_before() {
     let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
     fail(&backend, &doorward, Reply::status(500));
     for _ in 0..5 {
@@ -80,7 +80,7 @@ fn who_was_accepted_goes_on_and_nobody_else_does() {
 }
 
 #[test]
-fn when_the_service_is_back_its_word_counts() {
+fn service_response_replaces_the_stale_answer_after_recovery() {
     let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
     fail(&backend, &doorward, Reply::status(500));
     assert_stale(&ask(&doorward, "alice", "right"), "alice");
@@ -95,7 +95,7 @@ fn when_the_service_is_back_its_word_counts() {
 }
 
 #[test]
-fn who_alone_sees_it_does_not_go_on_field_s1() {
+fn stale_answer_is_refused_if_only_its_user_sees_the_outage_field_s1() {
     // Each may be what the service shows the owner of a closed account alone.
     let page = Reply::with("200 OK", "Content-Type: text/html\r\n", "x");
     for reply in [Reply::status(500), Reply::status(503), Reply::raw("").close(), page] {
@@ -114,7 +114,7 @@ fn who_alone_sees_it_does_not_go_on_field_s1() {
 }
 
 #[test]
-fn unless_it_is_set_nobody_goes_on() {
+fn no_stale_answer_is_given_by_default() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = start(None, &vendor(backend.address, "trusted_for = \"0s\"\n"));
     assert_fresh(&ask(&doorward, "alice", "right"));
@@ -123,7 +123,7 @@ fn unless_it_is_set_nobody_goes_on() {
 }
 
 #[test]
-fn who_was_rejected_since_does_not_go_on() {
+fn rejected_user_gets_no_stale_answer() {
     for code in [401, 403] {
         let (backend, doorward) = accepted_beside_others(HOUR, &["alice", "bob"]);
         backend.behave(move |heard| Reply::status(if heard.who().0 == "alice" { code } else { 200 }));
@@ -138,7 +138,7 @@ fn who_was_rejected_since_does_not_go_on() {
 }
 
 #[test]
-fn who_is_unknown_since_does_not_go_on() {
+fn user_unknown_since_gets_no_stale_answer() {
     let (backend, doorward) = accepted_beside_others(&format!("{HOUR}unknown = [404]\n"), &["alice"]);
     backend.say(Reply::status(404));
     assert_challenged(&ask(&doorward, "alice", "right"));
@@ -147,7 +147,7 @@ fn who_is_unknown_since_does_not_go_on() {
 }
 
 #[test]
-fn a_wrong_password_meanwhile_takes_nothing_from_the_right_one() {
+fn wrong_password_during_an_outage_keeps_the_stale_answer() {
     let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
     backend.say(Reply::status(401));
     assert_challenged(&ask(&doorward, "alice", "wrong"));
@@ -157,7 +157,7 @@ fn a_wrong_password_meanwhile_takes_nothing_from_the_right_one() {
 }
 
 #[test]
-fn who_was_flushed_does_not_go_on() {
+fn flushed_user_gets_no_stale_answer() {
     let (backend, doorward) = accepted_beside_others(HOUR, &["alice", "bob"]);
     fail(&backend, &doorward, Reply::status(500));
     assert_stale(&ask(&doorward, "alice", "right"), "alice");
@@ -169,7 +169,7 @@ fn who_was_flushed_does_not_go_on() {
 }
 
 #[test]
-fn who_is_flushed_while_he_is_being_asked_about_does_not_go_on() {
+fn user_flushed_during_a_call_gets_no_stale_answer() {
     let (backend, doorward) = accepted_beside_others(HOUR, &["bob"]);
     backend.say(Reply::status(200).held());
     let before = backend.requests();
@@ -185,7 +185,7 @@ fn who_is_flushed_while_he_is_being_asked_about_does_not_go_on() {
 }
 
 #[test]
-fn who_fills_his_own_share_of_the_queue_is_busy_and_gets_no_answer_of_before() {
+fn user_that_fills_its_queue_share_gets_busy_and_no_stale_answer() {
     // Somebody whose access was taken away, and who makes sure that he isn't asked about.
     let (backend, doorward) = accepted(&format!("{HOUR}user_share = 1\ntimeout = \"60s\"\n"), &["mallory"]);
     backend.say(Reply::status(401).held());
@@ -202,7 +202,7 @@ fn who_fills_his_own_share_of_the_queue_is_busy_and_gets_no_answer_of_before() {
 }
 
 #[test]
-fn it_ends_by_itself_counted_from_the_last_true_yes() {
+fn stale_answer_expires_after_its_limit_from_the_last_acceptance() {
     let (backend, doorward) = accepted("trusted_for = \"0s\"\nstale_if_unavailable = \"2s\"\n", &["alice"]);
     let given = backend.heard()[0].at;
     // Nobody can bring it about that the service is not there, so nobody else has to have seen it.
@@ -222,7 +222,7 @@ fn it_ends_by_itself_counted_from_the_last_true_yes() {
 }
 
 #[test]
-fn an_answer_that_is_trusted_is_given_without_a_call_and_is_not_stale() {
+fn cached_answer_is_given_without_a_call_and_is_not_stale() {
     let (backend, doorward) = accepted("trusted_for = \"1h\"\n", &["alice"]);
     backend.say(Reply::status(500));
     for _ in 0..5 {
@@ -235,7 +235,7 @@ fn an_answer_that_is_trusted_is_given_without_a_call_and_is_not_stale() {
 }
 
 #[test]
-fn what_is_trusted_for_no_time_is_asked_each_time_and_what_is_trusted_for_a_second_again_after_it() {
+fn cache_ttl_of_0_calls_each_time_and_of_1_s_calls_again_after_it() {
     let (backend, doorward) = accepted("trusted_for = \"0s\"\n", &["alice", "alice", "alice"]);
     assert_eq!(backend.requests(), 3);
     backend.say(Reply::status(401));

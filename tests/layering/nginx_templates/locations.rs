@@ -35,7 +35,7 @@ fn listed() -> Vec<String> {
 }
 
 #[test]
-fn every_location_is_listed_with_the_paths_that_reach_it_and_no_other_is_field_r1() {
+fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
     assert_eq!(name("location @doorward_503_html {").as_deref(), Some("@doorward_NNN_html"));
     assert_eq!(name("location = /token {").as_deref(), Some("= /token"));
     let (shipped, listed) = (shipped_locations(), listed());
@@ -58,7 +58,7 @@ fn refuses(directives: &[Directive], variable: &str) -> bool {
 }
 
 #[test]
-fn every_server_refuses_what_can_be_read_differently_field_r1() {
+fn every_server_refuses_ambiguous_paths_field_r1() {
     assert!(refuses(&parse("x", "if ($a) {\n    return 418;\n}\n"), "a"));
     assert!(!refuses(&parse("x", "if ($a) {\n    return 200;\n}\n"), "a"));
     for (file, path) in [("registry", "doorward_bad_path"), ("site", "doorward_bad_site_path")] {
@@ -89,7 +89,7 @@ fn every_server_refuses_what_can_be_read_differently_field_r1() {
 }
 
 #[test]
-fn every_snippet_with_a_proxy_pass_hides_doorwards_headers_from_clients() {
+fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
     for file in [
         "registry-proxy",
         "registry-tokens-proxy",

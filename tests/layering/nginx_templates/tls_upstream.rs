@@ -41,7 +41,7 @@ fn locations(directives: &[Directive]) -> Vec<Vec<&Directive>> {
 }
 
 #[test]
-fn only_locations_that_no_client_reaches_go_without_the_question() {
+fn only_internal_locations_skip_the_auth_subrequest() {
     let mut without = Vec::new();
     for name in ["doorward-ecr.conf", "doorward-ecr-answers.conf", "doorward-ecr-follow.conf"] {
         for location in locations(&snippet(name)) {
@@ -76,7 +76,7 @@ fn only_locations_that_no_client_reaches_go_without_the_question() {
 }
 
 #[test]
-fn no_question_reads_a_map_of_an_answer_pitfall_p8() {
+fn auth_subrequest_reads_no_map_of_its_own_response_pitfall_p8() {
     let answers = ["$doorward_link", "$doorward_location", "$doorward_storage", "$doorward_upstream_status"];
     let reads = |text: &str| answers.iter().any(|name| text.contains(name));
     assert_eq!(broken(&super::parse("x", "proxy_set_header A $doorward_link;"), reads).len(), 1);
@@ -86,7 +86,7 @@ fn no_question_reads_a_map_of_an_answer_pitfall_p8() {
 }
 
 #[test]
-fn what_is_outside_is_known_by_its_certificate_and_gets_what_is_named_pitfalls_p40_and_p41() {
+fn tls_upstream_is_verified_and_gets_only_listed_headers_pitfalls_p40_and_p41() {
     let outside = snippet("doorward-outside.conf");
     for wanted in [
         "proxy_ssl_verify on;",

@@ -9,7 +9,7 @@ pub(super) fn is_of_tokens(directive: &Directive) -> bool {
 }
 
 #[test]
-fn who_asks_for_a_token_is_counted_and_nothing_of_his_goes_on_but_what_is_named() {
+fn token_location_is_rate_limited_and_forwards_only_listed_headers() {
     let proxy = snippet("doorward-token-proxy.conf");
     for wanted in [
         "auth_request off;",
@@ -32,7 +32,7 @@ fn who_asks_for_a_token_is_counted_and_nothing_of_his_goes_on_but_what_is_named(
 }
 
 #[test]
-fn nothing_tells_a_client_to_go_where_its_host_says_pitfall_p35() {
+fn no_template_redirects_to_the_host_of_the_request_pitfall_p35() {
     let names = |text: &str| text.contains("$host") || text.contains("$http_host");
     let answers = |text: &str| text.starts_with("add_header ") || text.starts_with("return ");
     assert_eq!(broken(&parse("x", "return 401 $host;"), |t| names(t) && answers(t)).len(), 1);
@@ -43,7 +43,7 @@ fn nothing_tells_a_client_to_go_where_its_host_says_pitfall_p35() {
 }
 
 #[test]
-fn a_registry_that_verifies_tokens_gets_no_password_pitfall_p27() {
+fn template_for_a_verifying_registry_forwards_no_password_pitfall_p27() {
     let proxy = snippet("doorward-registry-tokens-proxy.conf");
     for wanted in [
         "auth_request off;",

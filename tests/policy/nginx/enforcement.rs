@@ -103,7 +103,7 @@ impl Figures {
 }
 
 #[test]
-fn the_registry_never_acts_on_what_the_policy_did_not_judge_and_allow() {
+fn registry_acts_only_on_repositories_that_the_policy_allowed() {
     let mut house = House::start();
     let seen: Vec<Seen> =
         corpus(COUNT).enumerate().map(|(number, sample)| house.send(number, sample)).collect();
@@ -144,7 +144,7 @@ fn the_registry_never_acts_on_what_the_policy_did_not_judge_and_allow() {
 }
 
 #[test]
-fn what_is_not_judged_would_be_seen() {
+fn requests_past_nginx_appear_in_the_registry_log() {
     let house = House::start();
     // Past nginx, all of this happens, and the log says so.
     assert_eq!(house.past_nginx(1, "GET", &format!("/v2/secret/app/blobs/{SECRET_BLOB}")), 200);

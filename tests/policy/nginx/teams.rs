@@ -123,7 +123,7 @@ fn assert_denied(output: &Output, scope: &str) {
 }
 
 #[test]
-fn each_does_what_his_team_may_and_is_told_what_he_may_not() {
+fn each_user_is_allowed_what_its_team_may_and_denied_the_rest() {
     let team = Team::start();
     for name in ["red/app", "blue/app", "shared/tools", "shared/keys"] {
         assert_allowed(&team.push("dora", &team.image(), name));
@@ -158,7 +158,7 @@ fn each_does_what_his_team_may_and_is_told_what_he_may_not() {
 }
 
 #[test]
-fn layers_are_mounted_from_where_one_may_pull_and_uploaded_otherwise() {
+fn layers_are_mounted_from_pullable_repositories_and_uploaded_otherwise() {
     let team = Team::start();
     // skopeo notes where it has seen a layer, whoever ran it, and asks for it to be mounted from there.
     assert_allowed(&team.push("ann", &team.image(), "red/app"));
@@ -186,7 +186,7 @@ fn layers_are_mounted_from_where_one_may_pull_and_uploaded_otherwise() {
 }
 
 #[test]
-fn who_is_taken_out_of_a_group_is_refused_and_told_so() {
+fn user_removed_from_a_group_is_denied_with_the_scope() {
     let team = Team::start();
     assert_allowed(&team.push("bob", &team.image(), "red/app"));
     let hashes = team.doorward.hashes();

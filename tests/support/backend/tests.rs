@@ -28,7 +28,7 @@ fn all(mut stream: TcpStream) -> String {
 }
 
 #[test]
-fn it_keeps_what_it_heard_and_counts_who_waits() {
+fn test_service_records_requests_and_counts_waiting_calls() {
     let backend = Backend::saying(Reply::json("{}").held().close());
     let streams: Vec<TcpStream> = (0..3).map(|_| send(&backend)).collect();
     backend.await_requests(3);
@@ -44,7 +44,7 @@ fn it_keeps_what_it_heard_and_counts_who_waits() {
 }
 
 #[test]
-fn who_hangs_up_does_not_wait_any_more() {
+fn test_service_stops_counting_closed_connections() {
     let backend = Backend::saying(Reply::status(200).held());
     let stream = send(&backend);
     backend.await_requests(1);
@@ -54,7 +54,7 @@ fn who_hangs_up_does_not_wait_any_more() {
 }
 
 #[test]
-fn it_drips_and_breaks_off() {
+fn test_service_sends_slowly_and_breaks_off() {
     let backend = Backend::saying(Reply::raw("abc").drip(Duration::from_millis(1)).close());
     assert_eq!(all(send(&backend)), "abc");
     backend.say(Reply::raw("").close());
@@ -62,7 +62,7 @@ fn it_drips_and_breaks_off() {
 }
 
 #[test]
-fn at_its_end_nobody_listens_and_nobody_is_kept() {
+fn test_service_closes_all_connections_when_dropped() {
     let backend = Backend::saying(Reply::status(200).held());
     let (stream, address) = (send(&backend), backend.address);
     backend.await_requests(1);
@@ -81,7 +81,7 @@ fn curl(tls: &Arc<rustls::ServerConfig>, flags: &[&str]) -> Output {
 }
 
 #[test]
-fn its_certificates_are_good_and_bad_as_they_should_be() {
+fn test_certificates_are_valid_and_invalid_as_declared() {
     let dir = tempfile::tempdir().unwrap();
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let ca = ours.file(dir.path());

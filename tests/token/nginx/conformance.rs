@@ -170,7 +170,7 @@ fn basic(rules: Option<&str>) -> (Registry, Doorward, Nginx) {
 }
 
 #[test]
-fn well_formed_requests_are_answered_as_by_the_registry_alone_field_c13_c14() {
+fn well_formed_requests_get_the_same_responses_as_from_the_registry_alone_field_c13_c14() {
     let alone = Registry::start_telling();
     let bare = run(&(Box::new(|request: Request| alone.ask(&request)) as Asker<'_>));
     assert!(bare.len() >= 40 && bare.iter().filter(|(_, status, _)| *status < 300).count() > 25, "{bare:?}");
@@ -225,7 +225,7 @@ fn assert_malformed(answer: &Answer, status: u16, code: &str, what: &str) {
 }
 
 #[test]
-fn a_malformed_reference_is_answered_by_the_proxy_as_the_specification_says_field_c15() {
+fn malformed_reference_gets_the_error_of_the_specification_from_the_proxy_field_c15() {
     let (registry, _doorward, nginx) = basic(Some(RULES));
     let seen = |target: &str| registry.log().contains(target.split('?').next().unwrap());
     for (method, target, status, code) in malformed() {
@@ -260,7 +260,7 @@ fn a_malformed_reference_is_answered_by_the_proxy_as_the_specification_says_fiel
 }
 
 #[test]
-fn a_malformed_reference_with_a_token_is_answered_by_the_proxy_field_c15() {
+fn malformed_reference_with_a_token_gets_the_error_from_the_proxy_field_c15() {
     let house = House::start("beside");
     let ask = with_tokens(&house);
     for (method, target, status, code) in malformed() {
@@ -281,7 +281,7 @@ fn a_malformed_reference_with_a_token_is_answered_by_the_proxy_field_c15() {
 }
 
 #[test]
-fn the_proxy_has_a_status_for_every_error_code_and_for_no_other_reason() {
+fn proxy_maps_every_listed_error_code_and_ignores_unlisted_ones() {
     let answers = |reason: &'static str, error: String| {
         let doorward = Api::start(move |_| {
             Reply::status(403).with("X-Auth-Reason", reason).with("X-Auth-Error", &error)

@@ -33,7 +33,7 @@ fn assert_fails(settings: &[(&str, &str)], said: &str) {
 }
 
 #[test]
-fn a_setting_that_cannot_be_used_is_named() {
+fn invalid_token_setting_is_named() {
     let registry = ("KIND", "registry");
     assert_fails(&[registry, ("TOKENS", "yes")], "NGX_DOORWARD_TOKENS=yes is not one of: off beside on");
     for kind in ["site", "ecr"] {
@@ -59,7 +59,7 @@ fn a_setting_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn each_way_starts_and_off_is_what_there_was() {
+fn each_token_mode_starts_and_off_changes_nothing() {
     let wanted = [
         ("off", "registry-proxy", false),
         ("beside", "registry-proxy", true),
@@ -96,7 +96,7 @@ fn each_way_starts_and_off_is_what_there_was() {
 }
 
 #[test]
-fn a_name_that_is_looked_up_again_keeps_the_query() {
+fn resolved_doorward_name_keeps_the_token_query() {
     // Before nginx 1.27.3 a variable holds it, and nginx adds no query of its own then.
     let settings = [
         ("KIND", "registry"),
@@ -123,7 +123,7 @@ fn by_hand(doorward: &Api, registry: &Api, server: &str) -> Nginx {
 }
 
 #[test]
-fn by_hand_in_the_registrys_server_or_one_of_its_own() {
+fn own_configuration_serves_token_in_the_registry_server_or_in_another() {
     let doorward = Api::start(|call| if call.path() == "/token" { given() } else { Reply::status(401) });
     let registry = Api::start(|_| Reply::json("{}"));
     let token = || Request::get("/v2/").header("Authorization", format!("Bearer {TOKEN}"));
@@ -156,7 +156,7 @@ fn by_hand_in_the_registrys_server_or_one_of_its_own() {
 }
 
 #[test]
-fn a_server_by_hand_with_tokens_counts_as_guarded() {
+fn own_server_with_tokens_counts_as_protected() {
     let mine = "include doorward/doorward-token-maps.conf;\nupstream doorward_public { server 127.0.0.1:8002; }\nserver { listen 127.0.0.1:28088; include doorward/doorward-registry-tokens.conf; }\n";
     let image = Image::new().set("AUTH", "127.0.0.1:8000").set("BACKEND", "127.0.0.1:5000");
     let image = image.set("PLAIN_HTTP", "on").set("LISTEN", "127.0.0.1:28087");

@@ -40,7 +40,7 @@ fn asked(played: &Played) -> Call {
 }
 
 #[test]
-fn doorward_is_told_what_is_named_and_nothing_else_of_the_clients() {
+fn doorward_gets_only_listed_headers_of_a_token_request() {
     for mode in MODES {
         let played = Played::start(mode, |_| given());
         let query = "service=registry.test&scope=repository%3Ahost%3A5000%2Fa%3Apull,push&scope=&account=a+b";
@@ -62,7 +62,7 @@ fn doorward_is_told_what_is_named_and_nothing_else_of_the_clients() {
 }
 
 #[test]
-fn a_form_goes_on_whole_with_its_type() {
+fn form_request_is_forwarded_unchanged_with_its_content_type() {
     for mode in MODES {
         let played = Played::start(mode, |_| given());
         let form = "grant_type=password&service=r&username=alice&password=w%26nderland&scope=";
@@ -87,7 +87,7 @@ fn a_form_goes_on_whole_with_its_type() {
 }
 
 #[test]
-fn token_has_one_spelling_and_every_other_path_is_refused() {
+fn token_path_has_one_spelling_and_others_are_refused() {
     for mode in MODES {
         let played = Played::start(mode, |_| given());
         for path in ["//token", "/x/../token", "/%74oken", "/./token", "/v2/../token", "/token;x"] {
@@ -105,7 +105,7 @@ fn token_has_one_spelling_and_every_other_path_is_refused() {
 }
 
 #[test]
-fn control_bytes_are_no_reason_to_fail() {
+fn control_bytes_in_token_request_headers_are_refused_or_removed() {
     let played = Played::start("on", |_| given());
     for (name, value) in [("Authorization", "Basic \u{1}"), ("Content-Type", "text/\u{7f}")] {
         let answer = played.nginx.ask(&Request::get("/token").header(name, value));
@@ -131,7 +131,7 @@ fn headers(answer: &Answer) -> Vec<(String, String)> {
 }
 
 #[test]
-fn doorwards_answer_is_the_clients_byte_by_byte() {
+fn token_response_reaches_the_client_unchanged() {
     let says = |call: &Call| {
         let status = call.target.rsplit('=').next().unwrap().parse().unwrap();
         let errors =
@@ -181,7 +181,7 @@ fn doorwards_answer_is_the_clients_byte_by_byte() {
 }
 
 #[test]
-fn many_tokens_share_one_connection_to_doorward_and_one_that_was_closed_is_not_noticed_pitfall_p9() {
+fn token_requests_share_one_connection_and_survive_its_close_pitfall_p9() {
     let mut played = Played::start("on", |_| given());
     let form = || Request::new("POST", "/token").header("Content-Type", FORM).body("grant_type=password");
     let mut client = played.nginx.client();

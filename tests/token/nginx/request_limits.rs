@@ -36,7 +36,7 @@ fn answered(count: usize, mut ask: impl FnMut() -> Answer) -> usize {
 }
 
 #[test]
-fn a_client_that_never_ends_asking_is_told_to_wait_and_no_other_is_pitfall_p25() {
+fn client_above_the_token_rate_gets_429_and_others_do_not_pitfall_p25() {
     let played = Played::start("on", |_| given());
     let ask = || played.nginx.ask(&Request::get("/token"));
     let count = answered(10 * AT_ONCE, ask);
@@ -53,7 +53,7 @@ fn a_client_that_never_ends_asking_is_told_to_wait_and_no_other_is_pitfall_p25()
 }
 
 #[test]
-fn with_ipv6_a_whole_network_is_one_client() {
+fn ipv6_clients_are_rate_limited_by_64_bit_prefix() {
     let played = Played::start_with("beside", |_| given(), |image| image.set("REAL_IP_FROM", "127.0.0.1"));
     let mut number = 0;
     let mut from = |network: &str| {
@@ -70,7 +70,7 @@ fn with_ipv6_a_whole_network_is_one_client() {
 }
 
 #[test]
-fn a_form_has_16_kib_at_the_most() {
+fn form_above_16_kib_is_refused() {
     let played = Played::start("on", |_| given());
     let post = |length: usize, chunked: bool| {
         let request =
@@ -88,7 +88,7 @@ fn a_form_has_16_kib_at_the_most() {
 }
 
 #[test]
-fn a_token_is_asked_for_with_get_or_post() {
+fn token_request_accepts_only_get_and_post() {
     for mode in ["beside", "on"] {
         let played = Played::start(mode, |_| given());
         for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"] {
@@ -104,7 +104,7 @@ fn a_token_is_asked_for_with_get_or_post() {
 }
 
 #[test]
-fn doorward_away_is_a_503_in_json_and_it_is_found_again_pitfall_p4() {
+fn token_request_while_doorward_is_down_gets_503_in_json_and_recovers_pitfall_p4() {
     for mode in ["beside", "on"] {
         let mut played = Played::start(mode, |call| match &call.target[..] {
             "/token?break" => Reply::Break,

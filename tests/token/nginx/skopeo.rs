@@ -26,7 +26,7 @@ fn assert_refused(output: &Output) {
 }
 
 #[test]
-fn log_in_push_and_pull_of_20_layers_cost_one_hash_and_few_tokens_pitfall_p25() {
+fn login_push_and_pull_of_20_layers_cost_one_hash_and_few_tokens_pitfall_p25() {
     for mode in MODES {
         let house = House::start(mode);
         let address = house.nginx.address.to_string();
@@ -53,7 +53,7 @@ fn log_in_push_and_pull_of_20_layers_cost_one_hash_and_few_tokens_pitfall_p25() 
 }
 
 #[test]
-fn each_does_what_the_policy_says_and_nobody_what_anyone_may() {
+fn each_user_is_limited_to_the_policy_and_anonymous_clients_to_anyone_grants() {
     for mode in MODES {
         let house = House::start(mode);
         for name in ["public/tools", "team/app", "secret/app"] {
@@ -95,7 +95,7 @@ fn each_does_what_the_policy_says_and_nobody_what_anyone_may() {
 }
 
 #[test]
-fn a_denied_push_is_told_with_its_scope_and_not_as_a_missing_log_in_field_d1_harbor_198() {
+fn denied_push_is_reported_with_its_scope_and_not_as_a_missing_login_field_d1_harbor_198() {
     let house = House::start("beside");
     assert_allowed(&house.push("ann", "image", "team/app"));
     for (user, name) in [("bob", "team/app"), ("ann", "public/tools")] {
@@ -125,7 +125,7 @@ fn a_denied_push_is_told_with_its_scope_and_not_as_a_missing_log_in_field_d1_har
 }
 
 #[test]
-fn nginx_tells_what_a_token_lacks_and_asks_nobody_who_is_logged_in_to_log_in_field_d1() {
+fn token_without_a_scope_is_answered_with_that_scope_and_not_with_a_login_prompt_field_d1() {
     let house = House::start("beside");
     let put = || Request::new("PUT", "/v2/team/app/manifests/one").body("{}");
     let (pull, both) = ("repository:team/app:pull", "repository:team/app:pull,push");
@@ -147,7 +147,7 @@ fn nginx_tells_what_a_token_lacks_and_asks_nobody_who_is_logged_in_to_log_in_fie
 }
 
 #[test]
-fn tags_are_listed_and_images_deleted_by_who_may() {
+fn tags_are_listed_and_images_deleted_by_permitted_users_only() {
     for mode in MODES {
         let house = House::start(mode);
         assert_allowed(&house.push("ann", "image", "team/app"));
@@ -180,7 +180,7 @@ fn mounted(house: &House, into: &str) -> Vec<String> {
 }
 
 #[test]
-fn layers_are_mounted_from_where_one_may_pull_and_uploaded_otherwise() {
+fn layers_are_mounted_with_tokens_from_pullable_repositories_and_uploaded_otherwise() {
     for mode in MODES {
         let house = House::start(mode);
         // skopeo notes where it has seen a layer, and asks for a token for there too.

@@ -7,7 +7,7 @@ use crate::support::client::{Request, basic};
 use crate::support::nginx::Nginx;
 
 #[test]
-fn the_registry_gets_a_token_and_no_password_nor_key_pitfall_p27() {
+fn registry_gets_tokens_and_no_password_or_api_key_pitfall_p27() {
     let played = Played::start("on", |_| given());
     let passed = |value: &str| {
         let before = played.registry.count();
@@ -39,7 +39,7 @@ fn the_registry_gets_a_token_and_no_password_nor_key_pitfall_p27() {
 }
 
 #[test]
-fn the_registry_is_told_who_asks_from_where_and_no_more() {
+fn verifying_registry_gets_the_client_address_and_no_forged_headers() {
     let played = Played::start("on", |_| given());
     let request = Request::new("POST", "/v2/a%3Ab/blobs/uploads/?from=c%2Fd&mount=x")
         .host("registry.test:8443")
@@ -92,7 +92,7 @@ fn refuses() -> Api {
 }
 
 #[test]
-fn the_registrys_challenge_reaches_the_client_untouched_whatever_host_it_names() {
+fn registry_challenge_reaches_the_client_unchanged() {
     let doorward = Api::start(|_| given());
     let registry = refuses();
     let nginx = Nginx::of(image("on", (doorward.address, doorward.address), registry.address));
@@ -125,7 +125,7 @@ fn the_registrys_challenge_reaches_the_client_untouched_whatever_host_it_names()
 }
 
 #[test]
-fn beside_the_registrys_own_challenge_stays_where_it_is() {
+fn mixed_mode_sends_no_token_to_the_registry_and_hides_its_challenge() {
     let doorward = Api::start(|_| Reply::status(200));
     let registry = refuses();
     let nginx = Nginx::of(image("beside", (doorward.address, doorward.address), registry.address));
@@ -137,7 +137,7 @@ fn beside_the_registrys_own_challenge_stays_where_it_is() {
 }
 
 #[test]
-fn a_registry_that_is_away_is_a_502_and_what_is_no_registry_is_a_404() {
+fn unreachable_registry_gets_502_and_a_non_registry_path_404() {
     let mut played = Played::start("on", |_| given());
     played.registry.go();
     let answer = played.nginx.ask(&Request::get("/v2/a/manifests/b"));

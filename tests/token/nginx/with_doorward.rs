@@ -31,7 +31,7 @@ fn face(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 }
 
 #[test]
-fn what_a_client_gets_is_what_doorward_said() {
+fn token_response_of_doorward_reaches_the_client() {
     let house = House::start("on");
     let get = |query: &str| Request::get(&format!("/token{query}"));
     let post = |form: &str| {
@@ -68,7 +68,7 @@ fn what_a_client_gets_is_what_doorward_said() {
 }
 
 #[test]
-fn who_guesses_is_told_to_wait_by_doorward_itself() {
+fn throttled_client_gets_429_from_doorward_through_nginx() {
     let house = House::start("on");
     let guess = |number: u32| {
         house
@@ -83,7 +83,7 @@ fn who_guesses_is_told_to_wait_by_doorward_itself() {
 }
 
 #[test]
-fn clients_are_sent_where_the_settings_say_whatever_host_they_name_pitfall_p35() {
+fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
     for mode in ["beside", "on"] {
         let house = House::start(mode);
         for host in ["registry.test", "evil.test", "evil.test:443", "[::1]"] {
@@ -127,7 +127,7 @@ fn assert_json_of_registry(answer: &Answer) {
 }
 
 #[test]
-fn beside_passwords_keys_tokens_and_nobody_are_served_at_once() {
+fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
     let house = House::start("beside");
     for name in ["public/tools", "team/app"] {
         assert_eq!(house.push("dora", "image", name).code, Some(0));
@@ -167,7 +167,7 @@ fn beside_passwords_keys_tokens_and_nobody_are_served_at_once() {
 }
 
 #[test]
-fn a_registry_that_verifies_goes_on_while_doorward_is_away() {
+fn verifying_registry_serves_tokens_while_doorward_is_down() {
     let mut house = House::start("on");
     assert_eq!(house.push("ann", "image", "team/app").code, Some(0));
     let token = house.token("ann", &["repository:team/app:pull"]);

@@ -17,7 +17,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn init_writes_four_files_of_which_one_is_secret() {
+fn init_writes_four_files_and_only_the_keys_are_private() {
     let place = Place::empty();
     let said = place.does("init", &NAMES);
     assert_eq!(place.names(), FILES);
@@ -46,7 +46,7 @@ fn init_writes_four_files_of_which_one_is_secret() {
 }
 
 #[test]
-fn no_secret_is_told_by_any_command_nor_stands_in_another_file() {
+fn no_command_output_or_other_file_contains_a_private_key() {
     let place = Place::new();
     let mut said = place.does("add", &[]);
     let kids = place.kids();
@@ -64,7 +64,7 @@ fn no_secret_is_told_by_any_command_nor_stands_in_another_file() {
 }
 
 #[test]
-fn init_says_where_a_name_is_still_to_be_put_in() {
+fn init_without_names_marks_the_missing_values() {
     let place = Place::empty();
     place.does("init", &["--issuer", "auth.example"]);
     let snippet = place.text("registry-auth.yml");
@@ -73,7 +73,7 @@ fn init_says_where_a_name_is_still_to_be_put_in() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn init_overwrites_no_existing_file() {
     let place = Place::new();
     place.refuses("init", &NAMES, "it is there already, and stays; doorward token add makes a further key");
     for name in ["bundle.pem", "jwks.json", "registry-auth.yml"] {
@@ -96,7 +96,7 @@ fn nothing_is_overwritten() {
 }
 
 #[test]
-fn a_key_is_published_then_signs_then_goes() {
+fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     let place = Place::new();
     let first = place.kids()[0].clone();
     let said = place.does("add", &[]);
@@ -127,7 +127,7 @@ fn a_key_is_published_then_signs_then_goes() {
 }
 
 #[test]
-fn to_use_the_first_writes_what_is_published_again() {
+fn use_of_the_first_key_rewrites_the_published_files() {
     let place = Place::new();
     place.does("add", &[]);
     let before = place.all();
@@ -138,7 +138,7 @@ fn to_use_the_first_writes_what_is_published_again() {
 }
 
 #[test]
-fn the_list_says_what_signs_and_until_when() {
+fn list_shows_the_signing_key_and_expiry() {
     let place = Place::rsa(2048);
     place.does("add", &[]);
     let kids = place.kids();
@@ -159,7 +159,7 @@ fn the_list_says_what_signs_and_until_when() {
 }
 
 #[test]
-fn a_mode_and_a_link_that_somebody_chose_stay() {
+fn file_mode_and_link_are_preserved() {
     let place = Place::new();
     fs::set_permissions(place.path("keys.pem"), fs::Permissions::from_mode(0o640)).unwrap();
     let real = Place::empty();
@@ -174,7 +174,7 @@ fn a_mode_and_a_link_that_somebody_chose_stay() {
 }
 
 #[test]
-fn the_file_may_be_named_by_the_environment() {
+fn signing_key_file_can_be_set_by_environment_variable() {
     let place = Place::new();
     let mut with = command();
     with.args(["token", "list"]).env("DOORWARD_TOKEN_KEYS", place.path("keys.pem"));
@@ -187,7 +187,7 @@ fn the_file_may_be_named_by_the_environment() {
 }
 
 #[test]
-fn several_at_once_lose_no_key() {
+fn concurrent_add_commands_lose_no_key() {
     let place = Place::new();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -200,7 +200,7 @@ fn several_at_once_lose_no_key() {
 }
 
 #[test]
-fn a_key_of_ones_own_is_taken() {
+fn own_key_file_is_accepted() {
     let place = Place::new();
     for (name, kind) in [
         ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..]),
@@ -222,7 +222,7 @@ fn a_key_of_ones_own_is_taken() {
 }
 
 #[test]
-fn an_id_that_begins_with_a_dash_is_no_flag() {
+fn key_id_with_a_leading_dash_is_not_a_flag() {
     let place = Place::new();
     for kid in ["-abc", "-h", "--x"] {
         let output = place.run("use", &[kid]);

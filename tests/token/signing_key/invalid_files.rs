@@ -22,7 +22,7 @@ fn blocks(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_a_file_may_not_hold_is_told_by_its_block() {
+fn invalid_signing_key_file_is_reported_by_block() {
     let place = Place::new();
     place.does("add", &[]);
     let parts = blocks(&place.text("keys.pem"));
@@ -75,7 +75,7 @@ fn what_a_file_may_not_hold_is_told_by_its_block() {
 }
 
 #[test]
-fn comments_blank_lines_and_other_line_ends_do_no_harm() {
+fn comments_blank_lines_and_crlf_are_accepted() {
     let place = Place::new();
     let text = place.text("keys.pem");
     let kids = |text: &str| {
@@ -122,7 +122,7 @@ fn made(place: &Place, name: &str) -> String {
 }
 
 #[test]
-fn a_key_of_ones_own_that_is_no_good_is_told_with_what_to_do() {
+fn unsupported_own_key_is_refused_with_the_remedy() {
     for (kind, why) in [
         ("p384", "block 1 (PRIVATE KEY, line 1): it is neither a P-256 key nor an RSA key"),
         ("ed25519", "it is neither a P-256 key nor an RSA key"),
@@ -141,7 +141,7 @@ fn a_key_of_ones_own_that_is_no_good_is_told_with_what_to_do() {
 }
 
 #[test]
-fn what_is_said_to_do_about_an_older_form_helps() {
+fn suggested_conversion_of_an_older_key_format_works() {
     for kind in ["sec1", "pkcs1"] {
         let place = Place::empty();
         let path = made(&place, kind);
@@ -152,7 +152,7 @@ fn what_is_said_to_do_about_an_older_form_helps() {
 }
 
 #[test]
-fn what_can_not_be_meant_is_refused() {
+fn invalid_signing_key_arguments_are_refused() {
     let place = Place::empty();
     place.refuses("add", &[], "keys.pem: there is no such file; doorward token init makes it");
     place.refuses("use", &["x"], "there is no such file");

@@ -40,7 +40,7 @@ fn check((python, by): &(PathBuf, &str), place: &Place, tokens: &[String]) -> Ve
 }
 
 #[test]
-fn another_program_finds_all_as_it_should_be() {
+fn python_and_openssl_verify_tokens_keys_and_certificates() {
     let place = Place::new();
     for bits in [2048, 3072, 4096] {
         let rsa = Place::rsa(bits);

@@ -14,7 +14,7 @@ fn places() -> [Place; 2] {
 }
 
 #[test]
-fn the_snippet_works_when_it_is_pasted() {
+fn registry_configuration_snippet_works_unchanged() {
     for place in places() {
         for program in registries() {
             let registry = Registry::start(&program, &place.text("registry-auth.yml"));
@@ -99,7 +99,7 @@ fn bad(place: &Place, stranger: &Place) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn what_nobody_should_take_nobody_takes() {
+fn invalid_tokens_are_refused_by_registries_and_doorward() {
     let stranger = Place::new();
     for place in places() {
         let bad = bad(&place, &stranger);
@@ -129,7 +129,7 @@ fn what_nobody_should_take_nobody_takes() {
 }
 
 #[test]
-fn the_leeway_of_registries_is_doorwards() {
+fn clock_leeway_equals_that_of_real_registries() {
     let place = Place::new();
     let ours = Forger::of(&place);
     let keys = place.keys();
@@ -145,7 +145,7 @@ fn the_leeway_of_registries_is_doorwards() {
 /// Registry 3 can read the set of keys. Nothing in it is needed for tokens of doorward's, so this looks at one
 /// that has no certificate.
 #[test]
-fn the_set_of_keys_is_one_that_registry_3_reads() {
+fn registry_3_reads_the_jwks() {
     for place in places() {
         let snippet = place.text("registry-auth.yml").replace("    # jwks: ", "    jwks: ");
         assert!(snippet.contains("\n    jwks: \""), "{snippet}");
@@ -167,7 +167,7 @@ fn the_set_of_keys_is_one_that_registry_3_reads() {
 }
 
 #[test]
-fn a_key_whose_id_registry_3_gets_wrong_is_known_by_its_certificate() {
+fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificate() {
     use doorward::token::keys::SigningKeys;
     // One in 128 has a coordinate that begins with a zero byte.
     let place = Place::empty();

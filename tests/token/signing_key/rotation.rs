@@ -4,7 +4,7 @@ use super::Place;
 use super::verifying_registry::{Registry, registries};
 
 #[test]
-fn tokens_of_both_keys_are_taken_until_the_old_one_is_removed() {
+fn tokens_of_both_keys_are_accepted_until_the_old_key_is_removed() {
     for program in registries() {
         for place in [Place::new(), Place::rsa(3072)] {
             // Where the bundle stands does not change, only what is in it.

@@ -4,7 +4,7 @@ use super::{Place, claims};
 
 #[test]
 #[expect(clippy::print_stderr, reason = "the sizes are there to be quoted")]
-fn a_token_of_some_repositories_fits_into_a_header() {
+fn token_for_ten_repositories_fits_into_a_header() {
     let names: Vec<String> =
         (0..10).map(|n| format!("repository:some-team/application-{n}:pull,push")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

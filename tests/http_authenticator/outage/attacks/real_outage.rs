@@ -172,7 +172,7 @@ fn judge(outage: Outage, place: Place, answers: &[Answered], began: Instant, bac
 }
 
 #[test]
-fn a_service_that_is_down_is_found_again_within_two_seconds_and_known_users_stay_in() {
+fn service_outage_ends_within_two_seconds_of_recovery_and_known_users_stay_admitted() {
     let attackers = scaled(12, 60);
     thread::scope(|scope| {
         for how in [Outage::Away, Outage::Hangs, Outage::RetryAfter, Outage::Resets] {
@@ -182,7 +182,7 @@ fn a_service_that_is_down_is_found_again_within_two_seconds_and_known_users_stay
 }
 
 #[test]
-fn clients_that_all_have_one_address_or_none_stay_in_while_a_service_is_down() {
+fn clients_with_one_or_no_address_stay_admitted_during_an_outage() {
     thread::scope(|scope| {
         for (how, place) in [
             (Outage::Hangs, Place::OneAddress),
