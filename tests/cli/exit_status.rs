@@ -1,6 +1,6 @@
 //! What scripts go by: exit statuses of `check` and `explain`, and the rule that is named.
 
-use crate::support::files::{Place, plain};
+use crate::support::test_folder::{Place, plain};
 use crate::support::users;
 
 const POLICY: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n

@@ -2,7 +2,7 @@
 //! of settings that there were.
 
 use crate::support::doorward::command;
-use crate::support::files::{Place, plain, said};
+use crate::support::test_folder::{Place, plain, said};
 use crate::support::process::run;
 use crate::support::secrets::MARK;
 use crate::support::users;

@@ -6,7 +6,7 @@ use std::fs;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::support::files::{Place, said};
+use crate::support::test_folder::{Place, said};
 use crate::support::secrets::MARK;
 use crate::support::users;
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::doorward::Doorward;
-use crate::support::files::{Place, said};
+use crate::support::test_folder::{Place, said};
 use crate::support::secrets::MARK;
 use crate::support::{eventually, users};
 

@@ -1,6 +1,6 @@
 //! A push that nobody could make: a grant or a scope with push, and no pull to the same (distribution/distribution#2932).
 
-use crate::support::files::{Place, plain};
+use crate::support::test_folder::{Place, plain};
 use crate::support::users;
 
 const PUSH: &str = "[[grant]]\nusers = [\"ci\"]\nrepositories = [\"team/**\"]\nactions = [\"push\"]\n";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
-use crate::support::files::Place;
+use crate::support::test_folder::Place;
 use crate::support::keys::Key;
 use crate::support::{eventually, users};
 

@@ -4,7 +4,7 @@ pub(crate) mod api;
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod doorward;
-pub(crate) mod files;
+pub(crate) mod test_folder;
 pub(crate) mod image;
 pub(crate) mod keys;
 pub(crate) mod message;
