@@ -7,11 +7,11 @@ use super::{HOME, assert_challenged};
 use crate::support::api::{Api, Reply};
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
-use crate::support::keys::{FIXED, Key, Way, file, from_now, ways};
+use crate::support::keys::{FIXED, Key, Presentation, file, from_now, presentations};
 use crate::support::users;
 
 /// A service that takes any password of dora's, and knows nobody else.
-pub(super) fn doras() -> Api {
+pub(super) fn service_with_dora() -> Api {
     Api::start(|call| {
         Reply::status(if call.basic().is_some_and(|pair| pair.0 == "dora") { 200 } else { 404 })
     })
@@ -45,7 +45,7 @@ pub(super) fn start(order: &[&str], service: &Api, keys: &[&Key], more: &str) ->
     Doorward::start_in(dir, &[&["--config", &config], &super::FLAGS[..]].concat())
 }
 
-pub(super) fn show(doorward: &Doorward, way: Way<'_>, secret: &str) -> Answer {
+pub(super) fn show(doorward: &Doorward, way: Presentation<'_>, secret: &str) -> Answer {
     doorward.ask(&way.present(Request::auth().from(HOME), secret))
 }
 
@@ -70,30 +70,30 @@ fn secret_with_the_api_key_prefix_is_never_sent_to_a_service_in_any_order() {
         "dwk_a password of somebody's".to_owned(),
     ];
     for order in orders() {
-        let service = doras();
+        let service = service_with_dora();
         let over = Key::new("ann", "over").with("expires", from_now(-1));
         let doorward = start(&order, &service, &[&good, &over], "");
-        for way in ways("ann") {
+        for way in presentations("ann") {
             assert_by(&show(&doorward, way, &good.secret), "ann", "the-keys");
         }
         for user in ["ann", "dora", "nobody", FIXED] {
             for secret in bad.iter().chain([&over.secret]) {
-                assert_challenged(&show(&doorward, Way::As(user), secret));
-                assert_challenged(&show(&doorward, Way::Bearer, secret));
+                assert_challenged(&show(&doorward, Presentation::As(user), secret));
+                assert_challenged(&show(&doorward, Presentation::Bearer, secret));
             }
         }
-        assert_challenged(&show(&doorward, Way::As("dora"), &good.secret));
+        assert_challenged(&show(&doorward, Presentation::As("dora"), &good.secret));
         // Pasted with a blank before it.
-        assert_challenged(&show(&doorward, Way::As("dora"), &format!(" {}", good.secret)));
-        assert_challenged(&show(&doorward, Way::Bearer, "x"));
+        assert_challenged(&show(&doorward, Presentation::As("dora"), &format!(" {}", good.secret)));
+        assert_challenged(&show(&doorward, Presentation::Bearer, "x"));
         assert_eq!(service.count(), 0, "{order:?}");
         // The other side of it: what begins otherwise does go there.
         for password in ["dwk", "Dwk_x", "xdwk_"] {
-            assert_by(&show(&doorward, Way::As("dora"), password), "dora", "vendor");
+            assert_by(&show(&doorward, Presentation::As("dora"), password), "dora", "vendor");
         }
-        assert_challenged(&show(&doorward, Way::As("nobody"), "dwk-x"));
+        assert_challenged(&show(&doorward, Presentation::As("nobody"), "dwk-x"));
         assert_eq!(service.count(), 4, "{order:?}");
-        assert_by(&show(&doorward, Way::As("ann"), "a1"), "ann", "the-htpasswd");
+        assert_by(&show(&doorward, Presentation::As("ann"), "a1"), "ann", "the-htpasswd");
         assert!(
             service.calls().iter().all(|call| call.basic().is_some_and(|pair| !pair.1.starts_with("dwk_")))
         );
@@ -109,26 +109,26 @@ fn orders() -> Vec<[&'static str; 3]> {
 #[test]
 fn api_key_is_accepted_during_a_service_outage() {
     let key = Key::new("ann", "ci");
-    let mut service = doras();
+    let mut service = service_with_dora();
     let doorward = start(&KINDS, &service, &[&key], "");
     service.go();
-    assert_eq!(show(&doorward, Way::As("dora"), "x").status, 503);
-    assert_by(&show(&doorward, Way::Bearer, &key.secret), "ann", "the-keys");
-    assert_challenged(&show(&doorward, Way::As("dora"), &key.secret));
+    assert_eq!(show(&doorward, Presentation::As("dora"), "x").status, 503);
+    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "ann", "the-keys");
+    assert_challenged(&show(&doorward, Presentation::As("dora"), &key.secret));
 }
 
 #[test]
 fn user_known_only_to_a_service_has_api_keys_if_configured() {
     let key = Key::new("dora", "ci");
-    let service = doras();
+    let service = service_with_dora();
     let doorward = start(&KINDS, &service, &[&key], "");
-    assert_challenged(&show(&doorward, Way::Bearer, &key.secret));
+    assert_challenged(&show(&doorward, Presentation::Bearer, &key.secret));
     let doorward = start(&KINDS, &service, &[&key], "keys_owners = \"any\"");
-    assert_by(&show(&doorward, Way::Bearer, &key.secret), "dora", "the-keys");
+    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "dora", "the-keys");
     // Where there is no htpasswd file, there is nobody to be missing from it.
     let doorward = start(&["http", "keys"], &service, &[&key], "");
-    assert_by(&show(&doorward, Way::As("dora"), &key.secret), "dora", "the-keys");
-    assert_challenged(&show(&doorward, Way::As("nobody"), &key.secret));
+    assert_by(&show(&doorward, Presentation::As("dora"), &key.secret), "dora", "the-keys");
+    assert_challenged(&show(&doorward, Presentation::As("nobody"), &key.secret));
     assert_eq!(service.count(), 0);
 }
 
@@ -139,13 +139,13 @@ fn api_keys_without_another_authenticator_start() {
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
     let doorward = Doorward::start_in(dir, &["--keys", &path]);
-    assert_by(&show(&doorward, Way::Bearer, &key.secret), "robot", "keys");
-    assert_challenged(&show(&doorward, Way::Bearer, &other.secret));
+    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "robot", "keys");
+    assert_challenged(&show(&doorward, Presentation::Bearer, &other.secret));
 }
 
 #[test]
 fn unused_api_key_file_or_missing_file_setting_is_an_error() {
-    let service = doras();
+    let service = service_with_dora();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     fs::write(path("htpasswd"), users::alice()).unwrap();

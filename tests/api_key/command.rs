@@ -10,16 +10,16 @@ use tempfile::TempDir;
 use crate::support::api::{Api, Reply};
 use crate::support::client::{Address, unix};
 use crate::support::doorward::doorward;
-use crate::support::keys::Way;
+use crate::support::keys::Presentation;
 use crate::support::process::Output;
 
 /// A folder with a file of keys, or a place for one.
-struct Place {
+struct ApiKeyFile {
     _dir: TempDir,
     path: PathBuf,
 }
 
-impl Place {
+impl ApiKeyFile {
     fn new(text: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys");
@@ -39,7 +39,7 @@ impl Place {
     }
 
     /// The same, which must succeed: what it said.
-    fn does(&self, what: &str, arguments: &[&str]) -> String {
+    fn succeeds(&self, what: &str, arguments: &[&str]) -> String {
         let output = self.run(what, arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
         output.stdout
@@ -64,18 +64,18 @@ const CI: [&str; 4] = ["--owner", "ann", "--name", "ci"];
 
 #[test]
 fn secret_of_a_new_api_key_is_printed_once_and_not_stored() {
-    let place = Place::new(None);
-    let said = place.does("new", &[&CI[..], &["--create"]].concat());
+    let file = ApiKeyFile::new(None);
+    let said = file.succeeds("new", &[&CI[..], &["--create"]].concat());
     let secret = said.strip_suffix('\n').expect("a line");
     assert!(secret.len() == 51 && secret.starts_with("dwk_") && !secret.contains('\n'), "{said}");
     assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
-    let mode = fs::metadata(&place.path).unwrap().permissions().mode() & 0o7777;
+    let mode = fs::metadata(&file.path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o640, "{mode:o}");
     let told = [
-        place.text(),
-        place.does("list", &[]),
-        place.does("list", &["--json"]),
-        place.does("revoke", &[&secret[..14], "--json"]),
+        file.text(),
+        file.succeeds("list", &[]),
+        file.succeeds("list", &["--json"]),
+        file.succeeds("revoke", &[&secret[..14], "--json"]),
     ];
     for text in told {
         assert!(text.contains(&secret[4..14]) && text.contains("ci"), "{text}");
@@ -85,10 +85,10 @@ fn secret_of_a_new_api_key_is_printed_once_and_not_stored() {
 
 #[test]
 fn new_api_key_as_json_has_the_secret_and_every_field() {
-    let place = Place::new(Some(""));
+    let file = ApiKeyFile::new(Some(""));
     let more = ["--expires", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
-    let told = json(&place.does("new", &[&CI[..], &more].concat()));
-    let line = json(&place.text());
+    let told = json(&file.succeeds("new", &[&CI[..], &more].concat()));
+    let line = json(&file.text());
     let secret = told["key"].as_str().unwrap();
     assert_eq!(told["id"].as_str().unwrap(), &secret[..14]);
     assert_eq!(line["id"].as_str().unwrap(), &secret[4..14]);
@@ -99,40 +99,40 @@ fn new_api_key_as_json_has_the_secret_and_every_field() {
     let time = |field: &str| humantime::parse_rfc3339(line[field].as_str().unwrap()).unwrap();
     assert_eq!(time("expires").duration_since(time("created")).unwrap().as_secs(), 90 * 24 * 3600);
     assert_eq!(told["expired"], false);
-    let listed = json(&place.does("list", &["--json"]));
+    let listed = json(&file.succeeds("list", &["--json"]));
     assert_eq!(listed[0]["id"], told["id"]);
     assert_eq!(listed[0].get("key"), None);
-    let plain = json(&place.does("new", &["--owner", "ann", "--name", "plain", "--json"]));
+    let plain = json(&file.succeeds("new", &["--owner", "ann", "--name", "plain", "--json"]));
     assert_eq!((plain.get("expires"), plain.get("scope")), (None, None));
 }
 
 #[test]
 fn list_shows_owner_scope_and_expiry() {
-    let place = Place::new(Some(""));
-    place.does("new", &CI);
-    place.does("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires", "1h"]);
+    let file = ApiKeyFile::new(Some(""));
+    file.succeeds("new", &CI);
+    file.succeeds("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires", "1h"]);
     let over = crate::support::keys::Key::new("bob", "over").with("expires", "2020-01-01T00:00:00Z");
-    fs::write(&place.path, place.text() + &over.line()).unwrap();
-    let all = place.does("list", &[]);
+    fs::write(&file.path, file.text() + &over.line()).unwrap();
+    let all = file.succeeds("list", &[]);
     assert_eq!(all.lines().count(), 3, "{all}");
     assert!(all.contains("\tann\tci\teverything\tnever ends\n"), "{all}");
     assert!(all.contains("\tbob\tci\tpull:**\tuntil 20"), "{all}");
     assert!(all.contains("\tbob\tover\teverything\tEXPIRED 2020-01-01T00:00:00Z\n"), "{all}");
-    let bobs = json(&place.does("list", &["--owner", "bob", "--json"]));
+    let bobs = json(&file.succeeds("list", &["--owner", "bob", "--json"]));
     let expired: Vec<&Value> = bobs.as_array().unwrap().iter().map(|one| &one["expired"]).collect();
     assert_eq!(expired, [false, true]);
-    assert_eq!(place.does("list", &["--owner", "carl"]), "");
-    assert_eq!(json(&place.does("list", &["--owner", "carl", "--json"])), serde_json::json!([]));
+    assert_eq!(file.succeeds("list", &["--owner", "carl"]), "");
+    assert_eq!(json(&file.succeeds("list", &["--owner", "carl", "--json"])), serde_json::json!([]));
 }
 
 #[test]
 fn list_shows_use_counts_if_doorward_is_reachable() {
-    let house = super::House::open("");
-    let path = house.path("keys");
+    let setup = super::ApiKeySetup::open("");
+    let path = setup.path("keys");
     let [ci, _] = ["ci", "laptop"].map(|name| crate::support::keys::make(&path, "ann", name, &[]));
-    house.await_status(Way::Bearer, &ci, 200);
-    let uses = house.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", &ci[..14]));
-    let Address::Unix(admin) = &house.doorward.admin else { panic!("not a unix socket") };
+    setup.await_status(Presentation::Bearer, &ci, 200);
+    let uses = setup.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", &ci[..14]));
+    let Address::Unix(admin) = &setup.doorward.admin else { panic!("not a unix socket") };
     let url = unix(admin);
     let list = |more: &[&str]| {
         doorward(&[&["key", "list", "--keys", &path.display().to_string(), "--used"], more].concat())
@@ -157,44 +157,44 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
 #[test]
 fn revoke_removes_only_the_named_keys() {
     let text = "# the team's keys\n\n{\"id\": \"damaged\n";
-    let place = Place::new(Some(text));
+    let file = ApiKeyFile::new(Some(text));
     let keys: Vec<String> = [("ann", "ci"), ("ann", "laptop"), ("bob", "ci")]
         .iter()
-        .map(|(owner, name)| place.does("new", &["--owner", owner, "--name", name])[..14].to_owned())
+        .map(|(owner, name)| file.succeeds("new", &["--owner", owner, "--name", name])[..14].to_owned())
         .collect();
-    let before = place.text();
+    let before = file.text();
     assert!(before.starts_with(text) && before.lines().count() == 6, "{before}");
     // Of a name there may be many; and another's is not ann's.
-    place.refuses("revoke", &["ci"], "there is no such key; by its name only with --owner");
-    place.refuses("revoke", &["laptop", "--owner", "bob"], "there is no such key");
-    place.refuses("revoke", &[&keys[2], "--owner", "ann"], "there is no such key");
-    place.refuses("revoke", &["dwk_0000000000"], "there is no such key");
-    let said = place.does("revoke", &["ci", "--owner", "ann"]);
+    file.refuses("revoke", &["ci"], "there is no such key; by its name only with --owner");
+    file.refuses("revoke", &["laptop", "--owner", "bob"], "there is no such key");
+    file.refuses("revoke", &[&keys[2], "--owner", "ann"], "there is no such key");
+    file.refuses("revoke", &["dwk_0000000000"], "there is no such key");
+    let said = file.succeeds("revoke", &["ci", "--owner", "ann"]);
     assert!(said.starts_with(&format!("revoked: {}\tann\tci\t", keys[0])), "{said}");
     let kept: Vec<String> =
         before.lines().filter(|line| !line.contains(&keys[0][4..])).map(str::to_owned).collect();
-    assert_eq!(place.text(), kept.join("\n") + "\n");
-    let told = json(&place.does("revoke", &[&keys[1][4..], "--json"]));
+    assert_eq!(file.text(), kept.join("\n") + "\n");
+    let told = json(&file.succeeds("revoke", &[&keys[1][4..], "--json"]));
     assert_eq!((&told[0]["name"], &told[0]["id"]), (&Value::from("laptop"), &Value::from(&keys[1][..])));
-    place.does("revoke", &[&keys[2], "--owner", "bob"]);
+    file.succeeds("revoke", &[&keys[2], "--owner", "bob"]);
     // Without a word a running service would take this for a file that is none of keys, and keep bob's.
-    assert_eq!(place.text(), format!("{text}# no keys\n"));
-    place.refuses("revoke", &[&keys[2]], "there is no such key");
+    assert_eq!(file.text(), format!("{text}# no keys\n"));
+    file.refuses("revoke", &[&keys[2]], "there is no such key");
 }
 
 #[test]
 fn api_key_name_is_unique_per_owner_and_reusable_after_revocation() {
-    let place = Place::new(Some(""));
-    let id = place.does("new", &CI)[..14].to_owned();
-    place.refuses("new", &CI, "ann has a key called ci already; revoke it, or choose another name");
-    place.does("new", &["--owner", "bob", "--name", "ci"]);
-    place.does("revoke", &[&id]);
-    place.does("new", &CI);
+    let file = ApiKeyFile::new(Some(""));
+    let id = file.succeeds("new", &CI)[..14].to_owned();
+    file.refuses("new", &CI, "ann has a key called ci already; revoke it, or choose another name");
+    file.succeeds("new", &["--owner", "bob", "--name", "ci"]);
+    file.succeeds("revoke", &[&id]);
+    file.succeeds("new", &CI);
 }
 
 #[test]
 fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
-    let place = Place::new(Some("# none\n"));
+    let file = ApiKeyFile::new(Some("# none\n"));
     for (scope, why) in [
         ("pul:team/**", "--scope: right "),
         ("pull", ": write ACTIONS:REPOSITORY"),
@@ -203,8 +203,8 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
         ("get:/docs", "capitals"),
         ("pull:{user}/**", "for the policy"),
     ] {
-        place.refuses("new", &[&CI[..], &["--scope", scope]].concat(), why);
-        place.refuses("new", &[&CI[..], &["--scope", "pull:**", "--scope", scope]].concat(), why);
+        file.refuses("new", &[&CI[..], &["--scope", scope]].concat(), why);
+        file.refuses("new", &[&CI[..], &["--scope", "pull:**", "--scope", scope]].concat(), why);
     }
     for (span, why) in [
         ("soon", "--expires: it is not a span of time"),
@@ -214,7 +214,7 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
         ("0s", "not within a second and ten years"),
         ("11y", "not within a second and ten years"),
     ] {
-        place.refuses("new", &[&CI[..], &["--expires", span]].concat(), why);
+        file.refuses("new", &[&CI[..], &["--expires", span]].concat(), why);
     }
     let long = "x".repeat(65);
     for (owner, name, why) in [
@@ -224,23 +224,26 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
         ("ann", "two words", "no spaces"),
         ("ann", &long, "1 to 64"),
     ] {
-        place.refuses("new", &["--owner", owner, "--name", name], why);
+        file.refuses("new", &["--owner", owner, "--name", name], why);
     }
     for argument in ["--owner", "--name"] {
-        let output = place.run("new", &[argument, "x"]);
+        let output = file.run("new", &[argument, "x"]);
         assert_eq!(output.code, Some(2), "{output:?}");
     }
-    place.does("new", &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires", "10y"]].concat());
+    file.succeeds(
+        "new",
+        &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires", "10y"]].concat(),
+    );
 }
 
 #[test]
 fn missing_api_key_file_is_created_only_with_create_flag() {
-    let place = Place::new(None);
-    place.refuses("new", &CI, "there is no such file; add --create to make it");
-    place.refuses("list", &[], "there is no such file");
-    place.refuses("revoke", &["dwk_0000000000"], "there is no such file");
-    place.does("new", &[&CI[..], &["--create"]].concat());
-    assert_eq!(place.text().lines().count(), 1);
+    let file = ApiKeyFile::new(None);
+    file.refuses("new", &CI, "there is no such file; add --create to make it");
+    file.refuses("list", &[], "there is no such file");
+    file.refuses("revoke", &["dwk_0000000000"], "there is no such file");
+    file.succeeds("new", &[&CI[..], &["--create"]].concat());
+    assert_eq!(file.text().lines().count(), 1);
     let output = doorward(&["key", "list"]);
     assert!(output.code == Some(1) && output.stderr.contains("no file of keys is set"), "{output:?}");
 }
@@ -248,9 +251,9 @@ fn missing_api_key_file_is_created_only_with_create_flag() {
 #[test]
 fn command_leaves_other_lines_unchanged_to_the_byte() {
     let text = "\u{feff}# first\r\n\r\n  not a key\n{\"id\":\"0123456789\"}\n# no break at the end";
-    let place = Place::new(Some(text));
-    let id = place.does("new", &CI)[..14].to_owned();
-    assert!(place.text().starts_with(&format!("{text}\n{{\"id\":\"")), "{}", place.text());
-    place.does("revoke", &[&id]);
-    assert_eq!(place.text(), format!("{text}\n# no keys\n"));
+    let file = ApiKeyFile::new(Some(text));
+    let id = file.succeeds("new", &CI)[..14].to_owned();
+    assert!(file.text().starts_with(&format!("{text}\n{{\"id\":\"")), "{}", file.text());
+    file.succeeds("revoke", &[&id]);
+    assert_eq!(file.text(), format!("{text}\n# no keys\n"));
 }

@@ -2,17 +2,17 @@
 
 use std::process::{Child, Stdio};
 
-use super::{House, assert_admitted};
+use super::{ApiKeySetup, assert_admitted};
 use crate::support::client::Request;
 use crate::support::doorward::command;
-use crate::support::keys::{Way, make};
+use crate::support::keys::{Presentation, make};
 
 const AT_ONCE: usize = 30;
 
 #[test]
 fn thirty_concurrent_new_keys_are_all_written_and_valid() {
-    let house = House::open("# the first line\n");
-    let file = house.path("keys");
+    let setup = ApiKeySetup::open("# the first line\n");
+    let file = setup.path("keys");
     let old = make(&file, "ann", "old", &[]);
     let start = |arguments: &[&str]| -> Child {
         let mut command = command();
@@ -24,11 +24,11 @@ fn thirty_concurrent_new_keys_are_all_written_and_valid() {
         .collect();
     running.push(start(&["revoke", "old", "--owner", "ann"]));
     let stable = make(&file, "bob", "stable", &[]);
-    let mut client = house.doorward.client();
-    house.await_status(Way::Bearer, &stable, 200);
+    let mut client = setup.doorward.client();
+    setup.await_status(Presentation::Bearer, &stable, 200);
     let mut secrets = Vec::new();
     for child in running {
-        let answer = client.ask(&Way::Bearer.present(Request::auth(), &stable));
+        let answer = client.ask(&Presentation::Bearer.present(Request::auth(), &stable));
         assert_admitted(&answer, "bob");
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -40,16 +40,16 @@ fn thirty_concurrent_new_keys_are_all_written_and_valid() {
     assert_eq!(text.lines().count(), 2 + AT_ONCE, "{text}");
     assert!(text.starts_with("# the first line\n"));
     for (i, secret) in secrets.iter().enumerate() {
-        house.await_status(Way::Bearer, secret, 200);
-        assert_admitted(&house.show(Way::Bearer, secret), ["ann", "bob"][i % 2]);
+        setup.await_status(Presentation::Bearer, secret, 200);
+        assert_admitted(&setup.show(Presentation::Bearer, secret), ["ann", "bob"][i % 2]);
     }
-    house.await_status(Way::Bearer, &old, 401);
+    setup.await_status(Presentation::Bearer, &old, 401);
 }
 
 #[test]
 fn concurrent_new_commands_with_one_name_create_one_key() {
-    let house = House::open("");
-    let file = house.path("keys");
+    let setup = ApiKeySetup::open("");
+    let file = setup.path("keys");
     let running: Vec<Child> = (0..8)
         .map(|_| {
             let mut command = command();

@@ -1,10 +1,10 @@
 //! `doorward explain --key` says of a request with a key what `/auth` does, and whether it was the key that
 //! lacked the right or its owner.
 
-use super::{HOSTS, House, RULES};
+use super::{ApiKeySetup, HOSTS, RULES};
 use crate::support::client::Answer;
 use crate::support::doorward::doorward;
-use crate::support::keys::{Key, Way, file};
+use crate::support::keys::{Key, Presentation, file};
 
 const REQUESTS: [(&str, &str); 12] = [
     ("GET", "/v2/"),
@@ -52,8 +52,8 @@ fn said(answer: &Answer) -> (&'static str, Option<String>) {
 }
 
 /// Of each owner's keys and each request, by the key's name and by its id in turn.
-fn assert_agree(house: &House, keys: &[Key], rules: &[&str]) {
-    let file = house.path("keys").display().to_string();
+fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
+    let file = setup.path("keys").display().to_string();
     let (mut allowed, mut by_key) = (0, 0);
     for (at, key) in keys.iter().enumerate() {
         let line: serde_json::Value = serde_json::from_str(&key.line()).unwrap();
@@ -62,8 +62,8 @@ fn assert_agree(house: &House, keys: &[Key], rules: &[&str]) {
         for (number, (method, uri)) in REQUESTS.into_iter().enumerate() {
             let host = HOSTS[usize::from(!uri.starts_with("/v2/"))];
             let answer = match uri.starts_with("/v2/") {
-                true => house.registry(Way::Bearer, &key.secret, method, uri),
-                false => house.site(Way::Bearer, &key.secret, method, uri),
+                true => setup.registry(Presentation::Bearer, &key.secret, method, uri),
+                false => setup.site(Presentation::Bearer, &key.secret, method, uri),
             };
             let key = if (at + number) % 2 == 0 { &id } else { &named };
             let arguments = ["--host", host, "--keys", &file, "--key", key, owner, method, uri];
@@ -91,18 +91,18 @@ fn explain_and_auth_agree_on_api_keys_with_a_policy() {
     let rules = format!(
         "registries = [\"registry.example.com\"]\n{RULES}\n[[grant]]\nusers = [\"ann\"]\npaths = [\"/docs/**\"]\n"
     );
-    let house = House::with(&file(&keys.iter().collect::<Vec<_>>()), Some(&rules), &[]);
-    let [policy, groups] = ["policy.toml", "groups"].map(|name| house.path(name).display().to_string());
-    assert_agree(&house, &keys, &["--policy", &policy, "--groups", &groups]);
+    let setup = ApiKeySetup::with(&file(&keys.iter().collect::<Vec<_>>()), Some(&rules), &[]);
+    let [policy, groups] = ["policy.toml", "groups"].map(|name| setup.path(name).display().to_string());
+    assert_agree(&setup, &keys, &["--policy", &policy, "--groups", &groups]);
 }
 
 #[test]
 fn explain_and_auth_agree_on_api_keys_without_a_policy() {
     let keys = keys();
-    let house = House::of(&keys.iter().collect::<Vec<_>>());
-    let file = house.path("keys").display().to_string();
+    let setup = ApiKeySetup::of(&keys.iter().collect::<Vec<_>>());
+    let file = setup.path("keys").display().to_string();
     let keys: Vec<Key> = keys.into_iter().filter(|key| key.line().contains("\"scope\"")).collect();
-    assert_agree(&house, &keys, &[]);
+    assert_agree(&setup, &keys, &[]);
     let unscoped = explained(&["--keys", &file, "--key", "all", "ann", "PUT", "/v2/team/app/manifests/v1"]);
     assert_eq!(unscoped.0, "allow");
 }
@@ -110,8 +110,8 @@ fn explain_and_auth_agree_on_api_keys_without_a_policy() {
 #[test]
 fn explain_names_the_api_key_and_the_missing_scope() {
     let keys = keys();
-    let house = House::ruled(&keys.iter().collect::<Vec<_>>());
-    let path = |name: &str| house.path(name).display().to_string();
+    let setup = ApiKeySetup::ruled(&keys.iter().collect::<Vec<_>>());
+    let path = |name: &str| setup.path(name).display().to_string();
     let (file, policy, groups) = (path("keys"), path("policy.toml"), path("groups"));
     let ask = |user: &str, key: &str, method: &str| {
         let files = ["explain", "--keys", &file, "--policy", &policy, "--groups", &groups];

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::authenticator_chain::{KINDS, doras, show, start};
-use super::{House, assert_challenged, question};
+use super::authenticator_chain::{KINDS, service_with_dora, show, start};
+use super::{ApiKeySetup, assert_challenged, question};
 use crate::support::doorward::{Doorward, doorward};
-use crate::support::keys::{Key, Way, file, from_now};
+use crate::support::keys::{Key, Presentation, file, from_now};
 
 #[test]
 fn password_is_challenged_if_only_api_keys_are_configured() {
@@ -14,8 +14,8 @@ fn password_is_challenged_if_only_api_keys_are_configured() {
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
     let doorward = Doorward::start_in(dir, &["--keys", &path]);
-    assert_eq!(show(&doorward, Way::Bearer, &key.secret).status, 200);
-    assert_challenged(&show(&doorward, Way::As("robot"), "x"));
+    assert_eq!(show(&doorward, Presentation::Bearer, &key.secret).status, 200);
+    assert_challenged(&show(&doorward, Presentation::As("robot"), "x"));
 }
 
 #[test]
@@ -49,46 +49,46 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
 fn api_key_sent_as_the_user_name_is_not_logged() {
     // As with GitHub's tokens, which curl -u TOKEN: sends so.
     let key = Key::new("ann", "ci");
-    let house = House::of(&[&key]);
-    assert_challenged(&house.show(Way::As(&key.secret), "x-oauth-basic"));
-    house.await_log("reason=\"malformed\"");
-    assert!(!house.doorward.log().contains(&key.secret[15..]), "{}", house.doorward.log());
+    let setup = ApiKeySetup::of(&[&key]);
+    assert_challenged(&setup.show(Presentation::As(&key.secret), "x-oauth-basic"));
+    setup.await_log("reason=\"malformed\"");
+    assert!(!setup.doorward.log().contains(&key.secret[15..]), "{}", setup.doorward.log());
 }
 
 #[test]
 fn api_key_sent_as_the_user_name_is_sent_to_no_service() {
-    let (key, service) = (Key::new("ann", "ci"), doras());
+    let (key, service) = (Key::new("ann", "ci"), service_with_dora());
     let doorward = start(&KINDS, &service, &[&key], "");
-    assert_challenged(&show(&doorward, Way::As(&key.secret), "x-oauth-basic"));
+    assert_challenged(&show(&doorward, Presentation::As(&key.secret), "x-oauth-basic"));
     assert_eq!(service.count(), 0);
 }
 
 #[test]
 fn line_break_in_the_api_key_file_adds_no_log_line() {
     let key = Key::new("ann", "ci").scope(&["x\nINFO forged"]);
-    let house = House::of(&[&key, &Key::new("ann", "other")]);
-    house.await_log("keys:1: scope: ");
-    assert!(!house.doorward.log().contains("\nINFO forged"), "{}", house.doorward.log());
+    let setup = ApiKeySetup::of(&[&key, &Key::new("ann", "other")]);
+    setup.await_log("keys:1: scope: ");
+    assert!(!setup.doorward.log().contains("\nINFO forged"), "{}", setup.doorward.log());
 }
 
 #[test]
 fn log_names_the_api_key_that_lacks_a_permission() {
     let key = Key::new("ann", "ci").scope(&["pull:**"]);
-    let house = House::of(&[&key]);
+    let setup = ApiKeySetup::of(&[&key]);
     let put = question("yes", "PUT", "/v2/team/app/manifests/v1");
-    assert_eq!(house.doorward.ask(&Way::Bearer.present(put, &key.secret)).status, 403);
-    house.await_log("is beyond the scope");
-    let log = house.doorward.log();
+    assert_eq!(setup.doorward.ask(&Presentation::Bearer.present(put, &key.secret)).status, 403);
+    setup.await_log("is beyond the scope");
+    let log = setup.doorward.log();
     assert!(log.contains(&key.id()) && log.contains("ann"), "{log}");
 }
 
 #[test]
 fn log_names_user_and_api_key_of_an_allowed_request() {
     let key = Key::new("ann", "ci");
-    let house = House::with(&file(&[&key]), None, &["--log-allowed", "true"]);
-    assert_eq!(house.show(Way::Bearer, &key.secret).status, 200);
-    house.await_log("verdict=\"allow\"");
-    let log = house.doorward.log();
+    let setup = ApiKeySetup::with(&file(&[&key]), None, &["--log-allowed", "true"]);
+    assert_eq!(setup.show(Presentation::Bearer, &key.secret).status, 200);
+    setup.await_log("verdict=\"allow\"");
+    let log = setup.doorward.log();
     assert!(log.contains(&key.id()) && log.contains("ann"), "{log}");
 }
 
@@ -120,8 +120,8 @@ fn api_key_with_an_expiry_below_one_second_is_refused() {
 
 #[test]
 fn revoke_of_a_full_secret_does_not_print_the_secret() {
-    let house = House::open("");
-    let path = house.path("keys").display().to_string();
+    let setup = ApiKeySetup::open("");
+    let path = setup.path("keys").display().to_string();
     let secret = Key::new("ann", "ci").secret;
     let output = doorward(&["key", "revoke", "--keys", &path, &secret]);
     assert!(output.code == Some(1) && !output.stderr.contains(&secret[15..]), "{output:?}");

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
-use crate::support::keys::{Key, Way, file};
+use crate::support::keys::{Key, Presentation, file};
 use crate::support::{eventually, users};
 
 /// A client network (TEST-NET-1 of RFC 5737).
@@ -64,7 +64,7 @@ const FLAGS: [&str; 8] = [
 ];
 
 /// doorward with ann (a1), bob (b2) and carl (c3), and a file of keys.
-struct House {
+struct ApiKeySetup {
     doorward: Doorward,
 }
 
@@ -73,7 +73,7 @@ fn people() -> String {
     people.iter().map(|(user, password)| users::line(user, password, users::QUICK)).collect()
 }
 
-impl House {
+impl ApiKeySetup {
     /// Without a policy.
     fn open(keys: &str) -> Self {
         Self::with(keys, None, &[])
@@ -113,22 +113,22 @@ impl House {
     }
 
     /// What is answered to a key, nginx saying nothing of the request.
-    fn show(&self, way: Way<'_>, secret: &str) -> Answer {
+    fn show(&self, way: Presentation<'_>, secret: &str) -> Answer {
         self.doorward.ask(&way.present(Request::auth().from(HOME), secret))
     }
 
     /// The same of a request to the registry.
-    fn registry(&self, way: Way<'_>, secret: &str, method: &str, uri: &str) -> Answer {
+    fn registry(&self, way: Presentation<'_>, secret: &str, method: &str, uri: &str) -> Answer {
         self.doorward.ask(&way.present(question("yes", method, uri), secret))
     }
 
     /// The same of a request to a site.
-    fn site(&self, way: Way<'_>, secret: &str, method: &str, uri: &str) -> Answer {
+    fn site(&self, way: Presentation<'_>, secret: &str, method: &str, uri: &str) -> Answer {
         self.doorward.ask(&way.present(question("", method, uri), secret))
     }
 
     /// Waits until a key is answered with this status.
-    fn await_status(&self, way: Way<'_>, secret: &str, status: u16) {
+    fn await_status(&self, way: Presentation<'_>, secret: &str, status: u16) {
         eventually(&format!("{way:?} gets {status}"), || {
             (self.show(way, secret).status == status).then_some(())
         });
@@ -142,12 +142,12 @@ impl House {
     }
 
     /// Refused as any wrong password is, and the log says why and who was named.
-    fn assert_refused(&self, way: Way<'_>, secret: &str, why: &str) {
+    fn assert_refused(&self, way: Presentation<'_>, secret: &str, why: &str) {
         let answer = self.show(way, secret);
         assert_challenged(&answer);
         let user = match way {
-            Way::As(user) => user,
-            Way::Bearer => "",
+            Presentation::As(user) => user,
+            Presentation::Bearer => "",
         };
         self.await_log(&format!("reason=\"key\" detail=\"{why}\" user=\"{user}\""));
     }

@@ -12,7 +12,7 @@ use crate::support::client::Request;
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 use crate::support::image::{make, skopeo};
-use crate::support::keys::{FIXED, Key, Way, file, from_now, revoke, ways};
+use crate::support::keys::{FIXED, Key, Presentation, file, from_now, presentations, revoke};
 use crate::support::nginx::{Nginx, Template};
 use crate::support::process::{Output, program, run};
 use crate::support::registry::Registry;
@@ -22,7 +22,7 @@ use crate::support::users;
 const PEOPLE: [(&str, &str); 2] = [("ann", "a1"), ("bob", "b2")];
 
 /// ann's keys: all that she may, pulling alone, and one that is over; and one of bob's.
-struct Keys {
+struct PresentedKeys {
     all: Key,
     pull: Key,
     over: Key,
@@ -30,18 +30,18 @@ struct Keys {
 }
 
 /// nginx, doorward with keys, and a registry; an image for skopeo to push.
-struct House {
+struct RegistrySetup {
     home: TempDir,
     nginx: Nginx,
     doorward: Doorward,
     registry: Registry,
     tap: Tap,
-    keys: Keys,
+    keys: PresentedKeys,
 }
 
-impl House {
+impl RegistrySetup {
     fn start() -> Self {
-        let keys = Keys {
+        let keys = PresentedKeys {
             all: Key::new("ann", "all"),
             pull: Key::new("ann", "pull").scope(&["pull:team/**"]),
             over: Key::new("ann", "over").with("expires", from_now(-60)),
@@ -92,10 +92,10 @@ impl House {
 }
 
 /// The flags with which curl presents a key.
-fn of_curl(way: Way<'_>, secret: &str) -> [String; 2] {
+fn of_curl(way: Presentation<'_>, secret: &str) -> [String; 2] {
     match way {
-        Way::As(user) => ["-u".to_owned(), format!("{user}:{secret}")],
-        Way::Bearer => ["-H".to_owned(), format!("Authorization: Bearer {secret}")],
+        Presentation::As(user) => ["-u".to_owned(), format!("{user}:{secret}")],
+        Presentation::Bearer => ["-H".to_owned(), format!("Authorization: Bearer {secret}")],
     }
 }
 
@@ -110,12 +110,12 @@ fn assert_says(output: &Output, words: &str) {
 
 #[test]
 fn skopeo_pushes_and_pulls_with_an_api_key_as_password_and_with_the_fixed_name() {
-    let house = House::start();
-    let Keys { all, pull, over, bobs } = &house.keys;
-    let address = house.nginx.address.to_string();
+    let setup = RegistrySetup::start();
+    let PresentedKeys { all, pull, over, bobs } = &setup.keys;
+    let address = setup.nginx.address.to_string();
     for user in ["ann", FIXED] {
         let log_in = |secret: &str| {
-            skopeo(house.home.path(), &["login", "--tls-verify=false", "-u", user, "-p", secret, &address])
+            skopeo(setup.home.path(), &["login", "--tls-verify=false", "-u", user, "-p", secret, &address])
         };
         assert!(log_in(&all.secret).stdout.contains("Login Succeeded"));
         assert!(log_in(&pull.secret).stdout.contains("Login Succeeded"));
@@ -123,44 +123,44 @@ fn skopeo_pushes_and_pulls_with_an_api_key_as_password_and_with_the_fixed_name()
         let name = format!("team/{user}");
         let to = |key: &Key| format!("--dest-creds={user}:{}", key.secret);
         let from = |key: &Key| format!("--src-creds={user}:{}", key.secret);
-        assert_allowed(&house.push(&to(all), &name));
-        assert_allowed(&house.pull(&from(all), &name));
-        assert_allowed(&house.pull(&from(pull), &name));
+        assert_allowed(&setup.push(&to(all), &name));
+        assert_allowed(&setup.pull(&from(all), &name));
+        assert_allowed(&setup.pull(&from(pull), &name));
         let said = "requested access to the resource is denied: repository:team/new:push";
-        assert_says(&house.push(&to(pull), "team/new"), said);
+        assert_says(&setup.push(&to(pull), "team/new"), said);
         let said = "requested access to the resource is denied: repository:other/app:pull";
-        assert_says(&house.pull(&from(pull), "other/app"), said);
+        assert_says(&setup.pull(&from(pull), "other/app"), said);
         for wrong in [to(over), format!("--dest-creds=bob:{}", all.secret)] {
-            assert_says(&house.push(&wrong, "team/new"), "unauthorized");
+            assert_says(&setup.push(&wrong, "team/new"), "unauthorized");
         }
         let as_bob = format!("--src-creds=ann:{}", bobs.secret);
-        assert_says(&house.pull(&as_bob, &name), "unauthorized");
+        assert_says(&setup.pull(&as_bob, &name), "unauthorized");
     }
-    assert_eq!(house.doorward.hashes(), 0.0, "no password was used");
+    assert_eq!(setup.doorward.hashes(), 0.0, "no password was used");
 }
 
 #[test]
 fn skopeo_registry_token_without_a_bearer_challenge_is_unauthorized() {
-    let house = House::start();
-    let Keys { all, .. } = &house.keys;
-    assert_allowed(&house.push(&format!("--dest-creds={FIXED}:{}", all.secret), "team/app"));
-    let said = house.pull(&format!("--src-registry-token={}", all.secret), "team/app");
+    let setup = RegistrySetup::start();
+    let PresentedKeys { all, .. } = &setup.keys;
+    assert_allowed(&setup.push(&format!("--dest-creds={FIXED}:{}", all.secret), "team/app"));
+    let said = setup.pull(&format!("--src-registry-token={}", all.secret), "team/app");
     assert_says(&said, "unauthorized");
-    let said = house.push(&format!("--dest-registry-token={}", all.secret), "team/new");
+    let said = setup.push(&format!("--dest-registry-token={}", all.secret), "team/new");
     assert_says(&said, "unauthorized");
 }
 
 #[test]
 fn curl_with_an_api_key_in_each_form_is_allowed_within_its_scope_only() {
-    let house = House::start();
-    let Keys { all, pull, over, bobs } = &house.keys;
-    assert_allowed(&house.push(&format!("--dest-creds=ann:{}", all.secret), "team/app"));
+    let setup = RegistrySetup::start();
+    let PresentedKeys { all, pull, over, bobs } = &setup.keys;
+    assert_allowed(&setup.push(&format!("--dest-creds=ann:{}", all.secret), "team/app"));
     let tags = "/v2/team/app/tags/list";
     let uploads = "/v2/team/app/blobs/uploads/";
-    for way in ways("ann") {
+    for way in presentations("ann") {
         let ask = |key: &Key, method: &str, path: &str| {
             let flags = of_curl(way, &key.secret);
-            house.curl(&flags.each_ref().map(String::as_str), method, path)
+            setup.curl(&flags.each_ref().map(String::as_str), method, path)
         };
         let (status, body) = ask(pull, "GET", tags);
         assert!(status == "200" && body.contains("\"one\""), "{status} {body}");
@@ -175,27 +175,27 @@ fn curl_with_an_api_key_in_each_form_is_allowed_within_its_scope_only() {
         let (status, body) = ask(over, "GET", tags);
         assert!(status == "401" && body.contains("\"UNAUTHORIZED\""), "{status} {body}");
         // bob's is bob's: his name, not ann's.
-        assert_eq!(ask(bobs, "GET", tags).0, if way == Way::As("ann") { "401" } else { "200" });
+        assert_eq!(ask(bobs, "GET", tags).0, if way == Presentation::As("ann") { "401" } else { "200" });
     }
-    let received = house.tap.received();
+    let received = setup.tap.received();
     assert!(received.contains("GET /v2/team/app/tags/list"), "{received}");
     for part in [&all.secret[15..], &pull.secret[15..], "Bearer", "Basic"] {
         assert!(!received.contains(part), "the registry was told a secret");
-        assert!(!house.nginx.log().contains(part) && !house.registry.log().contains(part));
+        assert!(!setup.nginx.log().contains(part) && !setup.registry.log().contains(part));
     }
 }
 
 #[test]
 fn api_key_revoked_during_a_pull_gets_401_and_another_users_key_does_not() {
-    let house = House::start();
-    let Keys { all, pull, bobs, .. } = &house.keys;
-    assert_allowed(&house.push(&format!("--dest-creds=ann:{}", all.secret), "team/app"));
-    let mut client = house.nginx.client();
+    let setup = RegistrySetup::start();
+    let PresentedKeys { all, pull, bobs, .. } = &setup.keys;
+    assert_allowed(&setup.push(&format!("--dest-creds=ann:{}", all.secret), "team/app"));
+    let mut client = setup.nginx.client();
     let mut tags = |key: &Key| {
-        client.ask(&Way::Bearer.present(Request::get("/v2/team/app/tags/list"), &key.secret)).status
+        client.ask(&Presentation::Bearer.present(Request::get("/v2/team/app/tags/list"), &key.secret)).status
     };
     (0..50).for_each(|_| assert_eq!((tags(all), tags(bobs)), (200, 200)));
-    revoke(&house.doorward.folder().join("keys"), &all.id());
+    revoke(&setup.doorward.folder().join("keys"), &all.id());
     eventually("the key is refused", || {
         let status = tags(all);
         assert!(matches!(status, 200 | 401), "{status}");
@@ -203,9 +203,9 @@ fn api_key_revoked_during_a_pull_gets_401_and_another_users_key_does_not() {
         (status == 401).then_some(())
     });
     (0..50).for_each(|_| assert_eq!((tags(all), tags(bobs)), (401, 200)));
-    let said = house.pull(&format!("--src-creds=ann:{}", all.secret), "team/app");
+    let said = setup.pull(&format!("--src-creds=ann:{}", all.secret), "team/app");
     assert_says(&said, "unauthorized");
-    assert_allowed(&house.pull(&format!("--src-creds=ann:{}", pull.secret), "team/app"));
+    assert_allowed(&setup.pull(&format!("--src-creds=ann:{}", pull.secret), "team/app"));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn api_key_with_a_site_scope_reads_and_cannot_write() {
     let doorward = Doorward::start_in(dir, &["--keys", &at]);
     let backend = Upstream::start(&empty("200 OK"));
     let nginx = Nginx::start(Template::Site, tcp(&doorward.address), backend.address);
-    for way in ways("ann") {
+    for way in presentations("ann") {
         let ask = |method: &str, path: &str| {
             nginx.ask(&way.present(Request::new(method, path), &key.secret)).status
         };

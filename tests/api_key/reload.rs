@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::{FLAGS, House, assert_admitted, assert_challenged};
+use super::{ApiKeySetup, FLAGS, assert_admitted, assert_challenged};
 use crate::support::doorward::command;
 use crate::support::eventually;
-use crate::support::keys::{Key, Way, file};
+use crate::support::keys::{Key, Presentation, file};
 use crate::support::process::{Output, run};
 
 /// `doorward serve` where the file of keys holds this, or is not there: it must end.
@@ -38,64 +38,64 @@ fn missing_or_garbage_file_at_start_is_an_error() {
 #[test]
 fn file_without_keys_starts_and_a_key_added_later_is_accepted() {
     for text in ["", "\n\n", "# none yet\n"] {
-        let house = House::open(text);
+        let setup = ApiKeySetup::open(text);
         let key = Key::new("ann", "ci");
-        assert_challenged(&house.show(Way::Bearer, &key.secret));
-        assert_eq!(house.show(Way::As("ann"), "a1").status, 200);
-        house.put(key.line());
-        house.await_status(Way::Bearer, &key.secret, 200);
-        house.await_log("keys file reloaded");
+        assert_challenged(&setup.show(Presentation::Bearer, &key.secret));
+        assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
+        setup.put(key.line());
+        setup.await_status(Presentation::Bearer, &key.secret, 200);
+        setup.await_log("keys file reloaded");
     }
 }
 
 /// Puts something in the file's place that can't be used: the last good keys stay in force, and no other
 /// comes with it; then a good file.
-fn assert_survives(spoil: impl Fn(&House), said: &str) {
+fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     let (key, later) = (Key::new("ann", "ci"), Key::new("ann", "later"));
-    let house = House::of(&[&key]);
-    spoil(&house);
+    let setup = ApiKeySetup::of(&[&key]);
+    spoil(&setup);
     eventually("the last good keys are in force", || {
-        let answer = house.doorward.ready();
+        let answer = setup.doorward.ready();
         assert_eq!(answer.status, 200, "503 would take every replica out at once");
         let degraded =
             "ready, degraded: the file of keys can't be used; the last good one is in force (since 2";
         answer.text().starts_with(degraded).then_some(())
     });
-    assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
-    assert_challenged(&house.show(Way::Bearer, &later.secret));
-    house.await_log("keys file not reloaded, the last good one stays in force");
-    house.await_log(said);
-    assert_eq!(house.doorward.metric("doorward_keys_stale"), 1.0);
-    assert_eq!(house.doorward.metric("doorward_keys_reload_failures_total"), 1.0);
-    house.put(later.line());
-    house.await_status(Way::Bearer, &later.secret, 200);
-    house.await_status(Way::Bearer, &key.secret, 401);
-    eventually("it is ready", || (house.doorward.ready().text() == "ready\n").then_some(()));
-    house.await_log("the keys file can be used again");
-    assert_eq!(house.doorward.metric("doorward_keys_stale"), 0.0);
+    assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
+    assert_challenged(&setup.show(Presentation::Bearer, &later.secret));
+    setup.await_log("keys file not reloaded, the last good one stays in force");
+    setup.await_log(said);
+    assert_eq!(setup.doorward.metric("doorward_keys_stale"), 1.0);
+    assert_eq!(setup.doorward.metric("doorward_keys_reload_failures_total"), 1.0);
+    setup.put(later.line());
+    setup.await_status(Presentation::Bearer, &later.secret, 200);
+    setup.await_status(Presentation::Bearer, &key.secret, 401);
+    eventually("it is ready", || (setup.doorward.ready().text() == "ready\n").then_some(()));
+    setup.await_log("the keys file can be used again");
+    assert_eq!(setup.doorward.metric("doorward_keys_stale"), 0.0);
 }
 
 #[test]
 fn removed_file_keeps_the_last_valid_keys() {
-    assert_survives(|house| fs::remove_file(house.path("keys")).unwrap(), "keys: there is no such file");
+    assert_survives(|setup| fs::remove_file(setup.path("keys")).unwrap(), "keys: there is no such file");
 }
 
 #[test]
 fn garbage_file_keeps_the_last_valid_keys() {
     let garbage = [0x7f, b'E', b'L', b'F', 0, 0xff, b'\n', 0xfe].repeat(100);
-    assert_survives(|house| house.put(&garbage), "it is no file of keys but a program");
+    assert_survives(|setup| setup.put(&garbage), "it is no file of keys but a program");
 }
 
 #[test]
 fn file_with_only_a_truncated_line_keeps_the_last_valid_keys() {
     let line = Key::new("ann", "other").line();
-    assert_survives(|house| house.put(&line[..line.len() / 2]), "none of its 1 lines is about a key");
+    assert_survives(|setup| setup.put(&line[..line.len() / 2]), "none of its 1 lines is about a key");
 }
 
 #[test]
 fn file_beyond_the_size_limit_keeps_the_last_valid_keys() {
-    let grow = |house: &House| {
-        let file = fs::OpenOptions::new().write(true).open(house.path("keys")).unwrap();
+    let grow = |setup: &ApiKeySetup| {
+        let file = fs::OpenOptions::new().write(true).open(setup.path("keys")).unwrap();
         file.set_len((64 << 20) + 1).unwrap();
     };
     assert_survives(grow, "it has more than 67108864 bytes");
@@ -104,38 +104,38 @@ fn file_beyond_the_size_limit_keeps_the_last_valid_keys() {
 #[test]
 fn file_with_a_truncated_last_line_disables_that_key_only() {
     let (first, last) = (Key::new("ann", "first"), Key::new("bob", "last"));
-    let house = House::of(&[&first, &last]);
-    assert_admitted(&house.show(Way::Bearer, &last.secret), "bob");
+    let setup = ApiKeySetup::of(&[&first, &last]);
+    assert_admitted(&setup.show(Presentation::Bearer, &last.secret), "bob");
     let whole = file(&[&first, &last]);
-    house.put(&whole[..whole.len() - 40]);
-    house.await_status(Way::Bearer, &last.secret, 401);
-    assert_admitted(&house.show(Way::Bearer, &first.secret), "ann");
-    house.await_log("/keys:2: it is no key: it is not JSON from byte ");
-    house.await_log("bad_lines=1");
-    assert_eq!(house.doorward.ready().text(), "ready\n");
+    setup.put(&whole[..whole.len() - 40]);
+    setup.await_status(Presentation::Bearer, &last.secret, 401);
+    assert_admitted(&setup.show(Presentation::Bearer, &first.secret), "ann");
+    setup.await_log("/keys:2: it is no key: it is not JSON from byte ");
+    setup.await_log("bad_lines=1");
+    assert_eq!(setup.doorward.ready().text(), "ready\n");
     // The end of a line is no part of it.
-    house.put(whole.trim_end());
-    house.await_status(Way::Bearer, &last.secret, 200);
+    setup.put(whole.trim_end());
+    setup.await_status(Presentation::Bearer, &last.secret, 200);
 }
 
 #[test]
 fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3() {
     let key = Key::new("ann", "ci");
-    let house = House::of(&[&key]);
+    let setup = ApiKeySetup::of(&[&key]);
     let emptied = std::time::Instant::now();
-    fs::write(house.path("keys"), "").unwrap();
-    house.await_status(Way::Bearer, &key.secret, 401);
+    fs::write(setup.path("keys"), "").unwrap();
+    setup.await_status(Presentation::Bearer, &key.secret, 401);
     let after = emptied.elapsed();
     assert!(after.as_secs() >= 1, "a tool may be between truncating and writing: {after:?}");
     assert!(after.as_secs() < 2, "{after:?}");
-    assert_eq!(house.doorward.metric("doorward_keys"), 0.0);
-    assert_eq!(house.show(Way::As("ann"), "a1").status, 200);
+    assert_eq!(setup.doorward.metric("doorward_keys"), 0.0);
+    assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
     let told = "ready, degraded: the file of keys has no keys, so none is good (since 2";
-    eventually("it is told", || house.doorward.ready().text().starts_with(told).then_some(()));
-    house.put("# no keys\n");
-    eventually("it says so itself", || (house.doorward.ready().text() == "ready\n").then_some(()));
-    house.put(key.line());
-    house.await_status(Way::Bearer, &key.secret, 200);
+    eventually("it is told", || setup.doorward.ready().text().starts_with(told).then_some(()));
+    setup.put("# no keys\n");
+    eventually("it says so itself", || (setup.doorward.ready().text() == "ready\n").then_some(()));
+    setup.put(key.line());
+    setup.await_status(Presentation::Bearer, &key.secret, 200);
 }
 
 #[test]
@@ -147,13 +147,13 @@ fn sighup_reloads_api_keys_and_keeps_use_counts() {
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
     let flags = [&FLAGS[2..], &more, &["--keys", &path]].concat();
-    let house = House { doorward: crate::support::doorward::Doorward::start_in(dir, &flags) };
-    assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
+    let setup = ApiKeySetup { doorward: crate::support::doorward::Doorward::start_in(dir, &flags) };
+    assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     let other = Key::new("ann", "other");
-    house.put(other.line() + &key.clone().with("name", "renamed").line());
-    assert_challenged(&house.show(Way::Bearer, &other.secret));
-    house.doorward.signal(rustix::process::Signal::HUP);
-    house.await_status(Way::Bearer, &other.secret, 200);
-    assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
-    assert_eq!(house.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", key.id())), 2.0);
+    setup.put(other.line() + &key.clone().with("name", "renamed").line());
+    assert_challenged(&setup.show(Presentation::Bearer, &other.secret));
+    setup.doorward.signal(rustix::process::Signal::HUP);
+    setup.await_status(Presentation::Bearer, &other.secret, 200);
+    assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
+    assert_eq!(setup.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", key.id())), 2.0);
 }

@@ -1,9 +1,9 @@
 //! What a scope narrows, with a policy and without: beside each grant what the key lacks, and what its
 //! owner lacks though the key has it.
 
-use super::{House, assert_admitted, assert_denied};
+use super::{ApiKeySetup, assert_admitted, assert_denied};
 use crate::support::client::Request;
-use crate::support::keys::{Key, Way, ways};
+use crate::support::keys::{Key, Presentation, presentations};
 
 const MANIFEST: &str = "/v2/team/app/manifests/v1";
 
@@ -11,24 +11,24 @@ const MANIFEST: &str = "/v2/team/app/manifests/v1";
 fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
     let all = Key::new("ann", "all");
     let pull = Key::new("ann", "pull").scope(&["pull:team/**"]);
-    for house in [House::ruled(&[&all, &pull]), House::of(&[&all, &pull])] {
-        for way in ways("ann") {
-            assert_admitted(&house.registry(way, &pull.secret, "GET", MANIFEST), "ann");
-            assert_admitted(&house.registry(way, &pull.secret, "GET", "/v2/"), "ann");
-            let refused = house.registry(way, &pull.secret, "PUT", MANIFEST);
+    for setup in [ApiKeySetup::ruled(&[&all, &pull]), ApiKeySetup::of(&[&all, &pull])] {
+        for way in presentations("ann") {
+            assert_admitted(&setup.registry(way, &pull.secret, "GET", MANIFEST), "ann");
+            assert_admitted(&setup.registry(way, &pull.secret, "GET", "/v2/"), "ann");
+            let refused = setup.registry(way, &pull.secret, "PUT", MANIFEST);
             assert_denied(&refused, Some("repository:team/app:push"));
-            assert_admitted(&house.registry(way, &all.secret, "PUT", MANIFEST), "ann");
+            assert_admitted(&setup.registry(way, &all.secret, "PUT", MANIFEST), "ann");
         }
-        let refused = house.registry(Way::Bearer, &pull.secret, "GET", "/v2/other/app/manifests/v1");
+        let refused = setup.registry(Presentation::Bearer, &pull.secret, "GET", "/v2/other/app/manifests/v1");
         assert_denied(&refused, Some("repository:other/app:pull"));
-        let refused = house.registry(Way::Bearer, &pull.secret, "DELETE", MANIFEST);
+        let refused = setup.registry(Presentation::Bearer, &pull.secret, "DELETE", MANIFEST);
         assert_denied(&refused, Some("repository:team/app:delete"));
-        let refused = house.registry(Way::Bearer, &pull.secret, "GET", "/v2/_catalog");
+        let refused = setup.registry(Presentation::Bearer, &pull.secret, "GET", "/v2/_catalog");
         assert_denied(&refused, Some("registry:catalog:*"));
-        assert_admitted(&house.registry(Way::Bearer, &all.secret, "GET", "/v2/_catalog"), "ann");
-        house.await_log("reason=\"denied\" detail=\"repository:team/app:push is beyond the scope; key ");
+        assert_admitted(&setup.registry(Presentation::Bearer, &all.secret, "GET", "/v2/_catalog"), "ann");
+        setup.await_log("reason=\"denied\" detail=\"repository:team/app:push is beyond the scope; key ");
         // The password is as good as it was.
-        assert_eq!(house.registry(Way::As("ann"), "a1", "PUT", MANIFEST).status, 200);
+        assert_eq!(setup.registry(Presentation::As("ann"), "a1", "PUT", MANIFEST).status, 200);
     }
 }
 
@@ -36,42 +36,42 @@ fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
 fn scope_never_grants_what_the_owner_lacks() {
     let wide: &[&str] = &["pull,push,delete:**", "catalog", "/**"];
     let keys = ["bob", "carl"].map(|owner| Key::new(owner, "wide").scope(wide));
-    let house = House::ruled(&keys.each_ref());
+    let setup = ApiKeySetup::ruled(&keys.each_ref());
     let [bobs, carls] = &keys;
-    assert_admitted(&house.registry(Way::Bearer, &bobs.secret, "PUT", MANIFEST), "bob");
+    assert_admitted(&setup.registry(Presentation::Bearer, &bobs.secret, "PUT", MANIFEST), "bob");
     assert_denied(
-        &house.registry(Way::Bearer, &bobs.secret, "GET", "/v2/team/secret/tags/list"),
+        &setup.registry(Presentation::Bearer, &bobs.secret, "GET", "/v2/team/secret/tags/list"),
         Some("repository:team/secret:pull"),
     );
     assert_denied(
-        &house.registry(Way::Bearer, &bobs.secret, "GET", "/v2/_catalog"),
+        &setup.registry(Presentation::Bearer, &bobs.secret, "GET", "/v2/_catalog"),
         Some("registry:catalog:*"),
     );
-    assert_admitted(&house.registry(Way::Bearer, &carls.secret, "GET", MANIFEST), "carl");
+    assert_admitted(&setup.registry(Presentation::Bearer, &carls.secret, "GET", MANIFEST), "carl");
     assert_denied(
-        &house.registry(Way::Bearer, &carls.secret, "PUT", MANIFEST),
+        &setup.registry(Presentation::Bearer, &carls.secret, "PUT", MANIFEST),
         Some("repository:team/app:push"),
     );
-    eventually_without_the_keys_word(&house);
+    eventually_without_the_keys_word(&setup);
 }
 
 /// Where the owner lacks it, the log does not put it down to the key.
-fn eventually_without_the_keys_word(house: &House) {
-    house.await_log("detail=\"repository:team/app:push; key ");
-    assert!(!house.doorward.log().contains("is beyond the scope"), "{}", house.doorward.log());
+fn eventually_without_the_keys_word(setup: &ApiKeySetup) {
+    setup.await_log("detail=\"repository:team/app:push; key ");
+    assert!(!setup.doorward.log().contains("is beyond the scope"), "{}", setup.doorward.log());
 }
 
 #[test]
 fn empty_scope_allows_only_the_login() {
     let key = Key::new("ann", "none").scope(&[]);
     let catalog = Key::new("ann", "catalog").scope(&["catalog"]);
-    for house in [House::ruled(&[&key, &catalog]), House::of(&[&key, &catalog])] {
-        assert_admitted(&house.registry(Way::Bearer, &key.secret, "GET", "/v2/"), "ann");
+    for setup in [ApiKeySetup::ruled(&[&key, &catalog]), ApiKeySetup::of(&[&key, &catalog])] {
+        assert_admitted(&setup.registry(Presentation::Bearer, &key.secret, "GET", "/v2/"), "ann");
         for uri in [MANIFEST, "/v2/_catalog"] {
-            assert_eq!(house.registry(Way::Bearer, &key.secret, "GET", uri).status, 403, "{uri}");
+            assert_eq!(setup.registry(Presentation::Bearer, &key.secret, "GET", uri).status, 403, "{uri}");
         }
-        assert_admitted(&house.registry(Way::Bearer, &catalog.secret, "GET", "/v2/_catalog"), "ann");
-        assert_eq!(house.registry(Way::Bearer, &catalog.secret, "GET", MANIFEST).status, 403);
+        assert_admitted(&setup.registry(Presentation::Bearer, &catalog.secret, "GET", "/v2/_catalog"), "ann");
+        assert_eq!(setup.registry(Presentation::Bearer, &catalog.secret, "GET", MANIFEST).status, 403);
     }
 }
 
@@ -81,8 +81,9 @@ fn mount_from_a_repository_outside_the_scope_becomes_an_upload() {
     let uri = |from: &str| format!("/v2/team/app/blobs/uploads/?mount={digest}&from={from}");
     let key = Key::new("ann", "ci").scope(&["pull,push:team/app", "pull:team/base"]);
     let all = Key::new("ann", "all");
-    for house in [House::ruled(&[&key, &all]), House::of(&[&key, &all])] {
-        let mount = |key: &Key, from: &str| house.registry(Way::Bearer, &key.secret, "POST", &uri(from));
+    for setup in [ApiKeySetup::ruled(&[&key, &all]), ApiKeySetup::of(&[&key, &all])] {
+        let mount =
+            |key: &Key, from: &str| setup.registry(Presentation::Bearer, &key.secret, "POST", &uri(from));
         let allowed = mount(&key, "team/base");
         assert_admitted(&allowed, "ann");
         assert_eq!(allowed.header("x-upstream-uri"), None, "{allowed:?}");
@@ -96,7 +97,7 @@ fn mount_from_a_repository_outside_the_scope_becomes_an_upload() {
             .header("X-Original-URI", uri("team/other"))
             .header("X-Original-Host", "h")
             .header("X-Original-Content-Type", "ct:");
-        let refused = house.doorward.ask(&Way::Bearer.present(plain, &key.secret));
+        let refused = setup.doorward.ask(&Presentation::Bearer.present(plain, &key.secret));
         assert_eq!(refused.status, 403, "{refused:?}");
     }
 }
@@ -106,8 +107,10 @@ fn site_scope_is_limited_to_its_methods_and_paths() {
     let key = Key::new("ann", "docs").scope(&["GET,HEAD:/docs/**", "/own/*"]);
     let rules = "[[grant]]\nwho = \"authenticated\"\npaths = [\"/docs/**\", \"/own/**\"]\n";
     let keys = crate::support::keys::file(&[&key]);
-    for (ruled, house) in [(true, House::with(&keys, Some(rules), &[])), (false, House::open(&keys))] {
-        let ask = |method: &str, uri: &str| house.site(Way::Bearer, &key.secret, method, uri);
+    for (ruled, setup) in
+        [(true, ApiKeySetup::with(&keys, Some(rules), &[])), (false, ApiKeySetup::open(&keys))]
+    {
+        let ask = |method: &str, uri: &str| setup.site(Presentation::Bearer, &key.secret, method, uri);
         for (method, uri) in
             [("GET", "/docs/a"), ("HEAD", "/docs/a/b?c=d"), ("POST", "/own/a"), ("GET", "/own/a")]
         {
@@ -125,31 +128,40 @@ fn site_scope_is_limited_to_its_methods_and_paths() {
             assert_eq!(ask(method, uri).status, 403, "{method} {uri}, a policy: {ruled}");
         }
         // The password does all but what is unreadable.
-        let own = house.site(Way::As("ann"), "a1", "POST", "/docs/a");
+        let own = setup.site(Presentation::As("ann"), "a1", "POST", "/docs/a");
         assert_eq!(own.status, 200, "{own:?}");
-        assert_eq!(house.site(Way::As("ann"), "a1", "GET", "/else").status, if ruled { 403 } else { 200 });
+        assert_eq!(
+            setup.site(Presentation::As("ann"), "a1", "GET", "/else").status,
+            if ruled { 403 } else { 200 }
+        );
         // A registry's right is none to a path that looks like it, and the other way round.
-        assert_eq!(house.registry(Way::Bearer, &key.secret, "GET", "/v2/docs/a/manifests/v1").status, 403);
+        assert_eq!(
+            setup.registry(Presentation::Bearer, &key.secret, "GET", "/v2/docs/a/manifests/v1").status,
+            403
+        );
     }
     let pull = Key::new("ann", "pull").scope(&["pull:**"]);
-    let house = House::of(&[&pull]);
-    assert_eq!(house.site(Way::Bearer, &pull.secret, "GET", "/v2/team/app/manifests/v1").status, 403);
-    assert_admitted(&house.registry(Way::Bearer, &pull.secret, "GET", MANIFEST), "ann");
+    let setup = ApiKeySetup::of(&[&pull]);
+    assert_eq!(
+        setup.site(Presentation::Bearer, &pull.secret, "GET", "/v2/team/app/manifests/v1").status,
+        403
+    );
+    assert_admitted(&setup.registry(Presentation::Bearer, &pull.secret, "GET", MANIFEST), "ann");
 }
 
 #[test]
 fn scope_with_incomplete_proxy_headers_is_denied() {
     let (all, pull) = (Key::new("ann", "all"), Key::new("ann", "pull").scope(&["pull:**"]));
-    let house = House::of(&[&all, &pull]);
-    assert_admitted(&house.show(Way::Bearer, &all.secret), "ann");
-    let answer = house.show(Way::Bearer, &pull.secret);
+    let setup = ApiKeySetup::of(&[&all, &pull]);
+    assert_admitted(&setup.show(Presentation::Bearer, &all.secret), "ann");
+    let answer = setup.show(Presentation::Bearer, &pull.secret);
     assert_eq!((answer.status, answer.header("x-auth-reason")), (403, Some("incomplete")), "{answer:?}");
     let twice = question_twice(&pull);
-    assert_eq!(house.doorward.ask(&twice).header("x-auth-reason"), Some("incomplete"));
+    assert_eq!(setup.doorward.ask(&twice).header("x-auth-reason"), Some("incomplete"));
 }
 
 /// A request whose URI nginx would have said twice.
 fn question_twice(key: &Key) -> Request {
     let request = super::question("yes", "GET", MANIFEST).header("X-Original-URI", "/v2/other/tags/list");
-    Way::Bearer.present(request, &key.secret)
+    Presentation::Bearer.present(request, &key.secret)
 }

@@ -1,26 +1,26 @@
 //! Lines that can't be used cost their own key, and no other.
 
-use super::{House, assert_admitted};
-use crate::support::keys::{Key, Way, file, ways};
+use super::{ApiKeySetup, assert_admitted};
+use crate::support::keys::{Key, Presentation, file, presentations};
 
 /// A file with a damaged line between two good ones: the key that was meant is refused, the two are good,
 /// and the log says which line it was and what is wrong with it; at the start, and when it comes later.
 fn assert_costs_itself(damaged: &str, key: &Key, refusal: &str, what: &str) {
     let (before, after) = (Key::new("ann", "before"), Key::new("bob", "after"));
     let text = format!("# keys\n{}{}\n{}", before.line(), damaged.trim_end(), after.line());
-    let started = House::open(&text);
-    let later = House::of(&[key]);
-    assert_admitted(&later.show(Way::Bearer, &key.secret), "ann");
+    let started = ApiKeySetup::open(&text);
+    let later = ApiKeySetup::of(&[key]);
+    assert_admitted(&later.show(Presentation::Bearer, &key.secret), "ann");
     later.put(&text);
-    later.await_status(Way::Bearer, &key.secret, 401);
-    for house in [started, later] {
-        house.await_log(&format!("/keys:3: {what}"));
+    later.await_status(Presentation::Bearer, &key.secret, 401);
+    for setup in [started, later] {
+        setup.await_log(&format!("/keys:3: {what}"));
         let refusal = refusal.replace("ID", &key.id());
-        ways("ann").into_iter().for_each(|way| house.assert_refused(way, &key.secret, &refusal));
-        assert_admitted(&house.show(Way::Bearer, &before.secret), "ann");
-        assert_admitted(&house.show(Way::Bearer, &after.secret), "bob");
-        assert_eq!(house.doorward.metric("doorward_keys"), 2.0);
-        assert_eq!(house.doorward.metric("doorward_keys_bad_lines"), 1.0);
+        presentations("ann").into_iter().for_each(|way| setup.assert_refused(way, &key.secret, &refusal));
+        assert_admitted(&setup.show(Presentation::Bearer, &before.secret), "ann");
+        assert_admitted(&setup.show(Presentation::Bearer, &after.secret), "bob");
+        assert_eq!(setup.doorward.metric("doorward_keys"), 2.0);
+        assert_eq!(setup.doorward.metric("doorward_keys_bad_lines"), 1.0);
     }
 }
 
@@ -131,22 +131,22 @@ fn duplicate_id_disables_both_keys_and_no_other() {
         first.line() + &other.line() + &second.clone().with("expire", "x").line(),
         second.clone().scope(&["x"]).line() + &other.line() + &first.line(),
     ] {
-        let house = House::open(&text);
+        let setup = ApiKeySetup::open(&text);
         let why = format!("key {}: its line ", first.id());
-        for way in ways("ann") {
-            assert_eq!(house.show(way, &first.secret).status, 401, "{text}");
-            assert_admitted(&house.show(way, &other.secret), "ann");
+        for way in presentations("ann") {
+            assert_eq!(setup.show(way, &first.secret).status, 401, "{text}");
+            assert_admitted(&setup.show(way, &other.secret), "ann");
         }
-        house.await_log(&why);
-        assert_eq!(house.doorward.metric("doorward_keys"), 1.0, "{text}");
+        setup.await_log(&why);
+        assert_eq!(setup.doorward.metric("doorward_keys"), 1.0, "{text}");
     }
-    let house = House::of(&[&first, &other, &second]);
-    house.await_log(&format!(
+    let setup = ApiKeySetup::of(&[&first, &other, &second]);
+    setup.await_log(&format!(
         "/keys:3: there is another line with the id {}; neither counts",
         first.bare_id()
     ));
-    house.put(file(&[&first, &other]));
-    house.await_status(Way::Bearer, &first.secret, 200);
+    setup.put(file(&[&first, &other]));
+    setup.await_status(Presentation::Bearer, &first.secret, 200);
 }
 
 #[test]
@@ -155,13 +155,13 @@ fn comments_blank_lines_carriage_returns_and_bom_are_ignored() {
     let [a, b, c] = keys.each_ref().map(|key| key.line().trim_end().to_owned());
     let text =
         format!("\u{feff}{a}\r\n\r\n  # {}\n\t{b}  \n\n#\n{c}", Key::new("ann", "no").line().trim_end());
-    let house = House::open(&text);
+    let setup = ApiKeySetup::open(&text);
     for key in &keys {
-        assert_admitted(&house.show(Way::Bearer, &key.secret), "ann");
+        assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     }
-    assert_eq!(house.doorward.metric("doorward_keys_bad_lines"), 0.0);
+    assert_eq!(setup.doorward.metric("doorward_keys_bad_lines"), 0.0);
     // What stands in a comment is no key.
-    house.put(format!("#{a}\n{b}\n"));
-    house.await_status(Way::Bearer, &keys[0].secret, 401);
-    assert_admitted(&house.show(Way::Bearer, &keys[1].secret), "ann");
+    setup.put(format!("#{a}\n{b}\n"));
+    setup.await_status(Presentation::Bearer, &keys[0].secret, 401);
+    assert_admitted(&setup.show(Presentation::Bearer, &keys[1].secret), "ann");
 }

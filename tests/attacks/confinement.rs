@@ -17,7 +17,7 @@ use crate::support::random::Random;
 use crate::support::scale::scaled;
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{free_port, users};
-use recording_backend::Stub;
+use recording_backend::RecordingBackend;
 
 /// What nginx shows doorward, and what the upstream is shown.
 const SECRET: &str = "of-a-test-0123456789-of-a-test";
@@ -80,7 +80,7 @@ struct Attack<'a> {
     name: &'a str,
     has_policy: bool,
     nginx: &'a Nginx,
-    backend: &'a Stub,
+    backend: &'a RecordingBackend,
     /// The location, without its slashes.
     root: &'a str,
     /// The client's credentials, or none.
@@ -101,7 +101,7 @@ impl Attack<'_> {
         let reached = self.backend.take();
         let root = format!("/{}/", self.root);
         let outside: Vec<_> = reached.iter().filter(|request| request.is_outside(&root)).collect();
-        let belong = |request: &recording_backend::Reached| {
+        let belong = |request: &recording_backend::ReceivedLine| {
             request.authorization.is_empty()
                 || request.authorization == self.passed && !request.is_outside(&root)
         };
@@ -119,9 +119,10 @@ impl Attack<'_> {
             outside.len(),
             astray.len()
         );
-        let show = |some: &[&recording_backend::Reached]| {
-            let line =
-                |r: &&recording_backend::Reached| format!("{} {}", r.target.escape_ascii(), r.authorization);
+        let show = |some: &[&recording_backend::ReceivedLine]| {
+            let line = |r: &&recording_backend::ReceivedLine| {
+                format!("{} {}", r.target.escape_ascii(), r.authorization)
+            };
             some.iter().take(20).map(line).collect::<Vec<_>>().join("\n")
         };
         assert!(outside.is_empty(), "{}, outside {root}:\n{}", self.name, show(&outside));
@@ -152,7 +153,7 @@ impl Attack<'_> {
 /// Attacks a registry's nginx in this way of tokens, without and with a policy.
 fn attack_registry(tokens: &str) {
     for rules in [None, Some(REGISTRY_RULES)] {
-        let (doorward, backend) = (doorward(rules), Stub::start(None));
+        let (doorward, backend) = (doorward(rules), RecordingBackend::start(None));
         let nginx = Nginx::of(
             image("registry", address(&doorward.address), backend.address)
                 .set("TOKENS", tokens)
@@ -183,7 +184,7 @@ fn no_request_outside_v2_reaches_a_registry_in_mixed_token_mode_field_r1() {
 
 #[test]
 fn no_request_outside_v2_reaches_a_verifying_registry_field_r1() {
-    let (doorward, backend) = (doorward(None), Stub::start(None));
+    let (doorward, backend) = (doorward(None), RecordingBackend::start(None));
     let nginx = Nginx::of(
         image("registry", address(&doorward.address), backend.address)
             .set("TOKENS", "on")
@@ -219,7 +220,7 @@ fn no_request_outside_v2_reaches_an_upstream_registry_field_r1() {
     ] {
         let authority = Authority::new("Test Authority");
         let tls = server(&authority.pair("localhost", 2099));
-        let (doorward, backend) = (doorward(rules), Stub::start(Some(tls)));
+        let (doorward, backend) = (doorward(rules), RecordingBackend::start(Some(tls)));
         let image = image("ecr", address(&doorward.address), format!("localhost:{}", backend.address.port()));
         let ca = authority.file(image.root()).display().to_string();
         let image = image.set("BACKEND_CA", ca).set("RESOLVER", "127.0.0.1");
@@ -246,7 +247,7 @@ fn no_request_outside_v2_reaches_an_upstream_registry_field_r1() {
 #[test]
 fn no_request_outside_v2_reaches_a_registry_behind_another_auth_service_field_r1() {
     let answerer = Upstream::start(&empty(&format!("200 OK\r\nX-Upstream-Authorization: {TOKEN}")));
-    let backend = Stub::start(None);
+    let backend = RecordingBackend::start(None);
     let nginx = Nginx::of(image("registry", format!("http://{}/check", answerer.address), backend.address));
     Attack {
         name: "registry, another answerer",
@@ -267,7 +268,7 @@ const OPEN: &str =
 #[test]
 fn open_location_of_a_site_gives_access_only_to_its_own_paths_field_r1() {
     for rules in [None, Some(SITE_RULES)] {
-        let (doorward, backend) = (doorward(rules), Stub::start(None));
+        let (doorward, backend) = (doorward(rules), RecordingBackend::start(None));
         let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (auth, to) = (address(&doorward.address), backend.address);
         let http = format!(

@@ -1,6 +1,6 @@
 //! What scripts go by: exit statuses of `check` and `explain`, and the rule that is named.
 
-use crate::support::test_folder::{Place, plain};
+use crate::support::test_folder::{TestFolder, run_bare};
 use crate::support::users;
 
 const POLICY: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n
@@ -9,32 +9,34 @@ const POLICY: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"
 
 #[test]
 fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
-    let place = Place::of("");
-    let (policy, groups) = (place.beside("policy.toml", POLICY), place.beside("groups", "devs: alice\n"));
+    let folder = TestFolder::of("");
+    let (policy, groups) =
+        (folder.add_file("policy.toml", POLICY), folder.add_file("groups", "devs: alice\n"));
     for arguments in [
         &["check", "--policy", &policy, "--groups", &groups][..],
         &["check", "--policy", &policy],
         &["check", "--groups", &groups],
     ] {
-        let output = plain(arguments);
+        let output = run_bare(arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
         assert!(output.stdout.contains("only the files that are named were checked"), "{output:?}");
     }
     // A fault is one all the same, and settings that are meant for serve have to be whole.
-    let faulty = place.beside("faulty.toml", &POLICY.replace("actions", "action"));
-    assert_eq!(plain(&["check", "--policy", &faulty]).code, Some(1));
-    let config = place.beside("doorward.toml", &format!("policy = \"{policy}\"\n"));
-    let output = plain(&["check", "--config", &config]);
+    let faulty = folder.add_file("faulty.toml", &POLICY.replace("actions", "action"));
+    assert_eq!(run_bare(&["check", "--policy", &faulty]).code, Some(1));
+    let config = folder.add_file("doorward.toml", &format!("policy = \"{policy}\"\n"));
+    let output = run_bare(&["check", "--config", &config]);
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("no htpasswd file is set"), "{output:?}");
-    assert_eq!(plain(&["check"]).code, Some(1));
+    assert_eq!(run_bare(&["check"]).code, Some(1));
 }
 
 #[test]
 fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_field_n6() {
-    let place = Place::of(users::alice() + "carl:hunter2\n");
-    let policy = place.beside("policy.toml", POLICY);
-    let ask = |user: &str| place.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
+    let folder = TestFolder::of(users::alice() + "carl:hunter2\n");
+    let policy = folder.add_file("policy.toml", POLICY);
+    let ask =
+        |user: &str| folder.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
     assert_eq!(ask("alice").code, Some(0));
     for (user, why) in
         [("eve", "eve has no line in "), ("carl", ":2: carl can't log in: it is no known hash")]
@@ -45,21 +47,21 @@ fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_fie
         assert!(output.stdout.contains("for a user who can log in: allow"), "{output:?}");
     }
     // Without an htpasswd file nothing is known of users.
-    let alone = plain(&["explain", "--policy", &policy, "eve", "GET", "/v2/a/manifests/x"]);
+    let alone = run_bare(&["explain", "--policy", &policy, "eve", "GET", "/v2/a/manifests/x"]);
     assert_eq!(alone.code, Some(0), "{alone:?}");
 }
 
 #[test]
 fn explain_of_a_denied_push_shows_the_nearest_push_grant_field_n6() {
-    let place = Place::of(users::two());
-    let policy = place.beside("policy.toml", POLICY);
+    let folder = TestFolder::of(users::two());
+    let policy = folder.add_file("policy.toml", POLICY);
     for (user, method, uri, line, lacks) in [
         ("alice", "PUT", "/v2/other/app/manifests/x", 6, "it is on something else"),
         ("alice", "POST", "/v2/other/app/blobs/uploads/", 6, "it is on something else"),
         ("bob", "DELETE", "/v2/other/app/manifests/x", 11, "it is on something else"),
         ("bob", "PUT", "/v2/team/app/manifests/x", 11, "it is on something else"),
     ] {
-        let output = place.run(&["explain", "--policy", &policy, user, method, uri], "");
+        let output = folder.run(&["explain", "--policy", &policy, user, method, uri], "");
         assert_eq!(output.code, Some(1), "{output:?}");
         let told = format!("the nearest is {policy}:{line}: {lacks}");
         assert!(output.stdout.contains(&told), "{user} {method} {uri}: {output:?}");

@@ -2,9 +2,9 @@
 //! of settings that there were.
 
 use crate::support::doorward::command;
-use crate::support::test_folder::{Place, plain, said};
 use crate::support::process::run;
 use crate::support::secrets::MARK;
+use crate::support::test_folder::{TestFolder, all_output, run_bare};
 use crate::support::users;
 
 /// Lines of a settings file, each with a secret that was pasted or is part of a URL, and words of what is said.
@@ -79,11 +79,11 @@ fn pasted() -> Vec<(String, &'static str)> {
 #[test]
 fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
     for (text, words) in pasted() {
-        let place = Place::of(users::alice());
+        let folder = TestFolder::of(users::alice());
         // A file that is whole but for the one line.
         let is_set = |key: &str| text.contains(&format!("{key} = "));
         let users =
-            if is_set("htpasswd") { String::new() } else { format!("htpasswd = \"{}\"\n", place.name()) };
+            if is_set("htpasswd") { String::new() } else { format!("htpasswd = \"{}\"\n", folder.name()) };
         let listen = if is_set("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         let listen = format!("{listen}admin.listen = \"127.0.0.1:0\"\n");
         let chain = "\n[[authenticator]]\ntype = \"htpasswd\"\n";
@@ -95,11 +95,11 @@ fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
             }
             false => format!("{text}\n{users}{listen}"),
         };
-        let secret = place.beside("secret", "0123456789abcdef0123456789abcdef\n");
-        let config = place.beside("doorward.toml", &whole.replace("SECRET_FILE", &secret));
+        let secret = folder.add_file("secret", "0123456789abcdef0123456789abcdef\n");
+        let config = folder.add_file("doorward.toml", &whole.replace("SECRET_FILE", &secret));
         for command in ["check", "serve"] {
-            let output = plain(&[command, "--config", &config]);
-            let told = said(&output);
+            let output = run_bare(&[command, "--config", &config]);
+            let told = all_output(&output);
             if command == "serve" || !told.contains(words) {
                 assert_eq!(output.code, Some(1), "{whole}\n{told}");
             }
@@ -139,7 +139,7 @@ fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
         &["key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--keys", "/tmp/keys"],
         &["key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--keys", "/tmp/keys"],
     ] {
-        let output = plain(arguments);
+        let output = run_bare(arguments);
         assert_ne!(output.code, Some(0), "{arguments:?}: {output:?}");
         assert!(output.stderr.lines().count() == 1, "{arguments:?}: {output:?}");
     }
@@ -163,15 +163,15 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         ),
         ("--cache-idel", "cache.idel", "idle"),
     ] {
-        let output = plain(&["serve", &format!("{flag}=7")]);
+        let output = run_bare(&["serve", &format!("{flag}=7")]);
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(
             output.stderr.starts_with(&format!("doorward: {flag}: ")) && output.stderr.contains(words),
             "{output:?}"
         );
-        let place = Place::of("");
-        let config = place.beside("doorward.toml", &format!("{key} = 7\n"));
-        let output = plain(&["serve", "--config", &config]);
+        let folder = TestFolder::of("");
+        let config = folder.add_file("doorward.toml", &format!("{key} = 7\n"));
+        let output = run_bare(&["serve", "--config", &config]);
         assert!(
             output.stderr.contains(&format!("{config}:1:")) && output.stderr.contains(words),
             "{output:?}"
@@ -182,9 +182,9 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         let told = output.stderr.to_lowercase();
         assert!(output.code == Some(1) && told.contains(words), "{output:?}");
     }
-    let output = plain(&["serve", "--upstream-secret-file", "/x"]);
+    let output = run_bare(&["serve", "--upstream-secret-file", "/x"]);
     assert!(output.stderr.contains("you may mean --proxy-secret-file"), "{output:?}");
-    let output = plain(&["user", "list", "--cache-idle", "1h"]);
+    let output = run_bare(&["user", "list", "--cache-idle", "1h"]);
     assert!(
         output.code == Some(2) && output.stderr.contains("--cache-idle: this command does not take it"),
         "{output:?}"
@@ -193,7 +193,7 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
 
 #[test]
 fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
-    let place = Place::of(users::alice());
+    let folder = TestFolder::of(users::alice());
     let grant = |keys: &str| format!("[[grant]]\nwho = \"anyone\"\n{keys}\n");
     for (flag, text, words) in [
         (
@@ -249,44 +249,44 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         ),
         ("--token-keys", format!("{MARK}\n"), "there is no key in it"),
     ] {
-        let path = place.beside("file", &text);
-        let output = place.run(&["check", flag, &path], "");
+        let path = folder.add_file("file", &text);
+        let output = folder.run(&["check", flag, &path], "");
         assert_ne!(output.code, Some(0), "{flag}: {text}: {output:?}");
-        assert!(said(&output).contains(words), "{flag}: {text}: {output:?}");
+        assert!(all_output(&output).contains(words), "{flag}: {text}: {output:?}");
         if flag == "--keys" {
             // An unusable line is listed, without its text.
-            let list = plain(&["key", "list", "--keys", &path]);
+            let list = run_bare(&["key", "list", "--keys", &path]);
             assert_eq!(list.code, Some(0), "{list:?}");
-            assert_eq!(plain(&["key", "list", "--json", "--keys", &path]).code, Some(0));
+            assert_eq!(run_bare(&["key", "list", "--json", "--keys", &path]).code, Some(0));
         }
     }
 }
 
 #[test]
 fn terminal_control_character_is_refused_in_a_name_and_not_printed() {
-    let place = Place::of(users::alice());
+    let folder = TestFolder::of(users::alice());
     for bad in ["\u{9b}31m", "\u{202e}", "\u{2028}", "\u{2066}", "\u{85}"] {
         let json = format!(
             "{{\"id\":\"0123456789\",\"hash\":\"sha256:{}\",\"owner\":\"al{bad}ice\",\"name\":\"c{bad}i\"}}\n",
             "0".repeat(64)
         );
-        let path = place.beside("keys", &json);
+        let path = folder.add_file("keys", &json);
         for arguments in [
             &["key", "list", "--keys", &path][..],
             &["key", "list", "--json", "--keys", &path],
             &["check", "--keys", &path],
         ] {
-            let told = said(&plain(arguments));
+            let told = all_output(&run_bare(arguments));
             assert!(!told.contains(bad) && !told.is_empty(), "{bad:?}, {arguments:?}: {told:?}");
         }
         let name = format!("al{bad}ice");
-        let add = place.run(&["user", "add", "--stdin", &name], "wonderland");
-        assert!(add.code == Some(1) && !said(&add).contains(bad), "{add:?}");
-        let new = plain(&["key", "new", "--create", "--keys", &path, "--owner", &name, "--name", "ci"]);
-        assert!(new.code == Some(1) && !said(&new).contains(bad), "{new:?}");
+        let add = folder.run(&["user", "add", "--stdin", &name], "wonderland");
+        assert!(add.code == Some(1) && !all_output(&add).contains(bad), "{add:?}");
+        let new = run_bare(&["key", "new", "--create", "--keys", &path, "--owner", &name, "--name", "ci"]);
+        assert!(new.code == Some(1) && !all_output(&new).contains(bad), "{new:?}");
     }
     for name in ["alice\u{a0}", "\u{a0}alice", "alice\u{200b}"] {
-        let add = place.run(&["user", "add", "--stdin", name], "wonderland");
+        let add = folder.run(&["user", "add", "--stdin", name], "wonderland");
         assert!(add.code == Some(1) && add.stderr.contains("invisible character at one end"), "{add:?}");
     }
 }

@@ -11,7 +11,7 @@ use crate::support::api::{Api, Call, Reply};
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
-use crate::upstream::{goes_on_with, of_alice, question, refused, start};
+use crate::upstream::{assert_refused, assert_upstream_credentials, of_alice, question, start};
 
 /// How long a token of ECR's is good for.
 const LIFE: i64 = 12 * 3600;
@@ -130,7 +130,7 @@ fn each_aws_failure_is_answered_503_with_its_cause() {
         let before = Instant::now();
         let answer = doorward.ask(&of_alice("GET", "/v2/"));
         let took = before.elapsed();
-        refused(&answer, 503, "upstream", "s3cret");
+        assert_refused(&answer, 503, "upstream", "s3cret");
         let ready = doorward.ready();
         assert_eq!(ready.status, 503, "{name}");
         assert!(ready.text().contains(told), "{name}: {}", ready.text());
@@ -157,7 +157,7 @@ fn hanging_or_unreachable_aws_delays_neither_start_nor_requests() {
         }
         let doorward = aws.doorward();
         let before = Instant::now();
-        refused(&doorward.ask(&of_alice("GET", "/v2/")), 503, "upstream", "AKID");
+        assert_refused(&doorward.ask(&of_alice("GET", "/v2/")), 503, "upstream", "AKID");
         println!("gone: {gone}: 503 upstream in {} ms", before.elapsed().as_millis());
         aws.say(gives(&token("good"), LIFE));
         if gone {
@@ -173,7 +173,7 @@ fn token_over_12_kb_is_passed_on_unchanged() {
     assert!(long.len() > 12_000);
     let aws = Aws::start(gives(&long, LIFE));
     let doorward = aws.doorward();
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(&format!("Basic {long}")));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/")), Some(&format!("Basic {long}")));
 }
 
 #[test]
@@ -182,7 +182,10 @@ fn token_lifetime_follows_the_clock_of_aws() {
     let date = httpdate(3 * 86_400);
     let aws = Aws::start(gives(&token("good"), 3 * 86_400 + LIFE).with("Date", date));
     let doorward = aws.doorward();
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(&format!("Basic {}", token("good"))));
+    assert_upstream_credentials(
+        &doorward.ask(&of_alice("GET", "/v2/")),
+        Some(&format!("Basic {}", token("good"))),
+    );
     let ready = doorward.ready().text();
     assert!(ready.contains("good for 11h") || ready.contains("good for 12h"), "{ready}");
 }
@@ -209,9 +212,9 @@ fn hosts_of_one_account_share_a_token_and_other_hosts_get_none() {
             .basic("alice", "wonderland");
         doorward.ask(&request)
     };
-    goes_on_with(&at("registry.test"), Some(&good));
-    goes_on_with(&at("second.test"), Some(&good));
-    goes_on_with(&at("third.test"), Some(""));
+    assert_upstream_credentials(&at("registry.test"), Some(&good));
+    assert_upstream_credentials(&at("second.test"), Some(&good));
+    assert_upstream_credentials(&at("third.test"), Some(""));
     assert_eq!(doorward.ask(&question("GET", "/v2/")).status, 401);
     assert_eq!(aws.api.count(), 1);
 }
@@ -220,7 +223,10 @@ fn hosts_of_one_account_share_a_token_and_other_hosts_get_none() {
 fn token_refused_by_ecr_is_fetched_again() {
     let aws = Aws::start(gives(&token("good"), LIFE));
     let doorward = aws.doorward();
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(&format!("Basic {}", token("good"))));
+    assert_upstream_credentials(
+        &doorward.ask(&of_alice("GET", "/v2/")),
+        Some(&format!("Basic {}", token("good"))),
+    );
     aws.say(gives(&token("new"), LIFE));
     let said = Request::get("/auth/refused")
         .header(crate::upstream::SECRET_HEADER, crate::upstream::SECRET)

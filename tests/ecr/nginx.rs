@@ -21,11 +21,11 @@ use std::sync::{Arc, Mutex};
 use rustls::ServerConfig;
 use tempfile::TempDir;
 
-use crate::nginx::address_changes::Names;
+use crate::nginx::address_changes::DnsServer;
 use crate::nginx::alice;
-use crate::support::api::{Api, Call, Reply as Said};
+use crate::support::api::{Api, Call, Reply as ApiReply};
 pub(crate) use crate::support::backend::Reply;
-use crate::support::backend::{Authority, Backend, Heard, server_named};
+use crate::support::backend::{Authority, Backend, ReceivedRequest, server_named};
 use crate::support::client::{Answer, Request};
 use crate::support::eventually;
 use crate::support::nginx::{Image, Nginx, nginx};
@@ -42,33 +42,33 @@ const SECRET: &str = "of-a-test-0123456789-of-a-test";
 const TOKEN: &str = "Basic QVdTOnVwc3RyZWFtLXRva2Vu";
 
 /// ECR, doorward and nginx between them.
-pub(crate) struct House {
+pub(crate) struct EcrSetup {
     pub(super) nginx: Nginx,
     pub(crate) ecr: Backend,
     pub(crate) doorward: Api,
     /// The value of X-Upstream-Authorization.
     token: Arc<Mutex<String>>,
     /// What doorward says to `/auth/refused`.
-    page: Arc<Mutex<Said>>,
+    page: Arc<Mutex<ApiReply>>,
     authority: Authority,
-    names: Names,
+    names: DnsServer,
     _dir: TempDir,
 }
 
 /// As doorward answers: alice is admitted, and gets the registry's credentials. A target with `denied`
 /// in it is for nobody.
-fn judge(call: &Call, token: &str) -> Said {
+fn judge(call: &Call, token: &str) -> ApiReply {
     assert_eq!(call.path(), "/auth", "{call:?}");
     if call.basic() != Some(("alice".to_owned(), "wonderland".to_owned())) {
         let challenge = "Basic realm=\"Registry\", charset=\"UTF-8\"";
-        return Said::status(401).with("WWW-Authenticate", challenge).with("X-Auth-Reason", "anonymous");
+        return ApiReply::status(401).with("WWW-Authenticate", challenge).with("X-Auth-Reason", "anonymous");
     }
     if call.header("x-original-uri").contains("denied") {
-        return Said::status(403)
+        return ApiReply::status(403)
             .with("X-Auth-Reason", "denied")
             .with("X-Auth-Scope", "repository:denied:pull");
     }
-    let yes = Said::status(200).with("X-Auth-User", "alice").with("X-Auth-By", "htpasswd");
+    let yes = ApiReply::status(200).with("X-Auth-User", "alice").with("X-Auth-By", "htpasswd");
     let yes = if call.header("x-original-uri").contains("&from=") {
         yes.with("X-Upstream-URI", call.header("x-original-uri").split('?').next().unwrap())
     } else {
@@ -78,21 +78,24 @@ fn judge(call: &Call, token: &str) -> Said {
 }
 
 /// doorward's page for a registry that refused.
-fn page() -> Said {
+fn page() -> ApiReply {
     let text = r#"{"errors":[{"code":"UNAVAILABLE","message":"the registry refused the credentials of this proxy","detail":null}]}"#;
     let text = format!("{text}\n").into_bytes();
-    Said::Say(503, vec![("Content-Type".into(), "application/json".into())], text)
+    ApiReply::Say(503, vec![("Content-Type".into(), "application/json".into())], text)
 }
 
-impl House {
+impl EcrSetup {
     /// With these settings beside the needed ones, in front of a registry that answers so.
-    fn start(set: impl Fn(Image) -> Image, says: impl Fn(&Heard) -> Reply + Send + Sync + 'static) -> Self {
+    fn start(
+        set: impl Fn(Image) -> Image,
+        says: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let authority = Authority::new("Test Authority");
         let tls = server_named(&authority.pair(NAME, 2099), NAME);
-        let house = Self::over(authority, Some(tls), set);
-        house.found();
-        house.ecr.behave(says);
-        house
+        let setup = Self::over(authority, Some(tls), set);
+        setup.found();
+        setup.ecr.behave(says);
+        setup
     }
 
     /// With pulling only, and a registry that says yes to all.
@@ -110,7 +113,7 @@ impl House {
             "/auth/refused" => shown.lock().unwrap().clone(),
             _ => judge(call, &said.lock().unwrap()),
         });
-        let names = Names::start(Some([127, 0, 0, 1]));
+        let names = DnsServer::start(Some([127, 0, 0, 1]));
         let dir = tempfile::tempdir().unwrap();
         let ca = authority.file(dir.path());
         let secret = dir.path().join("secret");
@@ -149,7 +152,7 @@ impl House {
     }
 
     /// What the registry heard of this target.
-    fn heard(&self, target: &str) -> Vec<Heard> {
+    fn heard(&self, target: &str) -> Vec<ReceivedRequest> {
         self.ecr.heard().into_iter().filter(|heard| heard.target == target).collect()
     }
 
@@ -160,7 +163,7 @@ impl House {
 }
 
 /// A header as text, empty if it is not there.
-fn value<'a>(heard: &'a Heard, name: &str) -> &'a str {
+fn value<'a>(heard: &'a ReceivedRequest, name: &str) -> &'a str {
     heard.header(name).map_or("", |value| std::str::from_utf8(value).unwrap())
 }
 

@@ -97,7 +97,7 @@ fn house(clock: &Clock) -> (House, tempfile::TempDir) {
 
 /// One stretch of time in which every request had the same end.
 #[derive(Debug, PartialEq, Eq)]
-struct Stretch {
+struct Interval {
     end: Result<String, &'static str>,
     from: u64,
     to: u64,
@@ -116,7 +116,7 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     // At the latest: what is lost in between is then the most that can be.
     let mut refresher = Refresher::new(Arc::clone(&house.leases[0].1), aws.clone(), || 1.0);
     let header = crate::support::client::basic("alice:wonderland");
-    let (mut memo, mut stretches) = (Memo::default(), Vec::<Stretch>::new());
+    let (mut memo, mut stretches) = (Memo::default(), Vec::<Interval>::new());
     for second in 0..48 * HOUR {
         refresher.look().await;
         if second % 60 == 0 {
@@ -127,7 +127,7 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
             }
             match stretches.last_mut() {
                 Some(last) if last.end == end => (last.to, last.requests) = (second, last.requests + 1),
-                _ => stretches.push(Stretch { end, from: second, to: second, requests: 1 }),
+                _ => stretches.push(Interval { end, from: second, to: second, requests: 1 }),
             }
         }
         clock.advance(Duration::from_secs(1));
@@ -138,12 +138,12 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     let calls = aws.calls.lock().unwrap();
     let failed = calls.iter().filter(|second| is_gone(**second)).count();
     let hours = |second: u64| format!("{}:{:02}", second / HOUR, second % HOUR / 60);
-    for Stretch { end, from, to, requests } in &stretches {
+    for Interval { end, from, to, requests } in &stretches {
         println!("{} to {}: {requests} requests, {end:?}", hours(*from), hours(*to));
     }
     println!("calls of AWS: {}, {failed} of them in vain", calls.len());
 
-    let unavailable: Vec<&Stretch> = stretches.iter().filter(|stretch| stretch.end.is_err()).collect();
+    let unavailable: Vec<&Interval> = stretches.iter().filter(|stretch| stretch.end.is_err()).collect();
     let [lost] = unavailable[..] else { panic!("{stretches:#?}") };
     assert_eq!(lost.end, Err("upstream"));
     // From the last token's end, at the next minute, until AWS is back.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{House, assert_done, assert_refused};
+use super::{ExampleSetup, assert_refused, assert_succeeded};
 use crate::support::api::{Call, Reply};
 use crate::support::client::Request;
 
@@ -27,9 +27,9 @@ fn log_in(call: &Call) -> Reply {
     }
 }
 
-fn start() -> House {
+fn start() -> ExampleSetup {
     let files = [("accounts-key", "of-doorward\n")];
-    House::start("login-endpoint.toml", "https://accounts.example.com", &files, log_in)
+    ExampleSetup::start("login-endpoint.toml", "https://accounts.example.com", &files, log_in)
 }
 
 /// Quotes, which JSON has to escape.
@@ -37,41 +37,41 @@ const PASSWORD: &str = "pass \"word\"";
 
 #[test]
 fn users_of_a_json_login_endpoint_log_in_push_and_pull() {
-    let house = start();
-    assert_done(&house.log_in("ann", PASSWORD));
-    assert_done(&house.push("ann", PASSWORD, "team/app"));
-    assert_done(&house.pull("ann", PASSWORD, "team/app"));
-    assert_eq!(house.backend.count(), 1);
-    assert_eq!(house.backend.calls()[0].json(), json!({ "login": "ann", "password": PASSWORD }));
+    let setup = start();
+    assert_succeeded(&setup.log_in("ann", PASSWORD));
+    assert_succeeded(&setup.push("ann", PASSWORD, "team/app"));
+    assert_succeeded(&setup.pull("ann", PASSWORD, "team/app"));
+    assert_eq!(setup.backend.count(), 1);
+    assert_eq!(setup.backend.calls()[0].json(), json!({ "login": "ann", "password": PASSWORD }));
 
-    assert_refused(&house.log_in("ann", "pass word"), "invalid username/password");
-    assert_refused(&house.log_in("eve", PASSWORD), "invalid username/password");
-    assert_ne!(house.push("ann", "pass word", "team/other").code, Some(0));
-    assert_eq!(house.registry.ask(&Request::get("/v2/team/other/tags/list")).status, 404);
+    assert_refused(&setup.log_in("ann", "pass word"), "invalid username/password");
+    assert_refused(&setup.log_in("eve", PASSWORD), "invalid username/password");
+    assert_ne!(setup.push("ann", "pass word", "team/other").code, Some(0));
+    assert_eq!(setup.registry.ask(&Request::get("/v2/team/other/tags/list")).status, 404);
 }
 
 #[test]
 fn user_name_and_teams_are_taken_from_the_response() {
-    let house = start();
+    let setup = start();
     for name in ["ann", "Ann", "ann@example.org"] {
-        let answer = house.auth(name, PASSWORD);
+        let answer = setup.auth(name, PASSWORD);
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
         assert_eq!(answer.header("x-auth-user"), Some("ann"), "{name}");
         assert_eq!(answer.header("x-auth-groups"), Some("ops,red"), "{name}");
         assert_eq!(answer.header("x-auth-by"), Some("accounts"), "{name}");
-        assert_eq!(house.auth(name, "another").status, 401, "{name}");
+        assert_eq!(setup.auth(name, "another").status, 401, "{name}");
     }
-    let answer = house.auth("carl", PASSWORD);
+    let answer = setup.auth("carl", PASSWORD);
     assert_eq!((answer.status, answer.header("x-auth-groups")), (200, Some("")), "in no team");
 }
 
 #[test]
 fn closed_account_is_refused_with_the_right_password() {
-    let house = start();
+    let setup = start();
     // Closed, and one of which the answer does not say that it is open.
     for user in ["bob", "dora"] {
-        assert_refused(&house.log_in(user, PASSWORD), "invalid username/password");
-        assert_eq!(house.auth(user, PASSWORD).status, 401, "{user}");
+        assert_refused(&setup.log_in(user, PASSWORD), "invalid username/password");
+        assert_eq!(setup.auth(user, PASSWORD).status, 401, "{user}");
     }
-    assert_done(&house.log_in("carl", PASSWORD));
+    assert_succeeded(&setup.log_in("carl", PASSWORD));
 }

@@ -7,8 +7,8 @@ mod setup;
 
 use std::fs;
 
-use marketplace_service::Way;
-use setup::{House, SERVICE, copy, init, token};
+use marketplace_service::Integration;
+use setup::{MarketplaceSetup, SERVICE, copy, init, token};
 
 use crate::support::client::Request;
 use crate::support::doorward::doorward;
@@ -16,12 +16,12 @@ use crate::support::eventually;
 use crate::support::process::Output;
 use crate::token::claims;
 
-const WAYS: [Way; 2] = [Way::Asked, Way::Files];
+const INTEGRATIONS: [Integration; 2] = [Integration::Requests, Integration::Files];
 /// What acme sells.
 const PRO: &str = "camera/camera.pro";
 const NOBODY: (&str, &str) = ("", "");
 
-fn assert_done(output: &Output) {
+fn assert_succeeded(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
@@ -40,211 +40,215 @@ fn assert_unknown(output: &Output, who: &str) {
 
 #[test]
 fn reserved_name_is_pushed_only_by_its_owner() {
-    for way in WAYS {
-        let house = House::start(way);
+    for integration in INTEGRATIONS {
+        let setup = MarketplaceSetup::start(integration);
         let (acme, zoe, carl) =
-            (house.key("acme", "ci"), house.key("zoe", "ci"), house.key("carl", "server"));
+            (setup.key("acme", "ci"), setup.key("zoe", "ci"), setup.key("carl", "server"));
         let (acme, zoe, carl) = (("acme", &acme[..]), ("zoe", &zoe[..]), ("carl", &carl[..]));
-        assert_denied(&house.push(acme, "image", PRO));
-        house.reserve("acme", "camera");
-        assert_eq!(house.shop.reserve("zoe", "camera"), Err("it is taken"));
-        assert!(house.shop.reserve("zoe", "camera.pro").is_err());
-        house.reserve("zoe", "lens");
-        assert_done(&house.push(acme, "image", PRO));
-        assert_done(&house.push(acme, "image", "camera/camera.free"));
-        assert_done(&house.push(zoe, "other", "lens/lens.one"));
-        house.buy("carl", "camera.pro");
+        assert_denied(&setup.push(acme, "image", PRO));
+        setup.reserve("acme", "camera");
+        assert_eq!(setup.marketplace.reserve("zoe", "camera"), Err("it is taken"));
+        assert!(setup.marketplace.reserve("zoe", "camera.pro").is_err());
+        setup.reserve("zoe", "lens");
+        assert_succeeded(&setup.push(acme, "image", PRO));
+        assert_succeeded(&setup.push(acme, "image", "camera/camera.free"));
+        assert_succeeded(&setup.push(zoe, "other", "lens/lens.one"));
+        setup.buy("carl", "camera.pro");
         // Neither another seller, nor who has bought it, nor anybody; and nothing that nobody has reserved.
         for who in [zoe, carl, NOBODY] {
-            assert_denied(&house.push(who, "other", PRO));
-            assert_denied(&house.push(who, "other", "camera/camera.new"));
-            assert_denied(&house.push(who, "other", "free/free.one"));
+            assert_denied(&setup.push(who, "other", PRO));
+            assert_denied(&setup.push(who, "other", "camera/camera.new"));
+            assert_denied(&setup.push(who, "other", "free/free.one"));
         }
         for name in ["camera.pro/camera.pro", "camera.pro/a.b", "carl/camera.pro", "camera.pro"] {
-            assert_denied(&house.push(carl, "other", name));
+            assert_denied(&setup.push(carl, "other", name));
         }
         for name in ["lens/lens.one", "camera", "camera/pro", "camera/a.b/c", "acme/camera.pro"] {
-            assert_denied(&house.push(acme, "other", name));
+            assert_denied(&setup.push(acme, "other", name));
         }
-        assert_done(&house.pull(acme, PRO));
-        assert_denied(&house.pull(acme, "lens/lens.one"));
-        assert_denied(&house.pull(zoe, PRO));
+        assert_succeeded(&setup.pull(acme, PRO));
+        assert_denied(&setup.pull(acme, "lens/lens.one"));
+        assert_denied(&setup.pull(zoe, PRO));
     }
 }
 
 #[test]
 fn purchase_allows_pull_until_withdrawal() {
-    for way in WAYS {
-        let house = House::start(way);
-        let (acme, carl) = (house.key("acme", "ci"), house.key("carl", "server"));
+    for integration in INTEGRATIONS {
+        let setup = MarketplaceSetup::start(integration);
+        let (acme, carl) = (setup.key("acme", "ci"), setup.key("carl", "server"));
         let (acme, carl) = (("acme", &acme[..]), ("carl", &carl[..]));
-        house.reserve("acme", "camera");
-        assert_done(&house.push(acme, "image", PRO));
-        assert_done(&house.push(acme, "other", "camera/camera.team"));
+        setup.reserve("acme", "camera");
+        assert_succeeded(&setup.push(acme, "image", PRO));
+        assert_succeeded(&setup.push(acme, "other", "camera/camera.team"));
         // Carl can't, and so doorward has an answer about him when he buys.
-        assert_denied(&house.pull(carl, PRO));
-        house.buy("carl", "camera.pro");
-        assert_done(&house.pull(carl, PRO));
-        assert_denied(&house.pull(carl, "camera/camera.team"));
-        assert_eq!(house.access(carl, &format!("repository:{PRO}:pull,push")), Ok(format!("{PRO}:pull")));
+        assert_denied(&setup.pull(carl, PRO));
+        setup.buy("carl", "camera.pro");
+        assert_succeeded(&setup.pull(carl, PRO));
+        assert_denied(&setup.pull(carl, "camera/camera.team"));
+        assert_eq!(setup.access(carl, &format!("repository:{PRO}:pull,push")), Ok(format!("{PRO}:pull")));
         // What others do changes nothing for him.
-        house.buy("dora", "camera.team");
-        assert_done(&house.pull(carl, PRO));
-        assert_denied(&house.pull(NOBODY, PRO));
+        setup.buy("dora", "camera.team");
+        assert_succeeded(&setup.pull(carl, PRO));
+        assert_denied(&setup.pull(NOBODY, PRO));
         for who in [acme, carl, NOBODY] {
-            assert_eq!(house.access(who, "registry:catalog:*"), Ok(String::new()));
+            assert_eq!(setup.access(who, "registry:catalog:*"), Ok(String::new()));
         }
-        house.take_back("carl", "camera.pro");
-        assert_denied(&house.pull(carl, PRO));
-        assert_done(&house.pull(acme, PRO));
+        setup.take_back("carl", "camera.pro");
+        assert_denied(&setup.pull(carl, PRO));
+        assert_succeeded(&setup.pull(acme, PRO));
     }
 }
 
 #[test]
 fn api_key_is_accepted_until_revocation_or_expiry() {
-    for way in WAYS {
-        let house = House::start(way);
-        let acme = house.key("acme", "ci");
-        house.reserve("acme", "camera");
-        assert_done(&house.push(("acme", &acme), "image", PRO));
-        house.buy("carl", "camera.pro");
-        let over = house.shop.key("carl", "over", &[], true);
-        let (server, laptop) = (house.key("carl", "server"), house.key("carl", "laptop"));
+    for integration in INTEGRATIONS {
+        let setup = MarketplaceSetup::start(integration);
+        let acme = setup.key("acme", "ci");
+        setup.reserve("acme", "camera");
+        assert_succeeded(&setup.push(("acme", &acme), "image", PRO));
+        setup.buy("carl", "camera.pro");
+        let over = setup.marketplace.key("carl", "over", &[], true);
+        let (server, laptop) = (setup.key("carl", "server"), setup.key("carl", "laptop"));
         for key in [&server, &laptop] {
-            assert_done(&house.log_in(("carl", key)));
-            assert_done(&house.pull(("carl", key), PRO));
+            assert_succeeded(&setup.log_in(("carl", key)));
+            assert_succeeded(&setup.pull(("carl", key), PRO));
         }
         let last = if server.ends_with('x') { "y" } else { "x" };
         let wrong = format!("{}{last}", &server[..server.len() - 1]);
         for who in [("carl", &over), ("carl", &wrong), ("carl", &acme), ("acme", &server)] {
-            let which = format!("{way:?}: {who:?}");
-            assert_unknown(&house.log_in((who.0, who.1)), &which);
-            assert_unknown(&house.pull((who.0, who.1), PRO), &which);
+            let which = format!("{integration:?}: {who:?}");
+            assert_unknown(&setup.log_in((who.0, who.1)), &which);
+            assert_unknown(&setup.pull((who.0, who.1), PRO), &which);
         }
         for who in [("carl", "a password"), ("carl", ""), ("nobody", &server[..])] {
-            assert_eq!(house.access(who, &format!("repository:{PRO}:pull")), Err(401), "{way:?}: {who:?}");
+            assert_eq!(
+                setup.access(who, &format!("repository:{PRO}:pull")),
+                Err(401),
+                "{integration:?}: {who:?}"
+            );
         }
-        house.revoke(&server);
-        let which = format!("{way:?}, revoked");
-        assert_unknown(&house.log_in(("carl", &server)), &which);
-        assert_unknown(&house.pull(("carl", &server), PRO), &which);
-        assert_done(&house.pull(("carl", &laptop), PRO));
+        setup.revoke(&server);
+        let which = format!("{integration:?}, revoked");
+        assert_unknown(&setup.log_in(("carl", &server)), &which);
+        assert_unknown(&setup.pull(("carl", &server), PRO), &which);
+        assert_succeeded(&setup.pull(("carl", &laptop), PRO));
     }
 }
 
 #[test]
 fn issued_token_is_valid_until_expiry_after_a_withdrawal_and_no_new_one_is_issued() {
-    for way in WAYS {
-        let house = House::start(way);
-        let (acme, carl) = (house.key("acme", "ci"), house.key("carl", "server"));
-        house.reserve("acme", "camera");
-        assert_done(&house.push(("acme", &acme), "image", PRO));
-        house.buy("carl", "camera.pro");
+    for integration in INTEGRATIONS {
+        let setup = MarketplaceSetup::start(integration);
+        let (acme, carl) = (setup.key("acme", "ci"), setup.key("carl", "server"));
+        setup.reserve("acme", "camera");
+        assert_succeeded(&setup.push(("acme", &acme), "image", PRO));
+        setup.buy("carl", "camera.pro");
         let scope = format!("repository:{PRO}:pull");
-        let out = token(&house.ask(("carl", &carl), &scope));
+        let out = token(&setup.ask(("carl", &carl), &scope));
         let said = claims(&out);
         let time = |name: &str| said[name].as_u64().unwrap();
         assert_eq!((time("exp") - time("iat"), &said["aud"]), (60, &SERVICE.into()));
-        house.take_back("carl", "camera.pro");
-        assert_eq!(house.access(("carl", &carl), &scope), Ok(String::new()));
-        house.revoke(&carl);
-        assert_eq!(house.access(("carl", &carl), &scope), Err(401));
+        setup.take_back("carl", "camera.pro");
+        assert_eq!(setup.access(("carl", &carl), &scope), Ok(String::new()));
+        setup.revoke(&carl);
+        assert_eq!(setup.access(("carl", &carl), &scope), Err(401));
         let manifest = Request::get(&format!("/v2/{PRO}/manifests/one"))
             .header("Accept", "application/vnd.oci.image.manifest.v1+json");
-        let shown = house.nginx.ask(&manifest.clone().header("Authorization", format!("Bearer {out}")));
+        let shown = setup.nginx.ask(&manifest.clone().header("Authorization", format!("Bearer {out}")));
         assert_eq!(shown.status, 200, "{shown:?}");
         // The key itself is nothing to the registry, in no way.
         for by in [
             manifest.clone().basic("carl", &carl),
             manifest.header("Authorization", format!("Bearer {carl}")),
         ] {
-            assert_eq!(house.nginx.ask(&by).status, 401);
+            assert_eq!(setup.nginx.ask(&by).status, 401);
         }
     }
 }
 
 #[test]
 fn purchase_during_a_call_takes_effect() {
-    let house = House::start(Way::Asked);
-    let carl = house.key("carl", "server");
+    let setup = MarketplaceSetup::start(Integration::Requests);
+    let carl = setup.key("carl", "server");
     let scope = format!("repository:{PRO}:pull");
-    house.shop.shut();
+    setup.marketplace.shut();
     std::thread::scope(|threads| {
-        let before = threads.spawn(|| house.access(("carl", &carl), &scope));
-        house.shop.somebody_waits();
-        house.buy("carl", "camera.pro");
-        house.shop.open();
+        let before = threads.spawn(|| setup.access(("carl", &carl), &scope));
+        setup.marketplace.somebody_waits();
+        setup.buy("carl", "camera.pro");
+        setup.marketplace.open();
         assert_eq!(before.join().unwrap(), Ok(String::new()), "as it was when he asked");
     });
-    assert_eq!(house.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
+    assert_eq!(setup.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
 }
 
 #[test]
 fn purchase_without_a_flush_takes_effect_after_the_cache_ttl() {
-    let house = House::start_with(Way::Asked, &[], |text| {
+    let setup = MarketplaceSetup::start_with(Integration::Requests, &[], |text| {
         text.replace("\ntrusted_for = \"1m\"", "\ntrusted_for = \"1s\"")
     });
-    let (carl, scope) = (house.key("carl", "server"), format!("repository:{PRO}:pull"));
-    assert_eq!(house.access(("carl", &carl), &scope), Ok(String::new()));
-    house.shop.sell("carl", "camera.pro");
+    let (carl, scope) = (setup.key("carl", "server"), format!("repository:{PRO}:pull"));
+    assert_eq!(setup.access(("carl", &carl), &scope), Ok(String::new()));
+    setup.marketplace.sell("carl", "camera.pro");
     eventually("it counts", || {
-        house.access(("carl", &carl), &scope).is_ok_and(|access| !access.is_empty()).then_some(())
+        setup.access(("carl", &carl), &scope).is_ok_and(|access| !access.is_empty()).then_some(())
     });
-    house.shop.revoke(&carl);
-    eventually("the key is refused", || (house.access(("carl", &carl), &scope) == Err(401)).then_some(()));
+    setup.marketplace.revoke(&carl);
+    eventually("the key is refused", || (setup.access(("carl", &carl), &scope) == Err(401)).then_some(()));
 }
 
 #[test]
 fn known_users_stay_admitted_during_an_outage_and_flushed_users_do_not() {
-    let mut house = House::start(Way::Asked);
-    let (carl, dora) = (house.key("carl", "server"), house.key("dora", "server"));
-    house.buy("carl", "camera.pro");
+    let mut setup = MarketplaceSetup::start(Integration::Requests);
+    let (carl, dora) = (setup.key("carl", "server"), setup.key("dora", "server"));
+    setup.buy("carl", "camera.pro");
     let scope = format!("repository:{PRO}:pull");
-    assert_eq!(house.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
-    house.service.go();
-    assert_eq!(house.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
-    assert_eq!(house.access(("dora", &dora), &scope), Err(503));
-    house.tell("carl");
-    assert_eq!(house.access(("carl", &carl), &scope), Err(503));
-    house.service.come();
+    assert_eq!(setup.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
+    setup.service.go();
+    assert_eq!(setup.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
+    assert_eq!(setup.access(("dora", &dora), &scope), Err(503));
+    setup.tell("carl");
+    assert_eq!(setup.access(("carl", &carl), &scope), Err(503));
+    setup.service.come();
     eventually("it is back", || {
-        house.access(("carl", &carl), &scope).ok().filter(|access| !access.is_empty())
+        setup.access(("carl", &carl), &scope).ok().filter(|access| !access.is_empty())
     });
 }
 
 #[test]
 fn account_above_the_group_limit_is_unavailable_and_others_are_not() {
-    let house = House::start(Way::Asked);
-    let (carl, dora) = (house.key("carl", "server"), house.key("dora", "server"));
-    house.shop.sell("carl", "camera.pro");
-    (0..65).for_each(|number| house.shop.sell("dora", &format!("camera.{number}")));
+    let setup = MarketplaceSetup::start(Integration::Requests);
+    let (carl, dora) = (setup.key("carl", "server"), setup.key("dora", "server"));
+    setup.marketplace.sell("carl", "camera.pro");
+    (0..65).for_each(|number| setup.marketplace.sell("dora", &format!("camera.{number}")));
     for _ in 0..4 {
-        assert_eq!(house.access(("dora", &dora), "repository:camera/camera.1:pull"), Err(503));
+        assert_eq!(setup.access(("dora", &dora), "repository:camera/camera.1:pull"), Err(503));
     }
-    let given = house.access(("carl", &carl), &format!("repository:{PRO}:pull"));
+    let given = setup.access(("carl", &carl), &format!("repository:{PRO}:pull"));
     assert_eq!(given, Ok(format!("{PRO}:pull")));
 }
 
 #[test]
 fn invalid_files_change_nothing_and_are_reported() {
-    let house = House::start(Way::Files);
-    let carl = house.key("carl", "server");
-    house.buy("carl", "camera.pro");
+    let setup = MarketplaceSetup::start(Integration::Files);
+    let carl = setup.key("carl", "server");
+    setup.buy("carl", "camera.pro");
     let scope = format!("repository:{PRO}:pull");
     let many: String = (0..65).map(|n| format!("camera.{n}: carl\n")).collect();
     for bad in ["camera.pro carl\n", &many] {
-        house.put("groups", bad);
-        eventually("it is told", || house.doorward.ready().text().contains("degraded").then_some(()));
-        assert_eq!(house.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
-        house.tell("carl");
-        eventually("it is well", || (house.doorward.ready().text() == "ready\n").then_some(()));
+        setup.put("groups", bad);
+        eventually("it is told", || setup.doorward.ready().text().contains("degraded").then_some(()));
+        assert_eq!(setup.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
+        setup.tell("carl");
+        eventually("it is well", || (setup.doorward.ready().text() == "ready\n").then_some(()));
     }
     // A scope makes a key less, and never more.
-    house.reserve("carl", "lens");
-    let narrow = house.shop.key("carl", "narrow", &["pull:**"], false);
-    let wide = house.shop.key("carl", "wide", &["pull,push:camera/**"], false);
-    house.tell("carl");
-    let both = |key: &str, name: &str| house.access(("carl", key), &format!("repository:{name}:pull,push"));
+    setup.reserve("carl", "lens");
+    let narrow = setup.marketplace.key("carl", "narrow", &["pull:**"], false);
+    let wide = setup.marketplace.key("carl", "wide", &["pull,push:camera/**"], false);
+    setup.tell("carl");
+    let both = |key: &str, name: &str| setup.access(("carl", key), &format!("repository:{name}:pull,push"));
     assert_eq!(both(&carl, "lens/lens.one"), Ok("lens/lens.one:pull,push".into()));
     assert_eq!(both(&narrow, "lens/lens.one"), Ok("lens/lens.one:pull".into()));
     assert_eq!(both(&wide, PRO), Ok(format!("{PRO}:pull")));
@@ -266,17 +270,17 @@ fn marketplace_examples_pass_check_and_policy_expectations() {
         carl catalog groups=camera.pro deny\n\
         camera push camera/camera.pro deny\n\
         - pull camera/camera.pro deny\n";
-    for way in WAYS {
+    for integration in INTEGRATIONS {
         let dir = tempfile::tempdir().unwrap();
-        let settings = copy(way, dir.path(), "http://127.0.0.1:9");
+        let settings = copy(integration, dir.path(), "http://127.0.0.1:9");
         init(dir.path(), "https://registry.example.com/token");
         let expected = dir.path().join("expected");
         fs::write(&expected, EXPECTED.replace("        ", "")).unwrap();
         let output = doorward(&["check", "--config", &settings, "--expect", expected.to_str().unwrap()]);
-        assert_eq!(output.code, Some(0), "{way:?}: {output:?}");
+        assert_eq!(output.code, Some(0), "{integration:?}: {output:?}");
         let spoilt = fs::read_to_string(&settings).unwrap().replace("\nexpires = ", "\nexpire = ");
         fs::write(&settings, spoilt).unwrap();
         let output = doorward(&["check", "--config", &settings]);
-        assert!(output.code == Some(1) && output.stderr.contains("expire"), "{way:?}: {output:?}");
+        assert!(output.code == Some(1) && output.stderr.contains("expire"), "{integration:?}: {output:?}");
     }
 }

@@ -38,7 +38,7 @@ fn copy(name: &str, dir: &Path, origin: &str, service: &str) -> PathBuf {
 }
 
 /// nginx, a registry, and a doorward that was set up by an example.
-struct House {
+struct ExampleSetup {
     home: TempDir,
     nginx: Nginx,
     doorward: Doorward,
@@ -47,7 +47,7 @@ struct House {
     settings: PathBuf,
 }
 
-impl House {
+impl ExampleSetup {
     /// `origin` is what the example calls the service, and `files` what it expects beside itself.
     fn start(
         name: &str,
@@ -97,7 +97,7 @@ impl House {
 
     /// Puts an image there past nginx, as whoever makes them does.
     fn publish(&self, name: &str) {
-        assert_done(&self.copy_image(&[], &format!("docker://{}/{name}:one", self.registry.address)));
+        assert_succeeded(&self.copy_image(&[], &format!("docker://{}/{name}:one", self.registry.address)));
     }
 
     fn copy_image(&self, flags: &[&str], to: &str) -> Output {
@@ -113,7 +113,7 @@ impl House {
     }
 }
 
-fn assert_done(output: &Output) {
+fn assert_succeeded(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 

@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
-use self::case::{Case, Place};
+use self::case::{Case, LinePosition};
 use self::hash_tools::Makers;
 use crate::support::client::{Request, basic};
 use crate::support::doorward::Doorward;
 use crate::support::oracle::auth_basic::AuthBasic;
-use crate::support::oracle::{Said, htpasswd, verify_crate};
+use crate::support::oracle::{OracleVerdict, htpasswd, verify_crate};
 use crate::support::random::Random;
 
 /// The fewest pairs that the test is worth its name with.
@@ -57,21 +57,21 @@ impl Oracle {
 /// What everybody says of one case.
 struct Verdicts {
     case: Case,
-    doorward: Said,
-    others: [(Oracle, Said); 4],
+    doorward: OracleVerdict,
+    others: [(Oracle, OracleVerdict); 4],
 }
 
 /// The file that a batch shares.
 fn file(cases: &[&Case]) -> Vec<u8> {
     let text: Vec<u8> = cases.iter().flat_map(|case| case.text.clone()).collect();
     match cases[0].place {
-        Place::Top => [&text, WITNESS].concat(),
+        LinePosition::Top => [&text, WITNESS].concat(),
         _ => [WITNESS, &text].concat(),
     }
 }
 
 /// Doorward's and nginx's opinions on a batch.
-fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(Said, Said)> {
+fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(OracleVerdict, OracleVerdict)> {
     let text = file(cases);
     nginx.file(name, &text);
     let folder = tempfile::tempdir().expect("a folder for doorward");
@@ -94,8 +94,8 @@ fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(Said, Sai
             at % 256
         ));
         let ours = match client.ask(&request).status {
-            200 => Said::Accepts,
-            401 => Said::Refuses,
+            200 => OracleVerdict::Accepts,
+            401 => OracleVerdict::Refuses,
             other => panic!("{}: {other}\n{}", case.what, doorward.log()),
         };
         (ours, nginx.ask(name, &case.user, &case.password))
@@ -105,7 +105,7 @@ fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(Said, Sai
 
 /// What `htpasswd -v` says of the case's lines alone: a line that it can't read would spoil the
 /// whole file for it.
-fn ask_htpasswd(folder: &std::path::Path, at: usize, case: &Case) -> Said {
+fn ask_htpasswd(folder: &std::path::Path, at: usize, case: &Case) -> OracleVerdict {
     let path = folder.join(at.to_string());
     std::fs::write(&path, &case.text).unwrap();
     htpasswd::ask(&path, &case.user, &case.password)
@@ -141,9 +141,9 @@ fn ask_all(cases: Vec<Case>) -> Vec<Verdicts> {
     let verdicts = |(case, ((doorward, nginx, htpasswd), of_crate)): (Case, _)| {
         // He has no opinion on what others made of his hash.
         let maker = match (case.shape.is_empty() && !case.damaged, case.is_right()) {
-            (false, _) => Said::Unaskable,
-            (true, true) => Said::Accepts,
-            (true, false) => Said::Refuses,
+            (false, _) => OracleVerdict::Unaskable,
+            (true, true) => OracleVerdict::Accepts,
+            (true, false) => OracleVerdict::Refuses,
         };
         let others = [
             (Oracle::Maker, maker),

@@ -6,8 +6,8 @@ use std::fs;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::support::test_folder::{Place, said};
 use crate::support::secrets::MARK;
+use crate::support::test_folder::{TestFolder, all_output};
 use crate::support::users;
 
 /// A file: of which program, what it holds, and words of the line that is said of it.
@@ -117,34 +117,34 @@ fn other_lines() -> Vec<Case> {
     ]
 }
 
-fn assert_told(place: &Place, what: &str, words: &str, content: &[u8]) {
+fn assert_told(folder: &TestFolder, what: &str, words: &str, content: &[u8]) {
     for arguments in [&["check"][..], &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]]
     {
-        let output = place.run(arguments, "");
-        let told = said(&output);
+        let output = folder.run(arguments, "");
+        let told = all_output(&output);
         assert_eq!(output.code, Some(1), "{what}, {arguments:?}: {told}");
         assert!(told.contains(words), "{what}, {arguments:?}: {told}");
         // One line for the file; or one for each line, if it is one of names and hashes.
         let most = if arguments[0] == "serve" { 1 } else { content.split(|b| *b == b'\n').count() - 1 };
         assert!(told.lines().count() <= most.max(1), "{what}, {arguments:?}: {told}");
     }
-    assert_eq!(fs::read(&place.path).unwrap(), content, "{what}");
+    assert_eq!(fs::read(&folder.path).unwrap(), content, "{what}");
 }
 
 #[test]
 fn file_of_another_format_is_named_in_one_line_and_not_changed() {
     let cases = other_formats();
     for (what, content, words) in &cases {
-        let place = Place::of(content);
-        assert_told(&place, what, words, content);
+        let folder = TestFolder::of(content);
+        assert_told(&folder, what, words, content);
         for arguments in [&["user", "list"][..], &["user", "add", "--stdin", "--cost", "4", "carol"]] {
-            let output = place.run(arguments, "wonderland");
+            let output = folder.run(arguments, "wonderland");
             assert_eq!(output.code, Some(1), "{what}: {output:?}");
             assert!(
-                output.stderr.contains(words) && said(&output).lines().count() == 1,
+                output.stderr.contains(words) && all_output(&output).lines().count() == 1,
                 "{what}: {output:?}"
             );
-            assert_eq!(&fs::read(&place.path).unwrap(), content, "{what}");
+            assert_eq!(&fs::read(&folder.path).unwrap(), content, "{what}");
         }
     }
     assert!(cases.len() + other_lines().len() >= 50);
@@ -153,18 +153,18 @@ fn file_of_another_format_is_named_in_one_line_and_not_changed() {
 #[test]
 fn file_with_foreign_lines_is_reported_without_its_secrets() {
     for (what, content, words) in other_lines() {
-        let place = Place::of(&content);
-        assert_told(&place, what, words, &content);
-        let list = place.run(&["user", "list"], "");
+        let folder = TestFolder::of(&content);
+        assert_told(&folder, what, words, &content);
+        let list = folder.run(&["user", "list"], "");
         assert_eq!(list.code, Some(0), "{what}: {list:?}");
         assert!(list.stdout.contains("can't log in: "), "{what}: {list:?}");
-        let add = place.run(&["user", "add", "--stdin", "--cost", "4", "carol"], "wonderland");
+        let add = folder.run(&["user", "add", "--stdin", "--cost", "4", "carol"], "wonderland");
         match add.code {
             // Lines of names and hashes: an htpasswd file with lines that can't be used.
             Some(0) => {
-                assert_eq!(said(&add), "", "{what}");
+                assert_eq!(all_output(&add), "", "{what}");
                 assert_eq!(
-                    place.run(&["user", "verify", "--stdin", "carol"], "wonderland").code,
+                    folder.run(&["user", "verify", "--stdin", "carol"], "wonderland").code,
                     Some(0),
                     "{what}"
                 );
@@ -174,7 +174,7 @@ fn file_with_foreign_lines_is_reported_without_its_secrets() {
                     add.stderr.contains("lines is NAME:HASH, so it seems to be another file"),
                     "{what}: {add:?}"
                 );
-                assert_eq!(fs::read(&place.path).unwrap(), content, "{what}");
+                assert_eq!(fs::read(&folder.path).unwrap(), content, "{what}");
             }
         }
     }
@@ -182,42 +182,42 @@ fn file_with_foreign_lines_is_reported_without_its_secrets() {
 
 #[test]
 fn shadow_file_admits_users_with_a_supported_hash() {
-    let place = Place::of(format!(
+    let folder = TestFolder::of(format!(
         "root:!:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\nalice:{}:19000:0:99999:7:::\n",
         hash()
     ));
-    let check = place.run(&["check"], "");
+    let check = folder.run(&["check"], "");
     assert!(check.stdout.contains("users that can log in: 1 (bcrypt 1); bad lines: 2"), "{check:?}");
-    assert_eq!(place.run(&["user", "verify", "--stdin", "alice"], "wonderland").code, Some(0));
-    assert_eq!(place.run(&["user", "verify", "--stdin", "root"], "wonderland").code, Some(3));
+    assert_eq!(folder.run(&["user", "verify", "--stdin", "alice"], "wonderland").code, Some(0));
+    assert_eq!(folder.run(&["user", "verify", "--stdin", "root"], "wonderland").code, Some(3));
 }
 
 #[test]
 fn wrong_file_set_as_policy_groups_or_api_keys_is_reported_without_secrets() {
     for (what, content, words) in other_formats() {
-        let place = Place::of(users::alice());
-        let file = place.dir.path().join("file");
+        let folder = TestFolder::of(users::alice());
+        let file = folder.dir.path().join("file");
         fs::write(&file, &content).unwrap();
         for flag in ["--policy", "--groups", "--keys", "--token-keys", "--proxy-secret-file", "--config"] {
-            let output = place.run(&["check", flag, file.to_str().unwrap()], "");
+            let output = folder.run(&["check", flag, file.to_str().unwrap()], "");
             // JSON is what keys are written in, a key pair is PEM, and a secret's file is not read by check.
             let is_read = flag != "--proxy-secret-file";
             assert!(!is_read || output.code != Some(0), "{what}, {flag}: {output:?}");
             if matches!(flag, "--policy" | "--groups" | "--config") {
-                assert!(said(&output).contains(words), "{what}, {flag}: {output:?}");
+                assert!(all_output(&output).contains(words), "{what}, {flag}: {output:?}");
             }
         }
     }
     for (what, content, _) in other_lines() {
-        let place = Place::of(users::alice());
-        let file = place.dir.path().join("file");
+        let folder = TestFolder::of(users::alice());
+        let file = folder.dir.path().join("file");
         fs::write(&file, &content).unwrap();
         for flag in ["--policy", "--groups", "--keys", "--token-keys", "--config"] {
-            let output = place.run(&["check", flag, file.to_str().unwrap()], "");
+            let output = folder.run(&["check", flag, file.to_str().unwrap()], "");
             // A group file takes any words that are names.
             assert!(flag == "--groups" || output.code != Some(0), "{what}, {flag}: {output:?}");
             if flag != "--groups" {
-                let serve = place.run(
+                let serve = folder.run(
                     &[
                         "serve",
                         "--listen",

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::support::doorward::Doorward;
-use crate::support::oracle::Said;
+use crate::support::oracle::OracleVerdict;
 use crate::support::oracle::auth_basic::AuthBasic;
 use crate::support::process::{program, run};
 use crate::support::users;
@@ -52,9 +52,17 @@ fn salt_accepted_by_nginx_is_accepted_in_every_crypt_format_field_c3() {
     let doorward = Doorward::start(&file, &bounds);
     for (n, line) in lines.iter().enumerate() {
         let (user, network) = (format!("u{n}"), format!("192.0.2.{n}"));
-        assert_eq!(nginx.ask("users", user.as_bytes(), PASSWORD.as_bytes()), Said::Accepts, "nginx: {line}");
+        assert_eq!(
+            nginx.ask("users", user.as_bytes(), PASSWORD.as_bytes()),
+            OracleVerdict::Accepts,
+            "nginx: {line}"
+        );
         assert_eq!(doorward.log_in(&user, PASSWORD, &network), 200, "{line}");
-        assert_eq!(nginx.ask("users", user.as_bytes(), b"open sesam"), Said::Refuses, "nginx: {line}");
+        assert_eq!(
+            nginx.ask("users", user.as_bytes(), b"open sesam"),
+            OracleVerdict::Refuses,
+            "nginx: {line}"
+        );
         assert_eq!(doorward.log_in(&user, "open sesam", &network), 401, "{line}");
     }
     assert!(lines.len() > 100, "{}", lines.len());

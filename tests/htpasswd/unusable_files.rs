@@ -147,8 +147,8 @@ fn error_about_a_hash_does_not_contain_the_hash() {
     let path = dir.path().join("htpasswd");
     fs::write(&path, "alice:hunter2hunter2\nbob:$2y$10$halfofasecret\n").unwrap();
     for output in both(&path) {
-        let said = format!("{}{}", output.stdout, output.stderr);
-        assert!(!said.contains("hunter2") && !said.contains("halfofasecret"), "{said}");
+        let all_output = format!("{}{}", output.stdout, output.stderr);
+        assert!(!all_output.contains("hunter2") && !all_output.contains("halfofasecret"), "{all_output}");
     }
 }
 

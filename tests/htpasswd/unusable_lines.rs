@@ -3,13 +3,13 @@
 use std::fs;
 
 use crate::support::doorward::Doorward;
-use crate::support::test_folder::{Place, said};
 use crate::support::secrets::MARK;
+use crate::support::test_folder::{TestFolder, all_output};
 use crate::support::{eventually, users};
 
 /// A good user, so that the service starts.
-fn beside_a_good_line(line: &str) -> Place {
-    Place::of(users::line("good", "wonderland", users::QUICK) + line + "\n")
+fn beside_a_good_line(line: &str) -> TestFolder {
+    TestFolder::of(users::line("good", "wonderland", users::QUICK) + line + "\n")
 }
 
 /// twuni/docker-registry.helm#13, haproxytech/kubernetes-ingress#807, and variants.
@@ -35,11 +35,11 @@ fn not_understood() -> Vec<(String, &'static str)> {
 #[test]
 fn text_of_an_unusable_line_is_in_no_output_field_c2() {
     for (line, what) in not_understood() {
-        let place = beside_a_good_line(&line);
-        let check = place.run(&["check"], "");
+        let folder = beside_a_good_line(&line);
+        let check = folder.run(&["check"], "");
         assert_eq!(check.code, Some(1), "{line}: {check:?}");
         assert!(check.stdout.contains(":2:") && check.stdout.contains(what), "{line}: {check:?}");
-        let list = place.run(&["user", "list"], "");
+        let list = folder.run(&["user", "list"], "");
         assert_eq!(list.code, Some(0), "{line}: {list:?}");
         assert!(list.stdout.starts_with("good\tbcrypt, cost 4\n"), "{line}: {list:?}");
         if !what.starts_with("the user name") {
@@ -47,7 +47,7 @@ fn text_of_an_unusable_line_is_in_no_output_field_c2() {
             let told = format!("line 2, {length} bytes\tcan't log in: ");
             assert!(list.stdout.contains(&told), "{line}: {list:?}");
         }
-        let file = fs::read_to_string(&place.path).unwrap();
+        let file = fs::read_to_string(&folder.path).unwrap();
         let doorward = Doorward::start(&file, &["--log-level", "debug"]);
         assert!(doorward.log().contains(what), "{line}: {}", doorward.log());
         // A reload tells which users changed, at debug level.
@@ -62,13 +62,13 @@ fn text_of_an_unusable_line_is_in_no_output_field_c2() {
 #[test]
 fn file_with_only_a_password_is_reported_by_line_and_length_field_c2() {
     for text in [format!("{MARK}\n"), format!("{MARK} {MARK}"), format!("{MARK}\n{MARK}\n{MARK}\n")] {
-        let place = Place::of(&text);
+        let folder = TestFolder::of(&text);
         for arguments in
             [&["check"][..], &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]]
         {
-            let output = place.run(arguments, "");
+            let output = folder.run(arguments, "");
             assert_eq!(output.code, Some(1), "{output:?}");
-            let line = said(&output);
+            let line = all_output(&output);
             assert!(line.contains(":1:") && line.contains("bytes has no colon"), "{output:?}");
             assert_eq!(line.trim_end().lines().count(), 1, "{output:?}");
         }
@@ -107,20 +107,20 @@ fn cannot_be_checked() -> Vec<(String, &'static str, &'static str)> {
 #[test]
 fn unusable_line_has_the_same_diagnosis_in_every_output_field_c4_d5() {
     for (hash, what, remedy) in cannot_be_checked() {
-        let place = beside_a_good_line(&format!("alice:{hash}"));
-        let check = place.run(&["check"], "");
+        let folder = beside_a_good_line(&format!("alice:{hash}"));
+        let check = folder.run(&["check"], "");
         let told = check.stdout.lines().find(|line| line.contains(":2:")).unwrap_or_default().to_owned();
         assert!(told.contains(what) && told.contains(remedy), "{hash}: {check:?}");
         // The same words, and an exit status of its own, with a right password and with a wrong one.
         let diagnosis = told.splitn(4, ':').nth(3).unwrap().trim();
         for password in ["wonderland", "wrong"] {
-            let verify = place.run(&["user", "verify", "alice", "--stdin"], password);
+            let verify = folder.run(&["user", "verify", "alice", "--stdin"], password);
             assert_eq!(verify.code, Some(3), "{hash}: {verify:?}");
-            assert_eq!(verify.stderr, format!("doorward: {}:2: {diagnosis}\n", place.name()), "{hash}");
+            assert_eq!(verify.stderr, format!("doorward: {}:2: {diagnosis}\n", folder.name()), "{hash}");
         }
-        let list = place.run(&["user", "list"], "").stdout;
+        let list = folder.run(&["user", "list"], "").stdout;
         assert!(list.contains(&format!("can't log in: {}", diagnosis.split("; ").next().unwrap())), "{list}");
-        let explain = place.run(&["explain", "alice", "GET", "/v2/"], "");
+        let explain = folder.run(&["explain", "alice", "GET", "/v2/"], "");
         assert_eq!(explain.code, Some(1), "{hash}: {explain:?}");
         assert!(explain.stdout.contains(diagnosis), "{hash}: {explain:?}");
     }
@@ -149,10 +149,10 @@ fn wrong_password_and_unusable_line_differ_in_the_log_and_not_for_the_client_fie
         );
     }
     // Who is right is not told by the exit status either, unless it can be.
-    let place = Place::of(users::line("bob", "builder", 4));
-    assert_eq!(place.run(&["user", "verify", "bob", "--stdin"], "builder").code, Some(0));
-    assert_eq!(place.run(&["user", "verify", "bob", "--stdin"], "wrong").code, Some(1));
-    assert_eq!(place.run(&["user", "verify", "eve", "--stdin"], "wrong").code, Some(1));
+    let folder = TestFolder::of(users::line("bob", "builder", 4));
+    assert_eq!(folder.run(&["user", "verify", "bob", "--stdin"], "builder").code, Some(0));
+    assert_eq!(folder.run(&["user", "verify", "bob", "--stdin"], "wrong").code, Some(1));
+    assert_eq!(folder.run(&["user", "verify", "eve", "--stdin"], "wrong").code, Some(1));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn utf_16_file_is_reported_and_not_changed_field_d3() {
     let little = [&b"\xff\xfe"[..], &wide(u16::to_le_bytes)].concat();
     let big = [&b"\xfe\xff"[..], &wide(u16::to_be_bytes)].concat();
     for content in [little.clone(), big, wide(u16::to_le_bytes)] {
-        let place = Place::of(&content);
+        let folder = TestFolder::of(&content);
         for arguments in [
             &["check"][..],
             &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
@@ -172,15 +172,15 @@ fn utf_16_file_is_reported_and_not_changed_field_d3() {
             &["user", "remove", "alice"],
             &["user", "verify", "--stdin", "alice"],
         ] {
-            let output = place.run(arguments, "wonderland");
+            let output = folder.run(arguments, "wonderland");
             assert_eq!(output.code, Some(1), "{arguments:?}: {output:?}");
             assert!(output.stderr.contains("UTF-16 text; save it as UTF-8"), "{arguments:?}: {output:?}");
-            assert_eq!(said(&output).lines().count(), 1, "{arguments:?}: {output:?}");
-            assert_eq!(fs::read(&place.path).unwrap(), content, "{arguments:?}");
+            assert_eq!(all_output(&output).lines().count(), 1, "{arguments:?}: {output:?}");
+            assert_eq!(fs::read(&folder.path).unwrap(), content, "{arguments:?}");
         }
     }
     // What an ASCII tool appended to such a file is in force, and each other line is named for what it is.
-    let mixed = Place::of([&little[..], b"\n", users::line("carol", "builder", 4).as_bytes()].concat());
+    let mixed = TestFolder::of([&little[..], b"\n", users::line("carol", "builder", 4).as_bytes()].concat());
     let check = mixed.run(&["check"], "");
     assert!(check.stdout.contains("the line is UTF-16; save the file as UTF-8"), "{check:?}");
 }

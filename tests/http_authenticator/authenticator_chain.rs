@@ -1,6 +1,6 @@
 //! An htpasswd file and a service, in both orders: who is asked, and whose word it is.
 
-use super::{HOME, UNKNOWN, assert_by, assert_challenged, carols, staff, start, vendor};
+use super::{HOME, UNKNOWN, assert_by, assert_challenged, service_with_carol, staff, start, vendor};
 use crate::support::backend::{Backend, Reply};
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
@@ -83,7 +83,7 @@ fn status_401_configured_as_unknown_calls_the_next_authenticator() {
 
 #[test]
 fn user_known_only_to_the_service_costs_no_hash() {
-    let backend = carols();
+    let backend = service_with_carol();
     let doorward = start(Some(&users::alice()), &(staff("") + &vendor(backend.address, UNKNOWN)));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
     assert_challenged(&ask(&doorward, "carol", "x"));
@@ -107,7 +107,7 @@ fn user_with_an_unusable_line_is_rejected_although_the_service_knows_the_user() 
 
 #[test]
 fn user_moves_between_file_and_service_when_a_line_is_added_or_removed() {
-    let backend = carols();
+    let backend = service_with_carol();
     let settings = staff("") + &vendor(backend.address, UNKNOWN);
     let doorward = super::start_with(Some(&users::alice()), &settings, &["--htpasswd-poll", "100ms"]);
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
@@ -123,7 +123,7 @@ fn user_moves_between_file_and_service_when_a_line_is_added_or_removed() {
 
 #[test]
 fn authenticator_without_a_name_is_named_after_its_type() {
-    let backend = carols();
+    let backend = service_with_carol();
     let settings = staff("") + &vendor(backend.address, UNKNOWN);
     let settings = settings.replace("name = \"staff\"\n", "").replace("name = \"vendor\"\n", "");
     let doorward = start(Some(&users::alice()), &settings);
@@ -134,7 +134,7 @@ fn authenticator_without_a_name_is_named_after_its_type() {
 
 #[test]
 fn two_services_are_called_in_the_configured_order() {
-    let (first, second) = (carols(), Backend::saying(Reply::status(200)));
+    let (first, second) = (service_with_carol(), Backend::saying(Reply::status(200)));
     let other = vendor(second.address, "").replace("\"vendor\"", "\"other\"");
     let doorward = start(None, &(vendor(first.address, UNKNOWN) + &other));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");

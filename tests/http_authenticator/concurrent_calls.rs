@@ -10,7 +10,7 @@ use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
 /// How long the service thinks.
-const THINKS: Duration = Duration::from_millis(200);
+const RESPONSE_DELAY: Duration = Duration::from_millis(200);
 
 /// Sends all of them, and then reads all the answers: their status.
 fn at_once(doorward: &Doorward, requests: impl Iterator<Item = Request>) -> Vec<u16> {
@@ -28,8 +28,9 @@ fn all(statuses: &[u16], wanted: u16) -> bool {
 
 #[test]
 fn thousand_simultaneous_requests_of_one_user_cost_one_call() {
-    let backend =
-        Backend::start(|heard| Reply::status(if heard.who().1 == "sings" { 200 } else { 401 }).after(THINKS));
+    let backend = Backend::start(|heard| {
+        Reply::status(if heard.who().1 == "sings" { 200 } else { 401 }).after(RESPONSE_DELAY)
+    });
     let doorward = start(None, &vendor(backend.address, ""));
     let carol = |password| Request::auth().basic("carol", password).from(HOME);
     let statuses = at_once(&doorward, (0..1000).map(|_| carol("sings")));
@@ -85,7 +86,7 @@ fn overload_of_a_responding_service_opens_no_circuit() {
 fn two_hundred_users_are_answered_within_the_connection_limit() {
     for connections in [1, 16] {
         // With one connection at one time, two hundred pauses would be long.
-        let pause = if connections == 1 { THINKS / 40 } else { THINKS };
+        let pause = if connections == 1 { RESPONSE_DELAY / 40 } else { RESPONSE_DELAY };
         let backend = Backend::start(move |heard| {
             let (user, password) = heard.who();
             Reply::status(if password == format!("password of {user}") { 200 } else { 401 }).after(pause)
@@ -135,7 +136,7 @@ fn assert_busy(doorward: &Doorward, user: &str, password: &str, network: &str) {
     assert_eq!(answer.status, 403, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some("busy"), "{answer:?}");
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
-    super::assert_nobody(&answer);
+    super::assert_no_identity(&answer);
 }
 
 #[test]

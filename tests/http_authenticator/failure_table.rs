@@ -32,18 +32,18 @@ const KEY: &str = "key-of-the-service-itself";
 
 /// What becomes of the request.
 #[derive(Clone, Copy, Debug)]
-enum Verdict {
+enum ExpectedVerdict {
     Granted,
     Rejected,
     Unavailable,
 }
 
 /// One row of the table.
-struct Row {
+struct FailureCase {
     fault: &'static str,
     /// What is set besides the name, the credentials and the times.
     settings: String,
-    verdict: Verdict,
+    verdict: ExpectedVerdict,
     bound: Duration,
     /// What the log line contains.
     log: &'static str,
@@ -51,14 +51,20 @@ struct Row {
     kept: Box<dyn Any>,
 }
 
-impl Row {
-    fn new(fault: &'static str, url: &str, verdict: Verdict, log: &'static str, kept: impl Any) -> Self {
+impl FailureCase {
+    fn new(
+        fault: &'static str,
+        url: &str,
+        verdict: ExpectedVerdict,
+        log: &'static str,
+        kept: impl Any,
+    ) -> Self {
         let settings = format!("url = \"{url}/v1/ask?email={{username}}\"\n");
         Self { fault, settings, verdict, bound: WHOLE, log, kept: Box::new(kept) }
     }
 
     /// A service that always answers the same.
-    fn saying(fault: &'static str, reply: Reply, verdict: Verdict, log: &'static str) -> Self {
+    fn saying(fault: &'static str, reply: Reply, verdict: ExpectedVerdict, log: &'static str) -> Self {
         let backend = Backend::saying(reply);
         Self::new(fault, &format!("http://{}", backend.address), verdict, log, backend)
     }
@@ -85,7 +91,7 @@ fn line(log: &str) -> String {
 }
 
 /// What was seen of one row.
-struct Seen {
+struct ObservedFailure {
     answer: Answer,
     took: Duration,
     /// The log line of the refusal.
@@ -94,7 +100,7 @@ struct Seen {
 }
 
 /// Asks once, in a world of its own.
-fn ask(row: &Row) -> Seen {
+fn ask(row: &FailureCase) -> ObservedFailure {
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key");
     std::fs::write(&key, format!("{KEY}\n")).unwrap();
@@ -113,30 +119,30 @@ fn ask(row: &Row) -> Seen {
         let line = line(&doorward.log());
         (answer.status == 200 || !line.is_empty()).then_some(line)
     });
-    Seen { answer, took, line, log: doorward.log() }
+    ObservedFailure { answer, took, line, log: doorward.log() }
 }
 
 /// Looks at everything that a row promises.
-fn judge(row: &Row, seen: &Seen) {
-    let Seen { answer, took, line, log } = seen;
+fn judge(row: &FailureCase, seen: &ObservedFailure) {
+    let ObservedFailure { answer, took, line, log } = seen;
     match row.verdict {
-        Verdict::Granted => {
+        ExpectedVerdict::Granted => {
             assert_eq!(answer.status, 200, "{answer:?}");
             assert_eq!(answer.header("x-auth-user"), Some(USER), "{answer:?}");
         }
-        Verdict::Rejected => assert_challenged(answer),
-        Verdict::Unavailable => assert_unavailable(answer),
+        ExpectedVerdict::Rejected => assert_challenged(answer),
+        ExpectedVerdict::Unavailable => assert_unavailable(answer),
     }
     assert!(*took < row.bound + SLACK && *took < NGINX, "{took:?}");
     assert!(line.contains(row.log), "wanted {}\n   got {log}", row.log);
-    assert_eq!(matches!(row.verdict, Verdict::Unavailable), line.contains("ERROR"), "{line}");
+    assert_eq!(matches!(row.verdict, ExpectedVerdict::Unavailable), line.contains("ERROR"), "{line}");
     for secret in [PASSWORD, KEY, "email=", &basic(format!("{USER}:{PASSWORD}"))["Basic ".len()..]] {
         assert!(!log.contains(secret), "the log says {secret}: {log}");
     }
 }
 
 /// The row as it was seen.
-fn shown(row: &Row, seen: &Seen, good: bool) -> String {
+fn shown(row: &FailureCase, seen: &ObservedFailure, good: bool) -> String {
     let detail = seen.line.split_once("detail=\"").map_or("", |(_, rest)| rest);
     let detail = detail.split_once("\" user=").map_or(detail, |(detail, _)| detail);
     format!(

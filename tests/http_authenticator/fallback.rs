@@ -1,7 +1,8 @@
 //! A service that can't be asked: for whom that matters, who stands in, and that nobody else waits.
 
 use super::{
-    HOME, UNKNOWN, assert_by, assert_challenged, assert_unavailable, carols, staff, start, start_with, vendor,
+    HOME, UNKNOWN, assert_by, assert_challenged, assert_unavailable, service_with_carol, staff, start,
+    start_with, vendor,
 };
 use crate::support::backend::{Backend, Reply};
 use crate::support::client::{Answer, Request};
@@ -51,7 +52,7 @@ fn file_as_fallback_admits_only_its_own_users() {
 
 #[test]
 fn fallback_is_not_used_while_the_service_answers() {
-    let backend = carols();
+    let backend = service_with_carol();
     let file = users::alice() + &users::line("carol", "of the file", users::QUICK);
     let settings = vendor(backend.address, UNKNOWN) + &staff("covers = [\"vendor\"]");
     // Without the cache of refusals, so that the same question is asked again.
@@ -65,7 +66,7 @@ fn fallback_is_not_used_while_the_service_answers() {
 
 #[test]
 fn service_can_be_the_fallback_for_another_service() {
-    let second = carols();
+    let second = service_with_carol();
     let other = |more| vendor(second.address, more).replace("name = \"vendor\"", "name = \"other\"");
     let covered =
         start(None, &(vendor(nowhere(), UNKNOWN) + &other("unknown = [404]\ncovers = [\"vendor\"]")));
@@ -79,7 +80,7 @@ fn service_can_be_the_fallback_for_another_service() {
 #[test]
 fn fallback_answers_in_time_while_the_service_hangs() {
     let first = Backend::saying(Reply::status(200).held());
-    let second = carols();
+    let second = service_with_carol();
     let other = vendor(second.address, "unknown = [404]\ncovers = [\"vendor\"]");
     let other = other.replace("name = \"vendor\"", "name = \"other\"");
     let doorward = start(None, &(vendor(first.address, "timeout = \"500ms\"") + &other));

@@ -1,7 +1,7 @@
 //! Secrets that are longer than any password: JWTs and the like, which a service takes and no hash is compared with.
 
 use super::{HOME, UNKNOWN, staff, start, start_with, vendor};
-use crate::support::backend::{Backend, Heard, Reply};
+use crate::support::backend::{Backend, ReceivedRequest, Reply};
 use crate::support::client::Request;
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::{eventually, keys, users};
@@ -12,7 +12,7 @@ fn secret(length: usize) -> String {
 }
 
 /// A service that takes every such secret of carol's, and knows nobody else.
-fn jwt(heard: &Heard) -> Reply {
+fn jwt(heard: &ReceivedRequest) -> Reply {
     let (user, password) = heard.who();
     Reply::status(match (&user[..], password.starts_with("eyJ")) {
         ("carol", true) => 200,

@@ -19,7 +19,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::support::backend::{Backend, Heard, Reply};
+use crate::support::backend::{Backend, ReceivedRequest, Reply};
 use crate::support::client::Answer;
 use crate::support::doorward::Doorward;
 
@@ -27,7 +27,7 @@ use crate::support::doorward::Doorward;
 const HOME: &str = "192.0.2.10";
 
 /// nginx's patience is no matter of most tests, and a hash may take long on a busy machine.
-const PATIENT: &str = "proxy_read_timeout = \"5m\"\n";
+const LONG_PROXY_READ_TIMEOUT: &str = "proxy_read_timeout = \"5m\"\n";
 
 /// An authenticator that asks the service at this address by Basic, with `more` lines of settings.
 fn vendor(address: SocketAddr, more: &str) -> String {
@@ -58,13 +58,13 @@ fn start_with(users: Option<&str>, settings: &str, flags: &[&str]) -> Doorward {
     if let Some(users) = users {
         fs::write(dir.path().join("htpasswd"), users).unwrap();
     }
-    let config = config(dir.path(), &format!("{PATIENT}{settings}"));
+    let config = config(dir.path(), &format!("{LONG_PROXY_READ_TIMEOUT}{settings}"));
     Doorward::start_in(dir, &[&config.each_ref().map(String::as_str)[..], flags].concat())
 }
 
 /// A service that knows carol, whose password is sings: 401 for another password, and 404 for anybody
 /// else.
-fn knows_carol(heard: &Heard) -> Reply {
+fn accepts_carol(heard: &ReceivedRequest) -> Reply {
     let (user, password) = heard.who();
     Reply::status(match (&user[..], &password[..]) {
         ("carol", "sings") => 200,
@@ -77,8 +77,8 @@ fn knows_carol(heard: &Heard) -> Reply {
 const UNKNOWN: &str = "unknown = [404]";
 
 /// A running service that knows carol.
-fn carols() -> Backend {
-    Backend::start(knows_carol)
+fn service_with_carol() -> Backend {
+    Backend::start(accepts_carol)
 }
 
 /// Admitted, as `user`, on the word of `by`.
@@ -93,7 +93,7 @@ fn assert_by(answer: &Answer, user: &str, by: &str) {
 fn assert_challenged(answer: &Answer) {
     assert_eq!(answer.status, 401, "{answer:?}");
     assert!(answer.header("www-authenticate").is_some(), "{answer:?}");
-    assert_nobody(answer);
+    assert_no_identity(answer);
 }
 
 /// Nobody could be asked.
@@ -101,10 +101,10 @@ fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some("unavailable"), "{answer:?}");
     assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
-    assert_nobody(answer);
+    assert_no_identity(answer);
 }
 
-fn assert_nobody(answer: &Answer) {
+fn assert_no_identity(answer: &Answer) {
     for name in ["x-auth-user", "x-auth-groups", "x-auth-by", "x-auth-stale", "x-auth-fact-plan"] {
         assert_eq!(answer.header(name), None, "{answer:?}");
     }

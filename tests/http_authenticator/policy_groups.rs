@@ -36,7 +36,7 @@ fn start(backend: &Backend, flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     let policy = dir.path().join("policy.toml");
     fs::write(&policy, RULES).unwrap();
-    let settings = format!("{}{}", super::PATIENT, vendor(backend.address, LINES));
+    let settings = format!("{}{}", super::LONG_PROXY_READ_TIMEOUT, vendor(backend.address, LINES));
     let [flag, file] = config(dir.path(), &settings);
     let groups = dir.path().join("groups");
     fs::write(&groups, "devs: somebody\nlic-r1: somebody\nbanned: nobody\n").unwrap();

@@ -2,24 +2,24 @@
 //! own strict decoding has it, or nothing is sent and the answer is a refusal.
 
 use super::{assert_challenged, start};
-use crate::support::backend::{Backend, Heard, Reply};
+use crate::support::backend::{Backend, ReceivedRequest, Reply};
 use crate::support::client::{Answer, Request, basic};
 use crate::support::doorward::Doorward;
 
 type Bytes = Vec<u8>;
 
 /// A place of a request, and how to find there what was meant.
-struct Place {
+struct EncodingCase {
     name: &'static str,
     /// The lines of settings behind `url = "http://ADDRESS`.
     settings: &'static str,
-    user: fn(&Heard) -> Bytes,
-    password: fn(&Heard) -> Bytes,
+    user: fn(&ReceivedRequest) -> Bytes,
+    password: fn(&ReceivedRequest) -> Bytes,
     /// What the place can't hold.
     refuses: fn(&[u8]) -> bool,
 }
 
-fn header(heard: &Heard, name: &str, scheme: &str) -> Bytes {
+fn header(heard: &ReceivedRequest, name: &str, scheme: &str) -> Bytes {
     let value = heard.header(name).unwrap_or_else(|| panic!("no {name}: {heard:?}"));
     value.strip_prefix(scheme.as_bytes()).unwrap_or_else(|| panic!("{name}: {heard:?}")).to_vec()
 }
@@ -36,12 +36,12 @@ fn pair(pairs: &[(Bytes, Bytes)], fixed: &str, name: &str) -> Bytes {
     find(name)
 }
 
-fn of_form(heard: &Heard, name: &str) -> Bytes {
+fn of_form(heard: &ReceivedRequest, name: &str) -> Bytes {
     assert_eq!(heard.form().len(), 3, "{heard:?}");
     pair(&heard.form(), "a {b} & c", name)
 }
 
-fn of_json(heard: &Heard, name: &str) -> Bytes {
+fn of_json(heard: &ReceivedRequest, name: &str) -> Bytes {
     let document = heard.json();
     assert_eq!(document.as_object().expect("an object").len(), 4, "{document}");
     assert_eq!(document["fixed"], "a {b} \" c", "{document}");
@@ -59,12 +59,12 @@ fn is_no_segment(value: &[u8]) -> bool {
 }
 
 /// Where the password can't be, it goes this way.
-fn beside(heard: &Heard) -> Bytes {
+fn beside(heard: &ReceivedRequest) -> Bytes {
     heard.basic().expect("credentials").1
 }
 
-const PLACES: [Place; 6] = [
-    Place {
+const ENCODING_CASES: [EncodingCase; 6] = [
+    EncodingCase {
         name: "path",
         settings: "/users/{username}/it?fixed=1\"\nheaders = { Authorization = \"Basic {basic}\" }",
         user: |heard| {
@@ -76,7 +76,7 @@ const PLACES: [Place; 6] = [
         password: beside,
         refuses: is_no_segment,
     },
-    Place {
+    EncodingCase {
         name: "query",
         settings: "/ask?user={username}&fixed=1\"\nheaders = { Authorization = \"Basic {basic}\" }",
         user: |heard| {
@@ -86,28 +86,28 @@ const PLACES: [Place; 6] = [
         password: beside,
         refuses: |_| false,
     },
-    Place {
+    EncodingCase {
         name: "header",
         settings: "/ask\"\nheaders = { X-User = \"{username}\", Authorization = \"ApiKey {password}\" }",
         user: |heard| header(heard, "x-user", ""),
         password: |heard| header(heard, "authorization", "ApiKey "),
         refuses: is_no_header,
     },
-    Place {
+    EncodingCase {
         name: "basic",
         settings: "/ask\"\nheaders = { Authorization = \"Basic {basic}\" }",
         user: |heard| heard.basic().expect("credentials").0,
         password: beside,
         refuses: |_| false,
     },
-    Place {
+    EncodingCase {
         name: "form",
         settings: "/ask\"\nform = { login = \"{username}\", password = \"{password}\", fixed = \"a {{b}} & c\" }",
         user: |heard| of_form(heard, "login"),
         password: |heard| of_form(heard, "password"),
         refuses: |_| false,
     },
-    Place {
+    EncodingCase {
         name: "JSON",
         settings: "/ask\"\njson = { login = \"{username}\", password = \"{password}\", fixed = 'a {{b}} \" c', kept = true }",
         user: |heard| of_json(heard, "login"),
@@ -208,7 +208,7 @@ const CONTROL: &[&str] = &[
 /// What is no text.
 const BYTES: &[&[u8]] = &[b"zo\xeb", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", &[b'x'; 255]];
 
-fn values() -> Vec<Bytes> {
+fn special_values() -> Vec<Bytes> {
     let texts = MEANINGFUL.iter().chain(CONTROL).map(|text| text.as_bytes());
     texts.chain(BYTES.iter().copied()).map(<[u8]>::to_vec).collect()
 }
@@ -226,16 +226,16 @@ fn is_no_password(value: &[u8]) -> bool {
 }
 
 /// Doorward that asks `backend` in this way.
-fn asking(place: &Place, backend: &Backend) -> Doorward {
+fn asking(case: &EncodingCase, backend: &Backend) -> Doorward {
     let head = "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://";
-    start(None, &format!("{head}{}{}\n", backend.address, place.settings))
+    start(None, &format!("{head}{}{}\n", backend.address, case.settings))
 }
 
 /// What came of the pair, against what should: nothing sent and a refusal, or exactly what was meant.
-fn judge(place: &Place, pair: [&[u8]; 2], answer: &Answer, new: &[Heard], refused: bool) {
+fn judge(case: &EncodingCase, pair: [&[u8]; 2], answer: &Answer, new: &[ReceivedRequest], refused: bool) {
     let what = format!(
         "{}: {:?} {:?}: {answer:?}: {new:?}",
-        place.name,
+        case.name,
         String::from_utf8_lossy(pair[0]),
         String::from_utf8_lossy(pair[1])
     );
@@ -246,26 +246,26 @@ fn judge(place: &Place, pair: [&[u8]; 2], answer: &Answer, new: &[Heard], refuse
     }
     assert_eq!((answer.status, new.len()), (200, 1), "{what}");
     assert_eq!(answer.raw("x-auth-user"), Some(pair[0]), "{what}");
-    assert_eq!([(place.user)(&new[0]), (place.password)(&new[0])], pair.map(<[u8]>::to_vec), "{what}");
+    assert_eq!([(case.user)(&new[0]), (case.password)(&new[0])], pair.map(<[u8]>::to_vec), "{what}");
 }
 
 /// The names of the headers, in their order.
-fn names(heard: &Heard) -> Vec<&str> {
+fn names(heard: &ReceivedRequest) -> Vec<&str> {
     heard.headers.iter().map(|(name, _)| &name[..]).collect()
 }
 
 #[test]
 fn special_characters_reach_the_service_unchanged_or_are_refused_without_a_call() {
-    for place in &PLACES {
+    for case in &ENCODING_CASES {
         let backend = Backend::saying(Reply::status(200));
-        let doorward = asking(place, &backend);
+        let doorward = asking(case, &backend);
         let (mut sent, mut refusals) = (0, 0);
-        for (number, value) in values().iter().enumerate() {
-            let in_url = place.settings.starts_with("/users") || place.settings.contains("user={");
-            let of_name = ([&value[..], b"usual"], is_no_name(value) || (place.refuses)(value));
+        for (number, value) in special_values().iter().enumerate() {
+            let in_url = case.settings.starts_with("/users") || case.settings.contains("user={");
+            let of_name = ([&value[..], b"usual"], is_no_name(value) || (case.refuses)(value));
             // Where the password goes by Basic it is the same as in that row.
             let of_password =
-                ([&b"usual"[..], value], is_no_password(value) || (!in_url && (place.refuses)(value)));
+                ([&b"usual"[..], value], is_no_password(value) || (!in_url && (case.refuses)(value)));
             // A colon ends a name, so what has one is a password only.
             let passed_over = usize::from(value.contains(&b':'));
             for (pair, refused) in [of_name, of_password].into_iter().skip(passed_over) {
@@ -275,25 +275,25 @@ fn special_characters_reach_the_service_unchanged_or_are_refused_without_a_call(
                 let request = Request::auth().from(&network);
                 let answer = doorward.ask(&request.header("Authorization", basic(pair.join(&b':'))));
                 let heard = backend.heard();
-                judge(place, pair, &answer, &heard[before..], refused);
+                judge(case, pair, &answer, &heard[before..], refused);
                 // Nothing that was sent became a header of its own.
                 if let Some(last) = heard.last() {
-                    assert_eq!(names(last), names(&heard[0]), "{}: {pair:?}", place.name);
+                    assert_eq!(names(last), names(&heard[0]), "{}: {pair:?}", case.name);
                     assert_eq!(last.method, heard[0].method);
                 }
                 *if refused { &mut refusals } else { &mut sent } += 1;
             }
         }
-        assert!(sent > 100 && refusals > 10, "{}: {sent} sent, {refusals} refused", place.name);
+        assert!(sent > 100 && refusals > 10, "{}: {sent} sent, {refusals} refused", case.name);
     }
 }
 
 #[test]
 fn rejection_by_the_service_is_challenged_for_every_value_source() {
-    for place in &PLACES {
+    for case in &ENCODING_CASES {
         let backend = Backend::saying(Reply::status(401));
-        let doorward = asking(place, &backend);
+        let doorward = asking(case, &backend);
         assert_challenged(&doorward.ask(&Request::auth().basic("usual", "usual")));
-        assert_eq!(backend.requests(), 1, "{}", place.name);
+        assert_eq!(backend.requests(), 1, "{}", case.name);
     }
 }

@@ -12,12 +12,12 @@ use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port};
 
 /// A name server that has one address for every name, or none, for ten minutes as Docker's says.
-pub(crate) struct Names {
+pub(crate) struct DnsServer {
     pub(crate) address: SocketAddr,
     current: Arc<Mutex<Option<Ipv4Addr>>>,
 }
 
-impl Names {
+impl DnsServer {
     pub(crate) fn start(first: Option<[u8; 4]>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -42,7 +42,7 @@ impl Names {
     }
 }
 
-impl Drop for Names {
+impl Drop for DnsServer {
     fn drop(&mut self) {
         // If it can't be sent the thread ends with the process.
         let _ = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(&[], self.address));
@@ -76,13 +76,13 @@ fn page(text: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
 }
 
-fn image(names: &Names) -> Image {
+fn image(names: &DnsServer) -> Image {
     Image::new().set("RESOLVER", names.address.to_string()).set("PLAIN_HTTP", "on")
 }
 
 #[test]
 fn token_service_with_a_new_address_is_found_and_gets_the_query() {
-    let names = Names::start(Some(FIRST));
+    let names = DnsServer::start(Some(FIRST));
     let port = free_port();
     let first = at(FIRST, port, &page("first"));
     let second = at(SECOND, port, &page("second"));
@@ -104,7 +104,7 @@ fn token_service_with_a_new_address_is_found_and_gets_the_query() {
 
 #[test]
 fn doorward_with_a_new_address_is_found_pitfall_p43() {
-    let names = Names::start(Some(FIRST));
+    let names = DnsServer::start(Some(FIRST));
     let port = free_port();
     let first = at(FIRST, port, &empty("200 OK"));
     let second = at(SECOND, port, &empty("401 No"));
@@ -133,7 +133,7 @@ fn doorward_with_a_new_address_is_found_pitfall_p43() {
 #[test]
 fn backend_with_a_new_address_gets_the_uri_unchanged() {
     for kind in ["registry", "site"] {
-        let names = Names::start(Some(FIRST));
+        let names = DnsServer::start(Some(FIRST));
         let port = free_port();
         let backends = [at(FIRST, port, &page("one")), at(SECOND, port, &page("two"))];
         let auth = Upstream::start(&empty("200 OK"));
@@ -160,7 +160,7 @@ fn backend_with_a_new_address_gets_the_uri_unchanged() {
 
 #[test]
 fn unresolvable_doorward_name_gets_503_until_it_resolves() {
-    let names = Names::start(None);
+    let names = DnsServer::start(None);
     let port = free_port();
     let _auth = at(FIRST, port, &empty("200 OK"));
     let backend = Upstream::start(&page("secret"));
@@ -182,7 +182,7 @@ fn connections_to_a_resolved_name_are_kept_alive_if_nginx_supports_it_pitfall_p9
     if parts < vec![1, 27, 3] {
         return;
     }
-    let names = Names::start(Some(FIRST));
+    let names = DnsServer::start(Some(FIRST));
     let port = free_port();
     let auth = at(FIRST, port, &empty("200 OK"));
     let backend = Upstream::start(&page("secret"));

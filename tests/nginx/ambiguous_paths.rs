@@ -13,21 +13,21 @@ use crate::support::upstream::{Upstream, empty};
 /// One nginx by hand: a registry, and a site with locations of its own.
 struct Servers {
     nginx: Nginx,
-    answerer: Upstream,
+    auth_service: Upstream,
     backend: Upstream,
 }
 
 fn start() -> Servers {
-    let (answerer, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
+    let (auth_service, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let (auth, to) = (answerer.address, backend.address);
+    let (auth, to) = (auth_service.address, backend.address);
     let open =
         "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_backend; }";
     let own = "location /v2/own/ { proxy_pass http://doorward_backend; include doorward/doorward-registry-proxy.conf; }";
     let http = format!(
         "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_backend {{ server {to}; }}\nserver {{ listen {at}; server_name site.test; include doorward/doorward-site.conf; {open} }}\nserver {{ listen {at} default_server; server_name registry.test; include doorward/doorward-registry.conf; {own} }}\n"
     );
-    Servers { nginx: Nginx::by_hand(Image::with(&http), at), answerer, backend }
+    Servers { nginx: Nginx::by_hand(Image::with(&http), at), auth_service, backend }
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn ambiguous_registry_path_gets_400_in_json_without_an_auth_request_field_r1() {
             );
         }
     }
-    assert_eq!(servers.answerer.received() + &servers.backend.received(), "");
+    assert_eq!(servers.auth_service.received() + &servers.backend.received(), "");
     // The connection is kept, and a path with one reading goes on over it.
     let mut client = servers.nginx.client();
     assert_eq!(client.ask(&Request::get("/v2/..").host("registry.test")).status, 400);
@@ -91,7 +91,7 @@ fn site_refuses_dot_segments_in_every_spelling_and_nothing_else_field_r1() {
             "the path has more than one reading: write it without dot segments and needless escapes.\n";
         assert_eq!((answer.status, &answer.text()[..]), (400, text), "{path}");
     }
-    assert_eq!(servers.answerer.received() + &servers.backend.received(), "");
+    assert_eq!(servers.auth_service.received() + &servers.backend.received(), "");
     let json =
         servers.nginx.ask(&Request::get("/a/..").host("site.test").header("Accept", "application/json"));
     assert!(json.text().starts_with("{\"status\":400,\"message\":\"the path has"), "{json:?}");
@@ -118,7 +118,7 @@ fn site_refuses_dot_segments_in_every_spelling_and_nothing_else_field_r1() {
 #[test]
 fn open_location_has_one_spelling_and_gets_no_identity_field_r1() {
     let servers = start();
-    servers.answerer.say(&empty("401 No"));
+    servers.auth_service.say(&empty("401 No"));
     let ask = |path: &str| {
         let request = Request::get(path).host("site.test");
         servers.nginx.ask(&request.header("X-Auth-User", "root").basic("alice", "wonderland")).status
@@ -163,15 +163,15 @@ fn open_location_has_one_spelling_and_gets_no_identity_field_r1() {
 
 #[test]
 fn ambiguous_path_never_reaches_an_upstream_registry_field_r1() {
-    let house = ecr::House::plain();
-    let before = house.ecr.requests();
+    let setup = ecr::EcrSetup::plain();
+    let before = setup.ecr.requests();
     for path in ["/api/admin/%2e%2e/%2e%2e/v2/", "/x/../v2/", "//v2/", "/v2/%2fx", "/v2/../api"] {
-        assert_json(&house.get(path), 400, "UNSUPPORTED");
+        assert_json(&setup.get(path), 400, "UNSUPPORTED");
     }
-    assert_eq!(house.ecr.requests(), before);
+    assert_eq!(setup.ecr.requests(), before);
     assert_eq!(
-        house.doorward.calls().iter().filter(|call| call.header("x-original-uri") != "/v2/").count(),
+        setup.doorward.calls().iter().filter(|call| call.header("x-original-uri") != "/v2/").count(),
         0
     );
-    assert_eq!(house.get("/v2/x").status, 200);
+    assert_eq!(setup.get("/v2/x").status, 200);
 }

@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use super::{Guarded, alice, assert_challenge, assert_json, tcp};
+use super::{ProtectedRegistry, alice, assert_challenge, assert_json, tcp};
 use crate::support::client::{Request, unix};
 use crate::support::doorward::Doorward;
 use crate::support::nginx::{Nginx, Template};
@@ -74,14 +74,14 @@ fn restarted_doorward_on_a_unix_socket_is_found_pitfall_p43() {
 
 #[test]
 fn frozen_doorward_gets_503_and_recovers() {
-    let guarded = Guarded::start();
-    assert_eq!(guarded.ask(&alice(Request::get("/v2/"))).status, 200);
-    guarded.doorward.freeze();
-    let answer = guarded.ask(&alice(Request::get("/v2/")));
-    guarded.doorward.signal(Signal::CONT);
+    let protected = ProtectedRegistry::start();
+    assert_eq!(protected.ask(&alice(Request::get("/v2/"))).status, 200);
+    protected.doorward.freeze();
+    let answer = protected.ask(&alice(Request::get("/v2/")));
+    protected.doorward.signal(Signal::CONT);
     assert_json(&answer, 503, "UNAVAILABLE");
     eventually("alice is admitted again", || {
-        (guarded.ask(&alice(Request::get("/v2/"))).status == 200).then_some(())
+        (protected.ask(&alice(Request::get("/v2/"))).status == 200).then_some(())
     });
 }
 
@@ -159,9 +159,9 @@ fn inherited_proxy_cache_is_not_used_as_in_nginx_ldap_auth_103_pitfall_p5() {
 
 #[test]
 fn throttled_client_gets_429_with_retry_after_from_nginx_pitfall_p4() {
-    let guarded = Guarded::start_with(&users::two(), &["--throttle-user-failures", "2"]);
+    let protected = ProtectedRegistry::start_with(&users::two(), &["--throttle-user-failures", "2"]);
     let guess = |source, password: &str| {
-        guarded.nginx.ask_from(source, &Request::get("/v2/").basic("alice", password))
+        protected.nginx.ask_from(source, &Request::get("/v2/").basic("alice", password))
     };
     let (attacker, home) = ([127, 0, 66, 1], [127, 0, 0, 10]);
     assert_eq!(guess(home, "wonderland").status, 200);

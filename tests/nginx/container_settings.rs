@@ -38,7 +38,7 @@ fn assert_refused(image: impl Fn() -> Image, said: &[&str]) {
 }
 
 /// Checks that a start would go well: the configuration that was written.
-fn assert_taken(image: impl Fn() -> Image) -> String {
+fn assert_valid(image: impl Fn() -> Image) -> String {
     let mut written = String::new();
     for image in each_shell(image) {
         let output = image.try_out();
@@ -91,7 +91,7 @@ fn registry_and_doorward_over_unix_sockets_work() {
 #[test]
 fn missing_setting_is_named() {
     let without = |name: &'static str| move || two().set(name, "");
-    assert_taken(two);
+    assert_valid(two);
     assert_refused(
         without("BACKEND"),
         &["NGX_DOORWARD_BACKEND is not set", "NGX_DOORWARD_BACKEND=registry:5000"],
@@ -108,10 +108,10 @@ fn unknown_setting_is_an_error_and_kubernetes_variables_are_ignored() {
     let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND BACKEND_CA BODY_WITH_ANY_METHOD"];
     assert_refused(|| two().set("BACKENDS", "x:1"), &said);
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
-    assert_taken(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));
+    assert_valid(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));
     // compose.yaml's own, as an `env_file: .env` has them (O10); a name that is near is an error.
     let compose = || two().set("PUBLISH", "8443").set("SUBNET", "172.31.255.0/28");
-    assert_taken(|| compose().set("TLS_NAME", "registry.example.com"));
+    assert_valid(|| compose().set("TLS_NAME", "registry.example.com"));
     assert_refused(|| compose().set("TLS_NAMES", "x"), &["NGX_DOORWARD_TLS_NAMES is no setting"]);
 }
 
@@ -151,7 +151,7 @@ fn invalid_address_is_refused_with_the_remedy() {
         assert_refused(|| two().set("BACKEND", value), &["NGX_DOORWARD_BACKEND=", said]);
     }
     for value in ["127.0.0.1:1", "[::1]:65535", "unix:/run/x.sock", "localhost:5000"] {
-        assert_taken(|| two().set("BACKEND", value));
+        assert_valid(|| two().set("BACKEND", value));
     }
     for (value, said) in [
         ("https://127.0.0.1/auth", "plain HTTP"),
@@ -163,7 +163,7 @@ fn invalid_address_is_refused_with_the_remedy() {
         assert_refused(|| two().set("AUTH", value), &["NGX_DOORWARD_AUTH=", said]);
     }
     for value in ["http://127.0.0.1/auth", "http://[::1]:8000/a/b?c=d&e=%20", "unix:/run/x.sock"] {
-        assert_taken(|| two().set("AUTH", value));
+        assert_valid(|| two().set("AUTH", value));
     }
 }
 
@@ -204,10 +204,10 @@ fn invalid_value_is_refused_with_the_remedy() {
     for (name, value) in [("MAX_BODY_SIZE", "1g"), ("BODY_WITH_ANY_METHOD", "on")] {
         let said = format!("NGX_DOORWARD_{name} is for NGX_DOORWARD_KIND=site, and this is registry");
         assert_refused(|| two().set("KIND", "registry").set(name, value), &[&said]);
-        assert_taken(|| two().set(name, value));
+        assert_valid(|| two().set(name, value));
     }
-    assert!(assert_taken(two).contains("    client_max_body_size 100m;\n"), "a site has a limit");
-    let facts = assert_taken(|| two().set("FACTS", "plan,customer-id"));
+    assert!(assert_valid(two).contains("    client_max_body_size 100m;\n"), "a site has a limit");
+    let facts = assert_valid(|| two().set("FACTS", "plan,customer-id"));
     for line in [
         "auth_request_set $doorward_fact_customer_id $upstream_http_x_auth_fact_customer_id;",
         "proxy_set_header X-Auth-Fact-customer-id $doorward_fact_customer_id;",
@@ -217,7 +217,7 @@ fn invalid_value_is_refused_with_the_remedy() {
     }
     let said = "NGX_DOORWARD_FACTS is for NGX_DOORWARD_KIND=registry and site, and this is ecr";
     assert_refused(|| two().set("KIND", "ecr").set("FACTS", "plan"), &[said]);
-    let written = assert_taken(all);
+    let written = assert_valid(all);
     for line in [
         "    client_max_body_size 0;\n",
         "    server_name registry.example.com *.example.com;\n",
@@ -232,12 +232,12 @@ fn invalid_value_is_refused_with_the_remedy() {
 
 #[test]
 fn unrelated_environment_variables_change_nothing_pitfall_p45() {
-    let written = assert_taken(two);
+    let written = assert_valid(two);
     let hostile = || {
         let names = ["host", "scheme", "request_uri", "doorward_status", "http_upgrade"];
         names.iter().fold(two(), |image, name| image.environment(name, "evil"))
     };
-    assert_eq!(assert_taken(hostile), written);
+    assert_eq!(assert_valid(hostile), written);
     // One's own filter is kept beside ours, for one's own templates.
     let own = || hostile().environment("NGINX_ENVSUBST_FILTER", "^MINE_").environment("MINE_NAME", "hello");
     let image = own().file("etc/nginx/templates/mine.inc.template", "# ${MINE_NAME} $host\n");
@@ -253,7 +253,7 @@ fn short_name_in_kubernetes_is_refused_with_the_full_name() {
     };
     let said = ["NGX_DOORWARD_AUTH: write the whole name, doorward.shop.svc.cluster.local"];
     assert_refused(cluster("shop.svc.cluster.local svc.cluster.local cluster.local"), &said);
-    let written = assert_taken(cluster("example.com"));
+    let written = assert_valid(cluster("example.com"));
     assert!(written.contains("resolver 10.96.0.10 valid=2s"), "{written}");
 }
 
@@ -265,20 +265,20 @@ fn name_in_the_hosts_file_is_resolved_at_start() {
         let image = two().file("etc/resolv.conf", resolver).file("etc/hosts", names);
         image.set("BACKEND", "localhost:5000")
     };
-    let written = assert_taken(image);
+    let written = assert_valid(image);
     assert!(written.contains("    server localhost:5000;\n") && !written.contains("resolver "), "{written}");
-    let written = assert_taken(|| image().set("BACKEND", "more:5000"));
+    let written = assert_valid(|| image().set("BACKEND", "more:5000"));
     assert!(written.contains("resolver 127.0.0.11 valid=2s"), "a comment is no name: {written}");
 }
 
 #[test]
 fn listen_port_alone_includes_ipv6_if_available() {
-    let written = assert_taken(|| two().set("LISTEN", "28087"));
+    let written = assert_valid(|| two().set("LISTEN", "28087"));
     // The size of such a file is not told, only its text.
     let any = fs::read_to_string("/proc/net/if_inet6").is_ok_and(|text| !text.is_empty());
     assert_eq!(written.contains("    listen 28087;\n    listen [::]:28087;\n"), any, "{written}");
     for listen in ["127.0.0.1:28087", "*:28087"] {
-        let written = assert_taken(|| two().set("LISTEN", listen));
+        let written = assert_valid(|| two().set("LISTEN", listen));
         assert!(
             written.contains(&format!("    listen {listen};\n")) && !written.contains("[::]"),
             "{written}"

@@ -1,6 +1,6 @@
 //! What reaches doorward and what reaches the registry: only what is meant to.
 
-use super::{Guarded, alice, tcp};
+use super::{ProtectedRegistry, alice, tcp};
 use crate::support::client::{Request, basic};
 use crate::support::doorward::Doorward;
 use crate::support::nginx::{Nginx, Template};
@@ -9,11 +9,11 @@ use crate::support::upstream::Tap;
 use crate::support::users;
 
 /// nginx with a tap before doorward and one before the registry.
-fn tapped() -> (Guarded, Tap, Tap) {
+fn tapped() -> (ProtectedRegistry, Tap, Tap) {
     let (registry, doorward) = (Registry::start(), Doorward::start(&users::two(), &[]));
     let (to_doorward, to_registry) = (Tap::start(tcp(&doorward.address)), Tap::start(registry.address));
     let nginx = Nginx::start(Template::Registry, to_doorward.address, to_registry.address);
-    (Guarded { nginx, doorward, _registry: registry }, to_doorward, to_registry)
+    (ProtectedRegistry { nginx, doorward, _registry: registry }, to_doorward, to_registry)
 }
 
 /// The headers of the one request in `text`: lower-case names, and values.
@@ -33,7 +33,7 @@ fn value<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
 
 #[test]
 fn doorward_gets_the_original_request_and_no_client_set_proxy_headers() {
-    let (guarded, to_doorward, _tap) = tapped();
+    let (protected, to_doorward, _tap) = tapped();
     let request = alice(Request::new("PUT", "/v2/a/manifests/b?x=%2F"))
         .host("Registry.test:8443")
         .header("X-Original-URI", "/public")
@@ -51,7 +51,7 @@ fn doorward_gets_the_original_request_and_no_client_set_proxy_headers() {
         .header("X.Real.IP", "192.0.2.66")
         .header("Cookie", "session=1")
         .header("Content-Type", "text/plain");
-    guarded.ask(&request.body("x"));
+    protected.ask(&request.body("x"));
     let text = to_doorward.received();
     assert!(text.starts_with("GET /auth HTTP/1.1\r\n"), "{text}");
     let headers = headers(&text);
@@ -83,21 +83,21 @@ fn doorward_gets_the_original_request_and_no_client_set_proxy_headers() {
 
 #[test]
 fn password_does_not_reach_the_registry_pitfall_p27() {
-    let (guarded, _tap, to_registry) = tapped();
+    let (protected, _tap, to_registry) = tapped();
     let request =
         alice(Request::get("/v2/_catalog")).header("Proxy-Authorization", basic("alice:wonderland"));
-    assert_eq!(guarded.ask(&request).status, 200);
+    assert_eq!(protected.ask(&request).status, 200);
     let received = to_registry.received().to_lowercase();
     assert!(received.starts_with("get /v2/_catalog http/1.1\r\n"), "{received}");
     assert!(!received.contains("authorization"), "{received}");
     let pair = basic("alice:wonderland").to_lowercase().replace("basic ", "");
     assert!(!received.contains(&pair), "{received}");
-    assert!(!guarded.nginx.log().contains(&basic("alice:wonderland")[6..]), "nor the log");
+    assert!(!protected.nginx.log().contains(&basic("alice:wonderland")[6..]), "nor the log");
 }
 
 #[test]
 fn registry_gets_identity_headers_only_from_doorward_as_in_ghsa_7r4p_vjf4_gxv4() {
-    let (guarded, _tap, to_registry) = tapped();
+    let (protected, _tap, to_registry) = tapped();
     let forged = [
         "X-Auth-User",
         "x-aUTH-uSER",
@@ -111,7 +111,7 @@ fn registry_gets_identity_headers_only_from_doorward_as_in_ghsa_7r4p_vjf4_gxv4()
     for name in forged {
         to_registry.forget();
         assert_eq!(
-            guarded.ask(&Request::get("/v2/").basic("bob", "builder").header(name, "root")).status,
+            protected.ask(&Request::get("/v2/").basic("bob", "builder").header(name, "root")).status,
             200
         );
         let received = to_registry.received();
@@ -125,7 +125,7 @@ fn registry_gets_identity_headers_only_from_doorward_as_in_ghsa_7r4p_vjf4_gxv4()
 
 #[test]
 fn forwarding_headers_of_the_client_do_not_reach_the_registry_pitfall_p14() {
-    let (guarded, _tap, to_registry) = tapped();
+    let (protected, _tap, to_registry) = tapped();
     let names = [
         "Forwarded",
         "X-Forwarded-Host",
@@ -144,7 +144,7 @@ fn forwarding_headers_of_the_client_do_not_reach_the_registry_pitfall_p14() {
     ];
     let request =
         names.iter().fold(alice(Request::get("/v2/")), |request, name| request.header(name, "evil.test"));
-    assert_eq!(guarded.ask(&request).status, 200);
+    assert_eq!(protected.ask(&request).status, 200);
     let received = to_registry.received();
     assert!(!received.contains("evil.test"), "{received}");
     let headers = headers(&received);
@@ -155,9 +155,9 @@ fn forwarding_headers_of_the_client_do_not_reach_the_registry_pitfall_p14() {
 
 #[test]
 fn absolute_request_line_and_host_header_are_read_alike_by_nginx_and_the_registry() {
-    let (guarded, to_doorward, to_registry) = tapped();
+    let (protected, to_doorward, to_registry) = tapped();
     let request = alice(Request::get("http://public.test/v2/_catalog")).host("secret.test");
-    assert_eq!(guarded.ask(&request).status, 200);
+    assert_eq!(protected.ask(&request).status, 200);
     let (judged, done) = (to_doorward.received(), to_registry.received());
     let judged = headers(&judged);
     let done = headers(&done);
@@ -166,20 +166,20 @@ fn absolute_request_line_and_host_header_are_read_alike_by_nginx_and_the_registr
 
 #[test]
 fn body_of_a_refused_upload_does_not_reach_the_registry() {
-    let (guarded, _tap, to_registry) = tapped();
+    let (protected, _tap, to_registry) = tapped();
     let body = vec![b'x'; 1 << 16];
     let refused = Request::new("PUT", "/v2/a/blobs/uploads/x").basic("alice", "x");
-    assert_eq!(guarded.ask(&refused.body(body)).status, 401);
+    assert_eq!(protected.ask(&refused.body(body)).status, 401);
     assert_eq!(to_registry.received(), "");
     assert_eq!(to_registry.connections(), 0);
 }
 
 #[test]
 fn two_authorization_headers_are_refused() {
-    let (guarded, _tap, to_registry) = tapped();
+    let (protected, _tap, to_registry) = tapped();
     let right = basic("alice:wonderland");
     let request = Request::get("/v2/").header("Authorization", &right).header("Authorization", &right);
-    let answer = guarded.ask(&request);
+    let answer = protected.ask(&request);
     assert!(matches!(answer.status, 400 | 401), "{answer:?}");
     assert_eq!(to_registry.received(), "");
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::alice;
 use crate::ecr::nginx as ecr;
 use crate::ecr::nginx::Reply;
-use crate::support::api::{Api, Reply as Said};
+use crate::support::api::{Api, Reply as ApiReply};
 use crate::support::client::Request;
 use crate::support::nginx::{Image, Nginx, shipped};
 use crate::support::upstream::{Upstream, empty};
@@ -14,9 +14,9 @@ use crate::support::{eventually, free_port};
 use crate::token::nginx as token;
 
 /// A doorward that admits everyone, with these headers.
-fn answerer(headers: &'static [(&'static str, &'static str)]) -> Api {
+fn auth_service(headers: &'static [(&'static str, &'static str)]) -> Api {
     Api::start(move |_| {
-        headers.iter().fold(Said::status(200), |reply, (name, value)| reply.with(name, value))
+        headers.iter().fold(ApiReply::status(200), |reply, (name, value)| reply.with(name, value))
     })
 }
 
@@ -59,7 +59,7 @@ fn names() -> Vec<String> {
 
 #[test]
 fn identity_headers_of_the_client_do_not_reach_a_backend_field_c12() {
-    let doorward = answerer(&[("X-Auth-User", "alice")]);
+    let doorward = auth_service(&[("X-Auth-User", "alice")]);
     for (kind, tokens) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
         let backend = Upstream::start(&empty("200 OK"));
         let nginx = Nginx::of(with_tokens(image(kind, doorward.address, backend.address), tokens));
@@ -93,7 +93,7 @@ fn stale_and_fact_headers_come_only_from_doorward_field_s6() {
         ("X-Auth-Fact-Plan", "gold"),
         ("X-Auth-Fact-Customer-Id", ""),
     ];
-    let doorward = answerer(says);
+    let doorward = auth_service(says);
     for kind in ["site", "registry"] {
         let backend = Upstream::start(&empty("200 OK\r\nX-Auth-Fact-Plan: told"));
         let facts = image(kind, doorward.address, backend.address).set("FACTS", "plan,customer-id,unknown");
@@ -118,7 +118,7 @@ fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
         ("X-Auth-Fact-Plan", "gold"),
         ("X-Upstream-Authorization", "Basic dG9rZW4="),
     ];
-    let (doorward, backend) = (answerer(says), Upstream::start(&empty("200 OK")));
+    let (doorward, backend) = (auth_service(says), Upstream::start(&empty("200 OK")));
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (auth, to) = (doorward.address, backend.address);
     // The lines of nginx/README.md, before and behind the include.
@@ -148,7 +148,7 @@ const BETWEEN: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-R
 
 #[test]
 fn identity_headers_of_a_backend_do_not_reach_the_client() {
-    let doorward = answerer(&[("X-Auth-User", "alice")]);
+    let doorward = auth_service(&[("X-Auth-User", "alice")]);
     let headers: String = BETWEEN.split_whitespace().map(|name| format!("\r\n{name}: evil")).collect();
     for (kind, way) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
         for status in ["200 OK", "404 Not Found", "401 No", "500 No"] {
@@ -164,27 +164,27 @@ fn identity_headers_of_a_backend_do_not_reach_the_client() {
 #[test]
 fn identity_headers_of_ecr_storage_and_token_do_not_reach_the_client() {
     let lines: String = BETWEEN.split_whitespace().map(|name| format!("{name}: evil\r\n")).collect();
-    let house = ecr::House::plain();
+    let setup = ecr::EcrSetup::plain();
     for status in ["200 OK", "404 No", "307 Go", "401 No", "503 No"] {
-        house.ecr.say(Reply::with(status, &lines, "{}"));
-        assert!(!format!("{:?}", house.ask(&alice(Request::get("/v2/a")))).contains("evil"), "{status}");
+        setup.ecr.say(Reply::with(status, &lines, "{}"));
+        assert!(!format!("{:?}", setup.ask(&alice(Request::get("/v2/a")))).contains("evil"), "{status}");
     }
-    let both = ecr::redirects::Both::start(ecr::STORAGE, 2099);
-    both.redirect(&both.url("/a"));
+    let servers = ecr::redirects::RegistryWithStorage::start(ecr::STORAGE, 2099);
+    servers.redirect(&servers.url("/a"));
     for status in ["200 OK", "404 No", "403 No"] {
-        both.storage.say(Reply::with(status, &lines, "layer"));
-        assert!(!format!("{:?}", both.house.get("/v2/a")).contains("evil"), "{status}");
+        servers.storage.say(Reply::with(status, &lines, "layer"));
+        assert!(!format!("{:?}", servers.setup.get("/v2/a")).contains("evil"), "{status}");
     }
-    let played = token::Played::start("beside", move |_| {
-        BETWEEN.split_whitespace().fold(token::given(), |reply, name| reply.with(name, "evil"))
+    let services = token::FakeServices::start("beside", move |_| {
+        BETWEEN.split_whitespace().fold(token::token_reply(), |reply, name| reply.with(name, "evil"))
     });
-    assert_eq!(played.nginx.ask(&Request::get("/token")).status, 200);
+    assert_eq!(services.nginx.ask(&Request::get("/token")).status, 200);
 }
 
 #[test]
 fn user_name_with_spaces_is_one_field_of_the_access_log() {
     let says = &[("X-Auth-User", "al ice\" [01/Jan/2026:00:00:00 +0000] \"GET /forged")];
-    let (doorward, backend) = (answerer(says), Upstream::start(&empty("200 OK")));
+    let (doorward, backend) = (auth_service(says), Upstream::start(&empty("200 OK")));
     let nginx = Nginx::of(image("site", doorward.address, backend.address));
     assert_eq!(nginx.ask(&Request::get("/page")).status, 200);
     let log = eventually("the request is in the log", || {

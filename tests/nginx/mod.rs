@@ -28,13 +28,13 @@ use crate::support::registry::Registry;
 use crate::support::users;
 
 /// nginx, doorward and docker-registry, as the README has them.
-struct Guarded {
+struct ProtectedRegistry {
     nginx: Nginx,
     doorward: Doorward,
     _registry: Registry,
 }
 
-impl Guarded {
+impl ProtectedRegistry {
     fn start() -> Self {
         Self::start_with(&users::two(), &[])
     }

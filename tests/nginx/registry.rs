@@ -1,6 +1,6 @@
 //! A registry behind nginx, asked by a plain client.
 
-use super::{Guarded, alice, assert_challenge, assert_json, tcp};
+use super::{ProtectedRegistry, alice, assert_challenge, assert_json, tcp};
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
 use crate::support::nginx::{Nginx, Template};
@@ -19,49 +19,49 @@ fn path_of(location: &str) -> &str {
 }
 
 /// Begins an upload: where it goes on.
-fn begin(guarded: &Guarded, repository: &str) -> String {
+fn begin(protected: &ProtectedRegistry, repository: &str) -> String {
     let answer =
-        guarded.ask(&alice(Request::new("POST", &format!("/v2/{repository}/blobs/uploads/")).body("")));
+        protected.ask(&alice(Request::new("POST", &format!("/v2/{repository}/blobs/uploads/")).body("")));
     assert_eq!(answer.status, 202, "{answer:?}");
     path_of(answer.header("location").unwrap()).to_owned()
 }
 
 /// Uploads `hello` in one PUT.
-fn push_hello(guarded: &Guarded, repository: &str) {
-    let location = begin(guarded, repository);
+fn push_hello(protected: &ProtectedRegistry, repository: &str) {
+    let location = begin(protected, repository);
     let put = Request::new("PUT", &format!("{location}&digest={HELLO}"));
-    let answer = guarded.ask(&alice(put).header("Content-Type", "application/octet-stream").body("hello"));
+    let answer = protected.ask(&alice(put).header("Content-Type", "application/octet-stream").body("hello"));
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
 #[test]
 fn registry_is_hidden_without_the_right_password() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     for target in ["/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/a/manifests/one", "/v2/a/blobs/sha256:0"] {
-        assert_challenge(&guarded.ask(&Request::get(target)));
-        assert_challenge(&guarded.ask(&Request::get(target).basic("alice", "looking-glass")));
-        assert_challenge(&guarded.ask(&Request::get(target).basic("nobody", "wonderland")));
-        assert_challenge(&guarded.ask(&Request::get(target).header("Authorization", "Bearer x")));
-        let known = guarded.ask(&alice(Request::get(target)));
+        assert_challenge(&protected.ask(&Request::get(target)));
+        assert_challenge(&protected.ask(&Request::get(target).basic("alice", "looking-glass")));
+        assert_challenge(&protected.ask(&Request::get(target).basic("nobody", "wonderland")));
+        assert_challenge(&protected.ask(&Request::get(target).header("Authorization", "Bearer x")));
+        let known = protected.ask(&alice(Request::get(target)));
         assert!(matches!(known.status, 200 | 400 | 404), "{target}: {known:?}");
         assert_eq!(known.header("www-authenticate"), None);
     }
     for method in ["POST", "PUT", "PATCH", "FOO"] {
-        assert_challenge(&guarded.ask(&Request::new(method, "/v2/a/blobs/uploads/").body("x")));
+        assert_challenge(&protected.ask(&Request::new(method, "/v2/a/blobs/uploads/").body("x")));
     }
     for method in ["DELETE", "OPTIONS", "HEAD"] {
         assert_eq!(
-            guarded.ask(&Request::new(method, "/v2/a/blobs/uploads/").body("")).status,
+            protected.ask(&Request::new(method, "/v2/a/blobs/uploads/").body("")).status,
             401,
             "{method}"
         );
     }
-    assert_eq!(guarded.ask(&alice(Request::get("/v2/"))).text(), "{}");
+    assert_eq!(protected.ask(&alice(Request::get("/v2/"))).text(), "{}");
 }
 
 #[test]
 fn path_normalized_by_nginx_is_protected_as_in_cve_2026_63177() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     let paths = [
         "//v2/_catalog",
         "/v2//_catalog",
@@ -78,7 +78,7 @@ fn path_normalized_by_nginx_is_protected_as_in_cve_2026_63177() {
         "/_doorward/../v2/_catalog",
     ];
     for path in paths {
-        let answer = guarded.ask(&Request::get(path));
+        let answer = protected.ask(&Request::get(path));
         assert!(matches!(answer.status, 400 | 401 | 404), "{path}: {answer:?}");
         assert!(!answer.text().contains("repositories"), "{path}: {answer:?}");
     }
@@ -86,30 +86,30 @@ fn path_normalized_by_nginx_is_protected_as_in_cve_2026_63177() {
 
 #[test]
 fn two_mib_upload_passes_with_a_length_and_chunked_pitfalls_p1_and_p2() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     let body = vec![0; 2 << 20];
     // The SHA-256 of 2 MiB of zeros.
     let digest = "sha256:5647f05ec18958947d32874eeb788fa396a05d0bab7c1b71f112ceb7e9b31eee";
     for repository in ["with/length", "in/chunks"] {
-        let location = begin(&guarded, repository);
+        let location = begin(&protected, repository);
         let put = alice(Request::new("PUT", &format!("{location}&digest={digest}")));
         let put = put.header("Content-Type", "application/octet-stream");
         let put = if repository == "in/chunks" { put.chunked(&body) } else { put.body(body.clone()) };
-        let answer = guarded.ask(&put);
-        assert_eq!(answer.status, 201, "{repository}: {answer:?}\n{}", guarded.nginx.log());
-        let blob = guarded.ask(&alice(Request::get(&format!("/v2/{repository}/blobs/{digest}"))));
+        let answer = protected.ask(&put);
+        assert_eq!(answer.status, 201, "{repository}: {answer:?}\n{}", protected.nginx.log());
+        let blob = protected.ask(&alice(Request::get(&format!("/v2/{repository}/blobs/{digest}"))));
         assert_eq!((blob.status, blob.body.len()), (200, body.len()), "{repository}");
         // And who may not is told so, and not that it is too large.
         let refused = Request::new("PUT", &format!("{location}&digest={digest}"));
         let refused =
             if repository == "in/chunks" { refused.chunked(&body) } else { refused.body(body.clone()) };
-        let answer = guarded.nginx.client().try_ask(&refused);
+        let answer = protected.nginx.client().try_ask(&refused);
         // nginx may close before it has read all of a body that it does not want.
         if let Ok(answer) = answer {
             assert_challenge(&answer);
         }
     }
-    assert_eq!(guarded.doorward.hashes(), 1.0);
+    assert_eq!(protected.doorward.hashes(), 1.0);
 }
 
 #[test]
@@ -117,19 +117,19 @@ fn ranged_and_conditional_requests_reach_the_registry_and_not_doorward_pitfall_p
     let (registry, doorward) = (Registry::start(), Doorward::start(&users::two(), &[]));
     let tap = Tap::start(tcp(&doorward.address));
     let nginx = Nginx::start(Template::Registry, tap.address, registry.address);
-    let guarded = Guarded { nginx, doorward, _registry: registry };
-    push_hello(&guarded, "a");
+    let protected = ProtectedRegistry { nginx, doorward, _registry: registry };
+    push_hello(&protected, "a");
     let blob = || alice(Request::get(&format!("/v2/a/blobs/{HELLO}")));
     tap.forget();
-    let part = guarded.ask(&blob().header("Range", "bytes=1-2"));
+    let part = protected.ask(&blob().header("Range", "bytes=1-2"));
     assert_eq!((part.status, &part.text()[..]), (206, "el"), "{part:?}");
     // By HEAD: the registry's own 416 announces a body that does not come.
     let head = alice(Request::new("HEAD", &format!("/v2/a/blobs/{HELLO}")));
-    let beyond = guarded.ask(&head.header("Range", "bytes=100-200"));
+    let beyond = protected.ask(&head.header("Range", "bytes=100-200"));
     assert_eq!(beyond.status, 416, "{beyond:?}");
-    let same = guarded.ask(&blob().header("If-None-Match", format!("\"{HELLO}\"")));
+    let same = protected.ask(&blob().header("If-None-Match", format!("\"{HELLO}\"")));
     assert_eq!(same.status, 304, "{same:?}");
-    let since = guarded.ask(
+    let since = protected.ask(
         &blob()
             .header("If-Modified-Since", "Sat, 01 Jan 2050 00:00:00 GMT")
             .header("Accept-Encoding", "gzip"),
@@ -167,22 +167,22 @@ fn many_requests_share_one_connection_to_doorward_pitfall_p9() {
 
 #[test]
 fn login_of_one_client_admits_no_other_pitfall_p5() {
-    let guarded = Guarded::start();
-    let mut client = guarded.nginx.client();
+    let protected = ProtectedRegistry::start();
+    let mut client = protected.nginx.client();
     for target in ["/v2/", "/v2/_catalog"] {
         assert_eq!(client.ask(&alice(Request::get(target))).status, 200);
         // Over the same connection, and over others.
         assert_challenge(&client.ask(&Request::get(target)));
-        assert_challenge(&guarded.ask(&Request::get(target)));
-        assert_challenge(&guarded.ask(&Request::get(target).basic("alice", "x")));
-        assert_challenge(&guarded.ask(&Request::get(target).basic("bob", "wonderland")));
+        assert_challenge(&protected.ask(&Request::get(target)));
+        assert_challenge(&protected.ask(&Request::get(target).basic("alice", "x")));
+        assert_challenge(&protected.ask(&Request::get(target).basic("bob", "wonderland")));
         assert_eq!(client.ask(&Request::get(target).basic("bob", "builder")).status, 200);
     }
 }
 
 #[test]
 fn upload_location_has_the_host_of_the_request_pitfall_p14() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     for host in ["registry.test:8443", "registry.test", "127.0.0.1:5000", "[::1]:5000"] {
         let post = alice(Request::new("POST", "/v2/a/blobs/uploads/").body("")).host(host);
         let hostile = post
@@ -191,7 +191,7 @@ fn upload_location_has_the_host_of_the_request_pitfall_p14() {
             .header("X-Forwarded-Proto", "gopher")
             .header("X-Forwarded-Port", "666")
             .header("X-Forwarded-For", "203.0.113.9");
-        let answer = guarded.ask(&hostile);
+        let answer = protected.ask(&hostile);
         assert_eq!(answer.status, 202, "{answer:?}");
         let location = answer.header("location").unwrap();
         assert!(location.starts_with(&format!("http://{host}/v2/a/blobs/uploads/")), "{host}: {location}");
@@ -200,8 +200,8 @@ fn upload_location_has_the_host_of_the_request_pitfall_p14() {
 
 #[test]
 fn mount_in_a_form_body_is_not_performed_pitfall_p15() {
-    let guarded = Guarded::start();
-    push_hello(&guarded, "secret/app");
+    let protected = ProtectedRegistry::start();
+    push_hello(&protected, "secret/app");
     let form = format!("mount={HELLO}&from=secret/app");
     let part = |name: &str, value: &str| {
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
@@ -221,58 +221,58 @@ fn mount_in_a_form_body_is_not_performed_pitfall_p15() {
     for (content_type, body) in cases {
         for query in ["", "?from=public/app"] {
             let post = alice(Request::new("POST", &format!("/v2/att/body/blobs/uploads/{query}")));
-            let answer = guarded.ask(&post.header("Content-Type", content_type).body(body.as_bytes()));
+            let answer = protected.ask(&post.header("Content-Type", content_type).body(body.as_bytes()));
             assert_ne!(answer.status, 201, "mounted by {content_type}: {answer:?}");
-            let blob = guarded.ask(&alice(Request::get(&format!("/v2/att/body/blobs/{HELLO}"))));
+            let blob = protected.ask(&alice(Request::get(&format!("/v2/att/body/blobs/{HELLO}"))));
             assert_eq!(blob.status, 404, "readable through {content_type}: {blob:?}");
         }
     }
     // That it can be made at all is seen by the query, which doorward can judge.
     let post =
         alice(Request::new("POST", &format!("/v2/att/body/blobs/uploads/?mount={HELLO}&from=secret/app")));
-    assert_eq!(guarded.ask(&post.body("")).status, 201);
+    assert_eq!(protected.ask(&post.body("")).status, 201);
 }
 
 #[test]
 fn auth_subrequest_location_is_not_reachable_from_outside_pitfall_p50() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     for path in
         ["/_doorward", "//_doorward", "/v2/../_doorward", "/_doorward?x", "/%5fdoorward", "/_doorward/"]
     {
         for request in [Request::get(path), alice(Request::get(path)), Request::new("POST", path).body("x")] {
-            let answer = guarded.ask(&request.header("X-Real-IP", "192.0.2.1"));
+            let answer = protected.ask(&request.header("X-Real-IP", "192.0.2.1"));
             // Another spelling of it is refused as one.
             let status = if path.starts_with("/_doorward") { 404 } else { 400 };
             assert_eq!(answer.status, status, "{path}: {answer:?}");
         }
     }
-    assert_eq!(guarded.doorward.hashes(), 0.0, "none of them was a question");
+    assert_eq!(protected.doorward.hashes(), 0.0, "none of them was a question");
     for path in ["/auth", "/metrics", "/flush", "/livez", "/readyz"] {
-        assert_json(&guarded.ask(&alice(Request::get(path))), 404, "UNSUPPORTED");
+        assert_json(&protected.ask(&alice(Request::get(path))), 404, "UNSUPPORTED");
     }
 }
 
 #[test]
 fn registry_v1_and_other_paths_get_404() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     for path in ["/v1/_ping", "/v1/users/", "/", "/index.html", "/v2x", "/V2/", "/favicon.ico"] {
-        assert_json(&guarded.ask(&alice(Request::get(path))), 404, "UNSUPPORTED");
-        assert_json(&guarded.ask(&Request::get(path)), 404, "UNSUPPORTED");
+        assert_json(&protected.ask(&alice(Request::get(path))), 404, "UNSUPPORTED");
+        assert_json(&protected.ask(&Request::get(path)), 404, "UNSUPPORTED");
     }
     // This one nginx refuses by itself.
-    assert_json(&guarded.ask(&alice(Request::new("TRACE", "/v2/"))), 405, "UNSUPPORTED");
+    assert_json(&protected.ask(&alice(Request::new("TRACE", "/v2/"))), 405, "UNSUPPORTED");
     // What the registry itself does not have, it says itself.
-    let answer = guarded.ask(&alice(Request::get(&format!("/v2/a/blobs/{EMPTY}"))));
+    let answer = protected.ask(&alice(Request::get(&format!("/v2/a/blobs/{EMPTY}"))));
     assert_eq!(answer.status, 404);
     assert!(answer.text().contains("BLOB_UNKNOWN"), "{answer:?}");
 }
 
 #[test]
 fn head_has_the_status_of_get_and_no_body_pitfall_p49() {
-    let guarded = Guarded::start();
-    push_hello(&guarded, "a");
+    let protected = ProtectedRegistry::start();
+    push_hello(&protected, "a");
     let blob = format!("/v2/a/blobs/{HELLO}");
-    let mut client = guarded.nginx.client();
+    let mut client = protected.nginx.client();
     for (request, status) in [
         (Request::new("HEAD", &blob), 401),
         (Request::new("HEAD", &blob).basic("alice", "x"), 401),
@@ -289,8 +289,8 @@ fn head_has_the_status_of_get_and_no_body_pitfall_p49() {
 
 #[test]
 fn client_that_expects_100_continue_is_answered_before_its_body() {
-    let guarded = Guarded::start();
-    let mut client = guarded.nginx.client();
+    let protected = ProtectedRegistry::start();
+    let mut client = protected.nginx.client();
     client
         .send(b"PUT /v2/a/blobs/uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\nExpect: 100-continue\r\n\r\n")
         .unwrap();

@@ -13,20 +13,20 @@ use crate::support::process::program;
 use crate::support::upstream::{Upstream, empty};
 
 /// nginx of this kind between an answerer that admits everyone and a backend that says yes.
-struct Open {
+struct OpenSite {
     nginx: Nginx,
-    answerer: Upstream,
+    auth_service: Upstream,
     backend: Upstream,
 }
 
-impl Open {
+impl OpenSite {
     fn start(set: impl Fn(Image) -> Image) -> Self {
-        let (answerer, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
+        let (auth_service, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
         let image = Image::new()
-            .set("AUTH", answerer.address.to_string())
+            .set("AUTH", auth_service.address.to_string())
             .set("BACKEND", backend.address.to_string())
             .set("PLAIN_HTTP", "on");
-        Self { nginx: Nginx::of(set(image)), answerer, backend }
+        Self { nginx: Nginx::of(set(image)), auth_service, backend }
     }
 
     /// The status of this head, whose body is never sent.
@@ -37,7 +37,7 @@ impl Open {
     }
 
     fn heard_nothing(&self) -> bool {
-        self.answerer.received().is_empty() && self.backend.received().is_empty()
+        self.auth_service.received().is_empty() && self.backend.received().is_empty()
     }
 }
 
@@ -46,7 +46,7 @@ const NO_BODY: [&str; 4] = ["GET", "HEAD", "DELETE", "OPTIONS"];
 #[test]
 fn body_with_a_bodiless_method_is_refused_unread_field_s4() {
     for kind in ["site", "registry"] {
-        let open = Open::start(|image| image.set("KIND", kind));
+        let open = OpenSite::start(|image| image.set("KIND", kind));
         for method in NO_BODY {
             for headers in [
                 "Content-Length: 500000000000\r\n",
@@ -71,7 +71,7 @@ fn body_with_a_bodiless_method_is_refused_unread_field_s4() {
 
 #[test]
 fn body_with_any_method_is_passed_to_a_site_if_configured() {
-    let open = Open::start(|image| image.set("BODY_WITH_ANY_METHOD", "on"));
+    let open = OpenSite::start(|image| image.set("BODY_WITH_ANY_METHOD", "on"));
     for method in ["GET", "DELETE", "POST"] {
         let request = Request::new(method, "/_search").body(format!("of {method}"));
         assert_eq!(open.nginx.ask(&request).status, 200, "{method}");
@@ -81,7 +81,7 @@ fn body_with_any_method_is_passed_to_a_site_if_configured() {
 
 #[test]
 fn site_body_above_100_mib_gets_413_in_the_accepted_format() {
-    let open = Open::start(|image| image);
+    let open = OpenSite::start(|image| image);
     let length = |length: usize| format!("Content-Length: {length}\r\n");
     for method in ["POST", "PUT", "PATCH", "PROPFIND", "FOO"] {
         assert_eq!(open.announce(method, &length((100 << 20) + 1)), 413, "{method}");
@@ -109,13 +109,13 @@ fn site_body_above_100_mib_gets_413_in_the_accepted_format() {
 
 #[test]
 fn configured_body_limit_applies_to_bodies_without_a_length() {
-    let open = Open::start(|image| image.set("MAX_BODY_SIZE", "64k"));
+    let open = OpenSite::start(|image| image.set("MAX_BODY_SIZE", "64k"));
     let post = || Request::new("POST", "/");
     assert_eq!(open.nginx.ask(&post().body(vec![b'x'; 64 << 10])).status, 200);
     assert_eq!(open.nginx.ask(&post().chunked(&vec![b'x'; 64 << 10])).status, 200);
     assert_eq!(open.nginx.ask(&post().body(vec![b'x'; (64 << 10) + 1])).status, 413);
     assert_eq!(open.nginx.ask(&post().chunked(&vec![b'x'; 80 << 10])).status, 413);
-    let any = Open::start(|image| image.set("MAX_BODY_SIZE", "0"));
+    let any = OpenSite::start(|image| image.set("MAX_BODY_SIZE", "0"));
     let mut client = any.nginx.client();
     // More than the default; it is only announced, and nginx waits for it.
     client
@@ -150,8 +150,9 @@ fn own_location_has_the_body_limit_and_a_registry_has_none() {
 
 #[test]
 fn http_2_body_without_a_length_is_limited_for_every_method() {
-    let open =
-        Open::start(|image| image.pair("DNS:site.test").set("PLAIN_HTTP", "off").set("MAX_BODY_SIZE", "64k"));
+    let open = OpenSite::start(|image| {
+        image.pair("DNS:site.test").set("PLAIN_HTTP", "off").set("MAX_BODY_SIZE", "64k")
+    });
     let mut command = Command::new(program("curl", "curl"));
     command.env_clear().args([
         "-q",
@@ -176,20 +177,20 @@ fn http_2_body_without_a_length_is_limited_for_every_method() {
 
 #[test]
 fn body_of_a_get_does_not_reach_ecr() {
-    let house = ecr::House::plain();
-    let before = house.ecr.requests();
+    let setup = ecr::EcrSetup::plain();
+    let before = setup.ecr.requests();
     for request in [
         alice(Request::get("/v2/a/blobs/x")).body("hello"),
         alice(Request::get("/v2/a/blobs/x")).chunked(b"hello"),
         alice(Request::new("HEAD", "/v2/a/blobs/x")).body("hello"),
     ] {
-        let answer = house.ask(&request);
+        let answer = setup.ask(&request);
         assert_eq!(answer.status, 400, "{answer:?}");
         if request.method == "GET" {
             assert_json(&answer, 400, "UNSUPPORTED");
         }
     }
-    assert_eq!(house.ecr.requests(), before);
-    assert_eq!(house.ask(&alice(Request::get("/v2/a/blobs/x")).body("")).status, 200);
-    assert!(house.ecr.heard().iter().all(|heard| heard.body.is_empty()));
+    assert_eq!(setup.ecr.requests(), before);
+    assert_eq!(setup.ask(&alice(Request::get("/v2/a/blobs/x")).body("")).status, 200);
+    assert!(setup.ecr.heard().iter().all(|heard| heard.body.is_empty()));
 }

@@ -83,7 +83,7 @@ fn large_upload_with_a_length_passes_pitfall_p1() {
 
 #[test]
 fn refusal_has_the_format_of_the_accept_header() {
-    let (guarded, _doorward, _upstream) = site();
+    let (protected, _doorward, _upstream) = site();
     for (accept, content_type, part) in [
         ("*/*", "text/plain", "Authentication is required.\n"),
         (
@@ -99,7 +99,7 @@ fn refusal_has_the_format_of_the_accept_header() {
         ("_html", "text/plain", "Authentication is required.\n"),
         ("text/html\r\nAccept: application/json", "text/html", "<h1>Authentication required</h1>"),
     ] {
-        let answer = guarded.ask(&Request::get("/").header("Accept", accept));
+        let answer = protected.ask(&Request::get("/").header("Accept", accept));
         assert_eq!(
             (answer.status, answer.header("content-type")),
             (401, Some(content_type)),
@@ -107,6 +107,6 @@ fn refusal_has_the_format_of_the_accept_header() {
         );
         assert!(answer.text().contains(part), "{accept}: {answer:?}");
         assert!(answer.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Basic ")));
-        assert_eq!(guarded.ask(&alice(Request::get("/").header("Accept", accept))).status, 200);
+        assert_eq!(protected.ask(&alice(Request::get("/").header("Accept", accept))).status, 200);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::Guarded;
+use super::ProtectedRegistry;
 use crate::support::client::Request;
 use crate::support::image::{make, skopeo};
 use crate::support::users;
@@ -27,8 +27,8 @@ fn login_push_and_pull_of_a_20_layer_image_cost_one_hash() {
     let home = dir.path();
     let file = home.join("users");
     users::htpasswd(&file, &["-c", "-B"], "carol", "sings");
-    let guarded = Guarded::start_with(&fs::read_to_string(&file).unwrap(), &[]);
-    let registry = guarded.nginx.address.to_string();
+    let protected = ProtectedRegistry::start_with(&fs::read_to_string(&file).unwrap(), &[]);
+    let registry = protected.nginx.address.to_string();
     let digest = make(&home.join("image"), 20);
     let (from, to) =
         (format!("oci:{}:one", home.join("image").display()), format!("docker://{registry}/team/app:one"));
@@ -37,10 +37,10 @@ fn login_push_and_pull_of_a_20_layer_image_cost_one_hash() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("Login Succeeded"), "{said}");
     let (code, said) = copy(home, &from, &to);
-    assert_eq!(code, Some(0), "push: {said}\n{}", guarded.nginx.log());
+    assert_eq!(code, Some(0), "push: {said}\n{}", protected.nginx.log());
     let back = format!("oci:{}:one", home.join("back").display());
     let (code, said) = copy(home, &to, &back);
-    assert_eq!(code, Some(0), "pull: {said}\n{}", guarded.nginx.log());
+    assert_eq!(code, Some(0), "pull: {said}\n{}", protected.nginx.log());
 
     let pulled = home.join("back/blobs/sha256");
     assert_eq!(
@@ -48,17 +48,17 @@ fn login_push_and_pull_of_a_20_layer_image_cost_one_hash() {
         fs::read(home.join("image/blobs/sha256").join(&digest)).unwrap()
     );
     assert_eq!(fs::read_dir(pulled).unwrap().count(), 22, "20 layers, a configuration and a manifest");
-    assert_eq!(guarded.doorward.hashes(), 1.0);
-    let allowed = guarded.doorward.metric("doorward_verdicts_total{verdict=\"allow\"");
+    assert_eq!(protected.doorward.hashes(), 1.0);
+    let allowed = protected.doorward.metric("doorward_verdicts_total{verdict=\"allow\"");
     assert!(allowed >= 60.0, "every one of them was asked about, not only {allowed}");
 }
 
 #[test]
 fn skopeo_reports_a_wrong_password_as_unauthorized() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
-    let registry = guarded.nginx.address.to_string();
+    let registry = protected.nginx.address.to_string();
     for (user, password) in [("alice", "looking-glass"), ("nobody", "wonderland")] {
         let (code, said) = log_in(home, &registry, user, password);
         assert_ne!(code, Some(0), "{said}");
@@ -76,17 +76,17 @@ fn skopeo_reports_a_wrong_password_as_unauthorized() {
         "{output:?}"
     );
     assert!(!output.stderr.contains("invalid character"), "pitfall P11: {output:?}");
-    let answer = guarded.ask(&super::alice(Request::get("/v2/_catalog")));
+    let answer = protected.ask(&super::alice(Request::get("/v2/_catalog")));
     assert_eq!(answer.text().trim(), "{\"repositories\":[]}");
 }
 
 #[test]
 fn skopeo_without_credentials_pulls_nothing_pitfall_p12() {
-    let guarded = Guarded::start();
+    let protected = ProtectedRegistry::start();
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
     make(&home.join("image"), 2);
-    let registry = guarded.nginx.address;
+    let registry = protected.nginx.address;
     let (from, to) =
         (format!("oci:{}:one", home.join("image").display()), format!("docker://{registry}/app:one"));
     let pushed =

@@ -20,13 +20,13 @@ fn plain() -> Image {
 }
 
 /// nginx with a pair for registry.test, and what must live as long.
-struct Guarded {
+struct TlsServer {
     nginx: Nginx,
     _doorward: Doorward,
     backend: Upstream,
 }
 
-fn guarded(kind: &str, names: &str) -> Guarded {
+fn server(kind: &str, names: &str) -> TlsServer {
     let doorward = Doorward::start(&users::two(), &[]);
     let backend = Upstream::start(&empty("200 OK"));
     let image = Image::new()
@@ -35,10 +35,10 @@ fn guarded(kind: &str, names: &str) -> Guarded {
         .set("SERVER_NAME", names)
         .set("AUTH", tcp(&doorward.address).to_string())
         .set("BACKEND", backend.address.to_string());
-    Guarded { nginx: Nginx::of(image), _doorward: doorward, backend }
+    TlsServer { nginx: Nginx::of(image), _doorward: doorward, backend }
 }
 
-impl Guarded {
+impl TlsServer {
     /// GET /v2/ by curl, which takes no certificate but ours: its exit code, and status and version.
     fn curl(&self, name: &str, flags: &[&str]) -> Output {
         let port = self.nginx.address.port();
@@ -60,59 +60,59 @@ const ALICE: [&str; 2] = ["-u", "alice:wonderland"];
 
 #[test]
 fn registry_over_tls_is_protected_and_speaks_http_1() {
-    let guarded = guarded("registry", "_");
+    let server = server("registry", "_");
     for name in ["registry.test", "other.test"] {
-        guarded.assert(name, &[], "401 1.1");
-        guarded.assert(name, &["-u", "alice:x"], "401 1.1");
-        guarded.assert(name, &ALICE, "200 1.1");
+        server.assert(name, &[], "401 1.1");
+        server.assert(name, &["-u", "alice:x"], "401 1.1");
+        server.assert(name, &ALICE, "200 1.1");
     }
-    let received = guarded.backend.received();
+    let received = server.backend.received();
     assert_eq!(received.matches("GET /v2/ HTTP/1.1\r\n").count(), 2, "{received}");
     assert!(received.contains("\r\nX-Forwarded-Proto: https\r\n"), "{received}");
 }
 
 #[test]
 fn site_speaks_http_2_if_negotiated() {
-    let guarded = guarded("site", "_");
-    guarded.assert("registry.test", &["--http2"], "401 2");
-    guarded.assert("registry.test", &[&ALICE[..], &["--http2"]].concat(), "200 2");
-    guarded.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
+    let server = server("site", "_");
+    server.assert("registry.test", &["--http2"], "401 2");
+    server.assert("registry.test", &[&ALICE[..], &["--http2"]].concat(), "200 2");
+    server.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
     // The port is part of what the client wrote, in either.
-    let host = format!("\r\nHost: registry.test:{}\r\n", guarded.nginx.address.port());
-    assert_eq!(guarded.backend.received().matches(&host).count(), 2, "{}", guarded.backend.received());
+    let host = format!("\r\nHost: registry.test:{}\r\n", server.nginx.address.port());
+    assert_eq!(server.backend.received().matches(&host).count(), 2, "{}", server.backend.received());
 }
 
 #[test]
 fn tls_1_0_and_1_1_are_refused() {
-    let guarded = guarded("registry", "_");
+    let server = server("registry", "_");
     for version in ["1.2", "1.3"] {
-        guarded.assert("registry.test", &[&ALICE[..], &["--tls-max", version]].concat(), "200 1.1");
+        server.assert("registry.test", &[&ALICE[..], &["--tls-max", version]].concat(), "200 1.1");
     }
     for version in ["1.0", "1.1"] {
-        let output = guarded
+        let output = server
             .curl("registry.test", &["--ciphers", "ALL:@SECLEVEL=0", "--tlsv1.0", "--tls-max", version]);
         assert_ne!(output.code, Some(0), "{output:?}");
     }
-    let cipher = guarded.curl("registry.test", &["--tls-max", "1.2", "--ciphers", "AES128-SHA"]);
+    let cipher = server.curl("registry.test", &["--tls-max", "1.2", "--ciphers", "AES128-SHA"]);
     assert_ne!(cipher.code, Some(0), "no forward secrecy: {cipher:?}");
 }
 
 #[test]
 fn only_the_configured_server_name_is_served() {
     for kind in ["registry", "site"] {
-        let guarded = guarded(kind, "registry.test,*.dev.test");
-        guarded.assert("registry.test", &["--http1.1"], "401 1.1");
-        guarded.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
+        let server = server(kind, "registry.test,*.dev.test");
+        server.assert("registry.test", &["--http1.1"], "401 1.1");
+        server.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
         // Whoever asks for another name by its certificate gets no answer, or before nginx 1.19.4 this.
-        let other = guarded.curl("other.test", &[&ALICE[..], &["--http1.1"]].concat());
+        let other = server.curl("other.test", &[&ALICE[..], &["--http1.1"]].concat());
         assert!(other.code != Some(0) || other.stdout == "421 1.1", "{other:?}");
-        guarded.assert(
+        server.assert(
             "registry.test",
             &[&ALICE[..], &["--http1.1", "-H", "Host: other.test"]].concat(),
             "421 1.1",
         );
-        guarded.assert("a.dev.test", &["-k", "--http1.1", "-u", "bob:builder"], "200 1.1");
-        assert_eq!(guarded.backend.received().matches("GET /v2/ HTTP/1.1\r\n").count(), 2);
+        server.assert("a.dev.test", &["-k", "--http1.1", "-u", "bob:builder"], "200 1.1");
+        assert_eq!(server.backend.received().matches("GET /v2/ HTTP/1.1\r\n").count(), 2);
     }
 }
 

@@ -12,23 +12,23 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use self::leaking_service::{KINDS, NO, VARIANTS};
-use self::marks::{Heap, secret};
+use self::marks::{CollectedOutput, secret};
 use crate::support::api::Api;
 use crate::support::client::Request;
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::{eventually, free_port};
 
 /// A running doorward, the services that it asks, and all that it has said so far.
-struct House {
+struct SecretsSetup {
     doorward: Doorward,
     service: Api,
-    heap: Heap,
+    collected: CollectedOutput,
     settings: String,
     asked: u8,
     mended: usize,
 }
 
-impl House {
+impl SecretsSetup {
     fn start(format: &str) -> Self {
         let (dir, service) = (tempfile::tempdir().unwrap(), Api::start(leaking_service::answer));
         let settings = write(dir.path(), &service);
@@ -39,7 +39,7 @@ impl House {
         let time = ["--proxy-read-timeout", "100s", "--htpasswd-allow", "plain"];
         let all = [&flags[..], &more, &bounds, &time].concat();
         let doorward = Doorward::start_in(dir, &all);
-        Self { doorward, service, heap: Heap::default(), settings, asked: 0, mended: 0 }
+        Self { doorward, service, collected: CollectedOutput::default(), settings, asked: 0, mended: 0 }
     }
 
     /// Asks as nginx does, from a network of its own each time: the status.
@@ -48,9 +48,9 @@ impl House {
         let from = format!("192.0.2.{}", self.asked);
         let request = Request::auth().header("X-Original-URI", "/v2/").header("X-Original-Method", "GET");
         let answer = self.doorward.ask(&request.from(&from).basic(user, password));
-        self.heap.keep(&format!("the answer to {user}"), format!("{answer:?}\n{}", answer.text()));
+        self.collected.keep(&format!("the answer to {user}"), format!("{answer:?}\n{}", answer.text()));
         for (name, value) in &answer.headers {
-            self.heap.keep(&format!("the {name} for {user}"), value);
+            self.collected.keep(&format!("the {name} for {user}"), value);
         }
         answer.status
     }
@@ -81,9 +81,9 @@ impl House {
     fn collect(&mut self) {
         for path in ["/metrics", "/readyz", "/livez", "/nothing"] {
             let answer = self.doorward.admin(&Request::get(path));
-            self.heap.keep(&format!("the private {path}"), format!("{answer:?}\n{}", answer.text()));
+            self.collected.keep(&format!("the private {path}"), format!("{answer:?}\n{}", answer.text()));
             let answer = self.doorward.ask(&Request::get(path));
-            self.heap.keep(&format!("the public {path}"), format!("{answer:?}\n{}", answer.text()));
+            self.collected.keep(&format!("the public {path}"), format!("{answer:?}\n{}", answer.text()));
         }
         for flags in [&["check"][..], &["check", "--probe"]] {
             let all =
@@ -93,10 +93,10 @@ impl House {
             assert_eq!(output.code, Some(1), "of the damaged lines: {output:?}");
             let said = output.stdout + &output.stderr;
             assert_eq!(said.contains("authenticator tls: "), flags.len() == 2, "{said}");
-            self.heap.keep(&format!("{flags:?}"), said);
+            self.collected.keep(&format!("{flags:?}"), said);
         }
         let log = self.doorward.log();
-        self.heap.keep("the log", log);
+        self.collected.keep("the log", log);
     }
 }
 
@@ -121,44 +121,44 @@ fn write(dir: &Path, service: &Api) -> String {
 #[test]
 fn no_output_contains_a_secret_on_success_or_failure() {
     for format in ["text", "json"] {
-        let mut house = House::start(format);
-        assert_eq!(house.log_in("staff", &secret("staff")), 200);
-        assert_eq!(house.log_in("staff", &secret("wrong")), 401);
+        let mut setup = SecretsSetup::start(format);
+        assert_eq!(setup.log_in("staff", &secret("staff")), 200);
+        assert_eq!(setup.log_in("staff", &secret("wrong")), 401);
         for damaged in ["bare", "cut", "odd"] {
-            assert_eq!(house.log_in(damaged, &secret(damaged)), 401);
+            assert_eq!(setup.log_in(damaged, &secret(damaged)), 401);
         }
         for variant in VARIANTS {
-            house.mend(variant);
-            assert_eq!(house.log_in(&format!("{variant}-known"), &secret("wrong")), 401, "{variant}");
+            setup.mend(variant);
+            assert_eq!(setup.log_in(&format!("{variant}-known"), &secret("wrong")), 401, "{variant}");
             for (kind, detail) in KINDS {
                 let (user, status) = (format!("{variant}-{kind}"), if detail == NO { 401 } else { 503 });
-                assert_eq!(house.log_in(&user, &secret(variant)), status, "{user}");
-                house.logged(&user, &format!("authenticator {variant}: {detail}"), status);
-                house.mend(variant);
+                assert_eq!(setup.log_in(&user, &secret(variant)), status, "{user}");
+                setup.logged(&user, &format!("authenticator {variant}: {detail}"), status);
+                setup.mend(variant);
             }
         }
-        assert!(house.service.count() > VARIANTS.len() * KINDS.len());
+        assert!(setup.service.count() > VARIANTS.len() * KINDS.len());
         // Whom nobody knows gets to those that nobody listens for, until they count as down.
         for n in 0..8 {
-            assert_eq!(house.log_in(&format!("nobody-{n}"), &secret("nobody")), 503);
-            house.logged(&format!("nobody-{n}"), "authenticator gone: ", 503);
+            assert_eq!(setup.log_in(&format!("nobody-{n}"), &secret("nobody")), 503);
+            setup.logged(&format!("nobody-{n}"), "authenticator gone: ", 503);
         }
-        assert!(house.doorward.log().contains("authenticator gone: can't connect: "));
-        assert!(house.doorward.log().contains("authenticator down"));
+        assert!(setup.doorward.log().contains("authenticator gone: can't connect: "));
+        assert!(setup.doorward.log().contains("authenticator down"));
         // What can't be placed in a header, in JSON, or anywhere.
         for end in ["\r\nX-More: 1", " ", "\u{e9}", "\t", "{username}", "%00", "\\", "\""] {
-            let status = house.log_in("nobody", &(secret("strange") + end));
+            let status = setup.log_in("nobody", &(secret("strange") + end));
             assert!(matches!(status, 401 | 503), "{end:?}: {status}");
         }
-        house.collect();
-        house.heap.assert_clean(format);
+        setup.collect();
+        setup.collected.assert_clean(format);
     }
 }
 
 #[test]
 fn settings_errors_contain_no_secret() {
     let dir: TempDir = tempfile::tempdir().unwrap();
-    let mut heap = Heap::default();
+    let mut collected = CollectedOutput::default();
     let service = Api::start(leaking_service::answer);
     for (file, faulty) in settings::faulty(dir.path(), &service.url()) {
         let path = dir.path().join("faulty.toml");
@@ -169,8 +169,8 @@ fn settings_errors_contain_no_secret() {
             let output = doorward(&[command, &["--config", path]].concat());
             assert_eq!(output.code, Some(1), "{file}, {command:?}: {output:?}");
             assert!((output.stdout.clone() + &output.stderr).contains(&file), "{command:?}: {output:?}");
-            heap.keep(&format!("{file}, {command:?}"), output.stdout + &output.stderr);
+            collected.keep(&format!("{file}, {command:?}"), output.stdout + &output.stderr);
         }
     }
-    heap.assert_clean("faults");
+    collected.assert_clean("faults");
 }

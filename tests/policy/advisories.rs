@@ -1,12 +1,12 @@
 //! Holes in other gates' paths and headers, each by its name: here the request is refused.
 
-use super::{GROUPS, House, RULES};
+use super::{GROUPS, PolicySetup, RULES};
 use crate::support::client::Request;
 
 /// What must not be had under cover of `public/**`, which anyone may pull, or of a right to pull.
 fn refused(user: &str, method: &str, uri: &str) {
-    let house = House::of(RULES, GROUPS);
-    let status = house.status(user, method, uri);
+    let setup = PolicySetup::of(RULES, GROUPS);
+    let status = setup.status(user, method, uri);
     assert!(matches!(status, 401 | 403), "{user} {method} {uri}: {status}");
 }
 
@@ -47,7 +47,7 @@ fn query_and_fragment_are_not_matched_as_path_as_in_oauth2_proxy_ghsa_7rh7_c77v_
 
 #[test]
 fn other_uri_headers_are_ignored_as_in_oauth2_proxy_cve_2026_40575() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     // Those of other proxies are refused whoever sends them, and misspelt ones are not read.
     for (name, status) in [
         ("X-Forwarded-Uri", 403),
@@ -56,23 +56,23 @@ fn other_uri_headers_are_ignored_as_in_oauth2_proxy_cve_2026_40575() {
         ("X_Original_URI", 401),
         ("X.Original.URI", 401),
     ] {
-        let request = House::question("-", "GET", "/v2/team/app/manifests/v1")
+        let request = PolicySetup::question("-", "GET", "/v2/team/app/manifests/v1")
             .header(name, "/v2/public/x/manifests/v1");
-        assert_eq!(house.doorward.ask(&request).status, status, "{name}");
+        assert_eq!(setup.doorward.ask(&request).status, status, "{name}");
     }
     for name in ["X-Forwarded-Method", "X-HTTP-Method-Override"] {
-        let request = House::question("carl", "PUT", "/v2/team/app/manifests/v1").header(name, "GET");
-        assert_eq!(house.doorward.ask(&request).status, 403, "{name}");
+        let request = PolicySetup::question("carl", "PUT", "/v2/team/app/manifests/v1").header(name, "GET");
+        assert_eq!(setup.doorward.ask(&request).status, 403, "{name}");
     }
 }
 
 #[test]
 fn push_grant_does_not_allow_delete_as_in_zot_ghsa_qg67_7m6v_qg25() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\", \"push\"]\n";
-    let house = House::of(rules, "");
-    assert_eq!(house.status("ann", "PUT", "/v2/a/manifests/v1"), 200);
-    assert_eq!(house.status("ann", "DELETE", "/v2/a/manifests/v1"), 403);
-    assert_eq!(house.status("ann", "DELETE", &format!("/v2/a/blobs/sha256:{}", "0".repeat(64))), 403);
+    let setup = PolicySetup::of(rules, "");
+    assert_eq!(setup.status("ann", "PUT", "/v2/a/manifests/v1"), 200);
+    assert_eq!(setup.status("ann", "DELETE", "/v2/a/manifests/v1"), 403);
+    assert_eq!(setup.status("ann", "DELETE", &format!("/v2/a/blobs/sha256:{}", "0".repeat(64))), 403);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn host_is_case_insensitive_and_path_is_not_as_in_authelia_cve_2026_48794_and_ti
         "[[grant]]\nwho = \"authenticated\"\nhosts = [\"registry.example.com\"]\nactions = [\"pull\"]\n",
         "[[deny]]\nwho = \"anyone\"\nhosts = [\"Registry.Example.Com\"]\nrepositories = [\"secret\"]\n",
     );
-    let house = House::of(rules, "");
+    let setup = PolicySetup::of(rules, "");
     for host in ["registry.example.com", "REGISTRY.example.com.", "registry.EXAMPLE.com:443"] {
         let ask = |uri: &str| {
             let request = Request::auth()
@@ -90,7 +90,7 @@ fn host_is_case_insensitive_and_path_is_not_as_in_authelia_cve_2026_48794_and_ti
                 .header("X-Original-URI", uri)
                 .header("X-Original-Host", host)
                 .header("X-Original-Content-Type", "ct:");
-            house.doorward.ask(&request).status
+            setup.doorward.ask(&request).status
         };
         assert_eq!(ask("/v2/open/tags/list"), 200, "{host}");
         assert_eq!(ask("/v2/secret/tags/list"), 403, "{host}");
@@ -100,7 +100,7 @@ fn host_is_case_insensitive_and_path_is_not_as_in_authelia_cve_2026_48794_and_ti
 
 #[test]
 fn form_body_cannot_hide_a_mount_as_in_pulp_container_1286_pitfall_p15() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let upload = |content_type: &str| {
         let request = Request::auth()
             .basic("ann", "a1")
@@ -109,7 +109,7 @@ fn form_body_cannot_hide_a_mount_as_in_pulp_container_1286_pitfall_p15() {
             .header("X-Original-Host", "h")
             .header("X-Original-Content-Type", format!("ct:{content_type}"))
             .header("X-Auth-Rewrite", "yes");
-        house.doorward.ask(&request).status
+        setup.doorward.ask(&request).status
     };
     assert_eq!(upload(""), 200);
     assert_eq!(upload("application/octet-stream"), 200);
@@ -125,30 +125,30 @@ fn form_body_cannot_hide_a_mount_as_in_pulp_container_1286_pitfall_p15() {
 #[test]
 fn path_in_another_case_is_another_path_as_in_caddy_cve_2026_27587_and_27588() {
     let rules = "[[grant]]\nwho = \"anyone\"\npaths = [\"/docs/**\"]\n[[grant]]\nusers = [\"ann\"]\npaths = [\"/**\"]\n";
-    let house = House::of(rules, "");
-    assert_eq!(house.of_site("-", "GET", "/docs/a"), 200);
+    let setup = PolicySetup::of(rules, "");
+    assert_eq!(setup.of_site("-", "GET", "/docs/a"), 200);
     for uri in ["/Docs/a", "/DOCS/a", "/doc%53/a"] {
-        assert_eq!(house.of_site("-", "GET", uri), 401, "{uri}");
-        assert_eq!(house.of_site("ann", "GET", uri), 200, "{uri}");
+        assert_eq!(setup.of_site("-", "GET", uri), 401, "{uri}");
+        assert_eq!(setup.of_site("ann", "GET", uri), 200, "{uri}");
     }
 }
 
 #[test]
 fn overwriting_a_tag_requires_push_as_in_zot_cve_2026_31801() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     for reference in ["latest", "v1", &format!("sha256:{}", "0".repeat(64))] {
-        assert_eq!(house.status("carl", "PUT", &format!("/v2/team/app/manifests/{reference}")), 403);
-        assert_eq!(house.status("ann", "PUT", &format!("/v2/team/app/manifests/{reference}")), 200);
+        assert_eq!(setup.status("carl", "PUT", &format!("/v2/team/app/manifests/{reference}")), 403);
+        assert_eq!(setup.status("ann", "PUT", &format!("/v2/team/app/manifests/{reference}")), 200);
     }
 }
 
 #[test]
 fn header_name_in_another_case_is_the_same_header_as_in_traefik_cve_2026_33433() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     for name in ["x-original-uri", "X-ORIGINAL-URI", "x-Original-uRI"] {
-        let twice = House::question("carl", "GET", "/v2/team/app/manifests/v1")
+        let twice = PolicySetup::question("carl", "GET", "/v2/team/app/manifests/v1")
             .header(name, "/v2/public/x/manifests/v1");
-        let answer = house.doorward.ask(&twice);
+        let answer = setup.doorward.ask(&twice);
         assert_eq!((answer.status, answer.header("x-auth-reason")), (403, Some("incomplete")), "{name}");
     }
 }
@@ -156,7 +156,7 @@ fn header_name_in_another_case_is_the_same_header_as_in_traefik_cve_2026_33433()
 #[test]
 fn cached_answer_covers_identity_and_never_permission_as_in_vouch() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nhosts = [\"one.test\"]\nactions = [\"pull\"]\n";
-    let house = House::of(rules, "");
+    let setup = PolicySetup::of(rules, "");
     let ask = |host: &str, uri: &str| {
         let request = Request::auth()
             .basic("ann", "a1")
@@ -164,19 +164,19 @@ fn cached_answer_covers_identity_and_never_permission_as_in_vouch() {
             .header("X-Original-URI", uri)
             .header("X-Original-Host", host)
             .header("X-Original-Content-Type", "ct:");
-        house.doorward.ask(&request).status
+        setup.doorward.ask(&request).status
     };
     for _ in 0..3 {
         assert_eq!(ask("one.test", "/v2/a/tags/list"), 200);
         assert_eq!(ask("two.test", "/v2/a/tags/list"), 403);
         assert_eq!(ask("one.test", "/v2/_catalog"), 403);
     }
-    assert_eq!(house.doorward.hashes(), 1.0);
+    assert_eq!(setup.doorward.hashes(), 1.0);
 }
 
 #[test]
 fn request_header_configures_nothing_as_in_nginx_ldap_auth_of_2022() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     for (name, value) in [
         ("X-Auth-Groups", "devs"),
         ("X-Auth-User", "ann"),
@@ -184,7 +184,7 @@ fn request_header_configures_nothing_as_in_nginx_ldap_auth_of_2022() {
         ("X-Doorward-Policy", "/dev/null"),
         ("X-Forwarded-Groups", "devs"),
     ] {
-        let request = House::question("carl", "PUT", "/v2/team/app/manifests/v1").header(name, value);
-        assert_eq!(house.doorward.ask(&request).status, 403, "{name}");
+        let request = PolicySetup::question("carl", "PUT", "/v2/team/app/manifests/v1").header(name, value);
+        assert_eq!(setup.doorward.ask(&request).status, 403, "{name}");
     }
 }

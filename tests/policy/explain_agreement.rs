@@ -11,7 +11,7 @@ use doorward::gate::policy::rule::Subject;
 use doorward::gate::policy::rules::Judgement;
 use serde_json::Value;
 
-use super::House;
+use super::PolicySetup;
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::doorward;
 use crate::support::request_corpus::{RULES, Sample, corpus};
@@ -93,15 +93,15 @@ fn by_command(
 #[test]
 #[expect(clippy::print_stdout, reason = "shown with --nocapture, for the documentation")]
 fn explain_and_auth_agree_on_the_whole_corpus() {
-    let house = House::of(RULES, "");
+    let setup = PolicySetup::of(RULES, "");
     let policy = Policy::default();
     policy.replace(
         File::Rules
             .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupsKnown::Yes)
             .unwrap(),
     );
-    let rules = house.path("policy.toml").display().to_string();
-    let mut client = house.doorward.client();
+    let rules = setup.path("policy.toml").display().to_string();
+    let mut client = setup.doorward.client();
     let (mut verdicts, mut rewritten, mut commanded) = (BTreeMap::<&str, usize>::new(), 0, 0);
     for (number, sample) in corpus(COUNT).enumerate() {
         let Some(asked) = asked(&sample) else { continue };
@@ -118,5 +118,5 @@ fn explain_and_auth_agree_on_the_whole_corpus() {
     println!("{verdicts:?}, {rewritten} rewritten; {commanded} by the command too");
     assert!(verdicts.values().sum::<usize>() > 10_000 && verdicts.values().all(|count| *count > COUNT / 50));
     assert!(verdicts["allow"] > COUNT / 4 && rewritten > 100 && commanded > 200);
-    assert_eq!(house.doorward.metric("doorward_verdicts_total{verdict=\"unavailable\""), 0.0);
+    assert_eq!(setup.doorward.metric("doorward_verdicts_total{verdict=\"unavailable\""), 0.0);
 }

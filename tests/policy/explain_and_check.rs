@@ -2,19 +2,19 @@
 
 use std::fs;
 
-use super::{GROUPS, House, RULES};
+use super::{GROUPS, PolicySetup, RULES};
 use crate::support::doorward::doorward;
 use crate::support::process::Output;
 
-fn run(house: &House, command: &[&str]) -> Output {
-    let path = |name: &str| house.path(name).display().to_string();
+fn run(setup: &PolicySetup, command: &[&str]) -> Output {
+    let path = |name: &str| setup.path(name).display().to_string();
     let (policy, groups) = (path("policy.toml"), path("groups"));
     doorward(&[&command[..1], &["--policy", &policy, "--groups", &groups], &command[1..]].concat())
 }
 
 #[test]
 fn explain_and_auth_agree_on_every_request() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let digest = format!("sha256:{}", "0".repeat(64));
     let blob = format!("/v2/team/app/blobs/{digest}");
     let mount = format!("/v2/team/app/blobs/uploads/?mount={digest}&from=public/x");
@@ -32,13 +32,13 @@ fn explain_and_auth_agree_on_every_request() {
         ("GET", "/"),
     ] {
         for user in ["ann", "bob", "carl", "-"] {
-            let verdict = match house.status(user, method, uri) {
+            let verdict = match setup.status(user, method, uri) {
                 200 => "allow",
                 401 => "challenge",
                 403 => "forbid",
                 other => panic!("{other}"),
             };
-            let output = run(&house, &["explain", "--host", "registry.example.com", "--", user, method, uri]);
+            let output = run(&setup, &["explain", "--host", "registry.example.com", "--", user, method, uri]);
             assert_eq!(output.stdout.lines().next(), Some(verdict), "{user} {method} {uri}: {output:?}");
             assert_eq!(output.code, Some(i32::from(verdict != "allow")), "{output:?}");
         }
@@ -47,10 +47,10 @@ fn explain_and_auth_agree_on_every_request() {
 
 #[test]
 fn explain_names_the_deciding_rule_and_the_mismatch_of_the_nearest() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let told =
-        |user: &str, method: &str, uri: &str| run(&house, &["explain", "--", user, method, uri]).stdout;
-    let file = house.path("policy.toml").display().to_string();
+        |user: &str, method: &str, uri: &str| run(&setup, &["explain", "--", user, method, uri]).stdout;
+    let file = setup.path("policy.toml").display().to_string();
     assert!(told("bob", "GET", "/v2/team/secret/tags/list").contains(&format!("{file}:21")), "the denial");
     let lacking = told("carl", "DELETE", "/v2/team/app/manifests/v1");
     assert!(lacking.contains(&format!("the nearest is {file}:7: it is for ")), "{lacking}");
@@ -60,17 +60,17 @@ fn explain_names_the_deciding_rule_and_the_mismatch_of_the_nearest() {
         both.contains(&format!("{file}:2, {file}:7")) && both.contains("these grants permit it"),
         "{both}"
     );
-    let json = run(&house, &["explain", "--json", "--", "ann", "GET", "/v2/team/app/manifests/v1"]).stdout;
+    let json = run(&setup, &["explain", "--json", "--", "ann", "GET", "/v2/team/app/manifests/v1"]).stdout;
     assert!(json.starts_with("{\"verdict\":\"allow\",\"needs\":\"pull in team/app\""), "{json}");
 }
 
 #[test]
 fn check_expect_runs_the_expectations_of_a_policy() {
-    let house = House::of(RULES, GROUPS);
-    let file = house.path("expect");
+    let setup = PolicySetup::of(RULES, GROUPS);
+    let file = setup.path("expect");
     let check = |text: &str| {
         fs::write(&file, text).unwrap();
-        run(&house, &["check", "--expect", file.to_str().unwrap()])
+        run(&setup, &["check", "--expect", file.to_str().unwrap()])
     };
     let well = check(
         "# what we agreed on\n\nann push team/app allow # always\ncarl push team/app deny\n- pull public/x allow\n- pull team/app deny\nann catalog allow\nbob GET /v2/team/secret/tags/list host=h from=10.0.0.1 deny\n",
@@ -93,15 +93,15 @@ fn check_expect_runs_the_expectations_of_a_policy() {
 
 #[test]
 fn all_errors_of_an_invalid_policy_are_reported_and_start_fails() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     fs::write(
-        house.path("policy.toml"),
+        setup.path("policy.toml"),
         "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"A\"]\nactions = [\"x\"]\n",
     )
     .unwrap();
-    fs::write(house.path("groups"), "devs\n").unwrap();
-    let (policy, groups) = (house.path("policy.toml"), house.path("groups"));
-    let output = run(&house, &["check", "--htpasswd", house.path("htpasswd").to_str().unwrap()]);
+    fs::write(setup.path("groups"), "devs\n").unwrap();
+    let (policy, groups) = (setup.path("policy.toml"), setup.path("groups"));
+    let output = run(&setup, &["check", "--htpasswd", setup.path("htpasswd").to_str().unwrap()]);
     assert_eq!(output.code, Some(1), "{output:?}");
     for part in [
         format!("{}:3:17: repositories: no repository has the character 'A'", policy.display()),
@@ -111,8 +111,8 @@ fn all_errors_of_an_invalid_policy_are_reported_and_start_fails() {
         assert!(output.stdout.contains(&part), "{part}: {output:?}");
     }
     let serve = run(
-        &house,
-        &["serve", "--listen", "127.0.0.1:0", "--htpasswd", house.path("htpasswd").to_str().unwrap()],
+        &setup,
+        &["serve", "--listen", "127.0.0.1:0", "--htpasswd", setup.path("htpasswd").to_str().unwrap()],
     );
     assert_eq!(serve.code, Some(1), "{serve:?}");
     assert!(serve.stderr.contains("policy.toml:3:17"), "{serve:?}");
@@ -126,11 +126,11 @@ fn expectation_met_by_another_rule_is_an_error() {
         "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
         "[[deny]]\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\"]\n",
     );
-    let house = House::of(rules, GROUPS);
-    let file = house.path("expect");
+    let setup = PolicySetup::of(rules, GROUPS);
+    let file = setup.path("expect");
     let check = |line: &str| {
         fs::write(&file, line).unwrap();
-        run(&house, &["check", "--expect", file.to_str().unwrap()]).stdout
+        run(&setup, &["check", "--expect", file.to_str().unwrap()]).stdout
     };
     assert!(check("carl pull secret/app deny\n").contains("otherwise: 0"), "it is asked of the registry");
     assert!(
@@ -149,42 +149,42 @@ fn expectation_met_by_another_rule_is_an_error() {
 
 #[test]
 fn rule_on_a_group_without_members_or_group_file_is_reported() {
-    let house = House::of(RULES, "ops: ann\n");
-    assert!(run(&house, &["check", "--expect", "/dev/null"]).stdout.contains("nobody is in the group devs"));
-    let policy = house.path("policy.toml").display().to_string();
+    let setup = PolicySetup::of(RULES, "ops: ann\n");
+    assert!(run(&setup, &["check", "--expect", "/dev/null"]).stdout.contains("nobody is in the group devs"));
+    let policy = setup.path("policy.toml").display().to_string();
     let alone = doorward(&["explain", "--policy", &policy, "--", "ann", "GET", "/v2/"]);
     assert_eq!(alone.code, Some(1), "{alone:?}");
     assert!(alone.stderr.contains("it names groups, and there is no group file"), "{alone:?}");
     for nobody in ["", "a:b", " x"] {
-        assert_eq!(run(&house, &["explain", "--", nobody, "GET", "/v2/"]).code, Some(1), "{nobody:?}");
+        assert_eq!(run(&setup, &["explain", "--", nobody, "GET", "/v2/"]).code, Some(1), "{nobody:?}");
     }
 }
 
 #[test]
 fn explain_accepts_groups_that_only_a_service_knows() {
-    let house = House::of(RULES, "ops: ann\n");
+    let setup = PolicySetup::of(RULES, "ops: ann\n");
     let push = |more: &[&str]| {
         let asked = ["explain", "--", "eve", "POST", "/v2/team/app/blobs/uploads/"];
-        run(&house, &[&asked[..1], more, &asked[1..]].concat())
+        run(&setup, &[&asked[..1], more, &asked[1..]].concat())
     };
     assert_eq!(push(&[]).code, Some(1));
     assert_eq!(push(&["--group", "devs"]).code, Some(0));
     assert_eq!(push(&["--group", "ops"]).code, Some(1));
     assert!(push(&["--group", "a b"]).stderr.contains("no name of a group"));
-    let file = house.path("expect");
+    let file = setup.path("expect");
     fs::write(&file, "eve push team/app groups=x,devs allow\neve push team/app groups=x deny\n").unwrap();
-    let checked = run(&house, &["check", "--expect", file.to_str().unwrap()]);
+    let checked = run(&setup, &["check", "--expect", file.to_str().unwrap()]);
     assert!(checked.stdout.contains("as expected: 2; otherwise: 0"), "{checked:?}");
 }
 
 #[test]
 fn explain_reports_that_the_user_cannot_log_in() {
-    let house = House::of(RULES, "ops: ann\n");
-    let users = house.path("htpasswd");
+    let setup = PolicySetup::of(RULES, "ops: ann\n");
+    let users = setup.path("htpasswd");
     fs::write(&users, "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nbob:$2y$\n").unwrap();
     let told = |user: &str| {
         let asked = ["explain", "--htpasswd", users.to_str().unwrap(), "--", user, "GET", "/v2/"];
-        run(&house, &asked).stdout
+        run(&setup, &asked).stdout
     };
     assert!(!told("ann").contains("note:"), "{}", told("ann"));
     assert!(told("bob").contains(":2: bob can't log in: the bcrypt hash is cut short"), "{}", told("bob"));

@@ -1,13 +1,13 @@
 //! References and parameters of registry requests over the wire: what a malformed one is answered, and which
 //! parameters pass.
 
-use super::{GROUPS, House, RULES};
+use super::{GROUPS, PolicySetup, RULES};
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 #[test]
 fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let long = format!("/v2/team/app/manifests/{}", "x".repeat(129));
     for (method, uri, error) in [
         ("GET", "/v2/team/app/manifests/.INVALID_MANIFEST_NAME", "MANIFEST_UNKNOWN"),
@@ -21,7 +21,7 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
         ("POST", &format!("/v2/team/app/blobs/uploads/?mount={DIGEST}&from=A"), "NAME_INVALID"),
         ("GET", "/v2/team/A/manifests/x", "NAME_UNKNOWN"),
     ] {
-        let answer = house.ask("ann", method, uri);
+        let answer = setup.ask("ann", method, uri);
         assert_eq!(answer.status, 403, "{method} {uri}: {answer:?}");
         assert_eq!(answer.header("x-auth-reason"), Some("malformed"), "{method} {uri}");
         assert_eq!(answer.header("x-auth-error"), Some(error), "{method} {uri}");
@@ -29,32 +29,32 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
         // bob is denied one repository of these, and carl may pull only: they learn nothing more than before.
         let denied = uri.replace("/team/app/", "/team/secret/");
         if denied != uri {
-            let answer = house.ask("bob", method, &denied);
+            let answer = setup.ask("bob", method, &denied);
             assert_eq!(answer.header("x-auth-error"), None, "bob {method} {denied}");
             assert_eq!(answer.header("x-auth-reason"), Some("denied"), "bob {method} {denied}");
         }
         if !matches!(method, "GET" | "HEAD") {
-            let answer = house.ask("carl", method, uri);
+            let answer = setup.ask("carl", method, uri);
             assert_eq!(answer.header("x-auth-reason"), Some("denied"), "carl {method} {uri}");
             assert_eq!(answer.header("x-auth-error"), None, "carl {method} {uri}");
         }
         // Whoever shows no credentials is challenged.
-        assert_eq!(house.ask("-", method, uri).status, 401, "{method} {uri}");
+        assert_eq!(setup.ask("-", method, uri).status, 401, "{method} {uri}");
     }
     // In a repository that is granted to anyone, credentials would change nothing.
-    let answer = house.ask("-", "GET", "/v2/public/base/manifests/.x");
+    let answer = setup.ask("-", "GET", "/v2/public/base/manifests/.x");
     assert_eq!((answer.status, answer.header("x-auth-error")), (403, Some("MANIFEST_UNKNOWN")));
-    assert_eq!(house.ask("-", "PUT", "/v2/public/base/manifests/.x").status, 401);
-    let log = house.doorward.log();
+    assert_eq!(setup.ask("-", "PUT", "/v2/public/base/manifests/.x").status, 401);
+    let log = setup.doorward.log();
     assert!(log.contains("reason=\"malformed\"") && log.contains("the tag is malformed"), "{log}");
     assert!(
-        house.doorward.metric("doorward_verdicts_total{verdict=\"forbid\",reason=\"malformed\"}") >= 10.0
+        setup.doorward.metric("doorward_verdicts_total{verdict=\"forbid\",reason=\"malformed\"}") >= 10.0
     );
 }
 
 #[test]
 fn ambiguous_path_is_denied_field_c15() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     for uri in [
         "/v2/team/app/manifests/sha256%3Atotallywrong",
         "/v2/team%2Fapp/manifests/.x",
@@ -66,7 +66,7 @@ fn ambiguous_path_is_denied_field_c15() {
         "/v2/manifests/.x",
         "/v2/",
     ] {
-        let answer = house.ask("ann", "PUT", uri);
+        let answer = setup.ask("ann", "PUT", uri);
         let expected = if uri.ends_with(";y") { (403, Some("malformed")) } else { (403, Some("denied")) };
         assert_eq!((answer.status, answer.header("x-auth-reason")), expected, "{uri}: {answer:?}");
     }
@@ -74,7 +74,7 @@ fn ambiguous_path_is_denied_field_c15() {
 
 #[test]
 fn pagination_parameters_are_passed_on_and_the_ns_parameter_is_not_field_c14() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let referrers = format!("/v2/team/app/referrers/{DIGEST}");
     for (uri, upstream) in [
         (format!("{referrers}?cache=1c0e&page=1"), None),
@@ -85,14 +85,14 @@ fn pagination_parameters_are_passed_on_and_the_ns_parameter_is_not_field_c14() {
         (format!("{referrers}?n%73=a&x=1&ns=b"), Some(format!("{referrers}?x=1"))),
     ] {
         for method in ["GET", "HEAD"] {
-            let answer = house.ask("carl", method, &uri);
+            let answer = setup.ask("carl", method, &uri);
             assert_eq!(answer.status, 200, "{method} {uri}: {answer:?}");
             assert_eq!(answer.header("x-upstream-uri"), upstream.as_deref(), "{method} {uri}");
         }
         // The repository and the action are judged as before.
         let secret = uri.replace("/team/app/", "/team/secret/");
-        assert_eq!(house.status("bob", "GET", &secret), 403, "{secret}");
-        assert_eq!(house.status("ann", "DELETE", &uri), 403, "{uri}");
+        assert_eq!(setup.status("bob", "GET", &secret), 403, "{secret}");
+        assert_eq!(setup.status("ann", "DELETE", &uri), 403, "{uri}");
     }
     for uri in [
         format!("{referrers}?from=a"),
@@ -100,13 +100,13 @@ fn pagination_parameters_are_passed_on_and_the_ns_parameter_is_not_field_c14() {
         format!("{referrers}?page=1;ns=x"),
         format!("{referrers}?%20ns=x"),
     ] {
-        assert_eq!(house.status("ann", "GET", &uri), 403, "{uri}");
+        assert_eq!(setup.status("ann", "GET", &uri), 403, "{uri}");
     }
 }
 
 #[test]
 fn mount_origin_is_passed_on_for_pullable_repositories_field_c13() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let uri = |name: &str, more: &str| format!("/v2/team/{name}/blobs/uploads/?{more}&mount={DIGEST}");
     let upload = "/v2/team/app/blobs/uploads/";
     for (user, more, upstream) in [
@@ -119,7 +119,7 @@ fn mount_origin_is_passed_on_for_pullable_repositories_field_c13() {
         ("ann", "from=team/secret&origin=registry.example.com.evil.test", Some(upload)),
         ("ann", "origin=registry.example.com", Some(upload)),
     ] {
-        let answer = house.ask(user, "POST", &uri("app", more));
+        let answer = setup.ask(user, "POST", &uri("app", more));
         assert_eq!(answer.status, 200, "{user} {more}: {answer:?}");
         assert_eq!(answer.header("x-upstream-uri"), upstream, "{user} {more}");
     }
@@ -130,8 +130,8 @@ fn mount_origin_is_passed_on_for_pullable_repositories_field_c13() {
         "from=team/lib&origin=registry.example.com@gcr.io",
         "from=team/lib&from=team/secret&origin=registry.example.com",
     ] {
-        assert_eq!(house.status("ann", "POST", &uri("app", more)), 403, "{more}");
+        assert_eq!(setup.status("ann", "POST", &uri("app", more)), 403, "{more}");
     }
-    assert_eq!(house.status("carl", "POST", &uri("app", "from=team/lib&origin=registry.example.com")), 403);
-    assert_eq!(house.status("ann", "PUT", "/v2/team/app/manifests/v1?origin=registry.example.com"), 403);
+    assert_eq!(setup.status("carl", "POST", &uri("app", "from=team/lib&origin=registry.example.com")), 403);
+    assert_eq!(setup.status("ann", "PUT", "/v2/team/app/manifests/v1?origin=registry.example.com"), 403);
 }

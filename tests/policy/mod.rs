@@ -48,11 +48,11 @@ repositories = ["team/secret"]
 const GROUPS: &str = "devs: ann bob\n";
 
 /// doorward with a policy and a group file.
-struct House {
+struct PolicySetup {
     doorward: Doorward,
 }
 
-impl House {
+impl PolicySetup {
     fn of(rules: &str, groups: &str) -> Self {
         let dir: TempDir = tempfile::tempdir().unwrap();
         let people = [("ann", "a1"), ("bob", "b2"), ("carl", "c3")];
@@ -107,14 +107,14 @@ impl House {
 
 #[test]
 fn granted_request_is_allowed_and_any_other_is_denied_with_its_scope() {
-    let house = House::of(RULES, GROUPS);
-    let answer = house.ask("ann", "PUT", "/v2/team/app/manifests/v1");
+    let setup = PolicySetup::of(RULES, GROUPS);
+    let answer = setup.ask("ann", "PUT", "/v2/team/app/manifests/v1");
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-auth-user"), Some("ann"));
     assert_eq!(answer.header("x-auth-groups"), Some("devs"));
     assert_eq!(answer.header("x-upstream-uri"), None, "nothing is to be rewritten");
 
-    let answer = house.ask("carl", "PUT", "/v2/team/app/manifests/v1");
+    let answer = setup.ask("carl", "PUT", "/v2/team/app/manifests/v1");
     assert_eq!(answer.status, 403, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some("denied"));
     assert_eq!(answer.header("x-auth-scope"), Some("repository:team/app:push"));
@@ -131,15 +131,15 @@ fn granted_request_is_allowed_and_any_other_is_denied_with_its_scope() {
         ("ann", "GET", "/", 403),
         ("ann", "OPTIONS", "/v2/", 403),
     ] {
-        assert_eq!(house.status(user, method, uri), status, "{user} {method} {uri}");
+        assert_eq!(setup.status(user, method, uri), status, "{user} {method} {uri}");
     }
-    assert_eq!(house.ask("bob", "GET", "/v2/_catalog").header("x-auth-scope"), Some("registry:catalog:*"));
+    assert_eq!(setup.ask("bob", "GET", "/v2/_catalog").header("x-auth-scope"), Some("registry:catalog:*"));
 }
 
 #[test]
 fn anonymous_client_gets_anyone_grants_and_a_wrong_password_does_not() {
-    let house = House::of(RULES, GROUPS);
-    let answer = house.ask("-", "GET", "/v2/public/base/manifests/v1");
+    let setup = PolicySetup::of(RULES, GROUPS);
+    let answer = setup.ask("-", "GET", "/v2/public/base/manifests/v1");
     assert_eq!(answer.status, 200, "{answer:?}");
     for name in ["x-auth-user", "x-auth-groups", "x-auth-by"] {
         assert_eq!(answer.header(name), Some(""), "a client's own copy must find its place taken");
@@ -152,24 +152,24 @@ fn anonymous_client_gets_anyone_grants_and_a_wrong_password_does_not() {
         ("GET", "/v2/public/../team/app/manifests/v1"),
         ("GET", "/v2/_catalog"),
     ] {
-        let answer = house.ask("-", method, uri);
+        let answer = setup.ask("-", method, uri);
         assert_eq!(answer.status, 401, "{method} {uri}: {answer:?}");
         assert!(answer.header("www-authenticate").is_some());
     }
     for wrong in ["ann:a2", "nobody:x", "nobody:", ":", "x"] {
         let credentials = crate::support::client::basic(wrong);
-        let request =
-            House::question("-", "GET", "/v2/public/base/manifests/v1").header("Authorization", credentials);
-        assert_eq!(house.doorward.ask(&request).status, 401, "{wrong}");
+        let request = PolicySetup::question("-", "GET", "/v2/public/base/manifests/v1")
+            .header("Authorization", credentials);
+        assert_eq!(setup.doorward.ask(&request).status, 401, "{wrong}");
     }
     let bearer =
-        House::question("-", "GET", "/v2/public/base/manifests/v1").header("Authorization", "Bearer x");
-    assert_eq!(house.doorward.ask(&bearer).status, 401);
+        PolicySetup::question("-", "GET", "/v2/public/base/manifests/v1").header("Authorization", "Bearer x");
+    assert_eq!(setup.doorward.ask(&bearer).status, 401);
 }
 
 #[test]
 fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
-    let house = House::of(RULES, GROUPS);
+    let setup = PolicySetup::of(RULES, GROUPS);
     let headers = [
         ("X-Original-Method", "GET"),
         ("X-Original-URI", "/v2/team/app/manifests/v1"),
@@ -185,7 +185,7 @@ fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
                 request = request.header(name, value);
             }
         }
-        house.doorward.ask(&request)
+        setup.doorward.ask(&request)
     };
     assert_eq!(with(9, 9).status, 200);
     for (at, (name, _)) in headers.into_iter().enumerate() {
@@ -199,22 +199,22 @@ fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
         }
     }
     // Who shows no credentials, and of whom nginx says nothing.
-    assert_eq!(house.doorward.ask(&Request::auth()).header("x-auth-reason"), Some("incomplete"));
-    let bare = House::question("-", "GET", "/v2/team/app/manifests/v1");
+    assert_eq!(setup.doorward.ask(&Request::auth()).header("x-auth-reason"), Some("incomplete"));
+    let bare = PolicySetup::question("-", "GET", "/v2/team/app/manifests/v1");
     let request = Request::auth().basic("ann", "a1").header("X-Original-Content-Type", "");
-    assert_eq!(house.doorward.ask(&request).header("x-auth-reason"), Some("incomplete"));
-    assert_eq!(house.doorward.ask(&bare).status, 401);
+    assert_eq!(setup.doorward.ask(&request).header("x-auth-reason"), Some("incomplete"));
+    assert_eq!(setup.doorward.ask(&bare).status, 401);
 }
 
 #[test]
 fn mount_from_a_repository_without_pull_permission_becomes_an_upload_pitfall_p18() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nrepositories = [\"a/**\"]\nactions = [\"pull\", \"push\"]\n";
-    let house = House::of(rules, "");
+    let setup = PolicySetup::of(rules, "");
     let digest = format!("sha256:{}", "0".repeat(64));
     let uri = |from: &str| format!("/v2/a/x/blobs/uploads/?mount={digest}&from={from}");
-    let allowed = house.ask("ann", "POST", &uri("a/y"));
+    let allowed = setup.ask("ann", "POST", &uri("a/y"));
     assert_eq!((allowed.status, allowed.header("x-upstream-uri")), (200, None));
-    let degraded = house.ask("ann", "POST", &uri("secret%2Fy"));
+    let degraded = setup.ask("ann", "POST", &uri("secret%2Fy"));
     assert_eq!((degraded.status, degraded.header("x-upstream-uri")), (200, Some("/v2/a/x/blobs/uploads/")));
     // A configuration that does not use what it is told is not told a half of it.
     let plain = Request::auth()
@@ -223,7 +223,7 @@ fn mount_from_a_repository_without_pull_permission_becomes_an_upload_pitfall_p18
         .header("X-Original-URI", uri("secret/y"))
         .header("X-Original-Host", "h")
         .header("X-Original-Content-Type", "ct:");
-    let refused = house.doorward.ask(&plain);
+    let refused = setup.doorward.ask(&plain);
     assert_eq!(refused.status, 403, "{refused:?}");
     assert_eq!(refused.header("x-auth-scope"), Some("repository:secret/y:pull"));
 }
@@ -231,7 +231,7 @@ fn mount_from_a_repository_without_pull_permission_becomes_an_upload_pitfall_p18
 #[test]
 fn address_of_nginx_is_not_matched_as_client_network() {
     let rules = "[[grant]]\nusers = [\"ann\"]\nnetworks = [\"127.0.0.0/8\"]\nactions = [\"pull\"]\n";
-    let house = House::of(rules, "");
+    let setup = PolicySetup::of(rules, "");
     let question = || {
         Request::auth()
             .basic("ann", "a1")
@@ -240,7 +240,7 @@ fn address_of_nginx_is_not_matched_as_client_network() {
             .header("X-Original-Host", "h")
             .header("X-Original-Content-Type", "ct:")
     };
-    assert_eq!(house.doorward.ask(&question().from("127.0.0.9")).status, 200);
-    assert_eq!(house.doorward.ask(&question().from("192.0.2.1")).status, 403);
-    assert_eq!(house.doorward.ask(&question()).status, 403, "nginx, at 127.0.0.1, named nobody");
+    assert_eq!(setup.doorward.ask(&question().from("127.0.0.9")).status, 200);
+    assert_eq!(setup.doorward.ask(&question().from("192.0.2.1")).status, 403);
+    assert_eq!(setup.doorward.ask(&question()).status, 403, "nginx, at 127.0.0.1, named nobody");
 }

@@ -1,6 +1,6 @@
 //! A push that nobody could make: a grant or a scope with push, and no pull to the same (distribution/distribution#2932).
 
-use crate::support::test_folder::{Place, plain};
+use crate::support::test_folder::{TestFolder, run_bare};
 use crate::support::users;
 
 const PUSH: &str = "[[grant]]\nusers = [\"ci\"]\nrepositories = [\"team/**\"]\nactions = [\"push\"]\n";
@@ -9,28 +9,28 @@ const PULL: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\
 
 #[test]
 fn check_warns_about_a_push_grant_without_a_pull_grant_field_d6() {
-    let place = Place::of(users::alice());
+    let folder = TestFolder::of(users::alice());
     for (policy, warned) in [
         (PUSH.to_owned(), true),
         (PUSH.to_owned() + PULL, false),
         (PUSH.to_owned() + &PULL.replace("**", "other/**"), true),
         (PUSH.replace("\"push\"", "\"push\", \"pull\""), false),
     ] {
-        let path = place.beside("policy.toml", &policy);
-        let output = plain(&["check", "--policy", &path]);
+        let path = folder.add_file("policy.toml", &policy);
+        let output = run_bare(&["check", "--policy", &path]);
         assert_eq!(output.code, Some(0), "{output:?}");
         let warning = format!("{path}:1: warning: a push requires pull too");
         assert_eq!(output.stdout.contains(&warning), warned, "{policy}: {output:?}");
         // What check warns of is what is refused.
         let asked = ["explain", "--policy", &path, "ci", "POST", "/v2/team/app/blobs/uploads/"];
-        assert_eq!(plain(&asked).code == Some(0), !warned, "{policy}");
+        assert_eq!(run_bare(&asked).code == Some(0), !warned, "{policy}");
     }
 }
 
 #[test]
 fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
-    let place = Place::of(users::alice());
-    let keys = place.dir.path().join("keys").display().to_string();
+    let folder = TestFolder::of(users::alice());
+    let keys = folder.dir.path().join("keys").display().to_string();
     for (name, scope, warned) in [
         ("one", &["push:team/app"][..], true),
         ("two", &["pull,push:team/app"], false),
@@ -41,7 +41,7 @@ fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
         let mut arguments =
             vec!["key", "new", "--create", "--keys", &keys, "--owner", "alice", "--name", name];
         scope.iter().for_each(|right| arguments.extend(["--scope", right]));
-        let output = plain(&arguments);
+        let output = run_bare(&arguments);
         assert_eq!(output.code, Some(0), "{output:?}");
         assert_eq!(
             output.stderr.contains("--scope: warning: a push requires pull too"),
@@ -50,7 +50,7 @@ fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
         );
         assert_eq!(output.stdout.lines().count(), 1, "the key alone");
     }
-    let check = plain(&["check", "--keys", &keys]);
+    let check = run_bare(&["check", "--keys", &keys]);
     assert_eq!(check.code, Some(0), "{check:?}");
     let lines: Vec<bool> = (1..=5)
         .map(|line| check.stdout.contains(&format!("{keys}:{line}: warning: a push requires pull")))

@@ -29,12 +29,12 @@ const ALONE: &str = "is mounted by itself: a file that takes its place where it 
 const REPLACED: &str = "was replaced or moved where it is mounted from, and the old file is still in force";
 
 /// doorward with all files mounted one by one, and the folder that they are mounted from.
-struct House {
+struct BindMountSetup {
     doorward: Doorward,
     outside: TempDir,
 }
 
-impl House {
+impl BindMountSetup {
     /// In a namespace of its own; `is_link` has the paths that doorward knows be links to the mounts.
     fn start(unshare: &[String], outside: TempDir, is_link: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ impl House {
 type Replace = fn(&Path, &Path);
 
 /// Ways in which a file is replaced outside. In three of them the old file keeps a name.
-fn ways() -> [(&'static str, Replace); 5] {
+fn presentations() -> [(&'static str, Replace); 5] {
     [
         ("renamed over", |old, new| fs::rename(new, old).unwrap()),
         ("removed and made anew", |old, new| {
@@ -137,46 +137,46 @@ fn outsides() -> Vec<TempDir> {
 fn bind_mounted_file_is_warned_about_and_reported_when_replaced_field_o3() {
     let Some(unshare) = unshare() else { return };
     for name in FILES.map(|(name, _)| name).into_iter().chain(["keys.pem"]) {
-        let house = House::start(&unshare, tempfile::tempdir().unwrap(), false);
-        let log = house.doorward.log();
+        let setup = BindMountSetup::start(&unshare, tempfile::tempdir().unwrap(), false);
+        let log = setup.doorward.log();
         let warned = log.lines().filter(|line| line.contains("WARN") && line.contains(ALONE)).count();
         assert_eq!(warned, FILES.len() + 1, "{log}");
-        assert_eq!(house.doorward.ready().text(), "ready\n");
-        let new = house.at("new");
-        fs::copy(house.at(name), &new).unwrap();
-        fs::rename(&new, house.at(name)).unwrap();
-        house.is_told(name);
+        assert_eq!(setup.doorward.ready().text(), "ready\n");
+        let new = setup.at("new");
+        fs::copy(setup.at(name), &new).unwrap();
+        fs::rename(&new, setup.at(name)).unwrap();
+        setup.is_told(name);
     }
 }
 
 #[test]
 fn replaced_bind_mounted_file_is_reported_while_a_removed_user_stays_admitted_field_o3() {
     let Some(unshare) = unshare() else { return };
-    for (number, (way, replace)) in ways().into_iter().enumerate() {
+    for (number, (way, replace)) in presentations().into_iter().enumerate() {
         for (kind, outside) in outsides().into_iter().enumerate() {
             {
                 // Through a link with every second one.
-                let house = House::start(&unshare, outside, (number + kind) % 2 == 1);
+                let setup = BindMountSetup::start(&unshare, outside, (number + kind) % 2 == 1);
                 let secret = FILES[5].1.trim();
                 let bob = || {
                     let request = crate::support::client::Request::auth().basic("bob", "builder").from(HERE);
                     let request = request.header("X-Auth-Proxy-Secret", secret);
                     let request = request.header("X-Original-URI", "/v2/").header("X-Original-Method", "GET");
                     let request = request.header("X-Original-Host", "r.example");
-                    house.doorward.ask(&request.header("X-Original-Content-Type", "ct:")).status
+                    setup.doorward.ask(&request.header("X-Original-Content-Type", "ct:")).status
                 };
                 assert_eq!(bob(), 200, "{way}");
-                fs::write(house.at("new"), users::alice()).unwrap();
-                replace(&house.at("htpasswd"), &house.at("new"));
-                house.is_told("htpasswd");
+                fs::write(setup.at("new"), users::alice()).unwrap();
+                replace(&setup.at("htpasswd"), &setup.at("new"));
+                setup.is_told("htpasswd");
                 assert_eq!(bob(), 200, "{way}: the kernel shows the old file");
                 eventually("it counts as stale", || {
-                    (house.doorward.metric("doorward_htpasswd_stale") == 1.0).then_some(())
+                    (setup.doorward.metric("doorward_htpasswd_stale") == 1.0).then_some(())
                 });
                 // A SIGHUP, by which an operator wants it taken, says so again.
-                let told = || house.doorward.log().matches(REPLACED).count();
+                let told = || setup.doorward.log().matches(REPLACED).count();
                 assert_eq!(told(), 1, "{way}: once");
-                house.doorward.signal(Signal::HUP);
+                setup.doorward.signal(Signal::HUP);
                 eventually("SIGHUP is answered in the log", || (told() == 2).then_some(()));
             }
         }
@@ -186,12 +186,12 @@ fn replaced_bind_mounted_file_is_reported_while_a_removed_user_stays_admitted_fi
 #[test]
 fn bind_mounted_file_changed_in_place_is_reloaded_without_a_report_field_o3() {
     let Some(unshare) = unshare() else { return };
-    let house = House::start(&unshare, tempfile::tempdir().unwrap(), false);
-    let file = fs::OpenOptions::new().write(true).truncate(true).open(house.at("htpasswd")).unwrap();
+    let setup = BindMountSetup::start(&unshare, tempfile::tempdir().unwrap(), false);
+    let file = fs::OpenOptions::new().write(true).truncate(true).open(setup.at("htpasswd")).unwrap();
     std::io::Write::write_all(&mut &file, users::alice().as_bytes()).unwrap();
-    eventually("it is in force", || (house.doorward.metric("doorward_htpasswd_users") == 1.0).then_some(()));
-    assert_eq!(house.doorward.ready().text(), "ready\n");
-    assert!(!house.doorward.log().contains(REPLACED));
+    eventually("it is in force", || (setup.doorward.metric("doorward_htpasswd_users") == 1.0).then_some(()));
+    assert_eq!(setup.doorward.ready().text(), "ready\n");
+    assert!(!setup.doorward.log().contains(REPLACED));
 }
 
 #[test]

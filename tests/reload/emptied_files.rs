@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
-use crate::support::test_folder::Place;
 use crate::support::keys::Key;
+use crate::support::test_folder::TestFolder;
 use crate::support::{eventually, users};
 
 #[test]
@@ -35,7 +35,7 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_in_every_output_
         assert!(again.log().contains("the htpasswd file has no users"), "{}", again.log());
         assert!(again.ready().text().contains("the htpasswd file has no users"));
         assert_eq!(again.log_in("bob", "builder", "192.0.2.1"), 401);
-        let check = Place::of(content).run(&["check"], "");
+        let check = TestFolder::of(content).run(&["check"], "");
         assert_eq!(check.code, Some(0), "{check:?}");
         assert!(check.stdout.contains("note: the htpasswd file has no users"), "{check:?}");
     }
@@ -49,17 +49,17 @@ fn file_with_the_no_users_marker_is_valid_field_n1() {
         "{}",
         doorward.log()
     );
-    let check = Place::of("# no users\n").run(&["check"], "");
+    let check = TestFolder::of("# no users\n").run(&["check"], "");
     assert!(check.code == Some(0) && !check.stdout.contains("has no users"), "{check:?}");
 }
 
 #[test]
 fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
-    let place = Place::of(users::alice());
-    let policy = place.beside("policy.toml", "[[grant]]\ngroups = [\"devs\"]\npaths = [\"/**\"]\n");
-    let groups = place.beside("groups", "devs: alice\n");
+    let folder = TestFolder::of(users::alice());
+    let policy = folder.add_file("policy.toml", "[[grant]]\ngroups = [\"devs\"]\npaths = [\"/**\"]\n");
+    let groups = folder.add_file("groups", "devs: alice\n");
     let key = Key::new("alice", "ci");
-    let (text, keys) = (key.secret.clone(), place.beside("keys", &key.line()));
+    let (text, keys) = (key.secret.clone(), folder.add_file("keys", &key.line()));
     let flags = ["--policy", &policy, "--groups", &groups, "--keys", &keys];
     let doorward = Doorward::start(&users::alice(), &flags);
     let ask = |password: &str| {
@@ -80,7 +80,7 @@ fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
         "{told}"
     );
     eventually("it is told", || doorward.ready().text().contains("degraded").then_some(()));
-    let check = place.run(&["check", "--policy", &policy, "--groups", &groups, "--keys", &keys], "");
+    let check = folder.run(&["check", "--policy", &policy, "--groups", &groups, "--keys", &keys], "");
     assert_eq!(check.code, Some(0), "{check:?}");
     for note in ["note: the group file has no groups", "note: the file of keys has no keys"] {
         assert!(check.stdout.contains(note), "{check:?}");

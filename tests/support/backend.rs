@@ -16,13 +16,13 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::PATIENCE;
 pub(crate) use certificates::{Authority, server, server_for, server_named};
-pub(crate) use heard::Heard;
+pub(crate) use heard::ReceivedRequest;
 pub(crate) use reply::Reply;
 
 /// Between two looks at a connection whose answer is being held back.
 const LOOK: Duration = Duration::from_millis(5);
 
-type Behaviour = Arc<dyn Fn(&Heard) -> Reply + Send + Sync>;
+type Behaviour = Arc<dyn Fn(&ReceivedRequest) -> Reply + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -34,7 +34,7 @@ struct State {
     closed: usize,
     in_flight: usize,
     most_in_flight: usize,
-    heard: Vec<Heard>,
+    heard: Vec<ReceivedRequest>,
     /// To close them at the end.
     open: Vec<TcpStream>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Backend {
 
 impl Backend {
     /// Starts it on a free port of loopback; `behaviour` says what it answers.
-    pub(crate) fn start(behaviour: impl Fn(&Heard) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(behaviour: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None, behaviour)
     }
 
@@ -72,7 +72,7 @@ impl Backend {
     pub(crate) fn start_at(
         at: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
-        behaviour: impl Fn(&Heard) -> Reply + Send + Sync + 'static,
+        behaviour: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind(at).expect("a port");
         let address = listener.local_addr().unwrap();
@@ -88,7 +88,7 @@ impl Backend {
     }
 
     /// From now on it does this.
-    pub(crate) fn behave(&self, behaviour: impl Fn(&Heard) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn behave(&self, behaviour: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) {
         *self.shared.behaviour.lock().unwrap() = Arc::new(behaviour);
     }
 
@@ -104,7 +104,7 @@ impl Backend {
     }
 
     /// What it heard so far, in the order in which it came.
-    pub(crate) fn heard(&self) -> Vec<Heard> {
+    pub(crate) fn heard(&self) -> Vec<ReceivedRequest> {
         self.shared.state.lock().unwrap().heard.clone()
     }
 

@@ -14,14 +14,14 @@ pub(crate) const FIXED: &str = "token";
 
 /// How a key is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way<'u> {
+pub(crate) enum Presentation<'u> {
     /// As this user's password.
     As(&'u str),
     /// By itself.
     Bearer,
 }
 
-impl Way<'_> {
+impl Presentation<'_> {
     /// The request with the key.
     pub(crate) fn present(self, request: Request, secret: &str) -> Request {
         match self {
@@ -32,8 +32,8 @@ impl Way<'_> {
 }
 
 /// The ways in which a key of `owner`'s is good.
-pub(crate) fn ways(owner: &str) -> [Way<'_>; 3] {
-    [Way::As(owner), Way::As(FIXED), Way::Bearer]
+pub(crate) fn presentations(owner: &str) -> [Presentation<'_>; 3] {
+    [Presentation::As(owner), Presentation::As(FIXED), Presentation::Bearer]
 }
 
 /// A key and its line.

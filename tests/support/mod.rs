@@ -4,7 +4,6 @@ pub(crate) mod api;
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod doorward;
-pub(crate) mod test_folder;
 pub(crate) mod image;
 pub(crate) mod keys;
 pub(crate) mod message;
@@ -17,6 +16,7 @@ pub(crate) mod registry;
 pub(crate) mod request_corpus;
 pub(crate) mod scale;
 pub(crate) mod secrets;
+pub(crate) mod test_folder;
 pub(crate) mod upstream;
 pub(crate) mod users;
 

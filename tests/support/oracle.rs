@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// What one of them says of a file, a user and a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Said {
+pub(crate) enum OracleVerdict {
     Accepts,
     Refuses,
     /// nginx: 500; `htpasswd -v`: neither "right" nor "wrong".
@@ -20,7 +20,7 @@ pub(crate) enum Said {
     Unaskable,
 }
 
-impl Said {
+impl OracleVerdict {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Accepts => "accepts",

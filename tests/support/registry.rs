@@ -37,7 +37,7 @@ impl Registry {
     /// One that tells in [`Registry::log`], as JSON, of each request what it does with it, down to
     /// each file; 2.8 does, later ones tell no files. Its storage is its memory, since thousands of
     /// uploads would wait for a disk.
-    pub(crate) fn start_telling() -> Self {
+    pub(crate) fn start_with_log() -> Self {
         Self::start_as("debug", "inmemory: {}", "")
     }
 

@@ -102,7 +102,7 @@ fn creates_a_secret(command: &str) -> bool {
 }
 
 /// Fails if `said`, which `command` wrote, holds a secret.
-pub(crate) fn assert_tells_none(command: &str, said: &str) {
+pub(crate) fn assert_contains_no_secret(command: &str, said: &str) {
     if creates_a_secret(command) || std::thread::panicking() {
         return;
     }

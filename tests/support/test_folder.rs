@@ -11,12 +11,12 @@ use crate::support::doorward::command;
 use crate::support::process::{Output, run_with_input};
 
 /// A folder with one file.
-pub(crate) struct Place {
+pub(crate) struct TestFolder {
     pub(crate) dir: TempDir,
     pub(crate) path: PathBuf,
 }
 
-impl Place {
+impl TestFolder {
     pub(crate) fn of(content: impl AsRef<[u8]>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users");
@@ -31,7 +31,7 @@ impl Place {
     }
 
     /// Another file beside it.
-    pub(crate) fn beside(&self, name: &str, content: &str) -> String {
+    pub(crate) fn add_file(&self, name: &str, content: &str) -> String {
         let path = self.dir.path().join(name);
         fs::write(&path, content).unwrap();
         path.display().to_string()
@@ -50,11 +50,11 @@ fn run(htpasswd: &Path, arguments: &[&str], stdin: &str) -> Output {
 }
 
 /// Runs doorward with these arguments alone.
-pub(crate) fn plain(arguments: &[&str]) -> Output {
+pub(crate) fn run_bare(arguments: &[&str]) -> Output {
     crate::support::doorward::doorward(arguments)
 }
 
 /// All that was said.
-pub(crate) fn said(output: &Output) -> String {
+pub(crate) fn all_output(output: &Output) -> String {
     output.stdout.clone() + &output.stderr
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{get, given, post, start, token};
+use super::{get, post, start, token, token_response};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
@@ -48,7 +48,7 @@ fn every_issued_token_is_logged_at_debug_and_with_log_allowed_without_secrets() 
     for (flags, level) in [(["--log-level", "debug"], "DEBUG"), (["--log-allowed", "true"], " INFO ")] {
         let doorward = start(&flags);
         let form = "grant_type=password&service=registry.test&username=bob&password=builder&scope=repository:team/app:pull";
-        let (told, _) = given(&doorward.ask(&post(form)));
+        let (told, _) = token_response(&doorward.ask(&post(form)));
         token(&doorward, &get("service=registry.test&scope=repository:public/a:pull"));
         lines(&doorward, &[level, "user=\"\"", "granted=\"repository:public/a:pull\""]);
         let all = lines(&doorward, &[level, "user=\"bob\"", "granted=\"repository:team/app:pull\""]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{access, claims, get, given, post, start, token};
+use super::{access, claims, get, post, start, token, token_response};
 use crate::support::client::Request;
 use crate::support::keys;
 
@@ -12,7 +12,7 @@ fn issued_token_has_the_claims_that_registries_read() {
     let request = get(
         "service=registry.test&scope=repository:team/app:pull,push&account=alice&client_id=docker&offline_token=true",
     );
-    let (told, claims) = given(&doorward.ask(&request.basic("alice", "wonderland")));
+    let (told, claims) = token_response(&doorward.ask(&request.basic("alice", "wonderland")));
     assert_eq!(told["expires_in"], 900);
     let issued = told["issued_at"].as_str().unwrap();
     assert!(issued.len() == 20 && issued.ends_with('Z'), "{issued}");
@@ -69,7 +69,7 @@ fn anonymous_request_gets_scopes_granted_to_anyone() {
         "service=registry.test&scope=repository:public/base:pull,push&scope=repository:team/app:pull",
     ));
     assert_eq!(access(&answer), ["repository:public/base:pull"]);
-    let (_, claims) = given(&answer);
+    let (_, claims) = token_response(&answer);
     assert_eq!(claims["sub"], "");
 }
 
@@ -77,7 +77,7 @@ fn anonymous_request_gets_scopes_granted_to_anyone() {
 fn form_request_gets_an_oauth_response() {
     let doorward = start(&[]);
     let form = "grant_type=password&service=registry.test&client_id=containerd&username=bob&password=builder&scope=repository%3Ateam%2Fapp%3Apull%2Cpush+repository%3Apublic%2Fbase%3Apull";
-    let (told, claims) = given(&doorward.ask(&post(form)));
+    let (told, claims) = token_response(&doorward.ask(&post(form)));
     assert_eq!(told["scope"], "repository:team/app:pull repository:public/base:pull");
     assert_eq!(claims["sub"], "bob");
     let odd = "grant_type=password&service=registry.test&username=bob&password=b%26u%3Ailder";
@@ -97,7 +97,7 @@ fn api_key_limits_scope_and_expiry_of_a_token() {
     for request in [get(query).basic("alice", &narrow), get(query).basic("token", &narrow)] {
         assert_eq!(access(&doorward.ask(&request)), ["repository:team/app:pull"]);
     }
-    let (told, claims) = given(&doorward.ask(&get(query).basic("alice", &ends.secret)));
+    let (told, claims) = token_response(&doorward.ask(&get(query).basic("alice", &ends.secret)));
     let seconds = told["expires_in"].as_u64().unwrap();
     assert!((60..=120).contains(&seconds), "{seconds}");
     assert_eq!(claims["sub"], "alice");

@@ -94,7 +94,7 @@ pub(crate) fn claims(token: &str) -> Value {
 }
 
 /// The answer to who got a token, and what that says.
-fn given(answer: &Answer) -> (Value, Value) {
+fn token_response(answer: &Answer) -> (Value, Value) {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let told: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -106,7 +106,7 @@ fn given(answer: &Answer) -> (Value, Value) {
 
 /// The rights of a token, one a line.
 fn access(answer: &Answer) -> Vec<String> {
-    let (_, claims) = given(answer);
+    let (_, claims) = token_response(answer);
     let one = |access: &Value| {
         let actions: Vec<&str> =
             access["actions"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -122,12 +122,12 @@ fn access(answer: &Answer) -> Vec<String> {
 
 /// A token of these rights.
 pub(crate) fn token(doorward: &Doorward, request: &Request) -> String {
-    let (told, _) = given(&doorward.ask(request));
+    let (told, _) = token_response(&doorward.ask(request));
     told["token"].as_str().unwrap().to_owned()
 }
 
 /// That it is refused in words that clients print.
-fn refused(answer: &Answer, status: u16, code: &str) {
+fn assert_refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!(
         (answer.status, answer.header("content-type")),
         (status, Some("application/json")),

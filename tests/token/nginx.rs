@@ -30,13 +30,13 @@ fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: Socket
 }
 
 /// nginx between a doorward and a registry that both are played; the first answers `/auth` with 200.
-pub(crate) struct Played {
+pub(crate) struct FakeServices {
     pub(crate) nginx: Nginx,
     doorward: Api,
     registry: Api,
 }
 
-impl Played {
+impl FakeServices {
     pub(crate) fn start(tokens: &str, token: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_with(tokens, token, |image| image)
     }
@@ -58,6 +58,6 @@ impl Played {
 }
 
 /// What doorward would say.
-pub(crate) fn given() -> Reply {
+pub(crate) fn token_reply() -> Reply {
     Reply::json(format!("{{\"token\":\"{TOKEN}\"}}")).with("Cache-Control", "no-store")
 }

@@ -1,6 +1,6 @@
 //! Who gets no token, and in which words he is told.
 
-use super::{get, given, post, refused, start};
+use super::{assert_refused, get, post, start, token_response};
 use crate::support::client::Request;
 
 #[test]
@@ -19,7 +19,7 @@ fn wrong_or_unreadable_credentials_get_401_from_token() {
         post("grant_type=password&service=registry.test&username=alice&password=wrong"),
     ] {
         let answer = doorward.ask(&request);
-        refused(&answer, 401, "UNAUTHORIZED");
+        assert_refused(&answer, 401, "UNAUTHORIZED");
         assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Basic ")));
     }
 }
@@ -35,10 +35,10 @@ fn malformed_token_request_or_wrong_service_gets_400() {
         "service=registry.test&account=bob",
         "service=registry.test&account=alice&account=alice",
     ] {
-        refused(&doorward.ask(&get(query).basic("alice", "wonderland")), 400, "UNSUPPORTED");
+        assert_refused(&doorward.ask(&get(query).basic("alice", "wonderland")), 400, "UNSUPPORTED");
     }
     let many: String = (0..65).map(|number| format!("&scope=repository:r{number}:pull")).collect();
-    refused(&doorward.ask(&get(&many[1..]).basic("alice", "wonderland")), 400, "UNSUPPORTED");
+    assert_refused(&doorward.ask(&get(&many[1..]).basic("alice", "wonderland")), 400, "UNSUPPORTED");
     for form in [
         "service=registry.test",
         "grant_type=password&service=registry.test&username=alice",
@@ -46,12 +46,12 @@ fn malformed_token_request_or_wrong_service_gets_400() {
         "grant_type=password&username=a%3Ab&password=x",
         "grant_type=password&username=a&username=b&password=x",
     ] {
-        refused(&doorward.ask(&post(form)), 400, "UNSUPPORTED");
+        assert_refused(&doorward.ask(&post(form)), 400, "UNSUPPORTED");
     }
     let large = format!("grant_type=password&username=a&password={}", "x".repeat(17 << 10));
-    refused(&doorward.ask(&post(&large)), 400, "UNSUPPORTED");
+    assert_refused(&doorward.ask(&post(&large)), 400, "UNSUPPORTED");
     let json = Request::new("POST", "/token").header("Content-Type", "application/json").body("{}");
-    refused(&doorward.ask(&json), 400, "UNSUPPORTED");
+    assert_refused(&doorward.ask(&json), 400, "UNSUPPORTED");
     assert_eq!(doorward.ask(&Request::new("DELETE", "/token")).status, 405);
 }
 
@@ -59,7 +59,7 @@ fn malformed_token_request_or_wrong_service_gets_400() {
 fn refresh_token_request_gets_404() {
     let doorward = start(&[]);
     let form = "grant_type=refresh_token&service=registry.test&refresh_token=x&client_id=docker";
-    refused(&doorward.ask(&post(form)), 404, "UNSUPPORTED");
+    assert_refused(&doorward.ask(&post(form)), 404, "UNSUPPORTED");
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn throttled_client_gets_429_with_retry_after_from_token() {
     let answers: Vec<_> = (0..4)
         .map(|n| doorward.ask(&get("service=registry.test").basic("alice", &format!("guess-{n}"))))
         .collect();
-    refused(&answers[0], 401, "UNAUTHORIZED");
-    refused(&answers[3], 429, "TOOMANYREQUESTS");
+    assert_refused(&answers[0], 401, "UNAUTHORIZED");
+    assert_refused(&answers[3], 429, "TOOMANYREQUESTS");
     assert!(answers[3].header("retry-after").is_some());
     // It is one throttle with /auth, and others go on.
     assert_eq!(doorward.log_in("alice", "guess-9", "192.0.2.1"), 403);
-    given(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
+    token_response(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn token_request_without_required_proxy_headers_is_refused_by_name_field_c9_auth
     let scope = "service=registry.test&scope=repository:team/app:pull";
     let bare = || Request::get(&format!("/token?{scope}")).from("192.0.2.1").basic("alice", "wonderland");
     // Without X-Original-Host the request's own host counts, as a client sent it.
-    let (_, claims) = given(&doorward.ask(&bare().host("Registry.Test:5000")));
+    let (_, claims) = token_response(&doorward.ask(&bare().host("Registry.Test:5000")));
     assert_eq!(claims["access"][0]["name"], "team/app");
     for (request, what) in [
         (bare().host(""), "X-Original-Host cannot be read"),
@@ -98,7 +98,7 @@ fn token_request_without_required_proxy_headers_is_refused_by_name_field_c9_auth
         ),
     ] {
         let answer = doorward.ask(&request);
-        refused(&answer, 403, "DENIED");
+        assert_refused(&answer, 403, "DENIED");
         assert!(answer.text().contains(&format!("no token is given here: {what}")), "{}", answer.text());
         let parts = ["reason=\"incomplete\"", &format!("detail=\"{what}"), "path=\"/token\""];
         crate::support::eventually(what, || {
@@ -123,7 +123,7 @@ fn credentials_in_the_query_are_refused() {
         "service=registry.test&pass%77ord=wonderland",
     ] {
         for request in [get(query), get(query).basic("alice", "wonderland")] {
-            refused(&doorward.ask(&request), 400, "UNSUPPORTED");
+            assert_refused(&doorward.ask(&request), 400, "UNSUPPORTED");
         }
     }
     let form = "grant_type=password&service=registry.test&username=bob&password=builder";
@@ -131,8 +131,8 @@ fn credentials_in_the_query_are_refused() {
         .header("X-Original-Host", "registry.test")
         .header("Content-Type", "application/x-www-form-urlencoded")
         .from("192.0.2.1");
-    refused(&doorward.ask(&beside.body(form)), 400, "UNSUPPORTED");
-    given(&doorward.ask(&post(form)));
+    assert_refused(&doorward.ask(&beside.body(form)), 400, "UNSUPPORTED");
+    token_response(&doorward.ask(&post(form)));
     assert!(!doorward.log().contains("wonderland"), "{}", doorward.log());
 }
 
@@ -185,8 +185,8 @@ fn scopes_beyond_the_token_size_get_400() {
     let doorward = super::start_with("[[grant]]\nwho = \"authenticated\"\n", &[]);
     let long = "a".repeat(240);
     let query: String = (0..30).map(|number| format!("&scope=repository:{long}{number}:pull")).collect();
-    refused(&doorward.ask(&get(&query[1..]).basic("bob", "builder")), 400, "UNSUPPORTED");
-    given(&doorward.ask(&get("scope=repository:team/app:pull").basic("bob", "builder")));
+    assert_refused(&doorward.ask(&get(&query[1..]).basic("bob", "builder")), 400, "UNSUPPORTED");
+    token_response(&doorward.ask(&get("scope=repository:team/app:pull").basic("bob", "builder")));
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn log_names_the_user_of_a_refused_token_request_without_secrets() {
     let doorward = start(&["--log-allowed", "true", "--log-level", "debug"]);
     let form = "grant_type=password&service=registry.test&username=alice&password=s3cret-guess";
     let request = post(form).basic("victim", "x");
-    refused(&doorward.ask(&request), 401, "UNAUTHORIZED");
+    assert_refused(&doorward.ask(&request), 401, "UNAUTHORIZED");
     let told = || Some(doorward.log()).filter(|log| log.contains("/token"));
     let log = crate::support::eventually("it is logged", told);
     let line = log.lines().find(|line| line.contains("/token")).unwrap();
     assert!(line.contains("user=\"alice\"") && line.contains("POST") && !line.contains("victim"), "{line}");
-    let (told, _) = given(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
+    let (told, _) = token_response(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
     let given_out = || Some(doorward.log()).filter(|log| log.contains("token issued"));
     let log = crate::support::eventually("it is logged", given_out);
     assert!(!log.contains("s3cret") && !log.contains(told["token"].as_str().unwrap()), "{log}");
@@ -221,7 +221,7 @@ fn token_from_a_stale_answer_expires_with_it() {
     let config = at("doorward.toml");
     let doorward = crate::support::doorward::Doorward::start_in(dir, &["--config", &config]);
     let ask = || {
-        given(&doorward.ask(&get("service=registry.test").basic("ann", "x"))).0["expires_in"]
+        token_response(&doorward.ask(&get("service=registry.test").basic("ann", "x"))).0["expires_in"]
             .as_u64()
             .unwrap()
     };

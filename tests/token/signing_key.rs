@@ -56,32 +56,32 @@ fn claims(scopes: &[&str]) -> Claims {
 }
 
 /// A folder with the files of `doorward token`, or a place for them.
-struct Place {
+struct SigningKeyFolder {
     dir: TempDir,
 }
 
-impl Place {
+impl SigningKeyFolder {
     fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
     /// One in which `init` was run, with a key of ES256.
     fn new() -> Self {
-        let place = Self::empty();
-        place.does("init", &NAMES);
-        place
+        let folder = Self::empty();
+        folder.succeeds("init", &NAMES);
+        folder
     }
 
     /// The same with a key of RS256 that openssl made.
     fn rsa(bits: u32) -> Self {
-        let place = Self::empty();
-        let key = place.path("rsa.pem");
+        let folder = Self::empty();
+        let key = folder.path("rsa.pem");
         genpkey(&key, &["-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")]);
-        place.does(
+        folder.succeeds(
             "init",
             &[&NAMES[..], &["--algorithm", "RS256", "--key", &key.display().to_string()]].concat(),
         );
-        place
+        folder
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -115,7 +115,7 @@ impl Place {
     }
 
     /// The same, which must succeed: what it said.
-    fn does(&self, what: &str, arguments: &[&str]) -> String {
+    fn succeeds(&self, what: &str, arguments: &[&str]) -> String {
         let output = self.run(what, arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
         output.stdout

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{goes_on_with, of_alice, start};
+use super::{assert_upstream_credentials, of_alice, start};
 use crate::support::doorward::{command, doorward};
 use crate::support::process::run;
 use crate::support::{eventually, users};
@@ -28,9 +28,9 @@ fn rotated_credential_file_is_used_and_an_invalid_one_keeps_the_last() {
     fs::write(&path, "").unwrap();
     let degraded = || doorward.ready().text().contains("upstream credentials").then_some(());
     eventually("it is told that the file is empty", degraded);
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some("Bearer three"));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/")), Some("Bearer three"));
     fs::remove_file(&path).unwrap();
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some("Bearer three"));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/")), Some("Bearer three"));
     fs::write(&path, "four").unwrap();
     becomes("Bearer four");
     eventually("all is well again", || (doorward.ready().text() == "ready\n").then_some(()));

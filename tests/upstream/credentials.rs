@@ -1,8 +1,8 @@
 //! Who is given the upstream's credentials: whom the policy allows, over what nobody else reaches.
 
 use super::{
-    HEADER, SECRET, SECRET_HEADER, bare, goes_on_with, of_alice, question, refused, start,
-    start_without_secret,
+    HEADER, SECRET, SECRET_HEADER, assert_refused, assert_upstream_credentials, bare, of_alice, question,
+    start, start_without_secret,
 };
 use crate::support::client::{Address, OF_DOORWARD, Request, ask, unix};
 use crate::support::doorward::Doorward;
@@ -62,18 +62,18 @@ fn each_request_gets_the_credentials_of_its_upstream_table() {
         (pull("other/app"), Some("")),
         ("/v2/".to_owned(), Some(BASIC)),
     ] {
-        goes_on_with(&doorward.ask(&of_alice("GET", &uri)), value);
+        assert_upstream_credentials(&doorward.ask(&of_alice("GET", &uri)), value);
     }
     let elsewhere = of_alice("GET", &pull("team/app")).header("X-Original-Host", "other.test");
-    refused(&doorward.ask(&elsewhere), 403, "incomplete", "s3cret");
+    assert_refused(&doorward.ask(&elsewhere), 403, "incomplete", "s3cret");
 }
 
 #[test]
 fn refused_request_gets_no_upstream_credentials() {
     let doorward = start(TABLES, &FILES, &[]);
     let uri = pull("releases/app");
-    refused(&doorward.ask(&of_alice("PUT", &uri)), 403, "denied", "s3cret");
-    refused(&doorward.ask(&of_alice("DELETE", &uri)), 403, "denied", "s3cret");
+    assert_refused(&doorward.ask(&of_alice("PUT", &uri)), 403, "denied", "s3cret");
+    assert_refused(&doorward.ask(&of_alice("DELETE", &uri)), 403, "denied", "s3cret");
     for request in [question("GET", &uri), question("GET", &uri).basic("alice", "wrong")] {
         let answer = doorward.ask(&request);
         assert_eq!((answer.status, answer.header(HEADER)), (401, None), "{answer:?}");
@@ -83,14 +83,14 @@ fn refused_request_gets_no_upstream_credentials() {
 #[test]
 fn anonymous_request_is_challenged_unless_the_upstream_is_for_anyone() {
     let doorward = start(TABLES, &FILES, &[]);
-    goes_on_with(&doorward.ask(&question("GET", &pull("public/app"))), Some(BEARER));
+    assert_upstream_credentials(&doorward.ask(&question("GET", &pull("public/app"))), Some(BEARER));
     let answer = doorward.ask(&question("GET", &pull("releases/open")));
     assert_eq!((answer.status, answer.header(HEADER)), (401, None), "{answer:?}");
     assert!(answer.header("www-authenticate").is_some());
     // Where there are none to be had, nobody needs to show any.
     let open = POLICY.replace("\"releases/open\"", "\"bare/*\"");
     let doorward = start(TABLES, &[("policy.toml", &open), FILES[1], FILES[2]], &[]);
-    goes_on_with(&doorward.ask(&question("GET", &pull("bare/app"))), Some(""));
+    assert_upstream_credentials(&doorward.ask(&question("GET", &pull("bare/app"))), Some(""));
 }
 
 /// Without a policy, tables of which the first keeps some repositories from the second.
@@ -106,11 +106,11 @@ token_file = "{dir}/token"
 #[test]
 fn request_for_which_no_upstream_can_be_selected_is_refused() {
     let doorward = start(KEPT_BACK, &FILES, &[]);
-    goes_on_with(&doorward.ask(&of_alice("GET", &pull("private/app"))), Some(""));
-    goes_on_with(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/_catalog")), Some(BEARER));
-    goes_on_with(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
-    refused(&doorward.ask(&bare().basic("alice", "wonderland")), 403, "incomplete", "s3cret");
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("private/app"))), Some(""));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/_catalog")), Some(BEARER));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
+    assert_refused(&doorward.ask(&bare().basic("alice", "wonderland")), 403, "incomplete", "s3cret");
     for (method, uri) in [
         ("GET", "/v2/private/app/manifests/1?from=x"),
         ("GET", "/v2/private/app/manifests/%31"),
@@ -120,12 +120,12 @@ fn request_for_which_no_upstream_can_be_selected_is_refused() {
         ("GET", "/v2//private/app/manifests/1"),
         ("GET", "/elsewhere"),
     ] {
-        refused(&doorward.ask(&of_alice(method, uri)), 403, "denied", "s3cret");
+        assert_refused(&doorward.ask(&of_alice(method, uri)), 403, "denied", "s3cret");
     }
     // Of a malformed name it cannot be told which it is for a registry that ignores case.
     for uri in ["/v2/Private/app/manifests/1", "/v2/private/app/manifests/.1", "/v2/other/app/blobs/sha256:0"]
     {
-        refused(&doorward.ask(&of_alice("GET", uri)), 403, "malformed", "s3cret");
+        assert_refused(&doorward.ask(&of_alice("GET", uri)), 403, "malformed", "s3cret");
     }
     let form = bare()
         .header("X-Original-Method", "POST")
@@ -133,7 +133,7 @@ fn request_for_which_no_upstream_can_be_selected_is_refused() {
         .header("X-Original-Host", "registry.test")
         .header("X-Original-Content-Type", "ct:application/x-www-form-urlencoded")
         .basic("alice", "wonderland");
-    refused(&doorward.ask(&form), 403, "denied", "s3cret");
+    assert_refused(&doorward.ask(&form), 403, "denied", "s3cret");
 }
 
 #[test]
@@ -142,11 +142,11 @@ fn mount_across_upstreams_is_refused() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let mount =
         |from: &str| of_alice("POST", &format!("/v2/other/app/blobs/uploads/?mount={digest}&from={from}"));
-    goes_on_with(&doorward.ask(&mount("other/base")), Some(BEARER));
-    refused(&doorward.ask(&mount("private/app")), 403, "denied", "s3cret");
+    assert_upstream_credentials(&doorward.ask(&mount("other/base")), Some(BEARER));
+    assert_refused(&doorward.ask(&mount("private/app")), 403, "denied", "s3cret");
     // With a proxy that asks for what it is told to, it goes on as an upload.
     let answer = doorward.ask(&mount("private/app").header("X-Auth-Rewrite", "yes"));
-    goes_on_with(&answer, Some(BEARER));
+    assert_upstream_credentials(&answer, Some(BEARER));
     assert_eq!(answer.header("x-upstream-uri"), Some("/v2/other/app/blobs/uploads/"));
 }
 
@@ -154,7 +154,7 @@ fn mount_across_upstreams_is_refused() {
 fn upstream_for_all_requests_needs_no_original_request_headers() {
     let table = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/token\"\n";
     let doorward = start(table, &FILES, &[]);
-    goes_on_with(&doorward.ask(&bare().basic("alice", "wonderland")), Some(BEARER));
+    assert_upstream_credentials(&doorward.ask(&bare().basic("alice", "wonderland")), Some(BEARER));
     let answer = doorward.ask(&bare());
     assert_eq!((answer.status, answer.header(HEADER)), (401, None));
 }
@@ -163,7 +163,7 @@ fn upstream_for_all_requests_needs_no_original_request_headers() {
 fn without_upstreams_no_upstream_header_is_sent() {
     let doorward = Doorward::start(&users::two(), &[]);
     let answer = doorward.ask(&Request::auth().basic("alice", "wonderland").header(HEADER, "Basic x"));
-    goes_on_with(&answer, None);
+    assert_upstream_credentials(&answer, None);
 }
 
 /// Every way to show a secret that is not the proxy's; the same subrequest without any is the first.
@@ -199,18 +199,18 @@ fn every_peer_must_send_the_proxy_secret_including_unix_sockets_and_loopback_fie
     let socket = Address::parse(&at);
     for address in [&doorward.address, &socket] {
         let proved = |request: &Request| ask(address, OF_DOORWARD, request);
-        goes_on_with(&proved(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
+        assert_upstream_credentials(&proved(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
         for request in without_proof() {
-            refused(&ask(address, OF_DOORWARD, &request), 403, "proxy_secret", "s3cret");
+            assert_refused(&ask(address, OF_DOORWARD, &request), 403, "proxy_secret", "s3cret");
         }
         // One rule for all requests: also what goes on without credentials, and who has shown none.
         let elsewhere =
             Request::auth().header("X-Original-URI", pull("bare/app")).basic("alice", "wonderland");
-        refused(&proved(&elsewhere), 403, "proxy_secret", "s3cret");
-        refused(&proved(&Request::auth()), 403, "proxy_secret", "s3cret");
+        assert_refused(&proved(&elsewhere), 403, "proxy_secret", "s3cret");
+        assert_refused(&proved(&Request::auth()), 403, "proxy_secret", "s3cret");
         let wrong = Request::auth().basic("alice", "wrong");
-        refused(&proved(&wrong), 403, "proxy_secret", "s3cret");
-        goes_on_with(&proved(&of_alice("GET", &pull("bare/app"))), Some(""));
+        assert_refused(&proved(&wrong), 403, "proxy_secret", "s3cret");
+        assert_upstream_credentials(&proved(&of_alice("GET", &pull("bare/app"))), Some(""));
     }
     let told = || Some(doorward.log()).filter(|log| log.contains("proxy_secret_file"));
     let log = eventually("it is logged", told);
@@ -228,7 +228,7 @@ fn every_peer_must_send_the_proxy_secret_including_unix_sockets_and_loopback_fie
 fn upstreams_without_credentials_require_no_proxy_secret() {
     let none = "[[upstream]]\ntype = \"none\"\n";
     let doorward = start_without_secret(none, &[], &[]);
-    goes_on_with(&doorward.ask(&Request::auth().basic("alice", "wonderland")), Some(""));
+    assert_upstream_credentials(&doorward.ask(&Request::auth().basic("alice", "wonderland")), Some(""));
 }
 
 #[test]
@@ -255,8 +255,8 @@ fn peer_without_the_proxy_secret_cannot_report_an_upstream_refusal() {
 #[test]
 fn upstream_credentials_are_in_no_log_metric_or_page() {
     let doorward = start(TABLES, &FILES, &["--log-level", "debug", "--log-allowed", "true"]);
-    goes_on_with(&doorward.ask(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
-    goes_on_with(&doorward.ask(&of_alice("GET", &pull("team/app"))), Some(BEARER));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
+    assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("team/app"))), Some(BEARER));
     let told = [doorward.log(), doorward.admin(&Request::get("/metrics")).text(), doorward.ready().text()];
     for text in told {
         for secret in ["s3cret", BASIC, "QVdTOnMzY3JldC1wYXNzd29yZA"] {
@@ -268,7 +268,7 @@ fn upstream_credentials_are_in_no_log_metric_or_page() {
 #[test]
 fn upstream_refusal_gets_503_and_not_a_challenge() {
     let doorward = start(TABLES, &FILES, &[]);
-    let refused = |uri: &str| {
+    let assert_refused = |uri: &str| {
         let request = Request::get("/auth/refused")
             .header(SECRET_HEADER, SECRET)
             .header("X-Original-Method", "GET")
@@ -278,8 +278,8 @@ fn upstream_refusal_gets_503_and_not_a_challenge() {
             .header("X-Upstream-Status", "403");
         doorward.client().ask(&request)
     };
-    assert_eq!(refused(&format!("{}?token=hidden", pull("team/app"))).status, 503);
-    let answer = refused(&pull("releases/app"));
+    assert_eq!(assert_refused(&format!("{}?token=hidden", pull("team/app"))).status, 503);
+    let answer = assert_refused(&pull("releases/app"));
     assert_eq!((answer.status, answer.header("content-type")), (503, Some("application/json")));
     assert!(answer.header("www-authenticate").is_none() && answer.header("retry-after").is_some());
     assert!(answer.text().contains("refused the credentials of this proxy"), "{}", answer.text());

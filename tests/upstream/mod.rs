@@ -60,12 +60,12 @@ pub(crate) fn of_alice(method: &str, uri: &str) -> Request {
 }
 
 /// That it is allowed, and with what it goes on.
-pub(crate) fn goes_on_with(answer: &Answer, value: Option<&str>) {
+pub(crate) fn assert_upstream_credentials(answer: &Answer, value: Option<&str>) {
     assert_eq!((answer.status, answer.header(HEADER)), (200, value), "{answer:?}");
 }
 
 /// That it is refused, and that nothing of `secret` is in it.
-pub(crate) fn refused(answer: &Answer, status: u16, reason: &str, secret: &str) {
+pub(crate) fn assert_refused(answer: &Answer, status: u16, reason: &str, secret: &str) {
     assert_eq!((answer.status, answer.header("x-auth-reason")), (status, Some(reason)), "{answer:?}");
     assert!(answer.header(HEADER).is_none() && !format!("{answer:?}").contains(secret), "{answer:?}");
 }

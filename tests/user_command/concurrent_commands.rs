@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::{Child, Stdio};
 
 use super::{QUICK, Users, command};
-use crate::support::oracle::Said;
+use crate::support::oracle::OracleVerdict;
 use crate::support::oracle::auth_basic::AuthBasic;
 use crate::support::users;
 
@@ -50,11 +50,11 @@ fn hundred_concurrent_commands_lose_no_line() {
     nginx.file("users", text.as_bytes());
     let says = |name: String, password: &str| nginx.ask("users", name.as_bytes(), password.as_bytes());
     for i in 0..ADDED {
-        assert_eq!(says(format!("added{i}"), "after"), Said::Accepts, "added{i}");
+        assert_eq!(says(format!("added{i}"), "after"), OracleVerdict::Accepts, "added{i}");
     }
     for i in 0..OTHERS {
-        assert_eq!(says(format!("set{i}"), "after"), Said::Accepts, "set{i}");
-        assert_eq!(says(format!("removed{i}"), "before"), Said::Refuses, "removed{i}");
+        assert_eq!(says(format!("set{i}"), "after"), OracleVerdict::Accepts, "set{i}");
+        assert_eq!(says(format!("removed{i}"), "before"), OracleVerdict::Refuses, "removed{i}");
     }
     assert_eq!(users.names(), ["htpasswd", "password"]);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use super::{QUICK, Users};
-use crate::support::oracle::Said;
+use crate::support::oracle::OracleVerdict;
 use crate::support::oracle::auth_basic::AuthBasic;
 use crate::support::process::run;
 use crate::support::{doorward, users};
@@ -17,14 +17,17 @@ fn htpasswd_and_nginx_accept_added_set_and_removed_users() {
     let (users, nginx) = (Users::of(""), AuthBasic::start());
     users.add("alice", "wonderland");
     users.add("zoë", "pässword: with spaces and \"signs\"");
-    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), Said::Accepts);
-    assert_eq!(users.others_say(&nginx, "zoë", "pässword: with spaces and \"signs\""), Said::Accepts);
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), Said::Refuses);
+    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), OracleVerdict::Accepts);
+    assert_eq!(
+        users.others_say(&nginx, "zoë", "pässword: with spaces and \"signs\""),
+        OracleVerdict::Accepts
+    );
+    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Refuses);
     users.quietly("set", &["alice", "--stdin", QUICK[0], QUICK[1]], "builder");
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), Said::Accepts);
-    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), Said::Refuses);
+    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Accepts);
+    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), OracleVerdict::Refuses);
     users.quietly("remove", &["alice"], "");
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), Said::Refuses);
+    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Refuses);
     assert_eq!(users.text().lines().count(), 1, "zoë alone is left");
 }
 
@@ -39,7 +42,7 @@ fn file_created_by_htpasswd_can_be_changed() {
     for name in ["bcrypt", "apr1", "sha", "sha512", "last"] {
         users.quietly("verify", &[name, "--stdin"], "of-apache");
     }
-    assert_eq!(users.others_say(&nginx, "ours", "of-doorward"), Said::Accepts);
+    assert_eq!(users.others_say(&nginx, "ours", "of-doorward"), OracleVerdict::Accepts);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::support::doorward;
 use crate::support::oracle::auth_basic::AuthBasic;
-use crate::support::oracle::{Said, htpasswd};
+use crate::support::oracle::{OracleVerdict, htpasswd};
 use crate::support::process::Output;
 
 /// bcrypt's lowest cost, so that the tests are quick.
@@ -62,7 +62,7 @@ impl Users {
         let line = format!("{command:?}");
         let output =
             Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
-        crate::support::secrets::assert_tells_none(&line, &(output.stdout.clone() + &output.stderr));
+        crate::support::secrets::assert_contains_no_secret(&line, &(output.stdout.clone() + &output.stderr));
         output
     }
 
@@ -90,7 +90,7 @@ impl Users {
     }
 
     /// What `htpasswd -v` and nginx say of a user and a password, who must agree.
-    fn others_say(&self, nginx: &AuthBasic, name: &str, password: &str) -> Said {
+    fn others_say(&self, nginx: &AuthBasic, name: &str, password: &str) -> OracleVerdict {
         nginx.file("users", &fs::read(&self.path).unwrap());
         let nginx = nginx.ask("users", name.as_bytes(), password.as_bytes());
         let apache = htpasswd::ask(&self.path, name.as_bytes(), password.as_bytes());

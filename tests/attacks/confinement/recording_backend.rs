@@ -10,7 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What reached the backend.
 #[derive(Clone, Debug)]
-pub(super) struct Reached {
+pub(super) struct ReceivedLine {
     /// The request line's second word and all behind it but the version.
     pub(super) target: Vec<u8>,
     pub(super) authorization: String,
@@ -18,16 +18,16 @@ pub(super) struct Reached {
 
 #[derive(Default)]
 struct Shared {
-    reached: Mutex<Vec<Reached>>,
+    reached: Mutex<Vec<ReceivedLine>>,
     ended: AtomicBool,
 }
 
-pub(super) struct Stub {
+pub(super) struct RecordingBackend {
     shared: Arc<Shared>,
     pub(super) address: SocketAddr,
 }
 
-impl Stub {
+impl RecordingBackend {
     /// Starts it on a free port, over TLS if there is a configuration for it.
     pub(super) fn start(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -54,12 +54,12 @@ impl Stub {
     }
 
     /// Returns what reached it since the last call.
-    pub(super) fn take(&self) -> Vec<Reached> {
+    pub(super) fn take(&self) -> Vec<ReceivedLine> {
         std::mem::take(&mut *self.shared.reached.lock().unwrap())
     }
 }
 
-impl Drop for Stub {
+impl Drop for RecordingBackend {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
         // Wakes the acceptor. It may have ended already.
@@ -89,7 +89,7 @@ fn converse(mut wire: impl Read + Write, shared: &Shared) {
     }
 }
 
-fn reached(head: &[u8]) -> Reached {
+fn reached(head: &[u8]) -> ReceivedLine {
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next().unwrap_or_default();
     let from = first.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
@@ -99,13 +99,13 @@ fn reached(head: &[u8]) -> Reached {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_owned())
     };
-    Reached {
+    ReceivedLine {
         target: first.get(from..to.max(from)).unwrap_or_default().to_vec(),
         authorization: lines.find_map(value).unwrap_or_default(),
     }
 }
 
-impl Reached {
+impl ReceivedLine {
     /// Whether some service could route it outside of `root`, which begins and ends with a slash: by the bytes as
     /// they stand, or after any mix of decoding, parameters, backslashes, fragments and dot segments.
     pub(super) fn is_outside(&self, root: &str) -> bool {
@@ -189,7 +189,7 @@ fn resolve(path: &[u8], backslashes: bool, parameters: bool) -> Vec<u8> {
 #[test]
 fn path_readings_detect_escapes_and_accept_plain_paths() {
     let is_outside = |target: &str| {
-        Reached { target: target.as_bytes().to_vec(), authorization: String::new() }.is_outside("/v2/")
+        ReceivedLine { target: target.as_bytes().to_vec(), authorization: String::new() }.is_outside("/v2/")
     };
     for target in [
         "/api",

@@ -23,7 +23,7 @@ const TRIES: usize = 3;
 const GUESSERS: usize = 10;
 
 /// What came of it.
-struct Morning {
+struct ColdStart {
     /// Until the last user was in.
     took: Duration,
     /// How often users were told to come again.
@@ -64,7 +64,7 @@ fn log_in(doorward: &Doorward, user: usize, turned_away: &AtomicUsize) {
 }
 
 /// Users with the right password, of whom `count` come at once, while some guess.
-fn morning(cost: u32, wait: &str, count: usize, guessers: usize) -> Morning {
+fn cold_start(cost: u32, wait: &str, count: usize, guessers: usize) -> ColdStart {
     let doorward = start(cost, wait, count + guessers);
     let (turned_away, guesses) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (stop, last) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
@@ -93,7 +93,7 @@ fn morning(cost: u32, wait: &str, count: usize, guessers: usize) -> Morning {
     let took = last.into_inner().unwrap();
     let hashed = doorward.metric("doorward_hash_seconds_total");
     let threads = thread::available_parallelism().map_or(2, usize::from) as f64;
-    Morning {
+    ColdStart {
         took,
         turned_away: turned_away.into_inner(),
         busy: hashed / threads / took.as_secs_f64(),
@@ -113,13 +113,13 @@ fn start(cost: u32, wait: &str, users: usize) -> Doorward {
     Doorward::start(&file, &flags)
 }
 
-fn print(what: &str, count: usize, morning: &Morning) {
+fn print(what: &str, count: usize, cold_start: &ColdStart) {
     println!(
         "O6: {what}: {count} users in after {:.1?}, told to come again {}, hash threads busy {:.0} %, guesses {}",
-        morning.took,
-        morning.turned_away,
-        100.0 * morning.busy,
-        morning.guesses
+        cold_start.took,
+        cold_start.turned_away,
+        100.0 * cold_start.busy,
+        cold_start.guesses
     );
 }
 
@@ -138,7 +138,7 @@ fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6()
     };
     let fitting = places(long).min(scaled(100, usize::MAX));
     let all_fit = (0..TRIES).any(|_| {
-        let alone = morning(cost, long, fitting, 0);
+        let alone = cold_start(cost, long, fitting, 0);
         print("as many as fit", fitting, &alone);
         alone.turned_away == 0
     });
@@ -146,9 +146,9 @@ fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6()
     let fit = places(short);
     println!("O6: bcrypt {cost}, hash.wait {short}: N = {fit} log-ins at once");
     let many = scaled(100, 3 * fit);
-    let all = morning(cost, short, many, 0);
+    let all = cold_start(cost, short, many, 0);
     print("three times as many", many, &all);
-    let guessed = morning(cost, short, many, GUESSERS);
+    let guessed = cold_start(cost, short, many, GUESSERS);
     print("with ten guessers among them", many, &guessed);
     if is_full() {
         assert!(all.turned_away > 0, "not all of them fit");

@@ -142,7 +142,7 @@ const FILES: [(File, &str); 6] = [
     (File::Upstream, "upstream"),
 ];
 
-struct World {
+struct Model {
     folder: PathBuf,
     history: History,
     /// From when until when a file was not whole.
@@ -161,7 +161,7 @@ fn yes(value: usize) -> bool {
     value == 1
 }
 
-impl World {
+impl Model {
     fn text(&self, file: File) -> String {
         let now = |fact| self.history.now(fact);
         let mut text = String::new();
@@ -294,7 +294,7 @@ impl World {
 
 /// What a request shows.
 #[derive(Clone, Copy, Debug)]
-enum Shown {
+enum PresentedCredential {
     Password(usize, usize),
     ApiKey(usize),
     /// Of a user who may pull everything, by one of the signing keys.
@@ -303,8 +303,8 @@ enum Shown {
     Always,
 }
 
-impl World {
-    fn request(&self, shown: Shown, repository: usize) -> Request {
+impl Model {
+    fn request(&self, presented: PresentedCredential, repository: usize) -> Request {
         let request = Request::auth()
             .header("X-Original-Method", "GET")
             .header("X-Original-URI", format!("/v2/r{repository}/tags/list"))
@@ -313,18 +313,28 @@ impl World {
             .header("X-Auth-Rewrite", "yes")
             .header("X-Auth-Proxy-Secret", SECRET)
             .from("192.0.2.1");
-        match shown {
-            Shown::Password(user, version) => request.basic(&format!("u{user}"), &password(user, version)),
-            Shown::ApiKey(user) => {
+        match presented {
+            PresentedCredential::Password(user, version) => {
+                request.basic(&format!("u{user}"), &password(user, version))
+            }
+            PresentedCredential::ApiKey(user) => {
                 request.header("Authorization", format!("Bearer {}", self.keys[user].secret))
             }
-            Shown::Token(key) => request.header("Authorization", format!("Bearer {}", self.tokens[key])),
-            Shown::Always => request.basic("always", "password"),
+            PresentedCredential::Token(key) => {
+                request.header("Authorization", format!("Bearer {}", self.tokens[key]))
+            }
+            PresentedCredential::Always => request.basic("always", "password"),
         }
     }
 
     /// The statuses that states between these two moments give.
-    fn possible(&self, shown: Shown, repository: usize, from: Instant, until: Instant) -> BTreeSet<u16> {
+    fn possible(
+        &self,
+        presented: PresentedCredential,
+        repository: usize,
+        from: Instant,
+        until: Instant,
+    ) -> BTreeSet<u16> {
         let values = |fact| self.history.between(fact, from, until);
         let of_policy = |user: usize| {
             let (grants, denials) = (values(Fact::Grant(repository)), values(Fact::Deny(user, repository)));
@@ -339,8 +349,8 @@ impl World {
             statuses
         };
         let mut statuses = BTreeSet::new();
-        match shown {
-            Shown::Password(user, version) => {
+        match presented {
+            PresentedCredential::Password(user, version) => {
                 let lines = values(Fact::Line(user));
                 if lines.contains(&version) && version > 0 {
                     statuses.extend(of_policy(user));
@@ -349,7 +359,7 @@ impl World {
                     statuses.insert(401);
                 }
             }
-            Shown::ApiKey(user) => {
+            PresentedCredential::ApiKey(user) => {
                 // An owner needs a line.
                 let (lines, keys) = (values(Fact::Line(user)), values(Fact::ApiKey(user)));
                 if keys.contains(&1) && lines.iter().any(|line| *line > 0) {
@@ -359,11 +369,11 @@ impl World {
                     statuses.insert(401);
                 }
             }
-            Shown::Token(key) => {
+            PresentedCredential::Token(key) => {
                 let there = values(Fact::Signing(key));
                 statuses.extend(there.into_iter().map(|there| if yes(there) { 200 } else { 401 }));
             }
-            Shown::Always => drop(statuses.insert(200)),
+            PresentedCredential::Always => drop(statuses.insert(200)),
         }
         statuses
     }
@@ -375,51 +385,58 @@ impl World {
         seed: usize,
         left: &AtomicUsize,
         until_changed: &AtomicBool,
-    ) -> Asked {
+    ) -> RequestCounts {
         let mut random = Random::new();
         for _ in 0..seed * 1000 {
             random.below(2);
         }
-        let mut asked = Asked::default();
+        let mut counts = RequestCounts::default();
         let mut client: Option<Client> = None;
         loop {
             let none_left =
                 left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err();
             if none_left && until_changed.load(Ordering::Acquire) {
-                return asked;
+                return counts;
             }
             let user = random.below(USERS as u64) as usize;
             let repository = random.below(REPOSITORIES as u64) as usize;
-            let shown = match random.below(8) {
-                0 => Shown::Always,
-                1 => Shown::Token(random.below(2) as usize),
-                2 | 3 => Shown::ApiKey(user),
-                4 => Shown::Password(user, 1),
-                _ => Shown::Password(user, self.history.now(Fact::Line(user))),
+            let presented = match random.below(8) {
+                0 => PresentedCredential::Always,
+                1 => PresentedCredential::Token(random.below(2) as usize),
+                2 | 3 => PresentedCredential::ApiKey(user),
+                4 => PresentedCredential::Password(user, 1),
+                _ => PresentedCredential::Password(user, self.history.now(Fact::Line(user))),
             };
-            let request = self.request(shown, repository);
+            let request = self.request(presented, repository);
             let begin = Instant::now();
             let connected = client.take().or_else(|| Client::connect(address, OF_DOORWARD).ok());
             let Some(mut connection) = connected else {
                 // It is being started again.
                 thread::sleep(Duration::from_millis(2));
-                asked.unanswered += 1;
+                counts.unanswered += 1;
                 continue;
             };
             let Ok(answer) = connection.try_ask(&request) else {
-                asked.unanswered += 1;
+                counts.unanswered += 1;
                 continue;
             };
             client = Some(connection);
-            self.judge(shown, repository, begin, &answer, &mut asked);
+            self.judge(presented, repository, begin, &answer, &mut counts);
         }
     }
 
-    fn judge(&self, shown: Shown, repository: usize, begin: Instant, answer: &Answer, asked: &mut Asked) {
+    fn judge(
+        &self,
+        presented: PresentedCredential,
+        repository: usize,
+        begin: Instant,
+        answer: &Answer,
+        counts: &mut RequestCounts,
+    ) {
         let (from, until) = (begin.checked_sub(bound()).unwrap_or(begin), Instant::now());
-        asked.answered += 1;
-        asked.admitted += usize::from(answer.status == 200);
-        let possible = self.possible(shown, repository, from, until);
+        counts.answered += 1;
+        counts.admitted += usize::from(answer.status == 200);
+        let possible = self.possible(presented, repository, from, until);
         let upstream = |value: &usize| {
             answer.header("x-upstream-authorization") == Some(&format!("Bearer token-{value}"))
         };
@@ -433,21 +450,21 @@ impl World {
             end.saturating_duration_since(*begin) >= EMPTIED_AFTER && *begin <= until && end >= from
         };
         match answer.status {
-            200 => asked.wrongly_admitted += 1,
+            200 => counts.wrongly_admitted += 1,
             _ if self.gaps.read().unwrap().iter().any(emptied) => {
-                asked.refused_by_empty += 1;
+                counts.refused_by_empty += 1;
                 return;
             }
-            _ => asked.wrongly_refused += 1,
+            _ => counts.wrongly_refused += 1,
         }
-        if asked.examples.len() < 5 {
-            asked.examples.push(format!("{shown:?} r{repository}: {answer:?}, and not {possible:?}"));
+        if counts.examples.len() < 5 {
+            counts.examples.push(format!("{presented:?} r{repository}: {answer:?}, and not {possible:?}"));
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Asked {
+struct RequestCounts {
     answered: usize,
     admitted: usize,
     unanswered: usize,
@@ -481,10 +498,10 @@ fn token(address: &Address, is_other: impl Fn(&str) -> bool) -> String {
     })
 }
 
-fn start(folder: &Path) -> (World, Doorward, Address) {
+fn start(folder: &Path) -> (Model, Doorward, Address) {
     let signing = [signing_key(folder, "one"), signing_key(folder, "two")];
     let keys = (0..USERS).map(|user| Key::new(&format!("u{user}"), "ci")).collect();
-    let mut world = World {
+    let mut world = Model {
         folder: folder.to_owned(),
         history: History::new(),
         gaps: RwLock::default(),
@@ -530,7 +547,7 @@ fn random_file_changes_and_restarts_cause_no_wrong_admission_or_refusal() {
         let (world, mut doorward, address) = start(dir.path());
         let (left, changed) = (AtomicUsize::new(requests), AtomicUsize::new(0));
         let (all_changed, done) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (asked, longest): (Vec<Asked>, Duration) = thread::scope(|scope| {
+        let (counts, longest): (Vec<RequestCounts>, Duration) = thread::scope(|scope| {
             let changing = scope.spawn(|| world.keep_changing(&changed, &done));
             let (world, address, left, all_changed) = (&world, &address, &left, &all_changed);
             let asking: Vec<_> = (0..ASKERS)
@@ -549,11 +566,11 @@ fn random_file_changes_and_restarts_cause_no_wrong_admission_or_refusal() {
             }
             eventually_long(|| changed.load(Ordering::SeqCst) >= changes);
             all_changed.store(true, Ordering::Release);
-            let asked = asking.into_iter().map(|one| one.join().expect("asked")).collect();
+            let counts = asking.into_iter().map(|one| one.join().expect("asked")).collect();
             done.store(true, Ordering::Release);
-            (asked, changing.join().expect("changed"))
+            (counts, changing.join().expect("changed"))
         });
-        let sum = |of: fn(&Asked) -> usize| asked.iter().map(of).sum::<usize>();
+        let sum = |of: fn(&RequestCounts) -> usize| counts.iter().map(of).sum::<usize>();
         let line = format!(
             "{system}: {} requests, of which {} admitted; {} changes, {restarts} restarts: wrong admissions {}, wrong refusals {}; {} without an answer; a file was not whole for {longest:.2?} at most, {} refused by that",
             sum(|a| a.answered),
@@ -565,15 +582,15 @@ fn random_file_changes_and_restarts_cause_no_wrong_admission_or_refusal() {
             sum(|a| a.refused_by_empty),
         );
         report(&line);
-        let examples: Vec<&String> = asked.iter().flat_map(|asked| &asked.examples).collect();
+        let examples: Vec<&String> = counts.iter().flat_map(|counts| &counts.examples).collect();
         assert_eq!(
             sum(|a| a.wrongly_admitted) + sum(|a| a.wrongly_refused),
             0,
             "{line}\n{examples:#?}\n{}",
             doorward.log()
         );
-        let asked = sum(|a| a.answered) + sum(|a| a.unanswered);
-        assert!(asked >= requests && sum(|a| a.admitted) > requests / 10, "{line}");
+        let counts = sum(|a| a.answered) + sum(|a| a.unanswered);
+        assert!(counts >= requests && sum(|a| a.admitted) > requests / 10, "{line}");
     }
 }
 

@@ -22,7 +22,7 @@ const SERVICE: &str = "registry.test";
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum FileKind {
     Htpasswd,
     /// Of which no `[[deny]]` names a group.
     Groups,
@@ -32,12 +32,18 @@ enum Kind {
     UpstreamSecret,
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Htpasswd, Kind::Groups, Kind::Policy, Kind::ApiKeys, Kind::SigningKeys, Kind::UpstreamSecret];
+const KINDS: [FileKind; 6] = [
+    FileKind::Htpasswd,
+    FileKind::Groups,
+    FileKind::Policy,
+    FileKind::ApiKeys,
+    FileKind::SigningKeys,
+    FileKind::UpstreamSecret,
+];
 
 /// A way of writing a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum WriteMethod {
     /// Another file is renamed over it.
     Rename,
     /// The same, with the same size and an old date each time.
@@ -58,7 +64,7 @@ enum Pace {
     Within(u64),
 }
 
-impl Kind {
+impl FileKind {
     fn name(self) -> &'static str {
         match self {
             Self::Htpasswd => "htpasswd",
@@ -85,7 +91,7 @@ impl Kind {
 }
 
 /// What is asked for while files change.
-struct Rig {
+struct RemovalSetup {
     doorward: Doorward,
     folder: PathBuf,
     _dir: TempDir,
@@ -95,7 +101,7 @@ struct Rig {
     token: String,
 }
 
-impl Rig {
+impl RemovalSetup {
     fn start(dir: TempDir) -> Self {
         let folder = dir.path().to_owned();
         let at = |name: &str| folder.join(name).display().to_string();
@@ -137,41 +143,41 @@ impl Rig {
     }
 
     /// What stands in each file; without what is taken out if `removed`. `n` makes it another text.
-    fn texts(key: &Key, signing: &[String; 2], removed: bool, n: usize) -> Vec<(Kind, String)> {
+    fn texts(key: &Key, signing: &[String; 2], removed: bool, n: usize) -> Vec<(FileKind, String)> {
         KINDS.map(|kind| (kind, Self::text_of(kind, key, signing, removed, n))).into()
     }
 
-    fn text_of(kind: Kind, key: &Key, signing: &[String; 2], removed: bool, n: usize) -> String {
+    fn text_of(kind: FileKind, key: &Key, signing: &[String; 2], removed: bool, n: usize) -> String {
         let sha = |user: &str| format!("{user}:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
         let unless_removed = |text: String| if removed { String::new() } else { text };
         let deny = "[[deny]]\nusers = [\"ruled\"]\nrepositories = [\"r/policy\"]\nactions = [\"pull\"]\n";
         let comment = kind.comment(n);
         match kind {
-            Kind::Htpasswd => {
+            FileKind::Htpasswd => {
                 let others: String = ["grouped", "ruled", "keyed"].iter().map(|user| sha(user)).collect();
                 comment + &others + &unless_removed(sha("gone"))
             }
-            Kind::Groups => {
+            FileKind::Groups => {
                 format!("{comment}others: ruled\ndevs: keyed{}\n", if removed { "" } else { " grouped" })
             }
-            Kind::Policy => {
+            FileKind::Policy => {
                 let grants = "[[grant]]\ngroups = [\"devs\"]\nrepositories = [\"r/groups\"]\nactions = [\"pull\"]\n\
                     [[grant]]\nusers = [\"gone\", \"keyed\", \"ruled\"]\nrepositories = [\"r/**\"]\nactions = [\"pull\"]\n";
                 comment + grants + if removed { deny } else { "" }
             }
-            Kind::ApiKeys => {
+            FileKind::ApiKeys => {
                 let other = "{\"id\":\"0123456789\",\"hash\":\"sha256:".to_owned() + &"0".repeat(64);
                 comment
                     + &other
                     + "\",\"owner\":\"keyed\",\"name\":\"other\"}\n"
                     + &unless_removed(key.line())
             }
-            Kind::SigningKeys => comment + &signing[usize::from(removed)],
-            Kind::UpstreamSecret => format!("{}{n:06}\n", if removed { "new" } else { "old" }),
+            FileKind::SigningKeys => comment + &signing[usize::from(removed)],
+            FileKind::UpstreamSecret => format!("{}{n:06}\n", if removed { "new" } else { "old" }),
         }
     }
 
-    fn text(&self, kind: Kind, removed: bool, n: usize) -> String {
+    fn text(&self, kind: FileKind, removed: bool, n: usize) -> String {
         Self::text_of(kind, &self.key, &self.signing, removed, n)
     }
 
@@ -190,7 +196,7 @@ impl Rig {
     }
 
     /// A request that is allowed until what it depends on is taken out of the file.
-    fn request(&self, kind: Kind) -> Request {
+    fn request(&self, kind: FileKind) -> Request {
         let request = Request::auth()
             .header("X-Original-Method", "GET")
             .header(
@@ -198,10 +204,10 @@ impl Rig {
                 format!(
                     "/v2/r/{}/tags/list",
                     match kind {
-                        Kind::Groups => "groups",
-                        Kind::Policy => "policy",
-                        Kind::SigningKeys => "tokens",
-                        Kind::Htpasswd | Kind::ApiKeys | Kind::UpstreamSecret => "any",
+                        FileKind::Groups => "groups",
+                        FileKind::Policy => "policy",
+                        FileKind::SigningKeys => "tokens",
+                        FileKind::Htpasswd | FileKind::ApiKeys | FileKind::UpstreamSecret => "any",
                     }
                 ),
             )
@@ -211,21 +217,21 @@ impl Rig {
             .header("X-Auth-Proxy-Secret", "0123456789abcdef0123456789abcdef")
             .from("192.0.2.1");
         match kind {
-            Kind::Htpasswd => request.basic("gone", "password"),
-            Kind::Groups => request.basic("grouped", "password"),
-            Kind::Policy => request.basic("ruled", "password"),
-            Kind::ApiKeys => request.header("Authorization", format!("Bearer {}", self.key.secret)),
-            Kind::SigningKeys => request.header("Authorization", format!("Bearer {}", self.token)),
-            Kind::UpstreamSecret => request.basic("keyed", "password"),
+            FileKind::Htpasswd => request.basic("gone", "password"),
+            FileKind::Groups => request.basic("grouped", "password"),
+            FileKind::Policy => request.basic("ruled", "password"),
+            FileKind::ApiKeys => request.header("Authorization", format!("Bearer {}", self.key.secret)),
+            FileKind::SigningKeys => request.header("Authorization", format!("Bearer {}", self.token)),
+            FileKind::UpstreamSecret => request.basic("keyed", "password"),
         }
     }
 
     /// Whether it is still allowed with what was there before the removal.
-    fn is_allowed(client: &mut Client, kind: Kind, request: &Request) -> bool {
+    fn is_allowed(client: &mut Client, kind: FileKind, request: &Request) -> bool {
         let answer = client.ask(request);
         let shown = answer.header("x-upstream-authorization").unwrap_or_default();
         match kind {
-            Kind::UpstreamSecret => {
+            FileKind::UpstreamSecret => {
                 assert!(answer.status == 200, "{answer:?}");
                 shown.starts_with("Bearer old")
             }
@@ -236,25 +242,27 @@ impl Rig {
         }
     }
 
-    fn put(&self, kind: Kind, way: Way, n: usize, removed: bool, first: bool) {
+    fn put(&self, kind: FileKind, method: WriteMethod, n: usize, removed: bool, first: bool) {
         let path = self.folder.join(kind.name());
         let text = self.text(kind, removed, n);
         let beside = path.with_extension("beside");
-        match way {
-            Way::Rename | Way::RenameDated => {
+        match method {
+            WriteMethod::Rename | WriteMethod::RenameDated => {
                 let mut file = fs::File::create(&beside).unwrap();
                 file.write_all(text.as_bytes()).unwrap();
-                if way == Way::RenameDated {
+                if method == WriteMethod::RenameDated {
                     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
                 }
                 fs::rename(&beside, &path).unwrap();
             }
-            Way::Remove => {
+            WriteMethod::Remove => {
                 fs::remove_file(&path).unwrap();
                 fs::write(&path, text).unwrap();
             }
-            Way::Append if !first && kind != Kind::UpstreamSecret => append(&path, &kind.comment(n)),
-            Way::InPlace | Way::Append => fs::write(&path, text).unwrap(),
+            WriteMethod::Append if !first && kind != FileKind::UpstreamSecret => {
+                append(&path, &kind.comment(n))
+            }
+            WriteMethod::InPlace | WriteMethod::Append => fs::write(&path, text).unwrap(),
         }
     }
 }
@@ -265,19 +273,19 @@ fn append(path: &Path, text: &str) {
 
 /// What came of one removal.
 #[derive(Clone, Copy, Debug)]
-enum Found {
+enum RemovalResult {
     /// Refused after so long.
     Refused(Duration),
     /// Not refused, but told after so long.
-    Told(Duration),
+    Reported(Duration),
 }
 
-impl Rig {
+impl RemovalSetup {
     /// Writes the file in one way, takes something out in the middle, and waits for the refusal.
-    fn measure(&self, kind: Kind, way: Way, pace: Pace, random: &mut Random) -> Found {
+    fn measure(&self, kind: FileKind, method: WriteMethod, pace: Pace, random: &mut Random) -> RemovalResult {
         let request = self.request(kind);
         let mut client = self.doorward.client();
-        self.put(kind, Way::Rename, 0, false, true);
+        self.put(kind, WriteMethod::Rename, 0, false, true);
         eventually("it is allowed", || Self::is_allowed(&mut client, kind, &request).then_some(()));
         // What was written before may still come into force for a moment: a flush waits for that.
         let flush = Request::new("POST", "/flush").host("localhost");
@@ -295,7 +303,7 @@ impl Rig {
                         removal.get_or_init(Instant::now);
                     }
                     if pace != Pace::Once || first && is_time {
-                        self.put(kind, way, n, is_time, first);
+                        self.put(kind, method, n, is_time, first);
                     }
                     if done.load(Ordering::Acquire) {
                         return;
@@ -307,7 +315,7 @@ impl Rig {
                     }));
                 }
             });
-            let found = self.await_refusal(&mut client, (kind, way, pace), &request, &removal);
+            let found = self.await_refusal(&mut client, (kind, method, pace), &request, &removal);
             done.store(true, Ordering::Release);
             found
         })
@@ -316,10 +324,10 @@ impl Rig {
     fn await_refusal(
         &self,
         client: &mut Client,
-        (kind, way, pace): (Kind, Way, Pace),
+        (kind, method, pace): (FileKind, WriteMethod, Pace),
         request: &Request,
         removal: &OnceLock<Instant>,
-    ) -> Found {
+    ) -> RemovalResult {
         let mut told = None;
         loop {
             let is_allowed = Self::is_allowed(client, kind, request);
@@ -327,10 +335,10 @@ impl Rig {
             if !is_allowed {
                 assert!(
                     removal.get().is_some(),
-                    "{kind:?} {way:?} {pace:?} is refused before it is taken out\n{}",
+                    "{kind:?} {method:?} {pace:?} is refused before it is taken out\n{}",
                     self.doorward.log()
                 );
-                return Found::Refused(age);
+                return RemovalResult::Refused(age);
             }
             if told.is_none() && removal.get().is_some() {
                 let is_told = self.doorward.ready().text().contains("is being written all the time");
@@ -338,7 +346,7 @@ impl Rig {
             }
             // What is told may yet come into force in time.
             if let Some(told) = told.filter(|_| age > IN_FORCE_WITHIN) {
-                return Found::Told(told);
+                return RemovalResult::Reported(told);
             }
             assert!(age < PATIENCE, "{kind:?}: neither refused nor told\n{}", self.doorward.log());
             thread::sleep(Duration::from_millis(5));
@@ -346,60 +354,64 @@ impl Rig {
     }
 }
 
-const SMALL: [(Way, Pace); 7] = [
-    (Way::Rename, Pace::Every(20)),
-    (Way::RenameDated, Pace::Every(150)),
-    (Way::Rename, Pace::Within(100)),
-    (Way::InPlace, Pace::Every(50)),
-    (Way::Append, Pace::Every(50)),
-    (Way::Rename, Pace::Once),
-    (Way::InPlace, Pace::Once),
+const SMALL: [(WriteMethod, Pace); 7] = [
+    (WriteMethod::Rename, Pace::Every(20)),
+    (WriteMethod::RenameDated, Pace::Every(150)),
+    (WriteMethod::Rename, Pace::Within(100)),
+    (WriteMethod::InPlace, Pace::Every(50)),
+    (WriteMethod::Append, Pace::Every(50)),
+    (WriteMethod::Rename, Pace::Once),
+    (WriteMethod::InPlace, Pace::Once),
 ];
 
-fn ways() -> Vec<(Way, Pace)> {
+fn presentations() -> Vec<(WriteMethod, Pace)> {
     if !is_full() {
         return SMALL.into();
     }
-    let every =
-        |way, paces: &[u64]| paces.iter().map(move |millis| (way, Pace::Every(*millis))).collect::<Vec<_>>();
-    let within =
-        |way, paces: &[u64]| paces.iter().map(move |millis| (way, Pace::Within(*millis))).collect::<Vec<_>>();
+    let every = |method, paces: &[u64]| {
+        paces.iter().map(move |millis| (method, Pace::Every(*millis))).collect::<Vec<_>>()
+    };
+    let within = |method, paces: &[u64]| {
+        paces.iter().map(move |millis| (method, Pace::Within(*millis))).collect::<Vec<_>>()
+    };
     [
-        every(Way::Rename, &[20, 50, 100, 150, 200, 300, 500, 1000]),
-        within(Way::Rename, &[40, 100, 500, 1000]),
-        every(Way::RenameDated, &[20, 50, 100, 150]),
-        every(Way::Remove, &[20, 100, 300]),
-        every(Way::InPlace, &[20, 50, 100, 150, 200, 300, 500]),
-        within(Way::InPlace, &[100, 500]),
-        every(Way::Append, &[20, 50, 100, 150, 200, 300, 500]),
-        within(Way::Append, &[100, 500]),
-        vec![(Way::Rename, Pace::Once), (Way::InPlace, Pace::Once)],
+        every(WriteMethod::Rename, &[20, 50, 100, 150, 200, 300, 500, 1000]),
+        within(WriteMethod::Rename, &[40, 100, 500, 1000]),
+        every(WriteMethod::RenameDated, &[20, 50, 100, 150]),
+        every(WriteMethod::Remove, &[20, 100, 300]),
+        every(WriteMethod::InPlace, &[20, 50, 100, 150, 200, 300, 500]),
+        within(WriteMethod::InPlace, &[100, 500]),
+        every(WriteMethod::Append, &[20, 50, 100, 150, 200, 300, 500]),
+        within(WriteMethod::Append, &[100, 500]),
+        vec![(WriteMethod::Rename, Pace::Once), (WriteMethod::InPlace, Pace::Once)],
     ]
     .concat()
 }
 
 /// All ways of one kind of file, each so often: its lines of the table.
-fn of_kind(kind: Kind, system: &str, dir: TempDir, seed: usize) -> Vec<String> {
+fn of_kind(kind: FileKind, system: &str, dir: TempDir, seed: usize) -> Vec<String> {
     let mut random = Random::new();
     for _ in 0..seed * 1000 {
         random.below(2);
     }
-    let rig = Rig::start(dir);
+    let rig = RemovalSetup::start(dir);
     let mut lines = Vec::new();
-    for (way, pace) in ways() {
+    for (method, pace) in presentations() {
         let (mut worst, mut told) = (Duration::ZERO, None);
         for _ in 0..scaled(1, 4) {
-            match rig.measure(kind, way, pace, &mut random) {
-                Found::Refused(after) => worst = worst.max(after),
-                Found::Told(after) => {
-                    let may_be = kind.is_strict() && matches!(way, Way::InPlace | Way::Append);
-                    assert!(may_be, "{system} {kind:?} {way:?} {pace:?}: told and not in force");
+            match rig.measure(kind, method, pace, &mut random) {
+                RemovalResult::Refused(after) => worst = worst.max(after),
+                RemovalResult::Reported(after) => {
+                    let may_be =
+                        kind.is_strict() && matches!(method, WriteMethod::InPlace | WriteMethod::Append);
+                    assert!(may_be, "{system} {kind:?} {method:?} {pace:?}: told and not in force");
                     told = told.max(Some(after));
                 }
             }
         }
-        let line =
-            format!("{system} {kind:?} {way:?} {pace:?}: refused after {worst:.2?}, told after {told:.2?}");
+        let line = format!(
+            "{system} {kind:?} {method:?} {pace:?}: refused after {worst:.2?}, told after {told:.2?}"
+        );
         assert!(worst.max(told.unwrap_or_default()) <= bound(), "{line}");
         lines.push(line);
     }

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::sigv4::signer;
 use super::{Fetcher, SECRET};
-use crate::support::backend::{Backend, Heard, Reply};
+use crate::support::backend::{Backend, ReceivedRequest, Reply};
 
 /// The secret of the credentials that STS and the metadata services give.
 pub(super) const SESSION_SECRET: &str = "session-SECRET-of-a-role";
@@ -22,7 +22,7 @@ pub(super) enum Service {
     Container,
 }
 
-pub(super) fn service(heard: &Heard) -> Service {
+pub(super) fn service(heard: &ReceivedRequest) -> Service {
     match (&heard.method[..], heard.header("x-amz-target")) {
         (_, Some(target)) => {
             assert_eq!(target, b"AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
@@ -105,18 +105,18 @@ fn iso(offset: i64) -> String {
 }
 
 /// The value of a field of the form that STS is sent.
-pub(super) fn field(heard: &Heard, name: &str) -> Option<String> {
+pub(super) fn field(heard: &ReceivedRequest, name: &str) -> Option<String> {
     let (_, value) = heard.form().into_iter().find(|(n, _)| n == name.as_bytes())?;
     Some(String::from_utf8(value).unwrap())
 }
 
 /// Whose secret it is.
-pub(super) fn secret_of(heard: &Heard) -> &'static str {
+pub(super) fn secret_of(heard: &ReceivedRequest) -> &'static str {
     if heard.header("x-amz-security-token").is_some() { SESSION_SECRET } else { SECRET }
 }
 
 /// All of AWS: each key is known, and each is given what it asks for.
-pub(super) fn everything(heard: &Heard) -> Reply {
+pub(super) fn everything(heard: &ReceivedRequest) -> Reply {
     match service(heard) {
         Service::Ecr => token(&signer(heard, secret_of(heard), "eu-central-1", "ecr"), 0),
         Service::Sts => {

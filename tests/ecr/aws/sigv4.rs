@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::support::backend::Heard;
+use crate::support::backend::ReceivedRequest;
 
 /// HMAC with SHA-256 (RFC 2104), for keys of up to 64 bytes.
 fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
@@ -23,7 +23,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn text<'a>(heard: &'a Heard, name: &str) -> &'a str {
+fn text<'a>(heard: &'a ReceivedRequest, name: &str) -> &'a str {
     std::str::from_utf8(heard.header(name).unwrap_or_else(|| panic!("no {name}: {heard:?}"))).unwrap()
 }
 
@@ -35,7 +35,7 @@ fn part<'a>(authorization: &'a str, word: &str) -> &'a str {
 
 /// The access key that signed the request, once the signature has been found to be that of `secret`, for this
 /// region and service, and over all that decides what the request does.
-pub(super) fn signer(heard: &Heard, secret: &str, region: &str, service: &str) -> String {
+pub(super) fn signer(heard: &ReceivedRequest, secret: &str, region: &str, service: &str) -> String {
     let authorization = text(heard, "authorization");
     assert!(authorization.starts_with("AWS4-HMAC-SHA256 "), "{authorization}");
     let (key, scope) = part(authorization, "Credential=").split_once('/').unwrap();
@@ -70,7 +70,7 @@ pub(super) fn signer(heard: &Heard, secret: &str, region: &str, service: &str) -
 #[test]
 fn sigv4_verifier_accepts_the_example_of_aws() {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-    let heard = Heard {
+    let heard = ReceivedRequest {
         method: "GET".into(),
         target: "/?Action=ListUsers&Version=2010-05-08".into(),
         version: "HTTP/1.1".into(),

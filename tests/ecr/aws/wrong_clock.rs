@@ -7,12 +7,12 @@ use super::fake_aws::{
 };
 use super::sigv4::signer;
 use super::{Fetcher, SECRET};
-use crate::support::backend::{Backend, Heard, Reply};
+use crate::support::backend::{Backend, ReceivedRequest, Reply};
 
 const DAY: i64 = 24 * 60 * 60;
 
 /// Whether the request is signed for AWS's time, so far from ours: within the 5 min that AWS takes.
-fn is_timely(heard: &Heard, offset: i64) -> bool {
+fn is_timely(heard: &ReceivedRequest, offset: i64) -> bool {
     let signed = std::str::from_utf8(heard.header("x-amz-date").unwrap()).unwrap();
     let at = |minutes: i64| {
         let words = httpdate::fmt_http_date(shifted(offset + minutes * 60));

@@ -1,6 +1,6 @@
 //! Who is at the other end: without the right certificate nothing is sent.
 
-use super::{Authority, House, NAME};
+use super::{Authority, EcrSetup, NAME};
 use crate::nginx::assert_json;
 use crate::support::backend::server;
 
@@ -8,13 +8,13 @@ use crate::support::backend::server;
 fn assert_nothing_is_sent(make: impl Fn(&Authority) -> std::sync::Arc<rustls::ServerConfig>, said: &str) {
     let authority = Authority::new("Test Authority");
     let tls = make(&authority);
-    let house = House::over(authority, Some(tls), |image| image);
+    let setup = EcrSetup::over(authority, Some(tls), |image| image);
     crate::support::eventually("the name is found, and the certificate refused", || {
-        assert_json(&house.get("/v2/"), 502, "UNAVAILABLE");
-        house.nginx.log().contains(said).then_some(())
+        assert_json(&setup.get("/v2/"), 502, "UNAVAILABLE");
+        setup.nginx.log().contains(said).then_some(())
     });
-    assert!(house.ecr.connections() > 0, "it was asked for");
-    assert_eq!(house.ecr.requests(), 0, "{:?}", house.ecr.heard());
+    assert!(setup.ecr.connections() > 0, "it was asked for");
+    assert_eq!(setup.ecr.requests(), 0, "{:?}", setup.ecr.heard());
 }
 
 #[test]
@@ -36,37 +36,37 @@ fn registry_with_a_certificate_of_another_ca_gets_no_token_pitfall_p41() {
 #[test]
 fn registry_without_tls_gets_no_token() {
     let authority = Authority::new("Test Authority");
-    let house = House::over(authority, None, |image| image);
+    let setup = EcrSetup::over(authority, None, |image| image);
     crate::support::eventually("it is found", || {
-        assert_json(&house.get("/v2/"), 502, "UNAVAILABLE");
-        (house.ecr.connections() > 0).then_some(())
+        assert_json(&setup.get("/v2/"), 502, "UNAVAILABLE");
+        (setup.ecr.connections() > 0).then_some(())
     });
-    assert_eq!(house.ecr.requests(), 0, "{:?}", house.ecr.heard());
+    assert_eq!(setup.ecr.requests(), 0, "{:?}", setup.ecr.heard());
 }
 
 #[test]
 fn unreachable_registry_gets_502_and_recovers() {
-    let mut house = House::plain();
-    let address = house.ecr.address;
-    let tls = super::server_named(&house.authority.pair(NAME, 2099), NAME);
+    let mut setup = EcrSetup::plain();
+    let address = setup.ecr.address;
+    let tls = super::server_named(&setup.authority.pair(NAME, 2099), NAME);
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let other = super::Backend::start_at(nowhere, None, |_| super::Reply::json("{}"));
-    drop(std::mem::replace(&mut house.ecr, other));
-    assert_json(&house.get("/v2/"), 502, "UNAVAILABLE");
-    house.ecr = super::Backend::start_at(address, Some(tls), |_| super::Reply::json("{}"));
-    house.found();
+    drop(std::mem::replace(&mut setup.ecr, other));
+    assert_json(&setup.get("/v2/"), 502, "UNAVAILABLE");
+    setup.ecr = super::Backend::start_at(address, Some(tls), |_| super::Reply::json("{}"));
+    setup.found();
 }
 
 #[test]
 fn registry_that_changes_its_address_is_found_pitfall_p43() {
-    let house = House::plain();
-    let second = std::net::SocketAddr::from(([127, 0, 0, 3], house.ecr.address.port()));
-    let tls = super::server_named(&house.authority.pair(NAME, 2099), NAME);
+    let setup = EcrSetup::plain();
+    let second = std::net::SocketAddr::from(([127, 0, 0, 3], setup.ecr.address.port()));
+    let tls = super::server_named(&setup.authority.pair(NAME, 2099), NAME);
     let second = super::Backend::start_at(second, Some(tls), |_| super::Reply::json("second"));
-    assert_eq!(house.get("/v2/").text(), "{}");
-    house.names.say([127, 0, 0, 3]);
+    assert_eq!(setup.get("/v2/").text(), "{}");
+    setup.names.say([127, 0, 0, 3]);
     crate::support::eventually("the second is asked", || {
-        (house.get("/v2/").text() == "second").then_some(())
+        (setup.get("/v2/").text() == "second").then_some(())
     });
     assert!(second.heard().iter().all(|heard| super::value(heard, "authorization") == super::TOKEN));
 }

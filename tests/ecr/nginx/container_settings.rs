@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{House, NAME, Reply, SECRET, alice, is_since};
+use super::{EcrSetup, NAME, Reply, SECRET, alice, is_since};
 use crate::nginx::assert_json;
 use crate::support::client::Request;
 use crate::support::nginx::{Image, busybox};
@@ -185,13 +185,13 @@ fn proxy_secret_with_unsafe_characters_is_refused() {
 
 #[test]
 fn proxy_secret_is_in_no_log_and_no_readable_file() {
-    let house = House::plain();
-    house.ecr.say(Reply::status(401));
-    assert_json(&house.get("/v2/a"), 503, "UNAVAILABLE");
-    assert_eq!(house.ask(&Request::get("/v2/a")).status, 401);
-    house.ecr.say(Reply::status(200));
-    assert_eq!(house.ask(&alice(Request::get("/v2/b"))).status, 200);
-    let root = house.nginx.image();
+    let setup = EcrSetup::plain();
+    setup.ecr.say(Reply::status(401));
+    assert_json(&setup.get("/v2/a"), 503, "UNAVAILABLE");
+    assert_eq!(setup.ask(&Request::get("/v2/a")).status, 401);
+    setup.ecr.say(Reply::status(200));
+    assert_eq!(setup.ask(&alice(Request::get("/v2/b"))).status, 200);
+    let root = setup.nginx.image();
     let file = root.path("etc/nginx/conf.d/doorward.secret");
     assert!(fs::read_to_string(&file).unwrap().contains(SECRET));
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Authority, Backend, NAME, Reply, SECRET, STORAGE, TOKEN, judge, page, server_named, value};
-use crate::nginx::address_changes::Names;
+use crate::nginx::address_changes::DnsServer;
 use crate::nginx::{alice, assert_challenge, assert_json};
 use crate::support::api::Api;
 use crate::support::client::Request;
@@ -20,7 +20,7 @@ fn lines(doorward: &Api, ecr: &Backend) -> (String, String) {
     (http, "listen ADDRESS; proxy_ssl_trusted_certificate CA;".to_owned())
 }
 
-fn start(http: &str, server: &str) -> (Nginx, Api, Backend, Backend, Names) {
+fn start(http: &str, server: &str) -> (Nginx, Api, Backend, Backend, DnsServer) {
     let authority = Authority::new("Test Authority");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let of = |name: &str| Some(server_named(&authority.pair(name, 2099), name));
@@ -28,7 +28,7 @@ fn start(http: &str, server: &str) -> (Nginx, Api, Backend, Backend, Names) {
     let storage = Backend::start_at(any, of(STORAGE), |_| Reply::json("layer"));
     let doorward =
         Api::start(|call| if call.path() == "/auth/refused" { page() } else { judge(call, TOKEN) });
-    let names = Names::start(Some([127, 0, 0, 1]));
+    let names = DnsServer::start(Some([127, 0, 0, 1]));
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (head, begin) = lines(&doorward, &ecr);
     let dir = tempfile::tempdir().unwrap();

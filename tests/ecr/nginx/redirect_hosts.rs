@@ -1,18 +1,18 @@
 //! Where nginx follows redirects to: S3 unless the settings name other hosts, and never an address, this machine or a
 //! bare name.
 
-use super::{House, Reply};
+use super::{EcrSetup, Reply};
 
 /// A registry whose redirects are followed, to these hosts if there are any.
-struct Following(House);
+struct FollowedRedirects(EcrSetup);
 
-impl Following {
+impl FollowedRedirects {
     fn start(hosts: &str) -> Self {
         let follow = |image: crate::support::nginx::Image| {
             let image = image.set("REDIRECTS", "follow");
             if hosts.is_empty() { image } else { image.set("REDIRECT_HOSTS", hosts) }
         };
-        Self(House::start(follow, |_| Reply::json("{}")))
+        Self(EcrSetup::start(follow, |_| Reply::json("{}")))
     }
 
     /// Whether nginx asks there by itself: 502, since nobody with that name's certificate is where the test's name server
@@ -29,7 +29,7 @@ impl Following {
 
 #[test]
 fn redirects_are_followed_only_to_s3_by_default() {
-    let following = Following::start("");
+    let following = FollowedRedirects::start("");
     for host in [
         "prod-eu-central-1-starport-layer-bucket.s3.eu-central-1.amazonaws.com",
         "s3.eu-central-1.amazonaws.com",
@@ -73,7 +73,7 @@ fn redirects_are_followed_only_to_s3_by_default() {
 #[test]
 fn redirect_to_an_ip_address_localhost_or_bare_name_is_never_followed() {
     // Everything that could be allowed by a setting: all of these domains.
-    let following = Following::start("*.store.test,*.internal.test,a.test:9000");
+    let following = FollowedRedirects::start("*.store.test,*.internal.test,a.test:9000");
     for host in [
         "127.0.0.1",
         "127.1",
@@ -108,7 +108,7 @@ fn redirect_map_that_allows_every_host_allows_no_ip_address() {
     let follow = |image: crate::support::nginx::Image| {
         image.set("REDIRECTS", "follow").file("etc/nginx/conf.d/zz.conf", every)
     };
-    let following = Following(House::start(follow, |_| Reply::json("{}")));
+    let following = FollowedRedirects(EcrSetup::start(follow, |_| Reply::json("{}")));
     assert!(following.follows("any.store.test"));
     for host in
         ["127.0.0.1", "169.254.169.254", "[::1]", "localhost", "x.localhost", "0x7f.0.0.0x1", "storage"]

@@ -3,14 +3,14 @@
 
 use std::net::SocketAddr;
 
-use super::{Authority, Backend, House, NAME, Reply, STORAGE, TOKEN, alice, server_named};
+use super::{Authority, Backend, EcrSetup, NAME, Reply, STORAGE, TOKEN, alice, server_named};
 use crate::nginx::assert_json;
 use crate::support::backend::server;
 use crate::support::client::{Request, basic};
 
 /// A registry that redirects, and the storage.
-pub(crate) struct Both {
-    pub(crate) house: House,
+pub(crate) struct RegistryWithStorage {
+    pub(crate) setup: EcrSetup,
     pub(crate) storage: Backend,
 }
 
@@ -18,7 +18,7 @@ fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-impl Both {
+impl RegistryWithStorage {
     /// Following; the storage's certificate is good for this name until that year.
     pub(crate) fn start(name: &str, year: i32) -> Self {
         let authority = Authority::new("Test Authority");
@@ -31,9 +31,9 @@ impl Both {
         let follow = |image: crate::support::nginx::Image| {
             image.set("PUSH", "on").set("REDIRECTS", "follow").set("REDIRECT_HOSTS", &allowed)
         };
-        let house = House::over(authority, Some(ecr), follow);
-        house.found();
-        Self { house, storage }
+        let setup = EcrSetup::over(authority, Some(ecr), follow);
+        setup.found();
+        Self { setup, storage }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -42,7 +42,7 @@ impl Both {
 
     pub(crate) fn redirect(&self, to: &str) {
         let headers = format!("Location: {to}\r\nContent-Type: text/plain\r\n");
-        self.house.ecr.say(Reply::with("307 Temporary Redirect", &headers, "elsewhere"));
+        self.setup.ecr.say(Reply::with("307 Temporary Redirect", &headers, "elsewhere"));
     }
 }
 
@@ -50,15 +50,15 @@ const SIGNED: &str = "/a%2Fb/c?X-Amz-Signature=0%2B&x=y";
 
 #[test]
 fn redirect_is_passed_on_unchanged_by_default_pitfall_p40() {
-    let house = House::plain();
+    let setup = EcrSetup::plain();
     let storage = Backend::start(|_| Reply::json("{}"));
     let to = format!("https://127.0.0.1:{}{SIGNED}", storage.address.port());
-    house.ecr.say(Reply::with(
+    setup.ecr.say(Reply::with(
         "307 Temporary Redirect",
         &format!("Location: {to}\r\nETag: \"e\"\r\n"),
         "body",
     ));
-    let answer = house.get("/v2/a/blobs/x");
+    let answer = setup.get("/v2/a/blobs/x");
     assert_eq!((answer.status, answer.header("location"), &answer.text()[..]), (307, Some(&to[..]), "body"));
     assert_eq!(answer.header("etag"), Some("\"e\""));
     assert!(!format!("{answer:?}").contains(TOKEN));
@@ -67,15 +67,15 @@ fn redirect_is_passed_on_unchanged_by_default_pitfall_p40() {
 
 #[test]
 fn redirect_to_storage_is_followed_without_credentials() {
-    let both = Both::start(STORAGE, 2099);
-    both.redirect(&both.url(SIGNED));
-    let Both { house, storage } = &both;
+    let servers = RegistryWithStorage::start(STORAGE, 2099);
+    servers.redirect(&servers.url(SIGNED));
+    let RegistryWithStorage { setup, storage } = &servers;
     let request = alice(Request::get("/v2/a/blobs/x"))
         .header("X-Upstream-Authorization", "Basic ZXZpbA==")
         .header("X-Amz-Security-Token", "evil")
         .header("Cookie", "a=b");
-    let answer = house.ask(&request);
-    assert_eq!((answer.status, &answer.text()[..]), (200, "layer"), "{answer:?} {}", house.nginx.log());
+    let answer = setup.ask(&request);
+    assert_eq!((answer.status, &answer.text()[..]), (200, "layer"), "{answer:?} {}", setup.nginx.log());
     assert_eq!((answer.header("location"), answer.header("etag")), (None, Some("\"e\"")));
     let heard = storage.heard();
     assert_eq!(heard.len(), 1);
@@ -91,22 +91,22 @@ fn redirect_to_storage_is_followed_without_credentials() {
     }
     // A part of it.
     storage.say(Reply::with("206 Partial Content", "Content-Range: bytes 1-2/5\r\n", "ay").close());
-    let part = house.ask(&alice(Request::get("/v2/a/blobs/x")).header("Range", "bytes=1-2"));
+    let part = setup.ask(&alice(Request::get("/v2/a/blobs/x")).header("Range", "bytes=1-2"));
     assert_eq!(
         (part.status, &part.text()[..], part.header("content-range")),
         (206, "ay", Some("bytes 1-2/5"))
     );
     assert_eq!(storage.heard()[1].header("range"), Some(&b"bytes=1-2"[..]));
     storage.say(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"));
-    let head = house.ask(&alice(Request::new("HEAD", "/v2/a/blobs/x")));
+    let head = setup.ask(&alice(Request::new("HEAD", "/v2/a/blobs/x")));
     assert_eq!((head.status, head.header("content-length")), (200, Some("5")));
     assert_eq!(storage.heard()[2].method, "HEAD");
 }
 
 #[test]
 fn redirect_to_another_host_is_passed_to_the_client() {
-    let both = Both::start(STORAGE, 2099);
-    let port = both.storage.address.port();
+    let servers = RegistryWithStorage::start(STORAGE, 2099);
+    let port = servers.storage.address.port();
     let allowed = format!("{STORAGE}:{port}");
     let hostile = [
         format!("http://{allowed}/a"),
@@ -139,77 +139,81 @@ fn redirect_to_another_host_is_passed_to_the_client() {
         "https://:443/a".to_owned(),
     ];
     for to in &hostile {
-        both.redirect(to);
-        let answer = both.house.get("/v2/a/blobs/x");
+        servers.redirect(to);
+        let answer = servers.setup.get("/v2/a/blobs/x");
         assert_eq!((answer.status, answer.header("location")), (307, Some(&to[..])), "{to}: {answer:?}");
     }
-    both.house.ecr.say(Reply::with("307 Temporary Redirect", "", ""));
-    assert_eq!(both.house.get("/v2/a/blobs/x").status, 307, "one that leads nowhere");
+    servers.setup.ecr.say(Reply::with("307 Temporary Redirect", "", ""));
+    assert_eq!(servers.setup.get("/v2/a/blobs/x").status, 307, "one that leads nowhere");
     // What the registry says of itself is under our name here too.
-    both.redirect(&both.house.url("/v2/other?x=y"));
-    assert_eq!(both.house.get("/v2/a").header("location"), Some("/v2/other?x=y"));
+    servers.redirect(&servers.setup.url("/v2/other?x=y"));
+    assert_eq!(servers.setup.get("/v2/a").header("location"), Some("/v2/other?x=y"));
     // Nothing is written to where a redirect leads, and no other redirect is followed.
-    both.redirect(&both.url("/a"));
+    servers.redirect(&servers.url("/a"));
     for method in ["PUT", "PATCH", "POST", "DELETE"] {
         let body = if method == "DELETE" { "" } else { "hello" };
-        let answer = both.house.ask(&alice(Request::new(method, "/v2/a/blobs/x").body(body)));
-        assert_eq!((answer.status, answer.header("location")), (307, Some(&both.url("/a")[..])), "{method}");
+        let answer = servers.setup.ask(&alice(Request::new(method, "/v2/a/blobs/x").body(body)));
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (307, Some(&servers.url("/a")[..])),
+            "{method}"
+        );
     }
     for status in [301, 302, 303, 308] {
-        let headers = format!("Location: {}\r\n", both.url("/a"));
-        both.house.ecr.say(Reply::with(&format!("{status} Go"), &headers, "body"));
-        let answer = both.house.get("/v2/a");
+        let headers = format!("Location: {}\r\n", servers.url("/a"));
+        servers.setup.ecr.say(Reply::with(&format!("{status} Go"), &headers, "body"));
+        let answer = servers.setup.get("/v2/a");
         assert_eq!((answer.status, &answer.text()[..]), (status, "body"));
     }
-    assert_eq!(both.storage.connections(), 0, "{:?}", both.storage.heard());
-    both.redirect(&both.url("/a"));
-    assert_eq!(both.house.get("/v2/a").text(), "layer");
+    assert_eq!(servers.storage.connections(), 0, "{:?}", servers.storage.heard());
+    servers.redirect(&servers.url("/a"));
+    assert_eq!(servers.setup.get("/v2/a").text(), "layer");
     // A stranger gets neither.
-    assert_eq!(both.house.ask(&Request::get("/v2/a")).status, 401);
-    assert_eq!(both.storage.requests(), 1);
+    assert_eq!(servers.setup.ask(&Request::get("/v2/a")).status, 401);
+    assert_eq!(servers.storage.requests(), 1);
 }
 
 #[test]
 fn storage_that_refuses_credentials_gets_502_and_no_challenge() {
-    let both = Both::start(STORAGE, 2099);
-    both.redirect(&both.url("/a"));
+    let servers = RegistryWithStorage::start(STORAGE, 2099);
+    servers.redirect(&servers.url("/a"));
     for status in [400, 401, 403] {
         let headers = "Content-Type: application/xml\r\nWWW-Authenticate: x\r\nSet-Cookie: a=b\r\n";
-        both.storage.say(Reply::with(&format!("{status} No"), headers, "<Error/>"));
-        let answer = both.house.get("/v2/a");
+        servers.storage.say(Reply::with(&format!("{status} No"), headers, "<Error/>"));
+        let answer = servers.setup.get("/v2/a");
         assert_json(&answer, 502, "UNAVAILABLE");
         assert_eq!(answer.header("www-authenticate"), None);
         assert!(answer.text().contains("the registry's storage is unavailable"), "{answer:?}");
     }
     for status in [404, 416, 503] {
-        both.storage.say(Reply::with(
+        servers.storage.say(Reply::with(
             &format!("{status} No"),
             "Content-Type: application/xml\r\n",
             "<Error/>",
         ));
-        assert_eq!(both.house.get("/v2/a").status, status);
+        assert_eq!(servers.setup.get("/v2/a").status, status);
     }
     // It can't send us on, nor into nginx.
-    both.storage.say(Reply::with(
+    servers.storage.say(Reply::with(
         "307 Go",
         "Location: https://evil.test/\r\nX-Accel-Redirect: /_doorward\r\n",
         "",
     ));
-    let answer = both.house.get("/v2/a");
+    let answer = servers.setup.get("/v2/a");
     assert_eq!((answer.status, answer.header("location")), (307, Some("https://evil.test/")));
     let to = format!("https://a.store.test{SIGNED}");
-    both.redirect(&to);
-    assert_json(&both.house.get("/v2/a"), 502, "UNAVAILABLE");
-    assert!(both.house.told().is_empty(), "none of it is about our credentials");
+    servers.redirect(&to);
+    assert_json(&servers.setup.get("/v2/a"), 502, "UNAVAILABLE");
+    assert!(servers.setup.told().is_empty(), "none of it is about our credentials");
 }
 
 #[test]
 fn storage_with_a_wrong_certificate_gets_no_request_pitfall_p41() {
     for (name, year) in [("other.ecr.test", 2099), (STORAGE, 2002)] {
-        let both = Both::start(name, year);
-        both.redirect(&both.url(SIGNED));
-        assert_json(&both.house.get("/v2/a"), 502, "UNAVAILABLE");
-        assert!(both.storage.connections() > 0);
-        assert_eq!(both.storage.requests(), 0);
+        let servers = RegistryWithStorage::start(name, year);
+        servers.redirect(&servers.url(SIGNED));
+        assert_json(&servers.setup.get("/v2/a"), 502, "UNAVAILABLE");
+        assert!(servers.storage.connections() > 0);
+        assert_eq!(servers.storage.requests(), 0);
     }
 }

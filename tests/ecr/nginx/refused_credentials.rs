@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::{Authority, House, NAME, Reply, SECRET, Said, alice, server_named};
+use super::{ApiReply, Authority, EcrSetup, NAME, Reply, SECRET, alice, server_named};
 use crate::nginx::assert_json;
 use crate::support::client::{Answer, Request};
 
@@ -35,12 +35,12 @@ fn assert_page(answer: &Answer) {
 
 #[test]
 fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and_p42() {
-    let house = House::start(|image| image.set("PUSH", "on"), |_| Reply::json("{}"));
+    let setup = EcrSetup::start(|image| image.set("PUSH", "on"), |_| Reply::json("{}"));
     for status in ["401", "403"] {
-        house.ecr.say(Reply::with(&format!("{status} No"), HEADERS, BODY));
+        setup.ecr.say(Reply::with(&format!("{status} No"), HEADERS, BODY));
         let target = "/v2/a/manifests/x%3A?y=1";
-        assert_page(&house.get(target));
-        let told = house.told().pop().unwrap();
+        assert_page(&setup.get(target));
+        let told = setup.told().pop().unwrap();
         assert_eq!(told.method, "GET");
         let expected = [
             ("x-upstream-status", status),
@@ -57,31 +57,31 @@ fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and
             assert_eq!(told.header(name), wanted, "{name}: {told:?}");
         }
         assert_eq!(told.header("x-request-id").len(), 32);
-        assert_refused(&house.ask(&alice(Request::new("HEAD", "/v2/a/blobs/x"))));
+        assert_refused(&setup.ask(&alice(Request::new("HEAD", "/v2/a/blobs/x"))));
         for method in ["PUT", "PATCH", "POST", "PROPFIND"] {
             let request = alice(Request::new(method, "/v2/a/blobs/uploads/x"));
-            assert_page(&house.ask(&request.clone().body("hello")));
-            assert_page(&house.ask(&request.chunked(b"hello")));
-            let told = house.told().pop().unwrap();
+            assert_page(&setup.ask(&request.clone().body("hello")));
+            assert_page(&setup.ask(&request.chunked(b"hello")));
+            let told = setup.told().pop().unwrap();
             assert_eq!((told.header("x-original-method"), told.body.len()), (method, 0));
             assert_eq!(told.header("transfer-encoding"), "");
         }
     }
-    assert_eq!(house.told().len(), 2 * 10);
+    assert_eq!(setup.told().len(), 2 * 10);
     // And back.
-    house.ecr.say(Reply::json("{}"));
-    assert_eq!(house.get("/v2/").status, 200);
-    assert_eq!(house.told().len(), 2 * 10);
+    setup.ecr.say(Reply::json("{}"));
+    assert_eq!(setup.get("/v2/").status, 200);
+    assert_eq!(setup.told().len(), 2 * 10);
 }
 
 #[test]
 fn connection_stays_usable_after_an_upstream_refusal() {
-    let house = House::plain();
-    let mut client = house.nginx.client();
+    let setup = EcrSetup::plain();
+    let mut client = setup.nginx.client();
     for _ in 0..3 {
-        house.ecr.say(Reply::with("401 No", HEADERS, BODY));
+        setup.ecr.say(Reply::with("401 No", HEADERS, BODY));
         assert_page(&client.ask(&alice(Request::get("/v2/a"))));
-        house.ecr.say(Reply::json("{}"));
+        setup.ecr.say(Reply::json("{}"));
         let answer = client.ask(&alice(Request::get("/v2/a")));
         assert_eq!((answer.status, answer.header("www-authenticate")), (200, None));
     }
@@ -89,17 +89,17 @@ fn connection_stays_usable_after_an_upstream_refusal() {
 
 #[test]
 fn upstream_refusal_gets_503_in_json_whatever_doorward_answers() {
-    let house = House::plain();
-    house.ecr.say(Reply::with("401 No", HEADERS, BODY));
-    let redirect = Said::status(302).with("Location", "http://evil.test/");
-    let ours = [Said::Hang, Said::Break, redirect];
+    let setup = EcrSetup::plain();
+    setup.ecr.say(Reply::with("401 No", HEADERS, BODY));
+    let redirect = ApiReply::status(302).with("Location", "http://evil.test/");
+    let ours = [ApiReply::Hang, ApiReply::Break, redirect];
     let statuses = [301, 400, 401, 403, 404, 405, 429, 500, 502, 504];
-    let challenge = |status| Said::status(status).with("WWW-Authenticate", "Basic realm=\"x\"");
+    let challenge = |status| ApiReply::status(status).with("WWW-Authenticate", "Basic realm=\"x\"");
     for said in ours.into_iter().chain(statuses.map(challenge)) {
-        *house.page.lock().unwrap() = said.clone();
+        *setup.page.lock().unwrap() = said.clone();
         for request in [alice(Request::get("/v2/a")), alice(Request::new("HEAD", "/v2/a"))] {
             let begun = Instant::now();
-            let answer = house.ask(&request);
+            let answer = setup.ask(&request);
             assert_eq!(answer.status, 503, "{said:?}: {answer:?}");
             assert_eq!(answer.header("content-type"), Some("application/json"), "{said:?}");
             assert_eq!((answer.header("location"), answer.header("cache-control")), (None, Some("no-store")));
@@ -108,8 +108,8 @@ fn upstream_refusal_gets_503_in_json_whatever_doorward_answers() {
         }
     }
     // Not even a yes is one.
-    *house.page.lock().unwrap() = Said::json("{}");
-    assert_refused(&house.get("/v2/a"));
+    *setup.page.lock().unwrap() = ApiReply::json("{}");
+    assert_refused(&setup.get("/v2/a"));
 }
 
 /// A registry that answers a ping, and refuses all else as soon as it has the head: the body may come.
@@ -148,11 +148,11 @@ fn upload_refused_midway_is_answered_before_its_end() {
     let authority = Authority::new("Test Authority");
     let at = early(server_named(&authority.pair(NAME, 2099), NAME));
     let backend = format!("{NAME}:{}", at.port());
-    let house = House::over(authority, None, |image| image.set("PUSH", "on").set("BACKEND", &backend));
-    house.found();
+    let setup = EcrSetup::over(authority, None, |image| image.set("PUSH", "on").set("BACKEND", &backend));
+    setup.found();
     for (method, length) in [("PATCH", "Content-Length: 50000000"), ("PUT", "Transfer-Encoding: chunked")] {
         for part in [0, 1 << 10, 1 << 19] {
-            let mut client = house.nginx.client();
+            let mut client = setup.nginx.client();
             let head =
                 String::from_utf8(alice(Request::new(method, "/v2/a/blobs/uploads/x")).bytes()).unwrap();
             let head = head.replace("\r\n\r\n", &format!("\r\n{length}\r\n\r\n"));
@@ -164,14 +164,14 @@ fn upload_refused_midway_is_answered_before_its_end() {
             let sent = client.send(&vec![b'x'; part]);
             let answer = client.receive(false);
             let answer = answer
-                .unwrap_or_else(|error| panic!("{method} {part} {sent:?}: {error}\n{}", house.nginx.log()));
+                .unwrap_or_else(|error| panic!("{method} {part} {sent:?}: {error}\n{}", setup.nginx.log()));
             assert_page(&answer);
         }
     }
-    assert_eq!(house.told().len(), 6);
+    assert_eq!(setup.told().len(), 6);
     // With doorward away just then, too.
-    *house.page.lock().unwrap() = Said::Break;
-    let mut client = house.nginx.client();
+    *setup.page.lock().unwrap() = ApiReply::Break;
+    let mut client = setup.nginx.client();
     let head = String::from_utf8(alice(Request::new("PATCH", "/v2/a/blobs/uploads/x")).bytes()).unwrap();
     client.send(head.replace("\r\n\r\n", "\r\nContent-Length: 50000000\r\n\r\nhello").as_bytes()).unwrap();
     assert_refused(&client.receive(false).unwrap());

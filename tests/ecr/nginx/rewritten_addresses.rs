@@ -1,7 +1,7 @@
 //! `Location` and `Link` of a registry elsewhere: what comes of them under our own name begins with one slash, so that
 //! no browser and no client takes the rest for another host.
 
-use super::{House, Reply};
+use super::{EcrSetup, Reply};
 
 /// What the registry says behind its own name, and the path that is left of it.
 const OWN: [(&str, &str); 10] = [
@@ -28,8 +28,8 @@ const BARE: [(&str, &str); 6] = [
 ];
 
 /// Each with the registry's name in every way in which it writes it.
-fn cases(house: &House) -> Vec<(String, &'static str)> {
-    let (own, plain) = (house.url(""), house.url("").replace("https:", "http:"));
+fn cases(setup: &EcrSetup) -> Vec<(String, &'static str)> {
+    let (own, plain) = (setup.url(""), setup.url("").replace("https:", "http:"));
     let upper = own.replace("https://registry.ecr.test", "HTTPS://Registry.ECR.test");
     let named = [own, plain, upper].into_iter();
     let named = named.flat_map(|name| OWN.map(|(said, wanted)| (format!("{name}{said}"), wanted)));
@@ -39,11 +39,11 @@ fn cases(house: &House) -> Vec<(String, &'static str)> {
 #[test]
 fn location_of_an_upstream_registry_never_becomes_protocol_relative() {
     for redirects in ["pass", "follow"] {
-        let house = House::start(|image| image.set("REDIRECTS", redirects), |_| Reply::json("{}"));
-        for (said, wanted) in cases(&house) {
+        let setup = EcrSetup::start(|image| image.set("REDIRECTS", redirects), |_| Reply::json("{}"));
+        for (said, wanted) in cases(&setup) {
             for status in ["307 Temporary Redirect", "202 Accepted", "201 Created", "302 Found"] {
-                house.ecr.say(Reply::with(status, &format!("Location: {said}\r\n"), ""));
-                let answer = house.get("/v2/a");
+                setup.ecr.say(Reply::with(status, &format!("Location: {said}\r\n"), ""));
+                let answer = setup.get("/v2/a");
                 assert_eq!(
                     answer.header("location"),
                     Some(wanted),
@@ -51,17 +51,17 @@ fn location_of_an_upstream_registry_never_becomes_protocol_relative() {
                 );
             }
         }
-        house.ecr.say(Reply::with("202 Accepted", "", ""));
-        assert_eq!(house.get("/v2/a").header("location"), None);
+        setup.ecr.say(Reply::with("202 Accepted", "", ""));
+        assert_eq!(setup.get("/v2/a").header("location"), None);
     }
 }
 
 #[test]
 fn link_of_an_upstream_registry_never_becomes_protocol_relative() {
-    let house = House::plain();
-    for (said, wanted) in cases(&house) {
-        house.ecr.say(Reply::with("200 OK", &format!("Link: <{said}>; rel=\"next\"\r\n"), "{}"));
-        let answer = house.get("/v2/a");
+    let setup = EcrSetup::plain();
+    for (said, wanted) in cases(&setup) {
+        setup.ecr.say(Reply::with("200 OK", &format!("Link: <{said}>; rel=\"next\"\r\n"), "{}"));
+        let answer = setup.get("/v2/a");
         assert_eq!(
             answer.header("link"),
             Some(&format!("<{wanted}>; rel=\"next\"")[..]),
@@ -72,10 +72,10 @@ fn link_of_an_upstream_registry_never_becomes_protocol_relative() {
 
 #[test]
 fn host_with_the_registry_name_as_prefix_is_not_rewritten() {
-    let house = House::plain();
-    let name = house.url("");
+    let setup = EcrSetup::plain();
+    let name = setup.url("");
     for said in [format!("{name}.evil.test/a"), format!("{name}@evil.test/a"), format!("{name}0/a")] {
-        house.ecr.say(Reply::with("307 Go", &format!("Location: {said}\r\n"), ""));
-        assert_eq!(house.get("/v2/a").header("location"), Some(&said[..]), "as the registry wrote it");
+        setup.ecr.say(Reply::with("307 Go", &format!("Location: {said}\r\n"), ""));
+        assert_eq!(setup.get("/v2/a").header("location"), Some(&said[..]), "as the registry wrote it");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::with_doorward::doorward;
-use super::{Authority, House, NAME, alice};
+use super::{Authority, EcrSetup, NAME, alice};
 use crate::nginx::tcp;
 use crate::support::client::Request;
 use crate::support::image::{make, skopeo};
@@ -38,13 +38,13 @@ fn image_of_20_layers_is_pushed_and_pulled_with_the_client_password() {
     let (_registry, port) = elsewhere(&authority, home);
     let doorward = doorward();
     let (address, backend) = (tcp(&doorward.address).to_string(), format!("{NAME}:{port}"));
-    let house = House::over(authority, None, |image| {
+    let setup = EcrSetup::over(authority, None, |image| {
         image.set("AUTH", &address).set("BACKEND", &backend).set("PUSH", "on")
     });
-    house.found();
+    setup.found();
 
     let digest = make(&home.join("image"), 20);
-    let to = format!("docker://{}/releases/app:one", house.nginx.address);
+    let to = format!("docker://{}/releases/app:one", setup.nginx.address);
     let copy = |flag: &str, pair: &str, from: &str, to: &str| {
         let flags = ["copy", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false"];
         let output = skopeo(home, &[&flags[..], &[flag, pair, from, to]].concat());
@@ -52,10 +52,10 @@ fn image_of_20_layers_is_pushed_and_pulled_with_the_client_password() {
     };
     let from = format!("oci:{}:one", home.join("image").display());
     let (done, said) = copy("--dest-creds", "alice:wonderland", &from, &to);
-    assert!(done, "{said}\n{}", house.nginx.log());
+    assert!(done, "{said}\n{}", setup.nginx.log());
     let back = format!("oci:{}:one", home.join("back").display());
     let (done, said) = copy("--src-creds", "alice:wonderland", &to, &back);
-    assert!(done, "{said}\n{}", house.nginx.log());
+    assert!(done, "{said}\n{}", setup.nginx.log());
     let blobs = |folder: &str| home.join(folder).join("blobs/sha256");
     let manifest = |folder: &str| fs::read(blobs(folder).join(&digest)).unwrap();
     assert_eq!(manifest("back"), manifest("image"));
@@ -69,7 +69,7 @@ fn image_of_20_layers_is_pushed_and_pulled_with_the_client_password() {
     // The token changes there: nobody is asked for his password again.
     fs::write(doorward.folder().join("password"), "second\n").unwrap();
     crate::support::eventually("the registry refuses", || {
-        let answer = house.ask(&alice(Request::get("/v2/releases/app/tags/list")));
+        let answer = setup.ask(&alice(Request::get("/v2/releases/app/tags/list")));
         assert!(matches!(answer.status, 200 | 503) && answer.header("www-authenticate").is_none());
         (answer.status == 503).then_some(())
     });

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::{Authority, House, NAME, Reply, SECRET, alice, server_named, value};
+use super::{Authority, EcrSetup, NAME, Reply, SECRET, alice, server_named, value};
 use crate::nginx::{assert_challenge, assert_json, tcp};
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
@@ -45,7 +45,7 @@ pub(super) fn doorward() -> Doorward {
 }
 
 /// nginx between it and a registry that takes this token alone, as ECR does; the ping it takes always.
-fn start(secret: bool) -> (House, Doorward) {
+fn start(secret: bool) -> (EcrSetup, Doorward) {
     let doorward = doorward();
     let address = tcp(&doorward.address).to_string();
     let authority = Authority::new("Test Authority");
@@ -54,38 +54,38 @@ fn start(secret: bool) -> (House, Doorward) {
         let image = image.set("AUTH", &address).set("PUSH", "on");
         if secret { image } else { image.set("SECRET_FILE", "") }
     };
-    let house = House::over(authority, Some(tls), set);
+    let setup = EcrSetup::over(authority, Some(tls), set);
     if secret {
-        house.found();
+        setup.found();
     }
-    (house, doorward)
+    (setup, doorward)
 }
 
 #[test]
 fn each_request_is_forwarded_with_its_upstream_credentials() {
-    let (house, doorward) = start(true);
+    let (setup, doorward) = start(true);
     let released = "/v2/releases/a/manifests/x";
-    assert_eq!(house.get(released).status, 200);
-    assert_eq!(value(&house.heard(released)[0], "authorization"), FIRST);
+    assert_eq!(setup.get(released).status, 200);
+    assert_eq!(value(&setup.heard(released)[0], "authorization"), FIRST);
     let other = "/v2/other/manifests/x";
-    assert_eq!(house.get(other).status, 200);
-    assert_eq!(house.heard(other)[0].header("authorization"), None);
-    let asked = house.ecr.requests();
-    assert_challenge(&house.ask(&Request::get(released)));
-    assert_json(&house.ask(&Request::get(released).basic("bob", "builder")), 403, "DENIED");
-    assert_eq!(house.ecr.requests(), asked);
+    assert_eq!(setup.get(other).status, 200);
+    assert_eq!(setup.heard(other)[0].header("authorization"), None);
+    let asked = setup.ecr.requests();
+    assert_challenge(&setup.ask(&Request::get(released)));
+    assert_json(&setup.ask(&Request::get(released).basic("bob", "builder")), 403, "DENIED");
+    assert_eq!(setup.ecr.requests(), asked);
     // The file is replaced, and what it held is not sent any more.
     fs::write(doorward.folder().join("password"), "second\n").unwrap();
     eventually("the new one is sent", || {
-        assert_eq!(house.get(released).status, 200);
-        (value(house.heard(released).last().unwrap(), "authorization") == SECOND).then_some(())
+        assert_eq!(setup.get(released).status, 200);
+        (value(setup.heard(released).last().unwrap(), "authorization") == SECOND).then_some(())
     });
 }
 
 #[test]
 fn upstream_refusal_gets_the_error_page_and_is_counted() {
-    let (house, doorward) = start(true);
-    house.ecr.behave(|heard| match value(heard, "authorization") {
+    let (setup, doorward) = start(true);
+    setup.ecr.behave(|heard| match value(heard, "authorization") {
         SECOND => Reply::with("202 Accepted", "", ""),
         _ => Reply::with("403 Forbidden", "WWW-Authenticate: Basic realm=\"ecr\"\r\n", "{}"),
     });
@@ -98,7 +98,7 @@ fn upstream_refusal_gets_the_error_page_and_is_counted() {
         alice(Request::new("PUT", &at("blobs/uploads/x?digest=sha256:0")).chunked(&[7; 1 << 17])),
     ];
     for (count, request) in (1_u8..).zip(&cases) {
-        let answer = house.ask(request);
+        let answer = setup.ask(request);
         assert_eq!((answer.status, answer.header("www-authenticate")), (503, None), "{answer:?}");
         if request.method != "HEAD" {
             assert_json(&answer, 503, "UNAVAILABLE");
@@ -113,18 +113,18 @@ fn upstream_refusal_gets_the_error_page_and_is_counted() {
     fs::write(doorward.folder().join("password"), "second\n").unwrap();
     eventually("the new one is taken", || {
         let patch = alice(Request::new("PATCH", "/v2/releases/a/blobs/uploads/x").body("hello"));
-        (house.ask(&patch).status == 202).then_some(())
+        (setup.ask(&patch).status == 202).then_some(())
     });
 }
 
 #[test]
 fn without_the_proxy_secret_no_credentials_are_given_and_the_registry_gets_no_request() {
-    let (house, doorward) = start(false);
-    assert_json(&house.get("/v2/releases/a/tags/list"), 403, "DENIED");
+    let (setup, doorward) = start(false);
+    assert_json(&setup.get("/v2/releases/a/tags/list"), 403, "DENIED");
     let forged = alice(Request::get("/v2/releases/a/tags/list")).header("X-Auth-Proxy-Secret", SECRET);
-    assert_json(&house.ask(&forged), 403, "DENIED");
+    assert_json(&setup.ask(&forged), 403, "DENIED");
     // One rule for all requests, also for those that would go on without credentials.
-    assert_json(&house.get("/v2/other/tags/list"), 403, "DENIED");
-    assert_eq!(house.ecr.connections(), 0);
+    assert_json(&setup.get("/v2/other/tags/list"), 403, "DENIED");
+    assert_eq!(setup.ecr.connections(), 0);
     assert!(!doorward.log().contains(SECRET));
 }

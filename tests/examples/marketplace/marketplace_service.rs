@@ -15,43 +15,43 @@ pub(super) const INTERNAL: &str = "of-doorward";
 
 /// How doorward gets to know of sales.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Integration {
     /// It asks.
-    Asked,
+    Requests,
     /// It reads files.
     Files,
 }
 
-struct Sold {
+struct IssuedKey {
     account: String,
     key: Key,
     over: bool,
 }
 
 #[derive(Default)]
-struct Books {
-    keys: Vec<Sold>,
+struct Records {
+    keys: Vec<IssuedKey>,
     /// Who is in which group: a seller in the name that he has reserved, a purchaser in what he has bought.
     groups: BTreeSet<(String, String)>,
 }
 
 /// A door at which answers wait.
 #[derive(Default)]
-struct Door {
+struct Latch {
     shut: Mutex<(bool, usize)>,
     moved: Condvar,
 }
 
 #[derive(Clone)]
-pub(super) struct Shop {
-    way: Way,
-    books: Arc<Mutex<Books>>,
-    door: Arc<Door>,
+pub(super) struct MarketplaceService {
+    integration: Integration,
+    records: Arc<Mutex<Records>>,
+    latch: Arc<Latch>,
 }
 
-impl Shop {
-    pub(super) fn new(way: Way) -> Self {
-        Self { way, books: Arc::default(), door: Arc::default() }
+impl MarketplaceService {
+    pub(super) fn new(integration: Integration) -> Self {
+        Self { integration, records: Arc::default(), latch: Arc::default() }
     }
 
     /// A new key; it is shown this once. `over`: it has ended already.
@@ -60,23 +60,23 @@ impl Shop {
         let key = if scope.is_empty() { key } else { key.scope(scope) };
         let key = if over { key.with("expires", from_now(-60)) } else { key };
         let secret = self.shown(&key);
-        self.books.lock().unwrap().keys.push(Sold { account: account.to_owned(), key, over });
+        self.records.lock().unwrap().keys.push(IssuedKey { account: account.to_owned(), key, over });
         secret
     }
 
     /// A service that is asked has keys of a form of its own.
     fn shown(&self, key: &Key) -> String {
-        match self.way {
-            Way::Asked => key.secret.replacen("dwk_", "mk-", 1),
-            Way::Files => key.secret.clone(),
+        match self.integration {
+            Integration::Requests => key.secret.replacen("dwk_", "mk-", 1),
+            Integration::Files => key.secret.clone(),
         }
     }
 
     /// Takes a key back: whose it was.
     pub(super) fn revoke(&self, secret: &str) -> String {
-        let mut books = self.books.lock().unwrap();
-        let at = books.keys.iter().position(|sold| self.shown(&sold.key) == secret).expect("such a key");
-        books.keys.remove(at).account
+        let mut records = self.records.lock().unwrap();
+        let at = records.keys.iter().position(|sold| self.shown(&sold.key) == secret).expect("such a key");
+        records.keys.remove(at).account
     }
 
     /// A seller wants a name. It is his alone, and has no dot.
@@ -85,33 +85,33 @@ impl Shop {
         if name.is_empty() || name.starts_with('-') || name.ends_with('-') || !name.bytes().all(well) {
             return Err("a name has small letters, digits and dashes between them");
         }
-        let mut books = self.books.lock().unwrap();
-        if books.groups.iter().any(|(group, _)| group == name) {
+        let mut records = self.records.lock().unwrap();
+        if records.groups.iter().any(|(group, _)| group == name) {
             return Err("it is taken");
         }
-        books.groups.insert((name.to_owned(), account.to_owned()));
+        records.groups.insert((name.to_owned(), account.to_owned()));
         Ok(())
     }
 
     pub(super) fn sell(&self, account: &str, offer: &str) {
         assert!(offer.contains('.'));
-        self.books.lock().unwrap().groups.insert((offer.to_owned(), account.to_owned()));
+        self.records.lock().unwrap().groups.insert((offer.to_owned(), account.to_owned()));
     }
 
     pub(super) fn take_back(&self, account: &str, offer: &str) {
-        let gone = self.books.lock().unwrap().groups.remove(&(offer.to_owned(), account.to_owned()));
+        let gone = self.records.lock().unwrap().groups.remove(&(offer.to_owned(), account.to_owned()));
         assert!(gone, "{account} had not bought {offer}");
     }
 
     /// The group file.
     pub(super) fn groups_file(&self) -> String {
-        let books = self.books.lock().unwrap();
-        books.groups.iter().map(|(group, account)| format!("{group}: {account}\n")).collect()
+        let records = self.records.lock().unwrap();
+        records.groups.iter().map(|(group, account)| format!("{group}: {account}\n")).collect()
     }
 
     /// The file of keys.
     pub(super) fn keys_file(&self) -> String {
-        self.books.lock().unwrap().keys.iter().map(|sold| sold.key.line()).collect()
+        self.records.lock().unwrap().keys.iter().map(|sold| sold.key.line()).collect()
     }
 
     /// What doorward is answered. The books are looked at first, and then it waits at the door.
@@ -119,18 +119,18 @@ impl Shop {
         assert_eq!((&call.method[..], &call.target[..]), ("POST", "/internal/key"));
         assert_eq!(call.header("x-internal-key"), INTERNAL);
         let reply = self.look_up(&call.json());
-        let mut door = self.door.shut.lock().unwrap();
-        door.1 += 1;
-        self.door.moved.notify_all();
-        drop(self.door.moved.wait_while(door, |door| door.0).unwrap());
+        let mut latch = self.latch.shut.lock().unwrap();
+        latch.1 += 1;
+        self.latch.moved.notify_all();
+        drop(self.latch.moved.wait_while(latch, |latch| latch.0).unwrap());
         reply
     }
 
     fn look_up(&self, asked: &serde_json::Value) -> Reply {
-        let books = self.books.lock().unwrap();
-        let good = |sold: &&Sold| !sold.over && asked["key"] == self.shown(&sold.key);
-        let Some(sold) = books.keys.iter().find(good) else { return Reply::status(401) };
-        let of = books.groups.iter().filter(|(_, account)| *account == sold.account);
+        let records = self.records.lock().unwrap();
+        let good = |sold: &&IssuedKey| !sold.over && asked["key"] == self.shown(&sold.key);
+        let Some(sold) = records.keys.iter().find(good) else { return Reply::status(401) };
+        let of = records.groups.iter().filter(|(_, account)| *account == sold.account);
         let (bought, sells): (Vec<&str>, Vec<&str>) =
             of.map(|(group, _)| &group[..]).partition(|group| group.contains('.'));
         Reply::json(json!({ "account": sold.account, "sells": sells, "bought": bought }))
@@ -138,15 +138,15 @@ impl Shop {
 
     /// From now on answers wait.
     pub(super) fn shut(&self) {
-        *self.door.shut.lock().unwrap() = (true, 0);
+        *self.latch.shut.lock().unwrap() = (true, 0);
     }
 
     /// Returns once one is waiting.
     pub(super) fn somebody_waits(&self) {
-        let door = self.door.shut.lock().unwrap();
-        let (door, _) = self.door.moved.wait_timeout_while(door, PATIENCE, |door| door.1 == 0).unwrap();
-        let waiting = door.1 > 0;
-        drop(door);
+        let latch = self.latch.shut.lock().unwrap();
+        let (latch, _) = self.latch.moved.wait_timeout_while(latch, PATIENCE, |latch| latch.1 == 0).unwrap();
+        let waiting = latch.1 > 0;
+        drop(latch);
         if !waiting {
             // Or whoever comes later would wait for ever.
             self.open();
@@ -155,7 +155,7 @@ impl Shop {
     }
 
     pub(super) fn open(&self) {
-        self.door.shut.lock().unwrap().0 = false;
-        self.door.moved.notify_all();
+        self.latch.shut.lock().unwrap().0 = false;
+        self.latch.moved.notify_all();
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::marketplace_service::{INTERNAL, Shop, Way};
+use super::marketplace_service::{INTERNAL, Integration, MarketplaceService};
 use crate::examples::{FOLDER, examples};
 use crate::nginx::tcp;
 use crate::support::api::Api;
@@ -27,22 +27,23 @@ const SHOP: &str = "https://shop.example.com";
 pub(super) const SERVICE: &str = "registry.example.com";
 
 /// An account and a key of its own.
-pub(super) type Who<'w> = (&'w str, &'w str);
+pub(super) type Credentials<'w> = (&'w str, &'w str);
 
-pub(super) struct House {
+pub(super) struct MarketplaceSetup {
     home: TempDir,
     pub(super) nginx: Nginx,
     pub(super) doorward: Doorward,
     _registry: Registry,
     pub(super) service: Api,
-    pub(super) shop: Shop,
-    way: Way,
+    pub(super) marketplace: MarketplaceService,
+    integration: Integration,
     told: AtomicUsize,
 }
 
 /// Copies what is needed of `examples/` into `dir`, with this service for the one that they name.
-pub(super) fn copy(way: Way, dir: &Path, service: &str) -> String {
-    let name = if way == Way::Asked { "marketplace.toml" } else { "marketplace-files.toml" };
+pub(super) fn copy(integration: Integration, dir: &Path, service: &str) -> String {
+    let name =
+        if integration == Integration::Requests { "marketplace.toml" } else { "marketplace-files.toml" };
     for name in [name, "marketplace-policy.toml"] {
         let text = fs::read_to_string(examples().join(name)).unwrap();
         let text = text.replace(FOLDER, &dir.display().to_string()).replace(SHOP, service);
@@ -66,17 +67,21 @@ pub(super) fn init(dir: &Path, realm: &str) -> String {
     fs::read_to_string(dir.join("token/registry-auth.yml")).unwrap()
 }
 
-impl House {
-    pub(super) fn start(way: Way) -> Self {
-        Self::start_with(way, &[], |text| text)
+impl MarketplaceSetup {
+    pub(super) fn start(integration: Integration) -> Self {
+        Self::start_with(integration, &[], |text| text)
     }
 
     /// With these flags, and with the settings changed.
-    pub(super) fn start_with(way: Way, flags: &[&str], change: impl Fn(String) -> String) -> Self {
-        let (dir, shop) = (tempfile::tempdir().unwrap(), Shop::new(way));
-        let asked = shop.clone();
+    pub(super) fn start_with(
+        integration: Integration,
+        flags: &[&str],
+        change: impl Fn(String) -> String,
+    ) -> Self {
+        let (dir, marketplace) = (tempfile::tempdir().unwrap(), MarketplaceService::new(integration));
+        let asked = marketplace.clone();
         let service = Api::start(move |call| asked.answer(call));
-        let settings = copy(way, dir.path(), &service.url());
+        let settings = copy(integration, dir.path(), &service.url());
         fs::write(&settings, change(fs::read_to_string(&settings).unwrap())).unwrap();
         let auth = init(dir.path(), "http://NGINX/token");
         // The harness has time for slow hashes, and all of a chain's time has to fit into nginx's.
@@ -97,17 +102,17 @@ impl House {
         make(&home.path().join("image"), 2);
         make(&home.path().join("other"), 3);
         let told = AtomicUsize::new(0);
-        Self { home, nginx, doorward, _registry: registry, service, shop, way, told }
+        Self { home, nginx, doorward, _registry: registry, service, marketplace, integration, told }
     }
 
     /// Lets doorward know that something about an account has changed, and returns when it does.
     pub(super) fn tell(&self, account: &str) {
-        match self.way {
-            Way::Asked => {
+        match self.integration {
+            Integration::Requests => {
                 let flush = Request::new("POST", &format!("/flush?user={account}")).body("");
                 assert_eq!(self.doorward.admin(&flush).status, 204);
             }
-            Way::Files => self.write(),
+            Integration::Files => self.write(),
         }
     }
 
@@ -116,10 +121,10 @@ impl House {
     fn write(&self) {
         let number = self.told.fetch_add(1, Ordering::SeqCst);
         let probe = format!("probe{number}");
-        let key = self.shop.key(&probe, "probe", &[], false);
-        let keys = self.shop.keys_file();
-        self.shop.revoke(&key);
-        self.put("groups", &format!("{}probe.{number}: {probe}\n", self.shop.groups_file()));
+        let key = self.marketplace.key(&probe, "probe", &[], false);
+        let keys = self.marketplace.keys_file();
+        self.marketplace.revoke(&key);
+        self.put("groups", &format!("{}probe.{number}: {probe}\n", self.marketplace.groups_file()));
         self.put("keys", &keys);
         let asked = format!("/token?service={SERVICE}&scope=repository:any/probe.{number}:pull");
         let request =
@@ -140,39 +145,39 @@ impl House {
 
     /// A key that is in force.
     pub(super) fn key(&self, account: &str, name: &str) -> String {
-        let key = self.shop.key(account, name, &[], false);
+        let key = self.marketplace.key(account, name, &[], false);
         self.tell(account);
         key
     }
 
     pub(super) fn reserve(&self, account: &str, name: &str) {
-        self.shop.reserve(account, name).unwrap();
+        self.marketplace.reserve(account, name).unwrap();
         self.tell(account);
     }
 
     pub(super) fn buy(&self, account: &str, offer: &str) {
-        self.shop.sell(account, offer);
+        self.marketplace.sell(account, offer);
         self.tell(account);
     }
 
     pub(super) fn take_back(&self, account: &str, offer: &str) {
-        self.shop.take_back(account, offer);
+        self.marketplace.take_back(account, offer);
         self.tell(account);
     }
 
     pub(super) fn revoke(&self, key: &str) {
-        let account = self.shop.revoke(key);
+        let account = self.marketplace.revoke(key);
         self.tell(&account);
     }
 
     /// The answer to a request for a token; without a name, of nobody's.
-    pub(super) fn ask(&self, who: Who<'_>, scope: &str) -> Answer {
+    pub(super) fn ask(&self, who: Credentials<'_>, scope: &str) -> Answer {
         let request = Request::get(&format!("/token?service={SERVICE}&scope={scope}"));
         self.nginx.ask(&if who.0.is_empty() { request } else { request.basic(who.0, who.1) })
     }
 
     /// What a token is good for; or the status there is instead.
-    pub(super) fn access(&self, who: Who<'_>, scope: &str) -> Result<String, u16> {
+    pub(super) fn access(&self, who: Credentials<'_>, scope: &str) -> Result<String, u16> {
         let answer = self.ask(who, scope);
         if answer.status != 200 {
             return Err(answer.status);
@@ -180,20 +185,20 @@ impl House {
         Ok(access(&answer))
     }
 
-    pub(super) fn push(&self, who: Who<'_>, image: &str, name: &str) -> Output {
+    pub(super) fn push(&self, who: Credentials<'_>, image: &str, name: &str) -> Output {
         let from = format!("oci:{}:one", self.home.path().join(image).display());
         let to = format!("docker://{}/{name}:one", self.nginx.address);
         self.run(&["copy", "--preserve-digests", "--dest-tls-verify=false", &by("--dest-", who), &from, &to])
     }
 
-    pub(super) fn pull(&self, who: Who<'_>, name: &str) -> Output {
+    pub(super) fn pull(&self, who: Credentials<'_>, name: &str) -> Output {
         let back = tempfile::tempdir().unwrap();
         let from = format!("docker://{}/{name}:one", self.nginx.address);
         let to = format!("oci:{}:one", back.path().display());
         self.run(&["copy", "--preserve-digests", "--src-tls-verify=false", &by("--src-", who), &from, &to])
     }
 
-    pub(super) fn log_in(&self, who: Who<'_>) -> Output {
+    pub(super) fn log_in(&self, who: Credentials<'_>) -> Output {
         let registry = self.nginx.address.to_string();
         self.run(&["login", "--tls-verify=false", "-u", who.0, "-p", who.1, &registry])
     }
@@ -203,7 +208,7 @@ impl House {
     }
 }
 
-fn by(side: &str, who: Who<'_>) -> String {
+fn by(side: &str, who: Credentials<'_>) -> String {
     if who.0.is_empty() { format!("{side}no-creds") } else { format!("{side}creds={}:{}", who.0, who.1) }
 }
 

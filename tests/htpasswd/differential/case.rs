@@ -2,7 +2,7 @@
 
 /// Where the text of a case stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum LinePosition {
     /// In a file with others.
     Among,
     /// At the top of a file of its own.
@@ -17,7 +17,7 @@ pub(crate) struct Case {
     pub(crate) what: String,
     /// The shape of the line.
     pub(crate) shape: &'static str,
-    pub(crate) place: Place,
+    pub(crate) place: LinePosition,
     /// The line, or the lines that belong together.
     pub(crate) text: Vec<u8>,
     /// The hash that was put into it.
@@ -89,7 +89,7 @@ impl Case {
     /// The cases of one batch share a file. A refusal does the work of the costliest hashes of its
     /// file, so hashes of another cost are another batch.
     pub(crate) fn batch(&self) -> String {
-        if self.place != Place::Among {
+        if self.place != LinePosition::Among {
             return self.what.clone();
         }
         let text = String::from_utf8_lossy(&self.hash);

@@ -1,6 +1,6 @@
 //! Hashes that somebody cut, mistyped or made up.
 
-use super::case::{Case, Place};
+use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};
 use crate::support::random::Random;
 
@@ -101,7 +101,7 @@ pub(crate) fn cases(makers: &Makers, random: &mut Random) -> Vec<Case> {
         cases.push(Case {
             what,
             shape: "",
-            place: Place::Among,
+            place: LinePosition::Among,
             text: format!("{user}:{hash}\n").into_bytes(),
             damaged: true,
             hash: hash.into_bytes(),

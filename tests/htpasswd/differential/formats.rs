@@ -1,6 +1,6 @@
 //! Every format, by every tool that makes it, with passwords of every kind.
 
-use super::case::{Case, Place};
+use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};
 use super::passwords::{self, tries};
 use crate::support::random::Random;
@@ -136,7 +136,7 @@ pub(crate) fn cases(makers: &Makers, random: &mut Random) -> Vec<Case> {
                 cases.push(Case {
                     what: format!("{maker:?} of {kind}, {which}"),
                     shape: "",
-                    place: Place::Among,
+                    place: LinePosition::Among,
                     text: [&user, &b":"[..], &hash, b"\n"].concat(),
                     hash: hash.clone(),
                     user,

@@ -1,6 +1,6 @@
 //! Lines of every shape, around hashes of several formats.
 
-use super::case::{Case, Place};
+use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};
 use crate::support::random::Random;
 
@@ -56,16 +56,16 @@ const SHAPES: &[(&str, &str, &str)] = &[
 ];
 
 /// Shapes of a whole file.
-const OF_FILES: &[(&str, Place, &str, &str)] = &[
-    ("a BOM", Place::Top, "%u", "\u{feff}%u:%h\n"),
-    ("a BOM before a comment", Place::Top, "%u", "\u{feff}# users\n%u:%h\n"),
-    ("no line end at the end", Place::End, "%u", "%u:%h"),
-    ("a CR at the end", Place::End, "%u", "%u:%h\r"),
-    ("CR alone between lines", Place::Top, "%u", "# users\r%u:%h\r\n"),
-    ("a line of 5000 bytes before it", Place::Top, "%u", "# %5000\n%u:%h\n"),
-    ("a third field of 5000 bytes", Place::Top, "%u", "%u:%h:%5000\n"),
-    ("a name that begins at the reader's 2048th byte", Place::Top, "%u", "# %2043\n%u:%h\n"),
-    ("a hash that begins at the reader's 2048th byte", Place::Top, "%u", "# %2037\n%u:%h\n"),
+const OF_FILES: &[(&str, LinePosition, &str, &str)] = &[
+    ("a BOM", LinePosition::Top, "%u", "\u{feff}%u:%h\n"),
+    ("a BOM before a comment", LinePosition::Top, "%u", "\u{feff}# users\n%u:%h\n"),
+    ("no line end at the end", LinePosition::End, "%u", "%u:%h"),
+    ("a CR at the end", LinePosition::End, "%u", "%u:%h\r"),
+    ("CR alone between lines", LinePosition::Top, "%u", "# users\r%u:%h\r\n"),
+    ("a line of 5000 bytes before it", LinePosition::Top, "%u", "# %5000\n%u:%h\n"),
+    ("a third field of 5000 bytes", LinePosition::Top, "%u", "%u:%h:%5000\n"),
+    ("a name that begins at the reader's 2048th byte", LinePosition::Top, "%u", "# %2043\n%u:%h\n"),
+    ("a hash that begins at the reader's 2048th byte", LinePosition::Top, "%u", "# %2037\n%u:%h\n"),
 ];
 
 /// Replaces each `%x` in a template.
@@ -95,7 +95,7 @@ fn fill(template: &str, user: &str, hash: &[u8], other: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn cases(makers: &Makers, random: &mut Random) -> Vec<Case> {
-    let among = SHAPES.iter().map(|(shape, login, text)| (*shape, Place::Among, *login, *text));
+    let among = SHAPES.iter().map(|(shape, login, text)| (*shape, LinePosition::Among, *login, *text));
     let shapes: Vec<_> = among.chain(OF_FILES.iter().copied()).collect();
     let mut cases = Vec::new();
     for maker in INTO {

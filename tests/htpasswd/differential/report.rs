@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::known_differences::{Class, classes};
-use super::{Oracle, Said, Verdicts};
+use super::known_differences::{KnownDifference, classes};
+use super::{Oracle, OracleVerdict, Verdicts};
 
 /// How many unexplained disagreements a failure names.
 const SHOWN: usize = 25;
 
 /// One class, and how often each oracle that it speaks of is in it.
 struct Row {
-    class: &'static Class,
+    class: &'static KnownDifference,
     counts: Vec<(Oracle, usize)>,
 }
 
@@ -33,7 +33,7 @@ impl Report {
         let mut agreements: Vec<_> = Oracle::ALL.iter().map(|oracle| (*oracle, 0, 0)).collect();
         for verdict in verdicts {
             for ((oracle, said), tally) in verdict.others.into_iter().zip(&mut agreements) {
-                if said == Said::Unaskable {
+                if said == OracleVerdict::Unaskable {
                     continue;
                 }
                 tally.1 += 1;
@@ -41,7 +41,7 @@ impl Report {
                     tally.2 += 1;
                     continue;
                 }
-                let explains = |class: &Class| {
+                let explains = |class: &KnownDifference| {
                     class.says == said
                         && class.doorward.contains(&verdict.doorward)
                         && class.who.contains(&oracle)
@@ -66,7 +66,7 @@ impl Report {
         let mut formats = BTreeMap::<_, (usize, usize)>::new();
         for verdict in verdicts {
             let (accepted, refused) = formats.entry(verdict.case.format()).or_default();
-            *(if verdict.doorward == Said::Accepts { accepted } else { refused }) += 1;
+            *(if verdict.doorward == OracleVerdict::Accepts { accepted } else { refused }) += 1;
         }
         Self { formats, agreements, rows, unexplained }
     }

@@ -1,7 +1,7 @@
 //! Rows of the fault table: a yes that says the wrong thing.
 
-use super::Verdict::{Granted, Rejected, Unavailable};
-use super::{ACTIVE, Row, Verdict};
+use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
+use super::{ACTIVE, ExpectedVerdict, FailureCase};
 use crate::support::backend::Reply;
 
 const GROUPS: &str = "groups = [ { pointer = \"/licences\", member = \"/release\" } ]\n";
@@ -11,11 +11,17 @@ fn page() -> Reply {
     Reply::with("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html>log in here</html>")
 }
 
-fn json(fault: &'static str, body: &str, verdict: Verdict, log: &'static str, lines: &str) -> Row {
-    Row::saying(fault, Reply::json(body), verdict, log).set(lines)
+fn json(
+    fault: &'static str,
+    body: &str,
+    verdict: ExpectedVerdict,
+    log: &'static str,
+    lines: &str,
+) -> FailureCase {
+    FailureCase::saying(fault, Reply::json(body), verdict, log).set(lines)
 }
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<FailureCase> {
     let huge = format!("{{\"active\": true, \"more\": \"{}\"}}", "x".repeat(10 << 20));
     let chunks = "1000\r\n".to_owned() + &"y".repeat(0x1000) + "\r\n";
     let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunks.repeat(2560));
@@ -23,16 +29,17 @@ pub(super) fn rows() -> Vec<Row> {
     let (not_json, larger) = ("vendor: the answer is not JSON: ", "vendor: the answer is larger than 64KiB");
     let page_log = "vendor: answered with a web page (text/html)";
     vec![
-        Row::saying("200 with a web page", page(), Unavailable, page_log),
-        Row::saying("200 with a web page, which is set as wanted", page(), Granted, "").set("html = true\n"),
+        FailureCase::saying("200 with a web page", page(), Unavailable, page_log),
+        FailureCase::saying("200 with a web page, which is set as wanted", page(), Granted, "")
+            .set("html = true\n"),
         json("no JSON", "yes", Unavailable, not_json, ACTIVE),
         json("JSON that is cut short", "{\"active\": tru", Unavailable, not_json, ACTIVE),
         json("JSON and more", "{\"active\": true} {}", Unavailable, not_json, ACTIVE),
         json("no body where one is looked at", "", Unavailable, not_json, ACTIVE),
         json("JSON of 20,000 levels", &deep, Unavailable, not_json, ACTIVE),
         json("10 MiB of JSON", &huge, Unavailable, larger, ACTIVE),
-        Row::saying("10 MiB in chunks", Reply::raw(chunked), Unavailable, larger).set(ACTIVE),
-        Row::saying("401 with 10 MiB", Reply::with("401 No", "", &huge), Unavailable, larger),
+        FailureCase::saying("10 MiB in chunks", Reply::raw(chunked), Unavailable, larger).set(ACTIVE),
+        FailureCase::saying("401 with 10 MiB", Reply::with("401 No", "", &huge), Unavailable, larger),
         json("true is asked for, false is there", "{\"active\": false}", Rejected, "", ACTIVE),
         json("true is asked for, null is there", "{\"active\": null}", Rejected, "", ACTIVE),
         json("true is asked for, nothing is there", "{}", Rejected, "", ACTIVE),

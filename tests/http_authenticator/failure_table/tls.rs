@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tempfile::TempDir;
 
-use super::Verdict::{Granted, Unavailable};
-use super::{CONNECT, Row, Verdict};
+use super::ExpectedVerdict::{Granted, Unavailable};
+use super::{CONNECT, ExpectedVerdict, FailureCase};
 use crate::support::backend::{Authority, Backend, Reply, server, server_for};
 
 const TLS: &str = "authenticator vendor: TLS: ";
@@ -21,12 +21,12 @@ fn secure(
     tls: Arc<ServerConfig>,
     ca: &Path,
     dir: &Arc<TempDir>,
-    verdict: Verdict,
-) -> Row {
+    verdict: ExpectedVerdict,
+) -> FailureCase {
     let backend = Backend::secure(tls, Reply::status(200));
     let url = format!("https://{}", backend.address);
     let log = if matches!(verdict, Granted) { "" } else { TLS };
-    let row = Row::new(fault, &url, verdict, log, (backend, Arc::clone(dir)));
+    let row = FailureCase::new(fault, &url, verdict, log, (backend, Arc::clone(dir)));
     row.set(&format!("ca_file = \"{}\"\n", ca.display()))
 }
 
@@ -36,7 +36,7 @@ fn client(folder: &Path) -> String {
     format!("client_cert_file = \"{certificate}\"\nclient_key_file = \"{key}\"\n")
 }
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<FailureCase> {
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let ca = ours.file(dir.path());
@@ -66,10 +66,10 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// With the authorities of the machine, which don't know the test's.
-fn public(theirs: &Authority, dir: &Arc<TempDir>) -> Row {
+fn public(theirs: &Authority, dir: &Arc<TempDir>) -> FailureCase {
     let backend = Backend::secure(server(&theirs.good()), Reply::status(200));
     let url = format!("https://{}", backend.address);
-    Row::new(
+    FailureCase::new(
         "an unknown authority, by the machine's list",
         &url,
         Unavailable,
@@ -79,7 +79,7 @@ fn public(theirs: &Authority, dir: &Arc<TempDir>) -> Row {
 }
 
 /// https where somebody speaks http, and complains at once.
-fn plain(ca: &Path, dir: &Arc<TempDir>) -> Row {
+fn plain(ca: &Path, dir: &Arc<TempDir>) -> FailureCase {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -89,15 +89,15 @@ fn plain(ca: &Path, dir: &Arc<TempDir>) -> Row {
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
-    let row = Row::new("http where https is spoken", &url, Unavailable, TLS, Arc::clone(dir));
+    let row = FailureCase::new("http where https is spoken", &url, Unavailable, TLS, Arc::clone(dir));
     row.set(&format!("ca_file = \"{}\"\n", ca.display()))
 }
 
 /// Somebody who listens to the greeting, and never answers.
-fn mute(ca: &Path, dir: &Arc<TempDir>) -> Row {
+fn mute(ca: &Path, dir: &Arc<TempDir>) -> FailureCase {
     let backend = Backend::saying(Reply::status(200));
     let url = format!("https://{}", backend.address);
     let log = "vendor: no connection within 500ms";
-    let row = Row::new("the handshake hangs", &url, Unavailable, log, (backend, Arc::clone(dir)));
+    let row = FailureCase::new("the handshake hangs", &url, Unavailable, log, (backend, Arc::clone(dir)));
     row.set(&format!("ca_file = \"{}\"\n", ca.display())).within(CONNECT)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use super::Verdict::{Granted, Unavailable};
-use super::{ACTIVE, CONNECT, Row};
+use super::ExpectedVerdict::{Granted, Unavailable};
+use super::{ACTIVE, CONNECT, FailureCase};
 use crate::support::backend::{Backend, Reply};
 use crate::support::free_port;
 
@@ -29,34 +29,40 @@ fn full() -> (SocketAddr, impl Any) {
 
 const NO: &str = "authenticator vendor: ";
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<FailureCase> {
     [slow(), broken(), versions()].into_iter().flatten().collect()
 }
 
 /// There is no connection, or no answer.
-fn slow() -> Vec<Row> {
+fn slow() -> Vec<FailureCase> {
     let (full, kept) = full();
     let nobody = format!("http://127.0.0.1:{}", free_port());
     vec![
-        Row::saying("none (the other side of it)", Reply::json("{\"active\": true}"), Granted, "")
+        FailureCase::saying("none (the other side of it)", Reply::json("{\"active\": true}"), Granted, "")
             .set(ACTIVE),
-        Row::new("connection refused", &nobody, Unavailable, "authenticator vendor: can't connect: ", ()),
+        FailureCase::new(
+            "connection refused",
+            &nobody,
+            Unavailable,
+            "authenticator vendor: can't connect: ",
+            (),
+        ),
         // The broadcast address of loopback: the kernel knows no way for TCP, and sends nothing.
-        Row::new(
+        FailureCase::new(
             "no route to the network",
             "http://127.255.255.255:80",
             Unavailable,
             "authenticator vendor: can't connect: ",
             (),
         ),
-        Row::new(
+        FailureCase::new(
             "the name does not exist",
             "http://nobody.invalid",
             Unavailable,
             "authenticator vendor: the name can't be resolved",
             (),
         ),
-        Row::new(
+        FailureCase::new(
             "connecting hangs: a full backlog",
             &format!("http://{full}"),
             Unavailable,
@@ -64,8 +70,13 @@ fn slow() -> Vec<Row> {
             kept,
         )
         .within(CONNECT),
-        Row::saying("the head hangs", Reply::status(200).held(), Unavailable, "vendor: no answer within 2s"),
-        Row::saying(
+        FailureCase::saying(
+            "the head hangs",
+            Reply::status(200).held(),
+            Unavailable,
+            "vendor: no answer within 2s",
+        ),
+        FailureCase::saying(
             "the head comes at a byte a second",
             Reply::json("{\"active\": true}").drip(Duration::from_secs(1)),
             Unavailable,
@@ -76,38 +87,38 @@ fn slow() -> Vec<Row> {
 }
 
 /// It breaks off, or says what is no HTTP.
-fn broken() -> Vec<Row> {
+fn broken() -> Vec<FailureCase> {
     let ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     vec![
-        Row::saying(
+        FailureCase::saying(
             "closed without a word",
             Reply::raw("").close(),
             Unavailable,
             "vendor: the connection broke: ",
         ),
-        Row::saying(
+        FailureCase::saying(
             "closed in the middle of the head",
             Reply::raw("HTTP/1.1 200 OK\r\nContent-").close(),
             Unavailable,
             "vendor: the connection broke: ",
         ),
-        Row::saying(
+        FailureCase::saying(
             "closed in the middle of the body",
             Reply::raw(format!("{ok}Content-Length: 90\r\n\r\n{{\"active\": true}}")).close(),
             Unavailable,
             "vendor: the connection broke: ",
         )
         .set(ACTIVE),
-        Row::saying(
+        FailureCase::saying(
             "closed in the middle of a chunk",
             Reply::raw(format!("{ok}Transfer-Encoding: chunked\r\n\r\n40\r\n{{\"active\": true}}")).close(),
             Unavailable,
             "vendor: the connection broke: ",
         )
         .set(ACTIVE),
-        Row::saying("no HTTP at all", Reply::raw("SSH-2.0-OpenSSH_9.2\r\n").close(), Unavailable, NO),
-        Row::saying("a head without an end", endless(), Unavailable, NO),
-        Row::saying(
+        FailureCase::saying("no HTTP at all", Reply::raw("SSH-2.0-OpenSSH_9.2\r\n").close(), Unavailable, NO),
+        FailureCase::saying("a head without an end", endless(), Unavailable, NO),
+        FailureCase::saying(
             "two lengths",
             Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nhello").close(),
             Unavailable,
@@ -117,21 +128,21 @@ fn broken() -> Vec<Row> {
 }
 
 /// An end of the answer that is as good as another.
-fn versions() -> Vec<Row> {
+fn versions() -> Vec<FailureCase> {
     vec![
-        Row::saying(
+        FailureCase::saying(
             "a hint before the answer",
             Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
             Granted,
             "",
         ),
-        Row::saying(
+        FailureCase::saying(
             "hints without an end",
             Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000)).drip(Duration::from_millis(1)),
             Unavailable,
             "vendor: no answer within 2s",
         ),
-        Row::saying(
+        FailureCase::saying(
             "another protocol",
             Reply::raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
             Unavailable,
@@ -145,13 +156,13 @@ fn versions() -> Vec<Row> {
 }
 
 /// The head comes, and of the body some.
-fn drip() -> Row {
+fn drip() -> FailureCase {
     // The head's 40 bytes come within a second, and of the body all but 984.
     let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"active\": true}";
     let backend = Backend::saying(Reply::raw(bytes).drip(Duration::from_millis(20)));
     let url = format!("http://{}", backend.address);
     let log = "vendor: no answer within 2s";
-    Row::new("the body drips in", &url, Unavailable, log, backend).set(ACTIVE)
+    FailureCase::new("the body drips in", &url, Unavailable, log, backend).set(ACTIVE)
 }
 
 fn endless() -> Reply {
@@ -159,14 +170,14 @@ fn endless() -> Reply {
 }
 
 /// A name with two addresses, ::1 and 127.0.0.1, of which one listens.
-fn second() -> Row {
+fn second() -> FailureCase {
     let backend = Backend::saying(Reply::status(200));
     let url = format!("http://localhost:{}", backend.address.port());
-    Row::new("another address of the name refuses", &url, Granted, "", backend)
+    FailureCase::new("another address of the name refuses", &url, Granted, "", backend)
 }
 
 /// An answer of this version, whose end may be that of the connection.
-fn version(fault: &'static str, head: &str) -> Row {
+fn version(fault: &'static str, head: &str) -> FailureCase {
     let reply = Reply::raw(format!("{head}{{\"active\": true}}")).close();
-    Row::saying(fault, reply, Granted, "").set(ACTIVE)
+    FailureCase::saying(fault, reply, Granted, "").set(ACTIVE)
 }

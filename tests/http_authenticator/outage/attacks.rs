@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::service::{House, Provoked, RIGHT, network_of, own_network, tell};
+use self::service::{OutageSetup, ProvokedFailure, RIGHT, network_of, own_network, tell};
 use crate::support::client::Request;
 use crate::support::scale::{is_full, scaled};
 
@@ -24,7 +24,7 @@ const SUCCEED_PERCENT: usize = 99;
 
 /// What was seen in one attack.
 #[derive(Debug, Default)]
-struct Seen {
+struct AttackResult {
     logins: usize,
     succeeded: usize,
     failed: Vec<(u16, String)>,
@@ -36,34 +36,34 @@ struct Seen {
 
 /// Runs `pairs` attackers from `networks` networks, the owners of closed accounts among them, beside first
 /// logins of other users from other networks.
-fn attack(provoked: Provoked, pairs: usize, networks: usize) -> Seen {
-    let house = House::start(provoked);
+fn attack(failure: ProvokedFailure, pairs: usize, networks: usize) -> AttackResult {
+    let setup = OutageSetup::start(failure);
     (0..CLOSED)
-        .for_each(|n| assert_eq!(house.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks)), 200));
-    house.close_accounts();
+        .for_each(|n| assert_eq!(setup.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks)), 200));
+    setup.close_accounts();
     // The last answers are not trusted any more.
     thread::sleep(Duration::from_millis(1100));
     let span = Duration::from_secs(if is_full() { 60 } else { 9 });
     let logins = scaled(30, 200);
     let (stop, statuses) = (AtomicBool::new(false), Mutex::new(std::collections::BTreeMap::new()));
     let (asked, admitted) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let seen = Mutex::new(Seen::default());
+    let seen = Mutex::new(AttackResult::default());
     thread::scope(|scope| {
         for n in 0..pairs {
-            let (house, stop, statuses) = (&house, &stop, &statuses);
+            let (setup, stop, statuses) = (&setup, &stop, &statuses);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let status = house.log_in(&format!("attacker{n}"), "wrong", &network_of(n, networks));
+                    let status = setup.log_in(&format!("attacker{n}"), "wrong", &network_of(n, networks));
                     *statuses.lock().unwrap().entry(status).or_insert(0) += 1;
                     thread::sleep(Duration::from_millis(50));
                 }
             });
         }
         for n in 0..CLOSED {
-            let (house, stop, asked, admitted) = (&house, &stop, &asked, &admitted);
+            let (setup, stop, asked, admitted) = (&setup, &stop, &asked, &admitted);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let status = house.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks));
+                    let status = setup.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks));
                     asked.fetch_add(1, Ordering::Relaxed);
                     admitted.fetch_add(usize::from(status == 200), Ordering::Relaxed);
                     thread::sleep(Duration::from_millis(50));
@@ -75,11 +75,11 @@ fn attack(provoked: Provoked, pairs: usize, networks: usize) -> Seen {
         for n in 0..logins {
             let due = span.mul_f64(n as f64 / logins as f64);
             thread::sleep(due.saturating_sub(began.elapsed()));
-            let (house, seen) = (&house, &seen);
+            let (setup, seen) = (&setup, &seen);
             legitimate.push(scope.spawn(move || {
                 let sent = Instant::now();
                 let request = Request::auth().basic(&format!("user{n}"), RIGHT).from(&own_network(n));
-                let answer = house.doorward.ask(&request);
+                let answer = setup.doorward.ask(&request);
                 let mut seen = seen.lock().unwrap();
                 seen.logins += 1;
                 seen.slowest = seen.slowest.max(sent.elapsed());
@@ -103,10 +103,10 @@ fn attack(provoked: Provoked, pairs: usize, networks: usize) -> Seen {
 }
 
 /// Attacks and says what came of it.
-fn assert_harmless(provoked: Provoked, pairs: usize, networks: usize) {
-    let seen = attack(provoked, pairs, networks);
+fn assert_harmless(failure: ProvokedFailure, pairs: usize, networks: usize) {
+    let seen = attack(failure, pairs, networks);
     tell(&format!(
-        "{provoked:?}: {pairs} attackers' pairs from {networks} networks: {} of {} first logins succeeded, the slowest in {:?}; closed accounts admitted {} of {} times; attackers were answered {:?}; failed: {:?}",
+        "{failure:?}: {pairs} attackers' pairs from {networks} networks: {} of {} first logins succeeded, the slowest in {:?}; closed accounts admitted {} of {} times; attackers were answered {:?}; failed: {:?}",
         seen.succeeded,
         seen.logins,
         seen.slowest,
@@ -127,49 +127,57 @@ fn crowds() -> &'static [(usize, usize)] {
 
 #[test]
 fn tarpit_for_wrong_passwords_blocks_no_other_user_field_s1() {
-    crowds().iter().for_each(|(pairs, networks)| assert_harmless(Provoked::Tarpit, *pairs, *networks));
+    crowds().iter().for_each(|(pairs, networks)| assert_harmless(ProvokedFailure::Tarpit, *pairs, *networks));
 }
 
 #[test]
 fn service_503_with_retry_after_for_some_users_blocks_no_other_user_field_s1() {
-    crowds().iter().for_each(|(pairs, networks)| assert_harmless(Provoked::RetryAfter, *pairs, *networks));
+    crowds()
+        .iter()
+        .for_each(|(pairs, networks)| assert_harmless(ProvokedFailure::RetryAfter, *pairs, *networks));
 }
 
 #[test]
 fn connections_reset_for_some_users_block_no_other_user_field_s1() {
-    crowds().iter().for_each(|(pairs, networks)| assert_harmless(Provoked::Reset, *pairs, *networks));
+    crowds().iter().for_each(|(pairs, networks)| assert_harmless(ProvokedFailure::Reset, *pairs, *networks));
 }
 
 #[test]
 fn owner_of_closed_accounts_is_refused_while_no_other_user_logs_in_field_s1() {
     // The service is asked by the owner alone, so nothing but his own calls says that it is down: from eight networks
     // with guesses, and from one with as many closed accounts as there are.
-    let ways = [Provoked::Tarpit, Provoked::RetryAfter, Provoked::Reset, Provoked::Text, Provoked::Error];
+    let presentations = [
+        ProvokedFailure::Tarpit,
+        ProvokedFailure::RetryAfter,
+        ProvokedFailure::Reset,
+        ProvokedFailure::Text,
+        ProvokedFailure::Error,
+    ];
     thread::scope(|scope| {
-        for provoked in ways {
-            scope.spawn(move || alone(provoked, 2, 8));
+        for failure in presentations {
+            scope.spawn(move || alone(failure, 2, 8));
         }
-        scope.spawn(move || alone(Provoked::Tarpit, 6, 1));
+        scope.spawn(move || alone(ProvokedFailure::Tarpit, 6, 1));
     });
 }
 
-fn alone(provoked: Provoked, accounts: usize, networks: usize) {
-    let house = House::start(provoked);
-    (0..20).for_each(|n| assert_eq!(house.log_in(&format!("user{n}"), RIGHT, &own_network(n)), 200));
+fn alone(failure: ProvokedFailure, accounts: usize, networks: usize) {
+    let setup = OutageSetup::start(failure);
+    (0..20).for_each(|n| assert_eq!(setup.log_in(&format!("user{n}"), RIGHT, &own_network(n)), 200));
     for n in 0..accounts {
-        assert_eq!(house.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks)), 200);
+        assert_eq!(setup.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks)), 200);
     }
-    house.close_accounts();
+    setup.close_accounts();
     thread::sleep(Duration::from_millis(1100));
     let span = Duration::from_secs(if is_full() { 30 } else { 7 });
     let began = Instant::now();
     let (asked, admitted) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let (house, asked, admitted) = (&house, &asked, &admitted);
+        let (setup, asked, admitted) = (&setup, &asked, &admitted);
         let ask = |user: String, password: &'static str, network: String| {
             scope.spawn(move || {
                 while began.elapsed() < span {
-                    let status = house.log_in(&user, password, &network);
+                    let status = setup.log_in(&user, password, &network);
                     asked.fetch_add(1, Ordering::Relaxed);
                     admitted.fetch_add(usize::from(status == 200), Ordering::Relaxed);
                     thread::sleep(Duration::from_millis(20));
@@ -181,17 +189,17 @@ fn alone(provoked: Provoked, accounts: usize, networks: usize) {
     });
     let (asked, admitted) = (asked.into_inner(), admitted.into_inner());
     tell(&format!(
-        "{provoked:?}, nobody else asks: {accounts} closed accounts in {networks} networks: 200 for {admitted} of {asked} requests"
+        "{failure:?}, nobody else asks: {accounts} closed accounts in {networks} networks: 200 for {admitted} of {asked} requests"
     ));
-    assert_eq!(admitted, 0, "{provoked:?}");
+    assert_eq!(admitted, 0, "{failure:?}");
     // Who comes first from elsewhere is asked about at once.
-    assert_eq!(house.log_in("first", RIGHT, &own_network(500)), 200, "{provoked:?}");
+    assert_eq!(setup.log_in("first", RIGHT, &own_network(500)), 200, "{failure:?}");
 }
 
 #[test]
 fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1() {
     // Nothing is known of any of these blocks, so only what a call takes tells them apart.
-    let house = House::start(Provoked::Tarpit);
+    let setup = OutageSetup::start(ProvokedFailure::Tarpit);
     let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
     let logins = scaled(30, 200);
     let failed = Mutex::new(Vec::new());
@@ -200,7 +208,7 @@ fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1(
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    house.log_in(&format!("attacker{n}"), "wrong", &format!("2001:db8:{n:x}::1"));
+                    setup.log_in(&format!("attacker{n}"), "wrong", &format!("2001:db8:{n:x}::1"));
                     thread::sleep(Duration::from_millis(50));
                 }
             });
@@ -208,9 +216,9 @@ fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1(
         let logged_in: Vec<_> = (0..logins)
             .map(|n| {
                 thread::sleep(Duration::from_millis(300));
-                let (house, failed) = (&house, &failed);
+                let (setup, failed) = (&setup, &failed);
                 scope.spawn(move || {
-                    let status = house.log_in(&format!("user{n}"), RIGHT, &own_network(n));
+                    let status = setup.log_in(&format!("user{n}"), RIGHT, &own_network(n));
                     if status != 200 {
                         failed.lock().unwrap().push((n, status));
                     }
@@ -231,15 +239,15 @@ fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1(
 
 #[test]
 fn attacker_with_an_account_of_its_own_blocks_no_other_user_field_s1() {
-    let house = House::start(Provoked::Tarpit);
+    let setup = OutageSetup::start(ProvokedFailure::Tarpit);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for n in 0..40 {
-            let (house, stop) = (&house, &stop);
+            let (setup, stop) = (&setup, &stop);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     for password in ["wrong", RIGHT] {
-                        house.log_in(&format!("attacker{n}"), password, &network_of(n, 8));
+                        setup.log_in(&format!("attacker{n}"), password, &network_of(n, 8));
                     }
                     thread::sleep(Duration::from_millis(50));
                 }
@@ -248,7 +256,7 @@ fn attacker_with_an_account_of_its_own_blocks_no_other_user_field_s1() {
         let statuses: Vec<u16> = (0..scaled(30, 200))
             .map(|n| {
                 thread::sleep(Duration::from_millis(250));
-                house.log_in(&format!("user{n}"), RIGHT, &own_network(n))
+                setup.log_in(&format!("user{n}"), RIGHT, &own_network(n))
             })
             .collect();
         stop.store(true, Ordering::Relaxed);

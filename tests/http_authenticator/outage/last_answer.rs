@@ -13,35 +13,35 @@ use crate::support::eventually;
 
 /// Wrong passwords wait here until they are let go.
 #[derive(Default)]
-struct Held {
-    let_go: Mutex<bool>,
+struct HeldCalls {
+    released: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Held {
+impl HeldCalls {
     fn wait(&self) {
-        let let_go = self.let_go.lock().unwrap();
-        drop(self.changed.wait_while(let_go, |let_go| !*let_go).unwrap());
+        let released = self.released.lock().unwrap();
+        drop(self.changed.wait_while(released, |released| !*released).unwrap());
     }
 
-    fn let_go(&self) {
-        *self.let_go.lock().unwrap() = true;
+    fn released(&self) {
+        *self.released.lock().unwrap() = true;
         self.changed.notify_all();
     }
 }
 
-struct House {
+struct StaleAnswerSetup {
     backend: Api,
     doorward: Doorward,
     revoked: Arc<AtomicBool>,
-    held: Arc<Held>,
+    held_calls: Arc<HeldCalls>,
 }
 
 /// A service that takes ann's password until it is revoked, and is slow to say no; its answers are never
 /// fresh, and stay good for an hour where it can't be asked.
-fn start() -> House {
-    let (revoked, held) = (Arc::new(AtomicBool::new(false)), Arc::new(Held::default()));
-    let (no, slow) = (Arc::clone(&revoked), Arc::clone(&held));
+fn start() -> StaleAnswerSetup {
+    let (revoked, held_calls) = (Arc::new(AtomicBool::new(false)), Arc::new(HeldCalls::default()));
+    let (no, slow) = (Arc::clone(&revoked), Arc::clone(&held_calls));
     let backend = Api::start(move |call| {
         let (_, password) = call.basic().unwrap();
         if password != "right" {
@@ -71,10 +71,10 @@ stale_if_unavailable = "1h"
     fs::write(&settings, text).unwrap();
     let flags = ["--config", settings.to_str().unwrap(), "--proxy-read-timeout", "200s"];
     let doorward = Doorward::start_in(dir, &flags);
-    House { backend, doorward, revoked, held }
+    StaleAnswerSetup { backend, doorward, revoked, held_calls }
 }
 
-impl House {
+impl StaleAnswerSetup {
     fn ask(&self, password: &str) -> Answer {
         self.doorward.ask(&Request::auth().from("192.0.2.1").basic("ann", password))
     }
@@ -82,46 +82,46 @@ impl House {
 
 #[test]
 fn stale_answer_is_used_during_an_outage_until_a_rejection() {
-    let mut house = start();
-    assert_eq!(house.ask("right").status, 200);
-    house.backend.go();
-    let stale = house.ask("right");
+    let mut setup = start();
+    assert_eq!(setup.ask("right").status, 200);
+    setup.backend.go();
+    let stale = setup.ask("right");
     assert_eq!((stale.status, stale.header("x-auth-stale")), (200, Some("true")));
-    assert_eq!(house.ask("wrong").status, 503, "of him nobody ever said yes");
+    assert_eq!(setup.ask("wrong").status, 503, "of him nobody ever said yes");
 
-    house.revoked.store(true, Ordering::SeqCst);
-    house.backend.come();
-    eventually("the service says no", || (house.ask("right").status == 401).then_some(()));
-    house.backend.go();
+    setup.revoked.store(true, Ordering::SeqCst);
+    setup.backend.come();
+    eventually("the service says no", || (setup.ask("right").status == 401).then_some(()));
+    setup.backend.go();
     // A rejection is kept for a second, and after that nobody can be asked.
     let then = eventually("the refusal is forgotten", || {
-        Some(house.ask("right").status).filter(|status| *status != 401)
+        Some(setup.ask("right").status).filter(|status| *status != 401)
     });
     assert_eq!(then, 503);
 }
 
 #[test]
 fn user_that_fills_its_queue_share_is_not_admitted_by_a_stale_answer() {
-    let house = start();
-    assert_eq!(house.ask("right").status, 200);
-    house.revoked.store(true, Ordering::SeqCst);
-    let before = house.backend.count();
+    let setup = start();
+    assert_eq!(setup.ask("right").status, 200);
+    setup.revoked.store(true, Ordering::SeqCst);
+    let before = setup.backend.count();
     thread::scope(|scope| {
         let guesses: Vec<_> = (0..4)
             .map(|n| {
-                let house = &house;
-                scope.spawn(move || house.ask(&format!("wrong-{n}")).status)
+                let setup = &setup;
+                scope.spawn(move || setup.ask(&format!("wrong-{n}")).status)
             })
             .collect();
-        eventually("his share is full", || (house.backend.count() == before + 4).then_some(()));
+        eventually("his share is full", || (setup.backend.count() == before + 4).then_some(()));
         // The service is there, and would say no.
-        let answers: Vec<Answer> = (0..3).map(|_| house.ask("right")).collect();
-        house.held.let_go();
+        let answers: Vec<Answer> = (0..3).map(|_| setup.ask("right")).collect();
+        setup.held_calls.released();
         for answer in answers {
             let reason = answer.header("x-auth-reason");
             assert_eq!((answer.status, reason), (403, Some("busy")), "{answer:?}");
         }
         guesses.into_iter().for_each(|guess| assert_eq!(guess.join().unwrap(), 401));
     });
-    assert_eq!(house.ask("right").status, 401);
+    assert_eq!(setup.ask("right").status, 401);
 }

@@ -5,9 +5,9 @@ pub(super) use crate::support::secrets::secret;
 
 /// All that was said.
 #[derive(Default)]
-pub(super) struct Heap(Vec<(String, Vec<u8>)>);
+pub(super) struct CollectedOutput(Vec<(String, Vec<u8>)>);
 
-impl Heap {
+impl CollectedOutput {
     pub(super) fn keep(&mut self, what: &str, said: impl AsRef<[u8]>) {
         self.0.push((what.to_owned(), said.as_ref().to_vec()));
     }

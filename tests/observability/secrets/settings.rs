@@ -19,7 +19,7 @@ max_body = "16KiB"
 /// The whole chain: the file, one authenticator for each way at `service`, and behind them one that
 /// nobody listens for, and one whose TLS fails.
 pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
-    let ways = [
+    let presentations = [
         ("basic", "", r#"headers = { Authorization = "Basic {basic}", X-User = "{username}" }"#),
         ("bearer", "", r#"headers = { Authorization = "Bearer {password}", X-User = "{username}" }"#),
         (
@@ -44,12 +44,12 @@ pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
             &format!("\n[[authenticator]]\ntype = \"http\"\nname = \"{name}\"\nurl = \"{url}\"\n{more}\n");
         text += COMMON;
     };
-    for (name, query, more) in ways {
+    for (name, query, more) in presentations {
         add(name, &format!("{service}/{name}{query}"), more);
     }
-    add("gone", &format!("{nobody}/gone"), ways[0].2);
+    add("gone", &format!("{nobody}/gone"), presentations[0].2);
     let tls = service.replace("http://", "https://");
-    add("tls", &format!("{tls}/basic"), &format!("{}\ncovers = [\"gone\"]", ways[0].2));
+    add("tls", &format!("{tls}/basic"), &format!("{}\ncovers = [\"gone\"]", presentations[0].2));
     text
 }
 

@@ -69,7 +69,7 @@ impl Team {
         let path = |name: &str| dir.path().join(name).display().to_string();
         let (policy, groups) = (path("policy.toml"), path("groups"));
         let doorward = Doorward::start_in(dir, &["--policy", &policy, "--groups", &groups]);
-        let registry = Registry::start_telling();
+        let registry = Registry::start_with_log();
         let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), registry.address);
         let home = tempfile::tempdir().unwrap();
         make(&home.path().join("image"), 2);

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) version: String,
@@ -22,7 +22,7 @@ pub(crate) struct Heard {
 /// A name and a value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
-impl Heard {
+impl ReceivedRequest {
     /// The one value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| &value[..]);
@@ -98,7 +98,7 @@ fn decoded(text: &[u8], plus: bool) -> Vec<u8> {
 }
 
 /// Reads one request; none when the other side has closed, or what it says is no HTTP.
-pub(super) fn read(wire: &mut impl Read, unread: &mut Vec<u8>) -> Option<Heard> {
+pub(super) fn read(wire: &mut impl Read, unread: &mut Vec<u8>) -> Option<ReceivedRequest> {
     let head = take_until(wire, unread, b"\r\n\r\n")?;
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = String::from_utf8(lines.next()?.to_vec()).ok()?;
@@ -112,14 +112,15 @@ pub(super) fn read(wire: &mut impl Read, unread: &mut Vec<u8>) -> Option<Heard> 
             Some((name, line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]).to_vec()))
         })
         .collect::<Option<_>>()?;
-    let mut heard = Heard { method, target, version, headers, body: Vec::new(), at: Instant::now() };
+    let mut heard =
+        ReceivedRequest { method, target, version, headers, body: Vec::new(), at: Instant::now() };
     heard.body = body(wire, unread, &heard)?;
     // When all of it was there.
     heard.at = Instant::now();
     Some(heard)
 }
 
-fn body(wire: &mut impl Read, unread: &mut Vec<u8>, heard: &Heard) -> Option<Vec<u8>> {
+fn body(wire: &mut impl Read, unread: &mut Vec<u8>, heard: &ReceivedRequest) -> Option<Vec<u8>> {
     if let Some(length) = heard.header("content-length") {
         let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
         return take(wire, unread, length);

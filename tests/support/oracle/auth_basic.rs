@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tempfile::TempDir;
 
-use super::Said;
+use super::OracleVerdict;
 use crate::support::client::{Address, Request, ask, basic};
 use crate::support::free_port;
 use crate::support::nginx::{Nginx, Template};
@@ -50,13 +50,13 @@ impl AuthBasic {
         fs::write(self.files.path().join(name), text).unwrap();
     }
 
-    pub(crate) fn ask(&self, file: &str, user: &[u8], password: &[u8]) -> Said {
+    pub(crate) fn ask(&self, file: &str, user: &[u8], password: &[u8]) -> OracleVerdict {
         let request = Request::get(&format!("/page?file={file}"))
             .header("Authorization", basic([user, b":", password].concat()));
         match ask(&self.address, HEADERS, &request).status {
-            200 => Said::Accepts,
-            401 => Said::Refuses,
-            500 => Said::Fails,
+            200 => OracleVerdict::Accepts,
+            401 => OracleVerdict::Refuses,
+            500 => OracleVerdict::Fails,
             other => panic!("nginx says {other}; its log:\n{}", self.nginx.log()),
         }
     }

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Said, output};
+use super::{OracleVerdict, output};
 
 /// One question: a file, a user, a password.
-pub(crate) type Question<'q> = (&'q [u8], &'q [u8], &'q [u8]);
+pub(crate) type CrateQuery<'q> = (&'q [u8], &'q [u8], &'q [u8]);
 
 /// Builds the program that asks it. Only the first time takes a while.
 fn build() -> PathBuf {
@@ -27,7 +27,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Asks all of them, in one process as long as that lives: a question that ends it is answered by
 /// that, and the next one begins another.
-pub(crate) fn ask(questions: &[Question]) -> Vec<Said> {
+pub(crate) fn ask(questions: &[CrateQuery]) -> Vec<OracleVerdict> {
     let program = build();
     let dir = tempfile::tempdir().expect("a folder for the questions");
     let mut said = Vec::new();
@@ -42,18 +42,18 @@ pub(crate) fn ask(questions: &[Question]) -> Vec<Said> {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         said.extend(String::from_utf8_lossy(&output.stdout).lines().map(parse));
         if !output.status.success() {
-            said.push(Said::Panics);
+            said.push(OracleVerdict::Panics);
         }
     }
     said
 }
 
-fn parse(line: &str) -> Said {
+fn parse(line: &str) -> OracleVerdict {
     match line {
-        "accepts" => Said::Accepts,
-        "refuses" => Said::Refuses,
-        "panics" => Said::Panics,
-        "unaskable" => Said::Unaskable,
+        "accepts" => OracleVerdict::Accepts,
+        "refuses" => OracleVerdict::Refuses,
+        "panics" => OracleVerdict::Panics,
+        "unaskable" => OracleVerdict::Unaskable,
         other => panic!("the crate's program says {other}"),
     }
 }

@@ -7,7 +7,7 @@ use doorward::gate::policy::malformed::ErrorCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::setup::House;
+use super::setup::TokenSetup;
 use crate::nginx::{assert_json, tcp};
 use crate::support::api::{Api, Reply};
 use crate::support::client::{Answer, Request};
@@ -36,22 +36,22 @@ fn digest(content: impl AsRef<[u8]>) -> String {
 }
 
 /// How one stack is asked: a client that answers challenges, as dora.
-type Asker<'s> = Box<dyn Fn(Request) -> Answer + 's>;
+type RequestSender<'s> = Box<dyn Fn(Request) -> Answer + 's>;
 
 /// A client that shows a password each time.
-fn with_basic(nginx: &Nginx) -> Asker<'_> {
+fn with_basic(nginx: &Nginx) -> RequestSender<'_> {
     Box::new(|request| nginx.ask(&request.basic("dora", "d4")))
 }
 
 /// A client that fetches the token that it is challenged for.
-fn with_tokens(house: &House) -> Asker<'_> {
+fn with_tokens(setup: &TokenSetup) -> RequestSender<'_> {
     Box::new(|request| {
-        let first = house.nginx.ask(&request.clone());
+        let first = setup.nginx.ask(&request.clone());
         let Some(challenge) = first.header("www-authenticate") else { return first };
         assert_eq!(first.status, 401, "{first:?}");
         let scope = challenge.split("scope=\"").nth(1).and_then(|rest| rest.split('"').next());
         let scopes: Vec<&str> = scope.map(|text| text.split(' ').collect()).unwrap_or_default();
-        house.with_token("dora", &scopes, request)
+        setup.with_token("dora", &scopes, request)
     })
 }
 
@@ -64,7 +64,7 @@ fn path_of(answer: &Answer) -> String {
 
 /// Sends what the suite sends, in its order: each request in words, with the status and the registry's error
 /// code, if there is one.
-fn run(ask: &Asker<'_>) -> Vec<(String, u16, String)> {
+fn run(ask: &RequestSender<'_>) -> Vec<(String, u16, String)> {
     let mut seen = Vec::new();
     let mut go = |what: &str, request: Request| {
         let answer = ask(request);
@@ -164,23 +164,23 @@ fn basic(rules: Option<&str>) -> (Registry, Doorward, Nginx) {
     let policy = dir.path().join("policy.toml").display().to_string();
     fs::write(&policy, rules.unwrap_or_default()).unwrap();
     let flags: &[&str] = if rules.is_some() { &["--policy", &policy] } else { &[] };
-    let (registry, doorward) = (Registry::start_telling(), Doorward::start_in(dir, flags));
+    let (registry, doorward) = (Registry::start_with_log(), Doorward::start_in(dir, flags));
     let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), registry.address);
     (registry, doorward, nginx)
 }
 
 #[test]
 fn well_formed_requests_get_the_same_responses_as_from_the_registry_alone_field_c13_c14() {
-    let alone = Registry::start_telling();
-    let bare = run(&(Box::new(|request: Request| alone.ask(&request)) as Asker<'_>));
+    let alone = Registry::start_with_log();
+    let bare = run(&(Box::new(|request: Request| alone.ask(&request)) as RequestSender<'_>));
     assert!(bare.len() >= 40 && bare.iter().filter(|(_, status, _)| *status < 300).count() > 25, "{bare:?}");
     for (how, rules) in [("Basic", None), ("Basic with a policy", Some(RULES))] {
         let (_registry, _doorward, nginx) = basic(rules);
         assert_eq!(run(&with_basic(&nginx)), bare, "{how}");
     }
     for tokens in ["beside", "on"] {
-        let house = House::start(tokens);
-        assert_eq!(run(&with_tokens(&house)), bare, "{tokens}");
+        let setup = TokenSetup::start(tokens);
+        assert_eq!(run(&with_tokens(&setup)), bare, "{tokens}");
     }
 }
 
@@ -261,14 +261,14 @@ fn malformed_reference_gets_the_error_of_the_specification_from_the_proxy_field_
 
 #[test]
 fn malformed_reference_with_a_token_gets_the_error_from_the_proxy_field_c15() {
-    let house = House::start("beside");
-    let ask = with_tokens(&house);
+    let setup = TokenSetup::start("beside");
+    let ask = with_tokens(&setup);
     for (method, target, status, code) in malformed() {
         let request = Request::new(method, &target);
         let request = if matches!(method, "GET" | "HEAD" | "DELETE") { request } else { request.body("x") };
         assert_malformed(&ask(request.clone()), status, code, &format!("{method} {target}"));
         // A token for another repository is asked to be a better one.
-        let other = house.with_token("dora", &["repository:suite/two:pull"], request);
+        let other = setup.with_token("dora", &["repository:suite/two:pull"], request);
         assert_eq!(other.status, 401, "{method} {target}: {other:?}");
         assert!(
             other.header("www-authenticate").unwrap().contains("error=\"insufficient_scope\""),
@@ -276,7 +276,7 @@ fn malformed_reference_with_a_token_gets_the_error_from_the_proxy_field_c15() {
         );
     }
     let name = Request::get("/v2/Suite/o%22ne/manifests/x");
-    assert!(matches!(house.nginx.ask(&name).status, 400 | 401));
+    assert!(matches!(setup.nginx.ask(&name).status, 400 | 401));
     assert_eq!(ask(Request::get("/v2/Suite/one/manifests/x")).status, 403, "no token is for such a name");
 }
 

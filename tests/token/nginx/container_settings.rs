@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use super::{TOKEN, given};
+use super::{TOKEN, token_reply};
 use crate::support::api::{Api, Reply};
 use crate::support::client::Request;
 use crate::support::free_port;
@@ -124,7 +124,8 @@ fn by_hand(doorward: &Api, registry: &Api, server: &str) -> Nginx {
 
 #[test]
 fn own_configuration_serves_token_in_the_registry_server_or_in_another() {
-    let doorward = Api::start(|call| if call.path() == "/token" { given() } else { Reply::status(401) });
+    let doorward =
+        Api::start(|call| if call.path() == "/token" { token_reply() } else { Reply::status(401) });
     let registry = Api::start(|_| Reply::json("{}"));
     let token = || Request::get("/v2/").header("Authorization", format!("Bearer {TOKEN}"));
     let both = "include doorward/doorward-registry.conf; include doorward/doorward-token.conf;";

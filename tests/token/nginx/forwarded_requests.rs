@@ -1,6 +1,6 @@
 //! What doorward is told of who asks for a token, and what of its answer the client gets: byte by byte.
 
-use super::{Played, TOKEN, given};
+use super::{FakeServices, TOKEN, token_reply};
 use crate::support::api::{Call, Reply};
 use crate::support::client::{Answer, Request, basic};
 
@@ -33,8 +33,8 @@ fn hostile(request: Request) -> Request {
 }
 
 /// The only call to `/token`.
-fn asked(played: &Played) -> Call {
-    let calls: Vec<Call> = played.doorward.calls().into_iter().filter(|c| c.path() == "/token").collect();
+fn asked(services: &FakeServices) -> Call {
+    let calls: Vec<Call> = services.doorward.calls().into_iter().filter(|c| c.path() == "/token").collect();
     let [call] = &calls[..] else { panic!("not one call: {calls:?}") };
     call.clone()
 }
@@ -42,11 +42,11 @@ fn asked(played: &Played) -> Call {
 #[test]
 fn doorward_gets_only_listed_headers_of_a_token_request() {
     for mode in MODES {
-        let played = Played::start(mode, |_| given());
+        let services = FakeServices::start(mode, |_| token_reply());
         let query = "service=registry.test&scope=repository%3Ahost%3A5000%2Fa%3Apull,push&scope=&account=a+b";
         let request = hostile(Request::get(&format!("/token?{query}"))).host("Registry.test:8443");
-        assert_eq!(played.nginx.ask(&request.basic("alice", "wonderland")).status, 200);
-        let call = asked(&played);
+        assert_eq!(services.nginx.ask(&request.basic("alice", "wonderland")).status, 200);
+        let call = asked(&services);
         assert_eq!((&call.method[..], &call.target[..]), ("GET", &format!("/token?{query}")[..]));
         let wanted =
             ["authorization", "host", "x-forwarded-proto", "x-original-host", "x-real-ip", "x-request-id"];
@@ -57,18 +57,18 @@ fn doorward_gets_only_listed_headers_of_a_token_request() {
         assert_eq!(call.header("x-real-ip"), "127.0.0.1");
         assert_eq!(call.header("x-forwarded-proto"), "http");
         assert_eq!(call.header("x-request-id").len(), 32, "nginx's own");
-        assert_eq!(played.registry.count(), 0);
+        assert_eq!(services.registry.count(), 0);
     }
 }
 
 #[test]
 fn form_request_is_forwarded_unchanged_with_its_content_type() {
     for mode in MODES {
-        let played = Played::start(mode, |_| given());
+        let services = FakeServices::start(mode, |_| token_reply());
         let form = "grant_type=password&service=r&username=alice&password=w%26nderland&scope=";
         let request = hostile(Request::new("POST", "/token")).header("Content-Type", FORM);
-        assert_eq!(played.nginx.ask(&request.clone().chunked(form.as_bytes())).status, 200);
-        let call = asked(&played);
+        assert_eq!(services.nginx.ask(&request.clone().chunked(form.as_bytes())).status, 200);
+        let call = asked(&services);
         assert_eq!((&call.method[..], &call.target[..]), ("POST", "/token"));
         assert_eq!(call.body, form.as_bytes(), "{call:?}");
         let wanted = [
@@ -82,37 +82,37 @@ fn form_request_is_forwarded_unchanged_with_its_content_type() {
         ];
         assert_eq!(call.names(), wanted, "{mode}");
         assert_eq!(call.header("content-type"), FORM);
-        assert_eq!(played.nginx.ask(&request.body(form)).status, 200);
+        assert_eq!(services.nginx.ask(&request.body(form)).status, 200);
     }
 }
 
 #[test]
 fn token_path_has_one_spelling_and_others_are_refused() {
     for mode in MODES {
-        let played = Played::start(mode, |_| given());
+        let services = FakeServices::start(mode, |_| token_reply());
         for path in ["//token", "/x/../token", "/%74oken", "/./token", "/v2/../token", "/token;x"] {
-            assert_eq!(played.nginx.ask(&Request::get(path)).status, 400, "{path}");
+            assert_eq!(services.nginx.ask(&Request::get(path)).status, 400, "{path}");
         }
-        assert_eq!(played.doorward.count(), 0, "{mode}");
-        assert_eq!(played.nginx.ask(&Request::get("/token")).status, 200);
-        let count = played.doorward.count();
+        assert_eq!(services.doorward.count(), 0, "{mode}");
+        assert_eq!(services.nginx.ask(&Request::get("/token")).status, 200);
+        let count = services.doorward.count();
         for path in ["/token/", "/token/x", "/tokens", "/Token", "/jwks", "/auth", "/refused"] {
-            assert_eq!(played.nginx.ask(&Request::get(path)).status, 404, "{path}");
+            assert_eq!(services.nginx.ask(&Request::get(path)).status, 404, "{path}");
         }
-        assert_eq!(played.nginx.ask(&Request::get("/token%2F")).status, 400);
-        assert_eq!(played.doorward.count(), count);
+        assert_eq!(services.nginx.ask(&Request::get("/token%2F")).status, 400);
+        assert_eq!(services.doorward.count(), count);
     }
 }
 
 #[test]
 fn control_bytes_in_token_request_headers_are_refused_or_removed() {
-    let played = Played::start("on", |_| given());
+    let services = FakeServices::start("on", |_| token_reply());
     for (name, value) in [("Authorization", "Basic \u{1}"), ("Content-Type", "text/\u{7f}")] {
-        let answer = played.nginx.ask(&Request::get("/token").header(name, value));
+        let answer = services.nginx.ask(&Request::get("/token").header(name, value));
         // Newer ones refuse it by themselves.
         assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     }
-    for call in played.doorward.calls() {
+    for call in services.doorward.calls() {
         assert_eq!(call.header("authorization"), "");
         assert!(matches!(call.header("content-type"), "" | "?"), "{call:?}");
     }
@@ -140,7 +140,7 @@ fn token_response_reaches_the_client_unchanged() {
             .with("Content-Type", "application/json")
             .with("Cache-Control", "no-store");
         match status {
-            200 => given(),
+            200 => token_reply(),
             401 => answer.with("WWW-Authenticate", "Basic realm=\"Registry\", charset=\"UTF-8\""),
             429 | 503 => answer.with("Retry-After", 17),
             _ => answer,
@@ -150,9 +150,9 @@ fn token_response_reaches_the_client_unchanged() {
         .with("X-Auth-User", "alice")
     };
     for mode in MODES {
-        let played = Played::start(mode, says);
+        let services = FakeServices::start(mode, says);
         for status in [200, 400, 401, 404, 405, 413, 429, 500, 502, 503] {
-            let answer = played.nginx.ask(&Request::get(&format!("/token?status={status}")));
+            let answer = services.nginx.ask(&Request::get(&format!("/token?status={status}")));
             assert_eq!(answer.status, status, "{answer:?}");
             let body = if status == 200 {
                 format!("{{\"token\":\"{TOKEN}\"}}")
@@ -182,17 +182,17 @@ fn token_response_reaches_the_client_unchanged() {
 
 #[test]
 fn token_requests_share_one_connection_and_survive_its_close_pitfall_p9() {
-    let mut played = Played::start("on", |_| given());
+    let mut services = FakeServices::start("on", |_| token_reply());
     let form = || Request::new("POST", "/token").header("Content-Type", FORM).body("grant_type=password");
-    let mut client = played.nginx.client();
+    let mut client = services.nginx.client();
     for _ in 0..3 {
         for _ in 0..10 {
             assert_eq!(client.ask(&form()).status, 200);
             assert_eq!(client.ask(&Request::get("/token").header("Authorization", basic("a:b"))).status, 200);
         }
         // As a restart of doorward's does it: nginx has a connection that leads nowhere.
-        played.doorward.go();
-        played.doorward.come();
+        services.doorward.go();
+        services.doorward.come();
         assert_eq!(client.ask(&form()).status, 200, "a form is asked again, too");
     }
 }

@@ -1,7 +1,7 @@
 //! What nginx itself answers to who asks for a token: too often, too much, in another way, or while doorward
 //! is away.
 
-use super::{Played, given};
+use super::{FakeServices, token_reply};
 use crate::support::api::Reply;
 use crate::support::client::{Answer, Request};
 use crate::support::eventually;
@@ -37,91 +37,92 @@ fn answered(count: usize, mut ask: impl FnMut() -> Answer) -> usize {
 
 #[test]
 fn client_above_the_token_rate_gets_429_and_others_do_not_pitfall_p25() {
-    let played = Played::start("on", |_| given());
-    let ask = || played.nginx.ask(&Request::get("/token"));
+    let services = FakeServices::start("on", |_| token_reply());
+    let ask = || services.nginx.ask(&Request::get("/token"));
     let count = answered(10 * AT_ONCE, ask);
     // While they are asked some more become free.
     assert!((AT_ONCE..5 * AT_ONCE).contains(&count), "{count}");
-    assert_eq!(played.doorward.count(), count, "doorward never heard of the others");
-    let other = |address| played.nginx.ask_from(address, &Request::get("/token")).status;
+    assert_eq!(services.doorward.count(), count, "doorward never heard of the others");
+    let other = |address| services.nginx.ask_from(address, &Request::get("/token")).status;
     assert_eq!(other([127, 0, 0, 2]), 200);
     // What is not asked for a token is not counted.
     for _ in 0..3 * AT_ONCE {
-        assert_eq!(played.nginx.ask(&Request::get("/v2/")).status, 200);
+        assert_eq!(services.nginx.ask(&Request::get("/v2/")).status, 200);
     }
     eventually("it may ask again", || (ask().status == 200).then_some(()));
 }
 
 #[test]
 fn ipv6_clients_are_rate_limited_by_64_bit_prefix() {
-    let played = Played::start_with("beside", |_| given(), |image| image.set("REAL_IP_FROM", "127.0.0.1"));
+    let services =
+        FakeServices::start_with("beside", |_| token_reply(), |image| image.set("REAL_IP_FROM", "127.0.0.1"));
     let mut number = 0;
     let mut from = |network: &str| {
         number += 1;
         let address = format!("{network}:{:x}:{number:x}", number % 7);
-        played.nginx.ask(&Request::get("/token").header("X-Forwarded-For", address))
+        services.nginx.ask(&Request::get("/token").header("X-Forwarded-For", address))
     };
     let count = answered(10 * AT_ONCE, || from("2001:db8:0:1:a:b"));
     assert!((AT_ONCE..5 * AT_ONCE).contains(&count), "{count}");
     assert_eq!(from("2001:db8:0:2:a:b").status, 200);
     assert_eq!(from("2001:db8:1:1:a:b").status, 200);
-    let told = played.doorward.calls().pop().unwrap();
+    let told = services.doorward.calls().pop().unwrap();
     assert!(told.header("x-real-ip").starts_with("2001:db8:1:1:a:b:"), "{told:?}");
 }
 
 #[test]
 fn form_above_16_kib_is_refused() {
-    let played = Played::start("on", |_| given());
+    let services = FakeServices::start("on", |_| token_reply());
     let post = |length: usize, chunked: bool| {
         let request =
             Request::new("POST", "/token").header("Content-Type", "application/x-www-form-urlencoded");
         let body = vec![b'a'; length];
-        played.nginx.ask(&if chunked { request.chunked(&body) } else { request.body(body) })
+        services.nginx.ask(&if chunked { request.chunked(&body) } else { request.body(body) })
     };
     for chunked in [false, true] {
         assert_eq!(post(16 << 10, chunked).status, 200);
-        assert_eq!(played.doorward.calls().pop().unwrap().body.len(), 16 << 10);
+        assert_eq!(services.doorward.calls().pop().unwrap().body.len(), 16 << 10);
         assert_refused(&post((16 << 10) + 1, chunked), 413, "SIZE_INVALID");
         assert_refused(&post(1 << 20, chunked), 413, "SIZE_INVALID");
     }
-    assert_eq!(played.doorward.count(), 2);
+    assert_eq!(services.doorward.count(), 2);
 }
 
 #[test]
 fn token_request_accepts_only_get_and_post() {
     for mode in ["beside", "on"] {
-        let played = Played::start(mode, |_| given());
+        let services = FakeServices::start(mode, |_| token_reply());
         for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"] {
             let body = if matches!(method, "DELETE" | "OPTIONS") { "" } else { "x" };
-            let answer = played.nginx.ask(&Request::new(method, "/token").body(body));
+            let answer = services.nginx.ask(&Request::new(method, "/token").body(body));
             assert_refused(&answer, 405, "UNSUPPORTED");
             assert_eq!(answer.header("allow"), Some("GET, POST"));
         }
-        assert_eq!(played.nginx.ask(&Request::new("HEAD", "/token")).status, 405);
-        assert_eq!(played.nginx.ask(&Request::new("TRACE", "/token")).status, 405);
-        assert_eq!(played.doorward.count(), 0);
+        assert_eq!(services.nginx.ask(&Request::new("HEAD", "/token")).status, 405);
+        assert_eq!(services.nginx.ask(&Request::new("TRACE", "/token")).status, 405);
+        assert_eq!(services.doorward.count(), 0);
     }
 }
 
 #[test]
 fn token_request_while_doorward_is_down_gets_503_in_json_and_recovers_pitfall_p4() {
     for mode in ["beside", "on"] {
-        let mut played = Played::start(mode, |call| match &call.target[..] {
+        let mut services = FakeServices::start(mode, |call| match &call.target[..] {
             "/token?break" => Reply::Break,
             "/token?half" => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
-            _ => given(),
+            _ => token_reply(),
         });
         for query in ["break", "half"] {
-            let answer = played.nginx.ask(&Request::get(&format!("/token?{query}")));
+            let answer = services.nginx.ask(&Request::get(&format!("/token?{query}")));
             assert_refused(&answer, 503, "UNAVAILABLE");
         }
-        played.doorward.go();
+        services.doorward.go();
         for request in [Request::get("/token").basic("a", "b"), Request::new("POST", "/token").body("a=b")] {
-            assert_refused(&played.nginx.ask(&request), 503, "UNAVAILABLE");
+            assert_refused(&services.nginx.ask(&request), 503, "UNAVAILABLE");
         }
-        played.doorward.come();
+        services.doorward.come();
         eventually("it is there again", || {
-            (played.nginx.ask(&Request::get("/token")).status == 200).then_some(())
+            (services.nginx.ask(&Request::get("/token")).status == 200).then_some(())
         });
     }
 }

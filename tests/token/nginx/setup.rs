@@ -51,7 +51,7 @@ pub(super) fn password(user: &str) -> &'static str {
     PEOPLE.iter().find(|(name, _)| *name == user).expect("one of them").1
 }
 
-pub(super) struct House {
+pub(super) struct TokenSetup {
     home: TempDir,
     pub(super) nginx: Nginx,
     pub(super) doorward: Doorward,
@@ -72,7 +72,7 @@ fn init(dir: &Path, realm: &str) -> String {
     fs::read_to_string(dir.join("token/registry-auth.yml")).unwrap()
 }
 
-impl House {
+impl TokenSetup {
     /// In the way of nginx's that `tokens` names, `beside` or `on`.
     pub(super) fn start(tokens: &str) -> Self {
         Self::start_with(tokens, &[])
@@ -93,7 +93,7 @@ impl House {
         let mut flags = vec!["--policy", &policy, "--keys", &keys, "--token-keys", &signing];
         flags.extend(["--token-service", SERVICE, "--token-realm", &realm, "--token-challenge", "bearer"]);
         flags.extend(more);
-        let registry = if tokens == "on" { Registry::start_with(&auth) } else { Registry::start_telling() };
+        let registry = if tokens == "on" { Registry::start_with(&auth) } else { Registry::start_with_log() };
         let doorward = Doorward::start_in(dir, &flags);
         let tap = Tap::start(registry.address);
         let nginx =

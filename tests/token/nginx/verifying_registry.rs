@@ -1,6 +1,6 @@
 //! A registry that verifies tokens by itself: what it is told, and what of its own the client gets.
 
-use super::{Played, TOKEN, given, image};
+use super::{FakeServices, TOKEN, image, token_reply};
 use crate::nginx::assert_json;
 use crate::support::api::{Api, Reply};
 use crate::support::client::{Request, basic};
@@ -8,11 +8,11 @@ use crate::support::nginx::Nginx;
 
 #[test]
 fn registry_gets_tokens_and_no_password_or_api_key_pitfall_p27() {
-    let played = Played::start("on", |_| given());
+    let services = FakeServices::start("on", |_| token_reply());
     let passed = |value: &str| {
-        let before = played.registry.count();
-        let answer = played.nginx.ask(&Request::get("/v2/").header("Authorization", value));
-        let calls = played.registry.calls();
+        let before = services.registry.count();
+        let answer = services.nginx.ask(&Request::get("/v2/").header("Authorization", value));
+        let calls = services.registry.calls();
         assert_eq!((answer.status, calls.len()), (200, before + 1), "{value}: {answer:?}");
         calls[before].header("authorization").to_owned()
     };
@@ -35,12 +35,12 @@ fn registry_gets_tokens_and_no_password_or_api_key_pitfall_p27() {
     ] {
         assert_eq!(passed(&value), "", "{value}");
     }
-    assert_eq!(played.doorward.count(), 0, "it is the registry who judges");
+    assert_eq!(services.doorward.count(), 0, "it is the registry who judges");
 }
 
 #[test]
 fn verifying_registry_gets_the_client_address_and_no_forged_headers() {
-    let played = Played::start("on", |_| given());
+    let services = FakeServices::start("on", |_| token_reply());
     let request = Request::new("POST", "/v2/a%3Ab/blobs/uploads/?from=c%2Fd&mount=x")
         .host("registry.test:8443")
         .header("X-Auth-User", "root")
@@ -52,8 +52,8 @@ fn verifying_registry_gets_the_client_address_and_no_forged_headers() {
         .header("Content-Type", "application/x-www-form-urlencoded")
         .header("Range", "bytes=0-1")
         .header("Authorization", format!("Bearer {TOKEN}"));
-    assert_eq!(played.nginx.ask(&request.body("from=e")).status, 200);
-    let call = &played.registry.calls()[0];
+    assert_eq!(services.nginx.ask(&request.body("from=e")).status, 200);
+    let call = &services.registry.calls()[0];
     assert_eq!(call.target, "/v2/a%3Ab/blobs/uploads/?from=c%2Fd&mount=x", "as the client sent it");
     for (name, value) in [
         ("host", "registry.test:8443"),
@@ -93,7 +93,7 @@ fn refuses() -> Api {
 
 #[test]
 fn registry_challenge_reaches_the_client_unchanged() {
-    let doorward = Api::start(|_| given());
+    let doorward = Api::start(|_| token_reply());
     let registry = refuses();
     let nginx = Nginx::of(image("on", (doorward.address, doorward.address), registry.address));
     let realm = "Bearer realm=\"https://registry.example.com/token\",service=\"registry.example.com\"";
@@ -138,12 +138,12 @@ fn mixed_mode_sends_no_token_to_the_registry_and_hides_its_challenge() {
 
 #[test]
 fn unreachable_registry_gets_502_and_a_non_registry_path_404() {
-    let mut played = Played::start("on", |_| given());
-    played.registry.go();
-    let answer = played.nginx.ask(&Request::get("/v2/a/manifests/b"));
+    let mut services = FakeServices::start("on", |_| token_reply());
+    services.registry.go();
+    let answer = services.nginx.ask(&Request::get("/v2/a/manifests/b"));
     assert_json(&answer, 502, "UNAVAILABLE");
     assert_eq!(answer.header("retry-after"), Some("5"));
     for path in ["/", "/v1/_ping", "/v2x", "/V2/"] {
-        assert_json(&played.nginx.ask(&Request::get(path)), 404, "UNSUPPORTED");
+        assert_json(&services.nginx.ask(&Request::get(path)), 404, "UNSUPPORTED");
     }
 }

@@ -1,7 +1,7 @@
 //! `/token` and the challenges with doorward itself and a real registry: what a client gets is what doorward
 //! said, where it is sent is what the settings say, and both front doors are open at once.
 
-use super::setup::{House, SERVICE};
+use super::setup::{SERVICE, TokenSetup};
 use crate::nginx::assert_json;
 use crate::support::client::{Answer, Request};
 
@@ -18,9 +18,9 @@ fn face(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
         .collect();
     headers.sort();
     let text = answer.text();
-    let given =
+    let token_reply =
         serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|v| Some(v["token"].as_str()?.len()));
-    match given {
+    match token_reply {
         None => (answer.status, headers, text),
         Some(_) => (
             answer.status,
@@ -32,7 +32,7 @@ fn face(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 
 #[test]
 fn token_response_of_doorward_reaches_the_client() {
-    let house = House::start("on");
+    let setup = TokenSetup::start("on");
     let get = |query: &str| Request::get(&format!("/token{query}"));
     let post = |form: &str| {
         let request = Request::new("POST", "/token");
@@ -55,12 +55,12 @@ fn token_response_of_doorward_reaches_the_client() {
         (404, post(&format!("grant_type=refresh_token&refresh_token=x&{pull}"))),
     ];
     for (status, request) in cases {
-        let answer = house.nginx.ask(&request);
+        let answer = setup.nginx.ask(&request);
         assert_eq!(answer.status, status, "{request:?}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
         let told = request.clone().from("127.0.0.1").header("X-Original-Host", "doorward.test");
-        let direct = house.doorward.ask(&told);
+        let direct = setup.doorward.ask(&told);
         assert_eq!(face(&answer), face(&direct), "{request:?}");
         let challenge = (status == 401).then_some("Basic realm=\"Registry\", charset=\"UTF-8\"");
         assert_eq!(answer.header("www-authenticate"), challenge);
@@ -69,9 +69,9 @@ fn token_response_of_doorward_reaches_the_client() {
 
 #[test]
 fn throttled_client_gets_429_from_doorward_through_nginx() {
-    let house = House::start("on");
+    let setup = TokenSetup::start("on");
     let guess = |number: u32| {
-        house
+        setup
             .nginx
             .ask(&Request::get("/token?service=registry.test").basic("ann", &format!("guess {number}")))
     };
@@ -85,23 +85,23 @@ fn throttled_client_gets_429_from_doorward_through_nginx() {
 #[test]
 fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
     for mode in ["beside", "on"] {
-        let house = House::start(mode);
+        let setup = TokenSetup::start(mode);
         for host in ["registry.test", "evil.test", "evil.test:443", "[::1]"] {
             let ask = |request: Request| {
                 let request = request.host(host).header("X-Forwarded-Host", "evil.test");
-                let answer = house.nginx.ask(&request.header("Forwarded", "host=evil.test;proto=https"));
+                let answer = setup.nginx.ask(&request.header("Forwarded", "host=evil.test;proto=https"));
                 assert_json_of_registry(&answer);
                 // distribution names them now in this order and now in that.
                 answer.header("www-authenticate").unwrap().replace("push,pull", "pull,push")
             };
-            assert_eq!(ask(Request::get("/v2/")), house.challenge(), "{mode}");
+            assert_eq!(ask(Request::get("/v2/")), setup.challenge(), "{mode}");
             let scoped =
-                |actions: &str| format!("{},scope=\"repository:team/app:{actions}\"", house.challenge());
+                |actions: &str| format!("{},scope=\"repository:team/app:{actions}\"", setup.challenge());
             assert_eq!(ask(Request::get("/v2/team/app/tags/list")), scoped("pull"), "{mode}");
             let upload = Request::new("POST", "/v2/team/app/blobs/uploads/").body("");
             assert_eq!(ask(upload), scoped("pull,push"), "{mode}");
             // Its token is for less than it asks for: containerd wants to be told (pitfall P33).
-            let token = format!("Bearer {}", house.token("bob", &["repository:team/app:pull"]));
+            let token = format!("Bearer {}", setup.token("bob", &["repository:team/app:pull"]));
             let upload = Request::new("POST", "/v2/team/app/blobs/uploads/").body("");
             let less = ask(upload.header("Authorization", &token));
             assert_eq!(less, format!("{},error=\"insufficient_scope\"", scoped("pull,push")), "{mode}");
@@ -128,19 +128,19 @@ fn assert_json_of_registry(answer: &Answer) {
 
 #[test]
 fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
-    let house = House::start("beside");
+    let setup = TokenSetup::start("beside");
     for name in ["public/tools", "team/app"] {
-        assert_eq!(house.push("dora", "image", name).code, Some(0));
+        assert_eq!(setup.push("dora", "image", name).code, Some(0));
     }
     let tags = |name: &str| Request::get(&format!("/v2/{name}/tags/list"));
     let bearer = |request: Request, token: &str| request.header("Authorization", format!("Bearer {token}"));
-    let token = house.token("ann", &["repository:team/app:pull"]);
-    let nobodys = house.token("", &["repository:public/tools:pull,push"]);
+    let token = setup.token("ann", &["repository:team/app:pull"]);
+    let nobodys = setup.token("", &["repository:public/tools:pull,push"]);
     for _ in 0..3 {
         for (status, request) in [
             (200, tags("team/app").basic("ann", "a1")),
-            (200, tags("team/app").basic("ann", &house.key.secret)),
-            (200, bearer(tags("team/app"), &house.key.secret)),
+            (200, tags("team/app").basic("ann", &setup.key.secret)),
+            (200, bearer(tags("team/app"), &setup.key.secret)),
             (200, bearer(tags("team/app"), &token)),
             (200, bearer(tags("public/tools"), &nobodys)),
             (200, tags("public/tools")),
@@ -154,27 +154,27 @@ fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
             (401, bearer(tags("public/tools"), &token)),
             (401, bearer(tags("team/app"), &nobodys)),
         ] {
-            let answer = house.nginx.ask(&request);
+            let answer = setup.nginx.ask(&request);
             assert_eq!(answer.status, status, "{request:?}: {answer:?}");
             let challenge = answer.header("www-authenticate").unwrap_or_default();
-            assert_eq!(challenge.starts_with(&house.challenge()), status == 401, "{answer:?}");
+            assert_eq!(challenge.starts_with(&setup.challenge()), status == 401, "{answer:?}");
         }
     }
-    assert_json(&house.nginx.ask(&tags("secret/app").basic("ann", "a1")), 403, "DENIED");
-    let received = house.tap.received();
+    assert_json(&setup.nginx.ask(&tags("secret/app").basic("ann", "a1")), 403, "DENIED");
+    let received = setup.tap.received();
     assert!(!received.contains("Authorization"), "the registry needs none: {received}");
     assert!(received.contains("X-Auth-User: ann\r\n"));
 }
 
 #[test]
 fn verifying_registry_serves_tokens_while_doorward_is_down() {
-    let mut house = House::start("on");
-    assert_eq!(house.push("ann", "image", "team/app").code, Some(0));
-    let token = house.token("ann", &["repository:team/app:pull"]);
-    house.doorward.kill();
-    house.doorward.wait();
+    let mut setup = TokenSetup::start("on");
+    assert_eq!(setup.push("ann", "image", "team/app").code, Some(0));
+    let token = setup.token("ann", &["repository:team/app:pull"]);
+    setup.doorward.kill();
+    setup.doorward.wait();
     let tags = Request::get("/v2/team/app/tags/list").header("Authorization", format!("Bearer {token}"));
-    assert_eq!(house.nginx.ask(&tags).status, 200);
-    assert_eq!(house.ask("ann", &[]).status, 503);
-    assert_eq!(house.nginx.ask(&Request::get("/v2/")).status, 401);
+    assert_eq!(setup.nginx.ask(&tags).status, 200);
+    assert_eq!(setup.ask("ann", &[]).status, 503);
+    assert_eq!(setup.nginx.ask(&Request::get("/v2/")).status, 401);
 }

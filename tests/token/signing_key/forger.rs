@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
-use super::Place;
+use super::SigningKeyFolder;
 
 /// Signs whatever it is given with the first key of a file.
 pub(super) struct Forger {
@@ -32,12 +32,12 @@ pub(super) fn read(token: &str, part: usize) -> Value {
 }
 
 impl Forger {
-    pub(super) fn of(place: &Place) -> Self {
-        let text = place.text("keys.pem");
+    pub(super) fn of(folder: &SigningKeyFolder) -> Self {
+        let text = folder.text("keys.pem");
         let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap().secret_pkcs8_der().to_vec();
         let certificate = CertificateDer::from_pem_slice(text.as_bytes()).unwrap().to_vec();
-        let header = read(&place.token(&[]), 0);
-        Self { pkcs8, certificate, header, bundle: place.text("bundle.pem") }
+        let header = read(&folder.token(&[]), 0);
+        Self { pkcs8, certificate, header, bundle: folder.text("bundle.pem") }
     }
 
     /// The signature of its own algorithm.

@@ -5,7 +5,7 @@ use std::fs;
 
 use doorward::token::keys::SigningKeys;
 
-use super::{NAMES, Place, genpkey, openssl};
+use super::{NAMES, SigningKeyFolder, genpkey, openssl};
 
 fn fault(text: &str) -> String {
     SigningKeys::parse(text.as_bytes()).map(|keys| format!("{keys:?}")).unwrap_err().to_string()
@@ -23,9 +23,9 @@ fn blocks(text: &str) -> Vec<String> {
 
 #[test]
 fn invalid_signing_key_file_is_reported_by_block() {
-    let place = Place::new();
-    place.does("add", &[]);
-    let parts = blocks(&place.text("keys.pem"));
+    let folder = SigningKeyFolder::new();
+    folder.succeeds("add", &[]);
+    let parts = blocks(&folder.text("keys.pem"));
     let [one, one_cert, two, two_cert] = &parts[..] else { panic!("{parts:?}") };
     assert!(SigningKeys::parse(parts.concat().as_bytes()).is_ok());
     let broken = |block: &str| block.replacen("\nM", "\n*", 1);
@@ -33,7 +33,7 @@ fn invalid_signing_key_file_is_reported_by_block() {
         let lines: Vec<&str> = block.lines().collect();
         [&lines[..2], &lines[3..]].concat().join("\n") + "\n"
     };
-    for (text, place, why) in [
+    for (text, folder, why) in [
         (String::new(), "", "there is no key in it; doorward token init makes one"),
         ("{\"id\":\"x\"}\n".into(), "", "there is no key in it"),
         (one.clone(), "block 1 (PRIVATE KEY, line 1): ", "no CERTIFICATE follows it"),
@@ -67,7 +67,7 @@ fn invalid_signing_key_file_is_reported_by_block() {
         (one.replace("PRIVATE KEY", "PUBLIC KEY"), "block 1 (PUBLIC KEY, line 1): ", "take it out"),
     ] {
         let told = fault(&text);
-        assert!(told.starts_with(place) && told.contains(why), "{why}: {told}");
+        assert!(told.starts_with(folder) && told.contains(why), "{why}: {told}");
         let secret = one.lines().nth(1).unwrap();
         assert!(!told.contains(&secret[..8]), "{told}");
     }
@@ -76,8 +76,8 @@ fn invalid_signing_key_file_is_reported_by_block() {
 
 #[test]
 fn comments_blank_lines_and_crlf_are_accepted() {
-    let place = Place::new();
-    let text = place.text("keys.pem");
+    let folder = SigningKeyFolder::new();
+    let text = folder.text("keys.pem");
     let kids = |text: &str| {
         let keys = SigningKeys::parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {text}"));
         keys.kids().map(str::to_owned).collect::<Vec<_>>()
@@ -88,13 +88,13 @@ fn comments_blank_lines_and_crlf_are_accepted() {
         text.trim_end().to_owned(),
         format!("-----\n----- a head -----\n{text}\n-----\n"),
     ] {
-        assert_eq!(kids(&other), place.kids());
+        assert_eq!(kids(&other), folder.kids());
     }
 }
 
 /// Writes a key of this kind with openssl.
-fn made(place: &Place, name: &str) -> String {
-    let path = place.path(name);
+fn made(folder: &SigningKeyFolder, name: &str) -> String {
+    let path = folder.path(name);
     let text = path.display().to_string();
     match name {
         "p384" => genpkey(&path, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]),
@@ -134,30 +134,30 @@ fn unsupported_own_key_is_refused_with_the_remedy() {
         ("pkcs1", "(RSA PRIVATE KEY, line 1): it is a private key of an older form"),
         ("encrypted", "it is encrypted, and nobody is there to give a password"),
     ] {
-        let place = Place::empty();
-        let path = made(&place, kind);
-        place.refuses("init", &[&NAMES[..], &["--key", &path]].concat(), why);
+        let folder = SigningKeyFolder::empty();
+        let path = made(&folder, kind);
+        folder.refuses("init", &[&NAMES[..], &["--key", &path]].concat(), why);
     }
 }
 
 #[test]
 fn suggested_conversion_of_an_older_key_format_works() {
     for kind in ["sec1", "pkcs1"] {
-        let place = Place::empty();
-        let path = made(&place, kind);
-        let new = place.path("pkcs8").display().to_string();
+        let folder = SigningKeyFolder::empty();
+        let path = made(&folder, kind);
+        let new = folder.path("pkcs8").display().to_string();
         openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", &path, "-out", &new]);
-        place.does("init", &["--key", &new]);
+        folder.succeeds("init", &["--key", &new]);
     }
 }
 
 #[test]
 fn invalid_signing_key_arguments_are_refused() {
-    let place = Place::empty();
-    place.refuses("add", &[], "keys.pem: there is no such file; doorward token init makes it");
-    place.refuses("use", &["x"], "there is no such file");
-    place.refuses("list", &[], "there is no such file");
-    place.refuses(
+    let folder = SigningKeyFolder::empty();
+    folder.refuses("add", &[], "keys.pem: there is no such file; doorward token init makes it");
+    folder.refuses("use", &["x"], "there is no such file");
+    folder.refuses("list", &[], "there is no such file");
+    folder.refuses(
         "init",
         &["--algorithm", "RS256"],
         "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072",
@@ -170,34 +170,34 @@ fn invalid_signing_key_arguments_are_refused() {
         ("--realm", "registry.test/token", "is no URL; write it like https://"),
         ("--realm", "ftp://registry.test/", "is no URL"),
     ] {
-        place.refuses("init", &[flag, value], why);
-        assert!(place.names().is_empty(), "{flag} {value}");
+        folder.refuses("init", &[flag, value], why);
+        assert!(folder.names().is_empty(), "{flag} {value}");
     }
-    let missing = place.path("none/keys.pem").display().to_string();
+    let missing = folder.path("none/keys.pem").display().to_string();
     let output = crate::support::doorward::doorward(&["token", "init", "--keys", &missing]);
     assert!(output.code == Some(1) && output.stderr.contains("make it with: mkdir -p "), "{output:?}");
-    let path = made(&place, "p256-sec1").replace("p256-sec1", "none");
-    place.refuses("init", &["--key", &path], "--key: ");
-    let output = place.run("init", &["--algorithm", "HS256"]);
+    let path = made(&folder, "p256-sec1").replace("p256-sec1", "none");
+    folder.refuses("init", &["--key", &path], "--key: ");
+    let output = folder.run("init", &["--algorithm", "HS256"]);
     assert!(output.code == Some(2) && output.stderr.contains("ES256"), "{output:?}");
-    let place = Place::new();
-    let path = place.path("own");
+    let folder = SigningKeyFolder::new();
+    let path = folder.path("own");
     genpkey(&path, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     let own = path.display().to_string();
-    place.refuses(
+    folder.refuses(
         "add",
         &["--algorithm", "RS256", "--key", &own],
         "it is a key for ES256, and not for RS256",
     );
-    let both = place.path("keys.pem").display().to_string();
-    place.refuses(
+    let both = folder.path("keys.pem").display().to_string();
+    folder.refuses(
         "add",
         &["--key", &both],
         "block 2 (CERTIFICATE, line 7): a key that is added stands in a file",
     );
-    place.refuses("use", &["nobody"], "there is no key of this id in it; doorward token list shows them");
-    place.refuses("remove", &["nobody"], "there is no key of this id");
-    fs::write(place.path("keys.pem"), "{}\n").unwrap();
-    place.refuses("add", &[], "there is no key in it; doorward token init makes one; nothing was changed");
-    place.refuses("use", &["x"], "nothing was changed");
+    folder.refuses("use", &["nobody"], "there is no key of this id in it; doorward token list shows them");
+    folder.refuses("remove", &["nobody"], "there is no key of this id");
+    fs::write(folder.path("keys.pem"), "{}\n").unwrap();
+    folder.refuses("add", &[], "there is no key in it; doorward token init makes one; nothing was changed");
+    folder.refuses("use", &["x"], "nothing was changed");
 }

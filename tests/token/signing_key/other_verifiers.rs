@@ -7,29 +7,29 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Place, claims};
+use super::{SigningKeyFolder, claims};
 use crate::support::process::program;
 
 /// A Python, and by whom it is to check: openssl is asked on every machine, cryptography where it is installed.
 #[expect(clippy::print_stderr, reason = "what was not tried is said")]
-fn ways() -> Vec<(PathBuf, &'static str)> {
+fn presentations() -> Vec<(PathBuf, &'static str)> {
     let python = program("python3", "python3");
-    let mut ways = vec![(python.clone(), "openssl")];
+    let mut presentations = vec![(python.clone(), "openssl")];
     let has = |python: &PathBuf| {
         let mut command = Command::new(python);
         command.args(["-c", "import cryptography.x509"]).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
     match [python, "/usr/bin/python3".into()].into_iter().find(has) {
-        Some(python) => ways.push((python, "cryptography")),
+        Some(python) => presentations.push((python, "cryptography")),
         None => eprintln!("python3 lacks cryptography (python3-cryptography): checked by openssl alone"),
     }
-    ways
+    presentations
 }
 
-fn check((python, by): &(PathBuf, &str), place: &Place, tokens: &[String]) -> Vec<Value> {
-    let asked = json!({"tokens": tokens, "by": by, "jwks": place.text("jwks.json"), "bundle": place.text("bundle.pem")});
-    let asked_at = place.path("asked");
+fn check((python, by): &(PathBuf, &str), folder: &SigningKeyFolder, tokens: &[String]) -> Vec<Value> {
+    let asked = json!({"tokens": tokens, "by": by, "jwks": folder.text("jwks.json"), "bundle": folder.text("bundle.pem")});
+    let asked_at = folder.path("asked");
     fs::write(&asked_at, asked.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/verify_token.py");
     let mut command = Command::new(python);
@@ -41,21 +41,21 @@ fn check((python, by): &(PathBuf, &str), place: &Place, tokens: &[String]) -> Ve
 
 #[test]
 fn python_and_openssl_verify_tokens_keys_and_certificates() {
-    let place = Place::new();
+    let folder = SigningKeyFolder::new();
     for bits in [2048, 3072, 4096] {
-        let rsa = Place::rsa(bits);
-        place.does("add", &["--key", &rsa.path("rsa.pem").display().to_string()]);
+        let rsa = SigningKeyFolder::rsa(bits);
+        folder.succeeds("add", &["--key", &rsa.path("rsa.pem").display().to_string()]);
     }
     for _ in 0..4 {
-        place.does("add", &[]);
+        folder.succeeds("add", &[]);
     }
     let all = claims(&["repository:team/app:pull,push", "registry:catalog:*"]);
     let expected = serde_json::to_value(&all).unwrap();
     let mut tokens = Vec::new();
-    for kid in place.kids() {
-        place.does("use", &[&kid]);
+    for kid in folder.kids() {
+        folder.succeeds("use", &[&kid]);
         // Of ECDSA some begin with a zero byte, or would with a sign.
-        let keys = place.keys();
+        let keys = folder.keys();
         let count = if keys.published().next().unwrap().algorithm.name() == "ES256" { 5 } else { 1 };
         tokens.extend((0..count).map(|_| keys.sign(&all).unwrap()));
     }
@@ -63,8 +63,8 @@ fn python_and_openssl_verify_tokens_keys_and_certificates() {
     // What it says of a token that is changed, so that it is known to be able to fail.
     let [good, other] = [&tokens[0], &tokens[27]].map(|token| token.rsplit_once('.').unwrap());
     tokens.push(format!("{}.{}", good.0, other.1));
-    for way in ways() {
-        let told = check(&way, &place, &tokens);
+    for way in presentations() {
+        let told = check(&way, &folder, &tokens);
         let (last, rest) = told.split_last().unwrap();
         assert!(rest.iter().all(|claims| *claims == expected), "{}: {rest:?}", way.1);
         assert_eq!(*last, "the signature is wrong");

@@ -5,24 +5,24 @@ use serde_json::{Value, json};
 
 use super::forger::{Forger, coded, read};
 use super::verifying_registry::{Registry, registries};
-use super::{NAMES, Place, claims, now};
+use super::{NAMES, SigningKeyFolder, claims, now};
 use crate::support::client::Request;
 
 /// A place with a key of each algorithm.
-fn places() -> [Place; 2] {
-    [Place::new(), Place::rsa(2048)]
+fn folders() -> [SigningKeyFolder; 2] {
+    [SigningKeyFolder::new(), SigningKeyFolder::rsa(2048)]
 }
 
 #[test]
 fn registry_configuration_snippet_works_unchanged() {
-    for place in places() {
+    for folder in folders() {
         for program in registries() {
-            let registry = Registry::start(&program, &place.text("registry-auth.yml"));
+            let registry = Registry::start(&program, &folder.text("registry-auth.yml"));
             let challenge = registry.ask(Request::get("/v2/team/app/tags/list"), "");
             let told = challenge.header("www-authenticate").unwrap();
             assert!(told.starts_with("Bearer realm=\"https://registry.test/token\",service=\"registry.test\",scope=\"repository:team/app:pull\""), "{told}");
             let ask = |method: &str, target: &str, scopes: &[&str]| {
-                let answer = registry.ask(Request::new(method, target), &place.token(scopes));
+                let answer = registry.ask(Request::new(method, target), &folder.token(scopes));
                 (
                     answer.status,
                     answer.header("www-authenticate").unwrap_or_default().contains("insufficient_scope"),
@@ -55,8 +55,8 @@ fn with(change: &Value) -> Value {
 }
 
 /// Tokens that nobody should take, each with what is wrong with it.
-fn bad(place: &Place, stranger: &Place) -> Vec<(&'static str, String)> {
-    let (ours, others) = (Forger::of(place), Forger::of(stranger));
+fn bad(folder: &SigningKeyFolder, stranger: &SigningKeyFolder) -> Vec<(&'static str, String)> {
+    let (ours, others) = (Forger::of(folder), Forger::of(stranger));
     let good = with(&json!({}));
     let token = ours.token(&ours.header, &good);
     let parts: Vec<&str> = token.split('.').collect();
@@ -100,12 +100,12 @@ fn bad(place: &Place, stranger: &Place) -> Vec<(&'static str, String)> {
 
 #[test]
 fn invalid_tokens_are_refused_by_registries_and_doorward() {
-    let stranger = Place::new();
-    for place in places() {
-        let bad = bad(&place, &stranger);
+    let stranger = SigningKeyFolder::new();
+    for folder in folders() {
+        let bad = bad(&folder, &stranger);
         for program in registries() {
-            let registry = Registry::start(&program, &place.text("registry-auth.yml"));
-            let good = place.token(&[]);
+            let registry = Registry::start(&program, &folder.text("registry-auth.yml"));
+            let good = folder.token(&[]);
             assert_eq!(registry.ping(&good), 200);
             bad.iter().for_each(|(what, token)| registry.refuses(what, token));
             // What doorward's caller compares.
@@ -115,13 +115,13 @@ fn invalid_tokens_are_refused_by_registries_and_doorward() {
                 ("another issuer", json!({"iss": "other"})),
                 ("an issuer in capitals", json!({"iss": "Doorward"})),
             ] {
-                let ours = Forger::of(&place);
+                let ours = Forger::of(&folder);
                 registry.refuses(what, &ours.token(&ours.header, &with(&change)));
             }
             // It still takes what is good, and has not been brought down.
             assert_eq!(registry.ping(&good), 200, "{}", registry.log());
         }
-        let keys = place.keys();
+        let keys = folder.keys();
         for (what, token) in &bad {
             assert!(keys.verify(token, now()).is_err(), "{what}");
         }
@@ -130,11 +130,11 @@ fn invalid_tokens_are_refused_by_registries_and_doorward() {
 
 #[test]
 fn clock_leeway_equals_that_of_real_registries() {
-    let place = Place::new();
-    let ours = Forger::of(&place);
-    let keys = place.keys();
+    let folder = SigningKeyFolder::new();
+    let ours = Forger::of(&folder);
+    let keys = folder.keys();
     for program in registries() {
-        let registry = Registry::start(&program, &place.text("registry-auth.yml"));
+        let registry = Registry::start(&program, &folder.text("registry-auth.yml"));
         for change in [json!({"exp": now() - 40}), json!({"nbf": now() + 40})] {
             let token = ours.token(&ours.header, &with(&change));
             assert_eq!((registry.ping(&token), keys.verify(&token, now()).is_ok()), (200, true), "{change}");
@@ -146,10 +146,10 @@ fn clock_leeway_equals_that_of_real_registries() {
 /// that has no certificate.
 #[test]
 fn registry_3_reads_the_jwks() {
-    for place in places() {
-        let snippet = place.text("registry-auth.yml").replace("    # jwks: ", "    jwks: ");
+    for folder in folders() {
+        let snippet = folder.text("registry-auth.yml").replace("    # jwks: ", "    jwks: ");
         assert!(snippet.contains("\n    jwks: \""), "{snippet}");
-        let ours = Forger::of(&place);
+        let ours = Forger::of(&folder);
         let by_id_alone = ours.token(&ours.with(&json!({"x5c": null})), &with(&json!({})));
         let alone: String = snippet
             .lines()
@@ -157,11 +157,11 @@ fn registry_3_reads_the_jwks() {
             .fold(String::new(), |text, line| text + line + "\n");
         for program in registries().into_iter().skip(1) {
             let registry = Registry::start(&program, &snippet);
-            assert_eq!((registry.ping(&place.token(&[])), registry.ping(&by_id_alone)), (200, 200));
+            assert_eq!((registry.ping(&folder.token(&[])), registry.ping(&by_id_alone)), (200, 200));
             let registry = Registry::start(&program, &alone);
             assert_eq!(registry.ping(&by_id_alone), 200);
             // This is why the snippet has rootcertbundle.
-            registry.refuses("a certificate, and no bundle", &place.token(&[]));
+            registry.refuses("a certificate, and no bundle", &folder.token(&[]));
         }
     }
 }
@@ -170,8 +170,8 @@ fn registry_3_reads_the_jwks() {
 fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificate() {
     use doorward::token::keys::SigningKeys;
     // One in 128 has a coordinate that begins with a zero byte.
-    let place = Place::empty();
-    let own = place.path("own.pem");
+    let folder = SigningKeyFolder::empty();
+    let own = folder.path("own.pem");
     let found = (0..4000).any(|_| {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let point = rcgen::PublicKeyData::der_bytes(&pair).to_vec();
@@ -179,11 +179,11 @@ fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificat
         point[1] == 0 || point[33] == 0
     });
     assert!(found);
-    place.does("init", &[&NAMES[..], &["--key", &own.display().to_string()]].concat());
-    let keys = SigningKeys::parse(place.text("keys.pem").as_bytes()).unwrap();
+    folder.succeeds("init", &[&NAMES[..], &["--key", &own.display().to_string()]].concat());
+    let keys = SigningKeys::parse(folder.text("keys.pem").as_bytes()).unwrap();
     let token = keys.sign(&claims(&[])).unwrap();
-    assert_eq!(read(&token, 0)["kid"], place.kids()[0]);
+    assert_eq!(read(&token, 0)["kid"], folder.kids()[0]);
     for program in registries() {
-        assert_eq!(Registry::start(&program, &place.text("registry-auth.yml")).ping(&token), 200);
+        assert_eq!(Registry::start(&program, &folder.text("registry-auth.yml")).ping(&token), 200);
     }
 }

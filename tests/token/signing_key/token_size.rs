@@ -1,6 +1,6 @@
 //! How long tokens are: nginx passes a header line of 8 KiB on, unless it is told otherwise.
 
-use super::{Place, claims};
+use super::{SigningKeyFolder, claims};
 
 #[test]
 #[expect(clippy::print_stderr, reason = "the sizes are there to be quoted")]
@@ -8,12 +8,15 @@ fn token_for_ten_repositories_fits_into_a_header() {
     let names: Vec<String> =
         (0..10).map(|n| format!("repository:some-team/application-{n}:pull,push")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for (place, most) in
-        [(Place::new(), 2600), (Place::rsa(2048), 4000), (Place::rsa(3072), 4800), (Place::rsa(4096), 5600)]
-    {
-        let size = |scopes: &[&str]| place.keys().sign(&claims(scopes)).unwrap().len();
+    for (folder, most) in [
+        (SigningKeyFolder::new(), 2600),
+        (SigningKeyFolder::rsa(2048), 4000),
+        (SigningKeyFolder::rsa(3072), 4800),
+        (SigningKeyFolder::rsa(4096), 5600),
+    ] {
+        let size = |scopes: &[&str]| folder.keys().sign(&claims(scopes)).unwrap().len();
         let (none, one, ten) = (size(&[]), size(&names[..1]), size(&names));
         assert!(none < one && one < ten && ten < most, "{none}, {one}, {ten}");
-        eprintln!("{:?}: no scope {none} bytes, one {one}, ten {ten}", place.keys());
+        eprintln!("{:?}: no scope {none} bytes, one {one}, ten {ten}", folder.keys());
     }
 }

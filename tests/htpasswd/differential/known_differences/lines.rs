@@ -1,9 +1,9 @@
 //! Lines on which others are of another opinion, and what the crate does not know.
 
-use super::{Class, EITHER, NO, YES};
+use super::{EITHER, KnownDifference, NO, YES};
 use crate::htpasswd::differential::Oracle::{Crate, Htpasswd, Nginx};
 use crate::htpasswd::differential::case::Case;
-use crate::support::oracle::Said::{Accepts, Fails, Panics, Refuses};
+use crate::support::oracle::OracleVerdict::{Accepts, Fails, Panics, Refuses};
 
 /// More than the hash stands between the colon and the LF, or it is damaged.
 fn unclean(case: &Case) -> bool {
@@ -16,8 +16,8 @@ fn short_salt(case: &Case) -> bool {
     case.is(&["$apr1$"]) && case.hash.get(14) != Some(&b'$')
 }
 
-pub(super) const CLASSES: &[Class] = &[
-    Class {
+pub(super) const CLASSES: &[KnownDifference] = &[
+    KnownDifference {
         pattern: "`{SSHA}`, `{PLAIN}`",
         holds: |case| case.is(&["{SSHA}", "{PLAIN}"]),
         who: &[Htpasswd],
@@ -25,7 +25,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "the tool does not know them; nginx does",
     },
-    Class {
+    KnownDifference {
         pattern: "`$2a$`, `$2b$`, `$1$`, `$5$`, `$6$`, `$y$`, `{SSHA}`, `{PLAIN}`",
         holds: |case| case.is(&["$2a$", "$2b$", "$1$", "$5$", "$6$", "$y$", "{SSHA}", "{PLAIN}"]),
         who: &[Crate],
@@ -33,7 +33,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "the crate takes them for DES",
     },
-    Class {
+    KnownDifference {
         pattern: "`$apr1$` with a salt of fewer than eight characters",
         holds: short_salt,
         who: &[Crate],
@@ -41,7 +41,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "the crate cuts the text at fixed places",
     },
-    Class {
+    KnownDifference {
         pattern: "`$2y$` with damage, or with anything behind it (CR, space, third field, NUL); `$apr1$` with nothing behind it",
         holds: |case| case.is(&["$2y$"]) && unclean(case) || case.hash == b"$apr1$",
         who: &[Crate],
@@ -49,7 +49,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: EITHER,
         why: "the crate unwraps an error, or cuts beyond the end",
     },
-    Class {
+    KnownDifference {
         pattern: "`$2y$4$`",
         holds: |case| case.is(&["$2y$4$"]),
         who: &[Crate],
@@ -57,7 +57,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "bcrypt writes two digits of cost, and all others want them",
     },
-    Class {
+    KnownDifference {
         pattern: "`$2y$` with a cost that there is not, or with nothing behind it; no hash at all",
         holds: |case| {
             let line_ends = case.hash.is_empty() || case.shape == "two lines, the first without a hash";
@@ -68,7 +68,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "the tool says that it can't check, which is no \"yes\" either",
     },
-    Class {
+    KnownDifference {
         pattern: "CR before the LF, or at the end of the file",
         holds: |case| case.text.ends_with(b"\r\n") || case.text.ends_with(b"\r"),
         who: &[Crate],
@@ -76,7 +76,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "the crate takes the CR for a part of the hash",
     },
-    Class {
+    KnownDifference {
         pattern: "a space or a tab behind the hash",
         holds: |case| case.shape.ends_with("behind the hash") && !case.text.contains(&0),
         who: &[Nginx, Htpasswd, Crate],
@@ -84,7 +84,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "they take it for a part of the hash; doorward, for a slip of the editor",
     },
-    Class {
+    KnownDifference {
         pattern: "a space or a tab before the name",
         holds: |case| matches!(case.shape, "a space before the name" | "a tab before the name"),
         who: &[Nginx, Crate],
@@ -92,7 +92,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "the same, of the name; `htpasswd -v` skips it too",
     },
-    Class {
+    KnownDifference {
         pattern: "a NUL behind the hash",
         holds: |case| case.text.contains(&0),
         who: &[Nginx, Htpasswd],
@@ -100,7 +100,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "C programs stop there; to doorward the hash is damaged",
     },
-    Class {
+    KnownDifference {
         pattern: "a third field",
         holds: |case| case.shape.contains("third field"),
         who: &[Htpasswd, Crate],
@@ -108,7 +108,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "they take it for a part of the hash; nginx ignores it",
     },
-    Class {
+    KnownDifference {
         pattern: "a line of more than 255 bytes",
         holds: |case| case.text.split(|b| *b == b'\n').any(|line| line.len() > 255),
         who: &[Htpasswd],
@@ -116,7 +116,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: EITHER,
         why: "the tool reads lines in pieces of that length, and takes the rest for another line; so it can't check a name of 255 bytes",
     },
-    Class {
+    KnownDifference {
         pattern: "a BOM before the first name",
         holds: |case| case.shape == "a BOM",
         who: &[Nginx, Htpasswd, Crate],
@@ -124,7 +124,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "they take it for a part of the name; doorward, for what an editor put there",
     },
-    Class {
+    KnownDifference {
         pattern: "a BOM before a comment; a line without a colon",
         holds: |case| matches!(case.shape, "a BOM before a comment" | "two lines, the first without a colon"),
         who: &[Htpasswd],
@@ -132,7 +132,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: EITHER,
         why: "the tool refuses the whole file for a line without a colon; others lose that line",
     },
-    Class {
+    KnownDifference {
         pattern: "two lines for one user",
         holds: |case| case.shape.starts_with("two lines"),
         who: &[Crate],
@@ -140,7 +140,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "to the crate the last one counts, and one without a colon is none; to nginx and doorward the first one counts, whatever is wrong with it",
     },
-    Class {
+    KnownDifference {
         pattern: "two whole lines for one user",
         holds: |case| case.shape.starts_with("two lines, this one"),
         who: &[Htpasswd, Crate],
@@ -148,7 +148,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: YES,
         why: "the same of the crate; `htpasswd -v` wants the password to fit both",
     },
-    Class {
+    KnownDifference {
         pattern: "a name that begins with `#`",
         holds: |case| case.user.starts_with(b"#"),
         who: &[Crate],
@@ -156,7 +156,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "the crate knows no comments: a user who was commented out still gets in",
     },
-    Class {
+    KnownDifference {
         pattern: "a name with a space at one end, or with a tab",
         holds: |case| case.user.trim_ascii() != case.user || case.user.contains(&b'\t'),
         who: &[Nginx, Htpasswd, Crate],
@@ -164,7 +164,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "the registry would get the name in a header, which loses the space, and so another's name; RFC 7617 forbids control characters",
     },
-    Class {
+    KnownDifference {
         pattern: "a name of more than 255 bytes",
         holds: |case| case.user.len() > 255,
         who: &[Nginx, Crate],
@@ -172,7 +172,7 @@ pub(super) const CLASSES: &[Class] = &[
         doorward: NO,
         why: "the htpasswd tool's bound, and doorward's",
     },
-    Class {
+    KnownDifference {
         pattern: "no name",
         holds: |case| case.user.is_empty(),
         who: &[Htpasswd, Crate],

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::service::{House, Provoked, RIGHT, network_of, own_network, tell};
+use super::service::{OutageSetup, ProvokedFailure, RIGHT, network_of, own_network, tell};
 use crate::support::client::Request;
 use crate::support::scale::scaled;
 
@@ -34,7 +34,7 @@ enum Outage {
 }
 
 /// One answer.
-struct Answered {
+struct TimedAnswer {
     is_known: bool,
     status: u16,
     is_stale: bool,
@@ -44,7 +44,7 @@ struct Answered {
 
 /// Where the users are.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum ClientAddresses {
     /// Each in a network block of its own.
     Apart,
     /// All behind one address, and the attackers elsewhere.
@@ -53,7 +53,7 @@ enum Place {
     NoAddress,
 }
 
-impl Place {
+impl ClientAddresses {
     fn request(self, number: usize, user: &str, password: &str) -> Request {
         let request = Request::auth().basic(user, password);
         match self {
@@ -72,37 +72,37 @@ impl Place {
     }
 }
 
-fn begin(house: &mut House, outage: Outage) {
+fn begin(setup: &mut OutageSetup, outage: Outage) {
     match outage {
-        Outage::Away => house.service.go(),
-        Outage::Hangs => house.fail(Provoked::Hang),
-        Outage::RetryAfter => house.fail(Provoked::RetryAfter),
-        Outage::Resets => house.fail(Provoked::Reset),
+        Outage::Away => setup.service.go(),
+        Outage::Hangs => setup.fail(ProvokedFailure::Hang),
+        Outage::RetryAfter => setup.fail(ProvokedFailure::RetryAfter),
+        Outage::Resets => setup.fail(ProvokedFailure::Reset),
     }
 }
 
-fn end(house: &mut House, outage: Outage) {
+fn end(setup: &mut OutageSetup, outage: Outage) {
     match outage {
-        Outage::Away => house.service.come(),
-        Outage::Hangs | Outage::RetryAfter | Outage::Resets => house.recover(),
+        Outage::Away => setup.service.come(),
+        Outage::Hangs | Outage::RetryAfter | Outage::Resets => setup.recover(),
     }
 }
 
-fn outage(outage: Outage, place: Place, attackers: usize) {
-    let mut house = House::start(Provoked::Tarpit);
+fn outage(outage: Outage, addresses: ClientAddresses, attackers: usize) {
+    let mut setup = OutageSetup::start(ProvokedFailure::Tarpit);
     for n in 0..KNOWN {
-        assert_eq!(house.doorward.ask(&place.request(n, &format!("known{n}"), RIGHT)).status, 200);
+        assert_eq!(setup.doorward.ask(&addresses.request(n, &format!("known{n}"), RIGHT)).status, 200);
     }
     thread::sleep(Duration::from_millis(1100));
-    begin(&mut house, outage);
+    begin(&mut setup, outage);
     let (began, stop, answers) = (Instant::now(), AtomicBool::new(false), Mutex::new(Vec::new()));
-    let address = house.doorward.address.clone();
+    let address = setup.doorward.address.clone();
     let ask = |request: &Request, is_known: bool| {
         let sent = Instant::now();
         let answer = crate::support::client::ask(&address, crate::support::client::OF_DOORWARD, request);
         let is_stale = answer.header("x-auth-stale") == Some("true");
         let took = sent.elapsed();
-        answers.lock().unwrap().push(Answered { is_known, status: answer.status, is_stale, sent, took });
+        answers.lock().unwrap().push(TimedAnswer { is_known, status: answer.status, is_stale, sent, took });
     };
     let mut back = began;
     thread::scope(|scope| {
@@ -110,7 +110,7 @@ fn outage(outage: Outage, place: Place, attackers: usize) {
             let (stop, address) = (&stop, &address);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let request = place.attack(n);
+                    let request = addresses.attack(n);
                     crate::support::client::ask(address, crate::support::client::OF_DOORWARD, &request);
                     thread::sleep(Duration::from_millis(50));
                 }
@@ -120,7 +120,7 @@ fn outage(outage: Outage, place: Place, attackers: usize) {
             let (stop, ask) = (&stop, &ask);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    ask(&place.request(n, &format!("known{n}"), RIGHT), true);
+                    ask(&addresses.request(n, &format!("known{n}"), RIGHT), true);
                     thread::sleep(Duration::from_millis(200));
                 }
             });
@@ -129,11 +129,13 @@ fn outage(outage: Outage, place: Place, attackers: usize) {
         for n in 0_usize.. {
             // A first login now and then, each by another user.
             let ask = &ask;
-            logins.push(scope.spawn(move || ask(&place.request(100 + n, &format!("new{n}"), RIGHT), false)));
+            logins.push(
+                scope.spawn(move || ask(&addresses.request(100 + n, &format!("new{n}"), RIGHT), false)),
+            );
             thread::sleep(Duration::from_millis(250));
             if back == began && began.elapsed() > DOWN {
                 back = Instant::now();
-                end(&mut house, outage);
+                end(&mut setup, outage);
             }
             if back != began && back.elapsed() > 2 * RECOVERY {
                 break;
@@ -142,11 +144,11 @@ fn outage(outage: Outage, place: Place, attackers: usize) {
         logins.into_iter().for_each(|login| login.join().unwrap());
         stop.store(true, Ordering::Relaxed);
     });
-    judge(outage, place, &answers.into_inner().unwrap(), began, back);
+    judge(outage, addresses, &answers.into_inner().unwrap(), began, back);
 }
 
-fn judge(outage: Outage, place: Place, answers: &[Answered], began: Instant, back: Instant) {
-    let of = |is_known: bool, within: &dyn Fn(&Answered) -> bool| -> Vec<&Answered> {
+fn judge(outage: Outage, addresses: ClientAddresses, answers: &[TimedAnswer], began: Instant, back: Instant) {
+    let of = |is_known: bool, within: &dyn Fn(&TimedAnswer) -> bool| -> Vec<&TimedAnswer> {
         answers.iter().filter(|answer| answer.is_known == is_known && within(answer)).collect()
     };
     let refused =
@@ -155,20 +157,23 @@ fn judge(outage: Outage, place: Place, answers: &[Answered], began: Instant, bac
         refused.filter(|answer| answer.sent + answer.took < back).map(|answer| answer.sent - began).max();
     let recovered = answers.iter().filter(|answer| answer.sent > back && answer.status != 200);
     let recovered = recovered.map(|answer| answer.sent - back).max().unwrap_or_default();
-    let late = |answer: &Answered| answer.sent > began + KNOWN_AFTER && answer.sent + answer.took < back;
+    let late = |answer: &TimedAnswer| answer.sent > began + KNOWN_AFTER && answer.sent + answer.took < back;
     let (known, new) = (of(true, &late), of(false, &late));
     tell(&format!(
-        "{outage:?}, {place:?}: last refusal of a known user {:?} into it; later {} known and {} new answers; back to normal after {recovered:?}",
+        "{outage:?}, {addresses:?}: last refusal of a known user {:?} into it; later {} known and {} new answers; back to normal after {recovered:?}",
         known_after.unwrap_or_default(),
         known.len(),
         new.len()
     ));
     assert!(!known.is_empty() && !new.is_empty());
     let probing = known.iter().filter(|answer| answer.took > Duration::from_secs(1)).count();
-    assert!(known.iter().all(|answer| answer.status == 200 && answer.is_stale), "{outage:?}, {place:?}");
-    assert!(new.iter().all(|answer| answer.status == 503 || answer.status == 403), "{outage:?}, {place:?}");
+    assert!(known.iter().all(|answer| answer.status == 200 && answer.is_stale), "{outage:?}, {addresses:?}");
+    assert!(
+        new.iter().all(|answer| answer.status == 503 || answer.status == 403),
+        "{outage:?}, {addresses:?}"
+    );
     assert!(probing * 2 < known.len(), "most are answered at once: {probing} of {}", known.len());
-    assert!(recovered <= RECOVERY, "{outage:?}, {place:?}: {recovered:?}");
+    assert!(recovered <= RECOVERY, "{outage:?}, {addresses:?}: {recovered:?}");
 }
 
 #[test]
@@ -176,7 +181,7 @@ fn service_outage_ends_within_two_seconds_of_recovery_and_known_users_stay_admit
     let attackers = scaled(12, 60);
     thread::scope(|scope| {
         for how in [Outage::Away, Outage::Hangs, Outage::RetryAfter, Outage::Resets] {
-            scope.spawn(move || outage(how, Place::Apart, attackers));
+            scope.spawn(move || outage(how, ClientAddresses::Apart, attackers));
         }
     });
 }
@@ -184,13 +189,13 @@ fn service_outage_ends_within_two_seconds_of_recovery_and_known_users_stay_admit
 #[test]
 fn clients_with_one_or_no_address_stay_admitted_during_an_outage() {
     thread::scope(|scope| {
-        for (how, place) in [
-            (Outage::Hangs, Place::OneAddress),
-            (Outage::Resets, Place::OneAddress),
-            (Outage::Away, Place::NoAddress),
-            (Outage::Hangs, Place::NoAddress),
+        for (how, addresses) in [
+            (Outage::Hangs, ClientAddresses::OneAddress),
+            (Outage::Resets, ClientAddresses::OneAddress),
+            (Outage::Away, ClientAddresses::NoAddress),
+            (Outage::Hangs, ClientAddresses::NoAddress),
         ] {
-            scope.spawn(move || outage(how, place, scaled(4, 12)));
+            scope.spawn(move || outage(how, addresses, scaled(4, 12)));
         }
     });
 }

@@ -17,7 +17,7 @@ const TARPIT: Duration = Duration::from_secs(6);
 
 /// What the service does for a wrong password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Provoked {
+pub(super) enum ProvokedFailure {
     /// Answers 401, late.
     Tarpit,
     /// Answers 503 and wants to be asked in a minute.
@@ -32,7 +32,7 @@ pub(super) enum Provoked {
     Hang,
 }
 
-impl Provoked {
+impl ProvokedFailure {
     fn reply(self) -> Reply {
         match self {
             Self::Tarpit => {
@@ -49,27 +49,27 @@ impl Provoked {
 }
 
 /// The service and doorward.
-pub(super) struct House {
+pub(super) struct OutageSetup {
     pub(super) doorward: Doorward,
     pub(super) service: Api,
     closed: Arc<AtomicBool>,
-    fails: Arc<Mutex<Option<Provoked>>>,
+    fails: Arc<Mutex<Option<ProvokedFailure>>>,
 }
 
-impl House {
-    pub(super) fn start(provoked: Provoked) -> Self {
+impl OutageSetup {
+    pub(super) fn start(failure: ProvokedFailure) -> Self {
         let closed = Arc::new(AtomicBool::new(false));
         let is_closed = Arc::clone(&closed);
         let fails = Arc::new(Mutex::new(None));
         let failing = Arc::clone(&fails);
         let service = Api::start(move |call: &Call| {
             let (user, password) = call.basic().unwrap();
-            let down: Option<Provoked> = *failing.lock().unwrap();
+            let down: Option<ProvokedFailure> = *failing.lock().unwrap();
             if let Some(down) = down {
                 return down.reply();
             }
             let is_open = !(user.starts_with("closed") && is_closed.load(Ordering::SeqCst));
-            if password == RIGHT && is_open { Reply::json("{\"ok\": true}") } else { provoked.reply() }
+            if password == RIGHT && is_open { Reply::json("{\"ok\": true}") } else { failure.reply() }
         });
         let doorward = before(&service, "accepted_if = { \"/ok\" = true }");
         Self { doorward, service, closed, fails }
@@ -80,8 +80,8 @@ impl House {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// From now on, the service does this for everyone, until [`House::recover`].
-    pub(super) fn fail(&self, how: Provoked) {
+    /// From now on, the service does this for everyone, until [`OutageSetup::recover`].
+    pub(super) fn fail(&self, how: ProvokedFailure) {
         *self.fails.lock().unwrap() = Some(how);
     }
 

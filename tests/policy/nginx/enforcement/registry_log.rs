@@ -13,7 +13,7 @@ const FILES: &str = "/docker/registry/v2/repositories/";
 
 /// What it did for one request.
 #[derive(Debug, Default)]
-pub(super) struct Acted {
+pub(super) struct RegistryAction {
     pub(super) method: String,
     /// What it was asked, after nginx.
     uri: String,
@@ -25,7 +25,7 @@ pub(super) struct Acted {
     pub(super) touched: BTreeSet<String>,
 }
 
-impl Acted {
+impl RegistryAction {
     /// What it was asked to mount from.
     pub(super) fn sources(&self) -> impl Iterator<Item = String> {
         let query = self.uri.split_once('?').map_or("", |(_, query)| query);
@@ -35,22 +35,22 @@ impl Acted {
 }
 
 /// By the number of the request.
-pub(super) fn acts(log: &str) -> BTreeMap<usize, Acted> {
-    let mut acts = BTreeMap::<usize, Acted>::new();
+pub(super) fn actions_of(log: &str) -> BTreeMap<usize, RegistryAction> {
+    let mut actions_of = BTreeMap::<usize, RegistryAction>::new();
     for line in log.lines().filter(|line| line.contains(AGENT)) {
         let fields: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let agent = text("http.request.useragent");
         let Some(Ok(number)) = agent.strip_prefix(AGENT).map(str::parse) else { continue };
-        let acted = acts.entry(number).or_default();
-        (acted.method, acted.uri) = (text("http.request.method"), text("http.request.uri"));
-        acted.on.extend(Some(text("vars.name")).filter(|name| !name.is_empty()));
+        let action = actions_of.entry(number).or_default();
+        (action.method, action.uri) = (text("http.request.method"), text("http.request.uri"));
+        action.on.extend(Some(text("vars.name")).filter(|name| !name.is_empty()));
         let status = fields.get("http.response.status").and_then(Value::as_u64);
-        acted.status = status.and_then(|status| u16::try_from(status).ok()).or(acted.status);
+        action.status = status.and_then(|status| u16::try_from(status).ok()).or(action.status);
         for behind in text("msg").split(FILES).skip(1) {
             let name = behind.split(['"', ')']).next().unwrap_or_default();
-            acted.touched.insert(name.split("/_").next().unwrap_or_default().to_owned());
+            action.touched.insert(name.split("/_").next().unwrap_or_default().to_owned());
         }
     }
-    acts
+    actions_of
 }

@@ -24,7 +24,7 @@ use crate::support::users;
 /// The client's name, before the number of the request.
 pub(super) const AGENT: &str = "judged-";
 
-pub(super) struct House {
+pub(super) struct EnforcementSetup {
     nginx: Nginx,
     tap: Tap,
     pub(super) doorward: Doorward,
@@ -38,7 +38,7 @@ pub(super) struct House {
 
 /// What nginx asked doorward.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct AuthRequest {
     pub(super) method: String,
     pub(super) uri: String,
     host: String,
@@ -49,16 +49,16 @@ pub(super) struct Question {
 
 /// One request, and what became of it on the client's side.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct ObservedRequest {
     pub(super) sample: Sample,
     pub(super) status: u16,
     /// Unless nginx answered by itself.
-    pub(super) question: Option<Question>,
+    pub(super) auth_request: Option<AuthRequest>,
     /// What the policy says of the question.
     pub(super) judgement: Option<Judgement>,
 }
 
-impl House {
+impl EnforcementSetup {
     pub(super) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let lines = users::line("ann", "a1", users::QUICK) + &users::line("bob", "b2", users::QUICK);
@@ -68,7 +68,7 @@ impl House {
         let rules = rules.display().to_string();
         let doorward = Doorward::start_in(dir, &["--policy", &rules]);
         let tap = Tap::start(tcp(&doorward.address));
-        let registry = Registry::start_telling();
+        let registry = Registry::start_with_log();
         let nginx = Nginx::start(Template::Registry, tap.address, registry.address);
         let policy = Policy::default();
         policy.replace(
@@ -76,7 +76,7 @@ impl House {
                 .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupsKnown::Yes)
                 .unwrap(),
         );
-        let mut house = Self {
+        let mut setup = Self {
             nginx,
             tap,
             doorward,
@@ -86,8 +86,8 @@ impl House {
             uploads: HashMap::new(),
             their_upload: String::new(),
         };
-        house.furnish();
-        house
+        setup.furnish();
+        setup
     }
 
     /// Puts a blob and a manifest into base/app and other ones into secret/app, past nginx.
@@ -117,7 +117,7 @@ impl House {
     }
 
     /// Sends a request as the client of that number, and notes what nginx asked about it.
-    pub(super) fn send(&mut self, number: usize, mut sample: Sample) -> Seen {
+    pub(super) fn send(&mut self, number: usize, mut sample: Sample) -> ObservedRequest {
         let name =
             sample.target.strip_prefix("/v2/").and_then(|rest| Some(rest.split_once("/blobs/uploads/")?.0));
         let name = name.unwrap_or_default().to_owned();
@@ -131,9 +131,9 @@ impl House {
         if let Some(tail) = tail(&answer).filter(|_| answer.status == 202) {
             self.uploads.insert(name, tail);
         }
-        let question = question(&self.tap.received());
-        let judgement = question.as_ref().and_then(|question| self.judge(sample.user, question));
-        Seen { status: answer.status, sample, question, judgement }
+        let auth_request = auth_request(&self.tap.received());
+        let judgement = auth_request.as_ref().and_then(|auth_request| self.judge(sample.user, auth_request));
+        ObservedRequest { status: answer.status, sample, auth_request, judgement }
     }
 
     /// Over the same connection as the last one, if nginx has kept it.
@@ -151,18 +151,18 @@ impl House {
     }
 
     /// What `explain` would say; `None` where the question is none that the policy is asked.
-    fn judge(&self, user: &str, question: &Question) -> Option<Judgement> {
+    fn judge(&self, user: &str, auth_request: &AuthRequest) -> Option<Judgement> {
         let asking = OriginalRequest::new(
-            &question.method,
-            &question.uri,
-            &question.host,
-            &question.content_type,
+            &auth_request.method,
+            &auth_request.uri,
+            &auth_request.host,
+            &auth_request.content_type,
             Backend::Registry,
         );
         let user = (user != "-").then_some(user.as_bytes());
         let client = Some([127, 0, 0, 1].into());
         let subject = Subject { user, groups: &[], client, scope: None };
-        question.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).judgement)
+        auth_request.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).judgement)
     }
 
     /// The status of a read by somebody who may read everything: past nginx.
@@ -188,14 +188,14 @@ fn tail(answer: &Answer) -> Option<String> {
 
 /// The question that nginx sent to doorward. It may have asked again, over another connection, where
 /// one that it had kept was closed.
-fn question(sent: &str) -> Option<Question> {
+fn auth_request(sent: &str) -> Option<AuthRequest> {
     let ids: BTreeSet<&str> = sent.lines().filter(|line| line.starts_with("X-Request-ID: ")).collect();
     assert!(ids.len() <= 1, "asked about two: {sent}");
     let header = |name: &str| {
         let (_, value) = sent.split_once(&format!("\r\n{name}: "))?;
         Some(value.split("\r\n").next().unwrap_or_default().trim_matches([' ', '\t']).to_owned())
     };
-    Some(Question {
+    Some(AuthRequest {
         method: header("X-Original-Method")?,
         uri: header("X-Original-URI")?,
         host: header("X-Original-Host").unwrap_or_default(),
