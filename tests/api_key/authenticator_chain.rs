@@ -39,7 +39,7 @@ pub(super) fn start(order: &[&str], service: &Api, keys: &[&Key], more: &str) ->
     fs::write(path("doorward.toml"), settings).unwrap();
     fs::write(path("keys"), file(keys)).unwrap();
     if order.contains(&"htpasswd") {
-        fs::write(path("htpasswd"), super::people()).unwrap();
+        fs::write(path("htpasswd"), users::three()).unwrap();
     }
     let config = path("doorward.toml");
     Doorward::start_in(dir, &[&["--config", &config], &super::FLAGS[..]].concat())

@@ -1,10 +1,11 @@
 //! `doorward explain --key` says of a request with a key what `/auth` does, and whether it was the key that
 //! lacked the right or its owner.
 
-use super::{ApiKeySetup, HOSTS, RULES};
+use super::{ApiKeySetup, HOSTS};
 use crate::support::client::Answer;
 use crate::support::doorward::doorward;
 use crate::support::keys::{Key, Presentation, file};
+use crate::support::policy::RULES;
 
 const REQUESTS: [(&str, &str); 12] = [
     ("GET", "/v2/"),

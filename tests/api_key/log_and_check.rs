@@ -6,6 +6,7 @@ use super::authenticator_chain::{KINDS, service_with_dora, show, start};
 use super::{ApiKeySetup, assert_challenged, question};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::keys::{Key, Presentation, file, from_now};
+use crate::support::users;
 
 #[test]
 fn password_is_challenged_if_only_api_keys_are_configured() {
@@ -22,7 +23,7 @@ fn password_is_challenged_if_only_api_keys_are_configured() {
 fn check_reports_unusable_api_key_lines_and_a_missing_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    fs::write(path("htpasswd"), super::people()).unwrap();
+    fs::write(path("htpasswd"), users::three()).unwrap();
     let check = |keys: &str| {
         let output = doorward(&["check", "--htpasswd", &path("htpasswd"), "--keys", &path(keys)]);
         (output.code, output.stdout + &output.stderr)

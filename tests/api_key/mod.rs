@@ -22,33 +22,11 @@ use std::path::PathBuf;
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
 use crate::support::keys::{Key, Presentation, file};
+use crate::support::policy::{GROUPS, RULES};
 use crate::support::{eventually, users};
 
 /// A client network (TEST-NET-1 of RFC 5737).
 const HOME: &str = "192.0.2.10";
-
-/// ann and bob are in devs, carl in nothing.
-const RULES: &str = r#"
-[[grant]]
-who = "authenticated"
-repositories = ["**"]
-actions = ["pull"]
-
-[[grant]]
-groups = ["devs"]
-repositories = ["team/**"]
-actions = ["push", "delete"]
-
-[[grant]]
-users = ["ann"]
-actions = ["catalog"]
-
-[[deny]]
-users = ["bob"]
-repositories = ["team/secret"]
-"#;
-
-const GROUPS: &str = "devs: ann bob\n";
 
 /// What a test sets unless it says otherwise: files are looked at often, guesses are not counted, and every
 /// refusal is logged.
@@ -66,11 +44,6 @@ const FLAGS: [&str; 8] = [
 /// doorward with ann (a1), bob (b2) and carl (c3), and a file of keys.
 struct ApiKeySetup {
     doorward: Doorward,
-}
-
-fn people() -> String {
-    let people = [("ann", "a1"), ("bob", "b2"), ("carl", "c3")];
-    people.iter().map(|(user, password)| users::line(user, password, users::QUICK)).collect()
 }
 
 impl ApiKeySetup {
@@ -94,7 +67,7 @@ impl ApiKeySetup {
         let [keys_at, policy, groups] = ["keys", "policy.toml", "groups"].map(path);
         fs::write(&keys_at, keys).unwrap();
         fs::write(&groups, GROUPS).unwrap();
-        fs::write(path("htpasswd"), people()).unwrap();
+        fs::write(path("htpasswd"), users::three()).unwrap();
         let mut flags = [&FLAGS[..], &["--keys", &keys_at], more].concat();
         if let Some(rules) = rules {
             fs::write(&policy, rules).unwrap();

@@ -1,8 +1,9 @@
 //! A key is as good as its owner: who has no usable line in the htpasswd file has no keys, unless the
 //! settings say otherwise.
 
-use super::{ApiKeySetup, assert_admitted, assert_challenged, people};
+use super::{ApiKeySetup, assert_admitted, assert_challenged};
 use crate::support::keys::{Key, Presentation, file, presentations};
+use crate::support::policy::RULES;
 use crate::support::users;
 
 #[test]
@@ -11,7 +12,7 @@ fn api_keys_of_a_removed_owner_are_refused_until_the_owner_returns() {
     let setup = ApiKeySetup::of(&[&anns, &bobs]);
     let file = setup.path("htpasswd");
     let without: String =
-        people().lines().filter(|line| !line.starts_with("ann:")).collect::<Vec<_>>().join("\n");
+        users::three().lines().filter(|line| !line.starts_with("ann:")).collect::<Vec<_>>().join("\n");
     let damaged = format!("ann:$2y$04$damaged\n{without}\n");
     let emptied = format!("ann:\n{without}\n");
     for text in [without, damaged, emptied] {
@@ -21,12 +22,14 @@ fn api_keys_of_a_removed_owner_are_refused_until_the_owner_returns() {
         let why = format!("key {}: its owner ann has no line in the htpasswd file", anns.id());
         presentations("ann").into_iter().for_each(|way| setup.assert_refused(way, &anns.secret, &why));
         assert_admitted(&setup.show(Presentation::Bearer, &bobs.secret), "bob");
-        users::put(&file, people());
+        users::put(&file, users::three());
         setup.await_status(Presentation::Bearer, &anns.secret, 200);
     }
     // A new password is no end of the keys.
-    let changed = people()
-        .replace(people().lines().next().unwrap(), users::line("ann", "another", users::QUICK).trim_end());
+    let changed = users::three().replace(
+        users::three().lines().next().unwrap(),
+        users::line("ann", "another", users::QUICK).trim_end(),
+    );
     users::put(&file, changed);
     setup.await_status(Presentation::As("ann"), "another", 200);
     assert_admitted(&setup.show(Presentation::Bearer, &anns.secret), "ann");
@@ -48,7 +51,7 @@ fn api_key_of_an_unknown_owner_is_refused_unless_any_owner_is_allowed() {
     assert_challenged(&setup.show(Presentation::As("ann"), &robots.secret));
     assert_challenged(&setup.show(Presentation::As("robot"), "x"));
     // With a policy, what is granted to nobody by name is granted to him as to all.
-    let setup = ApiKeySetup::with(&keys, Some(super::RULES), &["--keys-owners", "any"]);
+    let setup = ApiKeySetup::with(&keys, Some(RULES), &["--keys-owners", "any"]);
     let ask = |method: &str| {
         setup.registry(Presentation::Bearer, &robots.secret, method, "/v2/team/app/manifests/v1")
     };

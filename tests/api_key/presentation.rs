@@ -80,7 +80,7 @@ fn fixed_user_name_is_configurable_and_a_user_of_that_name_keeps_its_password() 
     assert_challenged(&setup.show(Presentation::As(FIXED), &anns.secret));
 
     let setup = ApiKeySetup::of(&[&anns, &tokens]);
-    users::put(&setup.path("htpasswd"), super::people() + &users::line(FIXED, "t4", users::QUICK));
+    users::put(&setup.path("htpasswd"), users::three() + &users::line(FIXED, "t4", users::QUICK));
     setup.await_status(Presentation::As(FIXED), "t4", 200);
     assert_admitted(&setup.show(Presentation::As(FIXED), &tokens.secret), FIXED);
     assert_admitted(&setup.show(Presentation::As(FIXED), &anns.secret), "ann");

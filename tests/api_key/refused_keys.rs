@@ -5,6 +5,8 @@ use super::{ApiKeySetup, assert_admitted, assert_challenged};
 use crate::support::client::Request;
 use crate::support::eventually;
 use crate::support::keys::{Key, Presentation, from_now, make, presentations, revoke};
+use crate::support::policy::RULES;
+use crate::support::users;
 
 const MISTYPED: &str = "it is no whole key: its length, its characters or its checksum are wrong";
 
@@ -142,7 +144,7 @@ fn every_api_key_refusal_gets_the_same_response() {
 fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() {
     let (key, file) = (Key::new("ann", "ci"), Key::new("ann", "x"));
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("htpasswd"), super::people()).unwrap();
+    std::fs::write(dir.path().join("htpasswd"), users::three()).unwrap();
     let path = dir.path().join("keys").display().to_string();
     std::fs::write(&path, key.line()).unwrap();
     let flags = ["--keys", &path, "--throttle-user-failures", "3", "--throttle-network-failures", "6"];
@@ -173,7 +175,7 @@ fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() 
 fn invalid_api_key_is_refused_where_anonymous_access_is_allowed() {
     let rules = format!(
         "{}\n[[grant]]\nwho = \"anyone\"\nrepositories = [\"public/**\"]\nactions = [\"pull\"]\n",
-        super::RULES
+        RULES
     );
     let (key, over) =
         (Key::new("ann", "ci").scope(&["pull:team/**"]), Key::new("ann", "x").with("expires", from_now(-1)));

@@ -7,12 +7,13 @@ use crate::support::doorward::command;
 use crate::support::eventually;
 use crate::support::keys::{Key, Presentation, file};
 use crate::support::process::{Output, run};
+use crate::support::users;
 
 /// `doorward serve` where the file of keys holds this, or is not there: it must end.
 fn refuses_to_start(text: Option<&[u8]>) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    fs::write(path("htpasswd"), super::people()).unwrap();
+    fs::write(path("htpasswd"), users::three()).unwrap();
     if let Some(text) = text {
         fs::write(path("keys"), text).unwrap();
     }
@@ -143,7 +144,7 @@ fn sighup_reloads_api_keys_and_keeps_use_counts() {
     let key = Key::new("ann", "ci");
     let more = ["--htpasswd-poll", "1h"];
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("htpasswd"), super::people()).unwrap();
+    fs::write(dir.path().join("htpasswd"), users::three()).unwrap();
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
     let flags = [&FLAGS[2..], &more, &["--keys", &path]].concat();

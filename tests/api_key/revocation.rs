@@ -3,13 +3,14 @@
 use super::{ApiKeySetup, question};
 use crate::support::eventually;
 use crate::support::keys::{Key, Presentation, file, make, presentations, revoke};
+use crate::support::policy::RULES;
 use crate::support::users;
 
 const URI: &str = "/v2/team/app/manifests/v1";
 
 #[test]
 fn api_key_revoked_during_a_pull_is_refused_and_other_keys_of_the_owner_are_not() {
-    for rules in [None, Some(super::RULES)] {
+    for rules in [None, Some(RULES)] {
         let setup = ApiKeySetup::with("", rules, &[]);
         let path = setup.path("keys");
         let made = ["ci", "laptop"].map(|name| make(&path, "ann", name, &["--scope", "pull:team/**"]));

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::client::{Address, Client, OF_DOORWARD, Request};
+use crate::support::client::{Client, OF_DOORWARD, Request};
 
 /// An address of this machine that no test lists as a peer.
 const UNTRUSTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
@@ -20,14 +20,6 @@ fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    }
-}
-
-/// The address of a TCP listener.
-fn tcp(address: &Address) -> SocketAddr {
-    match address {
-        Address::Tcp(address) => *address,
-        Address::Unix(path) => panic!("{} is a unix socket", path.display()),
     }
 }
 

@@ -21,14 +21,13 @@ use std::sync::{Arc, Mutex};
 use rustls::ServerConfig;
 use tempfile::TempDir;
 
-use crate::nginx::address_changes::DnsServer;
-use crate::nginx::alice;
 use crate::support::api::{Api, Call, Reply as ApiReply};
 pub(crate) use crate::support::backend::Reply;
 use crate::support::backend::{Authority, Backend, ReceivedRequest, server_named};
 use crate::support::client::{Answer, Request};
+use crate::support::dns::DnsServer;
 use crate::support::eventually;
-use crate::support::nginx::{Image, Nginx, nginx};
+use crate::support::nginx::{Image, Nginx, alice, nginx};
 use crate::support::process::run;
 
 /// The name of the registry, and of its storage; a name server of the test's has them at 127.0.0.1.

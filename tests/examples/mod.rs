@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::nginx::tcp;
 use crate::support::api::{Api, Call, Reply};
-use crate::support::client::{Answer, Request};
+use crate::support::client::{Answer, Request, tcp};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::image::{make, skopeo};
 use crate::support::nginx::{Nginx, Template};

@@ -3,11 +3,10 @@
 
 use std::net::SocketAddr;
 
-use super::assert_json;
 use crate::ecr::nginx as ecr;
 use crate::support::client::Request;
 use crate::support::free_port;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::nginx::{Image, Nginx, assert_json};
 use crate::support::upstream::{Upstream, empty};
 
 /// One nginx by hand: a registry, and a site with locations of its own.

@@ -3,10 +3,10 @@
 
 use rustix::process::Signal;
 
-use super::{ProtectedRegistry, alice, assert_challenge, assert_json, tcp};
-use crate::support::client::{Request, unix};
+use super::ProtectedRegistry;
+use crate::support::client::{Request, tcp, unix};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template};
+use crate::support::nginx::{Nginx, Template, alice, assert_challenge, assert_json};
 use crate::support::registry::Registry;
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port, users};

@@ -3,10 +3,9 @@
 
 use std::fs;
 
-use super::{alice, assert_challenge, tcp};
-use crate::support::client::{Request, unix};
+use crate::support::client::{Request, tcp, unix};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Image, Nginx, busybox};
+use crate::support::nginx::{Image, Nginx, alice, assert_challenge, busybox};
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, users};
 

@@ -1,9 +1,9 @@
 //! What reaches doorward and what reaches the registry: only what is meant to.
 
-use super::{ProtectedRegistry, alice, tcp};
-use crate::support::client::{Request, basic};
+use super::ProtectedRegistry;
+use crate::support::client::{Request, basic, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template};
+use crate::support::nginx::{Nginx, Template, alice};
 use crate::support::registry::Registry;
 use crate::support::upstream::Tap;
 use crate::support::users;

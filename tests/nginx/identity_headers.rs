@@ -3,12 +3,11 @@
 
 use std::net::SocketAddr;
 
-use super::alice;
 use crate::ecr::nginx as ecr;
 use crate::ecr::nginx::Reply;
 use crate::support::api::{Api, Reply as ApiReply};
 use crate::support::client::Request;
-use crate::support::nginx::{Image, Nginx, shipped};
+use crate::support::nginx::{Image, Nginx, alice, shipped};
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port};
 use crate::token::nginx as token;

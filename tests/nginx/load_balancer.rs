@@ -1,10 +1,9 @@
 //! Behind a load balancer that ends TLS: who the client is and how it came is the balancer's to say,
 //! and nobody else's.
 
-use super::{alice, tcp};
-use crate::support::client::Request;
+use crate::support::client::{Request, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::nginx::{Image, Nginx, alice};
 use crate::support::registry::Registry;
 use crate::support::upstream::{Tap, Upstream, empty};
 use crate::support::users;

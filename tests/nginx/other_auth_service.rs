@@ -1,9 +1,8 @@
 //! Any service that answers 200 or 401 may stand in doorward's place, at a path of its own.
 
-use super::{alice, assert_json};
 use crate::support::client::{Request, basic};
 use crate::support::free_port;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::nginx::{Image, Nginx, alice, assert_json};
 use crate::support::upstream::{Upstream, empty};
 
 /// nginx before a backend that says `secret`, with an answerer at `/check/me?for=docker`.

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::{alice, assert_challenge, tcp};
-use crate::support::client::Request;
+use crate::support::client::{Request, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::nginx::{Image, Nginx, alice, assert_challenge};
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{free_port, users};
 

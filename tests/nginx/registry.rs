@@ -1,9 +1,9 @@
 //! A registry behind nginx, asked by a plain client.
 
-use super::{ProtectedRegistry, alice, assert_challenge, assert_json, tcp};
-use crate::support::client::Request;
+use super::ProtectedRegistry;
+use crate::support::client::{Request, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template};
+use crate::support::nginx::{Nginx, Template, alice, assert_challenge, assert_json};
 use crate::support::registry::Registry;
 use crate::support::upstream::Tap;
 use crate::support::users;

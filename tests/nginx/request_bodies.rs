@@ -4,11 +4,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use super::{alice, assert_json};
 use crate::ecr::nginx as ecr;
 use crate::support::client::{Client, OF_NGINX, Request};
 use crate::support::free_port;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::nginx::{Image, Nginx, alice, assert_json};
 use crate::support::process::program;
 use crate::support::upstream::{Upstream, empty};
 

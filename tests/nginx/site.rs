@@ -1,9 +1,8 @@
 //! The template for any site: a page behind it that tells what it was sent.
 
-use super::{alice, tcp};
-use crate::support::client::{Request, basic};
+use crate::support::client::{Request, basic, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template};
+use crate::support::nginx::{Nginx, Template, alice};
 use crate::support::upstream::Upstream;
 use crate::support::{eventually, users};
 

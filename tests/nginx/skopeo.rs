@@ -76,7 +76,7 @@ fn skopeo_reports_a_wrong_password_as_unauthorized() {
         "{output:?}"
     );
     assert!(!output.stderr.contains("invalid character"), "pitfall P11: {output:?}");
-    let answer = protected.ask(&super::alice(Request::get("/v2/_catalog")));
+    let answer = protected.ask(&crate::support::nginx::alice(Request::get("/v2/_catalog")));
     assert_eq!(answer.text().trim(), "{\"repositories\":[]}");
 }
 

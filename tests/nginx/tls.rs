@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::tcp;
+use crate::support::client::tcp;
 use crate::support::doorward::Doorward;
 use crate::support::image::skopeo;
 use crate::support::nginx::{Image, Nginx, shipped};

@@ -17,35 +17,8 @@ use tempfile::TempDir;
 
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
+use crate::support::policy::{GROUPS, RULES};
 use crate::support::users;
-
-/// ann and bob are in devs, carl in nothing.
-const RULES: &str = r#"
-[[grant]]
-who = "authenticated"
-repositories = ["**"]
-actions = ["pull"]
-
-[[grant]]
-groups = ["devs"]
-repositories = ["team/**"]
-actions = ["push", "delete"]
-
-[[grant]]
-who = "anyone"
-repositories = ["public/**"]
-actions = ["pull"]
-
-[[grant]]
-users = ["ann"]
-actions = ["catalog"]
-
-[[deny]]
-users = ["bob"]
-repositories = ["team/secret"]
-"#;
-
-const GROUPS: &str = "devs: ann bob\n";
 
 /// doorward with a policy and a group file.
 struct PolicySetup {
@@ -55,9 +28,7 @@ struct PolicySetup {
 impl PolicySetup {
     fn of(rules: &str, groups: &str) -> Self {
         let dir: TempDir = tempfile::tempdir().unwrap();
-        let people = [("ann", "a1"), ("bob", "b2"), ("carl", "c3")];
-        let lines: String = people.iter().map(|(user, password)| users::line(user, password, 4)).collect();
-        fs::write(dir.path().join("htpasswd"), lines).unwrap();
+        fs::write(dir.path().join("htpasswd"), users::three()).unwrap();
         fs::write(dir.path().join("policy.toml"), rules).unwrap();
         fs::write(dir.path().join("groups"), groups).unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();

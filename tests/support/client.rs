@@ -204,3 +204,11 @@ pub(crate) fn ask(address: &Address, allowed: &'static [&'static str], request: 
 pub(crate) fn unix(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
+
+/// The address of a listener that is not a unix socket.
+pub(crate) fn tcp(address: &Address) -> SocketAddr {
+    match address {
+        Address::Tcp(address) => *address,
+        Address::Unix(path) => panic!("{} is a unix socket", path.display()),
+    }
+}

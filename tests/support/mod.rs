@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod doorward;
 pub(crate) mod image;
 pub(crate) mod keys;
@@ -10,6 +11,7 @@ pub(crate) mod message;
 pub(crate) mod mounted;
 pub(crate) mod nginx;
 pub(crate) mod oracle;
+pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod registry;

@@ -124,3 +124,25 @@ impl Nginx {
         &self.image
     }
 }
+
+/// As alice.
+pub(crate) fn alice(request: Request) -> Request {
+    request.basic("alice", "wonderland")
+}
+
+/// A refusal of the registry template: JSON with this code, which a client shows in its own words.
+pub(crate) fn assert_json(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+    assert_eq!(answer.header("docker-distribution-api-version"), Some("registry/2.0"), "{answer:?}");
+    let text = answer.text();
+    assert!(text.starts_with(&format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"")), "{text}");
+    assert!(text.ends_with("}]}\n"), "{text}");
+}
+
+/// A 401 of the registry template: JSON, and doorward's challenge, once.
+pub(crate) fn assert_challenge(answer: &Answer) {
+    assert_json(answer, 401, "UNAUTHORIZED");
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(challenge, Some("Basic realm=\"Registry\", charset=\"UTF-8\""), "{answer:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -26,22 +26,27 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        Self::start_as("warn", "filesystem: {rootdirectory: DIR/storage}", "")
+        Self::start_as(&registry(), "warn", "filesystem: {rootdirectory: DIR/storage}", "")
     }
 
     /// One with more lines in its configuration, such as `auth`. It tells of each request, as the next.
     pub(crate) fn start_with(lines: &str) -> Self {
-        Self::start_as("debug", "inmemory: {}", lines)
+        Self::start_as(&registry(), "debug", "inmemory: {}", lines)
     }
 
     /// One that tells in [`Registry::log`], as JSON, of each request what it does with it, down to
     /// each file; 2.8 does, later ones tell no files. Its storage is its memory, since thousands of
     /// uploads would wait for a disk.
     pub(crate) fn start_with_log() -> Self {
-        Self::start_as("debug", "inmemory: {}", "")
+        Self::start_as(&registry(), "debug", "inmemory: {}", "")
     }
 
-    fn start_as(level: &str, storage: &str, lines: &str) -> Self {
+    /// Starts this program, with these lines at the end of its configuration.
+    pub(crate) fn start_program(program: &Path, lines: &str) -> Self {
+        Self::start_as(program, "info", "inmemory: {}", lines)
+    }
+
+    fn start_as(program: &Path, level: &str, storage: &str, lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the registry");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let config = dir.path().join("registry.yml");
@@ -50,7 +55,7 @@ impl Registry {
             "version: 0.1\nlog: {{level: {level}, formatter: json, accesslog: {{disabled: true}}}}\nstorage:\n  {storage}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n  secret: of-a-test\n{lines}"
         );
         fs::write(&config, text).unwrap();
-        let mut command = Command::new(registry());
+        let mut command = Command::new(program);
         command.arg("serve").arg(&config);
         // It reads its settings from these too.
         for (name, _) in
@@ -74,6 +79,11 @@ impl Registry {
     /// One request past nginx.
     pub(crate) fn ask(&self, request: &Request) -> Answer {
         client::ask(&Address::Tcp(self.address), OF_NGINX, request)
+    }
+
+    /// The end of the log, for the message of a failed test.
+    pub(crate) fn tail(&self) -> String {
+        self.process.tail()
     }
 
     /// All it logged so far.

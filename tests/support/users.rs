@@ -27,6 +27,11 @@ pub(crate) fn two() -> String {
     line("alice", "wonderland", QUICK) + &line("bob", "builder", QUICK)
 }
 
+/// ann, whose password is a1, bob (b2) and carl (c3).
+pub(crate) fn three() -> String {
+    line("ann", "a1", QUICK) + &line("bob", "b2", QUICK) + &line("carl", "c3", QUICK)
+}
+
 /// alice alone.
 pub(crate) fn alice() -> String {
     line("alice", "wonderland", QUICK)

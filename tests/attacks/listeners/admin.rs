@@ -4,8 +4,8 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
-use super::{raise_descriptors, tcp};
-use crate::support::client::{Address, Answer, Client, OF_DOORWARD, Request, basic};
+use super::raise_descriptors;
+use crate::support::client::{Address, Answer, Client, OF_DOORWARD, Request, basic, tcp};
 use crate::support::doorward::Doorward;
 use crate::support::scale::scaled;
 use crate::support::{eventually, users};

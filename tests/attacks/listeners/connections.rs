@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::{UNTRUSTED, is_closed, raise_descriptors, tcp};
-use crate::support::client::{Client, OF_DOORWARD, Request};
+use super::{UNTRUSTED, is_closed, raise_descriptors};
+use crate::support::client::{Client, OF_DOORWARD, Request, tcp};
 use crate::support::doorward::{Doorward, doorward_limited};
 use crate::support::scale::scaled;
 use crate::support::{eventually, users};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{UNTRUSTED, is_closed, tcp};
-use crate::support::client::{Address, Client, OF_DOORWARD, Request, basic, unix};
+use super::{UNTRUSTED, is_closed};
+use crate::support::client::{Address, Client, OF_DOORWARD, Request, basic, tcp, unix};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::random::Random;
 use crate::support::scale::scaled;

@@ -1,8 +1,8 @@
 //! Who is at the other end: without the right certificate nothing is sent.
 
 use super::{Authority, EcrSetup, NAME};
-use crate::nginx::assert_json;
 use crate::support::backend::server;
+use crate::support::nginx::assert_json;
 
 /// What a registry with the certificate that is made so gets.
 fn assert_nothing_is_sent(make: impl Fn(&Authority) -> std::sync::Arc<rustls::ServerConfig>, said: &str) {

@@ -7,9 +7,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{EcrSetup, NAME, Reply, SECRET, alice, is_since};
-use crate::nginx::assert_json;
 use crate::support::client::Request;
-use crate::support::nginx::{Image, busybox};
+use crate::support::nginx::{Image, assert_json, busybox};
 use crate::support::process::Output;
 
 /// A folder with an authority and a secret, and the settings that name them.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{EcrSetup, NAME, Reply, SECRET, TOKEN, alice, is_since, value};
-use crate::nginx::assert_json;
 use crate::support::client::{Request, basic};
+use crate::support::nginx::assert_json;
 
 #[test]
 fn registry_gets_only_the_headers_of_its_protocol() {

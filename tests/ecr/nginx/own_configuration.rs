@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 
 use super::{Authority, Backend, NAME, Reply, SECRET, STORAGE, TOKEN, judge, page, server_named, value};
-use crate::nginx::address_changes::DnsServer;
-use crate::nginx::{alice, assert_challenge, assert_json};
 use crate::support::api::Api;
 use crate::support::client::Request;
+use crate::support::dns::DnsServer;
 use crate::support::free_port;
-use crate::support::nginx::{Image, Nginx};
+use crate::support::nginx::{Image, Nginx, alice, assert_challenge, assert_json};
 
 /// The head of http{}, and what every server{} begins with.
 fn lines(doorward: &Api, ecr: &Backend) -> (String, String) {

@@ -1,8 +1,8 @@
 //! Read-only unless it is told otherwise, and a push where it is.
 
 use super::{ApiReply, EcrSetup, ReceivedRequest, Reply, TOKEN, alice, value};
-use crate::nginx::{assert_challenge, assert_json};
 use crate::support::client::Request;
+use crate::support::nginx::{assert_challenge, assert_json};
 
 #[test]
 fn push_is_refused_by_default_with_a_clear_message() {

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 
 use super::{Authority, Backend, EcrSetup, NAME, Reply, STORAGE, TOKEN, alice, server_named};
-use crate::nginx::assert_json;
 use crate::support::backend::server;
 use crate::support::client::{Request, basic};
+use crate::support::nginx::assert_json;
 
 /// A registry that redirects, and the storage.
 pub(crate) struct RegistryWithStorage {

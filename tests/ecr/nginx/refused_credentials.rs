@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{ApiReply, Authority, EcrSetup, NAME, Reply, SECRET, alice, server_named};
-use crate::nginx::assert_json;
 use crate::support::client::{Answer, Request};
+use crate::support::nginx::assert_json;
 
 /// What ECR says to a token that it does not like.
 const HEADERS: &str = "WWW-Authenticate: Basic realm=\"https://registry.ecr.test/\",service=\"ecr.amazonaws.com\"\r\nWWW-Authenticate: Bearer realm=\"x\"\r\nSet-Cookie: AWSALB=1\r\nContent-Type: application/json\r\n";

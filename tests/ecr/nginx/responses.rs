@@ -1,8 +1,8 @@
 //! What the client gets of the registry's answers: addresses under our own name, the rest untouched.
 
 use super::{Authority, EcrSetup, Reply, alice, value};
-use crate::nginx::{assert_challenge, assert_json};
 use crate::support::client::Request;
+use crate::support::nginx::{assert_challenge, assert_json};
 
 #[test]
 fn location_at_the_registry_becomes_a_path_and_any_other_is_unchanged_pitfall_p38() {

@@ -7,8 +7,7 @@ use std::process::Command;
 
 use super::with_doorward::doorward;
 use super::{Authority, EcrSetup, NAME, alice};
-use crate::nginx::tcp;
-use crate::support::client::Request;
+use crate::support::client::{Request, tcp};
 use crate::support::image::{make, skopeo};
 use crate::support::process::Process;
 use crate::support::registry::registry;

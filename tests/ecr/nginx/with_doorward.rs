@@ -4,9 +4,9 @@
 use std::fs;
 
 use super::{Authority, EcrSetup, NAME, Reply, SECRET, alice, server_named, value};
-use crate::nginx::{assert_challenge, assert_json, tcp};
-use crate::support::client::Request;
+use crate::support::client::{Request, tcp};
 use crate::support::doorward::Doorward;
+use crate::support::nginx::{assert_challenge, assert_json};
 use crate::support::{eventually, users};
 
 const SETTINGS: &str = r#"

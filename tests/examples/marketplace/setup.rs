@@ -11,9 +11,8 @@ use tempfile::TempDir;
 
 use super::marketplace_service::{INTERNAL, Integration, MarketplaceService};
 use crate::examples::{FOLDER, examples};
-use crate::nginx::tcp;
 use crate::support::api::Api;
-use crate::support::client::{Answer, Request};
+use crate::support::client::{Answer, Request, tcp};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::image::{make, skopeo};
 use crate::support::nginx::{Image, Nginx};

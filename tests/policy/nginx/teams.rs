@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::nginx::tcp;
-use crate::support::client::Request;
+use crate::support::client::{Request, tcp};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 use crate::support::image::{make, skopeo};

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::setup::TokenSetup;
-use crate::nginx::{assert_json, tcp};
 use crate::support::api::{Api, Reply};
-use crate::support::client::{Answer, Request};
+use crate::support::client::{Answer, Request, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template};
+use crate::support::nginx::{Nginx, Template, assert_json};
 use crate::support::registry::Registry;
 use crate::support::users::{self, QUICK};
 

@@ -9,8 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::image;
-use crate::nginx::tcp;
-use crate::support::client::{Answer, Request};
+use crate::support::client::{Answer, Request, tcp};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::free_port;
 use crate::support::image::{make, skopeo};

@@ -135,7 +135,7 @@ fn token_without_a_scope_is_answered_with_that_scope_and_not_with_a_login_prompt
         ("", both, 401, "UNAUTHORIZED", "authentication required"),
     ] {
         let answer = setup.with_token(user, &[scope], put());
-        crate::nginx::assert_json(&answer, status, code);
+        crate::support::nginx::assert_json(&answer, status, code);
         assert!(answer.text().contains(&format!("\"message\":\"{message}\"")), "{}", answer.text());
     }
     for path in ["/token?service=x&password=s3cret", "//token?password=s3cret", "/v2/?access_token=s3cret"] {

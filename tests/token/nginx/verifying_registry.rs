@@ -1,10 +1,9 @@
 //! A registry that verifies tokens by itself: what it is told, and what of its own the client gets.
 
 use super::{FakeServices, TOKEN, image, token_reply};
-use crate::nginx::assert_json;
 use crate::support::api::{Api, Reply};
 use crate::support::client::{Request, basic};
-use crate::support::nginx::Nginx;
+use crate::support::nginx::{Nginx, assert_json};
 
 #[test]
 fn registry_gets_tokens_and_no_password_or_api_key_pitfall_p27() {

@@ -2,8 +2,8 @@
 //! said, where it is sent is what the settings say, and both front doors are open at once.
 
 use super::setup::{SERVICE, TokenSetup};
-use crate::nginx::assert_json;
 use crate::support::client::{Answer, Request};
+use crate::support::nginx::assert_json;
 
 /// Headers that nginx writes, or that are its connection's.
 const OF_THE_WAY: [&str; 4] = ["connection", "date", "server", "x-request-id"];

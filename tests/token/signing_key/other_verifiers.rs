@@ -12,19 +12,19 @@ use crate::support::process::program;
 
 /// A Python, and by whom it is to check: openssl is asked on every machine, cryptography where it is installed.
 #[expect(clippy::print_stderr, reason = "what was not tried is said")]
-fn presentations() -> Vec<(PathBuf, &'static str)> {
+fn checkers() -> Vec<(PathBuf, &'static str)> {
     let python = program("python3", "python3");
-    let mut presentations = vec![(python.clone(), "openssl")];
+    let mut checkers = vec![(python.clone(), "openssl")];
     let has = |python: &PathBuf| {
         let mut command = Command::new(python);
         command.args(["-c", "import cryptography.x509"]).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
     match [python, "/usr/bin/python3".into()].into_iter().find(has) {
-        Some(python) => presentations.push((python, "cryptography")),
+        Some(python) => checkers.push((python, "cryptography")),
         None => eprintln!("python3 lacks cryptography (python3-cryptography): checked by openssl alone"),
     }
-    presentations
+    checkers
 }
 
 fn check((python, by): &(PathBuf, &str), folder: &SigningKeyFolder, tokens: &[String]) -> Vec<Value> {
@@ -63,7 +63,7 @@ fn python_and_openssl_verify_tokens_keys_and_certificates() {
     // What it says of a token that is changed, so that it is known to be able to fail.
     let [good, other] = [&tokens[0], &tokens[27]].map(|token| token.rsplit_once('.').unwrap());
     tokens.push(format!("{}.{}", good.0, other.1));
-    for way in presentations() {
+    for way in checkers() {
         let told = check(&way, &folder, &tokens);
         let (last, rest) = told.split_last().unwrap();
         assert!(rest.iter().all(|claims| *claims == expected), "{}: {rest:?}", way.1);

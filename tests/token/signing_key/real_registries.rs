@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::forger::{Forger, coded, read};
-use super::verifying_registry::{Registry, registries};
+use super::verifying_registry::{VerifyingRegistry, registries};
 use super::{NAMES, SigningKeyFolder, claims, now};
 use crate::support::client::Request;
 
@@ -17,7 +17,7 @@ fn folders() -> [SigningKeyFolder; 2] {
 fn registry_configuration_snippet_works_unchanged() {
     for folder in folders() {
         for program in registries() {
-            let registry = Registry::start(&program, &folder.text("registry-auth.yml"));
+            let registry = VerifyingRegistry::start(&program, &folder.text("registry-auth.yml"));
             let challenge = registry.ask(Request::get("/v2/team/app/tags/list"), "");
             let told = challenge.header("www-authenticate").unwrap();
             assert!(told.starts_with("Bearer realm=\"https://registry.test/token\",service=\"registry.test\",scope=\"repository:team/app:pull\""), "{told}");
@@ -104,7 +104,7 @@ fn invalid_tokens_are_refused_by_registries_and_doorward() {
     for folder in folders() {
         let bad = bad(&folder, &stranger);
         for program in registries() {
-            let registry = Registry::start(&program, &folder.text("registry-auth.yml"));
+            let registry = VerifyingRegistry::start(&program, &folder.text("registry-auth.yml"));
             let good = folder.token(&[]);
             assert_eq!(registry.ping(&good), 200);
             bad.iter().for_each(|(what, token)| registry.refuses(what, token));
@@ -134,7 +134,7 @@ fn clock_leeway_equals_that_of_real_registries() {
     let ours = Forger::of(&folder);
     let keys = folder.keys();
     for program in registries() {
-        let registry = Registry::start(&program, &folder.text("registry-auth.yml"));
+        let registry = VerifyingRegistry::start(&program, &folder.text("registry-auth.yml"));
         for change in [json!({"exp": now() - 40}), json!({"nbf": now() + 40})] {
             let token = ours.token(&ours.header, &with(&change));
             assert_eq!((registry.ping(&token), keys.verify(&token, now()).is_ok()), (200, true), "{change}");
@@ -142,7 +142,7 @@ fn clock_leeway_equals_that_of_real_registries() {
     }
 }
 
-/// Registry 3 can read the set of keys. Nothing in it is needed for tokens of doorward's, so this looks at one
+/// VerifyingRegistry 3 can read the set of keys. Nothing in it is needed for tokens of doorward's, so this looks at one
 /// that has no certificate.
 #[test]
 fn registry_3_reads_the_jwks() {
@@ -156,9 +156,9 @@ fn registry_3_reads_the_jwks() {
             .filter(|line| !line.contains("rootcertbundle:"))
             .fold(String::new(), |text, line| text + line + "\n");
         for program in registries().into_iter().skip(1) {
-            let registry = Registry::start(&program, &snippet);
+            let registry = VerifyingRegistry::start(&program, &snippet);
             assert_eq!((registry.ping(&folder.token(&[])), registry.ping(&by_id_alone)), (200, 200));
-            let registry = Registry::start(&program, &alone);
+            let registry = VerifyingRegistry::start(&program, &alone);
             assert_eq!(registry.ping(&by_id_alone), 200);
             // This is why the snippet has rootcertbundle.
             registry.refuses("a certificate, and no bundle", &folder.token(&[]));
@@ -184,6 +184,6 @@ fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificat
     let token = keys.sign(&claims(&[])).unwrap();
     assert_eq!(read(&token, 0)["kid"], folder.kids()[0]);
     for program in registries() {
-        assert_eq!(Registry::start(&program, &folder.text("registry-auth.yml")).ping(&token), 200);
+        assert_eq!(VerifyingRegistry::start(&program, &folder.text("registry-auth.yml")).ping(&token), 200);
     }
 }

@@ -10,8 +10,7 @@ use doorward::gate::policy::reload::{File, GroupsKnown};
 use doorward::gate::policy::rule::Subject;
 use doorward::gate::policy::rules::Judgement;
 
-use crate::nginx::tcp;
-use crate::support::client::{Answer, Client, Request, basic};
+use crate::support::client::{Answer, Client, Request, basic, tcp};
 use crate::support::doorward::Doorward;
 use crate::support::nginx::{Nginx, Template};
 use crate::support::registry::Registry;
