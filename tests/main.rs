@@ -1,6 +1,5 @@
-//! The tests of doorward as a whole: the real binary, asked over the wire; nginx with the
-//! configuration that ships, docker-registry and skopeo where they have a say. Nothing leaves
-//! loopback, and every test starts what it needs on free ports.
+//! The integration tests: they run the real program over HTTP, nginx with the shipped configuration, docker-registry and
+//! skopeo. All traffic stays on loopback, and each test starts what it needs on free ports. See `tests/README.md`.
 
 #![allow(
     clippy::unwrap_used,

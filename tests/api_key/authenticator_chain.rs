@@ -1,5 +1,4 @@
-//! Keys beside an htpasswd file and a service: what begins as keys do is never shown to the service, good or
-//! not, wherever the keys stand in the chain.
+//! API keys beside an htpasswd file and an HTTP authenticator.
 
 use std::fs;
 

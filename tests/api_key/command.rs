@@ -1,4 +1,4 @@
-//! `doorward key`: what it makes of the file, what it tells, and what it refuses.
+//! The command that creates, lists and revokes API keys.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Many at once over one file of keys, which a running doorward reads.
+//! Many commands at once on one API key file.
 
 use std::process::{Child, Stdio};
 

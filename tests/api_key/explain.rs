@@ -1,5 +1,4 @@
-//! `doorward explain --key` says of a request with a key what `/auth` does, and whether it was the key that
-//! lacked the right or its owner.
+//! `doorward explain --key` agrees with `/auth`.
 
 use super::{ApiKeySetup, HOSTS};
 use crate::support::client::Answer;

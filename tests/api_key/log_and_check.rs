@@ -1,4 +1,4 @@
-//! What should be so and is not yet: each of these fails, and says in a word what happens instead.
+//! What log, `check` and `explain` report about API keys, without their secrets.
 
 use std::fs;
 

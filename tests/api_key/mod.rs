@@ -1,5 +1,4 @@
-//! API keys over the wire: how they are presented, what narrows them, how they end, what is refused in
-//! their place and what the log says of it; and the command that keeps their file.
+//! API keys: presentation, scopes, expiry, revocation, the command.
 
 mod authenticator_chain;
 mod command;

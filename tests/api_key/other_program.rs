@@ -1,4 +1,4 @@
-//! A key that somebody else's program wrote, which knows the documented format and nothing of doorward.
+//! An API key written by another program from the documented format.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,4 @@
-//! A key is as good as its owner: who has no usable line in the htpasswd file has no keys, unless the
-//! settings say otherwise.
+//! API keys of removed and unknown owners.
 
 use super::{ApiKeySetup, assert_admitted, assert_challenged};
 use crate::support::keys::{Key, Presentation, file, presentations};

@@ -1,5 +1,4 @@
-//! The three ways in which a key is presented: as its owner's password, with the fixed user name, and by
-//! itself; and what is refused beside each.
+//! The three ways to present an API key: as the password, with the fixed user name, as a bearer.
 
 use super::{ApiKeySetup, assert_admitted, assert_challenged};
 use crate::support::client::{Request, basic};

@@ -1,5 +1,4 @@
-//! Keys that are no good, presented in each way: all are refused as any wrong password is, and the log
-//! alone says what was wrong.
+//! Invalid, expired and revoked API keys: equal responses, one log line each, throttled.
 
 use super::{ApiKeySetup, assert_admitted, assert_challenged};
 use crate::support::client::Request;

@@ -1,4 +1,4 @@
-//! The file of keys as a whole: missing, empty, garbage or cut short, at the start and while doorward runs.
+//! The API key file is missing, empty, invalid or truncated, at start and at run time.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A key that is revoked while it is used: it is refused soon and for good, and nothing else is.
+//! A key is revoked, reassigned or narrowed while it is used.
 
 use super::{ApiKeySetup, question};
 use crate::support::eventually;

@@ -1,5 +1,4 @@
-//! What a scope narrows, with a policy and without: beside each grant what the key lacks, and what its
-//! owner lacks though the key has it.
+//! The scope of an API key narrows what the owner may do.
 
 use super::{ApiKeySetup, assert_admitted, assert_denied};
 use crate::support::client::Request;

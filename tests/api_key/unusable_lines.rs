@@ -1,4 +1,4 @@
-//! Lines that can't be used cost their own key, and no other.
+//! Invalid lines of the API key file disable only their own key.
 
 use super::{ApiKeySetup, assert_admitted};
 use crate::support::keys::{Key, Presentation, file, presentations};

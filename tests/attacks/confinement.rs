@@ -1,6 +1,7 @@
-//! Requests that nginx judges by one spelling and passes on by another: 10,000 raw request lines for each kind of
-//! backend and each way of tokens, without and with a policy, to a backend that routes by the raw path
-//! (registry-behind-nginx R1; CVE-2026-63177 is of the kind).
+//! Raw request lines that nginx and a backend read differently (CVE-2026-63177).
+//!
+//! Each kind of backend and each token mode gets 10,000 raw request lines, with and without a policy. The backend routes
+//! by the raw path.
 
 mod raw_client;
 mod recording_backend;

@@ -1,4 +1,4 @@
-//! Attacks on doorward and its shipped configuration, each with the figures that it must not exceed.
+//! Attacks, with the bounds that they must not exceed.
 //!
 //! `make test` runs them small, `make test-attacks` at full size with their figures.
 

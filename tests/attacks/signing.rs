@@ -1,4 +1,4 @@
-//! Many requests for tokens at once where a signature takes milliseconds (RS256).
+//! Many RS256 token requests at once.
 
 #![expect(clippy::print_stdout, reason = "the tests print the figures that they measure")]
 

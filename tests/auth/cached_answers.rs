@@ -1,5 +1,4 @@
-//! The same request again and again over one connection, as a client sends it that pulls an image:
-//! however short the way to its answer is by then, it ends where the long way would.
+//! Repeated requests are answered from the cache, and reloads, flushes and the throttle still apply.
 
 use std::time::{Duration, Instant};
 

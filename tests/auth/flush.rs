@@ -1,4 +1,4 @@
-//! `POST /flush` on the private listener.
+//! `POST /flush` on the admin listener.
 
 use crate::limits::throttle::HOME;
 use crate::support::client::Request;

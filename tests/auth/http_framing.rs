@@ -1,5 +1,4 @@
-//! Bodies, kept connections and broken requests: none of them hangs, and none lets one request pass
-//! for another.
+//! Bodies, kept connections, pipelining and malformed HTTP.
 
 use std::io::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! What a client can't tell apart, and what an attacker can't tell from the time.
+//! Unknown user, wrong password and unusable line have equal responses and equal cost.
 
 use super::{assert_allow, assert_challenge};
 use crate::support::client::{Request, basic};

@@ -1,4 +1,4 @@
-//! Bad input on the wire: each kind is a refusal, nobody is admitted, and doorward goes on.
+//! Malformed credentials and headers: each is refused, and the next request is answered.
 
 use std::path::Path;
 

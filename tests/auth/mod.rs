@@ -1,4 +1,4 @@
-//! What goes over the wire: the verdict table, a refusal beside each grant.
+//! The verdict of `/auth`: allow, challenge, forbid, and what each response contains.
 
 mod cached_answers;
 mod flush;

@@ -1,4 +1,4 @@
-//! Who may ask, over what, and which of the headers that arrive are read.
+//! Trusted peers, unix sockets, and which request headers are read.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,4 +1,4 @@
-//! What scripts go by: exit statuses of `check` and `explain`, and the rule that is named.
+//! Exit statuses of `check` and `explain` for scripts.
 
 use crate::support::test_folder::{TestFolder, run_bare};
 use crate::support::users;

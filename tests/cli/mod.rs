@@ -1,4 +1,5 @@
-//! Commands that scripts and containers run: `health`, `completions`, and the exit statuses of `check` and `explain`.
+//! Other commands.
 
+mod completions;
 mod exit_status;
-mod health_and_completions;
+mod health;

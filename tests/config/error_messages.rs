@@ -1,5 +1,4 @@
-//! Settings with a secret in the wrong place: the fault names the setting and its place, and quotes nothing. And names
-//! of settings that there were.
+//! Errors quote no secret; renamed settings name their replacement.
 
 use crate::support::doorward::command;
 use crate::support::process::run;

@@ -1,4 +1,4 @@
-//! Settings: where they come from, which one has priority, and how invalid ones are reported.
+//! Settings.
 
 mod error_messages;
 mod sources;

@@ -1,4 +1,4 @@
-//! Settings: where they come from, which of them counts, and what is said of those that are wrong.
+//! Flags, environment and file: priority, unknown and invalid settings.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A file that doorward's user may not read: the message says who must be able to, and the command (O11).
+//! A file that the user of doorward cannot read.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,5 +1,4 @@
-//! AWS that does everything wrong, and what becomes of requests meanwhile: those that need its token are
-//! answered 503 at once, nobody else is held up, and all is well soon after AWS is.
+//! Requests while AWS fails.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Amazon ECR as the upstream: nginx in front of it, and the fetching of its tokens from AWS.
+//! Amazon ECR as the upstream.
 
 #[cfg(feature = "ecr")]
 mod aws;

@@ -1,6 +1,7 @@
-//! Two days with ECR, on a clock of ours: AWS is gone from hour 5 to hour 9 and from hour 20 to hour 40.
-//! Every second the token is looked after, every minute somebody asks, and what went on is held against what
-//! AWS gave out.
+//! Two simulated days with outages of AWS.
+//!
+//! AWS is down from hour 5 to hour 9 and from hour 20 to hour 40. The token is refreshed every second and requested every
+//! minute. Each answer is compared with the tokens that AWS issued.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
-//! `examples/internal-api.toml`: robots of an htpasswd file, and everybody else at an API that takes
-//! Basic and answers 200 or 401.
+//! `examples/internal-api.toml`.
 
 use super::{ExampleSetup, assert_refused, assert_succeeded};
 use crate::support::api::Reply;

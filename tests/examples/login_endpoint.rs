@@ -1,4 +1,4 @@
-//! `examples/login-endpoint.toml`: an endpoint that takes a log-in as JSON and returns the user.
+//! `examples/login-endpoint.toml`.
 
 use serde_json::json;
 

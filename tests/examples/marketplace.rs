@@ -1,6 +1,4 @@
-//! A marketplace of images, from a name that is reserved to a purchase that is withdrawn, in both ways of
-//! `examples/marketplace.toml` and `examples/marketplace-files.toml`: through nginx, to a real registry that
-//! verifies tokens, by skopeo. Beside each grant stands who must not have it.
+//! `examples/marketplace.toml` and `examples/marketplace-files.toml`.
 
 mod marketplace_service;
 mod setup;

@@ -1,5 +1,4 @@
-//! `examples/vendor-api.toml` and its policy: a vendor's customers log in with their e-mail and an API
-//! token, and pull the releases that they have a licence for, and nothing else.
+//! `examples/vendor-api.toml` and its policy.
 
 use std::fs;
 use std::sync::{Arc, Mutex};

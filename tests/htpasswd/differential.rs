@@ -1,5 +1,7 @@
-//! The same questions to doorward and to others who read htpasswd files. Where they disagree, the
-//! disagreement is one of those in `known_differences.rs`, which say who is of which opinion, and why.
+//! doorward, nginx, Apache and the crate htpasswd-verify check the same lines; each difference is listed in
+//! `differential/known_differences.rs`.
+//!
+//! The table of results is in `tests/compat/README.md`.
 
 mod case;
 mod damaged_hashes;

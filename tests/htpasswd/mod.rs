@@ -1,4 +1,4 @@
-//! htpasswd files: which hash formats and lines are accepted, and how unusable ones are reported.
+//! htpasswd files: formats, unusable lines and files, comparison with other readers.
 
 mod differential;
 mod other_formats;

@@ -1,5 +1,4 @@
-//! Files of other programs' users, set as the htpasswd file: one clear line, no secret, and nothing is written to
-//! what is no htpasswd file.
+//! Password files of other programs set as the htpasswd file.
 
 use std::fs;
 

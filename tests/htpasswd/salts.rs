@@ -1,5 +1,4 @@
-//! Salts that programs make: what crypt(3) takes, and so nginx, is taken (rlidwka/sinopia-htpasswd#8,
-//! verdaccio/verdaccio#203).
+//! Salts of crypt formats that nginx accepts (rlidwka/sinopia-htpasswd#8, verdaccio/verdaccio#203).
 
 use std::process::Command;
 

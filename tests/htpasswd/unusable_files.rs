@@ -1,5 +1,4 @@
-//! htpasswd files that can't be used, at the start and for `check`: nobody is served from one, as in
-//! GHSA-4mr2-fg2p-w63c, where a secret that could not be read left a site open.
+//! htpasswd files that cannot be used, at start and by `check` (GHSA-4mr2-fg2p-w63c).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

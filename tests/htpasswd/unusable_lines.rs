@@ -1,4 +1,4 @@
-//! Lines of an htpasswd file that can't be used: one diagnosis, wherever it is told, and no text of the line.
+//! Unusable lines: one diagnosis in every output, and no text of the line.
 
 use std::fs;
 

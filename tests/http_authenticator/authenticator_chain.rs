@@ -1,4 +1,4 @@
-//! An htpasswd file and a service, in both orders: who is asked, and whose word it is.
+//! An htpasswd file and a service, in both orders.
 
 use super::{HOME, UNKNOWN, assert_by, assert_challenged, service_with_carol, staff, start, vendor};
 use crate::support::backend::{Backend, Reply};

@@ -1,4 +1,4 @@
-//! `doorward check --probe`: whether each service is there, and whether it would admit anybody.
+//! `doorward check --probe`.
 
 use std::net::SocketAddr;
 

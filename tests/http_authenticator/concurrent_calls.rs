@@ -1,4 +1,4 @@
-//! Many at one time: equal questions cost one call, and there are never more calls than were set.
+//! Single flight, connection limit, queue and its shares.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The fault table: what can go wrong with the service that is asked, what becomes of the request, how
-//! long that may take, and what the log says. `cargo test --test it failure_table -- --nocapture` prints
-//! it.
+//! Each failure of a service: verdict, log line, time limit.
+//!
+//! `cargo test --all-features --test it failure_table -- --nocapture` prints the table.
 
 mod content;
 mod status;

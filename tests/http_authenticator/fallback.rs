@@ -1,4 +1,4 @@
-//! A service that can't be asked: for whom that matters, who stands in, and that nobody else waits.
+//! A fallback while a service is down.
 
 use super::{
     HOME, UNKNOWN, assert_by, assert_challenged, assert_unavailable, service_with_carol, staff, start,

@@ -1,5 +1,4 @@
-//! Settings of an authenticator that can't be: each is found before the start, and told with its place
-//! and what to do.
+//! Invalid settings of an authenticator.
 
 use std::fs;
 

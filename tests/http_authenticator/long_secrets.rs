@@ -1,4 +1,4 @@
-//! Secrets that are longer than any password: JWTs and the like, which a service takes and no hash is compared with.
+//! Secrets longer than a password, such as JWTs (Azure/acr#797, goharbor/harbor#7812).
 
 use super::{HOME, UNKNOWN, staff, start, start_with, vendor};
 use crate::support::backend::{Backend, ReceivedRequest, Reply};

@@ -1,6 +1,4 @@
-//! Who asks an HTTP service who somebody is: what it is asked, what its answers and its faults make of
-//! a request, and how it gets on with an htpasswd file beside it. The service is the test's own
-//! (`support/backend.rs`), on loopback.
+//! Users checked by an HTTP service: requests, responses, failures, outages.
 
 mod authenticator_chain;
 mod check_probe;

@@ -1,5 +1,4 @@
-//! Through the real nginx, with its patience and doorward's as they are unless set: whatever becomes of
-//! the service, the client gets an answer of doorward's making, and what is protected gets no request.
+//! Acceptance, rejection and failure of a service through nginx.
 
 use std::time::{Duration, Instant};
 

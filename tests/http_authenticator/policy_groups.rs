@@ -1,5 +1,4 @@
-//! A policy behind a service: what the service says of somebody's groups counts as the group file does,
-//! and a yes of the service is no more than a name.
+//! Groups from a service in the policy.
 
 use std::fs;
 

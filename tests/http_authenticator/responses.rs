@@ -1,4 +1,4 @@
-//! What a service's answer says: who it is, which groups, which facts, and whether it is a yes at all.
+//! What the response of a service decides: acceptance, user name, groups, facts.
 
 use rustix::process::Signal;
 

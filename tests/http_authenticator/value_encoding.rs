@@ -1,5 +1,4 @@
-//! Names and passwords that mean something where they are put: the service gets what was meant, as its
-//! own strict decoding has it, or nothing is sent and the answer is a refusal.
+//! User names and passwords with special characters in each place of the request.
 
 use super::{assert_challenged, start};
 use crate::support::backend::{Backend, ReceivedRequest, Reply};

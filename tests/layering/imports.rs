@@ -1,4 +1,4 @@
-//! Who may import whom.
+//! Which module can import which.
 
 use super::{Source, assert_none, example, sources};
 

@@ -1,4 +1,4 @@
-//! A clone on Windows, where git makes CRLF of line ends unless the repository says otherwise (O2: langgenius/dify#5793).
+//! A clone on Windows (langgenius/dify#5793).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,10 @@
-//! What keeps the house in order: who may import whom, where an answer is made, how long a file and a
-//! function may be, and what must never stand in a configuration that ships. Each rule has an example
-//! that breaks it, so that it is known to be able to fail.
+//! The source tree: imports, file shape, nginx templates, this index.
 
 mod imports;
 mod line_ends;
 mod nginx_templates;
 mod source_files;
+mod test_index;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What must and must not stand in the nginx configuration that ships.
+//! What the nginx templates must and must not contain.
 
 mod locations;
 mod tls_upstream;

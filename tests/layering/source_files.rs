@@ -1,4 +1,4 @@
-//! The shape of the files: what each opens with, how long it is, and what it must not do.
+//! Size and form of source files.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Limits: the throttle for failed logins and the queue for password checks.
+//! Throttle and hash queue.
 
 mod queue;
 pub(crate) mod throttle;

@@ -1,4 +1,4 @@
-//! The hash queue: equal questions cost one check, and what finds no place is turned away at once.
+//! The hash queue: single flight, shares, full queue.
 
 use std::sync::Barrier;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What is bounded: guesses, checks at one time, the time a client may take, and the end.
+//! The throttle for failed logins: by user, network and block; where a throttled client is answered.
 
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;

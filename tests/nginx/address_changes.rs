@@ -1,4 +1,4 @@
-//! Names whose addresses change under a running nginx: a container that comes back elsewhere.
+//! Names whose addresses change while nginx runs.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,4 @@
-//! How a path that nginx and a backend may read differently is refused, and what is not taken for one. The attack itself
-//! is in `attacks/confinement.rs`.
+//! Paths that nginx and a backend can read differently are refused.
 
 use std::net::SocketAddr;
 

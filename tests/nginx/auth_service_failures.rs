@@ -1,5 +1,4 @@
-//! What goes wrong between nginx and doorward: nobody is admitted who should not be, clients get JSON,
-//! and it recovers by itself.
+//! doorward fails, is throttling, or is down: the client gets 429, 502 or 503.
 
 use rustix::process::Signal;
 

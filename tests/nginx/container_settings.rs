@@ -1,5 +1,4 @@
-//! nginx as a container of its own, with the scripts that the official image runs: two settings are
-//! enough, and every value that can't be used is refused by name, with the remedy.
+//! Settings of the nginx container.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
-//! A start of the container that must fail, or say something: whatever becomes of the configuration,
-//! nginx never serves what nobody guards without a word.
+//! A start of the nginx container that must fail or warn.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

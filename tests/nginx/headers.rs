@@ -1,4 +1,4 @@
-//! What reaches doorward and what reaches the registry: only what is meant to.
+//! Headers that reach doorward and the registry.
 
 use super::ProtectedRegistry;
 use crate::support::client::{Request, basic, tcp};

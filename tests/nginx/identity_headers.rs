@@ -1,5 +1,4 @@
-//! Who the client is, a backend is told by doorward alone, under every name that a backend may read; and no client is
-//! told anything under those names.
+//! Identity headers come only from doorward.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,4 @@
-//! Behind a load balancer that ends TLS: who the client is and how it came is the balancer's to say,
-//! and nobody else's.
+//! nginx behind a load balancer.
 
 use crate::support::client::{Request, tcp};
 use crate::support::doorward::Doorward;

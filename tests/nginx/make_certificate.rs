@@ -1,4 +1,4 @@
-//! `nginx/make-certificate.sh`, by which compose makes a certificate for a trial: never in the place of anything.
+//! `nginx/make-certificate.sh`.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

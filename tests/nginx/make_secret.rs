@@ -1,4 +1,4 @@
-//! `nginx/make-secret.sh`, by which `make run`, compose and systemd make the proxy secret.
+//! `nginx/make-secret.sh`.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

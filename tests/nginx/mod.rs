@@ -1,5 +1,4 @@
-//! Through the real nginx, with the templates and snippets that ship: a real registry behind it, real
-//! clients before it, and for what goes wrong a stub in doorward's place.
+//! The shipped nginx configuration, for registries and sites.
 
 pub(crate) mod address_changes;
 mod ambiguous_paths;

@@ -1,4 +1,4 @@
-//! Any service that answers 200 or 401 may stand in doorward's place, at a path of its own.
+//! Another service in place of doorward.
 
 use crate::support::client::{Request, basic};
 use crate::support::free_port;

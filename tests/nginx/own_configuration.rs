@@ -1,4 +1,4 @@
-//! The snippets in an nginx.conf of one's own, as nginx/README.md shows them.
+//! The snippets in an own nginx.conf.
 
 use std::net::SocketAddr;
 

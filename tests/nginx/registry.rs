@@ -1,4 +1,4 @@
-//! A registry behind nginx, asked by a plain client.
+//! A registry behind nginx.
 
 use super::ProtectedRegistry;
 use crate::support::client::{Request, tcp};

@@ -1,4 +1,4 @@
-//! Bodies of requests: which methods may have one, and how much of one a site's nginx keeps on its disk.
+//! Request bodies: methods, limits, buffering.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The template for any site: a page behind it that tells what it was sent.
+//! A site behind nginx.
 
 use crate::support::client::{Request, basic, tcp};
 use crate::support::doorward::Doorward;

@@ -1,4 +1,4 @@
-//! The clients that people use: skopeo, which is built from the same libraries as podman and buildah.
+//! skopeo: log in, push and pull with passwords.
 
 use std::fs;
 use std::path::Path;

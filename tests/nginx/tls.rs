@@ -1,4 +1,4 @@
-//! TLS of the container: a pair or no start, the names that are served, and who gets HTTP/2.
+//! TLS of the nginx container.
 
 use std::fs;
 use std::process::Command;

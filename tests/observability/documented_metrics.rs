@@ -1,4 +1,4 @@
-//! README's list of figures is the one of `/metrics` (N9).
+//! The README lists exactly the metrics that exist.
 
 use std::collections::BTreeSet;
 use std::fs;

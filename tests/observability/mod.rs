@@ -1,4 +1,4 @@
-//! What an operator sees: log lines, metrics, and that none of them contains a secret.
+//! Logs, metrics, secrets.
 
 mod documented_metrics;
 mod refusal_reasons;

@@ -1,5 +1,4 @@
-//! Every reason for which `/auth` and `/token` refuse: its line in the log, with the user if one is known, with what is
-//! lacking, and with the client's address. A reason that is added to the program does not compile here without a case.
+//! Every refusal reason has a log line with user, cause and client.
 
 use std::fs;
 

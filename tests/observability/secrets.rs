@@ -1,6 +1,4 @@
-//! No secret is told to anybody: not in a log line, a figure, an answer, or what `check` prints. Every
-//! password, token and key of these tests carries a mark, and everything that doorward says is searched
-//! for it, written in each way in which a program might write it.
+//! No output contains a secret.
 
 mod leaking_service;
 mod marks;

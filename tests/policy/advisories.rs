@@ -1,4 +1,4 @@
-//! Holes in other gates' paths and headers, each by its name: here the request is refused.
+//! Published bypasses of other proxies, each refused here.
 
 use super::{GROUPS, PolicySetup, RULES};
 use crate::support::client::Request;

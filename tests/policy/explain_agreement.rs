@@ -1,5 +1,4 @@
-//! `doorward explain` and `/auth` say the same of every request of the corpus: by the code that the
-//! command runs, and for some hundred by the command itself.
+//! `explain` and `/auth` agree on a corpus of generated requests.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `doorward explain` and `doorward check --expect`: the same answers as over the wire.
+//! `doorward explain` and `doorward check --expect`.
 
 use std::fs;
 

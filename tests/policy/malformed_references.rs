@@ -1,5 +1,4 @@
-//! References and parameters of registry requests over the wire: what a malformed one is answered, and which
-//! parameters pass.
+//! Malformed references and parameters of registry requests.
 
 use super::{GROUPS, PolicySetup, RULES};
 

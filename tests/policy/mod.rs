@@ -1,5 +1,4 @@
-//! Who may do what, over the wire: a refusal beside each grant, what `explain` says of the same
-//! requests, and changes of the files while requests are under way.
+//! Grants and denials of `/auth`, anonymous access, mounts, required headers.
 
 mod advisories;
 mod explain_agreement;

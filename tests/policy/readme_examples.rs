@@ -1,5 +1,4 @@
-//! The README's examples of a policy: each with its groups and its expectations, as one would copy
-//! them.
+//! The policy examples of the README.
 
 use std::fs;
 

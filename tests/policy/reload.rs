@@ -1,4 +1,4 @@
-//! Changes of the policy and of the groups: in force soon, whole, and never without a good file.
+//! The policy and the groups change at run time.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! A push that nobody could make: a grant or a scope with push, and no pull to the same (distribution/distribution#2932).
+//! Warnings about a push permission without pull (distribution/distribution#2932).
 
 use crate::support::test_folder::{TestFolder, run_bare};
 use crate::support::users;

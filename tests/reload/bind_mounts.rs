@@ -1,5 +1,4 @@
-//! A watched file that is mounted by itself, as `-v ./htpasswd:/etc/doorward/htpasswd` does, and then replaced outside
-//! (O3: motuz#55, docker-library/haproxy#31). The mount goes on showing the old file, which doorward can only tell.
+//! A file that is mounted by itself and replaced outside (motuz#55, docker-library/haproxy#31).
 
 use std::fs;
 use std::os::unix::fs::symlink;

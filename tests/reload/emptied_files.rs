@@ -1,4 +1,4 @@
-//! One rule for an emptied file: it is in force, and told wherever somebody looks (`: > users` in the field tests).
+//! One rule for an emptied file.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A flush right after a change: it looks at the files first.
+//! A flush after a change waits for the reload.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
-//! The htpasswd file changes while doorward runs: what is good is taken, what is not leaves the last
-//! good one in force.
+//! The htpasswd file changes, is invalid, or is removed.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Changes of watched files while doorward runs.
+//! Files that change at run time.
 
 mod bind_mounts;
 mod emptied_files;

@@ -1,5 +1,4 @@
-//! Bad input at the start: each fault ends it with a line that names the place and the remedy, and
-//! with the exit code that it should have.
+//! Listen addresses, unix sockets, required peers and secrets at start.
 
 use crate::support::client::{Address, unix};
 use crate::support::doorward::{Doorward, doorward};

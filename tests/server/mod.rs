@@ -1,5 +1,6 @@
-//! Start, listeners, connections and shutdown of the server.
+//! Start, listeners, connections, shutdown.
 
-mod connections_and_shutdown;
 pub(crate) mod listeners;
+mod shutdown;
+mod slow_clients;
 mod systemd;

@@ -1,5 +1,4 @@
-//! Sockets that systemd listens on, handed over by its own `systemd-socket-activate`, and what
-//! systemd is told.
+//! Socket activation and the systemd units.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the tests are made of: the programs that they start, and a client that is strict.
+//! Helpers: processes, clients, fake services.
 
 pub(crate) mod api;
 pub(crate) mod backend;

@@ -1,4 +1,4 @@
-//! Programs that a test starts: found or asked for by name, watched, and stopped by their own id.
+//! A missing program fails the test and names its package.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,4 @@
-//! The search for secrets in all that doorward writes. The support code searches the output of every doorward that a
-//! test starts: stdout and stderr of a command when it ends, and the log of a service when it is stopped. A secret in it
-//! fails the test.
+//! The search for secrets detects each form of a secret.
 //!
 //! What is searched for: the mark that secrets of the tests carry, in each form in which a program could write it; the
 //! passwords that most tests use; and the shapes of hashes, API keys, signed tokens and private keys, whoever made them.

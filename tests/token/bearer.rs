@@ -1,4 +1,4 @@
-//! Tokens that are shown to `/auth`, where doorward stands before a registry that knows nothing of them.
+//! Tokens presented to `/auth`.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
-//! A user who is logged in and lacks a permission: what the proxy, the client and the log are told, by Basic and by
-//! token, and that no client is sent to `/token` for ever.
+//! A user that lacks a permission: challenge or denial, without a login loop.
 
 use std::fs;
 

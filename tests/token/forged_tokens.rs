@@ -1,5 +1,4 @@
-//! Tokens that somebody else signed: they count as failures of their network, and are turned away before their
-//! signature is looked at.
+//! Forged tokens are throttled by network.
 
 use super::{get, start, token};
 use crate::support::client::{Answer, Request};

@@ -1,4 +1,4 @@
-//! What the log says of tokens that are issued: what was requested, granted and denied, within bounds.
+//! Log lines of issued tokens.
 
 use std::time::Instant;
 

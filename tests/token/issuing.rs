@@ -1,4 +1,4 @@
-//! What a client is given of what it asks for.
+//! `/token`: scopes, claims, anonymous clients, forms, `/jwks`.
 
 use serde_json::json;
 

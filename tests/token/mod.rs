@@ -1,5 +1,4 @@
-//! The registry's token protocol as its clients see it: what `/token` answers, what stands in a token, and
-//! what one does that is shown to `/auth`.
+//! The registry token protocol, and signing keys.
 
 pub(crate) mod bearer;
 mod denied_scopes;

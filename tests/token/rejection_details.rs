@@ -1,4 +1,4 @@
-//! What the log says of a token that is not taken: by another key, from a clock that is ahead, expired, cut.
+//! The detail that the log gives for each rejected token.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Who gets no token, and in which words he is told.
+//! Token requests that are refused: status, code and message.
 
 use super::{assert_refused, get, post, start, token_response};
 use crate::support::client::Request;

@@ -1,4 +1,4 @@
-//! The files of upstream credentials, as something else rotates them while requests come.
+//! Files of upstream credentials that are rotated.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Who is given the upstream's credentials: whom the policy allows, over what nobody else reaches.
+//! Which request gets which upstream credentials, and which gets none.
 
 use super::{
     HEADER, SECRET, SECRET_HEADER, assert_refused, assert_upstream_credentials, bare, of_alice, question,

@@ -1,4 +1,4 @@
-//! What the upstream is shown in place of the client's own credentials: who gets it, over what, and which.
+//! Credentials for the protected registry or site.
 
 mod credential_files;
 mod credentials;

@@ -1,4 +1,4 @@
-//! Many at once over one file.
+//! Many commands at once on one file.
 
 use std::fs::File;
 use std::process::{Child, Stdio};

@@ -1,5 +1,4 @@
-//! What a command would make because it is missing (O1: certbot#2207 and others): nothing that exists is replaced, be
-//! it a link that leads nowhere, and no folder is made in the place of a share that is not mounted.
+//! When a missing file is created, and what is never replaced (certbot/certbot#2207).
 
 use std::fs;
 use std::os::unix::fs::symlink;

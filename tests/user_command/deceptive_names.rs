@@ -1,4 +1,4 @@
-//! Names that a terminal, a log or a header would show as another's: one rule, wherever a name comes from.
+//! User names with characters that a terminal or log would show as another name.
 
 use std::fs;
 

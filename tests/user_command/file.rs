@@ -1,4 +1,4 @@
-//! What becomes of the file.
+//! Adding, setting, removing and listing users leaves the rest of the file unchanged.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

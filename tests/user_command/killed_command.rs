@@ -1,4 +1,4 @@
-//! Killed at any moment.
+//! A command that is killed at any moment.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Who may keep others from changing a file: those only who may change it themselves.
+//! The lock of a file, and changes by programs that take no lock.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};

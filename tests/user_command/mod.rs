@@ -1,4 +1,4 @@
-//! `doorward user`: what it makes of a file, what others say of that file, and what it refuses.
+//! `doorward user`: changing an htpasswd file.
 
 mod concurrent_commands;
 mod created_files;

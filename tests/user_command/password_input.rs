@@ -1,4 +1,4 @@
-//! Where the password comes from.
+//! Where a password comes from: stdin, a terminal prompt, or generated.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What `check` says of files that others on the machine can read or change.
+//! Warnings of `check` about files that others can read or change.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

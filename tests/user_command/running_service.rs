@@ -1,4 +1,4 @@
-//! A file that a running doorward reads.
+//! A running service admits an added user and refuses a removed one.
 
 use super::{QUICK, Users};
 use crate::support::doorward::Doorward;

@@ -1,4 +1,4 @@
-//! Links, pipes and other things in the place of a file that is changed: what another user put there is not followed.
+//! Links, pipes and devices in place of a file: planted links are not followed.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};

@@ -1,4 +1,4 @@
-//! A backend that keeps each request line as it came, and every way in which a service could route by it.
+//! The backend that records raw request lines.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

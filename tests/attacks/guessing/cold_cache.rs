@@ -1,4 +1,4 @@
-//! Many users behind one address whose answers are not cached yet, as after a restart.
+//! Many users behind one address after a restart.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};

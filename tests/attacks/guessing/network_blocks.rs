@@ -1,5 +1,4 @@
-//! Guesses from many networks of one block, and from many blocks: how many reach an authenticator, and how others
-//! log in meanwhile.
+//! Guesses from many networks and blocks.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Whether an unknown user name is told from a known one, by status, by count or by time.
+//! An unknown user cannot be told from a known one.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
-//! The admin listener: a web page cannot use it, a peer without the token changes nothing, and held connections keep no
-//! probe out.
+//! Attacks on the admin listener.
 
 use std::fs;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! Connections and file descriptors: an untrusted peer holds none, and a flood delays neither an answer nor a reload.
+//! Floods of connections, and file descriptors.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! On the auth listener, nothing but a verdict is 2xx, whatever method and path a proxy passes on.
+//! Methods and paths at the auth listener.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
-//! A model of who may do what, beside a service whose files all change all the time, and which is killed and started
-//! again: each answer must be one that some state of the files gives that was current at most two seconds before.
+//! Random changes of all files, compared with a model.
+//!
+//! The service is killed and restarted. Each answer must follow from a state of the files that was current at most two
+//! seconds before.
 
 use std::collections::BTreeSet;
 use std::fs;

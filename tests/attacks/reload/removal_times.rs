@@ -1,4 +1,4 @@
-//! The worst time from a removal to the first refusal, for each kind of file and each way of writing it.
+//! The time from a removal to the first refusal.
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,4 @@
-//! Proxies that do not name their clients, or that name themselves (nextcloud/server#8510,
-//! kubernetes/ingress-nginx#5547).
+//! Proxies that send no client address, or their own (nextcloud/server#8510, kubernetes/ingress-nginx#5547).
 
 use super::{line, start};
 use crate::support::client::{Address, Client, OF_DOORWARD, Request, ask, unix};

@@ -1,4 +1,4 @@
-//! The nginx dialect's closed contract: what conflicts with it, what is missing, what is there twice.
+//! Conflicting, missing and duplicate proxy headers.
 
 use std::collections::BTreeMap;
 

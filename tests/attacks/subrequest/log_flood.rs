@@ -1,4 +1,4 @@
-//! One client's flood of refusals, and what is still logged of others.
+//! A flood of refusals hides no other refusal in the log.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -1,4 +1,4 @@
-//! What a log line says of a client: the user as the credentials were read, and nothing that a terminal obeys.
+//! User names and control characters in log lines.
 
 use serde_json::Value;
 

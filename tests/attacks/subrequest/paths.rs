@@ -1,4 +1,4 @@
-//! A request of which the proxy says that it goes to a registry stays below `/v2/`, whichever way it is judged.
+//! Registry requests outside `/v2/`.
 
 use super::{assert_forbidden, line, of_alice, question, start};
 use crate::support::doorward::{Doorward, doorward};

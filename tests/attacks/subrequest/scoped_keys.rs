@@ -1,5 +1,4 @@
-//! API keys with a scope where there is no policy, behind proxies that say less than our configuration
-//! (project-zot/zot#528).
+//! API keys with a scope behind incomplete proxies (project-zot/zot#528).
 
 use super::{assert_forbidden, line, question};
 use crate::support::client::Request;

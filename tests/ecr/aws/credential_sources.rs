@@ -1,4 +1,4 @@
-//! Where credentials, region and endpoint come from.
+//! Sources of AWS credentials, region and endpoint.
 
 use std::fs;
 use std::path::{Path, PathBuf};

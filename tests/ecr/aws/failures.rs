@@ -1,4 +1,4 @@
-//! What AWS, or the way to it, may do to a call, and what is told of it.
+//! Failures of AWS and their remedies.
 
 use std::time::{Duration, Instant};
 

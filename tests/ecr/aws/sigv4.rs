@@ -1,5 +1,6 @@
-//! AWS's side of a signature (SigV4), written from IAM's User Guide, "Create a signed AWS API request", and
-//! without anything of the SDK's.
+//! The verifier of AWS signatures that the tests use.
+//!
+//! Written from the IAM User Guide, "Create a signed AWS API request", without code of the SDK.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A clock that is wrong: AWS's, to us, since ours can't be moved.
+//! A clock that differs from that of AWS.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! Who is at the other end: without the right certificate nothing is sent.
+//! Certificates of the upstream registry.
 
 use super::{Authority, EcrSetup, NAME};
 use crate::support::backend::server;

@@ -1,4 +1,4 @@
-//! The container's settings for a registry elsewhere: each is checked, and the secret is kept.
+//! Settings of the nginx container for an upstream registry.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

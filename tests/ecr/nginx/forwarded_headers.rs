@@ -1,5 +1,4 @@
-//! What the registry gets: doorward's credentials and a closed list of headers, and nothing else of the
-//! client's.
+//! Headers that reach the upstream registry.
 
 use std::collections::BTreeSet;
 

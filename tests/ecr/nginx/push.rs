@@ -1,4 +1,4 @@
-//! Read-only unless it is told otherwise, and a push where it is.
+//! Pushes, which are off by default.
 
 use super::{ApiReply, EcrSetup, ReceivedRequest, Reply, TOKEN, alice, value};
 use crate::support::client::Request;

@@ -1,5 +1,4 @@
-//! Where nginx follows redirects to: S3 unless the settings name other hosts, and never an address, this machine or a
-//! bare name.
+//! Hosts to which redirects are followed.
 
 use super::{EcrSetup, Reply};
 

@@ -1,5 +1,4 @@
-//! Redirects to the registry's storage: passed on, or followed where that is wanted, and never to a host
-//! that is not allowed.
+//! Redirects to the storage: passed on or followed.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,4 @@
-//! The registry refuses our credentials: a 503 that doorward is told of, and nothing of the registry's
-//! challenge, whatever the client was doing.
+//! The upstream registry refuses the credentials.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

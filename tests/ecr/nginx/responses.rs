@@ -1,4 +1,4 @@
-//! What the client gets of the registry's answers: addresses under our own name, the rest untouched.
+//! Responses of the upstream registry, and refusals of doorward.
 
 use super::{Authority, EcrSetup, Reply, alice, value};
 use crate::support::client::Request;

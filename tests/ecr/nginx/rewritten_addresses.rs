@@ -1,5 +1,4 @@
-//! `Location` and `Link` of a registry elsewhere: what comes of them under our own name begins with one slash, so that
-//! no browser and no client takes the rest for another host.
+//! `Location` and `Link` become paths of the own host.
 
 use super::{EcrSetup, Reply};
 

@@ -1,5 +1,4 @@
-//! skopeo before a real registry elsewhere: docker-registry over TLS, which wants `AWS` and a token, and
-//! names itself in every address.
+//! skopeo through nginx to a registry with TLS.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! With doorward itself, as its README has it: which request goes on with which credentials, and what
-//! becomes of those that are not there, not given, or not taken.
+//! nginx and doorward together.
 
 use std::fs;
 

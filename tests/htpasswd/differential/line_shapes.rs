@@ -1,4 +1,4 @@
-//! Lines of every shape, around hashes of several formats.
+//! Lines of every shape for the comparison with other readers.
 
 use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};

@@ -1,4 +1,4 @@
-//! Authenticators over HTTP that are slow, broken or down for some clients or for all (field S1).
+//! Clients that provoke failures of a service block no other client.
 //!
 //! A requester can make the service fail for its own calls: by a tarpit for wrong passwords, by a `503` with
 //! `Retry-After`, by a connection that the service resets. Other requesters must not notice, and an account that

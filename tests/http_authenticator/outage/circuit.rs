@@ -1,5 +1,4 @@
-//! A service that is down: it is left alone but for a few calls that try it, everybody is told at once,
-//! and it is found again. A service that fails for one requester is not down.
+//! When a service counts as down, probes, and recovery.
 
 use std::time::{Duration, Instant, SystemTime};
 

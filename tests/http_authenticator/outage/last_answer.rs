@@ -1,5 +1,4 @@
-//! The last answer in place of a service that can't be asked: for as long as it can't, and never for who
-//! only sees to it that it isn't.
+//! A stale answer ends with a rejection, and a user cannot cause one.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,4 @@
-//! While a service can't be asked, the last yes of it may be given for some time: to whom it was given,
-//! with the same password, and to nobody else.
+//! The last accepted answer while a service is down, and for which users.
 
 use crate::http_authenticator::{HOME, assert_challenged, assert_unavailable, start, vendor};
 use crate::support::backend::{Backend, Reply};

@@ -1,5 +1,4 @@
-//! Every location of the shipped configuration is in the table of nginx/README.md, with the paths that reach it, and the
-//! table names no other.
+//! The table of locations in nginx/README.md.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,4 @@
-//! What holds for a registry elsewhere alone: its files may do behind the question what none may do
-//! before it, and only there.
+//! Templates for an upstream over TLS.
 
 use super::{Directive, all, broken, has, snippet};
 use crate::layering::assert_none;

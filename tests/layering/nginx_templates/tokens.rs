@@ -1,4 +1,4 @@
-//! What holds where a registry's clients get their tokens, and before a registry that verifies them.
+//! Templates for the token protocol.
 
 use super::{Directive, all, broken, has, parse, snippet};
 use crate::layering::assert_none;

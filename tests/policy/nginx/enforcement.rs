@@ -1,5 +1,4 @@
-//! Ten thousand raw requests through nginx to the real registry, whose log says on which repository it
-//! acted: never on one that the policy did not judge and allow.
+//! Ten thousand raw requests: the registry acts only where the policy allows it.
 //!
 //! Three witnesses are compared. A tap between nginx and doorward has what doorward was asked; the
 //! registry's log has what the registry did, which is found by the client's name, a number for each

@@ -1,5 +1,4 @@
-//! The service that stands in for a real one is a program too: that it counts, waits, breaks off and
-//! shows its certificate as it is told, looked at with plain sockets and curl.
+//! The fake HTTP service works as declared.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,4 @@
-//! The requests of the OCI conformance suite, to a registry alone and through nginx and doorward: what is
-//! well-formed is answered alike. `make test-conformance` runs the suite itself.
+//! The requests of the OCI conformance suite, compared with the registry alone.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The container's setting for tokens, and the snippets by hand.
+//! The token setting of the nginx container, and own configurations.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What doorward is told of who asks for a token, and what of its answer the client gets: byte by byte.
+//! What nginx forwards of a token request and of its response.
 
 use super::{FakeServices, TOKEN, token_reply};
 use crate::support::api::{Call, Reply};

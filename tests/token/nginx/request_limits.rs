@@ -1,5 +1,4 @@
-//! What nginx itself answers to who asks for a token: too often, too much, in another way, or while doorward
-//! is away.
+//! Rate, size and method limits of nginx for token requests.
 
 use super::{FakeServices, token_reply};
 use crate::support::api::Reply;

@@ -1,6 +1,4 @@
-//! skopeo with tokens, which is built from the same libraries as podman and buildah: what it does in a registry
-//! that verifies them, and in one behind both front doors. `benches/tokens.sh` has it with docker, podman and
-//! crane.
+//! skopeo with tokens: push, pull, mount, list, delete.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A registry that verifies tokens by itself: what it is told, and what of its own the client gets.
+//! nginx in front of a registry that verifies tokens itself.
 
 use super::{FakeServices, TOKEN, image, token_reply};
 use crate::support::api::{Api, Reply};

@@ -1,5 +1,4 @@
-//! `/token` and the challenges with doorward itself and a real registry: what a client gets is what doorward
-//! said, where it is sent is what the settings say, and both front doors are open at once.
+//! `/token` through nginx with doorward and a real registry.
 
 use super::setup::{SERVICE, TokenSetup};
 use crate::support::client::{Answer, Request};

@@ -1,4 +1,4 @@
-//! `doorward token`: what it writes, what it tells, and how a key comes, signs and goes.
+//! The command that creates, adds, uses and removes signing keys.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

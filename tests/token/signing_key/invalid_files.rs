@@ -1,5 +1,4 @@
-//! What is no key, no certificate or no file of them: each is told by its block and with what to do, and
-//! nothing is changed.
+//! Invalid signing key files and certificates.
 
 use std::fs;
 

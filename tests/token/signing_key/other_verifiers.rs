@@ -1,5 +1,4 @@
-//! What a program says that was written from the RFCs in another language, with openssl and with Python's
-//! cryptography: signatures, ids, the set of keys and the certificates.
+//! Python and openssl verify tokens, keys and certificates.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
-//! What registry 2.8 and registry 3 take with the snippet that `init` writes, and what they refuse; of the
-//! latter doorward takes none either.
+//! Real registries accept the tokens, and refuse forged ones.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A key is changed for another while registries run: nothing that was given out is refused before its end.
+//! Rotation of a signing key while registries run.
 
 use super::SigningKeyFolder;
 use super::verifying_registry::{VerifyingRegistry, registries};

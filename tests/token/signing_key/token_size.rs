@@ -1,4 +1,4 @@
-//! How long tokens are: nginx passes a header line of 8 KiB on, unless it is told otherwise.
+//! The size of a token fits into a header of nginx.
 
 use super::{SigningKeyFolder, claims};
 

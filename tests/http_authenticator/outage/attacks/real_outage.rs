@@ -1,5 +1,4 @@
-//! A service that is really down: everyone gets 503, or the last answer where that is configured, and it is found
-//! again within two seconds, although attackers ask all the while.
+//! A real outage: known users stay admitted, and recovery within two seconds.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! `health` and `completions`, and the words around them.
+//! `doorward health`.
 
 use crate::support::client::{Address, unix};
 use crate::support::doorward::{Doorward, doorward};
@@ -82,53 +82,4 @@ fn health_exits_1_while_draining_and_0_while_degraded() {
 fn health_needs_no_htpasswd_file() {
     let output = doorward(&["health", "--admin-listen", &format!("127.0.0.1:{}", free_port())]);
     assert!(output.stderr.contains("not ready"), "{output:?}");
-}
-
-#[test]
-fn completions_for_bash_contain_commands_and_flags() {
-    let output = doorward(&["completions", "bash"]);
-    assert_eq!(output.code, Some(0));
-    for word in ["_doorward()", "serve", "check", "health", "--htpasswd", "--trusted-peers", "--admin-listen"]
-    {
-        assert!(output.stdout.contains(word), "{word} is not completed");
-    }
-    assert_eq!(output.stderr, "");
-}
-
-#[test]
-fn completions_for_bash_are_valid_bash() {
-    let script = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(script.path(), doorward(&["completions", "bash"]).stdout).unwrap();
-    let mut command = std::process::Command::new(crate::support::process::program("bash", "bash"));
-    command.arg("-n").arg(script.path());
-    let output = crate::support::process::run(command);
-    assert_eq!((output.code, &output.stderr[..]), (Some(0), ""));
-}
-
-#[test]
-fn completions_for_an_unknown_shell_exit_2() {
-    for arguments in [&["completions", "cmd"][..], &["completions"], &["nonsense"], &["serve", "extra"]] {
-        assert_eq!(doorward(arguments).code, Some(2), "{arguments:?}");
-    }
-}
-
-#[test]
-fn help_and_version_exit_0() {
-    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"]] {
-        let output = doorward(arguments);
-        assert_eq!(output.code, Some(0), "{arguments:?}");
-        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
-    }
-    let help = doorward(&["serve", "--help"]).stdout;
-    for word in ["--htpasswd", "[env: DOORWARD_HTPASSWD]", "[default: 127.0.0.1:8000]"] {
-        assert!(help.contains(word), "{word} is not in the help");
-    }
-}
-
-#[test]
-fn running_doorward_writes_no_core_dump() {
-    let doorward = Doorward::start(&users::alice(), &[]);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", doorward.pid())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(line.split_whitespace().nth(4), Some("0"), "{line}");
 }
