@@ -24,8 +24,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_TERM_COLOR=never
 # to compile, and every file that the manifest names.
 COPY Cargo.toml Cargo.lock ./
 RUN set -eu; \
-    mkdir -p src tests/it benches/storm; \
-    touch src/lib.rs tests/it/main.rs benches/handlers.rs benches/tokens.rs benches/storm/main.rs; \
+    mkdir -p src tests benches/storm; \
+    touch src/lib.rs tests/main.rs benches/handlers.rs benches/tokens.rs benches/storm/main.rs; \
     echo 'fn main() {}' >src/main.rs; \
     target=$(rustc -vV | sed -n 's/^host: //p'); \
     cargo build --locked --release --features "$FEATURES" --target "$target"; \

@@ -1,5 +1,5 @@
 //! Tests of the token from AWS: what its answers are taken for, and what a fault tells. Credentials, signature
-//! and clock need an environment of their own: `tests/it/ecr_aws.rs` has them.
+//! and clock need an environment of their own: `tests/ecr/aws.rs` has them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

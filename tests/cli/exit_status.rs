@@ -1,0 +1,69 @@
+//! Exit statuses of `check` and `explain` for scripts.
+
+use crate::support::test_folder::{TestFolder, run_bare};
+use crate::support::users;
+
+const POLICY: &str = "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n
+[[grant]]\nusers = [\"alice\"]\nrepositories = [\"team/**\"]\nactions = [\"push\"]\n
+[[grant]]\nusers = [\"bob\"]\nrepositories = [\"shared/*\"]\nactions = [\"push\", \"delete\"]\n";
+
+#[test]
+fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
+    let folder = TestFolder::of("");
+    let (policy, groups) =
+        (folder.add_file("policy.toml", POLICY), folder.add_file("groups", "devs: alice\n"));
+    for arguments in [
+        &["check", "--policy", &policy, "--groups", &groups][..],
+        &["check", "--policy", &policy],
+        &["check", "--groups", &groups],
+    ] {
+        let output = run_bare(arguments);
+        assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
+        assert!(output.stdout.contains("only the files that are named were checked"), "{output:?}");
+    }
+    // A fault is one all the same, and settings that are meant for serve have to be whole.
+    let faulty = folder.add_file("faulty.toml", &POLICY.replace("actions", "action"));
+    assert_eq!(run_bare(&["check", "--policy", &faulty]).code, Some(1));
+    let config = folder.add_file("doorward.toml", &format!("policy = \"{policy}\"\n"));
+    let output = run_bare(&["check", "--config", &config]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("no htpasswd file is set"), "{output:?}");
+    assert_eq!(run_bare(&["check"]).code, Some(1));
+}
+
+#[test]
+fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_field_n6() {
+    let folder = TestFolder::of(users::alice() + "carl:hunter2\n");
+    let policy = folder.add_file("policy.toml", POLICY);
+    let ask =
+        |user: &str| folder.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
+    assert_eq!(ask("alice").code, Some(0));
+    for (user, why) in
+        [("eve", "eve has no line in "), ("carl", ":2: carl can't log in: it is no known hash")]
+    {
+        let output = ask(user);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stdout.starts_with("challenge\n") && output.stdout.contains(why), "{output:?}");
+        assert!(output.stdout.contains("for a user who can log in: allow"), "{output:?}");
+    }
+    // Without an htpasswd file nothing is known of users.
+    let alone = run_bare(&["explain", "--policy", &policy, "eve", "GET", "/v2/a/manifests/x"]);
+    assert_eq!(alone.code, Some(0), "{alone:?}");
+}
+
+#[test]
+fn explain_of_a_denied_push_shows_the_nearest_push_grant_field_n6() {
+    let folder = TestFolder::of(users::two());
+    let policy = folder.add_file("policy.toml", POLICY);
+    for (user, method, uri, line, lacks) in [
+        ("alice", "PUT", "/v2/other/app/manifests/x", 6, "it is on something else"),
+        ("alice", "POST", "/v2/other/app/blobs/uploads/", 6, "it is on something else"),
+        ("bob", "DELETE", "/v2/other/app/manifests/x", 11, "it is on something else"),
+        ("bob", "PUT", "/v2/team/app/manifests/x", 11, "it is on something else"),
+    ] {
+        let output = folder.run(&["explain", "--policy", &policy, user, method, uri], "");
+        assert_eq!(output.code, Some(1), "{output:?}");
+        let told = format!("the nearest is {policy}:{line}: {lacks}");
+        assert!(output.stdout.contains(&told), "{user} {method} {uri}: {output:?}");
+    }
+}

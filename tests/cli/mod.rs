@@ -1,0 +1,5 @@
+//! Other commands.
+
+mod completions;
+mod exit_status;
+mod health;

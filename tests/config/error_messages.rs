@@ -1,0 +1,291 @@
+//! Errors quote no secret; renamed settings name their replacement.
+
+use crate::support::doorward::command;
+use crate::support::process::run;
+use crate::support::secrets::MARK;
+use crate::support::test_folder::{TestFolder, all_output, run_bare};
+use crate::support::users;
+
+/// Lines of a settings file, each with a secret that was pasted or is part of a URL, and words of what is said.
+fn pasted() -> Vec<(String, &'static str)> {
+    let http = |more: &str| format!("[[authenticator]]\ntype = \"http\"\n{more}\n");
+    let basic = "headers = { Authorization = \"Basic {basic}\" }";
+    let url = |url: &str| http(&format!("url = \"{url}\"\n{basic}"));
+    let upstream = |more: &str| format!("proxy_secret_file = \"SECRET_FILE\"\n[[upstream]]\n{more}\n");
+    vec![
+        (format!("listen = \"{MARK}\""), "listen: it is not an address to listen on"),
+        (format!("listen = \"http://ann:{MARK}@localhost:8000\""), "it is not an address to listen on"),
+        (
+            format!("trusted_peers = [\"127.0.0.1\", \"{MARK}\"]"),
+            "trusted_peers: value 2 of 2: it is neither",
+        ),
+        (format!("realm = \"basic {MARK}\""), "realm"),
+        (format!("htpasswd = \"{MARK}\""), "which is not shown since nothing is there"),
+        (format!("policy = \"{MARK}/{MARK}==\""), "which is not shown since nothing is there"),
+        (format!("keys = \"dwk_0123456789_{MARK}\""), "which is not shown since nothing is there"),
+        (format!("proxy_secret_file = \"/{MARK}\""), "which is not shown since nothing is there"),
+        (format!("cache.idle = \"{MARK}\""), "cache.idle: it is not a span of time"),
+        (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: it is not a whole number"),
+        (format!("log.level = \"{MARK}\""), "log.level: it is not one of"),
+        (format!("token.realm = \"https://ann:{MARK}@\""), "token.realm"),
+        (format!("token.challenge = \"{MARK}\""), "it is neither basic nor bearer"),
+        (format!("socket_mode = \"{MARK}\""), "socket_mode: it is not a file mode"),
+        (format!("admin.hosts = [\"https://ann:{MARK}@a\"]"), "admin.hosts: it is not a host name"),
+        (format!("{MARK} = 1"), "a key of"),
+        (MARK.to_owned(), ":1:"),
+        (format!("alice:{MARK}"), ":1:"),
+        (format!("listen = {MARK}"), ":1:"),
+        (format!("listen = \"{MARK}"), ":1:"),
+        (url(&format!("https://ann:{MARK}@[::1/login")), "it is not a URL"),
+        (url(&format!("https://ann:{MARK}@api.example.com/login")), "a URL with a password in it"),
+        (url(&format!("ftp://api.example.com/{MARK}?token={MARK}")), "write http:// or https://"),
+        (url(&format!("https://api.example.com/a/../b?token={MARK}")), "write the path as it is sent"),
+        (url(MARK), "write http:// or https://"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")),
+            "there is no such key here; there are ",
+        ),
+        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "it is not a span of time"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nconnections = \"{MARK}\"")), "it should be"),
+        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")), "which is not shown"),
+        (
+            http(&format!("url = \"https://a/b\"\nheaders = {{ \"{MARK} x\" = \"{{password}}\" }}")),
+            "no name of a header",
+        ),
+        (
+            upstream(&format!("type = \"basic\"\nusername = \"a\"\npassword_file = \"{MARK}\"")),
+            "which is not shown",
+        ),
+        (upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")), "which is not shown"),
+        (upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")), "which is not shown"),
+        (upstream(&format!("type = \"{MARK}\"")), "the type is"),
+        (upstream(&format!("type = \"none\"\nhosts = [\"https://ann:{MARK}@a\"]")), ":7:"),
+        (upstream(&format!("type = \"none\"\nrepositories = [\"a/{MARK}?\"]")), ":7:"),
+        (
+            upstream(&format!("type = \"basic\"\nusername = \"ann:{MARK}\"\npassword_file = \"/dev/null\"")),
+            "no colon",
+        ),
+        #[cfg(feature = "ecr")]
+        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "it is not an URL"),
+        #[cfg(feature = "ecr")]
+        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "it is not a region"),
+    ]
+}
+
+#[test]
+fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
+    for (text, words) in pasted() {
+        let folder = TestFolder::of(users::alice());
+        // A file that is whole but for the one line.
+        let is_set = |key: &str| text.contains(&format!("{key} = "));
+        let users =
+            if is_set("htpasswd") { String::new() } else { format!("htpasswd = \"{}\"\n", folder.name()) };
+        let listen = if is_set("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+        let listen = format!("{listen}admin.listen = \"127.0.0.1:0\"\n");
+        let chain = "\n[[authenticator]]\ntype = \"htpasswd\"\n";
+        // Line numbers count from the secret's own file.
+        let whole = match text.contains("[[authenticator]]") {
+            true => format!("{text}\n{chain}").replacen("[[auth", &format!("{users}{listen}[[auth"), 1),
+            false if text.contains("[[upstream]]") => {
+                text.replacen("[[up", &format!("{users}{listen}[[up"), 1)
+            }
+            false => format!("{text}\n{users}{listen}"),
+        };
+        let secret = folder.add_file("secret", "0123456789abcdef0123456789abcdef\n");
+        let config = folder.add_file("doorward.toml", &whole.replace("SECRET_FILE", &secret));
+        for command in ["check", "serve"] {
+            let output = run_bare(&[command, "--config", &config]);
+            let told = all_output(&output);
+            if command == "serve" || !told.contains(words) {
+                assert_eq!(output.code, Some(1), "{whole}\n{told}");
+            }
+            if command == "serve" {
+                assert!(told.contains(words), "{whole}\n{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
+    for (name, value) in [
+        ("DOORWARD_LISTEN", MARK.to_owned()),
+        ("DOORWARD_HTPASSWD", MARK.to_owned()),
+        ("DOORWARD_TRUSTED_PEERS", format!("10.0.0.1,{MARK}")),
+        ("DOORWARD_PROXY_SECRET_FILE", MARK.to_owned()),
+        ("DOORWARD_CONFIG", MARK.to_owned()),
+        ("DOORWARD_PASSWORD", MARK.to_owned()),
+    ] {
+        let mut serve = command();
+        serve.arg("serve").env(name, &value);
+        let output = run(serve);
+        assert_ne!(output.code, Some(0), "{name}: {output:?}");
+    }
+    let value = format!("--password={MARK}");
+    for arguments in [
+        &["user", "add", "alice", MARK][..],
+        &["user", "add", "alice", &value],
+        &["user", "add", "alice", "--password", MARK],
+        &["user", MARK],
+        &[MARK],
+        &["user", "add", "--cost", MARK, "alice"],
+        &["completions", MARK],
+        &["serve", "--listen", MARK],
+        &["user", "verify", "alice", "-p", MARK],
+        &["key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--keys", "/tmp/keys"],
+        &["key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--keys", "/tmp/keys"],
+    ] {
+        let output = run_bare(arguments);
+        assert_ne!(output.code, Some(0), "{arguments:?}: {output:?}");
+        assert!(output.stderr.lines().count() == 1, "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
+    for (flag, key, words) in [
+        ("--upstream-secret-file", "upstream_secret_file", "proxy"),
+        ("--proxy", "proxy", "dialects"),
+        (
+            "--hash-queue",
+            "hash.queue",
+            "this setting is gone: how many logins may wait follows from hash.wait",
+        ),
+        ("--hash-network-share", "hash.network_share", "this setting is gone: one network may use"),
+        (
+            "--cache-rejected-max-entries",
+            "cache.rejected_max_entries",
+            "this setting is gone: rejections are kept",
+        ),
+        ("--cache-idel", "cache.idel", "idle"),
+    ] {
+        let output = run_bare(&["serve", &format!("{flag}=7")]);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(
+            output.stderr.starts_with(&format!("doorward: {flag}: ")) && output.stderr.contains(words),
+            "{output:?}"
+        );
+        let folder = TestFolder::of("");
+        let config = folder.add_file("doorward.toml", &format!("{key} = 7\n"));
+        let output = run_bare(&["serve", "--config", &config]);
+        assert!(
+            output.stderr.contains(&format!("{config}:1:")) && output.stderr.contains(words),
+            "{output:?}"
+        );
+        let mut serve = command();
+        serve.arg("serve").env(format!("DOORWARD{}", flag[1..].replace('-', "_").to_uppercase()), "7");
+        let output = run(serve);
+        let told = output.stderr.to_lowercase();
+        assert!(output.code == Some(1) && told.contains(words), "{output:?}");
+    }
+    let output = run_bare(&["serve", "--upstream-secret-file", "/x"]);
+    assert!(output.stderr.contains("you may mean --proxy-secret-file"), "{output:?}");
+    let output = run_bare(&["user", "list", "--cache-idle", "1h"]);
+    assert!(
+        output.code == Some(2) && output.stderr.contains("--cache-idle: this command does not take it"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
+    let folder = TestFolder::of(users::alice());
+    let grant = |keys: &str| format!("[[grant]]\nwho = \"anyone\"\n{keys}\n");
+    for (flag, text, words) in [
+        (
+            "--policy",
+            grant(&format!("users = [\"alice:{MARK}\"]\nactions = [\"pull\"]")),
+            "users: the user name has a colon",
+        ),
+        ("--policy", grant(&format!("actions = [\"{MARK}\"]")), "actions: there are pull"),
+        (
+            "--policy",
+            grant(&format!("networks = [\"{MARK}\"]\nactions = [\"pull\"]")),
+            "networks: it is neither",
+        ),
+        (
+            "--policy",
+            grant(&format!("groups = [\"{MARK} x\"]\nactions = [\"pull\"]")),
+            "it is no name of a group",
+        ),
+        ("--policy", grant(&format!("hosts = [\"https://a:{MARK}@b\"]\nactions = [\"pull\"]")), "hosts: "),
+        ("--policy", format!("{MARK}\n"), ":1:"),
+        ("--groups", format!("{MARK}\n"), "has no colon; write GROUP: USER USER"),
+        ("--groups", format!("alice {MARK}: x\n"), "it is no name of a group"),
+        ("--groups", format!("devs: \"{MARK}\"\n"), "user 1 of the line: quotes"),
+        ("--groups", format!("alice:$2y$05${MARK}:x{MARK}:y\n"), "user 1 of the line: "),
+        ("--keys", format!("{MARK}\n"), "is no key; write one JSON object a line"),
+        ("--keys", format!("{{\"id\": \"{MARK}\"}}\n"), "missing field hash"),
+        ("--keys", format!("{{\"{MARK}\": 1}}\n"), "missing field id"),
+        (
+            "--keys",
+            format!("{{\"id\":\"0123456789\",\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\",\"{MARK}\":1}}\n"),
+            "there is a field besides",
+        ),
+        (
+            "--keys",
+            format!("{{\"id\":[\"{MARK}\"],\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\"}}\n"),
+            "id: it has to be a text",
+        ),
+        (
+            "--keys",
+            format!("{{\"id\":\"0123456789\",\"hash\":\"{MARK}\",\"owner\":\"a\",\"name\":\"b\"}}\n"),
+            "hash: write sha256:",
+        ),
+        (
+            "--keys",
+            format!("{{\"id\":\"{MARK}\",\"hash\":\"x\",\"owner\":\"{MARK} \",\"name\":\"{MARK} \"}}\n"),
+            "id: it has 10",
+        ),
+        ("--keys", format!("{{{MARK}\n"), "it is not JSON from byte"),
+        (
+            "--token-keys",
+            format!("-----BEGIN {MARK}-----\nAAAA\n-----END {MARK}-----\n"),
+            "block 1 (of another kind",
+        ),
+        ("--token-keys", format!("{MARK}\n"), "there is no key in it"),
+    ] {
+        let path = folder.add_file("file", &text);
+        let output = folder.run(&["check", flag, &path], "");
+        assert_ne!(output.code, Some(0), "{flag}: {text}: {output:?}");
+        assert!(all_output(&output).contains(words), "{flag}: {text}: {output:?}");
+        if flag == "--keys" {
+            // An unusable line is listed, without its text.
+            let list = run_bare(&["key", "list", "--keys", &path]);
+            assert_eq!(list.code, Some(0), "{list:?}");
+            assert_eq!(run_bare(&["key", "list", "--json", "--keys", &path]).code, Some(0));
+        }
+    }
+}
+
+#[test]
+fn terminal_control_character_is_refused_in_a_name_and_not_printed() {
+    let folder = TestFolder::of(users::alice());
+    for bad in ["\u{9b}31m", "\u{202e}", "\u{2028}", "\u{2066}", "\u{85}"] {
+        let json = format!(
+            "{{\"id\":\"0123456789\",\"hash\":\"sha256:{}\",\"owner\":\"al{bad}ice\",\"name\":\"c{bad}i\"}}\n",
+            "0".repeat(64)
+        );
+        let path = folder.add_file("keys", &json);
+        for arguments in [
+            &["key", "list", "--keys", &path][..],
+            &["key", "list", "--json", "--keys", &path],
+            &["check", "--keys", &path],
+        ] {
+            let told = all_output(&run_bare(arguments));
+            assert!(!told.contains(bad) && !told.is_empty(), "{bad:?}, {arguments:?}: {told:?}");
+        }
+        let name = format!("al{bad}ice");
+        let add = folder.run(&["user", "add", "--stdin", &name], "wonderland");
+        assert!(add.code == Some(1) && !all_output(&add).contains(bad), "{add:?}");
+        let new = run_bare(&["key", "new", "--create", "--keys", &path, "--owner", &name, "--name", "ci"]);
+        assert!(new.code == Some(1) && !all_output(&new).contains(bad), "{new:?}");
+    }
+    for name in ["alice\u{a0}", "\u{a0}alice", "alice\u{200b}"] {
+        let add = folder.run(&["user", "add", "--stdin", name], "wonderland");
+        assert!(add.code == Some(1) && add.stderr.contains("invisible character at one end"), "{add:?}");
+    }
+}

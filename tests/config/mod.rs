@@ -1,0 +1,5 @@
+//! Settings.
+
+mod error_messages;
+mod sources;
+mod unreadable_files;

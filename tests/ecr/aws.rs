@@ -1,0 +1,123 @@
+//! ECR's token, as it is fetched from AWS: every source of credentials, what AWS may answer, and a clock that
+//! is wrong. AWS is a stand-in on loopback, which checks signatures.
+//!
+//! The AWS SDK reads the process's environment, which the tests of one process share. So each fetch runs in a
+//! process of its own: this very program, started for the one test [`child`].
+
+mod credential_sources;
+mod failures;
+mod fake_aws;
+mod sigv4;
+mod wrong_clock;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::process::Command;
+
+use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
+
+use crate::support::process;
+
+/// An access key's secret; no output may hold it.
+const SECRET: &str = "wJalrXUtnFEMI-SECRET-bPxRfiCYEXAMPLEKEY";
+
+/// The prefix of what tells the child which account it is for.
+const ACCOUNT: &str = "DOORWARD_TEST_";
+
+/// What somebody who fetches tokens has around him.
+#[derive(Clone)]
+struct Fetcher(HashMap<String, String>);
+
+impl Fetcher {
+    /// In eu-central-1, with a home that is empty, and on a machine without a metadata service.
+    fn new() -> Self {
+        Self(HashMap::new())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", "/nonexistent/config")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+            .set("region", "eu-central-1")
+    }
+
+    /// With a key in the environment.
+    fn with_key() -> Self {
+        Self::new().env("AWS_ACCESS_KEY_ID", "AKIDENV").env("AWS_SECRET_ACCESS_KEY", SECRET)
+    }
+
+    fn env(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.0.insert(name.to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// With this setting of the account.
+    fn set(self, name: &str, value: impl AsRef<str>) -> Self {
+        self.env(&format!("{ACCOUNT}{name}"), value)
+    }
+
+    /// Fetches one token.
+    fn fetch(&self) -> String {
+        let [one] = &self.fetch_times(1)[..] else { panic!("one token") };
+        one.clone()
+    }
+
+    /// Fetches so many, one after the other, with the same [`Aws`].
+    fn fetch_times(&self, times: usize) -> Vec<String> {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let (_, module) = module_path!().split_once("::").unwrap();
+        command.args(["--exact", &format!("{module}::child"), "--ignored", "--nocapture"]);
+        command.env_clear().envs(&self.0).env(format!("{ACCOUNT}times"), times.to_string());
+        let output = process::run(command);
+        let text = output.stdout;
+        for text in [&text, &output.stderr] {
+            assert!(!text.contains(SECRET), "{text}");
+        }
+        let told: Vec<String> =
+            text.lines().filter_map(|line| Some(line.split_once("told: ")?.1.to_owned())).collect();
+        assert_eq!(told.len(), times, "{text}");
+        for line in &told {
+            assert!(line.len() < 600 && !line.chars().any(char::is_control), "{line:?}");
+        }
+        told
+    }
+}
+
+/// Not a test, but what they start.
+#[tokio::test]
+#[ignore = "the other tests start it, each with an environment of its own"]
+async fn child() {
+    let setting = |name: &str| std::env::var(format!("{ACCOUNT}{name}")).ok();
+    let account = AwsAccount {
+        region: setting("region"),
+        profile: setting("profile"),
+        role_arn: setting("role_arn"),
+        external_id: setting("external_id"),
+        endpoint: setting("endpoint"),
+    };
+    let times: usize = setting("times").map_or(0, |times| times.parse().unwrap());
+    let tell = |told: String| writeln!(std::io::stdout(), "told: {told}").unwrap();
+    let aws = match EcrTokenClient::new(account) {
+        Ok(aws) => aws,
+        Err(fault) => return (0..times).for_each(|_| tell(format!("{}: {fault}", fault.kind()))),
+    };
+    for _ in 0..times {
+        tell(match aws.fetch_token().await {
+            Ok(fetched) => {
+                let session =
+                    fetched.credentials_lifetime.map_or("none".to_owned(), |s| s.as_secs().to_string());
+                format!(
+                    "token {} for {} session {session}",
+                    fetched.token.as_str(),
+                    fetched.lifetime.as_secs()
+                )
+            }
+            Err(fault) => match fault.retry_after() {
+                Some(after) => format!("{} ({} s): {fault}", fault.kind(), after.as_secs()),
+                None => format!("{}: {fault}", fault.kind()),
+            },
+        });
+    }
+}

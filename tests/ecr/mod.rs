@@ -1,0 +1,9 @@
+//! Amazon ECR as the upstream.
+
+#[cfg(feature = "ecr")]
+mod aws;
+#[cfg(feature = "ecr")]
+mod aws_outage;
+pub(crate) mod nginx;
+#[cfg(feature = "ecr")]
+mod simulated_days;

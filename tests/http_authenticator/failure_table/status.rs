@@ -1,0 +1,54 @@
+//! Rows of the fault table: each status that is no plain yes.
+
+use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
+use super::FailureCase;
+use crate::support::backend::Reply;
+
+pub(super) fn rows() -> Vec<FailureCase> {
+    let redirect = Reply::with("302 Found", "Location: http://127.0.0.1:1/\r\n", "");
+    let soon = Reply::with("429 Too Many Requests", "Retry-After: 7\r\n", "");
+    let later = Reply::with("503 Service Unavailable", "Retry-After: 7\r\n", "");
+    let never = Reply::with("503 Service Unavailable", "Retry-After: never\r\n", "");
+    let denied = Reply::with("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
+    let neither = |fault, code, log| FailureCase::saying(fault, Reply::status(code), Unavailable, log);
+    vec![
+        neither(
+            "204 No Content",
+            204,
+            "vendor: answered 204, which is neither accepted, rejected nor unknown",
+        ),
+        FailureCase::saying(
+            "204, set as accepted",
+            Reply::raw("HTTP/1.1 204 No Content\r\n\r\n"),
+            Granted,
+            "",
+        )
+        .set("accepted = [204]\n"),
+        FailureCase::saying("302 Found", redirect, Unavailable, "vendor: answered 302"),
+        neither("304 Not Modified", 304, "vendor: answered 304"),
+        neither(
+            "400 Bad Request",
+            400,
+            "vendor: answered 400, which is neither accepted, rejected nor unknown",
+        ),
+        FailureCase::saying("401 Unauthorized", denied, Rejected, "verdict=\"challenge\""),
+        FailureCase::saying("403 Forbidden", Reply::status(403), Rejected, "verdict=\"challenge\""),
+        neither(
+            "404 Not Found",
+            404,
+            "vendor: answered 404, which is neither accepted, rejected nor unknown",
+        ),
+        FailureCase::saying("404, set as unknown", Reply::status(404), Rejected, "verdict=\"challenge\"")
+            .set("unknown = [404]\n"),
+        neither("407 Proxy Authentication Required", 407, "vendor: answered 407"),
+        neither("418", 418, "vendor: answered 418, which is neither accepted, rejected nor unknown"),
+        neither("429 without Retry-After", 429, "vendor: answered 429"),
+        FailureCase::saying("429 with Retry-After", soon, Unavailable, "vendor: answered 429"),
+        neither("500 Internal Server Error", 500, "vendor: answered 500"),
+        neither("502 Bad Gateway", 502, "vendor: answered 502"),
+        neither("503 without Retry-After", 503, "vendor: answered 503"),
+        FailureCase::saying("503 with Retry-After", later, Unavailable, "vendor: answered 503"),
+        FailureCase::saying("503 with rubbish in Retry-After", never, Unavailable, "vendor: answered 503"),
+        neither("999", 999, "vendor: answered 999"),
+    ]
+}

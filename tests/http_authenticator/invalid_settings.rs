@@ -1,0 +1,236 @@
+//! Invalid settings of an authenticator.
+
+use std::fs;
+
+use super::config;
+use crate::support::doorward::command;
+use crate::support::process::{Output, run};
+use crate::support::users;
+
+/// `check` and `serve` with these settings and no htpasswd file but the one that they name; neither may
+/// go on.
+fn both(settings: &str) -> (String, [Output; 2]) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
+    let settings = settings.replace("{DIR}", dir.path().to_str().unwrap());
+    let flags = config(dir.path(), &settings);
+    let outputs = [&["check"][..], &["serve", "--listen", "127.0.0.1:0"]].map(|words| {
+        let mut command = command();
+        command.args(words).args(&flags);
+        let output = run(command);
+        // What `check` passes would be served until somebody ends it.
+        assert_eq!(output.code, Some(1), "{settings}\n{output:?}");
+        output
+    });
+    (flags[1].clone(), outputs)
+}
+
+/// Both end with a line that names the place in line `line` of the file, and has all these words.
+fn assert_fault(settings: &str, line: usize, words: &[&str]) {
+    let (path, outputs) = both(settings);
+    for output in outputs {
+        let begin = format!("doorward: {path}:{line}:");
+        let is_it = |said: &&str| {
+            let column = said.strip_prefix(&begin).and_then(|rest| rest.split_once(": "));
+            column.is_some_and(|(column, _)| column.parse::<usize>().is_ok_and(|column| column > 0))
+                && words.iter().all(|word| said.contains(word))
+        };
+        let found = output.stderr.lines().find(is_it);
+        assert!(found.is_some(), "wanted line {line}, {words:?}\n{settings}\n   got: {}", output.stderr);
+        assert!(!output.stderr.contains("panicked"), "{output:?}");
+        assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
+    }
+}
+
+/// An authenticator whose fifth line and what follows are these, behind a good URL in line 4.
+fn with(lines: &str) -> String {
+    format!(
+        "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://127.0.0.1:9/ask\"\n{lines}\n"
+    )
+}
+
+/// One whose fourth line is this URL.
+fn at(url: &str) -> String {
+    with("").replace("http://127.0.0.1:9/ask", url)
+}
+
+const BASIC: &str = "headers = { Authorization = \"Basic {basic}\" }\n";
+
+#[test]
+fn valid_authenticator_settings_pass_check() {
+    let dir = tempfile::tempdir().unwrap();
+    for settings in [with(BASIC), at("http://127.0.0.1:9/{username}?a={{b}}").replace("\n\n", "\n") + BASIC] {
+        let mut command = command();
+        command.arg("check").args(config(dir.path(), &settings));
+        let output = run(command);
+        assert_eq!(output.code, Some(0), "{settings}: {output:?}");
+    }
+}
+
+#[test]
+fn invalid_request_template_is_an_error() {
+    let cases = [
+        ("http://127.0.0.1:9/{usernam}", "username"),
+        ("http://127.0.0.1:9/{username", "}"),
+        ("http://127.0.0.1:9/username}", "}}"),
+        ("http://127.0.0.1:9/{}", "username"),
+        ("http://127.0.0.1:9/{password}", "password"),
+        ("http://127.0.0.1:9/?p={password}", "password"),
+        ("http://127.0.0.1:9/?p={basic}", "basic"),
+        ("http://{username}.example.test/", "host"),
+        ("http://127.0.0.1:{username}/", ""),
+        ("{username}://127.0.0.1/", ""),
+        ("ftp://127.0.0.1/", "http"),
+        ("127.0.0.1:9/ask", "http"),
+        ("", ""),
+        ("http://user:hunter2@127.0.0.1:9/", ""),
+        ("http://127.0.0.1:9/#{username}", ""),
+    ];
+    for (url, word) in cases {
+        assert_fault(&(at(url) + BASIC), 4, &[word]);
+    }
+    for headers in [
+        "headers = { Authorization = \"Basic {bsic}\" }",
+        "headers = { X-Both = \"{username}{password}\" }",
+        "headers = { X-Early = \"{password} is it\" }",
+        "headers = { \"X Space\" = \"{password}\" }",
+        "headers = { X-Line = \"a\\r\\nb {password}\" }",
+        "json = { p = \"{basic}\" }",
+        "form = { p = \"{basic}\" }",
+        "json = { p = \"{passwrd}\" }",
+    ] {
+        assert_fault(&with(headers), 5, &[]);
+    }
+}
+
+#[test]
+fn unknown_value_is_an_error_that_lists_the_known_ones() {
+    assert_fault(&with(&format!("{BASIC}usrname = \"/x\"")), 6, &["usrname", "username"]);
+    assert_fault(&with(&format!("{BASIC}retries = 3")), 6, &["there is no such key here", "timeout"]);
+    assert_fault(&with(BASIC).replace("\"http\"", "\"ldap\""), 2, &["\"htpasswd\"", "\"http\""]);
+    let group = format!("{BASIC}groups = [ {{ pointr = \"/x\" }} ]");
+    assert_fault(&with(&group), 6, &["pointr", "pointer"]);
+    assert_fault(&with(BASIC).replace("type = \"http\"\n", ""), 1, &["type"]);
+    assert_fault("[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\n", 1, &["url"]);
+    let staff = "[[authenticator]]\ntype = \"htpasswd\"\nurl = \"http://127.0.0.1:9/\"\n";
+    assert_fault(&format!("htpasswd = \"{{DIR}}/htpasswd\"\n{staff}"), 4, &["there are name, covers"]);
+}
+
+#[test]
+fn duplicate_or_malformed_authenticator_name_is_an_error() {
+    let second = with(BASIC);
+    // The second one begins behind the six lines of the first.
+    assert_fault(&(with(BASIC) + &second), 7, &["vendor"]);
+    for name in ["Vendor", "", "a b", "-a", "a,b", &"a".repeat(33)] {
+        assert_fault(&with(BASIC).replace("\"vendor\"", &format!("\"{name}\"")), 3, &["name"]);
+    }
+}
+
+#[test]
+fn htpasswd_authenticator_without_a_file_or_twice_is_an_error() {
+    let staff = "[[authenticator]]\ntype = \"htpasswd\"\n";
+    assert_fault(staff, 1, &["htpasswd"]);
+    let two = format!("htpasswd = \"{{DIR}}/htpasswd\"\n{staff}{staff}name = \"more\"\n");
+    assert_fault(&two, 4, &["htpasswd"]);
+}
+
+#[test]
+fn fallback_for_a_later_or_unknown_authenticator_is_an_error() {
+    let other = with(BASIC).replace("\"vendor\"", "\"other\"");
+    assert_fault(&(with(&format!("{BASIC}covers = [\"other\"]")) + &other), 6, &["covers"]);
+    assert_fault(&with(&format!("{BASIC}covers = [\"vendor\"]")), 6, &["covers"]);
+    assert_fault(&with(&format!("{BASIC}covers = [\"vendro\"]")), 6, &["covers"]);
+}
+
+#[test]
+fn timeouts_beyond_proxy_read_timeout_are_an_error() {
+    // The sum of them has no place of its own: the chain's has to do.
+    assert_fault(&with(&format!("{BASIC}timeout = \"12s\"")), 1, &["proxy_read_timeout", "12s", "10s"]);
+    assert_fault(&with(&format!("{BASIC}timeout = \"10s\"")), 1, &["proxy_read_timeout"]);
+    let whole = with(&format!("{BASIC}timeout = \"4s\""));
+    assert_fault(&format!("proxy_read_timeout = \"3s\"\n{whole}"), 2, &["proxy_read_timeout"]);
+    // One by one they would do, and not one behind the other.
+    let other = with(&format!("{BASIC}timeout = \"6s\"")).replace("\"vendor\"", "\"other\"");
+    let first = with(&format!("{BASIC}timeout = \"6s\""));
+    let (_, outputs) = both(&(first + &other));
+    for output in outputs {
+        assert!(output.stderr.contains("proxy_read_timeout"), "{output:?}");
+    }
+    let long = with(&format!("{BASIC}connect_timeout = \"5s\"\ntimeout = \"4s\""));
+    assert_fault(&long, 6, &["timeout"]);
+}
+
+#[test]
+fn missing_file_is_reported_with_its_table_and_key() {
+    let key = "headers = { X-Key = \"{file:{DIR}/nowhere.pem}\" }";
+    for (line, named) in [("ca_file = \"{DIR}/nowhere.pem\"", "ca_file "), (key, "the file ")] {
+        let settings = if line == key { BASIC.replace("headers", "# ") } else { BASIC.to_owned() };
+        let settings = format!("{settings}username = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
+        assert_fault(&with(&settings), 1, &["authenticator vendor: ", named, "nowhere.pem: can't be read: "]);
+    }
+    let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";
+    assert_fault(&with(&format!("{BASIC}{pair}")), 1, &["client_cert_file ", "nowhere.pem"]);
+    // One that is there and is none.
+    let none = format!("{BASIC}ca_file = \"{{DIR}}/htpasswd\"");
+    assert_fault(&with(&none), 1, &["ca_file ", "htpasswd: there is no certificate in it"]);
+    // Half of a pair.
+    assert_fault(&with(&format!("{BASIC}client_cert_file = \"{{DIR}}/htpasswd\"")), 6, &["client_key_file"]);
+}
+
+#[test]
+fn value_out_of_range_is_an_error() {
+    for line in [
+        "connections = 0",
+        "timeout = \"soon\"",
+        "timeout = 4",
+        "trusted_for = 5",
+        "max_body = \"64KB of it\"",
+        "accepted = [99]",
+        "rejected = [200]",
+        "rejected = [401]\nunknown = [401]",
+        "rejected = [500]",
+        "unknown = [429]",
+        "accepted = [302]",
+        "method = \"PATCHY\"",
+        "username = \"login\"",
+        "accepted_if = { active = true }",
+        "accepted_if = { \"/active\" = [true] }",
+        "groups = [ { pointer = \"/a\", header = \"X-A\" } ]",
+        "groups = [ {} ]",
+        "facts = { \"a b\" = \"/a\" }",
+        "trusted_for = \"5m\"\nstale_if_unavailable = \"1m\"",
+        "user_share = 0",
+        "user_share = 9\nnetwork_share = 5",
+    ] {
+        let (path, outputs) = both(&with(&format!("{BASIC}{line}")));
+        for output in outputs {
+            // In the line itself; what two of them say together has the place of the URL.
+            let places = [4, 6, 7].map(|line| format!("doorward: {path}:{line}:"));
+            let is_it = |said: &str| places.iter().any(|place| said.starts_with(place));
+            assert!(output.stderr.lines().any(is_it), "{line}: {output:?}");
+        }
+    }
+    let bodies = "json = { p = \"{password}\" }\nform = { p = \"{password}\" }";
+    assert_fault(&with(bodies), 5, &["json", "form"]);
+}
+
+#[test]
+fn invalid_authenticator_is_not_reported_as_missing() {
+    for output in both(&with(&format!("{BASIC}connections = 0"))).1 {
+        assert_eq!(output.stderr.lines().count(), 1, "one fault is one line: {output:?}");
+    }
+}
+
+#[test]
+fn all_errors_are_reported_at_once_without_secrets() {
+    let settings = format!(
+        "{}{}",
+        at("http://user:hunter2@127.0.0.1:9/{usernam}"),
+        "headers = { X-Key = \"hunter2 {passwrd}\" }\ntimeout = \"soon\"\n"
+    );
+    let (_, outputs) = both(&settings);
+    for output in outputs {
+        assert!(output.stderr.lines().count() >= 3, "{output:?}");
+        assert!(!output.stderr.contains("hunter2"), "{output:?}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Outages of an HTTP authenticator: the circuit, stale answers, and attacks that provoke failures.
+
+mod attacks;
+mod circuit;
+mod last_answer;
+mod stale_answers;

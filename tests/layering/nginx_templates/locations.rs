@@ -1,0 +1,125 @@
+//! The table of locations in nginx/README.md.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::{Directive, all, has, parse, snippet};
+use crate::support::nginx::shipped;
+
+/// A location without the words around it; of those that answer a status, the status is `NNN`.
+fn name(text: &str) -> Option<String> {
+    let name = text.strip_prefix("location ")?.strip_suffix(" {")?;
+    let is_status = |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+    Some(name.split('_').map(|part| if is_status(part) { "NNN" } else { part }).collect::<Vec<_>>().join("_"))
+}
+
+/// Those of the files. The one that the template makes is one of these, by its settings.
+fn shipped_locations() -> BTreeSet<String> {
+    let found: BTreeSet<String> = all().iter().filter_map(|directive| name(&directive.text)).collect();
+    assert!(found.contains("${NGX_DOORWARD_CONF_LOCATION}"), "{found:?}");
+    found.into_iter().filter(|name| !name.starts_with("${")).collect()
+}
+
+/// The first cells of the table.
+fn listed() -> Vec<String> {
+    let text = fs::read_to_string(shipped().join("README.md")).unwrap();
+    let table = text.split("## Every location").nth(1).and_then(|rest| rest.split("## What to know").next());
+    let rows = table.expect("the table").lines().filter(|line| line.starts_with("| `"));
+    let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).collect();
+    cells
+        .iter()
+        .flat_map(|cell| cell.split(", "))
+        .map(|name| name.trim().trim_matches('`').to_owned())
+        .collect()
+}
+
+#[test]
+fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
+    assert_eq!(name("location @doorward_503_html {").as_deref(), Some("@doorward_NNN_html"));
+    assert_eq!(name("location = /token {").as_deref(), Some("= /token"));
+    let (shipped, listed) = (shipped_locations(), listed());
+    let all: BTreeSet<String> = listed.iter().cloned().collect();
+    assert_eq!(shipped, all, "left: the files, right: nginx/README.md");
+    assert_eq!(listed.iter().filter(|name| *name == "/").count(), 2, "a registry's and a site's");
+    // The entrypoint writes one of these.
+    let entrypoint = fs::read_to_string(super::shipped().join("entrypoint/18-doorward.envsh")).unwrap();
+    for line in entrypoint.lines().filter(|line| line.contains("NGX_DOORWARD_CONF_LOCATION=")) {
+        let name = line.split("NGX_DOORWARD_CONF_LOCATION=").nth(1).unwrap();
+        let name = name.split(" ;;").next().unwrap().trim_matches('\'');
+        assert!(all.contains(name), "{name}");
+    }
+}
+
+/// The three lines that refuse.
+fn refuses(directives: &[Directive], variable: &str) -> bool {
+    let lines = [format!("if (${variable}) {{"), "return 418;".to_owned(), "}".to_owned()];
+    directives.windows(3).any(|three| three.iter().map(|d| &d.text).eq(&lines))
+}
+
+#[test]
+fn every_server_refuses_ambiguous_paths_field_r1() {
+    assert!(refuses(&parse("x", "if ($a) {\n    return 418;\n}\n"), "a"));
+    assert!(!refuses(&parse("x", "if ($a) {\n    return 200;\n}\n"), "a"));
+    for (file, path) in [("registry", "doorward_bad_path"), ("site", "doorward_bad_site_path")] {
+        let answers = snippet(&format!("doorward-{file}-answers.conf"));
+        let first = answers.iter().position(|d| d.text.starts_with("location ")).unwrap();
+        assert!(refuses(&answers[..first], path), "{file}: {path}");
+        assert!(refuses(&answers[..first], "doorward_bad_body"), "{file}");
+    }
+    assert!(refuses(&snippet("doorward-open.conf"), "doorward_bad_open_path"));
+    // Whatever has a location includes one of the two.
+    for (file, include) in [
+        ("doorward-registry.conf", "registry"),
+        ("doorward-registry-tokens.conf", "registry"),
+        ("doorward-ecr.conf", "ecr"),
+        ("doorward-ecr-answers.conf", "registry"),
+        ("doorward-site.conf", "site"),
+    ] {
+        let include = format!("include doorward/doorward-{include}-answers.conf;");
+        assert!(has(&snippet(file), &include), "{file}: {include}");
+    }
+    // An allow-list: whatever the map does not foresee is refused.
+    let maps = snippet("doorward-maps.conf");
+    for variable in ["doorward_bad_path", "doorward_bad_site_path", "doorward_bad_open_path"] {
+        let at = maps.iter().position(|d| d.text == format!("map $request_uri ${variable} {{")).unwrap();
+        assert_eq!(maps[at + 1].text, "default 1;", "{variable}");
+        assert!(maps[at + 2].text.ends_with("\\z\" \"\";") && maps[at + 3].text == "}", "{variable}");
+    }
+}
+
+#[test]
+fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
+    for file in [
+        "registry-proxy",
+        "registry-tokens-proxy",
+        "site-proxy",
+        "outside",
+        "token-proxy",
+        "ecr-refused",
+        "open",
+    ] {
+        let name = format!("doorward-{file}.conf");
+        assert!(has(&snippet(&name), "include doorward/doorward-hide.conf;"), "{name}");
+    }
+    for file in ["registry-proxy", "site-proxy"] {
+        let name = format!("doorward-{file}.conf");
+        assert!(
+            has(&snippet(&name), "include doorward/doorward-guard.conf;"),
+            "{name} does not repeat the guard"
+        );
+    }
+    assert!(!broken_names().is_empty());
+}
+
+/// The headers that are hidden, each of which is also taken from the client, or set.
+fn broken_names() -> Vec<String> {
+    let headers = snippet("doorward-headers.conf");
+    let hidden = snippet("doorward-hide.conf");
+    let names = hidden.iter().filter_map(|d| d.text.strip_prefix("proxy_hide_header ")?.strip_suffix(';'));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    for name in &names {
+        let set = format!("proxy_set_header {name} ");
+        assert!(headers.iter().any(|d| d.text.starts_with(&set)), "{name} of a client's goes on");
+    }
+    names
+}

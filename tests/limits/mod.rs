@@ -1,0 +1,4 @@
+//! Throttle and hash queue.
+
+mod queue;
+pub(crate) mod throttle;

@@ -1,0 +1,194 @@
+//! Identity headers come only from doorward.
+
+use std::net::SocketAddr;
+
+use crate::ecr::nginx as ecr;
+use crate::ecr::nginx::Reply;
+use crate::support::api::{Api, Reply as ApiReply};
+use crate::support::client::Request;
+use crate::support::nginx::{Image, Nginx, alice, shipped};
+use crate::support::upstream::{Upstream, empty};
+use crate::support::{eventually, free_port};
+use crate::token::nginx as token;
+
+/// A doorward that admits everyone, with these headers.
+fn auth_service(headers: &'static [(&'static str, &'static str)]) -> Api {
+    Api::start(move |_| {
+        headers.iter().fold(ApiReply::status(200), |reply, (name, value)| reply.with(name, value))
+    })
+}
+
+fn image(kind: &str, auth: SocketAddr, backend: SocketAddr) -> Image {
+    let image = Image::new().set("KIND", kind).set("PLAIN_HTTP", "on");
+    image.set("AUTH", auth.to_string()).set("BACKEND", backend.to_string())
+}
+
+/// With this way of tokens; a public listener is named only if there is one.
+fn with_tokens(image: Image, way: &str) -> Image {
+    let image = image.set("TOKENS", way);
+    if way == "off" { image } else { image.set("PUBLIC", "127.0.0.1:1") }
+}
+
+/// Names that applications trust, as they are listed in public reports and their products' documentation
+/// (caddyserver/caddy#7545); written down here, so that a line that goes missing from the snippet is seen.
+const TRUSTED: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-Rewrite X-Auth-Reason X-Auth-Proxy-Secret \
+    X-Upstream-Authorization X-Upstream-URI X-Authentik-Username X-authentik-groups X-authentik-email X-authentik-uid \
+    X-authentik-jwt X-authentik-entitlements X-Vouch-User X-Vouch-IdP-AccessToken X-Vouch-IdP-Claims-Groups \
+    X-Pomerium-Jwt-Assertion X-Pomerium-Claim-Email X-Auth-Request-User X-Auth-Request-Email X-Auth-Request-Groups \
+    X-Auth-Request-Preferred-Username X-Auth-Request-Access-Token X-Forwarded-User X-Forwarded-Groups X-Forwarded-Email \
+    X-Forwarded-Preferred-Username X-Forwarded-Access-Token X-WEBAUTH-USER X-WEBAUTH-EMAIL X-WEBAUTH-NAME X-WEBAUTH-ROLE \
+    X-WEBAUTH-GROUPS X-WEBAUTH-FULLNAME Tailscale-User-Login Tailscale-User-Name Tailscale-User-Profile-Pic \
+    Cf-Access-Jwt-Assertion Cf-Access-Authenticated-User-Email X-Remote-User X-Remote-Group X-Remote-Groups Remote-User \
+    Remote-Groups Remote-Name Remote-Email X-Authenticated-User X-Authenticated-Groups X-Goog-Iap-Jwt-Assertion \
+    X-Goog-Authenticated-User-Email X-Amzn-Oidc-Identity X-Amzn-Oidc-Data X-MS-CLIENT-PRINCIPAL-NAME X-Consumer-Username \
+    Impersonate-User Impersonate-Group Client-Cert X-Forwarded-Client-Cert X-Forwarded-Tls-Client-Cert X-SSL-Client-Cert \
+    X-SSL-Client-Verify SSL-Client-Cert X-Token-Subject Teleport-Jwt-Assertion X-Auth-Username X-Auth-Email X-Auth-Roles \
+    True-Client-IP CF-Connecting-IP X-Client-IP X-Cluster-Client-IP X-Original-Forwarded-For";
+
+/// These, and whatever else the snippet clears.
+fn names() -> Vec<String> {
+    let snippet = std::fs::read_to_string(shipped().join("snippets/doorward-headers.conf")).unwrap();
+    let cleared =
+        snippet.lines().filter_map(|line| line.strip_prefix("proxy_set_header ")?.strip_suffix(" \"\";"));
+    let names: Vec<String> = TRUSTED.split_whitespace().chain(cleared).map(str::to_owned).collect();
+    assert!(names.len() > 150, "{}", names.len());
+    names
+}
+
+#[test]
+fn identity_headers_of_the_client_do_not_reach_a_backend_field_c12() {
+    let doorward = auth_service(&[("X-Auth-User", "alice")]);
+    for (kind, tokens) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
+        let backend = Upstream::start(&empty("200 OK"));
+        let nginx = Nginx::of(with_tokens(image(kind, doorward.address, backend.address), tokens));
+        let names = names();
+        for some in names.chunks(40) {
+            let request =
+                some.iter().fold(Request::get("/v2/"), |request, name| request.header(name, "forged-value"));
+            assert_eq!(nginx.ask(&request).status, 200);
+            let upper =
+                |request: Request, name: &String| request.header(&name.to_uppercase(), "forged-value");
+            assert_eq!(nginx.ask(&some.iter().fold(Request::get("/v2/"), upper)).status, 200);
+        }
+        let received = backend.received();
+        let arrived: Vec<&str> = received.lines().filter(|line| line.contains("forged-value")).collect();
+        assert!(arrived.is_empty(), "{kind} {tokens}: {arrived:?}");
+        assert_eq!(received.contains("X-Auth-User: alice\r\n"), tokens != "on", "{kind} {tokens}");
+        // What is no identity goes on.
+        let request = Request::get("/v2/").header("X-Requested-With", "kept").header("Cookie", "a=b");
+        assert_eq!(nginx.ask(&request).status, 200);
+        let received = backend.received();
+        assert!(received.contains("X-Requested-With: kept\r\n") && received.contains("Cookie: a=b\r\n"));
+        assert!(!nginx.log().contains("[warn]"), "{}", nginx.log());
+    }
+}
+
+#[test]
+fn stale_and_fact_headers_come_only_from_doorward_field_s6() {
+    let says = &[
+        ("X-Auth-User", "alice"),
+        ("X-Auth-Stale", "true"),
+        ("X-Auth-Fact-Plan", "gold"),
+        ("X-Auth-Fact-Customer-Id", ""),
+    ];
+    let doorward = auth_service(says);
+    for kind in ["site", "registry"] {
+        let backend = Upstream::start(&empty("200 OK\r\nX-Auth-Fact-Plan: told"));
+        let facts = image(kind, doorward.address, backend.address).set("FACTS", "plan,customer-id,unknown");
+        let nginx = Nginx::of(facts);
+        let forged = ["X-Auth-Stale", "X-Auth-Fact-Plan", "x-auth-fact-customer-id", "X-Auth-Fact-Unknown"]
+            .iter()
+            .fold(Request::get("/v2/"), |request, name| request.header(name, "forged"));
+        // The client of the tests takes no fact in an answer: it is not on its list.
+        assert_eq!(nginx.ask(&forged).status, 200);
+        let received = backend.received().to_lowercase();
+        for wanted in ["x-auth-stale: true\r\n", "x-auth-fact-plan: gold\r\n", "x-auth-user: alice\r\n"] {
+            assert_eq!(received.matches(wanted).count(), 1, "{kind} {wanted}: {received}");
+        }
+        assert!(!received.contains("forged") && !received.contains("customer-id"), "{kind}: {received}");
+    }
+}
+
+#[test]
+fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
+    let says = &[
+        ("X-Auth-User", "alice"),
+        ("X-Auth-Fact-Plan", "gold"),
+        ("X-Upstream-Authorization", "Basic dG9rZW4="),
+    ];
+    let (doorward, backend) = (auth_service(says), Upstream::start(&empty("200 OK")));
+    let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let (auth, to) = (doorward.address, backend.address);
+    // The lines of nginx/README.md, before and behind the include.
+    let fact =
+        "auth_request_set $plan $upstream_http_x_auth_fact_plan; proxy_set_header X-Auth-Fact-Plan $plan;";
+    let pass = "proxy_pass http://doorward_backend; include doorward/doorward-site-proxy.conf;";
+    let http = format!(
+        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_backend {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; location /behind/ {{ {pass} {fact} }} location /before/ {{ {fact} {pass} }} }}\n"
+    );
+    let nginx = Nginx::by_hand(Image::with(&http), at);
+    for path in ["/behind/", "/before/"] {
+        assert_eq!(nginx.ask(&Request::get(path).header("X-Auth-Fact-Plan", "forged")).status, 200);
+        let received = backend.received();
+        let last = received.rsplit("GET ").next().unwrap();
+        assert!(last.starts_with(path), "{received}");
+        for wanted in
+            ["X-Auth-User: alice\r\n", "X-Auth-Fact-Plan: gold\r\n", "Authorization: Basic dG9rZW4=\r\n"]
+        {
+            assert_eq!(last.matches(wanted).count(), 1, "{path} {wanted}: {last}");
+        }
+    }
+}
+
+/// Every header by which nginx and doorward talk to each other.
+const BETWEEN: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-Reason X-Auth-Scope X-Auth-Error X-Auth-Rewrite \
+    X-Auth-Proxy-Secret X-Upstream-Authorization X-Upstream-URI X-Upstream-Status";
+
+#[test]
+fn identity_headers_of_a_backend_do_not_reach_the_client() {
+    let doorward = auth_service(&[("X-Auth-User", "alice")]);
+    let headers: String = BETWEEN.split_whitespace().map(|name| format!("\r\n{name}: evil")).collect();
+    for (kind, way) in [("site", "off"), ("registry", "off"), ("registry", "beside"), ("registry", "on")] {
+        for status in ["200 OK", "404 Not Found", "401 No", "500 No"] {
+            let backend = Upstream::start(&empty(&format!("{status}{headers}")));
+            let nginx = Nginx::of(with_tokens(image(kind, doorward.address, backend.address), way));
+            // The client of the tests fails with a header that is not on its list.
+            let answer = nginx.ask(&Request::get("/v2/"));
+            assert_eq!(answer.status.to_string(), status[..3], "{kind} {way}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn identity_headers_of_ecr_storage_and_token_do_not_reach_the_client() {
+    let lines: String = BETWEEN.split_whitespace().map(|name| format!("{name}: evil\r\n")).collect();
+    let setup = ecr::EcrSetup::plain();
+    for status in ["200 OK", "404 No", "307 Go", "401 No", "503 No"] {
+        setup.ecr.say(Reply::with(status, &lines, "{}"));
+        assert!(!format!("{:?}", setup.ask(&alice(Request::get("/v2/a")))).contains("evil"), "{status}");
+    }
+    let servers = ecr::redirects::RegistryWithStorage::start(ecr::STORAGE, 2099);
+    servers.redirect(&servers.url("/a"));
+    for status in ["200 OK", "404 No", "403 No"] {
+        servers.storage.say(Reply::with(status, &lines, "layer"));
+        assert!(!format!("{:?}", servers.setup.get("/v2/a")).contains("evil"), "{status}");
+    }
+    let services = token::FakeServices::start("beside", move |_| {
+        BETWEEN.split_whitespace().fold(token::token_reply(), |reply, name| reply.with(name, "evil"))
+    });
+    assert_eq!(services.nginx.ask(&Request::get("/token")).status, 200);
+}
+
+#[test]
+fn user_name_with_spaces_is_one_field_of_the_access_log() {
+    let says = &[("X-Auth-User", "al ice\" [01/Jan/2026:00:00:00 +0000] \"GET /forged")];
+    let (doorward, backend) = (auth_service(says), Upstream::start(&empty("200 OK")));
+    let nginx = Nginx::of(image("site", doorward.address, backend.address));
+    assert_eq!(nginx.ask(&Request::get("/page")).status, 200);
+    let log = eventually("the request is in the log", || {
+        let log = std::fs::read_to_string(nginx.image().path("var/log/nginx/access.log")).unwrap();
+        log.lines().find(|line| line.contains("/page")).map(str::to_owned)
+    });
+    let user = r#" - "al ice\x22 [01/Jan/2026:00:00:00 +0000] \x22GET /forged" ["#;
+    assert!(log.starts_with(&format!("127.0.0.1{user}")), "{log}");
+}

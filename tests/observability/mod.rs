@@ -1,0 +1,5 @@
+//! Logs, metrics, secrets.
+
+mod documented_metrics;
+mod refusal_reasons;
+mod secrets;

@@ -1,0 +1,83 @@
+//! The settings of a chain that passes passwords on in every way, and settings with a fault beside a
+//! secret.
+
+use std::fs;
+use std::path::Path;
+
+use super::marks::secret;
+
+/// What is the same in all of them.
+const COMMON: &str = r#"unknown = [404]
+username = "/name"
+accepted_if = { "/active" = true }
+groups = [{ pointer = "/groups" }]
+timeout = "1s"
+connect_timeout = "500ms"
+max_body = "16KiB"
+"#;
+
+/// The whole chain: the file, one authenticator for each way at `service`, and behind them one that
+/// nobody listens for, and one whose TLS fails.
+pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
+    let presentations = [
+        ("basic", "", r#"headers = { Authorization = "Basic {basic}", X-User = "{username}" }"#),
+        ("bearer", "", r#"headers = { Authorization = "Bearer {password}", X-User = "{username}" }"#),
+        (
+            "form",
+            "",
+            "headers = { X-User = \"{username}\" }\nform = { user = \"{username}\", password = \"{password}\" }",
+        ),
+        (
+            "json",
+            "",
+            "headers = { X-User = \"{username}\" }\njson = { user = \"{username}\", password = \"{password}\" }",
+        ),
+        ("query", "?user={username}", r#"headers = { X-Token = "{password}", X-User = "{username}" }"#),
+    ];
+    let mut text = format!("htpasswd = \"{}\"\n\n", dir.join("htpasswd").display());
+    text += "[[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n";
+    let mut add = |name: &str, url: &str, more: &str| {
+        // The service's own secret, in a file.
+        let key = dir.join("service-key").display().to_string();
+        let more = more.replace("headers = {", &format!("headers = {{ X-Api-Key = \"{{file:{key}}}\","));
+        text +=
+            &format!("\n[[authenticator]]\ntype = \"http\"\nname = \"{name}\"\nurl = \"{url}\"\n{more}\n");
+        text += COMMON;
+    };
+    for (name, query, more) in presentations {
+        add(name, &format!("{service}/{name}{query}"), more);
+    }
+    add("gone", &format!("{nobody}/gone"), presentations[0].2);
+    let tls = service.replace("http://", "https://");
+    add("tls", &format!("{tls}/basic"), &format!("{}\ncovers = [\"gone\"]", presentations[0].2));
+    text
+}
+
+/// Settings that can't be used, each with a secret in a file that they name: the file, and the text.
+pub(super) fn faulty(dir: &Path, service: &str) -> Vec<(String, String)> {
+    let file = |name: &str, content: String| {
+        let path = dir.join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let http = |more: &str| {
+        let basic = "headers = { Authorization = \"Basic {basic}\" }";
+        format!("[[authenticator]]\ntype = \"http\"\nurl = \"{service}/basic\"\n{basic}\n{more}\n")
+    };
+    let key = |content: String| {
+        let path = file(&format!("key-{}", content.len()), content);
+        let basic = "headers = { Authorization = \"Basic {basic}\"";
+        let text = http("").replace(basic, &format!("{basic}, X-Api-Key = \"{{file:{path}}}\""));
+        (path, text)
+    };
+    let framed = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", secret("pem"));
+    let (pem, junk) = (file("key.pem", framed), file("junk.pem", secret("junk")));
+    let client = http(&format!("client_cert_file = \"{junk}\"\nclient_key_file = \"{pem}\""));
+    let authority = http(&format!("ca_file = \"{junk}\""));
+    vec![
+        key(format!("{}\n{}\n", secret("one line"), secret("another line"))),
+        key(secret("control") + "\u{7}"),
+        (junk.clone(), client),
+        (junk, authority),
+    ]
+}

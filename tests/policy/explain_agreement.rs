@@ -1,0 +1,123 @@
+//! `explain` and `/auth` agree on a corpus of generated requests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use doorward::policy::Policy;
+use doorward::policy::reload::{GroupSource, PolicyFileKind};
+use doorward::policy::rule::Subject;
+use doorward::policy::rules::PolicyDecision;
+use doorward::request::original::{DeclaredUpstream, OriginalRequest};
+use serde_json::Value;
+
+use super::PolicySetup;
+use crate::support::client::{Answer, Request};
+use crate::support::doorward::doorward;
+use crate::support::request_corpus::{RULES, Sample, corpus};
+
+/// How many are asked.
+const COUNT: usize = 12_000;
+
+/// Of so many one is explained by the command.
+const BY_COMMAND: usize = 40;
+
+/// What is asked about a sample; `None` where it has a byte that no proxy and no command line passes on.
+fn asked(sample: &Sample) -> Option<[String; 4]> {
+    let (uri, host, content_type) = sample.question();
+    let asked = [sample.method.clone(), uri, host, content_type.trim().to_owned()];
+    let is_text = |text: &String| {
+        !text.contains(|c: char| c.is_control() || c == crate::support::request_corpus::NO_TEXT)
+    };
+    // A header's value loses what is blank at its ends.
+    asked.iter().all(|text| is_text(text) && text.trim() == text).then_some(asked)
+}
+
+fn question(user: &str, [method, uri, host, content_type]: &[String; 4]) -> Request {
+    let request = Request::auth()
+        .header("X-Original-Method", method)
+        .header("X-Original-URI", uri)
+        .header("X-Original-Host", host)
+        .header("X-Original-Content-Type", format!("ct:{content_type}"))
+        .header("X-Auth-Rewrite", "yes")
+        .from("127.0.0.1");
+    if user == "ann" { request.basic("ann", "a1") } else { request }
+}
+
+/// The name of the verdict, and what is asked of the backend instead.
+fn said(answer: &Answer) -> (&'static str, Option<String>) {
+    let verdict = match answer.status {
+        200 => "allow",
+        401 => "challenge",
+        403 => "forbid",
+        _ => panic!("{answer:?}"),
+    };
+    if verdict == "forbid" {
+        let reason = if answer.header("x-auth-error").is_some() { "malformed" } else { "denied" };
+        assert_eq!(answer.header("x-auth-reason"), Some(reason), "{answer:?}");
+    }
+    (verdict, answer.header("x-upstream-uri").map(str::to_owned))
+}
+
+fn explained(
+    policy: &Policy,
+    user: &str,
+    [method, uri, host, content_type]: &[String; 4],
+) -> (&'static str, Option<String>) {
+    let user = (user != "-").then_some(user.as_bytes());
+    let client = Some([127, 0, 0, 1].into());
+    let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
+    let asking = OriginalRequest::new(method, uri, host, content_type, DeclaredUpstream::Registry);
+    match policy.rules().unwrap().explain(&subject, &asking).decision {
+        PolicyDecision::Allowed { upstream_uri: uri, .. } => ("allow", uri),
+        PolicyDecision::Denied(refused) if refused.error_code.is_none() && user.is_none() => {
+            ("challenge", None)
+        }
+        PolicyDecision::Denied(_) => ("forbid", None),
+    }
+}
+
+fn by_command(
+    rules: &str,
+    user: &str,
+    [method, uri, host, content_type]: &[String; 4],
+) -> (String, Option<String>) {
+    let settings = ["explain", "--json", "--policy", rules, "--from", "127.0.0.1", "--host", host];
+    let output =
+        doorward(&[&settings[..], &["--content-type", content_type, "--", user, method, uri]].concat());
+    let told: Value =
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(output.code, Some(i32::from(told["verdict"] != "allow")), "{output:?}");
+    let text = |name: &str| told[name].as_str().map(str::to_owned);
+    (text("verdict").expect("a verdict"), text("upstream_uri"))
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "shown with --nocapture, for the documentation")]
+fn explain_and_auth_agree_on_the_whole_corpus() {
+    let setup = PolicySetup::of(RULES, "");
+    let policy = Policy::default();
+    policy.replace(
+        PolicyFileKind::Rules
+            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Present)
+            .unwrap(),
+    );
+    let rules = setup.path("policy.toml").display().to_string();
+    let mut client = setup.doorward.client();
+    let (mut verdicts, mut rewritten, mut commanded) = (BTreeMap::<&str, usize>::new(), 0, 0);
+    for (number, sample) in corpus(COUNT).enumerate() {
+        let Some(asked) = asked(&sample) else { continue };
+        let said = said(&client.ask(&question(sample.user, &asked)));
+        assert_eq!(said, explained(&policy, sample.user, &asked), "{sample:?}");
+        *verdicts.entry(said.0).or_default() += 1;
+        rewritten += usize::from(said.1.is_some());
+        if number % BY_COMMAND == 0 {
+            commanded += 1;
+            let told = by_command(&rules, sample.user, &asked);
+            assert_eq!((&told.0[..], &told.1), (said.0, &said.1), "{sample:?}");
+        }
+    }
+    println!("{verdicts:?}, {rewritten} rewritten; {commanded} by the command too");
+    assert!(verdicts.values().sum::<usize>() > 10_000 && verdicts.values().all(|count| *count > COUNT / 50));
+    assert!(verdicts["allow"] > COUNT / 4 && rewritten > 100 && commanded > 200);
+    assert_eq!(setup.doorward.metric("doorward_verdicts_total{verdict=\"unavailable\""), 0.0);
+}

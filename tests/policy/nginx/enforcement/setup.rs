@@ -1,0 +1,204 @@
+//! nginx, a tap, doorward with the corpus's policy, and a registry with something in it that is secret.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
+
+use doorward::policy::Policy;
+use doorward::policy::reload::{GroupSource, PolicyFileKind};
+use doorward::policy::rule::Subject;
+use doorward::policy::rules::PolicyDecision;
+use doorward::request::original::{DeclaredUpstream, OriginalRequest};
+
+use crate::support::client::{Answer, Client, Request, basic, tcp};
+use crate::support::doorward::Doorward;
+use crate::support::nginx::{Nginx, Template};
+use crate::support::registry::Registry;
+use crate::support::request_corpus::{
+    BASE_BLOB, BASE_MANIFEST, OWN_UPLOAD, RULES, SECRET_BLOB, SECRET_MANIFEST, Sample, THEIR_UPLOAD, manifest,
+};
+use crate::support::upstream::Tap;
+use crate::support::users;
+
+/// The client's name, before the number of the request.
+pub(super) const AGENT: &str = "judged-";
+
+pub(super) struct EnforcementSetup {
+    nginx: Nginx,
+    tap: Tap,
+    pub(super) doorward: Doorward,
+    pub(super) registry: Registry,
+    policy: Policy,
+    client: Option<Client>,
+    /// Where ann's last upload to a repository goes on, and somebody else's to secret/app.
+    uploads: HashMap<String, String>,
+    their_upload: String,
+}
+
+/// What nginx asked doorward.
+#[derive(Debug)]
+pub(super) struct AuthRequest {
+    pub(super) method: String,
+    pub(super) uri: String,
+    host: String,
+    pub(super) content_type: String,
+    /// Whether all of it is text.
+    is_text: bool,
+}
+
+/// One request, and what became of it on the client's side.
+#[derive(Debug)]
+pub(super) struct ObservedRequest {
+    pub(super) sample: Sample,
+    pub(super) status: u16,
+    /// Unless nginx answered by itself.
+    pub(super) auth_request: Option<AuthRequest>,
+    /// What the policy says of the question.
+    pub(super) judgement: Option<PolicyDecision>,
+}
+
+impl EnforcementSetup {
+    pub(super) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = users::line("ann", "a1", users::QUICK) + &users::line("bob", "b2", users::QUICK);
+        fs::write(dir.path().join("htpasswd"), lines).unwrap();
+        let rules = dir.path().join("policy.toml");
+        fs::write(&rules, RULES).unwrap();
+        let rules = rules.display().to_string();
+        let doorward = Doorward::start_in(dir, &["--policy", &rules]);
+        let tap = Tap::start(tcp(&doorward.address));
+        let registry = Registry::start_with_log();
+        let nginx = Nginx::start(Template::Registry, tap.address, registry.address);
+        let policy = Policy::default();
+        policy.replace(
+            PolicyFileKind::Rules
+                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Present)
+                .unwrap(),
+        );
+        let mut setup = Self {
+            nginx,
+            tap,
+            doorward,
+            registry,
+            policy,
+            client: None,
+            uploads: HashMap::new(),
+            their_upload: String::new(),
+        };
+        setup.furnish();
+        setup
+    }
+
+    /// Puts a blob and a manifest into base/app and other ones into secret/app, past nginx.
+    fn furnish(&mut self) {
+        let registry = &self.registry;
+        for (name, content, blob, digest) in [
+            ("base/app", "hello", BASE_BLOB, BASE_MANIFEST),
+            ("base/manifests/app", "hello", BASE_BLOB, BASE_MANIFEST),
+            ("secret/app", "world", SECRET_BLOB, SECRET_MANIFEST),
+        ] {
+            let at = self.begin(name);
+            let put = Request::new("PUT", &format!("/v2/{name}/blobs/uploads/{at}&digest={blob}"));
+            let put = put.header("Content-Type", "application/octet-stream").body(content);
+            assert_eq!(registry.ask(&put).status, 201);
+            let put = Request::new("PUT", &format!("/v2/{name}/manifests/v1"));
+            let put = put.header("Content-Type", "application/vnd.oci.image.manifest.v1+json");
+            let answer = registry.ask(&put.body(manifest(blob)));
+            assert_eq!(answer.header("docker-content-digest"), Some(digest), "{answer:?}");
+        }
+        self.their_upload = self.begin("secret/app");
+    }
+
+    /// Begins an upload past nginx: its id and its state.
+    fn begin(&self, name: &str) -> String {
+        let answer = self.registry.ask(&Request::new("POST", &format!("/v2/{name}/blobs/uploads/")).body(""));
+        tail(&answer).unwrap_or_else(|| panic!("{answer:?}"))
+    }
+
+    /// Sends a request as the client of that number, and notes what nginx asked about it.
+    pub(super) fn send(&mut self, number: usize, mut sample: Sample) -> ObservedRequest {
+        let name =
+            sample.target.strip_prefix("/v2/").and_then(|rest| Some(rest.split_once("/blobs/uploads/")?.0));
+        let name = name.unwrap_or_default().to_owned();
+        if let Some(own) = self.uploads.get(&name) {
+            sample.target = sample.target.replace(OWN_UPLOAD, own);
+        }
+        sample.target = sample.target.replace(THEIR_UPLOAD, &self.their_upload);
+        self.tap.forget();
+        let bytes = sample.bytes(&format!("{AGENT}{number}"), &basic("ann:a1"));
+        let answer = self.exchange(&bytes, sample.method == "HEAD", &sample);
+        if let Some(tail) = tail(&answer).filter(|_| answer.status == 202) {
+            self.uploads.insert(name, tail);
+        }
+        let auth_request = auth_request(&self.tap.received());
+        let judgement = auth_request.as_ref().and_then(|auth_request| self.judge(sample.user, auth_request));
+        ObservedRequest { status: answer.status, sample, auth_request, judgement }
+    }
+
+    /// Over the same connection as the last one, if nginx has kept it.
+    fn exchange(&mut self, bytes: &[u8], to_head: bool, sample: &Sample) -> Answer {
+        let mut client = self.client.take().unwrap_or_else(|| self.nginx.client());
+        // Who answers without reading the whole may have closed by then; the answer counts.
+        let _ = client.send(bytes);
+        let answer = client
+            .receive(to_head)
+            .unwrap_or_else(|error| panic!("{error}: {sample:?}\n{}", self.nginx.log()));
+        if answer.header("connection") != Some("close") {
+            self.client = Some(client);
+        }
+        answer
+    }
+
+    /// What `explain` would say; `None` where the question is none that the policy is asked.
+    fn judge(&self, user: &str, auth_request: &AuthRequest) -> Option<PolicyDecision> {
+        let asking = OriginalRequest::new(
+            &auth_request.method,
+            &auth_request.uri,
+            &auth_request.host,
+            &auth_request.content_type,
+            DeclaredUpstream::Registry,
+        );
+        let user = (user != "-").then_some(user.as_bytes());
+        let client = Some([127, 0, 0, 1].into());
+        let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
+        auth_request.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).decision)
+    }
+
+    /// The status of a read by somebody who may read everything: past nginx.
+    pub(super) fn reads(&self, name: &str, blob: &str) -> u16 {
+        self.registry.ask(&Request::get(&format!("/v2/{name}/blobs/{blob}"))).status
+    }
+
+    /// The same as the client of that number.
+    pub(super) fn past_nginx(&self, number: usize, method: &str, target: &str) -> u16 {
+        let request = Request::new(method, target).header("User-Agent", format!("{AGENT}{number}"));
+        self.registry.ask(&request.body("")).status
+    }
+
+    pub(super) fn through_nginx(&self, user: &str, password: &str, target: &str) -> u16 {
+        self.nginx.ask(&Request::get(target).basic(user, password)).status
+    }
+}
+
+/// An upload's id and state, of its `Location`.
+fn tail(answer: &Answer) -> Option<String> {
+    Some(answer.header("location")?.rsplit_once("/blobs/uploads/")?.1.to_owned())
+}
+
+/// The question that nginx sent to doorward. It may have asked again, over another connection, where
+/// one that it had kept was closed.
+fn auth_request(sent: &str) -> Option<AuthRequest> {
+    let ids: BTreeSet<&str> = sent.lines().filter(|line| line.starts_with("X-Request-ID: ")).collect();
+    assert!(ids.len() <= 1, "asked about two: {sent}");
+    let header = |name: &str| {
+        let (_, value) = sent.split_once(&format!("\r\n{name}: "))?;
+        Some(value.split("\r\n").next().unwrap_or_default().trim_matches([' ', '\t']).to_owned())
+    };
+    Some(AuthRequest {
+        method: header("X-Original-Method")?,
+        uri: header("X-Original-URI")?,
+        host: header("X-Original-Host").unwrap_or_default(),
+        content_type: header("X-Original-Content-Type")?.strip_prefix("ct:")?.to_owned(),
+        is_text: !sent.contains(char::REPLACEMENT_CHARACTER),
+    })
+}

@@ -1,0 +1,6 @@
+//! Files that change at run time.
+
+mod bind_mounts;
+mod emptied_files;
+mod flush;
+mod htpasswd;
