@@ -5,6 +5,7 @@
 mod imports;
 mod shape;
 mod templates;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
