@@ -20,13 +20,13 @@ use self::prose::{Block, Origin, blocks};
 use self::rust::{Item, Piece};
 use self::sentences::{Break, WORDS_MAX};
 
-/// The mean length of sentences may be this many words.
+/// Maximum mean length of sentences, in words.
 const MEAN_MAX: f64 = 18.0;
 
-/// This share of sentences may be longer than [`WORDS_MAX`], exceptions of the allow list included.
+/// Maximum share of sentences that are longer than [`WORDS_MAX`], exceptions of the allow list included.
 const LONG_SHARE_MAX: f64 = 0.06;
 
-/// This share of doc comments may start in the middle of a thought, exceptions included.
+/// Maximum share of doc comments that start in the middle of a thought, exceptions included.
 const DOC_START_SHARE_MAX: f64 = 0.03;
 
 /// Folders that hold no text of this project.
@@ -57,7 +57,7 @@ impl Lengths {
     }
 }
 
-/// What one run of the check found.
+/// The result of one run.
 pub(super) struct Report {
     findings: Vec<Finding>,
     allowed: usize,
@@ -238,7 +238,7 @@ impl Check {
 
     fn file(&mut self, file: &str, text: &str) {
         let is_changelog = file.ends_with("CHANGELOG.md");
-        if !is_changelog && !file.contains("/words/") {
+        if !is_changelog && !file.contains("/words/") && !file.ends_with("/words.rs") {
             self.retired(file, text);
         }
         let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));

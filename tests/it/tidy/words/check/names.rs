@@ -1,4 +1,4 @@
-//! The rules for names: the standard terms of `names.txt`, and what the name of a test says.
+//! The rules for names: the standard terms of `names.txt`, and the form of test names.
 
 use super::rust::Item;
 

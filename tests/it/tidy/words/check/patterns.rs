@@ -22,7 +22,7 @@ enum Element {
     NotBefore(Vec<&'static str>),
     /// One token out of these.
     OneOf(Vec<&'static str>),
-    /// Up to three words.
+    /// Zero to three words.
     Gap,
 }
 
@@ -59,7 +59,7 @@ fn element(text: &'static str) -> Element {
     }
 }
 
-/// Returns the words of an element that matches nothing but words.
+/// Returns the words of an element without wildcards, marks and anchors.
 fn plain_words(element: &Element) -> Option<Vec<&'static str>> {
     let is_plain = |word: &&str| word.chars().all(|c| c.is_alphabetic() || matches!(c, '-' | '\''));
     match element {

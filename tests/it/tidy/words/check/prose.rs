@@ -34,7 +34,7 @@ pub(super) struct Block {
     pub(super) origin: Origin,
     pub(super) role: Role,
     pub(super) text: String,
-    /// Where each source line starts in `text`, with its number.
+    /// The offset in `text` at which each source line starts, with the number of the line.
     pub(super) marks: Vec<(usize, usize)>,
 }
 

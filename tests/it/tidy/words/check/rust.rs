@@ -13,7 +13,7 @@ pub(super) enum Piece {
     Name { line: usize, name: String, item: Item },
 }
 
-/// What a doc comment stands on, or a name belongs to.
+/// The item that a doc comment or a name belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Item {
     File,
