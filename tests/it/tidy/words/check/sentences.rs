@@ -98,7 +98,7 @@ pub(super) fn check(block: &Block, patterns: &[Pattern], found: &mut Vec<Break>)
         if block.role == Role::Paragraph && is_clause_alone(sentence) {
             report("inversion", 0, 1, "name what it is: \"The place of …\", \"The reason for …\"");
         }
-        // A heading or a question may start with a question word: "What nginx sends".
+        // A heading or an interrogative may start with such a word: "What nginx sends".
         let is_title = block.role != Role::Paragraph || last.is('?');
         let set: HashSet<&str> = sentence.iter().map(Token::word).collect();
         let applies = |p: &&Pattern| !(is_title && p.rule == "inversion") && p.can_match(&set);
