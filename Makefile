@@ -5,6 +5,7 @@
 # make test-attacks   the attack tests at full size, with their figures
 # make image-test   the image, the compose files and nginx's image, with docker, podman and skopeo; as root
 # make lint    format, clippy, documentation, licences and bans
+# make words   findings of the check of words; PARTS="README.md src/authn" limits it to these paths
 # make bench   the figures that the README quotes
 # make fuzz    every parser and verifier, a minute each
 # make audit   known advisories; needs the network
@@ -12,7 +13,7 @@
 # Each installs what it lacks on a bare Debian machine, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-attacks test-conformance test-clients image-test lint bench fuzz audit
+.PHONY: help run test test-attacks test-conformance test-clients image-test lint words words-build bench fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -55,6 +56,19 @@ lint:
 	@$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --all-features --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
+	@$(MAKE) --no-print-directory words-build
+	-@target/words --totals .
+
+# The check of words is a test (tests/layering/words.rs) that needs nothing of the crate. rustc alone builds it in seconds.
+words-build:
+	@mkdir -p target
+	@PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" \
+	  rustc --edition 2024 -O -D warnings -o target/words tests/layering/words/main.rs
+
+words:
+	@tests/need cargo
+	@$(MAKE) --no-print-directory words-build
+	@target/words . $(PARTS)
 
 BENCHES := size.sh instructions.sh nginx.sh faults.sh reload.sh broken.sh million.sh refusals.py policy.sh policy_reload.sh team.sh vendor.sh ecr.sh outage.sh memory.sh keys.sh keys_many.sh key_times.py tokens.sh market.sh
 

@@ -132,7 +132,7 @@ class Running:
     def run(self):
         remove(self.path)
         write(self.path, self.good)
-        options = [*bench.UNTHROTTLED, "--htpasswd-max-bytes", str(MAX_BYTES), "--log-refusals-per-second", "0"]
+        options = [*bench.UNTHROTTLED, "--htpasswd-max-bytes", str(MAX_BYTES), "--log-denials-per-second", "0"]
         with bench.Service(self.path, *options, program=self.identity.program, **self.identity.popen) as service:
             service.wait_until_ready()
             time.sleep(0.05)

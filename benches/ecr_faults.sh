@@ -121,7 +121,7 @@ part_gone() {
     each "refused:503|unavailable" ann pull releases/suite-2025
     each "refused:503|unavailable" ann login
     each "$unknown" wrong login
-    expect "the reason in nginx's log" "$(grep -c 'reason=upstream' "$dir/shop/var/log/nginx/access.log" | sed 's/^[1-9].*/some/')" some
+    expect "the reason in nginx's log" "$(grep -c 'reason=upstream_credentials' "$dir/shop/var/log/nginx/access.log" | sed 's/^[1-9].*/some/')" some
     expect "/readyz" "$(ready)" ".*(ecr|upstream|token|credentials)[^$]*"
     aws_is '{"length": 2000, "life": 43200}'
     got=$SECONDS

@@ -146,8 +146,8 @@ listen = "127.0.0.1:${admin_of[$name]}"
 
 [log]
 level = "debug"
-allowed = true
-refusals_per_second = 10000
+allowed_requests = true
+denials_per_second = 10000
 
 [throttle]
 user_failures = 10000

@@ -18,7 +18,7 @@ nginx_files
 cat >"$dir/http.conf" <<EOF
 include doorward/doorward-http.conf;
 upstream doorward { server 127.0.0.1:$doorward_port; keepalive 64; keepalive_requests 100000; keepalive_timeout 60s; }
-upstream doorward_backend { server 127.0.0.1:$backend_port; keepalive 64; }
+upstream doorward_upstream { server 127.0.0.1:$backend_port; keepalive 64; }
 server {
     listen 127.0.0.1:$nginx_port;
     include doorward/doorward-registry.conf;

@@ -97,7 +97,7 @@ fn serve(
     keys: Option<&str>,
 ) -> Result<(), Box<dyn Error>> {
     let variables = [("DOORWARD_HTPASSWD".into(), htpasswd.into())].into_iter();
-    let variables = variables.chain(keys.map(|keys| ("DOORWARD_KEYS".into(), keys.into())));
+    let variables = variables.chain(keys.map(|keys| ("DOORWARD_API_KEYS".into(), keys.into())));
     let layers = ConfigLayers::default().with_environment(variables);
     let mut settings = layers.into_config().map_err(|faults| format!("{faults:?}"))?;
     if let Some((policy, groups)) = policy {

@@ -106,7 +106,7 @@ def main():
         classes = {UNKNOWN: key_file.new, MISTYPED: lambda: key_file.new()[:-1] + "-"}
         for kind, key in known.items():
             classes[kind] = lambda key_id=key_file.id_of(key): key_file.new(key_id)
-        options = [*bench.UNTHROTTLED, "--log-refusals-per-second", "0", "--keys", path, "--keys-owners", "any"]
+        options = [*bench.UNTHROTTLED, "--log-denials-per-second", "0", "--api-keys", path, "--api-keys-owners", "any"]
         with bench.Service(htpasswd, *options) as service:
             service.wait_until_ready()
             print(f"{SAMPLES} refusals of each class, in random order, beside {KEYS} keys")

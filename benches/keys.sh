@@ -105,15 +105,15 @@ touch "$dir/users" "$keys"
 for name in ann bob; do htpasswd -bB -C 5 "$dir/users" "$name" "$name-1" 2>/dev/null || fail "htpasswd failed"; done
 declare -A secret=()
 new() { # name arguments...: a key of ann's
-    secret[$1]=$("$doorward" key new --keys "$keys" --owner ann --name "$1" "${@:2}") || fail "no key was made"
+    secret[$1]=$("$doorward" api-key new --api-keys "$keys" --owner ann --name "$1" "${@:2}") || fail "no key was made"
 }
 new all
 new pull --scope 'pull:team/**'
 new push --scope 'pull,push:team/app' --expires 1h
 new gone
-"$doorward" key revoke --keys "$keys" gone --owner ann >/dev/null || fail "a key could not be revoked"
+"$doorward" api-key revoke --api-keys "$keys" gone --owner ann >/dev/null || fail "a key could not be revoked"
 new over --expires 1s
-secret[bob]=$("$doorward" key new --keys "$keys" --owner bob --name bob) || fail "no key was made"
+secret[bob]=$("$doorward" api-key new --api-keys "$keys" --owner bob --name bob) || fail "no key was made"
 cat >"$dir/registry.yml" <<EOF2
 version: 0.1
 log: {level: error, accesslog: {disabled: true}}
@@ -124,12 +124,12 @@ nginx_files
 cat >"$dir/http.conf" <<EOF2
 include doorward/doorward-http.conf;
 upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; }
-upstream doorward_backend { server 127.0.0.1:$port_registry; keepalive 64; }
+upstream doorward_upstream { server 127.0.0.1:$port_registry; keepalive 64; }
 server { listen 127.0.0.1:$port_nginx; include doorward/doorward-registry.conf; }
 EOF2
 start registry env -u REGISTRY "$registry" serve "$dir/registry.yml"
 start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
-start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --htpasswd "$dir/users" --keys "$keys" \
+start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --htpasswd "$dir/users" --api-keys "$keys" \
     --throttle-user-failures 10000 --throttle-network-failures 10000 --admin-listen "127.0.0.1:$port_admin"
 wait_for doorward "$port_admin" /readyz
 wait_for registry "$port_registry" /v2/
@@ -165,7 +165,7 @@ remove_images() {
 uses docker && { trap 'remove_images; clean_up' EXIT; docker import "$dir/layer" "$mine" >/dev/null || fail "docker takes no image"; }
 uses podman && { pod import -q "$dir/layer" mine >/dev/null || fail "podman takes no image"; }
 
-until "$doorward" key list --keys "$keys" | grep -q 'over.*EXPIRED'; do sleep 0.1; done
+until "$doorward" api-key list --api-keys "$keys" | grep -q 'over.*EXPIRED'; do sleep 0.1; done
 
 # ---- the table itself
 
@@ -208,7 +208,7 @@ revoked_after() { # name url: pulls with a new key that is revoked meanwhile; pr
         [[ $(status_of "${doomed[@]}") == 200 ]] && break
         sleep 0.02
     done
-    "$doorward" key revoke --keys "$keys" "$1" --owner ann >/dev/null || { say "it could not be revoked"; return 1; }
+    "$doorward" api-key revoke --api-keys "$keys" "$1" --owner ann >/dev/null || { say "it could not be revoked"; return 1; }
     begin=$(now)
     while status=$(status_of "${doomed[@]}"); [[ $status == 200 ]]; do
         ((times++, $(now) < begin + 10000000)) || { say "it is good still, after 10 s"; return 1; }

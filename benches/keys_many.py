@@ -15,7 +15,7 @@ import reload_service as bench
 
 KEYS = int(os.environ.get("KEYS", "100000"))
 STARTS = int(os.environ.get("STARTS", "5"))
-OPTIONS = [*bench.UNTHROTTLED, "--log-refusals-per-second", "0"]
+OPTIONS = [*bench.UNTHROTTLED, "--log-denials-per-second", "0"]
 
 
 def status(client, key):
@@ -30,7 +30,7 @@ def run(folder, count):
     plain, _ = key_file.many(keys, count, "alice")
     ready, resident, peak = [], [], []
     for _ in range(STARTS):
-        with bench.Service(htpasswd, "--keys", keys, *OPTIONS) as service:
+        with bench.Service(htpasswd, "--api-keys", keys, *OPTIONS) as service:
             ready.append(service.wait_until_ready() * 1000)
             resident.append(service.memory("VmRSS"))
             peak.append(service.memory("VmHWM"))
@@ -39,15 +39,15 @@ def run(folder, count):
                 bench.fail("the keys are not all good")
             client.close()
     revoked = []
-    with bench.Service(htpasswd, "--keys", keys, *OPTIONS) as service:
+    with bench.Service(htpasswd, "--api-keys", keys, *OPTIONS) as service:
         service.wait_until_ready()
         client = bench.Client(service.port)
         for number in range(STARTS):
-            made = subprocess.run([bench.DOORWARD, "key", "new", "--keys", keys, "--owner", "alice", "--name", f"new{number}"],
+            made = subprocess.run([bench.DOORWARD, "api-key", "new", "--api-keys", keys, "--owner", "alice", "--name", f"new{number}"],
                                   capture_output=True, text=True, check=True).stdout.strip()
             while status(client, made) != 200:
                 time.sleep(0.01)
-            subprocess.run([bench.DOORWARD, "key", "revoke", "--keys", keys, made[:14]], capture_output=True, check=True)
+            subprocess.run([bench.DOORWARD, "api-key", "revoke", "--api-keys", keys, made[:14]], capture_output=True, check=True)
             begin = time.monotonic()
             while status(client, made) != 401:
                 if status(client, plain) != 200:

@@ -88,7 +88,7 @@ def reload_under_load(path, texts):
     askers = [("valid", name, OLD) for name in STAYING]
     askers += [("wrong", STAYING[0], "not it"), ("unknown", "nobody", OLD)]
     effects, wrong = [], 0
-    with bench.Service(path, *bench.UNTHROTTLED, "--log-refusals-per-second", "0") as service:
+    with bench.Service(path, *bench.UNTHROTTLED, "--log-denials-per-second", "0") as service:
         service.wait_until_ready()
         client = bench.Client(service.port)
         with bench.Load(service.port, askers, 200) as load:

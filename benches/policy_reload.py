@@ -135,7 +135,7 @@ def main():
         rules, groups = os.path.join(folder, "policy.toml"), os.path.join(folder, "groups")
         bench.replace(rules, policy("one", "two"))
         bench.replace(groups, b"devs: bob\n")
-        options = ["--policy", rules, "--groups", groups, *bench.UNTHROTTLED, "--cache-rejected", "1h"]
+        options = ["--policy", rules, "--groups", groups, *bench.UNTHROTTLED, "--cache-rejection-ttl", "1h"]
         with bench.Service(htpasswd(folder), *options) as service:
             service.wait_until_ready()
             askers = load(service.port)

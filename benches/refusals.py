@@ -104,7 +104,7 @@ def main():
         with open(path, "w", encoding="ascii") as file:
             file.writelines(f"user-{kind}:{line()}\n" for kind, line in LINES.items())
         listed = subprocess.run([bench.DOORWARD, "check", "--htpasswd", path], capture_output=True, text=True, check=False)
-        options = [*bench.UNTHROTTLED, "--cache-rejected", "0s", "--log-refusals-per-second", "0"]
+        options = [*bench.UNTHROTTLED, "--cache-rejection-ttl", "0s", "--log-denials-per-second", "0"]
         with bench.Service(path, *options) as service:
             service.wait_until_ready()
             seconds = measure(service.port)

@@ -143,7 +143,7 @@ class User(Way):
 
 class Hangup(InPlace):
     name = "edited in place and SIGHUP, no polling"
-    options = ("--htpasswd-poll", "1h")
+    options = ("--reload-poll-interval", "1h")
 
     def put(self, gone):
         super().put(gone)

@@ -171,7 +171,7 @@ nginx_files
 cat >"$dir/http.conf" <<EOF
 include doorward/doorward-http.conf;
 upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; }
-upstream doorward_backend { server 127.0.0.1:$port_registry; keepalive 64; }
+upstream doorward_upstream { server 127.0.0.1:$port_registry; keepalive 64; }
 server { listen 127.0.0.1:$port_nginx; include doorward/doorward-registry.conf; }
 EOF
 
@@ -265,7 +265,7 @@ for_each_client mounted dora mount shared/tools blue/base
 
 # ---- taken out of a group
 
-hashes() { curl -s "http://127.0.0.1:$port_admin/metrics" | awk '/^doorward_hashes_total/ { n += $2 } END { print n + 0 }'; }
+hashes() { curl -s "http://127.0.0.1:$port_admin/metrics" | awk '/^doorward_hash_checks_total/ { n += $2 } END { print n + 0 }'; }
 say
 for_each_client allowed bob push red/base
 before=$(hashes)

@@ -93,11 +93,11 @@ cost() { # registry mode client
     image=large
     loaded "$3"
     for what in push pull; do
-        before=$(asked) hashes=$(metric doorward_hashes_total) tokens=$(logged '"(GET|POST) /token') begin=$EPOCHREALTIME
+        before=$(asked) hashes=$(metric doorward_hash_checks_total) tokens=$(logged '"(GET|POST) /token') begin=$EPOCHREALTIME
         "${what}_$3" "team/cost-$3" >/dev/null 2>&1 || expect "$3 can $what" no yes
         took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')
         printf '%-8s %-8s %-7s %-5s %9s %7s %7s %9s\n' "$(version "$1")" "$2" "$3" "$what" "$(($(asked) - before))" \
-            "$(($(logged '"(GET|POST) /token') - tokens))" "$(($(metric doorward_hashes_total) - hashes))" "$took"
+            "$(($(logged '"(GET|POST) /token') - tokens))" "$(($(metric doorward_hash_checks_total) - hashes))" "$took"
     done
 }
 costs() {
@@ -119,7 +119,7 @@ costs() {
 
 # ---- a signing key that is changed in the middle
 
-kids() { "$doorward" token list --keys "$dir/token/keys.pem" --json | grep -oE '"kid": *"[^"]*"' | cut -d '"' -f 4; }
+kids() { "$doorward" token list --api-keys "$dir/token/keys.pem" --json | grep -oE '"kid": *"[^"]*"' | cut -d '"' -f 4; }
 kid_of() { # token: what its header names
     local head=${1%%.*}
     while ((${#head} % 4)); do head+="="; done
@@ -134,7 +134,7 @@ rotation() {
         title "registry $(version "$program"): a key changed in the middle of 200 layers"
         # So slow that the push outlasts a few tokens.
         world "$program" on 1m 25000
-        "$doorward" token add --keys "$dir/token/keys.pem" >/dev/null || fail "no key was added"
+        "$doorward" token add --api-keys "$dir/token/keys.pem" >/dev/null || fail "no key was added"
         stop "$pid_registry"
         registry_starts "$program" on
         mapfile -t both < <(kids)
@@ -146,7 +146,7 @@ rotation() {
         pids+=("$pushing")
         while kill -0 $pushing 2>/dev/null; do
             if ((SECONDS > begin + 20)) && [[ -z $given ]]; then
-                "$doorward" token use "$new" --keys "$dir/token/keys.pem" >/dev/null || fail "no key was used"
+                "$doorward" token use "$new" --api-keys "$dir/token/keys.pem" >/dev/null || fail "no key was used"
                 given=$SECONDS
             fi
             status=$(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $(token bob repository:team/app:pull)" \
@@ -161,7 +161,7 @@ rotation() {
         expect "the other key signs after" "$(kid_of "$(token ann repository:team/app:pull)")" "$new"
         expect "of $count tokens that were asked for and used meanwhile, refused" $bad 0
         expect "refusals in the push but for the ping and the end of a token" "$(logged '/v2/team/many/.*" 40[13] ')" '[0-3]'
-        "$doorward" token remove "$old" --keys "$dir/token/keys.pem" >/dev/null || fail "no key was removed"
+        "$doorward" token remove "$old" --api-keys "$dir/token/keys.pem" >/dev/null || fail "no key was removed"
     done
 }
 

@@ -42,14 +42,14 @@ EOF2
 
 signing_keys() { # new ones
     rm -rf -- "$dir/token" && mkdir "$dir/token" || fail "cannot write to $dir"
-    "$doorward" token init --keys "$dir/token/keys.pem" --service $service --issuer doorward --realm "$realm" \
+    "$doorward" token init --api-keys "$dir/token/keys.pem" --service $service --issuer doorward --realm "$realm" \
         >/dev/null || fail "no signing keys were made"
 }
 
 doorward_starts() { # mode expires
     local flags=()
-    [[ $1 == basic ]] || flags=(--token-keys "$dir/token/keys.pem" --token-service $service --token-realm "$realm"
-        --token-expires "$2" --token-challenge bearer)
+    [[ $1 == basic ]] || flags=(--token-signing-keys "$dir/token/keys.pem" --token-service $service --token-realm "$realm"
+        --token-lifetime "$2" --token-challenge bearer)
     start doorward "$doorward" serve --listen "127.0.0.1:$port_doorward" --public-listen "127.0.0.1:$port_public" \
         --admin-listen "127.0.0.1:$port_admin" \
         --htpasswd "$dir/users" "${policy[@]}" --throttle-user-failures 10000 \
@@ -83,7 +83,7 @@ include doorward/doorward-http.conf;
 include doorward/doorward-token-maps.conf;
 upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; keepalive_requests 100000; }
 upstream doorward_public { server 127.0.0.1:$port_public; keepalive 64; keepalive_requests 100000; }
-upstream doorward_backend { server 127.0.0.1:$2; keepalive 64; keepalive_requests 100000; }
+upstream doorward_upstream { server 127.0.0.1:$2; keepalive 64; keepalive_requests 100000; }
 server { listen 127.0.0.1:$port_nginx; access_log $dir/access.log doorward; $server }
 EOF2
     start nginx nginx -p "$dir/" -c "$dir/nginx.conf"

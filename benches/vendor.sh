@@ -100,7 +100,7 @@ nginx_files
 cat >"$dir/http.conf" <<EOF
 include doorward/doorward-http.conf;
 upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; }
-upstream doorward_backend { server 127.0.0.1:$port_registry; keepalive 64; }
+upstream doorward_upstream { server 127.0.0.1:$port_registry; keepalive 64; }
 server { listen 127.0.0.1:$port_nginx; include doorward/doorward-registry.conf; }
 
 map \$http_authorization \$account {

@@ -83,17 +83,23 @@ fn with_all_settings(command: Command) -> Command {
 
 /// Those that say where the htpasswd file is and how it is read, and where its users' keys are.
 fn with_htpasswd_settings(command: Command) -> Command {
-    with_setting_flags(command, |setting| setting.key.starts_with("htpasswd") || setting.key == "keys")
+    with_setting_flags(command, |setting| {
+        setting.key.starts_with("htpasswd") || setting.key == "api_keys.file"
+    })
 }
 
 /// Those that say where the policy is, the users and the keys.
 fn with_policy_settings(command: Command) -> Command {
-    with_setting_flags(command, |setting| matches!(setting.key, "policy" | "groups" | "htpasswd" | "keys"))
+    with_setting_flags(command, |setting| {
+        matches!(setting.key, "policy.file" | "groups.file" | "htpasswd.file" | "api_keys.file")
+    })
 }
 
 /// Those that say where the keys are, and where they may be asked for.
 fn with_api_key_settings(command: Command) -> Command {
-    with_setting_flags(command, |setting| matches!(setting.key, "keys" | "admin.listen" | "admin.token_file"))
+    with_setting_flags(command, |setting| {
+        matches!(setting.key, "api_keys.file" | "admin.listen" | "admin.token_file")
+    })
 }
 
 fn with_setting_flags(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
@@ -157,13 +163,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     match matches.subcommand() {
         Some(("completions", matches)) => print_completions(matches),
-        Some(("token", matches)) => match matches.subcommand() {
+        Some(("signing-key", matches)) => match matches.subcommand() {
             Some((what, matches)) => signing_key::run(what, matches),
             None => ExitCode::from(EXIT_USAGE),
         },
-        Some((noun @ ("user" | "key"), matches)) => match matches.subcommand() {
+        Some((noun @ ("user" | "api-key"), matches)) => match matches.subcommand() {
             Some((what, matches)) => match read_layers(matches).into_config() {
-                Ok(settings) if noun == "key" => api_key::run(what, matches, &settings),
+                Ok(settings) if noun == "api-key" => api_key::run(what, matches, &settings),
                 Ok(settings) => user::run(what, matches, &settings),
                 Err(faults) => print_config_errors(&faults),
             },
@@ -175,7 +181,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             let expect = matches.get_one::<String>("expect").map(String::as_str);
             let named = |key: &str| matches.contains_id(key);
             let files = config_path(matches).is_none()
-                && ["policy", "groups", "keys", "token.keys"].into_iter().any(named);
+                && ["policy.file", "groups.file", "api_keys.file", "token.signing_keys"]
+                    .into_iter()
+                    .any(named);
             let checked =
                 check::run_check(&settings, expect, matches.get_flag("probe"), faults.is_empty(), files);
             file_modes::print_notes(&settings, config_path(matches).as_deref().map(Path::new));

@@ -225,20 +225,20 @@ impl Config {
         let bearer = self.token_challenge == TokenChallenge::Bearer;
         if self.token_signing_keys_file.is_some() && self.token_service.is_empty() {
             return Some((
-                "token.keys",
+                "token.signing_keys",
                 "set token.service too: the registry's `service`, which stands in every token",
             ));
         }
         if self.token_signing_keys_file.is_some() && self.public_listen.is_empty() {
             let what = "set public.listen too: the listener of /token and /jwks, to which nginx passes clients on, e.g. 127.0.0.1:8002";
-            return Some(("token.keys", what));
+            return Some(("token.signing_keys", what));
         }
         if bearer && self.token_realm.is_empty() {
             let what = "set token.realm too: where clients get tokens, https://registry.example.com/token";
             return Some(("token.challenge", what));
         }
         let nobody = bearer && self.token_signing_keys_file.is_none();
-        nobody.then_some(("token.challenge", "set token.keys too: nobody could get a token"))
+        nobody.then_some(("token.challenge", "set token.signing_keys too: nobody could get a token"))
     }
 
     /// What no single value can show: faults between settings.

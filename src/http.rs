@@ -101,7 +101,7 @@ fn public_routes(config: &mut ServiceConfig) {
 fn admin_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/metrics").to(admin::metrics))
-        .service(web::resource("/keys").to(admin::api_keys))
+        .service(web::resource("/api-keys").to(admin::api_keys))
         .service(web::resource("/flush").to(admin::flush))
         .service(web::resource("/livez").to(health::livez))
         .service(web::resource("/readyz").to(health::readyz))

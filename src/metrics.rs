@@ -188,7 +188,7 @@ impl Metrics {
 
     fn register_file_metrics(&self, r: &mut Registry) {
         r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
-        r.register("htpasswd_bad_lines", "Lines that can't be used", self.htpasswd_invalid_lines.clone());
+        r.register("htpasswd_invalid_lines", "Lines that can't be used", self.htpasswd_invalid_lines.clone());
         r.register("htpasswd_reloads", "Changes of the file taken", self.htpasswd_reloads.clone());
         r.register(
             "htpasswd_reload_failures",
@@ -196,17 +196,33 @@ impl Metrics {
             self.htpasswd_reload_failures.clone(),
         );
         r.register(
-            "htpasswd_stale",
+            "htpasswd_outdated",
             "1 while the last good file is in force",
             self.htpasswd_outdated.clone(),
         );
-        r.register("keys", "Keys in force", self.api_keys.clone());
-        r.register("keys_bad_lines", "Lines of keys that can't be used", self.api_keys_invalid_lines.clone());
-        r.register("keys_reloads", "Files of keys taken", self.api_keys_reloads.clone());
-        r.register("keys_reload_failures", "Files of keys not taken", self.api_keys_reload_failures.clone());
-        r.register("keys_stale", "1 while the last good keys are in force", self.api_keys_outdated.clone());
-        r.register("key_uses", "How often a key was good since the start", self.api_key_uses.clone());
-        r.register("key_last_use_seconds", "When it was good last", self.api_key_last_used_timestamp.clone());
+        r.register("api_keys", "Keys in force", self.api_keys.clone());
+        r.register(
+            "api_keys_invalid_lines",
+            "Lines of keys that can't be used",
+            self.api_keys_invalid_lines.clone(),
+        );
+        r.register("api_keys_reloads", "Files of keys taken", self.api_keys_reloads.clone());
+        r.register(
+            "api_keys_reload_failures",
+            "Files of keys not taken",
+            self.api_keys_reload_failures.clone(),
+        );
+        r.register(
+            "api_keys_outdated",
+            "1 while the last good keys are in force",
+            self.api_keys_outdated.clone(),
+        );
+        r.register("api_key_uses", "How often a key was good since the start", self.api_key_uses.clone());
+        r.register(
+            "api_key_last_used_timestamp_seconds",
+            "When it was good last",
+            self.api_key_last_used_timestamp.clone(),
+        );
         r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
         r.register(
             "policy_reload_failures",
@@ -214,7 +230,7 @@ impl Metrics {
             self.policy_reload_failures.clone(),
         );
         r.register(
-            "policy_stale",
+            "policy_outdated_files",
             "Policy and group files not in force as they are",
             self.policy_outdated_files.clone(),
         );
@@ -222,12 +238,12 @@ impl Metrics {
 
     fn register_listener_metrics(&self, r: &mut Registry) {
         r.register(
-            "connections_refused",
+            "connections_rejected",
             "Connections of untrusted peers that were closed at once",
             self.connections_rejected.clone(),
         );
         r.register(
-            "admin_refused",
+            "admin_requests_rejected",
             "Requests that the admin listener refused",
             self.admin_requests_rejected.clone(),
         );
@@ -247,64 +263,80 @@ impl Metrics {
         r.register("cache_misses", "Questions the cache could not answer", self.cache_misses.clone());
         r.register("cache_coalesced", "Misses that joined a check under way", self.cache_coalesced.clone());
         r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
-        r.register("hashes", "Password checks done", self.hash_checks.clone());
-        r.register("hash_seconds", "Seconds spent checking passwords", self.hash_check_seconds.clone());
-        r.register("hash_queue", "Password checks waiting", self.hash_queue_length.clone());
-        r.register("hash_places", "Password checks that may wait", self.hash_queue_capacity.clone());
+        r.register("hash_checks", "Password checks done", self.hash_checks.clone());
+        r.register("hash_check_seconds", "Seconds spent checking passwords", self.hash_check_seconds.clone());
+        r.register("hash_queue_length", "Password checks waiting", self.hash_queue_length.clone());
+        r.register("hash_queue_capacity", "Password checks that may wait", self.hash_queue_capacity.clone());
         r.register(
-            "hash_shed",
+            "hash_queue_full",
             "Questions turned away, the hash queue being full",
             self.hash_queue_full.clone(),
         );
-        r.register("hash_dropped", "Queued checks dropped unhashed", self.hash_queue_evicted.clone());
-        r.register("http_calls", "Calls of authenticators over HTTP", self.http_authenticator_calls.clone());
+        r.register("hash_queue_evicted", "Queued checks dropped unhashed", self.hash_queue_evicted.clone());
         r.register(
-            "http_seconds",
+            "http_authenticator_calls",
+            "Calls of authenticators over HTTP",
+            self.http_authenticator_calls.clone(),
+        );
+        r.register(
+            "http_authenticator_call_seconds",
             "Seconds spent on such calls",
             self.http_authenticator_call_seconds.clone(),
         );
-        r.register("http_up", "0 while an authenticator counts as down", self.http_authenticator_up.clone());
         r.register(
-            "http_queue",
+            "http_authenticator_up",
+            "0 while an authenticator counts as down",
+            self.http_authenticator_up.clone(),
+        );
+        r.register(
+            "http_authenticator_queue_length",
             "Questions waiting for an authenticator",
             self.http_authenticator_queue_length.clone(),
         );
         r.register(
-            "http_shed",
+            "http_authenticator_queue_full",
             "Questions turned away, a queue being full",
             self.http_authenticator_queue_full.clone(),
         );
         r.register(
-            "http_dropped",
+            "http_authenticator_queue_evicted",
             "Queued questions dropped unasked",
             self.http_authenticator_queue_evicted.clone(),
         );
         r.register(
-            "http_held_back",
+            "http_authenticator_held_back",
             "Questions of requesters held back",
             self.http_authenticator_held_back.clone(),
         );
-        r.register("stale", "Acceptances given while nobody could be asked", self.stale_answers.clone());
+        r.register(
+            "stale_answers",
+            "Acceptances given while nobody could be asked",
+            self.stale_answers.clone(),
+        );
         r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
         r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());
         self.register_file_metrics(r);
         r.register("upstream_token_age_seconds", "Age of a token", self.upstream_token_age.clone());
         r.register(
-            "upstream_token_life_seconds",
+            "upstream_token_remaining_seconds",
             "For how long it is good",
             self.upstream_token_remaining.clone(),
         );
-        r.register("upstream_fetches", "Tokens asked for", self.upstream_token_fetches.clone());
+        r.register("upstream_token_fetches", "Tokens asked for", self.upstream_token_fetches.clone());
         r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
-        r.register("tokens", "Tokens given out", self.tokens_issued.clone());
-        r.register("token_queue", "Tokens waiting for a signature", self.token_signing_queue_length.clone());
+        r.register("tokens_issued", "Tokens given out", self.tokens_issued.clone());
         r.register(
-            "token_queue_evicted",
+            "token_signing_queue_length",
+            "Tokens waiting for a signature",
+            self.token_signing_queue_length.clone(),
+        );
+        r.register(
+            "token_signing_queue_evicted",
             "Tokens whose signature was waited for in vain",
             self.token_signing_queue_evicted.clone(),
         );
         self.register_listener_metrics(r);
-        r.register("log_suppressed", "Refusals not logged", self.log_lines_suppressed.clone());
+        r.register("log_lines_suppressed", "Refusals not logged", self.log_lines_suppressed.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)

@@ -146,8 +146,8 @@ impl TestPipeline {
 async fn correct_password_is_allowed_and_wrong_password_is_challenged() {
     let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
-    assert_eq!(house.answer("alice", "wrong", HOME).await, "challenge wrong");
-    assert_eq!(house.answer("carol", "password", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "wrong", HOME).await, "challenge wrong_credentials");
+    assert_eq!(house.answer("carol", "password", HOME).await, "challenge wrong_credentials");
 }
 
 #[tokio::test]
@@ -156,8 +156,8 @@ async fn cached_answer_costs_no_hash_and_wrong_password_is_challenged() {
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("alice", "password", AWAY).await, "allow");
     assert_eq!(house.check_count(), 1);
-    assert_eq!(house.answer("alice", "passwore", HOME).await, "challenge wrong");
-    assert_eq!(house.answer("bob", "passwore", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "passwore", HOME).await, "challenge wrong_credentials");
+    assert_eq!(house.answer("bob", "passwore", HOME).await, "challenge wrong_credentials");
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn edited_htpasswd_line_invalidates_only_that_users_answer() {
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
     house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
-    assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong_credentials");
     let hashes = house.check_count();
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
     assert_eq!(house.check_count(), hashes);
@@ -207,8 +207,8 @@ async fn answer_for_old_htpasswd_line_is_not_used_for_new_line() {
     let after = house.ask("alice", "password", HOME).await;
     house.run_queued_checks();
     assert_eq!(before.await.unwrap(), "allow");
-    assert_eq!(after.await.unwrap(), "challenge wrong");
-    assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong");
+    assert_eq!(after.await.unwrap(), "challenge wrong_credentials");
+    assert_eq!(house.answer("alice", "password", HOME).await, "challenge wrong_credentials");
 }
 
 #[tokio::test]
@@ -303,9 +303,12 @@ async fn valid_api_key_is_never_throttled_and_invalid_ones_count_as_failures() {
     let file = api_key::file::parse(line.as_bytes(), &"keys".into(), None).index;
     let house = test_pipeline_with(Some(Arc::new(ApiKeys::new(file, rules))));
     assert_eq!(house.answer("alice", &secret, HOME).await, "allow");
-    assert_eq!(house.answer("bob", &secret, HOME).await, "challenge key");
+    assert_eq!(house.answer("bob", &secret, HOME).await, "challenge invalid_api_key");
     for _ in 0..3 {
-        assert_eq!(house.answer("alice", &generate_api_key().unwrap().0, HOME).await, "challenge key");
+        assert_eq!(
+            house.answer("alice", &generate_api_key().unwrap().0, HOME).await,
+            "challenge invalid_api_key"
+        );
     }
     assert_eq!(house.answer("alice", &generate_api_key().unwrap().0, HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", "password", HOME).await, "limited throttled");
@@ -313,9 +316,9 @@ async fn valid_api_key_is_never_throttled_and_invalid_ones_count_as_failures() {
     assert_eq!(house.check_count(), 0);
     // Whoever is taken out of the file has no keys any more, at once.
     house.htpasswd.replace(parse_users(&USERS.replace("alice:", "# alice:")));
-    assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");
+    assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge invalid_api_key");
     house.htpasswd.replace(parse_users(&USERS.replace("alice:", "alice:!")));
-    assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge key");
+    assert_eq!(house.answer("alice", &secret, AWAY).await, "challenge invalid_api_key");
     house.htpasswd.replace(parse_users(USERS));
     assert_eq!(house.answer("token", &secret, AWAY).await, "allow");
 }

@@ -191,8 +191,8 @@ fn bind(
 fn trusted_peers(settings: &Config, kind: ListenerKind) -> (&'static str, &[IpNet]) {
     match kind {
         ListenerKind::Auth => ("trusted_peers", &settings.trusted_peers),
-        ListenerKind::Public => ("public.peers", &settings.public_trusted_peers),
-        ListenerKind::Admin => ("admin.peers", &settings.admin_trusted_peers),
+        ListenerKind::Public => ("public.trusted_peers", &settings.public_trusted_peers),
+        ListenerKind::Admin => ("admin.trusted_peers", &settings.admin_trusted_peers),
     }
 }
 

@@ -53,7 +53,7 @@ impl Kind {
             Self::Strict => ("2s", "0s"),
         };
         format!(
-            "[cache]\nrejected = \"1s\"\n\n[[authenticator]]\ntype = \"http\"\nname = \"api\"\n\
+            "[cache]\nrejection_ttl = \"1s\"\n\n[[authenticator]]\ntype = \"http\"\nname = \"api\"\n\
              url = \"http://127.0.0.1:{port}/check\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\n\
              connect_timeout = \"500ms\"\ntimeout = \"1s\"\ntrusted_for = \"{trusted}\"\n\
              stale_if_unavailable = \"{stale}\"\n"

@@ -26,8 +26,8 @@ url = "https://localhost/u/{username}/me?q={username}&z=1"
 headers = { X-Key = "Key {password}" }
 json = { login = "{username}", list = ["{password}", { a = "<{username}>" }] }
 accepted_if = { "/active" = true, "/email" = "{username}" }
-username = "/login"
-groups = [{ pointer = "/licences", member = "/id", where = { "/valid" = true } }]
+username_pointer = "/login"
+groups = [{ pointer = "/licences", name_pointer = "/id", where = { "/valid" = true } }]
 facts = { plan = "/plan" }
 
 [[authenticator]]

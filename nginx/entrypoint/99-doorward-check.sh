@@ -10,13 +10,13 @@ export LC_ALL
 
 fail() { printf '99-doorward-check.sh: %s\n' "$*" >&2; exit 1; }
 
-[ -n "${NGX_DOORWARD_CONF_MARK:-}" ] || fail "18-doorward.envsh was not sourced, so no setting was read. Is it there" \
+[ -n "${NGX_DOORWARD_CONF_MARKER:-}" ] || fail "18-doorward.envsh was not sourced, so no setting was read. Is it there" \
     "and executable? Images before nginx 1.22.1 and 1.23.2 know no .envsh files: take a newer one"
 
 # The errors are nginx's own, and go where they should.
 config=$(nginx -q -T) || fail "nginx does not take its configuration, see above"
 
-printf '%s\n' "$config" | grep -qxF "# $NGX_DOORWARD_CONF_MARK" || fail "the guarded configuration is not what nginx" \
+printf '%s\n' "$config" | grep -qxF "# $NGX_DOORWARD_CONF_MARKER" || fail "the guarded configuration is not what nginx" \
     "would run. Can /etc/nginx/conf.d be written, does nginx.conf include conf.d/*.conf, and is there" \
     "/etc/nginx/templates/default.conf.template? An older default.conf is not taken for one of this start"
 

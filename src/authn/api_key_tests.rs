@@ -117,5 +117,5 @@ fn api_key_usage_survives_a_reload() {
     let metrics = Metrics::default();
     house.keys.update_metrics(&metrics);
     let text = metrics.encode().unwrap();
-    assert!(text.contains("doorward_key_uses{id=\"dwk_") && text.contains("} 2\n"), "{text}");
+    assert!(text.contains("doorward_api_key_uses{id=\"dwk_") && text.contains("} 2\n"), "{text}");
 }

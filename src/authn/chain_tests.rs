@@ -23,7 +23,7 @@ struct ChainFixture {
     services: Vec<Arc<AuthBackend>>,
 }
 
-/// A chain of `f` for the file and `a`, `b` for services; `covers` are pairs of places.
+/// A chain of `f` for the file and `a`, `b` for services; `fallback_for` are pairs of places.
 fn chain_fixture(chain: &str, covers: &[(usize, usize)]) -> ChainFixture {
     let users = parse(
         USERS.as_bytes().to_vec(),

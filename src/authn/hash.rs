@@ -122,7 +122,9 @@ pub enum HashFormatError {
     #[error("the {{SSHA}} hash is not the base64 of 20 bytes and a salt")]
     SaltedSha1Malformed,
     /// `{PLAIN}`, which no setting allows.
-    #[error("{{PLAIN}} keeps the password in the clear and is refused unless htpasswd_allow has \"plain\"")]
+    #[error(
+        "{{PLAIN}} keeps the password in the clear and is refused unless htpasswd.insecure_formats has \"plain\""
+    )]
     PlainNotAllowed,
     /// A known format that is not taken.
     #[error("{0} is not taken")]

@@ -221,7 +221,7 @@ impl HashPool {
         self.metrics.hash_check_seconds.inc_by(start.elapsed().as_secs_f64());
         let (result, took) = match &answer {
             Ok(Outcome::Accepted(_)) => ("accepted", Some(thread_cpu_time().saturating_sub(busy))),
-            Ok(Outcome::Rejected | Outcome::UnknownUser) | Err(_) => ("refused", None),
+            Ok(Outcome::Rejected | Outcome::UnknownUser) | Err(_) => ("rejected", None),
         };
         self.update_capacity(took);
         self.metrics.hash_checks.get_or_create(&HashCheckLabel { result }).inc();

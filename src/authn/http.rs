@@ -114,7 +114,7 @@ impl AuthBackend {
             .http_authenticator_up
             .get_or_create(&AuthenticatorLabel { authenticator: spec.name.to_string() })
             .clone();
-        for result in ["accepted", "rejected", "unknown", "trouble"] {
+        for result in ["accepted", "rejected", "unknown_user", "error"] {
             let label = HttpCallLabel { authenticator: spec.name.to_string(), result };
             drop(metrics.http_authenticator_calls.get_or_create(&label));
         }
@@ -263,12 +263,12 @@ impl AuthBackend {
                 self.count_call(match &outcome {
                     Outcome::Accepted(_) => "accepted",
                     Outcome::Rejected => "rejected",
-                    Outcome::UnknownUser => "unknown",
+                    Outcome::UnknownUser => "unknown_user",
                 });
                 Ok(outcome)
             }
             Err(fault) => {
-                self.count_call("trouble");
+                self.count_call("error");
                 // One that had hardly any time says nothing.
                 let is_short = matches!(fault, CallError::ShortenedTimeout(given) if given < self.spec.call_limits.timeout / 2);
                 let cause = if is_short { FailureCause::Undetermined } else { permit.record_failure(&fault) };

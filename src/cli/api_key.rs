@@ -1,4 +1,4 @@
-//! `doorward key`: keeps a file of API keys that the service may be reading.
+//! `doorward api-key`: keeps a file of API keys that the service may be reading.
 
 mod list;
 mod scope;
@@ -35,7 +35,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
     };
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON");
     let owner = || option("owner", "USER", "the user whose key it is");
-    Command::new("key")
+    Command::new("api-key")
         .about("Keep a file of API keys that doorward may be reading")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -68,7 +68,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Config) -> ExitCode {
     let done = match &settings.api_keys_file {
         None => {
-            Err("no file of keys is set: use --keys FILE, DOORWARD_KEYS, or keys = \"FILE\" in the settings"
+            Err("no file of keys is set: use --api-keys FILE, DOORWARD_API_KEYS, or keys = \"FILE\" in the settings"
                 .into())
         }
         Some(path) => match what {
@@ -191,7 +191,7 @@ fn revoke_api_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
         // Whoever gives the whole key has told it to enough people.
         let whole = id.filter(|_| has_api_key_prefix(wanted.as_bytes()));
         let named = whole.map_or_else(|| sanitize_for_display(wanted.as_bytes()), |id| id.to_string());
-        return Err(format!("{named}: there is no such key{how}; doorward key list shows them all"));
+        return Err(format!("{named}: there is no such key{how}; doorward api-key list shows them all"));
     }
     let (changed, _) = edit::remove_lines(writer.text(), is_meant);
     // The service would go on with what it has, the revoked ones included.

@@ -264,7 +264,7 @@ fn check_htpasswd_file(
 fn login_capacity_message(refusal: Duration, timing: HashPoolSizing) -> String {
     let places = timing.queue_capacity(refusal);
     format!(
-        "a refusal takes {:.1} ms of a core, measured here; hash.threads = {} within nine tenths of hash.wait = {}: {places} first log-ins at once, {} of them under attack",
+        "a refusal takes {:.1} ms of a core, measured here; hash.threads = {} within nine tenths of hash.wait_timeout = {}: {places} first log-ins at once, {} of them under attack",
         refusal.as_secs_f64() * 1000.0,
         timing.threads,
         humantime::format_duration(timing.wait_max),

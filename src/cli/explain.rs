@@ -49,7 +49,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
         option("from", "IP", "the client's address").value_parser(value_parser!(IpAddr)),
         option("group", "NAME", "a group that a service would name, besides those of the group file")
             .action(ArgAction::Append),
-        option("key", "KEY", "the id or the name of the key of his that is used"),
+        option("api-key", "KEY", "the id or the name of the key of his that is used"),
         option("content-type", "TYPE", "the request's Content-Type").default_value(""),
         option(
             "auth-rewrite",
@@ -203,7 +203,7 @@ pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
         api_key_scope: None,
     };
     let key = matches
-        .get_one::<String>("key")
+        .get_one::<String>("api-key")
         .map(|key| crate::cli::api_key::find_scope(settings, &asker.user, key));
     let (scope, no_key) = match key {
         None => (None, None),

@@ -1,4 +1,4 @@
-//! `doorward token`: keeps the file of keys that sign the registry's tokens, and beside it what registries and
+//! `doorward signing-key`: keeps the file of keys that sign the registry's tokens, and beside it what registries and
 //! others read of it.
 
 mod check;
@@ -24,7 +24,7 @@ use crate::token::signing_key::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// Where the file is, if no flag says so.
-const SIGNING_KEYS_VARIABLE: &str = "DOORWARD_TOKEN_KEYS";
+const SIGNING_KEYS_VARIABLE: &str = "DOORWARD_TOKEN_SIGNING_KEYS";
 
 /// The certificates, for a registry's `rootcertbundle`.
 const BUNDLE_FILE: &str = "bundle.pem";
@@ -44,7 +44,7 @@ pub(super) fn command() -> Command {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     let keys = || {
-        option("keys", "FILE", "the file of token.keys [env: DOORWARD_TOKEN_KEYS]")
+        option("signing-keys", "FILE", "the file of token.signing_keys [env: DOORWARD_TOKEN_SIGNING_KEYS]")
             .value_hint(ValueHint::FilePath)
     };
     let made = || {
@@ -56,7 +56,7 @@ pub(super) fn command() -> Command {
                 "ES256 or RS256, which needs --key [default: ES256, or that of --key]",
             )
             .value_parser(SigningAlgorithm::ALL.map(SigningAlgorithm::name)),
-            option("key", "FILE", "a key that is there already (PEM), instead of a new one")
+            option("private-key", "FILE", "a key that is there already (PEM), instead of a new one")
                 .value_hint(ValueHint::FilePath),
         ]
     };
@@ -68,7 +68,7 @@ pub(super) fn command() -> Command {
             .allow_hyphen_values(true)
             .help("the id of a key, as list shows it")
     };
-    Command::new("token")
+    Command::new("signing-key")
         .about("Keep the file of keys that sign the registry's tokens")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -98,8 +98,10 @@ pub(super) fn command() -> Command {
 pub(super) fn run(what: &str, matches: &ArgMatches) -> ExitCode {
     let variable =
         || std::env::var_os(SIGNING_KEYS_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let done = match given(matches, "keys").map(PathBuf::from).or_else(variable) {
-        None => Err(format!("no file of signing keys is named: use --keys FILE, or {SIGNING_KEYS_VARIABLE}")),
+    let done = match given(matches, "signing-keys").map(PathBuf::from).or_else(variable) {
+        None => {
+            Err(format!("no file of signing keys is named: use --api-keys FILE, or {SIGNING_KEYS_VARIABLE}"))
+        }
         Some(path) => match what {
             "init" => init_signing_keys(&path, matches),
             "add" => add_key(&path, matches),
@@ -128,7 +130,7 @@ fn given<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
 /// A new key, or the one that is brought along.
 fn make_key(matches: &ArgMatches) -> Result<NewSigningKey, String> {
     let (now, algorithm) = (SystemTime::now(), given(matches, "algorithm"));
-    let Some(file) = given(matches, "key") else {
+    let Some(file) = given(matches, "private-key") else {
         if algorithm == Some(SigningAlgorithm::Rs256.name()) {
             return Err(
                 "--algorithm RS256 needs a key, since doorward makes no RSA keys: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out rsa.pem, and --key rsa.pem"
@@ -177,7 +179,7 @@ fn open_existing(path: &Path) -> Result<AtomicFileWriter, String> {
     check_file_name(path)?;
     open_for_update(path, false).map_err(|fault| match fault {
         FileWriteError::Missing(name) => {
-            format!("{name}: there is no such file; doorward token init makes it")
+            format!("{name}: there is no such file; doorward signing-key init makes it")
         }
         other => other.to_string(),
     })
@@ -210,7 +212,7 @@ fn add_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let bundle = replace_all_files(writer, &changed, &keys)?;
     print_line(&format!("added: {}", key_line(&keys, &made.kid)));
     print_line(&format!(
-        "have the registry read {} (start it again), then: doorward token use {}",
+        "have the registry read {} (start it again), then: doorward signing-key use {}",
         bundle.display(),
         made.kid
     ));
@@ -226,7 +228,7 @@ fn use_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     print_line(&format!("signs: {}", key_line(&keys, kid)));
     for old in before.kids().take(1).filter(|old| *old != kid) {
         print_line(&format!(
-            "when the tokens of the other are over (token.expires): doorward token remove {old}"
+            "when the tokens of the other are over (token.lifetime): doorward signing-key remove {old}"
         ));
     }
     Ok(())

@@ -135,7 +135,7 @@ fn warn_about_remaining_api_keys(settings: &Config, name: &str) {
     let left = api_key::edit::parse_lines(&content).filter(|line| line.owner == name).count();
     if left > 0 {
         print_error(&format!(
-            "{}: {left} keys of {name}'s are left, and would be good for another user of that name: doorward key revoke",
+            "{}: {left} keys of {name}'s are left, and would be good for another user of that name: doorward api-key revoke",
             source.display_path()
         ));
     }
@@ -198,7 +198,7 @@ fn report_existing_users(path: &Path, once: Option<&Path>) -> Result<(), String>
 fn create_marker_file(once: &Path) -> Result<(), String> {
     match File::options().write(true).create_new(true).open(once) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(format!("--once: {}: {error}", displayable_path(once)))
+            Err(format!("--marker-file: {}: {error}", displayable_path(once)))
         }
         Ok(_) | Err(_) => Ok(()),
     }

@@ -73,7 +73,7 @@ pub(super) fn read_authenticators(
         if !matches!(one.kind, AuthenticatorType::Http(_))
             && chain.iter().chain(&keys).any(|other| alike(&other.kind))
         {
-            let kind = if matches!(one.kind, AuthenticatorType::ApiKeys) { "keys" } else { "htpasswd" };
+            let kind = if matches!(one.kind, AuthenticatorType::ApiKeys) { "api_keys" } else { "htpasswd" };
             faults.push((place, format!("there are two of type {kind}, and it has one file")));
         }
         if matches!(one.kind, AuthenticatorType::ApiKeys) { keys = Some(one) } else { chain.push(one) }
@@ -101,7 +101,7 @@ fn read_authenticator(
     let kind = match fields.remove("type") {
         Some(kind) => kind,
         None => {
-            faults.push((place, "type is missing; it is \"htpasswd\", \"http\" or \"keys\"".into()));
+            faults.push((place, "type is missing; it is \"htpasswd\", \"http\" or \"api_keys\"".into()));
             return None;
         }
     };
@@ -117,9 +117,9 @@ fn read_authenticator(
                 origin: ConfigOrigin::Unset,
             })
         }
-        Some("keys") => {
+        Some("api_keys") => {
             let raw: raw::RawApiKeysTable = deserialize(fields, place, faults)?;
-            let name = read_name(raw.name.as_ref(), "keys", faults);
+            let name = read_name(raw.name.as_ref(), "api_keys", faults);
             let (covers, origin) = (AuthenticatorSet::default(), ConfigOrigin::Unset);
             Some(AuthenticatorConfig { name, fallback_for: covers, kind: AuthenticatorType::ApiKeys, origin })
         }
@@ -136,7 +136,7 @@ fn read_authenticator(
             })
         }
         _ => {
-            faults.push((kind.span().start, "the type is \"htpasswd\", \"http\" or \"keys\"".into()));
+            faults.push((kind.span().start, "the type is \"htpasswd\", \"http\" or \"api_keys\"".into()));
             None
         }
     }

@@ -18,11 +18,11 @@ url = "https://api.example.com/login"
 json = { login = "{username}", password = "{password}", device = { kinds = ["a", 1, true, 1.5] } }
 headers = { X-Client = "doorward" }
 accepted_if = { "/active" = true, "/login" = "{username}" }
-groups = [{ pointer = "/teams", member = "/id", where = { "/open" = true } }, { header = "X-Groups" }]
+groups = [{ pointer = "/teams", name_pointer = "/id", where = { "/open" = true } }, { header = "X-Groups" }]
 facts = { plan = "/plan", customer-id = { header = "X-Customer" } }
 connect_timeout = "500ms"
 timeout = "2s"
-trusted_for = "1m"
+cache_ttl = "1m"
 stale_if_unavailable = "1h"
 "#;
 
@@ -55,7 +55,7 @@ fn each_invalid_key_is_reported_with_its_line() {
         ("= true, \"/login\"", "= [], \"/login\"", 7, "a text, a number, true or false"),
         ("\"{username}\" }\ngroups", "\"x{username}\" }\ngroups", 7, "alone"),
         ("pointer = \"/teams\", ", "", 8, "pointer"),
-        ("member = \"/id\", ", "", 8, "say member"),
+        ("name_pointer = \"/id\", ", "", 8, "say member"),
         ("plan =", "Plan =", 9, "lower-case"),
         ("{ header = \"X-Customer\" }", "{ heder = \"X\" }", 9, "header"),
         ("500ms", "500", 10, "span of time"),
@@ -65,16 +65,16 @@ fn each_invalid_key_is_reported_with_its_line() {
         ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"GET\"", 12, "POST or a PUT"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"TRACE\"", 12, "not one of"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nform = {}", 5, "one body"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted = [302]", 12, "from 200 to 299"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected = [500]", 12, "can't tell"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected = [200]", 4, "two of"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted_statuses = [302]", 12, "from 200 to 299"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected_statuses = [500]", 12, "can't tell"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected_statuses = [200]", 4, "two of"),
         ("timeout = \"2s\"", "timeout = \"2s\"\ncovers = [\"x\"]", 12, "asked before"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nclient_cert_file = \"x\"", 12, "go together"),
         ("\"doorward\"", "[1]", 6, "it should be a string"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted = []", 12, "nobody would be"),
-        ("member = \"/id\"", "member = \"/id\", prefix = \"a b\"", 8, "prefix"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nconnections = 0", 12, "from 1 to 1024"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nqueue = 2\nuser_share = 3", 13, "from 1 to 2"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted_statuses = []", 12, "nobody would be"),
+        ("name_pointer = \"/id\"", "name_pointer = \"/id\", prefix = \"a b\"", 8, "prefix"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmax_connections = 0", 12, "from 1 to 1024"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nqueue_limit = 2\nuser_share = 3", 13, "from 1 to 2"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nmax_body = \"1GiB\"", 12, "number of bytes"),
     ] {
         let told = fault(from, to);
@@ -87,7 +87,7 @@ fn duplicate_names_and_second_htpasswd_table_are_errors() {
     let file = "[[authenticator]]\ntype = \"htpasswd\"\n";
     assert!(faults(&format!("{GOOD}{GOOD}"))[0].contains("two authenticators called api"));
     assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("and it has one file"));
-    assert_eq!(faults(&format!("{GOOD}{file}covers = [\"api\"]\n")), Vec::<String>::new());
+    assert_eq!(faults(&format!("{GOOD}{file}fallback_for = [\"api\"]\n")), Vec::<String>::new());
     assert!(faults("authenticator = 1\n")[0].contains("[[authenticator]]"));
     assert!(faults("authenticator = [1]\n")[0].contains("[[authenticator]]"));
     assert!(faults("authenticator = []\n")[0].contains("leave it out"));
@@ -98,7 +98,7 @@ fn duplicate_names_and_second_htpasswd_table_are_errors() {
 fn service_that_neither_gets_nor_returns_the_username_is_an_error() {
     let blind = "[[authenticator]]\ntype = \"http\"\nurl = \"https://a/me\"\nheaders = { Authorization = \"Bearer {password}\" }\n";
     assert!(faults(blind)[0].contains("could take any name"), "{:?}", faults(blind));
-    for more in ["accepted_if = { \"/email\" = \"{username}\" }", "username = \"/login\""] {
+    for more in ["accepted_if = { \"/email\" = \"{username}\" }", "username_pointer = \"/login\""] {
         assert_eq!(faults(&format!("{blind}{more}\n")), Vec::<String>::new());
     }
     let told = blind.replace("/me", "/me?user={username}");
@@ -110,7 +110,7 @@ fn service_that_neither_gets_nor_returns_the_username_is_an_error() {
 #[test]
 fn fallback_must_also_cover_the_services_in_between() {
     let service = |name: &str, covers: &str| {
-        format!("{}covers = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
+        format!("{}fallback_for = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
     };
     let chain = |last: &str| [service("a", ""), service("b", ""), service("c", last)].concat();
     assert!(faults(&chain("\"a\""))[0].contains("b stands between"));
@@ -122,9 +122,9 @@ fn fallback_must_also_cover_the_services_in_between() {
 
 #[test]
 fn api_keys_table_has_no_position_in_the_chain() {
-    let keys = "[[authenticator]]\ntype = \"keys\"\n".to_owned();
+    let keys = "[[authenticator]]\ntype = \"api_keys\"\n".to_owned();
     let service = |name: &str, covers: &str| {
-        format!("{}covers = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
+        format!("{}fallback_for = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
     };
     let chain = |tables: &[String]| {
         let text = tables.concat();

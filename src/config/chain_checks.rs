@@ -21,7 +21,7 @@ impl Config {
                 (AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
             ];
             let alone = |(kind, _)| {
-                let name = if matches!(kind, AuthenticatorType::ApiKeys) { "keys" } else { "htpasswd" };
+                let name = if matches!(kind, AuthenticatorType::ApiKeys) { "api_keys" } else { "htpasswd" };
                 AuthenticatorConfig {
                     name: name.into(),
                     fallback_for: AuthenticatorSet::default(),
@@ -34,17 +34,17 @@ impl Config {
         };
         for (key, kind, given) in [
             ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
-            ("keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
+            ("api_keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
         ] {
             let asks = |one: &AuthenticatorConfig| {
                 std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind)
             };
             let what = match (chain.iter().any(asks), given) {
-                (true, false) => format!("there is one of type {key}; set {key} = \"FILE\" too"),
+                (true, false) => format!("there is one of type {key}; set {key}.file too"),
                 // A fault of a table may have cost the one that asks it.
                 (false, true) if faults.is_empty() => {
                     format!(
-                        "{key} is set, and nobody asks it; add an [[authenticator]] with type = \"{key}\""
+                        "{key}.file is set, and no authenticator uses it; add an [[authenticator]] with type = \"{key}\""
                     )
                 }
                 _ => continue,
@@ -58,7 +58,7 @@ impl Config {
         {
             let show = humantime::format_duration;
             let what = format!(
-                "authenticator: a request may wait for {} (each timeout of the chain and half a second, and hash.wait), and nginx gives up after {}: make them shorter, or proxy_read_timeout longer, here and in nginx",
+                "authenticator: a request may wait for {} (each timeout of the chain and half a second, and hash.wait_timeout), and nginx gives up after {}: make them shorter, or proxy_read_timeout longer, here and in nginx",
                 show(longest),
                 show(self.proxy_read_timeout)
             );

@@ -25,13 +25,13 @@ impl Config {
             },
             ListenerSettings {
                 listen: ("public.listen", &self.public_listen),
-                trusted_peers: ("public.peers", &self.public_trusted_peers),
-                remedy: ", and whoever reaches it could choose the address that the throttle counts: set public.peers to nginx's address or network",
+                trusted_peers: ("public.trusted_peers", &self.public_trusted_peers),
+                remedy: ", and whoever reaches it could choose the address that the throttle counts: set public.trusted_peers to nginx's address or network",
             },
             ListenerSettings {
                 listen: ("admin.listen", &self.admin_listen),
-                trusted_peers: ("admin.peers", &self.admin_trusted_peers),
-                remedy: ": set admin.peers to those that may read the metrics",
+                trusted_peers: ("admin.trusted_peers", &self.admin_trusted_peers),
+                remedy: ": set admin.trusted_peers to those that may read the metrics",
             },
         ]
     }
@@ -86,7 +86,7 @@ impl Config {
 
 fn missing_proxy_secret_message(one: &UpstreamConfig) -> String {
     format!(
-        "upstream {} has credentials, which any peer that may ask could read: set proxy_secret_file (make one: openssl rand -hex 32 >FILE), and nginx's NGX_DOORWARD_SECRET_FILE to the same file",
+        "upstream {} has credentials, which any peer that may ask could read: set proxy_secret_file (make one: openssl rand -hex 32 >FILE), and nginx's NGX_DOORWARD_PROXY_SECRET_FILE to the same file",
         one.name
     )
 }

@@ -19,14 +19,19 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// Returns the key without a final `.file`: `htpasswd.file` is `--htpasswd` and `DOORWARD_HTPASSWD`.
+    fn short_key(&self) -> &'static str {
+        self.key.strip_suffix(".file").unwrap_or(self.key)
+    }
+
     /// The flag, without the dashes before it.
     pub fn flag(&self) -> String {
-        self.key.replace(['.', '_'], "-")
+        self.short_key().replace(['.', '_'], "-")
     }
 
     /// The environment variable.
     pub fn variable(&self) -> String {
-        format!("DOORWARD_{}", self.key.replace('.', "_").to_uppercase())
+        format!("DOORWARD_{}", self.short_key().replace('.', "_").to_uppercase())
     }
 }
 

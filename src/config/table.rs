@@ -19,12 +19,16 @@ pub const SETTINGS: &[Setting] = &[
         s.listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
-    setting!("htpasswd", "FILE", "", "the htpasswd file", |s, t| value::parse_path(t)
+    setting!("htpasswd.file", "FILE", "", "the htpasswd file", |s, t| value::parse_path(t)
         .map(|v| s.htpasswd_file = Some(v))),
-    setting!("policy", "FILE", "", "who may do what; without it every user may do everything", |s, t| {
-        value::parse_path(t).map(|v| s.policy_file = Some(v))
-    }),
-    setting!("groups", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| {
+    setting!(
+        "policy.file",
+        "FILE",
+        "",
+        "who may do what; without it every user may do everything",
+        |s, t| { value::parse_path(t).map(|v| s.policy_file = Some(v)) }
+    ),
+    setting!("groups.file", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| {
         value::parse_path(t).map(|v| s.groups_file = Some(v))
     }),
     setting!(list "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
@@ -52,7 +56,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!("socket_mode", "MODE", "0660", "the mode of a unix socket", |s, t| value::parse_socket_mode(t)
         .map(|v| s.socket_mode = v)),
     setting!(
-        "htpasswd_poll",
+        "reload.poll_interval",
         "TIME",
         "500ms",
         "how often each file that is reloaded is looked at",
@@ -60,11 +64,11 @@ pub const SETTINGS: &[Setting] = &[
             value::parse_duration(t, Duration::from_millis(100), HOUR).map(|v| s.reload_poll_interval = v)
         }
     ),
-    setting!("htpasswd_max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
+    setting!("htpasswd.max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
         value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
     }),
     setting!(
-        list "htpasswd_allow",
+        list "htpasswd.insecure_formats",
         "FORMAT",
         "",
         "formats that are taken only by name: plain",
@@ -76,30 +80,30 @@ pub const SETTINGS: &[Setting] = &[
             _ => Err("it is not a format that has to be allowed by name; plain is the only one".into()),
         }
     ),
-    setting!("keys", "FILE", "", "the file of API keys", |s, t| value::parse_path(t)
+    setting!("api_keys.file", "FILE", "", "the file of API keys", |s, t| value::parse_path(t)
         .map(|v| s.api_keys_file = Some(v))),
     setting!(
-        "keys_username",
+        "api_keys.username",
         "NAME",
         "token",
         "the user name with which any key may be presented, by clients that insist on one",
         |s, t| { value::parse_username(t).map(|v| s.api_keys_username = v) }
     ),
     setting!(
-        "keys_owners",
+        "api_keys.owners",
         "WHO",
         "htpasswd",
         "whose keys count: of who has a line in the htpasswd file, where one is asked; or any",
         |s, t| { value::parse_api_key_owners(t).map(|v| s.api_keys_owners = v) }
     ),
-    setting!("keys_max_bytes", "BYTES", "64MiB", "the largest file of keys that is read", |s, t| {
+    setting!("api_keys.max_bytes", "BYTES", "64MiB", "the largest file of keys that is read", |s, t| {
         value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.api_keys_max_bytes = v)
     }),
     setting!(
-        "token.keys",
+        "token.signing_keys",
         "FILE",
         "",
-        "the keys that sign the registry's tokens; doorward token init makes it",
+        "the keys that sign the registry's tokens; doorward signing-key init makes it",
         |s, t| { value::parse_path(t).map(|v| s.token_signing_keys_file = Some(v)) }
     ),
     setting!("token.service", "NAME", "", "the registry's service, which tokens are for", |s, t| {
@@ -112,7 +116,7 @@ pub const SETTINGS: &[Setting] = &[
         value::parse_token_url(t).map(|v| s.token_realm = v)
     }),
     setting!(
-        "token.expires",
+        "token.lifetime",
         "TIME",
         "15m",
         "how long a token is good for; it can't be taken back",
@@ -125,14 +129,14 @@ pub const SETTINGS: &[Setting] = &[
         value::parse_number(t, 1, 10_000_000).map(|v| s.cache.entries_max = v)
     }),
     setting!(
-        "cache.idle",
+        "cache.idle_timeout",
         "TIME",
         "12h",
         "a good answer that nobody asked for in this time is forgotten",
         |s, t| { value::parse_duration(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.idle_timeout = v) }
     ),
     setting!(
-        "cache.rejected",
+        "cache.rejection_ttl",
         "TIME",
         "10s",
         "how long a service's refusal is repeated to the same client network without asking the service",
@@ -143,14 +147,14 @@ pub const SETTINGS: &[Setting] = &[
     )
     .map(|v| s.hash_threads = v)),
     setting!(
-        "hash.user_share",
+        "hash.per_user_limit",
         "N",
         "4",
         "password checks of one user from one client network at one time",
         |s, t| { value::parse_number(t, 1, 100_000).map(|v| s.hash_per_user_limit = v) }
     ),
     setting!(
-        "hash.wait",
+        "hash.wait_timeout",
         "TIME",
         "5s",
         "how long a request waits for its check, and so how many may wait; keep it below nginx's proxy_read_timeout",
@@ -195,7 +199,7 @@ pub const SETTINGS: &[Setting] = &[
         |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.block_failures = v) }
     ),
     setting!(
-        "throttle.familiar_failures",
+        "throttle.cached_answer_attempts",
         "N",
         "1000",
         "different wrong passwords of one user that a throttled network may try against answers it has had",
@@ -209,7 +213,7 @@ pub const SETTINGS: &[Setting] = &[
         |s, t| { value::parse_duration(t, SECOND, HOUR * 24).map(|v| s.throttle.window = v) }
     ),
     setting!(
-        "throttle.entries",
+        "throttle.max_entries",
         "N",
         "32768",
         "records in each of the throttle's seven tables; about 60 bytes each, and 40 for each wrong password that is remembered",
@@ -229,14 +233,14 @@ pub const SETTINGS: &[Setting] = &[
         value::parse_thread_count(t).map(|v| s.workers = v)
     }),
     setting!(
-        "limits.connections",
+        "limits.max_connections",
         "N",
         "4096",
         "open connections to the auth listener; more wait to be accepted",
         |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.max_connections = v) }
     ),
     setting!(
-        "limits.header_bytes",
+        "limits.max_header_bytes",
         "BYTES",
         "16KiB",
         "the longest value of a header that is read; nginx itself passes 8k unless told otherwise",
@@ -246,21 +250,21 @@ pub const SETTINGS: &[Setting] = &[
         }
     ),
     setting!(
-        "limits.head_timeout",
+        "limits.header_timeout",
         "TIME",
         "5s",
         "how long a client may take to send the request head",
         |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.header_timeout = v) }
     ),
     setting!(
-        "limits.keep_alive",
+        "limits.keepalive_timeout",
         "TIME",
         "75s",
         "how long an idle connection is kept; above nginx's 60s, or nginx meets closed ones",
         |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.keepalive_timeout = v) }
     ),
     setting!(
-        "limits.drain",
+        "limits.shutdown_delay",
         "TIME",
         "0s",
         "how long /readyz says 503 before a shutdown closes the listeners",
@@ -273,11 +277,11 @@ pub const SETTINGS: &[Setting] = &[
         "how long a shutdown waits for requests in flight",
         |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
     ),
-    setting!(list "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.keys", |s, t| {
+    setting!(list "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.signing_keys", |s, t| {
         s.public_listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
-    setting!(list "public.peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
+    setting!(list "public.trusted_peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
         s.public_trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
@@ -288,15 +292,15 @@ pub const SETTINGS: &[Setting] = &[
         "the mode of a unix socket of the public listener",
         |s, t| { value::parse_socket_mode(t).map(|v| s.public_socket_mode = v) }
     ),
-    setting!(list "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /keys", |s, t| {
+    setting!(list "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /api-keys", |s, t| {
         s.admin_listen.push(value::parse_listen_address(t)?);
         Ok(())
     }),
-    setting!(list "admin.peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
+    setting!(list "admin.trusted_peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
         s.admin_trusted_peers.push(value::parse_network(t)?);
         Ok(())
     }),
-    setting!(list "admin.hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
+    setting!(list "admin.allowed_hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
         s.admin_allowed_hosts.push(value::parse_host_name(t)?);
         Ok(())
     }),
@@ -304,7 +308,7 @@ pub const SETTINGS: &[Setting] = &[
         "admin.token_file",
         "FILE",
         "",
-        "the token that /flush and /keys require over TCP; over a unix socket they require none",
+        "the token that /flush and /api-keys require over TCP; over a unix socket they require none",
         |s, t| { value::parse_path(t).map(|v| s.admin_token_file = Some(v)) }
     ),
     setting!(
@@ -318,11 +322,11 @@ pub const SETTINGS: &[Setting] = &[
         .map(|v| s.log_level = v)),
     setting!("log.format", "FORMAT", "text", "text or json", |s, t| value::parse_log_format(t)
         .map(|v| s.log_format = v)),
-    setting!("log.allowed", "BOOL", "false", "whether allowed requests are logged too", |s, t| {
+    setting!("log.allowed_requests", "BOOL", "false", "whether allowed requests are logged too", |s, t| {
         value::parse_boolean(t).map(|v| s.log_allowed_requests = v)
     }),
     setting!(
-        "log.refusals_per_second",
+        "log.denials_per_second",
         "N",
         "10",
         "refusals logged in a second, with ten times as many in a burst",

@@ -7,27 +7,58 @@ use super::table::{SETTINGS, Setting};
 pub const RENAMED: &[(&str, &str)] = &[
     ("addr", "listen"),
     ("address", "listen"),
-    ("auth_basic_user_file", "htpasswd"),
+    ("admin.hosts", "admin.allowed_hosts"),
+    ("admin.peers", "admin.trusted_peers"),
+    ("auth_basic_user_file", "htpasswd.file"),
     ("bind", "listen"),
+    ("cache.idle", "cache.idle_timeout"),
+    ("cache.rejected", "cache.rejection_ttl"),
     ("cache.size", "cache.max_entries"),
-    ("cache.ttl", "cache.idle"),
+    ("cache.ttl", "cache.idle_timeout"),
+    ("groups", "groups.file"),
+    ("hash.user_share", "hash.per_user_limit"),
+    ("hash.wait", "hash.wait_timeout"),
     ("host", "listen"),
-    ("htpasswd_file", "htpasswd"),
+    ("htpasswd", "htpasswd.file"),
+    ("htpasswd_allow", "htpasswd.insecure_formats"),
+    ("htpasswd_file", "htpasswd.file"),
+    ("htpasswd_max_bytes", "htpasswd.max_bytes"),
+    ("htpasswd_poll", "reload.poll_interval"),
+    ("keys", "api_keys.file"),
+    ("keys_max_bytes", "api_keys.max_bytes"),
+    ("keys_owners", "api_keys.owners"),
+    ("keys_username", "api_keys.username"),
+    ("limits.connections", "limits.max_connections"),
+    ("limits.drain", "limits.shutdown_delay"),
+    ("limits.head_timeout", "limits.header_timeout"),
+    ("limits.header_bytes", "limits.max_header_bytes"),
+    ("limits.keep_alive", "limits.keepalive_timeout"),
+    ("log.allowed", "log.allowed_requests"),
+    ("log.refusals_per_second", "log.denials_per_second"),
     ("log_level", "log.level"),
     ("metrics_listen", "admin.listen"),
+    ("policy", "policy.file"),
     ("port", "listen"),
     ("proxy", "dialects"),
+    ("public.peers", "public.trusted_peers"),
+    ("throttle.entries", "throttle.max_entries"),
+    ("throttle.familiar_failures", "throttle.cached_answer_attempts"),
+    ("token.expires", "token.lifetime"),
+    ("token.keys", "token.signing_keys"),
     ("trusted_proxies", "trusted_peers"),
     ("upstream_secret_file", "proxy_secret_file"),
-    ("users_file", "htpasswd"),
+    ("users_file", "htpasswd.file"),
     ("workers", "limits.workers"),
 ];
 
 /// Settings that there were, and what is in their place.
 const REMOVED: &[(&str, &str)] = &[
-    ("hash.queue", "how many logins may wait follows from hash.wait"),
+    ("hash.queue", "how many logins may wait follows from hash.wait_timeout"),
     ("hash.network_share", "one network may use all places that are free"),
-    ("cache.rejected_max_entries", "rejections are kept with the throttle's records, see throttle.entries"),
+    (
+        "cache.rejected_max_entries",
+        "rejections are kept with the throttle's records, see throttle.max_entries",
+    ),
 ];
 
 /// Returns whether a name, as a flag, a variable or a key of the file has it, is this key.
@@ -49,7 +80,8 @@ fn suggest(key: &str) -> Option<NameSuggestion> {
     if let Some((_, instead)) = REMOVED.iter().find(|(old, _)| matches_key(key, old)) {
         return Some(NameSuggestion::Removed(instead));
     }
-    if let Some((_, new)) = RENAMED.iter().find(|(old, _)| matches_key(key, old) || *old == bare) {
+    let exact = RENAMED.iter().find(|(old, _)| matches_key(key, old));
+    if let Some((_, new)) = exact.or_else(|| RENAMED.iter().find(|(old, _)| *old == bare)) {
         return Some(NameSuggestion::UseSetting(new));
     }
     let alike = |s: &&Setting| (strsim::jaro_winkler(key, s.key) * 1000.0) as u32;

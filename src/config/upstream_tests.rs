@@ -11,7 +11,7 @@ fn read_with(text: &str, variables: &[(&str, &str)]) -> (Vec<UpstreamConfig>, Ve
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("doorward.toml");
-    std::fs::write(&path, format!("htpasswd = \"x\"\n{text}")).unwrap();
+    std::fs::write(&path, format!("htpasswd.file = \"x\"\n{text}")).unwrap();
     let (settings, faults) = ConfigLayers::default()
         .with_environment(variables)
         .with_file(path.to_str().unwrap())

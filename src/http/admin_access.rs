@@ -27,7 +27,7 @@ pub enum AdminAccessError {
     UnknownHost,
     /// A web page of another site sent it.
     CrossSiteRequest,
-    /// The peer is not one of `admin.peers`.
+    /// The peer is not one of `admin.trusted_peers`.
     UntrustedPeer,
     /// A token is required, and none is set.
     TokenNotConfigured,
@@ -39,9 +39,11 @@ impl AdminAccessError {
     /// What is wrong, and what to do.
     pub fn message(self) -> &'static str {
         match self {
-            Self::UnknownHost => "the Host header is neither an IP address, localhost nor one of admin.hosts",
+            Self::UnknownHost => {
+                "the Host header is neither an IP address, localhost nor one of admin.allowed_hosts"
+            }
             Self::CrossSiteRequest => "a web page of another site sent this request",
-            Self::UntrustedPeer => "the peer is not one of admin.peers",
+            Self::UntrustedPeer => "the peer is not one of admin.trusted_peers",
             Self::TokenNotConfigured => {
                 "set admin.token_file and present the token as Bearer, or use a unix socket as admin.listen"
             }
@@ -130,8 +132,11 @@ impl AdminAccess {
         let Some(suppressed) = self.log.next_line() else { return };
         let peer = peer.and_then(|peer| peer.address).map(|address| address.to_string());
         // A path that is served; any other one is the client's own text.
-        let path =
-            if matches!(path, "/flush" | "/keys" | "/metrics" | "/livez" | "/readyz") { path } else { "" };
+        let path = if matches!(path, "/flush" | "/api-keys" | "/metrics" | "/livez" | "/readyz") {
+            path
+        } else {
+            ""
+        };
         tracing::warn!(reason = refusal.message(), peer, path, suppressed, "admin request refused");
     }
 }

@@ -3,7 +3,7 @@
 //! seconds after it began and as long as it goes on.
 //!
 //! A request without credentials is how every client opens (docker sends one with each command),
-//! so it is noted at debug level only. An allowed one is logged where `log.allowed` asks for it: a
+//! so it is noted at debug level only. An allowed one is logged where `log.allowed_requests` asks for it: a
 //! line costs more than the whole check.
 
 mod budget;

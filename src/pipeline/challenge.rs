@@ -62,8 +62,8 @@ pub enum MalformedCredentialsError {
     /// More than one header.
     #[error("the request has more than one Authorization header")]
     RepeatedHeader,
-    /// A header, or a password in a form, that is longer than `limits.header_bytes`.
-    #[error("the Authorization header is longer than limits.header_bytes")]
+    /// A header, or a password in a form, that is longer than `limits.max_header_bytes`.
+    #[error("the Authorization header is longer than limits.max_header_bytes")]
     HeaderTooLong,
     /// Not base64.
     #[error("the credentials are not base64")]

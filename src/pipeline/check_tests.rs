@@ -13,13 +13,13 @@ async fn throttled_network_gets_only_answers_it_has_seen() {
     let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     for wrong in ["a", "b", "c"] {
-        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong_credentials");
     }
     assert_eq!(house.answer("alice", "d", HOME).await, "limited throttled");
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     // Other users there, and she elsewhere, go on.
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
-    assert_eq!(house.answer("alice", "wrong", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "wrong", AWAY).await, "challenge wrong_credentials");
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn throttled_network_cannot_use_answers_cached_for_other_networks() {
 async fn failures_of_many_users_throttle_the_network() {
     let house = test_pipeline();
     for user in ["u1", "u2", "u3", "u4", "u5"] {
-        assert_eq!(house.answer(user, "password", AWAY).await, "challenge wrong");
+        assert_eq!(house.answer(user, "password", AWAY).await, "challenge wrong_credentials");
     }
     assert_eq!(house.answer("bob", "password", AWAY).await, "limited throttled");
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
@@ -49,7 +49,7 @@ async fn failures_of_many_users_throttle_the_network() {
 async fn repeated_wrong_password_counts_as_one_failure() {
     let house = test_pipeline();
     for _ in 0..20 {
-        assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+        assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong_credentials");
         house.clock.advance(Duration::from_secs(11));
     }
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
@@ -63,7 +63,7 @@ async fn successful_login_does_not_reset_user_failures() {
         house.answer("alice", wrong, HOME).await;
     }
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
-    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong_credentials");
     assert_eq!(house.answer("alice", "d", HOME).await, "limited throttled");
 }
 
@@ -77,8 +77,8 @@ async fn full_queue_share_is_answered_busy_except_for_seen_answers() {
     assert_eq!(house.ask("alice", "password", AWAY).await.await.unwrap(), "limited busy");
     assert_eq!(house.ask("alice", "password", HOME).await.await.unwrap(), "allow");
     house.run_queued_checks();
-    assert_eq!(first.await.unwrap(), "challenge wrong");
-    assert_eq!(second.await.unwrap(), "challenge wrong");
+    assert_eq!(first.await.unwrap(), "challenge wrong_credentials");
+    assert_eq!(second.await.unwrap(), "challenge wrong_credentials");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn evicted_check_is_queued_again_for_requests_that_joined_it() {
     assert_eq!(newcomer.await.unwrap(), "allow");
     // The check of u4 was displaced: its leader is told, and who had joined got one of his own.
     assert_eq!(crowd.remove(3).await.unwrap(), "limited busy");
-    assert_eq!(joined.await.unwrap(), "challenge wrong");
+    assert_eq!(joined.await.unwrap(), "challenge wrong_credentials");
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn evicting_a_check_does_not_deadlock_the_in_flight_map() {
             answers.push(one.await.unwrap());
         }
         assert_eq!(answers.iter().filter(|answer| *answer == "limited busy").count(), 1, "{answers:?}");
-        assert_eq!(answers.last().unwrap(), "challenge wrong");
+        assert_eq!(answers.last().unwrap(), "challenge wrong_credentials");
     }
 }
 
@@ -147,11 +147,11 @@ async fn concurrent_guesses_stop_at_the_failure_limit() {
     // The same one again waits for the same check.
     let again = house.ask("alice", "c", AWAY).await;
     house.run_queued_checks();
-    assert_eq!(third.await.unwrap(), "challenge wrong");
-    assert_eq!(again.await.unwrap(), "challenge wrong");
+    assert_eq!(third.await.unwrap(), "challenge wrong_credentials");
+    assert_eq!(again.await.unwrap(), "challenge wrong_credentials");
     assert_eq!(house.check_count(), 3);
     house.clock.advance(Duration::from_secs(61));
-    assert_eq!(house.answer("alice", "e", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "e", AWAY).await, "challenge wrong_credentials");
     assert_eq!(house.answer("alice", "f", AWAY).await, "limited throttled");
 }
 
@@ -169,7 +169,7 @@ async fn concurrent_requests_with_correct_password_count_no_failure() {
     for one in asked {
         assert_eq!(one.await.unwrap(), "allow");
     }
-    assert_eq!(house.answer("alice", "c", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "c", AWAY).await, "challenge wrong_credentials");
     assert_eq!(house.answer("alice", "d", AWAY).await, "limited throttled");
 }
 
@@ -197,23 +197,23 @@ async fn correct_password_undoes_the_failure_of_its_dropped_check() {
     house.clock.advance(Duration::from_secs(6));
     house.run_queued_checks();
     for wrong in ["a", "b"] {
-        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong_credentials");
     }
     house.clock.advance(Duration::from_secs(61));
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     // Counted: a and b, of which one has leaked. Room for two, as if the first had not been.
-    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong");
-    assert_eq!(house.answer("alice", "d", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "c", HOME).await, "challenge wrong_credentials");
+    assert_eq!(house.answer("alice", "d", HOME).await, "challenge wrong_credentials");
     assert_eq!(house.answer("alice", "e", HOME).await, "limited throttled");
 }
 
 #[tokio::test]
 async fn rejection_is_not_shared_between_networks() {
     let house = test_pipeline();
-    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
-    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong_credentials");
+    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong_credentials");
     assert_eq!(house.check_count(), 1);
-    assert_eq!(house.answer("alice", "stale", AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "stale", AWAY).await, "challenge wrong_credentials");
     assert_eq!(house.check_count(), 2);
 }
 
@@ -222,7 +222,7 @@ async fn rejection_is_reused_while_its_attempt_is_remembered_field_s5() {
     let house = test_pipeline();
     for hour in 0..3 {
         for network in [HOME, AWAY] {
-            assert_eq!(house.answer("alice", "stale", network).await, "challenge wrong");
+            assert_eq!(house.answer("alice", "stale", network).await, "challenge wrong_credentials");
         }
         assert_eq!(house.check_count(), 2, "one for each network, after {hour} hours");
         house.clock.advance(Duration::from_secs(3600));
@@ -231,7 +231,7 @@ async fn rejection_is_reused_while_its_attempt_is_remembered_field_s5() {
     // It belongs to one state of the user's line, and to one password.
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     house.pipeline.flush(Some(b"bob"));
-    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong");
+    assert_eq!(house.answer("alice", "stale", HOME).await, "challenge wrong_credentials");
     assert_eq!(house.check_count(), 4, "a flush forgets it");
 }
 
@@ -240,7 +240,7 @@ async fn throttled_network_can_recheck_seen_user_after_flush() {
     let house = test_pipeline();
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     for wrong in ["a", "b", "c"] {
-        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong");
+        assert_eq!(house.answer("alice", wrong, HOME).await, "challenge wrong_credentials");
     }
     house.pipeline.flush(Some(b"alice"));
     let hashes = house.check_count();
@@ -259,7 +259,10 @@ async fn correct_passwords_equal_in_72_bytes_share_one_hash_and_wrong_ones_do_no
     let long = "x".repeat(72);
     for (number, user) in [(1, "alice"), (2, "carol")] {
         for ending in ["a", "b"] {
-            assert_eq!(house.answer(user, &format!("{long}{ending}"), HOME).await, "challenge wrong");
+            assert_eq!(
+                house.answer(user, &format!("{long}{ending}"), HOME).await,
+                "challenge wrong_credentials"
+            );
         }
         assert_eq!((house.check_count(), house.metrics.throttle_failures.get()), (2 * number, 2 * number));
     }
@@ -268,7 +271,7 @@ async fn correct_passwords_equal_in_72_bytes_share_one_hash_and_wrong_ones_do_no
         assert_eq!(house.answer("alice", &format!("{long}{ending}"), AWAY).await, "allow");
     }
     assert_eq!(house.check_count(), 5);
-    assert_eq!(house.answer("alice", &long[1..], AWAY).await, "challenge wrong");
+    assert_eq!(house.answer("alice", &long[1..], AWAY).await, "challenge wrong_credentials");
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,12 +289,12 @@ async fn timed_out_users_do_not_throttle_their_network_field_o6() {
     assert_eq!(house.check_count(), 0);
     // With those it would be five failures of the network.
     for user in ["u4", "u5"] {
-        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong_credentials");
     }
     assert_eq!(house.answer("bob", "password", HOME).await, "allow");
     // Of each user it is one.
     for wrong in ["y", "z"] {
-        assert_eq!(house.answer("u1", wrong, HOME).await, "challenge wrong");
+        assert_eq!(house.answer("u1", wrong, HOME).await, "challenge wrong_credentials");
     }
     assert_eq!(house.answer("u1", "x", HOME).await, "limited throttled");
 }
@@ -300,7 +303,7 @@ async fn timed_out_users_do_not_throttle_their_network_field_o6() {
 async fn first_login_undoes_one_network_failure_and_cached_answer_does_not_field_o6() {
     let house = test_pipeline();
     for user in ["u1", "u2", "u3", "u4"] {
-        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong_credentials");
     }
     assert_eq!(house.answer("alice", "password", HOME).await, "allow");
     for _ in 0..10 {
@@ -308,7 +311,7 @@ async fn first_login_undoes_one_network_failure_and_cached_answer_does_not_field
     }
     // Of five that are borne, three count.
     for user in ["u5", "u6"] {
-        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong");
+        assert_eq!(house.answer(user, "x", HOME).await, "challenge wrong_credentials");
     }
     assert_eq!(house.answer("u7", "x", HOME).await, "limited throttled");
     assert_eq!(house.answer("bob", "password", HOME).await, "limited throttled");

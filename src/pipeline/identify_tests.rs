@@ -67,7 +67,11 @@ async fn unknown_user_costs_the_same_as_any_hash_format_at_every_length_field_s2
     assert_eq!(users.invalid_lines(), 1, "only the one that should be");
     for length in PASSWORD_LENGTHS {
         let unknown = measure_rejections(&house, "Unknown", length).await;
-        assert_eq!(unknown.0.iter().filter(|answer| *answer == "challenge wrong").count(), 3, "{unknown:?}");
+        assert_eq!(
+            unknown.0.iter().filter(|answer| *answer == "challenge wrong_credentials").count(),
+            3,
+            "{unknown:?}"
+        );
         assert_eq!(unknown.1.iter().filter(|work| work.0.1 > 0).count(), 3, "{unknown:?}");
         for (name, format, _) in names() {
             assert_eq!(measure_rejections(&house, &name, length).await, unknown, "{format}, {length} bytes");
@@ -89,7 +93,7 @@ async fn measurement_detects_user_whose_guesses_share_a_check_key() {
         let answer = house.answer("alice", &guess[..72], HOME).await;
         seen.push((answer, take_performed_work()));
     }
-    assert!(seen.iter().all(|(answer, _)| answer == "challenge wrong"));
+    assert!(seen.iter().all(|(answer, _)| answer == "challenge wrong_credentials"));
     let unknown = measure_rejections(&house, "Unknown", 73).await;
     assert_ne!(seen.iter().map(|(answer, _)| answer.clone()).collect::<Vec<_>>(), unknown.0[..14]);
 }

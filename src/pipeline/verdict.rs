@@ -141,27 +141,27 @@ define_reasons! {
     /// The policy permits the request.
     Allowed: "allow", "";
     /// No credentials.
-    NoCredentials: "challenge", "missing";
+    NoCredentials: "challenge", "no_credentials";
     /// Credentials that cannot be read.
-    MalformedCredentials: "challenge", "malformed";
+    MalformedCredentials: "challenge", "malformed_credentials";
     /// Credentials of another scheme.
-    UnsupportedScheme: "challenge", "scheme";
+    UnsupportedScheme: "challenge", "unsupported_scheme";
     /// An unknown user, or another password.
-    WrongCredentials: "challenge", "wrong";
+    WrongCredentials: "challenge", "wrong_credentials";
     /// An API key that is not good.
-    InvalidApiKey: "challenge", "key";
+    InvalidApiKey: "challenge", "invalid_api_key";
     /// A token that is not good.
-    InvalidToken: "challenge", "token";
+    InvalidToken: "challenge", "invalid_token";
     /// A token that permits less.
-    InsufficientScope: "challenge", "scope";
+    InsufficientScope: "challenge", "insufficient_scope";
     /// Not permitted.
-    Policy: "forbid", "denied";
+    Policy: "forbid", "policy";
     /// A malformed reference in a repository where all that the request takes is granted.
-    MalformedReference: "forbid", "malformed";
+    MalformedReference: "forbid", "malformed_reference";
     /// The proxy's headers do not describe the request.
-    InvalidProxyHeaders: "forbid", "incomplete";
+    InvalidProxyHeaders: "forbid", "invalid_proxy_headers";
     /// The peer may not ask.
-    UntrustedPeer: "forbid", "untrusted";
+    UntrustedPeer: "forbid", "untrusted_peer";
     /// The peer does not show the proxy's secret.
     ProxySecret: "forbid", "proxy_secret";
     /// Too many failures.
@@ -169,11 +169,11 @@ define_reasons! {
     /// A queue is full.
     Busy: "limited", "busy";
     /// A source of users could not be asked.
-    AuthenticatorUnavailable: "unavailable", "unavailable";
+    AuthenticatorUnavailable: "unavailable", "authenticator_unavailable";
     /// A token could not be signed.
-    TokenSigning: "unavailable", "signing";
+    TokenSigning: "unavailable", "token_signing";
     /// There are no good upstream credentials.
-    UpstreamCredentials: "unavailable", "upstream";
+    UpstreamCredentials: "unavailable", "upstream_credentials";
     /// A request for a token that cannot be read, or is for another registry.
     TokenRequest: "invalid", "token_request";
     /// A refresh token, of which there are none.

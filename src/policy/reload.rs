@@ -10,7 +10,7 @@ use super::read;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::reload::wrong_format;
-use crate::reload::{FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
+use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// The most bytes of either file. A hundred thousand rules have some ten million.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -101,7 +101,7 @@ impl PolicyFileKind {
                     && let Some(line) = rules.first_group_deny_line()
                 {
                     return Err(vec![format!(
-                        "{path}:{line}: it denies to a group that a service names, and of who comes with a key the service is not asked: deny by users, or put the htpasswd file before the service with keys_owners = \"htpasswd\""
+                        "{path}:{line}: it denies to a group that a service names, and of who comes with a key the service is not asked: deny by users, or put the htpasswd file before the service with api_keys.owners = \"htpasswd\""
                     )]);
                 }
                 Ok(PolicyContent::Rules(rules))
@@ -119,9 +119,6 @@ impl PolicyFileKind {
         }
     }
 }
-
-/// Keeps one of the files in force.
-pub type PolicyFileReloader = FileReloader<PolicyFile>;
 
 /// One of the files.
 pub struct PolicyFile {

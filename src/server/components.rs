@@ -1,5 +1,6 @@
 //! Everything but the listeners, put together from the settings.
 
+use crate::reload::FileReloader;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,7 @@ use crate::authn::chain::{self, AuthenticatorChain};
 use crate::authn::hash_pool::HashPool;
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::HtpasswdParseOptions;
-use crate::authn::htpasswd::reload::{HtpasswdFile, HtpasswdReloader};
+use crate::authn::htpasswd::reload::HtpasswdFile;
 use crate::authn::http::AuthBackend;
 use crate::authn::queue::QueueLimits;
 use crate::clock::{Clock, Moment};
@@ -29,10 +30,8 @@ use crate::pipeline::{Pipeline, PipelineDependencies};
 use crate::policy::Policy;
 use crate::policy::reload::{self as policy_reload, PolicyFileKind, PolicyLoadError};
 use crate::reload::{PollFile, SourceFile};
-use crate::token;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{self, lease::Lease};
-use crate::upstream::secret_file::{self};
 
 /// What answers, what it waits for, and what keeps it fresh.
 pub struct Components {
@@ -65,14 +64,11 @@ impl Components {
         let (policy, files) = start_policy_reloaders(settings, &clock, &metrics)?;
         let upstreams = UpstreamParts::build(settings, &clock, &metrics)?;
         let tokens = start_signing_key_reloader(settings, clock.now())?;
-        let health = files.iter().map(policy_reload::PolicyFileReloader::health);
-        let health = health.chain(users.iter().map(HtpasswdReloader::health));
-        let health = health.chain(keys.iter().map(api_key::reload::ApiKeyReloader::health));
-        let health =
-            health.chain(upstreams.file_reloaders.iter().map(secret_file::SecretFileReloader::health));
-        let health = health
-            .chain(tokens.iter().map(token::signing_key::reload::SigningKeyFileReloader::health))
-            .collect();
+        let health = files.iter().map(FileReloader::health);
+        let health = health.chain(users.iter().map(FileReloader::health));
+        let health = health.chain(keys.iter().map(FileReloader::health));
+        let health = health.chain(upstreams.file_reloaders.iter().map(FileReloader::health));
+        let health = health.chain(tokens.iter().map(FileReloader::health)).collect();
         let readiness = Readiness::new(health, services.clone());
         #[cfg(feature = "ecr")]
         let readiness =
@@ -167,7 +163,7 @@ fn start_htpasswd_reloader(
     settings: &Config,
     metrics: &Arc<Metrics>,
     now: Moment,
-) -> Result<Option<HtpasswdReloader>, StartError> {
+) -> Result<Option<FileReloader<HtpasswdFile>>, StartError> {
     let Some(path) = settings.htpasswd_file.clone() else { return Ok(None) };
     let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
     let rules = HtpasswdParseOptions {
@@ -177,13 +173,13 @@ fn start_htpasswd_reloader(
     // Keys stand beside the chain, and nobody is asked after them.
     let last = settings.authenticators.iter().rfind(|one| !matches!(one.kind, AuthenticatorType::ApiKeys));
     let is_last = last.is_some_and(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
-    Ok(Some(HtpasswdReloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
+    Ok(Some(FileReloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
 }
 
 /// The pool that hashes for them.
 fn build_hash_pool(
     settings: &Config,
-    users: Option<&HtpasswdReloader>,
+    users: Option<&FileReloader<HtpasswdFile>>,
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> HashPool {
@@ -202,7 +198,7 @@ fn start_api_key_reloader(
     settings: &Config,
     metrics: &Arc<Metrics>,
     now: Moment,
-) -> Result<Option<api_key::reload::ApiKeyReloader>, StartError> {
+) -> Result<Option<FileReloader<api_key::reload::ApiKeyFile>>, StartError> {
     let one = settings.authenticators.iter().find(|one| matches!(one.kind, AuthenticatorType::ApiKeys));
     let (Some(one), Some(path)) = (one, settings.api_keys_file.clone()) else { return Ok(None) };
     let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
@@ -212,7 +208,7 @@ fn start_api_key_reloader(
             && settings.api_keys_owners == ApiKeyOwners::Htpasswd,
     };
     let file = api_key::reload::ApiKeyFile::new(Arc::clone(&one.name), rules, Arc::clone(metrics));
-    Ok(Some(api_key::reload::ApiKeyReloader::start(source, file, now)?))
+    Ok(Some(FileReloader::start(source, file, now)?))
 }
 
 /// The services, in the order of the chain.
@@ -276,7 +272,7 @@ fn start_policy_reloaders(
     settings: &Config,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> Result<(Arc<Policy>, Vec<policy_reload::PolicyFileReloader>), PolicyLoadError> {
+) -> Result<(Arc<Policy>, Vec<FileReloader<policy_reload::PolicyFile>>), PolicyLoadError> {
     let policy = Arc::new(Policy::default());
     let files =
         [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)];
@@ -285,7 +281,7 @@ fn start_policy_reloaders(
         let (policy, metrics) = (Arc::clone(&policy), Arc::clone(metrics));
         let known = settings.group_source();
         let file = policy_reload::PolicyFile::new(file, known, policy, clock.clone(), metrics);
-        Some(policy_reload::PolicyFileReloader::start(source, file, clock.now()))
+        Some(FileReloader::start(source, file, clock.now()))
     };
     let reloaders = files.into_iter().filter_map(start).collect::<Result<_, _>>()?;
     Ok((policy, reloaders))

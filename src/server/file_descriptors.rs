@@ -27,7 +27,7 @@ const DESCRIPTORS_PER_TOKEN_FETCH: usize = 16;
 /// There are fewer file descriptors than the settings allow connections.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "limits.connections = {connections}, with everything else, needs {needed} file descriptors, and the limit is {limit}: raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.connections to {max_connections} or less"
+    "limits.max_connections = {connections}, with everything else, needs {needed} file descriptors, and the limit is {limit}: raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.max_connections to {max_connections} or less"
 )]
 pub struct DescriptorLimitError {
     connections: usize,

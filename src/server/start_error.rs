@@ -49,7 +49,7 @@ pub enum StartError {
     #[error("upstream {0}: {1}")]
     InvalidEcrUpstream(Arc<str>, ecr::EcrError),
     /// The keys that sign tokens can't be used.
-    #[error("token.keys: {0}")]
+    #[error("token.signing_keys: {0}")]
     SigningKeysUnusable(token::signing_key::reload::SigningKeyLoadError),
     /// The policy or the group file can't be used.
     #[error(transparent)]

@@ -1,5 +1,6 @@
 //! Giving out the registry's tokens, as the settings say.
 
+use crate::reload::FileReloader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,14 +24,14 @@ pub(super) fn build_challenge(settings: &Config) -> Result<Challenge, StartError
 pub(super) fn start_signing_key_reloader(
     settings: &Config,
     now: Moment,
-) -> Result<Option<token::signing_key::reload::SigningKeyFileReloader>, StartError> {
+) -> Result<Option<FileReloader<token::signing_key::reload::SigningKeyFile>>, StartError> {
     let start = |path: &PathBuf| token::signing_key::reload::start(path.clone(), now);
     settings.token_signing_keys_file.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
 }
 
 pub(super) fn build_token_issuer(
     settings: &Config,
-    tokens: &token::signing_key::reload::SigningKeyFileReloader,
+    tokens: &FileReloader<token::signing_key::reload::SigningKeyFile>,
 ) -> Arc<TokenIssuer> {
     let names =
         IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };

@@ -1,5 +1,6 @@
 //! The upstreams of the settings, with what keeps their credentials fresh.
 
+use crate::reload::FileReloader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{AwsAccount, lease::Lease};
-use crate::upstream::secret_file::{self, SecretFileReloader, SecretFormat};
+use crate::upstream::secret_file::{self, SecretFile, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
 /// What the gate chooses from, and what has to be kept fresh.
@@ -24,7 +25,7 @@ pub struct UpstreamParts {
     /// The token of the admin listener.
     pub admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
     /// Of the files.
-    pub file_reloaders: Vec<SecretFileReloader>,
+    pub file_reloaders: Vec<FileReloader<SecretFile>>,
     /// Of the tokens, each of which wants somebody to fetch it.
     #[cfg(feature = "ecr")]
     pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
@@ -111,7 +112,7 @@ impl UpstreamParts {
 pub fn start_admin_token_reloader(
     settings: &Config,
     clock: &Clock,
-) -> Result<Option<SecretFileReloader>, StartError> {
+) -> Result<Option<FileReloader<SecretFile>>, StartError> {
     let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::AdminToken, clock.now());
     settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
 }
@@ -123,7 +124,7 @@ pub fn start_admin_token_reloader(
 pub fn start_proxy_secret_reloader(
     settings: &Config,
     clock: &Clock,
-) -> Result<Option<SecretFileReloader>, StartError> {
+) -> Result<Option<FileReloader<SecretFile>>, StartError> {
     let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
     settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
 }

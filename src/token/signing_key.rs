@@ -31,7 +31,7 @@ use super::claims::Claims;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyFileError {
     /// No block is in it.
-    #[error("there is no key in it; doorward token init makes one")]
+    #[error("there is no key in it; doorward signing-key init makes one")]
     NoKey,
     /// It is no text.
     #[error("it is no PEM file: it holds bytes that are no text")]
@@ -157,7 +157,7 @@ impl SigningKeys {
             }
             let certificate = numbered.next().filter(|(_, block)| block.label == "CERTIFICATE");
             let certificate = certificate.ok_or_else(|| {
-                fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward token init --key FILE makes one")
+                fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward signing-key init --key FILE makes one")
             })?;
             let key =
                 SigningKey::parse(secret.1, certificate.1, &random).map_err(|(side, what)| match side {

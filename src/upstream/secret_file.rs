@@ -147,9 +147,6 @@ impl CurrentCredentials {
     }
 }
 
-/// Keeps a secret's file in force.
-pub type SecretFileReloader = FileReloader<SecretFile>;
-
 /// A file with a secret.
 pub struct SecretFile {
     format: SecretFormat,
@@ -171,9 +168,9 @@ pub fn start(
     path: std::path::PathBuf,
     form: SecretFormat,
     now: Moment,
-) -> Result<SecretFileReloader, SecretLoadError> {
+) -> Result<FileReloader<SecretFile>, SecretLoadError> {
     let kind = SecretFile { format: form, current: Arc::new(CurrentCredentials::empty()) };
-    SecretFileReloader::start(SourceFile { path, max_bytes: FILE_BYTES_MAX }, kind, now)
+    FileReloader::start(SourceFile { path, max_bytes: FILE_BYTES_MAX }, kind, now)
 }
 
 impl Reloadable for SecretFile {

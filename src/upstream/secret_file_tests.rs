@@ -1,5 +1,6 @@
 //! Every way in which the file may change, with a clock that the test moves.
 
+use crate::reload::FileReloader;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::reload::PollFile;
 struct SecretFileFixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    reloader: SecretFileReloader,
+    reloader: FileReloader<SecretFile>,
     clock: Clock,
 }
 

@@ -22,7 +22,7 @@ pub(super) const KINDS: [&str; 3] = ["htpasswd", "http", "keys"];
 fn tables(order: &[&str], service: &Api) -> String {
     let table = |kind: &&str| match *kind {
         "http" => format!(
-            "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"{}/ask\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\nunknown = [404]\n",
+            "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"{}/ask\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\nunknown_user_statuses = [404]\n",
             service.url()
         ),
         kind => format!("[[authenticator]]\ntype = \"{kind}\"\nname = \"the-{kind}\"\n"),
@@ -33,7 +33,7 @@ fn tables(order: &[&str], service: &Api) -> String {
 pub(super) fn start(order: &[&str], service: &Api, keys: &[&Key], more: &str) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    let mut settings = format!("proxy_read_timeout = \"5m\"\nkeys = \"{}\"\n{more}\n", path("keys"));
+    let mut settings = format!("proxy_read_timeout = \"5m\"\napi_keys.file = \"{}\"\n{more}\n", path("keys"));
     settings += &tables(order, service);
     fs::write(path("doorward.toml"), settings).unwrap();
     fs::write(path("keys"), file(keys)).unwrap();
@@ -122,7 +122,7 @@ fn user_known_only_to_a_service_has_api_keys_if_configured() {
     let service = service_with_dora();
     let doorward = start(&KINDS, &service, &[&key], "");
     assert_challenged(&show(&doorward, Presentation::Bearer, &key.secret));
-    let doorward = start(&KINDS, &service, &[&key], "keys_owners = \"any\"");
+    let doorward = start(&KINDS, &service, &[&key], "api_keys.owners = \"any\"");
     assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "dora", "the-keys");
     // Where there is no htpasswd file, there is nobody to be missing from it.
     let doorward = start(&["http", "keys"], &service, &[&key], "");
@@ -137,7 +137,7 @@ fn api_keys_without_another_authenticator_start() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
-    let doorward = Doorward::start_in(dir, &["--keys", &path]);
+    let doorward = Doorward::start_in(dir, &["--api-keys", &path]);
     assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "robot", "keys");
     assert_challenged(&show(&doorward, Presentation::Bearer, &other.secret));
 }
@@ -150,19 +150,19 @@ fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     fs::write(path("htpasswd"), users::alice()).unwrap();
     fs::write(path("keys"), "").unwrap();
     let says = |settings: String, what: &str| {
-        let settings = format!("htpasswd = \"{}\"\n{settings}", path("htpasswd"));
+        let settings = format!("htpasswd.file = \"{}\"\n{settings}", path("htpasswd"));
         fs::write(path("doorward.toml"), settings).unwrap();
         let output = crate::support::doorward::doorward(&["check", "--config", &path("doorward.toml")]);
         let said = output.stdout.clone() + &output.stderr;
         assert_eq!(output.code == Some(0), what.is_empty(), "{said}");
         assert!(said.contains(what), "{what}: {said}");
     };
-    let keys = format!("keys = \"{}\"\n", path("keys"));
+    let keys = format!("api_keys.file = \"{}\"\n", path("keys"));
     says(keys.clone() + &tables(&KINDS, &service), "");
     says(keys.clone() + &tables(&KINDS[..2], &service), "keys is set, and nobody asks it");
     says(tables(&KINDS, &service), "there is one of type keys; set keys = \"FILE\" too");
-    let two =
-        tables(&["htpasswd", "keys"], &service) + "[[authenticator]]\ntype = \"keys\"\nname = \"again\"\n";
+    let two = tables(&["htpasswd", "keys"], &service)
+        + "[[authenticator]]\ntype = \"api_keys\"\nname = \"again\"\n";
     says(keys.clone() + &two, "there are two of type keys, and it has one file");
-    says(keys + "keys_owners = \"some\"\n", "it is neither htpasswd nor any");
+    says(keys + "api_keys.owners = \"some\"\n", "it is neither htpasswd nor any");
 }

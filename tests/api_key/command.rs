@@ -35,7 +35,7 @@ impl ApiKeyFile {
 
     fn run(&self, what: &str, arguments: &[&str]) -> Output {
         let path = self.path.display().to_string();
-        doorward(&[&["key", what, "--keys", &path], arguments].concat())
+        doorward(&[&["api-key", what, "--api-keys", &path], arguments].concat())
     }
 
     /// The same, which must succeed: what it said.
@@ -131,11 +131,11 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
     let path = setup.path("keys");
     let [ci, _] = ["ci", "laptop"].map(|name| crate::support::keys::make(&path, "ann", name, &[]));
     setup.await_status(Presentation::Bearer, &ci, 200);
-    let uses = setup.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", &ci[..14]));
+    let uses = setup.doorward.metric(&format!("doorward_api_key_uses{{id=\"{}\"", &ci[..14]));
     let Address::Unix(admin) = &setup.doorward.admin else { panic!("not a unix socket") };
     let url = unix(admin);
     let list = |more: &[&str]| {
-        doorward(&[&["key", "list", "--keys", &path.display().to_string(), "--used"], more].concat())
+        doorward(&[&["api-key", "list", "--api-keys", &path.display().to_string(), "--usage"], more].concat())
     };
     let told = list(&["--url", &url]);
     assert!(told.stdout.contains("\tci\teverything\tnever ends\tused 1 times, last 20"), "{told:?}");
@@ -244,7 +244,7 @@ fn missing_api_key_file_is_created_only_with_create_flag() {
     file.refuses("revoke", &["dwk_0000000000"], "there is no such file");
     file.succeeds("new", &[&CI[..], &["--create"]].concat());
     assert_eq!(file.text().lines().count(), 1);
-    let output = doorward(&["key", "list"]);
+    let output = doorward(&["api-key", "list"]);
     assert!(output.code == Some(1) && output.stderr.contains("no file of keys is set"), "{output:?}");
 }
 

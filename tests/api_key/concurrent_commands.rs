@@ -16,7 +16,7 @@ fn thirty_concurrent_new_keys_are_all_written_and_valid() {
     let old = make(&file, "ann", "old", &[]);
     let start = |arguments: &[&str]| -> Child {
         let mut command = command();
-        command.arg("key").args(arguments).arg("--keys").arg(&file);
+        command.arg("key").args(arguments).arg("--api-keys").arg(&file);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let mut running: Vec<Child> = (0..AT_ONCE)
@@ -53,7 +53,7 @@ fn concurrent_new_commands_with_one_name_create_one_key() {
     let running: Vec<Child> = (0..8)
         .map(|_| {
             let mut command = command();
-            command.args(["key", "new", "--owner", "ann", "--name", "ci", "--keys"]).arg(&file);
+            command.args(["api-key", "new", "--owner", "ann", "--name", "ci", "--api-keys"]).arg(&file);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();

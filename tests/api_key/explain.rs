@@ -66,7 +66,7 @@ fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
                 false => setup.site(Presentation::Bearer, &key.secret, method, uri),
             };
             let key = if (at + number) % 2 == 0 { &id } else { &named };
-            let arguments = ["--host", host, "--keys", &file, "--key", key, owner, method, uri];
+            let arguments = ["--host", host, "--api-keys", &file, "--key", key, owner, method, uri];
             let (verdict, why, upstream) = explained(&[rules, &arguments].concat());
             assert_eq!((&verdict[..], upstream), said(&answer), "{owner}'s {name}: {method} {uri}: {why}");
             allowed += usize::from(verdict == "allow");
@@ -103,7 +103,8 @@ fn explain_and_auth_agree_on_api_keys_without_a_policy() {
     let file = setup.path("keys").display().to_string();
     let keys: Vec<Key> = keys.into_iter().filter(|key| key.line().contains("\"scope\"")).collect();
     assert_agree(&setup, &keys, &[]);
-    let unscoped = explained(&["--keys", &file, "--key", "all", "ann", "PUT", "/v2/team/app/manifests/v1"]);
+    let unscoped =
+        explained(&["--api-keys", &file, "--key", "all", "ann", "PUT", "/v2/team/app/manifests/v1"]);
     assert_eq!(unscoped.0, "allow");
 }
 
@@ -114,7 +115,7 @@ fn explain_names_the_api_key_and_the_missing_scope() {
     let path = |name: &str| setup.path(name).display().to_string();
     let (file, policy, groups) = (path("keys"), path("policy.toml"), path("groups"));
     let ask = |user: &str, key: &str, method: &str| {
-        let files = ["explain", "--keys", &file, "--policy", &policy, "--groups", &groups];
+        let files = ["explain", "--api-keys", &file, "--policy", &policy, "--groups", &groups];
         doorward(&[&files[..], &["--key", key, user, method, "/v2/team/app/manifests/v1"]].concat())
     };
     let lacks = "he may, and his key may not: its scope lacks push";

@@ -14,7 +14,7 @@ fn password_is_challenged_if_only_api_keys_are_configured() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
-    let doorward = Doorward::start_in(dir, &["--keys", &path]);
+    let doorward = Doorward::start_in(dir, &["--api-keys", &path]);
     assert_eq!(show(&doorward, Presentation::Bearer, &key.secret).status, 200);
     assert_challenged(&show(&doorward, Presentation::As("robot"), "x"));
 }
@@ -25,7 +25,7 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
     let path = |name: &str| dir.path().join(name).display().to_string();
     fs::write(path("htpasswd"), users::three()).unwrap();
     let check = |keys: &str| {
-        let output = doorward(&["check", "--htpasswd", &path("htpasswd"), "--keys", &path(keys)]);
+        let output = doorward(&["check", "--htpasswd", &path("htpasswd"), "--api-keys", &path(keys)]);
         (output.code, output.stdout + &output.stderr)
     };
     let good = Key::new("ann", "ci");
@@ -52,7 +52,7 @@ fn api_key_sent_as_the_user_name_is_not_logged() {
     let key = Key::new("ann", "ci");
     let setup = ApiKeySetup::of(&[&key]);
     assert_challenged(&setup.show(Presentation::As(&key.secret), "x-oauth-basic"));
-    setup.await_log("reason=\"malformed\"");
+    setup.await_log("reason=\"malformed_credentials\"");
     assert!(!setup.doorward.log().contains(&key.secret[15..]), "{}", setup.doorward.log());
 }
 
@@ -86,7 +86,7 @@ fn log_names_the_api_key_that_lacks_a_permission() {
 #[test]
 fn log_names_user_and_api_key_of_an_allowed_request() {
     let key = Key::new("ann", "ci");
-    let setup = ApiKeySetup::with(&file(&[&key]), None, &["--log-allowed", "true"]);
+    let setup = ApiKeySetup::with(&file(&[&key]), None, &["--log-allowed-requests", "true"]);
     assert_eq!(setup.show(Presentation::Bearer, &key.secret).status, 200);
     setup.await_log("verdict=\"allow\"");
     let log = setup.doorward.log();
@@ -104,7 +104,7 @@ fn explain_reports_an_expired_damaged_or_duplicate_api_key() {
     fs::write(&path, file(&[&over, &damaged, &twice, &again])).unwrap();
     for key in [&over, &damaged, &twice] {
         let output =
-            doorward(&["explain", "--keys", &path, "--key", &key.id(), "ann", "GET", "/v2/a/tags/list"]);
+            doorward(&["explain", "--api-keys", &path, "--key", &key.id(), "ann", "GET", "/v2/a/tags/list"]);
         assert_eq!(output.code, Some(1), "{output:?}");
     }
 }
@@ -113,8 +113,19 @@ fn explain_reports_an_expired_damaged_or_duplicate_api_key() {
 fn api_key_with_an_expiry_below_one_second_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys").display().to_string();
-    let arguments =
-        ["key", "new", "--create", "--keys", &path, "--owner", "ann", "--name", "ci", "--expires", "1ms"];
+    let arguments = [
+        "api-key",
+        "new",
+        "--create",
+        "--api-keys",
+        &path,
+        "--owner",
+        "ann",
+        "--name",
+        "ci",
+        "--expires",
+        "1ms",
+    ];
     let output = doorward(&arguments);
     assert!(output.code == Some(1) && output.stderr.contains("not within a second"), "{output:?}");
 }
@@ -124,6 +135,6 @@ fn revoke_of_a_full_secret_does_not_print_the_secret() {
     let setup = ApiKeySetup::open("");
     let path = setup.path("keys").display().to_string();
     let secret = Key::new("ann", "ci").secret;
-    let output = doorward(&["key", "revoke", "--keys", &path, &secret]);
+    let output = doorward(&["api-key", "revoke", "--api-keys", &path, &secret]);
     assert!(output.code == Some(1) && !output.stderr.contains(&secret[15..]), "{output:?}");
 }

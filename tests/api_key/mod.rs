@@ -30,13 +30,13 @@ const HOME: &str = "192.0.2.10";
 /// What a test sets unless it says otherwise: files are looked at often, guesses are not counted, and every
 /// refusal is logged.
 const FLAGS: [&str; 8] = [
-    "--htpasswd-poll",
+    "--reload-poll-interval",
     "100ms",
     "--throttle-user-failures",
     "1000000",
     "--throttle-network-failures",
     "1000000",
-    "--log-refusals-per-second",
+    "--log-denials-per-second",
     "10000",
 ];
 
@@ -67,7 +67,7 @@ impl ApiKeySetup {
         fs::write(&keys_at, keys).unwrap();
         fs::write(&groups, GROUPS).unwrap();
         fs::write(path("htpasswd"), users::three()).unwrap();
-        let mut flags = [&FLAGS[..], &["--keys", &keys_at], more].concat();
+        let mut flags = [&FLAGS[..], &["--api-keys", &keys_at], more].concat();
         if let Some(rules) = rules {
             fs::write(&policy, rules).unwrap();
             flags.extend(["--policy", &policy, "--groups", &groups]);
@@ -121,7 +121,7 @@ impl ApiKeySetup {
             Presentation::As(user) => user,
             Presentation::Bearer => "",
         };
-        self.await_log(&format!("reason=\"key\" detail=\"{why}\" user=\"{user}\""));
+        self.await_log(&format!("reason=\"invalid_api_key\" detail=\"{why}\" user=\"{user}\""));
     }
 }
 
@@ -159,7 +159,7 @@ fn assert_challenged(answer: &Answer) {
 /// Known, and not permitted this.
 fn assert_denied(answer: &Answer, scope: Option<&str>) {
     assert_eq!(answer.status, 403, "{answer:?}");
-    assert_eq!(answer.header("x-auth-reason"), Some("denied"), "{answer:?}");
+    assert_eq!(answer.header("x-auth-reason"), Some("policy"), "{answer:?}");
     assert_eq!(answer.header("x-auth-scope"), scope, "{answer:?}");
     assert_eq!(answer.header("x-auth-user"), None, "{answer:?}");
 }

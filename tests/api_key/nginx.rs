@@ -50,7 +50,7 @@ impl RegistrySetup {
         fs::write(path("htpasswd"), lines).unwrap();
         fs::write(path("keys"), file(&[&keys.all, &keys.pull, &keys.over, &keys.bobs])).unwrap();
         let (at, registry) = (path("keys"), Registry::start());
-        let flags = ["--keys", &at, "--htpasswd-poll", "100ms"];
+        let flags = ["--api-keys", &at, "--reload-poll-interval", "100ms"];
         let doorward = Doorward::start_in(dir, &flags);
         let tap = Tap::start(registry.address);
         let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), tap.address);
@@ -212,7 +212,7 @@ fn api_key_with_a_site_scope_reads_and_cannot_write() {
     let at = dir.path().join("keys").display().to_string();
     fs::write(&at, key.line()).unwrap();
     fs::write(dir.path().join("htpasswd"), users::line("ann", "a1", users::QUICK)).unwrap();
-    let doorward = Doorward::start_in(dir, &["--keys", &at]);
+    let doorward = Doorward::start_in(dir, &["--api-keys", &at]);
     let backend = Upstream::start(&empty("200 OK"));
     let nginx = Nginx::start(Template::Site, tcp(&doorward.address), backend.address);
     for way in presentations("ann") {

@@ -29,11 +29,11 @@ fn api_key_written_by_another_program_is_accepted() {
         assert_eq!(setup.show(Presentation::As("bob"), secret).status, 401);
         assert_eq!(setup.show(Presentation::Bearer, &secret[..50]).status, 401);
     }
-    assert_eq!(setup.doorward.metric("doorward_keys_bad_lines"), 0.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys_invalid_lines"), 0.0);
     let listed = crate::support::doorward::doorward(&[
         "key",
         "list",
-        "--keys",
+        "--api-keys",
         &setup.path("keys").display().to_string(),
     ]);
     assert_eq!(listed.stdout.lines().count(), 20, "{listed:?}");

@@ -42,7 +42,7 @@ fn api_key_of_an_unknown_owner_is_refused_unless_any_owner_is_allowed() {
     for way in presentations("robot") {
         assert_challenged(&setup.show(way, &robots.secret));
     }
-    let setup = ApiKeySetup::with(&keys, None, &["--keys-owners", "any"]);
+    let setup = ApiKeySetup::with(&keys, None, &["--api-keys-owners", "any"]);
     for way in presentations("robot") {
         assert_admitted(&setup.show(way, &robots.secret), "robot");
     }
@@ -50,7 +50,7 @@ fn api_key_of_an_unknown_owner_is_refused_unless_any_owner_is_allowed() {
     assert_challenged(&setup.show(Presentation::As("ann"), &robots.secret));
     assert_challenged(&setup.show(Presentation::As("robot"), "x"));
     // With a policy, what is granted to nobody by name is granted to him as to all.
-    let setup = ApiKeySetup::with(&keys, Some(RULES), &["--keys-owners", "any"]);
+    let setup = ApiKeySetup::with(&keys, Some(RULES), &["--api-keys-owners", "any"]);
     let ask = |method: &str| {
         setup.registry(Presentation::Bearer, &robots.secret, method, "/v2/team/app/manifests/v1")
     };

@@ -20,10 +20,15 @@ fn api_key_is_accepted_as_password_with_the_fixed_name_and_as_bearer() {
         }
     }
     assert_eq!(setup.doorward.hashes(), 0.0, "no key is hashed as a password is");
-    assert_eq!(setup.doorward.metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"key\""), 18.0);
+    assert_eq!(
+        setup.doorward.metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"invalid_api_key\""),
+        18.0
+    );
     // With a key for a name it can't be read.
     assert_eq!(
-        setup.doorward.metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"malformed\""),
+        setup
+            .doorward
+            .metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"malformed_credentials\""),
         2.0
     );
 }
@@ -74,7 +79,8 @@ fn bearer_value_without_the_api_key_prefix_is_challenged_and_not_throttled() {
 #[test]
 fn fixed_user_name_is_configurable_and_a_user_of_that_name_keeps_its_password() {
     let (anns, tokens) = (Key::new("ann", "ci"), Key::new(FIXED, "ci"));
-    let setup = ApiKeySetup::with(&crate::support::keys::file(&[&anns]), None, &["--keys-username", "robot"]);
+    let setup =
+        ApiKeySetup::with(&crate::support::keys::file(&[&anns]), None, &["--api-keys-username", "robot"]);
     assert_admitted(&setup.show(Presentation::As("robot"), &anns.secret), "ann");
     assert_challenged(&setup.show(Presentation::As(FIXED), &anns.secret));
 
@@ -126,9 +132,9 @@ fn each_use_of_an_api_key_is_counted_and_refusals_are_not() {
         .collect();
     told.sort();
     assert_eq!(told, ["\"ann\" \"ci\" 3", "\"ann\" \"laptop\" 1"]);
-    let uses = |key: &Key| setup.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", key.id()));
+    let uses = |key: &Key| setup.doorward.metric(&format!("doorward_api_key_uses{{id=\"{}\"", key.id()));
     assert_eq!(keys.each_ref().map(uses), [3.0, 1.0, 0.0]);
-    assert_eq!(setup.doorward.metric("doorward_keys"), 3.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys"), 3.0);
     let public = setup.doorward.ask(&Request::get("/keys"));
     assert_ne!(public.status, 200, "{public:?}");
     for text in [answer.text(), setup.doorward.log(), setup.doorward.admin(&Request::get("/metrics")).text()]

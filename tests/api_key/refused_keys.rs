@@ -146,7 +146,7 @@ fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() 
     std::fs::write(dir.path().join("htpasswd"), users::three()).unwrap();
     let path = dir.path().join("keys").display().to_string();
     std::fs::write(&path, key.line()).unwrap();
-    let flags = ["--keys", &path, "--throttle-user-failures", "3", "--throttle-network-failures", "6"];
+    let flags = ["--api-keys", &path, "--throttle-user-failures", "3", "--throttle-network-failures", "6"];
     let doorward = crate::support::doorward::Doorward::start_in(dir, &flags);
     let show = |way: Presentation<'_>, secret: &str| {
         doorward.ask(&way.present(Request::auth().from(super::HOME), secret))

@@ -19,7 +19,7 @@ fn refuses_to_start(text: Option<&[u8]>) -> Output {
     }
     let mut command = command();
     command.args(["serve", "--listen", "127.0.0.1:0", "--htpasswd"]).arg(path("htpasswd"));
-    command.arg("--keys").arg(path("keys"));
+    command.arg("--api-keys").arg(path("keys"));
     let output = run(command);
     assert_eq!(output.code, Some(1), "{output:?}");
     output
@@ -66,14 +66,14 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     assert_challenged(&setup.show(Presentation::Bearer, &later.secret));
     setup.await_log("keys file not reloaded, the last good one stays in force");
     setup.await_log(said);
-    assert_eq!(setup.doorward.metric("doorward_keys_stale"), 1.0);
-    assert_eq!(setup.doorward.metric("doorward_keys_reload_failures_total"), 1.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 1.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys_reload_failures_total"), 1.0);
     setup.put(later.line());
     setup.await_status(Presentation::Bearer, &later.secret, 200);
     setup.await_status(Presentation::Bearer, &key.secret, 401);
     eventually("it is ready", || (setup.doorward.ready().text() == "ready\n").then_some(()));
     setup.await_log("the keys file can be used again");
-    assert_eq!(setup.doorward.metric("doorward_keys_stale"), 0.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 0.0);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3() {
     let after = emptied.elapsed();
     assert!(after.as_secs() >= 1, "a tool may be between truncating and writing: {after:?}");
     assert!(after.as_secs() < 2, "{after:?}");
-    assert_eq!(setup.doorward.metric("doorward_keys"), 0.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys"), 0.0);
     assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
     let told = "ready, degraded: the file of keys has no keys, so none is good (since 2";
     eventually("it is told", || setup.doorward.ready().text().starts_with(told).then_some(()));
@@ -142,12 +142,12 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3() {
 #[test]
 fn sighup_reloads_api_keys_and_keeps_use_counts() {
     let key = Key::new("ann", "ci");
-    let more = ["--htpasswd-poll", "1h"];
+    let more = ["--reload-poll-interval", "1h"];
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("htpasswd"), users::three()).unwrap();
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
-    let flags = [&FLAGS[2..], &more, &["--keys", &path]].concat();
+    let flags = [&FLAGS[2..], &more, &["--api-keys", &path]].concat();
     let setup = ApiKeySetup { doorward: crate::support::doorward::Doorward::start_in(dir, &flags) };
     assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     let other = Key::new("ann", "other");
@@ -156,5 +156,5 @@ fn sighup_reloads_api_keys_and_keeps_use_counts() {
     setup.doorward.signal(rustix::process::Signal::HUP);
     setup.await_status(Presentation::Bearer, &other.secret, 200);
     assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
-    assert_eq!(setup.doorward.metric(&format!("doorward_key_uses{{id=\"{}\"", key.id())), 2.0);
+    assert_eq!(setup.doorward.metric(&format!("doorward_api_key_uses{{id=\"{}\"", key.id())), 2.0);
 }

@@ -25,7 +25,7 @@ fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
         let refused = setup.registry(Presentation::Bearer, &pull.secret, "GET", "/v2/_catalog");
         assert_denied(&refused, Some("registry:catalog:*"));
         assert_admitted(&setup.registry(Presentation::Bearer, &all.secret, "GET", "/v2/_catalog"), "ann");
-        setup.await_log("reason=\"denied\" detail=\"repository:team/app:push is beyond the scope; key ");
+        setup.await_log("reason=\"policy\" detail=\"repository:team/app:push is beyond the scope; key ");
         // The password is as good as it was.
         assert_eq!(setup.registry(Presentation::As("ann"), "a1", "PUT", MANIFEST).status, 200);
     }
@@ -156,7 +156,7 @@ fn scope_with_incomplete_proxy_headers_is_denied() {
     let answer = setup.show(Presentation::Bearer, &pull.secret);
     assert_eq!((answer.status, answer.header("x-auth-reason")), (403, Some("incomplete")), "{answer:?}");
     let twice = question_twice(&pull);
-    assert_eq!(setup.doorward.ask(&twice).header("x-auth-reason"), Some("incomplete"));
+    assert_eq!(setup.doorward.ask(&twice).header("x-auth-reason"), Some("invalid_proxy_headers"));
 }
 
 /// A request whose URI nginx would have said twice.

@@ -19,8 +19,8 @@ fn assert_costs_itself(damaged: &str, key: &Key, refusal: &str, what: &str) {
         presentations("ann").into_iter().for_each(|way| setup.assert_refused(way, &key.secret, &refusal));
         assert_admitted(&setup.show(Presentation::Bearer, &before.secret), "ann");
         assert_admitted(&setup.show(Presentation::Bearer, &after.secret), "bob");
-        assert_eq!(setup.doorward.metric("doorward_keys"), 2.0);
-        assert_eq!(setup.doorward.metric("doorward_keys_bad_lines"), 1.0);
+        assert_eq!(setup.doorward.metric("doorward_api_keys"), 2.0);
+        assert_eq!(setup.doorward.metric("doorward_api_keys_invalid_lines"), 1.0);
     }
 }
 
@@ -138,7 +138,7 @@ fn duplicate_id_disables_both_keys_and_no_other() {
             assert_admitted(&setup.show(way, &other.secret), "ann");
         }
         setup.await_log(&why);
-        assert_eq!(setup.doorward.metric("doorward_keys"), 1.0, "{text}");
+        assert_eq!(setup.doorward.metric("doorward_api_keys"), 1.0, "{text}");
     }
     let setup = ApiKeySetup::of(&[&first, &other, &second]);
     setup.await_log(&format!(
@@ -159,7 +159,7 @@ fn comments_blank_lines_carriage_returns_and_bom_are_ignored() {
     for key in &keys {
         assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     }
-    assert_eq!(setup.doorward.metric("doorward_keys_bad_lines"), 0.0);
+    assert_eq!(setup.doorward.metric("doorward_api_keys_invalid_lines"), 0.0);
     // What stands in a comment is no key.
     setup.put(format!("#{a}\n{b}\n"));
     setup.await_status(Presentation::Bearer, &keys[0].secret, 401);

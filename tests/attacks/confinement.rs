@@ -47,10 +47,10 @@ fn doorward(rules: Option<&str>) -> Doorward {
     fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
     fs::write(dir.path().join("secret"), SECRET).unwrap();
     fs::write(dir.path().join("token"), "of-the-upstream").unwrap();
-    let mut settings = format!("htpasswd = \"{at}/htpasswd\"\nproxy_secret_file = \"{at}/secret\"\n");
+    let mut settings = format!("htpasswd.file = \"{at}/htpasswd\"\nproxy_secret_file = \"{at}/secret\"\n");
     if let Some(rules) = rules {
         fs::write(dir.path().join("policy.toml"), rules).unwrap();
-        settings += &format!("policy = \"{at}/policy.toml\"\n");
+        settings += &format!("policy.file = \"{at}/policy.toml\"\n");
     }
     settings += &format!("[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{at}/token\"\n");
     fs::write(dir.path().join("doorward.toml"), settings).unwrap();
@@ -264,7 +264,7 @@ fn no_request_outside_v2_reaches_a_registry_behind_another_auth_service_field_r1
 
 /// An open location in a guarded site, as nginx/README.md shows it.
 const OPEN: &str =
-    "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_backend; }";
+    "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_upstream; }";
 
 #[test]
 fn open_location_of_a_site_gives_access_only_to_its_own_paths_field_r1() {
@@ -273,7 +273,7 @@ fn open_location_of_a_site_gives_access_only_to_its_own_paths_field_r1() {
         let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (auth, to) = (address(&doorward.address), backend.address);
         let http = format!(
-            "include doorward/doorward-http.conf;\nmap \"\" $doorward_secret {{ default \"{SECRET}\"; }}\nupstream doorward {{ server {auth}; keepalive 64; }}\nupstream doorward_backend {{ server {to}; keepalive 64; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; {OPEN} }}\n"
+            "include doorward/doorward-http.conf;\nmap \"\" $doorward_proxy_secret {{ default \"{SECRET}\"; }}\nupstream doorward {{ server {auth}; keepalive 64; }}\nupstream doorward_upstream {{ server {to}; keepalive 64; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; {OPEN} }}\n"
         );
         let nginx = Nginx::by_hand(Image::with(&http), at);
         Attack {

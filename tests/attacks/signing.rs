@@ -38,8 +38,16 @@ fn start(count: usize) -> Doorward {
     ]);
     let made = run(openssl);
     assert_eq!(made.code, Some(0), "{made:?}");
-    let arguments =
-        ["token", "init", "--keys", &at("keys.pem"), "--service", SERVICE, "--algorithm", "RS256"];
+    let arguments = [
+        "signing-key",
+        "init",
+        "--signing-keys",
+        &at("keys.pem"),
+        "--service",
+        SERVICE,
+        "--algorithm",
+        "RS256",
+    ];
     let made = doorward(&[&arguments[..], &["--key", &at("rsa.pem")]].concat());
     assert_eq!(made.code, Some(0), "{made:?}");
     // One hash for all: they are logged in before.
@@ -49,7 +57,7 @@ fn start(count: usize) -> Doorward {
     let keys = at("keys.pem");
     Doorward::start_in(
         dir,
-        &["--token-keys", &keys, "--token-service", SERVICE, "--log-refusals-per-second", "0"],
+        &["--token-signing-keys", &keys, "--token-service", SERVICE, "--log-denials-per-second", "0"],
     )
 }
 

@@ -73,7 +73,7 @@ fn flush_invalidates_a_cached_answer() {
 
 #[test]
 fn file_change_invalidates_a_cached_answer() {
-    let doorward = start(&["--htpasswd-poll", "100ms"]);
+    let doorward = start(&["--reload-poll-interval", "100ms"]);
     let mut client = doorward.client();
     settle_in(&mut client);
     users::put(&doorward.htpasswd(), users::line("bob", "builder", users::QUICK));
@@ -93,7 +93,7 @@ fn file_change_invalidates_a_cached_answer() {
 
 #[test]
 fn cached_answer_is_evicted_after_the_idle_timeout() {
-    let doorward = start(&["--cache-idle", "1s"]);
+    let doorward = start(&["--cache-idle-timeout", "1s"]);
     let mut client = doorward.client();
     settle_in(&mut client);
     let asked = Instant::now();

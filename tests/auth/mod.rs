@@ -157,7 +157,7 @@ fn request_id_is_echoed_up_to_its_length_limit() {
 
 #[test]
 fn health_probes_are_public_and_not_served_as_auth() {
-    let flags = ["--admin-listen", "127.0.0.1:0", "--admin-peers", "192.0.2.1"];
+    let flags = ["--admin-listen", "127.0.0.1:0", "--admin-trusted-peers", "192.0.2.1"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let alive = doorward.admin(&Request::get("/livez").host("localhost"));
     assert_eq!((alive.status, &alive.text()[..]), (200, "alive\n"));
@@ -195,7 +195,9 @@ fn refusal_is_logged_with_its_reason_and_without_the_password() {
         log.contains("refused").then_some(log)
     });
     let line = log.lines().find(|line| line.contains("refused")).expect("a line for the refusal");
-    for part in ["verdict=\"challenge\"", "reason=\"wrong\"", "user=\"alice\"", "client=\"192.0.2.7\""] {
+    for part in
+        ["verdict=\"challenge\"", "reason=\"wrong_credentials\"", "user=\"alice\"", "client=\"192.0.2.7\""]
+    {
         assert!(line.contains(part), "{part} is not in {line}");
     }
     for secret in ["looking-glass", "wonderland", "geheim", sent.trim_start_matches("Basic ")] {
@@ -206,13 +208,13 @@ fn refusal_is_logged_with_its_reason_and_without_the_password() {
 
 #[test]
 fn flood_of_refusals_is_rate_limited_in_the_log() {
-    let doorward = Doorward::start(&users::alice(), &["--log-refusals-per-second", "1"]);
+    let doorward = Doorward::start(&users::alice(), &["--log-denials-per-second", "1"]);
     let mut client = doorward.client();
     for number in 0..300 {
         client.ask(&Request::auth().header("Authorization", format!("Basic !{number}")));
     }
     let lines = doorward.log().lines().filter(|line| line.contains("refused")).count();
-    let suppressed = doorward.metric("doorward_log_suppressed_total");
+    let suppressed = doorward.metric("doorward_log_lines_suppressed_total");
     assert!(lines < 200, "{lines} lines");
     assert_eq!(lines + suppressed as usize, 300);
 }

@@ -18,7 +18,7 @@ fn untrusted_peer_is_refused_with_any_headers_as_in_cve_2026_40575() {
         assert!(is_closed(&right.clone().header(name, "192.0.2.1")), "{name}");
     }
     assert_eq!(doorward.hashes(), 0.0, "who may not ask costs nothing");
-    assert_eq!(doorward.metric("doorward_connections_refused_total{listener=\"auth\""), 8.0);
+    assert_eq!(doorward.metric("doorward_connections_rejected_total{listener=\"auth\""), 8.0);
 }
 
 #[test]
@@ -30,11 +30,14 @@ fn trusted_peer_is_answered() {
 
 #[test]
 fn admin_listener_has_its_own_trusted_peers() {
-    let flags = ["--admin-listen", "127.0.0.1:0", "--admin-peers", "192.0.2.1"];
+    let flags = ["--admin-listen", "127.0.0.1:0", "--admin-trusted-peers", "192.0.2.1"];
     let doorward = Doorward::start(&users::alice(), &flags);
     for request in [Request::get("/metrics"), Request::new("POST", "/flush"), Request::get("/flush")] {
         let answer = doorward.admin(&request.host("localhost"));
-        assert_eq!((answer.status, &answer.text()[..]), (403, "the peer is not one of admin.peers\n"));
+        assert_eq!(
+            (answer.status, &answer.text()[..]),
+            (403, "the peer is not one of admin.trusted_peers\n")
+        );
     }
     assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
 }

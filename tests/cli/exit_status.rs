@@ -24,7 +24,7 @@ fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
     // A fault is one all the same, and settings that are meant for serve have to be whole.
     let faulty = folder.add_file("faulty.toml", &POLICY.replace("actions", "action"));
     assert_eq!(run_bare(&["check", "--policy", &faulty]).code, Some(1));
-    let config = folder.add_file("doorward.toml", &format!("policy = \"{policy}\"\n"));
+    let config = folder.add_file("doorward.toml", &format!("policy.file = \"{policy}\"\n"));
     let output = run_bare(&["check", "--config", &config]);
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("no htpasswd file is set"), "{output:?}");

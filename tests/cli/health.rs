@@ -62,7 +62,10 @@ fn health_exits_1_without_an_answer_or_with_an_unexpected_one() {
 
 #[test]
 fn health_exits_1_while_draining_and_0_while_degraded() {
-    let doorward = Doorward::start(&users::alice(), &["--limits-drain", "1h", "--htpasswd-poll", "100ms"]);
+    let doorward = Doorward::start(
+        &users::alice(),
+        &["--limits-shutdown-delay", "1h", "--reload-poll-interval", "100ms"],
+    );
     let url = url(&doorward.admin);
     std::fs::remove_file(doorward.htpasswd()).unwrap();
     let output = eventually("it is degraded", || {

@@ -20,17 +20,20 @@ fn pasted() -> Vec<(String, &'static str)> {
             "trusted_peers: value 2 of 2: it is neither",
         ),
         (format!("realm = \"basic {MARK}\""), "realm"),
-        (format!("htpasswd = \"{MARK}\""), "which is not shown since nothing is there"),
-        (format!("policy = \"{MARK}/{MARK}==\""), "which is not shown since nothing is there"),
-        (format!("keys = \"dwk_0123456789_{MARK}\""), "which is not shown since nothing is there"),
+        (format!("htpasswd.file = \"{MARK}\""), "which is not shown since nothing is there"),
+        (format!("policy.file = \"{MARK}/{MARK}==\""), "which is not shown since nothing is there"),
+        (format!("api_keys.file = \"dwk_0123456789_{MARK}\""), "which is not shown since nothing is there"),
         (format!("proxy_secret_file = \"/{MARK}\""), "which is not shown since nothing is there"),
-        (format!("cache.idle = \"{MARK}\""), "cache.idle: it is not a span of time"),
+        (format!("cache.idle_timeout = \"{MARK}\""), "cache.idle_timeout: it is not a span of time"),
         (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: it is not a whole number"),
         (format!("log.level = \"{MARK}\""), "log.level: it is not one of"),
         (format!("token.realm = \"https://ann:{MARK}@\""), "token.realm"),
         (format!("token.challenge = \"{MARK}\""), "it is neither basic nor bearer"),
         (format!("socket_mode = \"{MARK}\""), "socket_mode: it is not a file mode"),
-        (format!("admin.hosts = [\"https://ann:{MARK}@a\"]"), "admin.hosts: it is not a host name"),
+        (
+            format!("admin.allowed_hosts = [\"https://ann:{MARK}@a\"]"),
+            "admin.allowed_hosts: it is not a host name",
+        ),
         (format!("{MARK} = 1"), "a key of"),
         (MARK.to_owned(), ":1:"),
         (format!("alice:{MARK}"), ":1:"),
@@ -48,7 +51,7 @@ fn pasted() -> Vec<(String, &'static str)> {
         (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "it is not a span of time"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nconnections = \"{MARK}\"")), "it should be"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "it should be"),
         (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")), "which is not shown"),
         (
@@ -81,8 +84,11 @@ fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
         let folder = TestFolder::of(users::alice());
         // A file that is whole but for the one line.
         let is_set = |key: &str| text.contains(&format!("{key} = "));
-        let users =
-            if is_set("htpasswd") { String::new() } else { format!("htpasswd = \"{}\"\n", folder.name()) };
+        let users = if is_set("htpasswd") {
+            String::new()
+        } else {
+            format!("htpasswd.file = \"{}\"\n", folder.name())
+        };
         let listen = if is_set("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         let listen = format!("{listen}admin.listen = \"127.0.0.1:0\"\n");
         let chain = "\n[[authenticator]]\ntype = \"htpasswd\"\n";
@@ -135,8 +141,8 @@ fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
         &["completions", MARK],
         &["serve", "--listen", MARK],
         &["user", "verify", "alice", "-p", MARK],
-        &["key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--keys", "/tmp/keys"],
-        &["key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--keys", "/tmp/keys"],
+        &["api-key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--api-keys", "/tmp/keys"],
+        &["api-key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--api-keys", "/tmp/keys"],
     ] {
         let output = run_bare(arguments);
         assert_ne!(output.code, Some(0), "{arguments:?}: {output:?}");
@@ -152,7 +158,7 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         (
             "--hash-queue",
             "hash.queue",
-            "this setting is gone: how many logins may wait follows from hash.wait",
+            "this setting is gone: how many logins may wait follows from hash.wait_timeout",
         ),
         ("--hash-network-share", "hash.network_share", "this setting is gone: one network may use"),
         (
@@ -183,9 +189,10 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
     }
     let output = run_bare(&["serve", "--upstream-secret-file", "/x"]);
     assert!(output.stderr.contains("you may mean --proxy-secret-file"), "{output:?}");
-    let output = run_bare(&["user", "list", "--cache-idle", "1h"]);
+    let output = run_bare(&["user", "list", "--cache-idle-timeout", "1h"]);
     assert!(
-        output.code == Some(2) && output.stderr.contains("--cache-idle: this command does not take it"),
+        output.code == Some(2)
+            && output.stderr.contains("--cache-idle-timeout: this command does not take it"),
         "{output:?}"
     );
 }
@@ -217,46 +224,46 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         ("--groups", format!("alice {MARK}: x\n"), "it is no name of a group"),
         ("--groups", format!("devs: \"{MARK}\"\n"), "user 1 of the line: quotes"),
         ("--groups", format!("alice:$2y$05${MARK}:x{MARK}:y\n"), "user 1 of the line: "),
-        ("--keys", format!("{MARK}\n"), "is no key; write one JSON object a line"),
-        ("--keys", format!("{{\"id\": \"{MARK}\"}}\n"), "missing field hash"),
-        ("--keys", format!("{{\"{MARK}\": 1}}\n"), "missing field id"),
+        ("--api-keys", format!("{MARK}\n"), "is no key; write one JSON object a line"),
+        ("--api-keys", format!("{{\"id\": \"{MARK}\"}}\n"), "missing field hash"),
+        ("--api-keys", format!("{{\"{MARK}\": 1}}\n"), "missing field id"),
         (
-            "--keys",
+            "--api-keys",
             format!("{{\"id\":\"0123456789\",\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\",\"{MARK}\":1}}\n"),
             "there is a field besides",
         ),
         (
-            "--keys",
+            "--api-keys",
             format!("{{\"id\":[\"{MARK}\"],\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\"}}\n"),
             "id: it has to be a text",
         ),
         (
-            "--keys",
+            "--api-keys",
             format!("{{\"id\":\"0123456789\",\"hash\":\"{MARK}\",\"owner\":\"a\",\"name\":\"b\"}}\n"),
             "hash: write sha256:",
         ),
         (
-            "--keys",
+            "--api-keys",
             format!("{{\"id\":\"{MARK}\",\"hash\":\"x\",\"owner\":\"{MARK} \",\"name\":\"{MARK} \"}}\n"),
             "id: it has 10",
         ),
-        ("--keys", format!("{{{MARK}\n"), "it is not JSON from byte"),
+        ("--api-keys", format!("{{{MARK}\n"), "it is not JSON from byte"),
         (
-            "--token-keys",
+            "--token-signing-keys",
             format!("-----BEGIN {MARK}-----\nAAAA\n-----END {MARK}-----\n"),
             "block 1 (of another kind",
         ),
-        ("--token-keys", format!("{MARK}\n"), "there is no key in it"),
+        ("--token-signing-keys", format!("{MARK}\n"), "there is no key in it"),
     ] {
         let path = folder.add_file("file", &text);
         let output = folder.run(&["check", flag, &path], "");
         assert_ne!(output.code, Some(0), "{flag}: {text}: {output:?}");
         assert!(all_output(&output).contains(words), "{flag}: {text}: {output:?}");
-        if flag == "--keys" {
+        if flag == "--api-keys" {
             // An unusable line is listed, without its text.
-            let list = run_bare(&["key", "list", "--keys", &path]);
+            let list = run_bare(&["api-key", "list", "--api-keys", &path]);
             assert_eq!(list.code, Some(0), "{list:?}");
-            assert_eq!(run_bare(&["key", "list", "--json", "--keys", &path]).code, Some(0));
+            assert_eq!(run_bare(&["api-key", "list", "--json", "--api-keys", &path]).code, Some(0));
         }
     }
 }
@@ -271,9 +278,9 @@ fn terminal_control_character_is_refused_in_a_name_and_not_printed() {
         );
         let path = folder.add_file("keys", &json);
         for arguments in [
-            &["key", "list", "--keys", &path][..],
-            &["key", "list", "--json", "--keys", &path],
-            &["check", "--keys", &path],
+            &["api-key", "list", "--api-keys", &path][..],
+            &["api-key", "list", "--json", "--api-keys", &path],
+            &["check", "--api-keys", &path],
         ] {
             let told = all_output(&run_bare(arguments));
             assert!(!told.contains(bad) && !told.is_empty(), "{bad:?}, {arguments:?}: {told:?}");
@@ -281,7 +288,8 @@ fn terminal_control_character_is_refused_in_a_name_and_not_printed() {
         let name = format!("al{bad}ice");
         let add = folder.run(&["user", "add", "--stdin", &name], "wonderland");
         assert!(add.code == Some(1) && !all_output(&add).contains(bad), "{add:?}");
-        let new = run_bare(&["key", "new", "--create", "--keys", &path, "--owner", &name, "--name", "ci"]);
+        let new =
+            run_bare(&["api-key", "new", "--create", "--api-keys", &path, "--owner", &name, "--name", "ci"]);
         assert!(new.code == Some(1) && !all_output(&new).contains(bad), "{new:?}");
     }
     for name in ["alice\u{a0}", "\u{a0}alice", "alice\u{200b}"] {

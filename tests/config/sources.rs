@@ -67,7 +67,7 @@ fn setting_from_each_source_takes_effect() {
 
 #[test]
 fn several_errors_are_reported_at_once_with_their_places() {
-    let text = "realm = \"x\"\nlisten = [\"127.0.0.1:0\", \"nowhere\"]\nhtpaswd = \"x\"\n\n[cache]\n  max_entries = 0\nttl = \"1h\"\nidle = \"soon\"\n[throttle]\nuser_failures = 99\n";
+    let text = "realm = \"x\"\nlisten = [\"127.0.0.1:0\", \"nowhere\"]\nhtpaswd = \"x\"\n\n[cache]\n  max_entries = 0\nttl = \"1h\"\nidle_timeout = \"soon\"\n[throttle]\nuser_failures = 99\n";
     let (dir, config) = with_settings(text);
     let config = config.to_str().unwrap();
     let output = check(dir.path(), &[("DOORWARD_LOG_LEVEL", "loud")], &["--config", config]);
@@ -77,8 +77,10 @@ fn several_errors_are_reported_at_once_with_their_places() {
         format!("{config}:2:26: listen: value 2 of 2: it is not an address to listen on"),
         format!("{config}:3:1: htpaswd: there is no such setting; you may mean htpasswd"),
         format!("{config}:6:17: cache.max_entries: it is not a whole number from 1 to 10000000"),
-        format!("{config}:7:1: cache.ttl: there is no such setting; you may mean cache.idle"),
-        format!("{config}:8:8: cache.idle: it is not a span of time; write it like 500ms, 10s, 5m or 12h"),
+        format!("{config}:7:1: cache.ttl: there is no such setting; you may mean cache.idle_timeout"),
+        format!(
+            "{config}:8:8: cache.idle_timeout: it is not a span of time; write it like 500ms, 10s, 5m or 12h"
+        ),
         format!(
             "{config}:10:17: it is more than throttle.network_failures, which would always be reached first"
         ),
@@ -121,7 +123,7 @@ fn unknown_variable_is_an_error_that_suggests_the_right_one() {
     let cases = [
         ("DOORWARD_HTPASSWORD", "DOORWARD_HTPASSWD"),
         ("DOORWARD_TRUSTED_PROXIES", "DOORWARD_TRUSTED_PEERS"),
-        ("DOORWARD_CACHE_TTL", "DOORWARD_CACHE_IDLE"),
+        ("DOORWARD_CACHE_TTL", "DOORWARD_CACHE_IDLE_TIMEOUT"),
         ("DOORWARD_THROTTLE_USER_FAILURE", "DOORWARD_THROTTLE_USER_FAILURES"),
     ];
     for (wrong, right) in cases {
@@ -140,11 +142,11 @@ fn unknown_flag_exits_2_and_suggests_the_right_one() {
     let output = check(dir.path(), &[], &["--trusted-peer", "127.0.0.1"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("--trusted-peers"), "{output:?}");
-    let output = check(dir.path(), &[], &["--cache-idle", "soon"]);
+    let output = check(dir.path(), &[], &["--cache-idle-timeout", "soon"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert_eq!(
         output.stderr,
-        "doorward: --cache-idle: it is not a span of time; write it like 500ms, 10s, 5m or 12h\n"
+        "doorward: --cache-idle-timeout: it is not a span of time; write it like 500ms, 10s, 5m or 12h\n"
     );
 }
 

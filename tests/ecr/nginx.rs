@@ -64,7 +64,7 @@ fn judge(call: &Call, token: &str) -> ApiReply {
     }
     if call.header("x-original-uri").contains("denied") {
         return ApiReply::status(403)
-            .with("X-Auth-Reason", "denied")
+            .with("X-Auth-Reason", "policy")
             .with("X-Auth-Scope", "repository:denied:pull");
     }
     let yes = ApiReply::status(200).with("X-Auth-User", "alice").with("X-Auth-By", "htpasswd");

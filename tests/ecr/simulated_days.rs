@@ -92,7 +92,7 @@ fn house(clock: &Clock) -> (Components, tempfile::TempDir) {
     let secret = dir.path().join("secret");
     std::fs::write(&secret, crate::upstream::SECRET).unwrap();
     let text = format!(
-        "htpasswd = \"{}\"\nproxy_secret_file = \"{}\"\n[[upstream]]\ntype = \"ecr\"\n",
+        "htpasswd.file = \"{}\"\nproxy_secret_file = \"{}\"\n[[upstream]]\ntype = \"ecr\"\n",
         htpasswd.display(),
         secret.display()
     );

@@ -59,7 +59,7 @@ impl ExampleSetup {
         }
         let settings = copy(name, dir.path(), origin, &backend.url());
         // The harness has time for slow hashes; all of a chain's time has to fit into nginx's.
-        let flags = ["--config", settings.to_str().unwrap(), "--hash-wait", "5s"];
+        let flags = ["--config", settings.to_str().unwrap(), "--hash-wait-timeout", "5s"];
         let (registry, doorward) = (Registry::start(), Doorward::start_in(dir, &flags));
         let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), registry.address);
         let home = tempfile::tempdir().unwrap();

@@ -79,7 +79,7 @@ fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(OracleVer
     let folder = tempfile::tempdir().expect("a folder for doorward");
     std::fs::write(folder.path().join("htpasswd"), &text).unwrap();
     let flags = [
-        "--htpasswd-allow",
+        "--htpasswd-insecure-formats",
         "plain",
         "--throttle-user-failures",
         "1000000",

@@ -197,7 +197,9 @@ fn wrong_file_set_as_policy_groups_or_api_keys_is_reported_without_secrets() {
         let folder = TestFolder::of(users::alice());
         let file = folder.dir.path().join("file");
         fs::write(&file, &content).unwrap();
-        for flag in ["--policy", "--groups", "--keys", "--token-keys", "--proxy-secret-file", "--config"] {
+        for flag in
+            ["--policy", "--groups", "--api-keys", "--token-signing-keys", "--proxy-secret-file", "--config"]
+        {
             let output = folder.run(&["check", flag, file.to_str().unwrap()], "");
             // JSON is what keys are written in, a key pair is PEM, and a secret's file is not read by check.
             let is_read = flag != "--proxy-secret-file";
@@ -211,7 +213,7 @@ fn wrong_file_set_as_policy_groups_or_api_keys_is_reported_without_secrets() {
         let folder = TestFolder::of(users::alice());
         let file = folder.dir.path().join("file");
         fs::write(&file, &content).unwrap();
-        for flag in ["--policy", "--groups", "--keys", "--token-keys", "--config"] {
+        for flag in ["--policy", "--groups", "--api-keys", "--token-signing-keys", "--config"] {
             let output = folder.run(&["check", flag, file.to_str().unwrap()], "");
             // A group file takes any words that are names.
             assert!(flag == "--groups" || output.code != Some(0), "{what}, {flag}: {output:?}");

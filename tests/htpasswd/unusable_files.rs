@@ -84,7 +84,7 @@ fn file_of_a_gibibyte_is_refused_by_size_without_reading() {
     let path = dir.path().join("htpasswd");
     // It takes no room on the disk.
     fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
-    assert_both(&path, ": it has more than 268435456 bytes (htpasswd_max_bytes)");
+    assert_both(&path, ": it has more than 268435456 bytes (htpasswd.max_bytes)");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn configured_file_size_limit_is_applied() {
     let path = path.to_str().unwrap();
     assert_eq!(doorward(&["check", "--htpasswd", path]).code, Some(0));
     let output = doorward(&["check", "--htpasswd", path, "--htpasswd-max-bytes", "1KiB"]);
-    assert_fault(&output, &format!("doorward: {path}: it has more than 1024 bytes (htpasswd_max_bytes)"));
+    assert_fault(&output, &format!("doorward: {path}: it has more than 1024 bytes (htpasswd.max_bytes)"));
 }
 
 /// What is said of a hash, with its remedy.
@@ -216,8 +216,8 @@ fn check_reports_login_capacity_with_and_without_an_attack_field_s5() {
     for (cost, flags) in [
         (users::QUICK, &["--hash-threads", "3"][..]),
         (users::USUAL, &["--hash-threads", "3"]),
-        (users::USUAL, &["--hash-threads", "1", "--hash-wait", "10s"]),
-        (users::SLOW, &["--hash-threads", "1", "--hash-wait", "100ms"]),
+        (users::USUAL, &["--hash-threads", "1", "--hash-wait-timeout", "10s"]),
+        (users::SLOW, &["--hash-threads", "1", "--hash-wait-timeout", "100ms"]),
     ] {
         fs::write(&path, users::line("alice", "wonderland", cost)).unwrap();
         let output = doorward(&[&["check", "--htpasswd", path.to_str().unwrap()], flags].concat());

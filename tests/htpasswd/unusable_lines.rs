@@ -141,7 +141,7 @@ fn wrong_password_and_unusable_line_differ_in_the_log_and_not_for_the_client_fie
                 .find(|line| line.contains("refused") && line.contains(&named))
                 .map(str::to_owned)
         });
-        assert!(line.contains("reason=\"wrong\""), "{line}");
+        assert!(line.contains("reason=\"wrong_credentials\""), "{line}");
         assert_eq!(
             line.contains("can't be used (see doorward check): each $ is written twice"),
             user == "alice",

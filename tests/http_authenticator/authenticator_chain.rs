@@ -74,7 +74,8 @@ fn without_an_unknown_status_no_later_authenticator_is_called() {
 #[test]
 fn status_401_configured_as_unknown_calls_the_next_authenticator() {
     let backend = Backend::saying(Reply::status(401));
-    let doorward = start(Some(&known()), &(vendor(backend.address, "unknown = [401]") + &staff("")));
+    let doorward =
+        start(Some(&known()), &(vendor(backend.address, "unknown_user_statuses = [401]") + &staff("")));
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
     assert_challenged(&ask(&doorward, "alice", "x"));
     backend.say(Reply::status(403));
@@ -109,7 +110,7 @@ fn user_with_an_unusable_line_is_rejected_although_the_service_knows_the_user() 
 fn user_moves_between_file_and_service_when_a_line_is_added_or_removed() {
     let backend = service_with_carol();
     let settings = staff("") + &vendor(backend.address, UNKNOWN);
-    let doorward = super::start_with(Some(&users::alice()), &settings, &["--htpasswd-poll", "100ms"]);
+    let doorward = super::start_with(Some(&users::alice()), &settings, &["--reload-poll-interval", "100ms"]);
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
     users::put(&doorward.htpasswd(), users::alice() + &users::line("carol", "of the file", users::QUICK));
     eventually("the service's word for carol is out of force", || {

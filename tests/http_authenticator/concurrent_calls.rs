@@ -59,17 +59,17 @@ fn calls_are_counted_by_outcome() {
     }
     let of = |result: &str| {
         let labels = format!("{{authenticator=\"vendor\",result=\"{result}\"");
-        doorward.metric(&format!("doorward_http_calls_total{labels}"))
+        doorward.metric(&format!("doorward_http_authenticator_calls_total{labels}"))
     };
     assert_eq!(["accepted", "rejected", "unknown", "trouble"].map(of), [1.0, 2.0, 1.0, 1.0]);
-    assert!(doorward.metric("doorward_http_seconds_total{authenticator=\"vendor\"") > 0.0);
+    assert!(doorward.metric("doorward_http_authenticator_call_seconds_total{authenticator=\"vendor\"") > 0.0);
 }
 
 #[test]
 fn overload_of_a_responding_service_opens_no_circuit() {
     // Three batches fit into the time, and those who come behind them find little of it left.
     let backend = Backend::saying(Reply::status(200).after(Duration::from_millis(350)));
-    let doorward = start(None, &vendor(backend.address, "timeout = \"1s\"\nconnections = 16"));
+    let doorward = start(None, &vendor(backend.address, "timeout = \"1s\"\nmax_connections = 16"));
     let users = (0..100).map(|number| {
         Request::auth().basic(&format!("user{number}"), "x").from(&format!("192.0.2.{number}"))
     });
@@ -91,7 +91,7 @@ fn two_hundred_users_are_answered_within_the_connection_limit() {
             let (user, password) = heard.who();
             Reply::status(if password == format!("password of {user}") { 200 } else { 401 }).after(pause)
         });
-        let lines = format!("connections = {connections}\ntimeout = \"60s\"\n");
+        let lines = format!("max_connections = {connections}\ntimeout = \"60s\"\n");
         let doorward = start(None, &vendor(backend.address, &lines));
         let users: Vec<String> = (0..200).map(|number| format!("user{number}")).collect();
         // One in five is wrong, so that an answer that goes to another is seen.
@@ -115,7 +115,7 @@ fn two_hundred_users_are_answered_within_the_connection_limit() {
 /// A service that hangs, one connection to it, and someone who has it.
 fn taken(lines: &str) -> (Backend, Doorward, Client) {
     let backend = Backend::saying(Reply::status(200).held());
-    let lines = format!("connections = 1\ntimeout = \"60s\"\n{lines}\n");
+    let lines = format!("max_connections = 1\ntimeout = \"60s\"\n{lines}\n");
     let doorward = start(None, &vendor(backend.address, &lines));
     let mut first = doorward.client();
     first.send(&Request::auth().basic("first", "x").from(HOME).bytes()).unwrap();
@@ -127,7 +127,9 @@ fn taken(lines: &str) -> (Backend, Doorward, Client) {
 fn queue(doorward: &Doorward, user: &str, password: &str, network: &str, length: f64) -> Client {
     let mut client = doorward.client();
     client.send(&Request::auth().basic(user, password).from(network).bytes()).unwrap();
-    eventually("it waits in the queue", || (doorward.metric("doorward_http_queue") >= length).then_some(()));
+    eventually("it waits in the queue", || {
+        (doorward.metric("doorward_http_authenticator_queue_length") >= length).then_some(())
+    });
     client
 }
 
@@ -142,12 +144,12 @@ fn assert_busy(doorward: &Doorward, user: &str, password: &str, network: &str) {
 #[test]
 fn request_beyond_the_queue_limit_is_answered_busy() {
     // All from one block of networks, which takes no place of its own away from itself.
-    let (backend, doorward, first) = taken("queue = 2\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, first) = taken("queue_limit = 2\nnetwork_share = 2\nuser_share = 1");
     let mut waiting = vec![first];
     waiting.push(queue(&doorward, "second", "x", "192.0.2.1", 1.0));
     waiting.push(queue(&doorward, "third", "x", "192.0.2.2", 2.0));
     assert_busy(&doorward, "fourth", "x", "192.0.2.3");
-    assert!(doorward.metric("doorward_http_shed_total") >= 1.0);
+    assert!(doorward.metric("doorward_http_authenticator_queue_full_total") >= 1.0);
     backend.release();
     for mut client in waiting {
         assert_eq!(client.receive(false).unwrap().status, 200);
@@ -158,7 +160,7 @@ fn request_beyond_the_queue_limit_is_answered_busy() {
 
 #[test]
 fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
-    let (backend, doorward, mut first) = taken("queue = 2\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, mut first) = taken("queue_limit = 2\nnetwork_share = 2\nuser_share = 1");
     let mut second = queue(&doorward, "second", "x", "192.0.2.1", 1.0);
     let mut third = queue(&doorward, "third", "x", "192.0.2.2", 2.0);
     let mut newcomer = doorward.client();
@@ -175,7 +177,7 @@ fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
 
 #[test]
 fn queue_share_limits_one_user_and_one_network_and_leaves_room_for_others() {
-    let (backend, doorward, first) = taken("queue = 8\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, first) = taken("queue_limit = 8\nnetwork_share = 2\nuser_share = 1");
     let mut waiting = vec![first];
     let network = "198.51.100.7";
     waiting.push(queue(&doorward, "second", "x", network, 1.0));

@@ -41,7 +41,7 @@ fn with_the_service_first_an_outage_affects_every_user() {
 
 #[test]
 fn file_as_fallback_admits_only_its_own_users() {
-    let covering = staff("covers = [\"vendor\"]");
+    let covering = staff("fallback_for = [\"vendor\"]");
     let doorward = start(Some(&users::two()), &(vendor(nowhere(), UNKNOWN) + &covering));
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
     assert_challenged(&ask(&doorward, "alice", "x"));
@@ -54,9 +54,9 @@ fn file_as_fallback_admits_only_its_own_users() {
 fn fallback_is_not_used_while_the_service_answers() {
     let backend = service_with_carol();
     let file = users::alice() + &users::line("carol", "of the file", users::QUICK);
-    let settings = vendor(backend.address, UNKNOWN) + &staff("covers = [\"vendor\"]");
+    let settings = vendor(backend.address, UNKNOWN) + &staff("fallback_for = [\"vendor\"]");
     // Without the cache of refusals, so that the same question is asked again.
-    let doorward = start_with(Some(&file), &settings, &["--cache-rejected", "0s"]);
+    let doorward = start_with(Some(&file), &settings, &["--cache-rejection-ttl", "0s"]);
     assert_challenged(&ask(&doorward, "carol", "of the file"));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
     backend.say(Reply::status(500));
@@ -68,8 +68,10 @@ fn fallback_is_not_used_while_the_service_answers() {
 fn service_can_be_the_fallback_for_another_service() {
     let second = service_with_carol();
     let other = |more| vendor(second.address, more).replace("name = \"vendor\"", "name = \"other\"");
-    let covered =
-        start(None, &(vendor(nowhere(), UNKNOWN) + &other("unknown = [404]\ncovers = [\"vendor\"]")));
+    let covered = start(
+        None,
+        &(vendor(nowhere(), UNKNOWN) + &other("unknown_user_statuses = [404]\ncovers = [\"vendor\"]")),
+    );
     assert_by(&ask(&covered, "carol", "sings"), "carol", "other");
     assert_challenged(&ask(&covered, "carol", "x"));
     assert_unavailable(&ask(&covered, "nobody", "x"));
@@ -81,7 +83,7 @@ fn service_can_be_the_fallback_for_another_service() {
 fn fallback_answers_in_time_while_the_service_hangs() {
     let first = Backend::saying(Reply::status(200).held());
     let second = service_with_carol();
-    let other = vendor(second.address, "unknown = [404]\ncovers = [\"vendor\"]");
+    let other = vendor(second.address, "unknown_user_statuses = [404]\ncovers = [\"vendor\"]");
     let other = other.replace("name = \"vendor\"", "name = \"other\"");
     let doorward = start(None, &(vendor(first.address, "timeout = \"500ms\"") + &other));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "other");
@@ -92,7 +94,7 @@ fn fallback_answers_in_time_while_the_service_hangs() {
 #[test]
 fn hanging_service_delays_no_user_of_the_file() {
     let backend = Backend::saying(Reply::status(200).held());
-    let lines = "timeout = \"60s\"\nconnections = 2";
+    let lines = "timeout = \"60s\"\nmax_connections = 2";
     let doorward = start(Some(&users::two()), &(staff("") + &vendor(backend.address, lines)));
     // All its connections are taken, and others wait for one.
     let mut waiting = Vec::new();
@@ -103,7 +105,7 @@ fn hanging_service_delays_no_user_of_the_file() {
     }
     backend.await_requests(2);
     eventually("four wait for a connection", || {
-        (doorward.metric("doorward_http_queue") >= 4.0).then_some(())
+        (doorward.metric("doorward_http_authenticator_queue_length") >= 4.0).then_some(())
     });
     for number in 0..10 {
         assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");

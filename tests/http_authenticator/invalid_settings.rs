@@ -113,7 +113,7 @@ fn unknown_value_is_an_error_that_lists_the_known_ones() {
     assert_fault(&with(BASIC).replace("type = \"http\"\n", ""), 1, &["type"]);
     assert_fault("[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\n", 1, &["url"]);
     let staff = "[[authenticator]]\ntype = \"htpasswd\"\nurl = \"http://127.0.0.1:9/\"\n";
-    assert_fault(&format!("htpasswd = \"{{DIR}}/htpasswd\"\n{staff}"), 4, &["there are name, covers"]);
+    assert_fault(&format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}"), 4, &["there are name, covers"]);
 }
 
 #[test]
@@ -130,16 +130,16 @@ fn duplicate_or_malformed_authenticator_name_is_an_error() {
 fn htpasswd_authenticator_without_a_file_or_twice_is_an_error() {
     let staff = "[[authenticator]]\ntype = \"htpasswd\"\n";
     assert_fault(staff, 1, &["htpasswd"]);
-    let two = format!("htpasswd = \"{{DIR}}/htpasswd\"\n{staff}{staff}name = \"more\"\n");
+    let two = format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}{staff}name = \"more\"\n");
     assert_fault(&two, 4, &["htpasswd"]);
 }
 
 #[test]
 fn fallback_for_a_later_or_unknown_authenticator_is_an_error() {
     let other = with(BASIC).replace("\"vendor\"", "\"other\"");
-    assert_fault(&(with(&format!("{BASIC}covers = [\"other\"]")) + &other), 6, &["covers"]);
-    assert_fault(&with(&format!("{BASIC}covers = [\"vendor\"]")), 6, &["covers"]);
-    assert_fault(&with(&format!("{BASIC}covers = [\"vendro\"]")), 6, &["covers"]);
+    assert_fault(&(with(&format!("{BASIC}fallback_for = [\"other\"]")) + &other), 6, &["covers"]);
+    assert_fault(&with(&format!("{BASIC}fallback_for = [\"vendor\"]")), 6, &["covers"]);
+    assert_fault(&with(&format!("{BASIC}fallback_for = [\"vendro\"]")), 6, &["covers"]);
 }
 
 #[test]
@@ -180,17 +180,17 @@ fn missing_file_is_reported_with_its_table_and_key() {
 #[test]
 fn value_out_of_range_is_an_error() {
     for line in [
-        "connections = 0",
+        "max_connections = 0",
         "timeout = \"soon\"",
         "timeout = 4",
-        "trusted_for = 5",
-        "max_body = \"64KB of it\"",
-        "accepted = [99]",
-        "rejected = [200]",
-        "rejected = [401]\nunknown = [401]",
-        "rejected = [500]",
-        "unknown = [429]",
-        "accepted = [302]",
+        "cache_ttl = 5",
+        "max_response_bytes = \"64KB of it\"",
+        "accepted_statuses = [99]",
+        "rejected_statuses = [200]",
+        "rejected_statuses = [401]\nunknown_user_statuses = [401]",
+        "rejected_statuses = [500]",
+        "unknown_user_statuses = [429]",
+        "accepted_statuses = [302]",
         "method = \"PATCHY\"",
         "username = \"login\"",
         "accepted_if = { active = true }",
@@ -198,9 +198,9 @@ fn value_out_of_range_is_an_error() {
         "groups = [ { pointer = \"/a\", header = \"X-A\" } ]",
         "groups = [ {} ]",
         "facts = { \"a b\" = \"/a\" }",
-        "trusted_for = \"5m\"\nstale_if_unavailable = \"1m\"",
-        "user_share = 0",
-        "user_share = 9\nnetwork_share = 5",
+        "cache_ttl = \"5m\"\nstale_if_unavailable = \"1m\"",
+        "per_user_limit = 0",
+        "per_user_limit = 9\nnetwork_share = 5",
     ] {
         let (path, outputs) = both(&with(&format!("{BASIC}{line}")));
         for output in outputs {

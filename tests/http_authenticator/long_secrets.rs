@@ -53,12 +53,16 @@ fn secret_of_any_length_that_fits_the_header_reaches_the_service_field_c1_acr_79
 #[test]
 fn secret_longer_than_the_header_limit_is_rejected_and_the_log_names_the_limit_field_c1() {
     let service = Backend::start(jwt);
-    let doorward = start_with(None, &vendor(service.address, UNKNOWN), &["--limits-header-bytes", "2KiB"]);
+    let doorward =
+        start_with(None, &vendor(service.address, UNKNOWN), &["--limits-max-header-bytes", "2KiB"]);
     assert_eq!(log_in(&doorward, "carol", &secret(1500)), 200);
     assert_eq!(log_in(&doorward, "carol", &secret(1600)), 401);
     logged(
         &doorward,
-        &["reason=\"malformed\"", "detail=\"the Authorization header is longer than limits.header_bytes\""],
+        &[
+            "reason=\"malformed_credentials\"",
+            "detail=\"the Authorization header is longer than limits.max_header_bytes\"",
+        ],
     );
     assert_eq!(service.heard().len(), 1);
 }
@@ -68,8 +72,18 @@ fn long_secret_gets_a_token_by_header_and_by_form_field_c1() {
     let service = Backend::start(jwt);
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.pem").to_str().unwrap().to_owned();
-    assert_eq!(doorward(&["token", "init", "--keys", &keys, "--service", "registry.test"]).code, Some(0));
-    let flags = ["--token-keys", &keys, "--token-service", "registry.test", "--limits-header-bytes", "8KiB"];
+    assert_eq!(
+        doorward(&["signing-key", "init", "--signing-keys", &keys, "--service", "registry.test"]).code,
+        Some(0)
+    );
+    let flags = [
+        "--token-signing-keys",
+        &keys,
+        "--token-service",
+        "registry.test",
+        "--limits-max-header-bytes",
+        "8KiB",
+    ];
     let doorward = start_with(None, &vendor(service.address, UNKNOWN), &flags);
     let ask = |request: Request, network: &str| {
         doorward.ask(&request.header("X-Original-Host", "registry.test").from(network)).status
@@ -90,8 +104,8 @@ fn long_secret_gets_a_token_by_header_and_by_form_field_c1() {
     }
     // One limit for both, whatever the form could hold.
     assert_eq!((get(7000), post(7000)), (401, 401));
-    logged(&doorward, &["reason=\"malformed\"", "limits.header_bytes", "GET"]);
-    logged(&doorward, &["reason=\"malformed\"", "limits.header_bytes", "POST"]);
+    logged(&doorward, &["reason=\"malformed_credentials\"", "limits.max_header_bytes", "GET"]);
+    logged(&doorward, &["reason=\"malformed_credentials\"", "limits.max_header_bytes", "POST"]);
     assert_eq!(service.heard().len(), 2);
 }
 
@@ -106,7 +120,11 @@ fn password_length_limit_of_hashes_applies_only_to_htpasswd_users_field_c1() {
     assert_eq!(service.heard().len(), 2, "alice is the file's");
     logged(
         &doorward,
-        &["reason=\"wrong\"", "detail=\"the password is longer than 1024 bytes", "user=\"alice\""],
+        &[
+            "reason=\"wrong_credentials\"",
+            "detail=\"the password is longer than 1024 bytes",
+            "user=\"alice\"",
+        ],
     );
     logged(&doorward, &["user=\"nobody\""]);
     let log = doorward.log();
@@ -122,13 +140,13 @@ fn long_secret_with_the_api_key_prefix_is_sent_to_no_service_field_c1() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let key = keys::make(&file, "carol", "ci", &[]);
-    let settings = vendor(service.address, UNKNOWN) + "[[authenticator]]\ntype = \"keys\"\n";
-    let doorward = start_with(None, &settings, &["--keys", file.to_str().unwrap()]);
+    let settings = vendor(service.address, UNKNOWN) + "[[authenticator]]\ntype = \"api_keys\"\n";
+    let doorward = start_with(None, &settings, &["--api-keys", file.to_str().unwrap()]);
     let long = format!("{key}{}", "x".repeat(3000));
     assert_eq!(log_in(&doorward, "carol", &key), 200);
     assert_eq!(log_in(&doorward, "carol", &long), 401);
     let bearer = Request::auth().header("Authorization", format!("Bearer {long}")).from(HOME);
     assert_eq!(doorward.ask(&bearer).status, 401);
-    logged(&doorward, &["reason=\"key\"", "detail=\"it is no whole key", "user=\"carol\""]);
+    logged(&doorward, &["reason=\"invalid_api_key\"", "detail=\"it is no whole key", "user=\"carol\""]);
     assert_eq!(service.heard().len(), 0);
 }

@@ -72,7 +72,7 @@ fn accepts_carol(heard: &ReceivedRequest) -> Reply {
 }
 
 /// Its 404 means that it doesn't know the user.
-const UNKNOWN: &str = "unknown = [404]";
+const UNKNOWN: &str = "unknown_user_statuses = [404]";
 
 /// A running service that knows carol.
 fn service_with_carol() -> Backend {
@@ -97,7 +97,7 @@ fn assert_challenged(answer: &Answer) {
 /// Nobody could be asked.
 fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(answer.header("x-auth-reason"), Some("unavailable"), "{answer:?}");
+    assert_eq!(answer.header("x-auth-reason"), Some("authenticator_unavailable"), "{answer:?}");
     assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
     assert_no_identity(answer);
 }

@@ -24,7 +24,7 @@ fn protected(backend: &Backend) -> ProtectedService {
     let dir = tempfile::tempdir().unwrap();
     let flags = config(dir.path(), &vendor(backend.address, ""));
     // The tests' own is beyond nginx's.
-    let flags = [&flags.each_ref().map(String::as_str)[..], &["--hash-wait", "5s"]].concat();
+    let flags = [&flags.each_ref().map(String::as_str)[..], &["--hash-wait-timeout", "5s"]].concat();
     let doorward = Doorward::start_in(dir, &flags);
     let Address::Tcp(address) = doorward.address else { panic!("not TCP") };
     let protected = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecret\n");

@@ -24,7 +24,7 @@ groups = ["banned"]
 repositories = ["**"]
 "#;
 
-const LINES: &str = "trusted_for = \"0s\"\nstale_if_unavailable = \"1h\"\ngroups = [ { header = \"X-Groups\", separator = \",\", optional = true } ]";
+const LINES: &str = "cache_ttl = \"0s\"\nstale_if_unavailable = \"1h\"\ngroups = [ { header = \"X-Groups\", separator = \",\", optional = true } ]";
 
 /// Doorward with the policy, and with a group file that has nobody of these tests in it.
 fn policed(backend: &Backend) -> Doorward {

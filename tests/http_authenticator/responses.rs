@@ -38,7 +38,7 @@ fn accepted_if_condition_that_fails_in_any_part_rejects() {
 
 #[test]
 fn user_name_is_taken_from_the_service_response() {
-    let lines = "username = \"/user/login\"";
+    let lines = "username_pointer = \"/user/login\"";
     let answer = ask("ALICE", Reply::json("{\"user\": {\"login\": \"alice\"}}"), lines);
     assert_by(&answer, "alice", "vendor");
     for bad in ["\"\"", "\"a:b\"", "\" a\"", "\"a\\u0000\"", "null", "[\"alice\"]"] {
@@ -50,7 +50,7 @@ fn user_name_is_taken_from_the_service_response() {
 #[test]
 fn groups_are_read_from_the_configured_pointer_or_header() {
     let licences = "{\"licences\": [{\"release\": \"r1\", \"valid\": true}, {\"release\": \"r2\", \"valid\": false}, {\"release\": \"r3\", \"valid\": true}]}";
-    let lines = "groups = [ { pointer = \"/licences\", member = \"/release\", where = { \"/valid\" = true }, prefix = \"lic-\" } ]";
+    let lines = "groups = [ { pointer = \"/licences\", name_pointer = \"/release\", where = { \"/valid\" = true }, prefix = \"lic-\" } ]";
     let groups = |answer: &Answer| {
         assert_eq!(answer.status, 200, "{answer:?}");
         let mut groups: Vec<String> =
@@ -155,7 +155,7 @@ fn surplus_response_is_not_used_for_another_request() {
         "bob" => Reply::status(401),
         _ => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(3)),
     });
-    let doorward = start(None, &vendor(backend.address, "trusted_for = \"0s\"\nconnections = 1"));
+    let doorward = start(None, &vendor(backend.address, "cache_ttl = \"0s\"\nmax_connections = 1"));
     for number in 0..20 {
         assert_eq!(doorward.log_in(&format!("ann{number}"), "x", HOME), 200);
         let bob = doorward.log_in("bob", &format!("guess {}", number % 5), HOME);
@@ -166,7 +166,7 @@ fn surplus_response_is_not_used_for_another_request() {
         "bob" => Reply::status(401),
         _ => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\n"),
     });
-    let doorward = start(None, &vendor(backend.address, "trusted_for = \"0s\"\nconnections = 1"));
+    let doorward = start(None, &vendor(backend.address, "cache_ttl = \"0s\"\nmax_connections = 1"));
     for number in 0..20 {
         assert_eq!(doorward.log_in(&format!("ann{number}"), "x", HOME), 200);
         let bob = doorward.log_in("bob", &format!("guess {}", number % 5), HOME);

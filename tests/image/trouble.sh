@@ -115,8 +115,8 @@ trouble_mount() {
 # On the machine.
 trouble_machine() {
     in_shell 'cp -p /etc/doorward/htpasswd /srv/good && head -c 100 /dev/zero >/etc/doorward/htpasswd'
-    turns "trouble: doorward_htpasswd_stale 1" 4 in_shell \
-        'curl -s http://127.0.0.1:8001/metrics | grep -qx "doorward_htpasswd_stale 1"'
+    turns "trouble: doorward_htpasswd_outdated 1" 4 in_shell \
+        'curl -s http://127.0.0.1:8001/metrics | grep -qx "doorward_htpasswd_outdated 1"'
     check "trouble: degraded" in_shell \
         'curl -s http://127.0.0.1:8001/readyz | grep degraded'
     same "trouble: the last good one is in force" "$(registry_says "$user")" 200

@@ -1,157 +1,249 @@
-//! Which module can import which.
+//! Which layer imports which, and that no files import each other in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Source, assert_none, example, sources};
 
-/// The top-level modules of the crate that a line of `source` names: by `crate::`, or by enough
-/// `super::` to reach the top.
-fn imported(source: &Source, line: &str) -> Vec<String> {
-    let path = source.name.trim_end_matches(".rs");
-    // In src/a/b.rs, super is a and super::super is the crate.
-    let depth = path.split('/').count();
-    let to_the_top = "super::".repeat(depth);
-    let word =
-        |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
-    let mut found = Vec::new();
-    for way in ["crate::", &to_the_top] {
-        for (at, _) in line.match_indices(way) {
-            let rest = &line[at + way.len()..];
-            match rest.strip_prefix('{') {
-                // `use crate::{a::X, b}`: each of them.
-                Some(list) => found.extend(list.split(',').map(|part| word(part.trim()))),
-                None => found.push(word(rest)),
+/// The layers of `src`, from the bottom up. A module imports modules of its own line and of the lines above it only.
+const LAYERS: &[&[&str]] = &[
+    &["clock", "dialect", "identity", "metrics", "network"],
+    &["permissions", "reload", "request"],
+    &["authn", "token", "upstream"],
+    &["policy"],
+    &["pipeline"],
+    &["http", "config"],
+    &["server", "telemetry"],
+    &["cli"],
+    &["main", "lib"],
+];
+
+/// Modules of one line that do import each other: importer and imported. Every other pair of one line stays apart.
+const NEIGHBOURS: &[(&str, &str)] = &[("upstream", "authn"), ("request", "permissions")];
+
+/// Returns the top-level module of a file.
+fn top(name: &str) -> &str {
+    name.split(['/', '.']).next().unwrap_or(name)
+}
+
+fn layer(module: &str) -> usize {
+    let place = LAYERS.iter().position(|line| line.contains(&module));
+    place.unwrap_or_else(|| panic!("the module {module} has no layer: add it to LAYERS"))
+}
+
+/// Returns the paths that a file imports or names, from the crate's root: `["authn", "hash", "Format"]`.
+fn imports(source: &Source) -> BTreeSet<Vec<String>> {
+    let code: String = source.code().into_iter().map(|(_, line)| format!("{line}\n")).collect();
+    let module: Vec<String> = source.name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    let mut found = BTreeSet::new();
+    for (at, start) in ["crate::", "super::", "self::"].iter().flat_map(|way| code.match_indices(way)) {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+            continue;
+        }
+        let mut base = match start {
+            "crate::" => Vec::new(),
+            _ => module.clone(),
+        };
+        let mut rest = &code[at..];
+        loop {
+            if let Some(after) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("crate::").or_else(|| rest.strip_prefix("self::")) {
+                rest = after;
+            } else {
+                break;
             }
         }
+        expand(&base, rest, &mut found);
     }
     found
 }
 
-/// Whether `source` is the module `name` or below it.
-fn within(source: &Source, name: &str) -> bool {
-    source.name == format!("{name}.rs") || source.name.starts_with(&format!("{name}/"))
-}
-
-/// The lines of `importer` that name one of `others`.
-fn crossings(source: &Source, importer: &str, others: &[&str]) -> Vec<String> {
-    if !within(source, importer) {
-        return Vec::new();
+/// Adds the path that `text` begins with to `base`, or each path of its list in braces.
+fn expand(base: &[String], text: &str, found: &mut BTreeSet<Vec<String>>) {
+    let length = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let (word, rest) = text.split_at(length);
+    let mut path = base.to_vec();
+    if !word.is_empty() && word != "self" {
+        path.push(word.to_owned());
     }
-    source.lines(|line| imported(source, line).iter().any(|name| others.contains(&&name[..])))
-}
-
-fn assert_apart(importer: &str, others: &[&str]) {
-    let sources = sources();
-    assert!(sources.iter().any(|source| within(source, importer)), "there is no {importer}");
-    let broken: Vec<String> = sources.iter().flat_map(|source| crossings(source, importer, others)).collect();
-    assert_none(&format!("{importer} imports none of {others:?}"), &broken);
-}
-
-#[test]
-fn import_rules_detect_a_forbidden_import() {
-    let crossing =
-        |name: &str, line: &str| crossings(&example(name, line), "gate", &["http", "server"]).len();
-    assert_eq!(crossing("gate.rs", "use crate::http::Front;"), 1);
-    assert_eq!(crossing("gate/cache.rs", "use crate::{clock::Clock, http::Front};"), 1);
-    assert_eq!(crossing("gate/cache.rs", "use super::super::server::Server;"), 1);
-    assert_eq!(
-        crossing("gate/throttle/table.rs", "use super::super::server::Server;"),
-        0,
-        "a module of gate's own"
-    );
-    assert_eq!(crossing("gate/cache.rs", "use crate::clock::Clock;"), 0);
-    assert_eq!(crossing("gate/cache.rs", "//! Unlike [`crate::http`]"), 0);
-    assert_eq!(crossing("http/auth.rs", "use crate::http::Front;"), 0);
-    assert_eq!(crossing("gateway.rs", "use crate::http::Front;"), 0);
-}
-
-#[test]
-fn leaf_modules_import_no_other_module() {
-    for leaf in ["clock", "dialect", "identity", "metrics", "network"] {
-        let found: Vec<Source> = sources().into_iter().filter(|source| within(source, leaf)).collect();
-        assert_eq!(found.len(), 1, "{leaf} is one file");
-        let broken: Vec<String> =
-            found.iter().flat_map(|s| s.lines(|l| !imported(s, l).is_empty())).collect();
-        assert_none("a leaf imports nothing of ours", &broken);
+    if let Some(rest) = rest.strip_prefix("::") {
+        expand(&path, rest, found);
+    } else if let (true, Some(list)) = (word.is_empty(), text.strip_prefix('{')) {
+        for item in items(list) {
+            expand(&path, item, found);
+        }
+    } else {
+        found.insert(path);
     }
 }
 
-#[test]
-fn permissions_import_no_upper_layer() {
-    assert_apart("rights", &["authn", "gate", "http", "server", "settings", "cli"]);
+/// Returns the items of a list up to its closing brace, split at the commas outside of inner braces.
+fn items(list: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut items) = (0, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(list[from..at].trim());
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(list[from..at].trim());
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items.retain(|item| !item.is_empty());
+    items
+}
+
+/// Returns what breaks the order of the layers in a file.
+fn crossings(source: &Source) -> Vec<String> {
+    let importer = top(&source.name);
+    let mut broken = Vec::new();
+    for path in imports(source) {
+        let Some(imported) = path.first().map(String::as_str) else { continue };
+        if imported == importer || !LAYERS.iter().any(|line| line.contains(&imported)) {
+            continue;
+        }
+        let is_above = layer(imported) > layer(importer);
+        let is_beside = layer(imported) == layer(importer) && !NEIGHBOURS.contains(&(importer, imported));
+        if is_above || is_beside {
+            broken.push(format!("src/{}: {importer} imports {}", source.name, path.join("::")));
+        }
+    }
+    broken
+}
+
+/// Returns the files that each file imports. A file's own parent modules are left out: a module is the face of its
+/// folder, and its files may use what it defines.
+fn graph(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let names: BTreeSet<&str> = sources.iter().map(|source| source.name.trim_end_matches(".rs")).collect();
+    let file_of = |path: &[String]| {
+        (1..=path.len()).rev().map(|n| path[..n].join("/")).find(|name| names.contains(name.as_str()))
+    };
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources {
+        let name = source.name.trim_end_matches(".rs").to_owned();
+        let targets = imports(source).into_iter().filter_map(|path| file_of(&path));
+        let targets = targets.filter(|target| *target != name && !name.starts_with(&format!("{target}/")));
+        edges.entry(name.clone()).or_default().extend(targets);
+    }
+    edges
+}
+
+/// Returns a circle of files that import each other, if there is one.
+fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    fn visit<'e>(
+        at: &'e str,
+        edges: &'e BTreeMap<String, BTreeSet<String>>,
+        way: &mut Vec<&'e str>,
+        done: &mut BTreeSet<&'e str>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = way.iter().position(|one| *one == at) {
+            return Some(way[start..].iter().map(|one| (*one).to_owned()).collect());
+        }
+        if !done.insert(at) {
+            return None;
+        }
+        way.push(at);
+        let found = edges.get(at)?.iter().find_map(|next| visit(next, edges, way, done));
+        way.pop();
+        found
+    }
+    let mut done = BTreeSet::new();
+    edges.keys().find_map(|at| visit(at, edges, &mut Vec::new(), &mut done))
 }
 
 #[test]
-fn upstream_imports_no_upper_layer() {
-    assert_apart("upstream", &["gate", "http", "server", "settings", "cli"]);
+fn import_rules_fail_on_broken_examples() {
+    let broken = |name: &str, line: &str| crossings(&example(name, line)).len();
+    assert_eq!(broken("pipeline.rs", "use crate::http::AppState;"), 1);
+    assert_eq!(broken("pipeline/cache.rs", "use crate::{clock::Clock, http::{self, AppState}};"), 2);
+    assert_eq!(broken("pipeline/cache.rs", "use super::super::server::Server;"), 1);
+    assert_eq!(broken("pipeline/throttle/table.rs", "use super::super::server::Server;"), 0, "its own");
+    assert_eq!(broken("pipeline/cache.rs", "use crate::clock::Clock;"), 0);
+    assert_eq!(broken("pipeline/cache.rs", "//! Unlike [`crate::http`]"), 0);
+    assert_eq!(broken("authn.rs", "use crate::token::TokenIssuer;"), 1, "beside it");
+    assert_eq!(broken("upstream/ecr.rs", "use crate::authn::http::CallError;"), 0);
+
+    let files = [
+        example("a.rs", "use crate::b::X;"),
+        example("b.rs", "use self::c::Y;\npub use self::c::Z;"),
+        example("b/c.rs", "use super::X;\nuse crate::d::{e, f};"),
+        example("d.rs", ""),
+    ];
+    assert_eq!(circle(&graph(&files)), None);
+    let closed: Vec<Source> =
+        files.into_iter().chain([example("d/f.rs", "fn f() { crate::a::g() }")]).collect();
+    assert_eq!(circle(&graph(&closed)), Some(["a", "b", "b/c", "d/f"].map(str::to_owned).to_vec()));
 }
 
 #[test]
-fn token_imports_no_upper_layer() {
-    assert_apart("token", &["authn", "gate", "http", "server", "settings", "cli", "upstream"]);
+fn every_module_imports_lower_layers_only() {
+    let broken: Vec<String> = sources().iter().flat_map(crossings).collect();
+    assert_none("a module imports lower layers only", &broken);
 }
 
 #[test]
-fn authn_imports_neither_pipeline_nor_http() {
-    assert_apart("authn", &["gate", "upstream", "http", "server", "settings", "cli"]);
+fn no_files_import_each_other_in_a_circle() {
+    assert_eq!(circle(&graph(&sources())), None);
+}
+
+/// Returns whether actix may be named in a file.
+fn is_http_layer(source: &Source) -> bool {
+    matches!(top(&source.name), "http" | "server") || source.name == "cli/serve.rs"
 }
 
 #[test]
-fn pipeline_imports_neither_http_nor_config_nor_server() {
-    assert_apart("gate", &["http", "settings", "server", "cli"]);
-}
-
-#[test]
-fn http_imports_neither_config_nor_server() {
-    assert_apart("http", &["settings", "server", "cli"]);
-}
-
-#[test]
-fn only_cli_and_server_import_the_upper_layers() {
-    assert_apart("settings", &["http", "server", "cli"]);
-    assert_apart("server", &["cli"]);
-}
-
-/// Where actix may be named.
-fn is_front(source: &Source) -> bool {
-    within(source, "http") || within(source, "server") || source.name == "cli/serve.rs"
-}
-
-#[test]
-fn actix_is_used_only_by_http_and_server() {
+fn only_http_server_and_serve_command_name_actix() {
     let names_actix = |line: &str| line.contains("actix_");
-    assert_eq!(example("gate.rs", "use actix_web::web;").lines(names_actix).len(), 1);
-    let (front, rest): (Vec<Source>, Vec<Source>) = sources().into_iter().partition(is_front);
-    assert!(front.iter().any(|source| !source.lines(names_actix).is_empty()), "nobody names actix");
-    // What telemetry silences it names in a string.
+    assert_eq!(example("pipeline.rs", "use actix_web::web;").lines(names_actix).len(), 1);
+    let (front, rest): (Vec<Source>, Vec<Source>) = sources().into_iter().partition(is_http_layer);
+    assert!(front.iter().any(|source| !source.lines(names_actix).is_empty()), "no file names actix");
+    // The telemetry module names actix in a string, to silence its log.
     let in_code = |line: &str| names_actix(line) && !line.contains("\"actix_");
     let broken: Vec<String> = rest.iter().flat_map(|source| source.lines(in_code)).collect();
-    assert_none("actix is named in src/http*, src/server* and src/cli/serve.rs alone", &broken);
+    assert_none("actix is named in src/http*, src/server* and src/cli/serve.rs only", &broken);
 }
 
 #[test]
-fn responses_are_built_only_in_reply() {
+fn only_response_rs_builds_responses() {
     let builds = |line: &str| {
         ["HttpResponse::", "HttpResponseBuilder::", "Response::", "ResponseBuilder::", "StatusCode::"]
             .iter()
-            .any(|word| line.contains(word))
+            .any(|word| line.contains(word) && !line.contains(&format!("Token{word}")))
     };
     assert_eq!(example("http/auth.rs", "    HttpResponse::Ok().finish()").lines(builds).len(), 1);
     let sources = sources();
-    let (reply, rest): (Vec<&Source>, Vec<&Source>) =
-        sources.iter().partition(|source| source.name == "http/reply.rs");
-    assert!(reply.iter().any(|source| !source.lines(builds).is_empty()), "src/http/reply.rs builds none");
+    let (response, rest): (Vec<&Source>, Vec<&Source>) =
+        sources.iter().partition(|source| source.name == "http/response.rs");
+    assert!(
+        response.iter().any(|source| !source.lines(builds).is_empty()),
+        "src/http/response.rs builds none"
+    );
     let broken: Vec<String> = rest.iter().flat_map(|source| source.lines(builds)).collect();
-    assert_none("an answer is built in src/http/reply.rs alone", &broken);
+    assert_none("responses are built in src/http/response.rs only", &broken);
 }
 
 #[test]
-fn success_status_for_nginx_is_written_in_one_place() {
+fn only_allow_writes_200_to_the_proxy() {
     let sources = sources();
-    let reply = sources.iter().find(|source| source.name == "http/reply.rs").expect("src/http/reply.rs");
-    let text = &reply.text;
+    let response =
+        sources.iter().find(|source| source.name == "http/response.rs").expect("src/http/response.rs");
+    let text = &response.text;
     let allow = text.find("fn allow(").expect("a function that admits");
     let after = text[allow..].find("\n}\n").expect("its end") + allow;
     assert!(text[allow..after].contains("StatusCode::OK"), "allow writes 200");
-    // The others are the text for probes and the JSON of tokens, which nginx never asks for.
-    assert_eq!(text.matches("StatusCode::OK").count(), 3, "one for nginx, one for probes, one for clients");
+    // The other two are the text for health checks and the JSON of tokens, which the proxy never requests.
+    assert_eq!(
+        text.matches("StatusCode::OK").count(),
+        3,
+        "one each for the proxy, health checks and clients"
+    );
     assert!(!text.contains("StatusCode::ACCEPTED") && !text.contains("HttpResponse::Ok"));
 }

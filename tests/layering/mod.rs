@@ -5,6 +5,7 @@ mod line_ends;
 mod nginx_templates;
 mod source_files;
 mod test_index;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

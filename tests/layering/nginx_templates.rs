@@ -92,7 +92,10 @@ fn nginx_caches_no_response_of_doorward_pitfall_p5() {
     let caches = |text: &str| text.starts_with("proxy_cache") && text != "proxy_cache off;";
     assert_eq!(broken(&parse("x", "proxy_cache z;\nproxy_cache_valid 200 10m;"), caches).len(), 2);
     assert_none("proxy_cache", &broken(&all(), caches));
-    assert!(has(&snippet("doorward-question.conf"), "proxy_cache off;"), "an inherited one must end here");
+    assert!(
+        has(&snippet("doorward-auth-subrequest.conf"), "proxy_cache off;"),
+        "an inherited one must end here"
+    );
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn no_directive_weakens_or_delays_the_auth_subrequest_pitfalls_p28_and_p48() {
     // Behind the question it is something else: see elsewhere.
     let before: Vec<Directive> = all().into_iter().filter(|d| !tls_upstream::is_behind(d)).collect();
     assert_none("satisfy any, auth_delay, proxy_intercept_errors on", &broken(&before, weakens));
-    let question = snippet("doorward-question.conf");
+    let question = snippet("doorward-auth-subrequest.conf");
     for wanted in [
         "internal;",
         "proxy_intercept_errors off;",
@@ -123,7 +126,7 @@ fn no_directive_weakens_or_delays_the_auth_subrequest_pitfalls_p28_and_p48() {
 #[test]
 fn auth_location_sets_no_variable_of_the_main_request_pitfall_p8() {
     let mut auth = snippet("doorward-auth.conf");
-    auth.extend(snippet("doorward-question.conf"));
+    auth.extend(snippet("doorward-auth-subrequest.conf"));
     let sets =
         |text: &str| text.starts_with("set ") || text.starts_with("rewrite ") || text.starts_with("if ");
     assert_eq!(broken(&parse("x", "set $a 1;"), sets).len(), 1);
@@ -171,7 +174,7 @@ fn protected_location_only_proxies_pitfall_p7() {
     let runs_before = |text: &str| {
         let word = ["return ", "rewrite ", "set ", "if ", "try_files "].iter().any(|w| text.starts_with(w));
         // It says what the location does, and decides nothing.
-        word && !text.starts_with("set $doorward_rewrites ")
+        word && !text.starts_with("set $doorward_rewrite ")
     };
     assert_eq!(proxying(&bad).len(), 1);
     assert!(proxying(&bad)[0].iter().any(|d| runs_before(&d.text)));
@@ -184,9 +187,9 @@ fn protected_location_only_proxies_pitfall_p7() {
     for name in [
         "doorward-registry-proxy.conf",
         "doorward-site-proxy.conf",
-        "doorward-question.conf",
-        "doorward-ecr-refused.conf",
-        "doorward-outside.conf",
+        "doorward-auth-subrequest.conf",
+        "doorward-ecr-upstream-refused.conf",
+        "doorward-tls-upstream.conf",
     ] {
         inside.extend(broken(&snippet(name).iter().collect::<Vec<_>>(), runs_before));
     }
@@ -204,13 +207,13 @@ fn every_protected_location_sends_the_identity_and_drops_the_password_pitfalls_p
         "-ecr-proxy.conf;",
         "-ecr-refused.conf;",
         "-site-proxy.conf;",
-        "-${NGX_DOORWARD_CONF_PROXY}-proxy.conf;",
+        "-${NGX_DOORWARD_CONF_PROXY_SNIPPET}-proxy.conf;",
     ];
     for directives in whole() {
         for location in proxying(&directives) {
             let includes = |d: &&&Directive| {
                 parts.iter().any(|part| d.text == format!("include doorward/doorward{part}"))
-                    || d.text == "include doorward/doorward-question.conf;"
+                    || d.text == "include doorward/doorward-auth-subrequest.conf;"
             };
             assert_eq!(location.iter().filter(includes).count(), 1, "{}", location[0].place);
         }
@@ -236,12 +239,12 @@ fn every_protected_location_sends_the_identity_and_drops_the_password_pitfalls_p
 
 #[test]
 fn blob_requests_are_not_buffered_and_not_rate_limited_pitfalls_p25_and_p47() {
-    for name in ["doorward-layers.conf", "doorward-outside.conf"] {
+    for name in ["doorward-blobs.conf", "doorward-tls-upstream.conf"] {
         for wanted in ["proxy_request_buffering off;", "proxy_buffering off;"] {
             assert!(has(&snippet(name), wanted), "{name}: {wanted} is missing");
         }
     }
-    let layers = "include doorward/doorward-layers.conf;";
+    let layers = "include doorward/doorward-blobs.conf;";
     assert!(has(&snippet("doorward-registry-proxy.conf"), layers), "{layers} is missing");
     let counted: Vec<Directive> = all().into_iter().filter(|d| !tokens::is_of_tokens(d)).collect();
     assert_none("limit_req", &broken(&counted, |text| text.starts_with("limit_req")));
@@ -253,14 +256,15 @@ fn log_formats_contain_no_password_pitfall_p27() {
         // Where it is read: the question's header, and the map that leaves control bytes out.
         let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^[", "\"~*^bearer "];
         // Where what doorward and nginx say to each other is: from its answer, and to the backend or to it.
-        let own = ["auth_request_set ", "proxy_set_header ", "map \"\" $doorward_secret "];
+        let own = ["auth_request_set ", "proxy_set_header ", "map \"\" $doorward_proxy_secret "];
         let named = text.contains("$http_authorization") || text.contains("$doorward_authorization");
-        let secret = ["$doorward_upstream_authorization", "$upstream_http_x_upstream_", "$doorward_secret"];
+        let secret =
+            ["$doorward_upstream_authorization", "$upstream_http_x_upstream_", "$doorward_proxy_secret"];
         named && !read.iter().any(|start| text.starts_with(start))
             || secret.iter().any(|name| text.contains(name))
                 && !own.iter().any(|start| text.starts_with(start))
     };
-    for bad in ["$http_authorization", "$doorward_upstream_authorization", "$doorward_secret"] {
+    for bad in ["$http_authorization", "$doorward_upstream_authorization", "$doorward_proxy_secret"] {
         assert_eq!(broken(&parse("x", &format!("log_format x '{bad}';")), logs).len(), 1);
     }
     assert_none("$http_authorization", &broken(&all(), logs));

@@ -61,7 +61,8 @@ fn simultaneous_users_never_get_each_others_answers_as_in_ghsa_6765_c87h_8mrf() 
 }
 
 /// One thread, one place for each user of a network, and checks that take a while.
-const NARROW: [&str; 6] = ["--hash-threads", "1", "--hash-user-share", "1", "--throttle-user-failures", "40"];
+const NARROW: [&str; 6] =
+    ["--hash-threads", "1", "--hash-per-user-limit", "1", "--throttle-user-failures", "40"];
 
 /// Sends a guess whose answer will be long in coming.
 fn occupy(doorward: &Doorward, network: &str, user: &str) -> Client {
@@ -87,7 +88,7 @@ fn full_queue_share_answers_busy_to_unknown_users_of_that_network() {
     assert_eq!(right.face(), wrong.face(), "the right one, though cached, looks like a wrong one");
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200, "where she is known she goes on");
     assert_eq!(other.receive(false).unwrap().status, 401);
-    assert!(doorward.metric("doorward_hash_shed_total") >= 2.0);
+    assert!(doorward.metric("doorward_hash_queue_full_total") >= 2.0);
     assert_eq!(doorward.log_in("alice", "wonderland", ATTACKER), 200, "the share is free again");
 }
 
@@ -142,7 +143,7 @@ fn hundred_guesses_from_as_many_networks_are_all_answered() {
     let answers = at_once(&doorward, &guesses);
     assert!(answers.iter().all(|answer| matches!(answer.status, 401 | 403)), "{answers:?}");
     eventually("nothing is left in the queue", || {
-        (doorward.metric("doorward_hash_queue") == 0.0).then_some(())
+        (doorward.metric("doorward_hash_queue_length") == 0.0).then_some(())
     });
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
 }

@@ -55,7 +55,7 @@ fn repeated_wrong_password_counts_as_one_failure_pitfall_p24() {
     // Without the cache of refusals, so that the throttle alone must see that it is the same.
     for rejected in ["10s", "0s"] {
         let doorward =
-            Doorward::start(&users::alice(), &[&THREE[..], &["--cache-rejected", rejected]].concat());
+            Doorward::start(&users::alice(), &[&THREE[..], &["--cache-rejection-ttl", rejected]].concat());
         for _ in 0..10 {
             assert_eq!(doorward.log_in("alice", "stale", HOME), 401);
         }
@@ -119,7 +119,7 @@ fn network_that_fails_for_many_users_is_throttled_and_no_other_is_as_in_cve_2026
 #[test]
 fn full_throttle_table_locks_no_user_out_and_keeps_throttled_entries_as_in_cve_2026_77561() {
     let doorward =
-        Doorward::start(&users::alice(), &["--throttle-user-failures", "3", "--throttle-entries", "16"]);
+        Doorward::start(&users::alice(), &["--throttle-user-failures", "3", "--throttle-max-entries", "16"]);
     guess(&doorward, ATTACKER, "alice", 3);
     for number in 0..400 {
         let network = format!("10.1.{}.{}", number / 200, number % 200);
@@ -188,7 +188,7 @@ fn throttle_expires() {
 #[test]
 fn throttled_client_never_gets_429_from_auth_because_nginx_would_return_500() {
     let doorward =
-        Doorward::start(&users::alice(), &["--throttle-user-failures", "1", "--hash-user-share", "1"]);
+        Doorward::start(&users::alice(), &["--throttle-user-failures", "1", "--hash-per-user-limit", "1"]);
     for password in ["a", "b", "c", "wonderland"] {
         let status = doorward.log_in("alice", password, ATTACKER);
         assert!(matches!(status, 200 | 401 | 403), "{status}");

@@ -20,10 +20,10 @@ fn start() -> Servers {
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (auth, to) = (auth_service.address, backend.address);
     let open =
-        "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_backend; }";
-    let own = "location /v2/own/ { proxy_pass http://doorward_backend; include doorward/doorward-registry-proxy.conf; }";
+        "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_upstream; }";
+    let own = "location /v2/own/ { proxy_pass http://doorward_upstream; include doorward/doorward-registry-proxy.conf; }";
     let http = format!(
-        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_backend {{ server {to}; }}\nserver {{ listen {at}; server_name site.test; include doorward/doorward-site.conf; {open} }}\nserver {{ listen {at} default_server; server_name registry.test; include doorward/doorward-registry.conf; {own} }}\n"
+        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_upstream {{ server {to}; }}\nserver {{ listen {at}; server_name site.test; include doorward/doorward-site.conf; {open} }}\nserver {{ listen {at} default_server; server_name registry.test; include doorward/doorward-registry.conf; {own} }}\n"
     );
     Servers { nginx: Nginx::by_hand(Image::with(&http), at), auth_service, backend }
 }

@@ -92,7 +92,7 @@ fn missing_setting_is_named() {
     assert_valid(two);
     assert_refused(
         without("BACKEND"),
-        &["NGX_DOORWARD_BACKEND is not set", "NGX_DOORWARD_BACKEND=registry:5000"],
+        &["NGX_DOORWARD_UPSTREAM is not set", "NGX_DOORWARD_UPSTREAM=registry:5000"],
     );
     assert_refused(without("AUTH"), &["NGX_DOORWARD_AUTH is not set", "unix:/run/doorward/doorward.sock"]);
     assert_refused(
@@ -146,7 +146,7 @@ fn invalid_address_is_refused_with_the_remedy() {
         ("unix:run/x.sock", "begins with a slash"),
         ("unix:/run/x.sock:/auth", "the path of a socket"),
     ] {
-        assert_refused(|| two().set("BACKEND", value), &["NGX_DOORWARD_BACKEND=", said]);
+        assert_refused(|| two().set("BACKEND", value), &["NGX_DOORWARD_UPSTREAM=", said]);
     }
     for value in ["127.0.0.1:1", "[::1]:65535", "unix:/run/x.sock", "localhost:5000"] {
         assert_valid(|| two().set("BACKEND", value));

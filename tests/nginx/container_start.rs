@@ -166,7 +166,7 @@ fn unprotected_server_is_warned_about() {
         ),
         (
             "quoted.test",
-            "server { listen 127.0.0.1:28084; server_name quoted.test; set $a \"} include doorward/doorward-guard.conf; {\"; location / { return 200 'a\\'}'; } }\n",
+            "server { listen 127.0.0.1:28084; server_name quoted.test; set $a \"} include doorward/doorward-protect.conf; {\"; location / { return 200 'a\\'}'; } }\n",
         ),
     ];
     for (name, text) in open {

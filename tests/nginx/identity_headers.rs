@@ -122,9 +122,9 @@ fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
     // The lines of nginx/README.md, before and behind the include.
     let fact =
         "auth_request_set $plan $upstream_http_x_auth_fact_plan; proxy_set_header X-Auth-Fact-Plan $plan;";
-    let pass = "proxy_pass http://doorward_backend; include doorward/doorward-site-proxy.conf;";
+    let pass = "proxy_pass http://doorward_upstream; include doorward/doorward-site-proxy.conf;";
     let http = format!(
-        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_backend {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; location /behind/ {{ {pass} {fact} }} location /before/ {{ {fact} {pass} }} }}\n"
+        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_upstream {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; location /behind/ {{ {pass} {fact} }} location /before/ {{ {fact} {pass} }} }}\n"
     );
     let nginx = Nginx::by_hand(Image::with(&http), at);
     for path in ["/behind/", "/before/"] {

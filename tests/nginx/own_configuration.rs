@@ -14,7 +14,7 @@ const UPSTREAM: &str = "keepalive 64; keepalive_requests 100000;";
 fn lines(doorward: &Doorward, backend: &Upstream, http: &str, address: SocketAddr, server: &str) -> String {
     let (auth, backend) = (tcp(&doorward.address), backend.address);
     format!(
-        "{http}\nupstream doorward {{ server {auth}; {UPSTREAM} }}\nupstream doorward_backend {{ server {backend}; {UPSTREAM} }}\nserver {{ listen {address}; {server} }}\n"
+        "{http}\nupstream doorward {{ server {auth}; {UPSTREAM} }}\nupstream doorward_upstream {{ server {backend}; {UPSTREAM} }}\nserver {{ listen {address}; {server} }}\n"
     )
 }
 
@@ -38,7 +38,7 @@ fn own_configuration_for_a_registry_works() {
 
 #[test]
 fn own_configuration_for_a_site_with_an_open_location_works() {
-    let open = "location /open/ { auth_request off; proxy_pass http://doorward_backend; }";
+    let open = "location /open/ { auth_request off; proxy_pass http://doorward_upstream; }";
     let (nginx, _doorward, backend) = start(HTTP, &format!("include doorward/doorward-site.conf; {open}"));
     assert_eq!(nginx.ask(&Request::get("/")).status, 401);
     assert_eq!(backend.received(), "");
@@ -49,7 +49,7 @@ fn own_configuration_for_a_site_with_an_open_location_works() {
 
 #[test]
 fn own_configuration_with_one_protected_location_works() {
-    let server = "include doorward/doorward-auth.conf; location / { return 200; } location /private/ { include doorward/doorward-guard.conf; include doorward/doorward-headers.conf; proxy_pass http://doorward_backend; }";
+    let server = "include doorward/doorward-auth.conf; location / { return 200; } location /private/ { include doorward/doorward-protect.conf; include doorward/doorward-headers.conf; proxy_pass http://doorward_upstream; }";
     let (nginx, _doorward, backend) = start(HTTP, server);
     assert_eq!(nginx.ask(&Request::get("/")).status, 200);
     for path in ["/private/", "/private/../private/x", "/%70rivate/", "//private/"] {
@@ -67,7 +67,7 @@ fn own_configuration_with_another_auth_service_behind_a_load_balancer_works() {
         "include doorward/doorward-maps.conf;\nmap $scheme $doorward_proto {{ default https; }}\nupstream mine {{ server {}; {UPSTREAM} }}",
         foreign.address
     );
-    let server = "include doorward/doorward-limits.conf;\nlocation = /_doorward {\n    proxy_pass http://mine/check;\n    proxy_set_header Host auth.example.com;\n    include doorward/doorward-question.conf;\n}\ninclude doorward/doorward-guard.conf;\nlocation / {\n    proxy_pass http://doorward_backend;\n    include doorward/doorward-site-proxy.conf;\n}\ninclude doorward/doorward-site-answers.conf;";
+    let server = "include doorward/doorward-server-defaults.conf;\nlocation = /_doorward {\n    proxy_pass http://mine/check;\n    proxy_set_header Host auth.example.com;\n    include doorward/doorward-auth-subrequest.conf;\n}\ninclude doorward/doorward-protect.conf;\nlocation / {\n    proxy_pass http://doorward_upstream;\n    include doorward/doorward-site-proxy.conf;\n}\ninclude doorward/doorward-site-error-pages.conf;";
     let (nginx, _doorward, backend) = start(&http, server);
     assert_eq!(nginx.ask(&Request::get("/page")).status, 200);
     let asked = foreign.received();
@@ -90,8 +90,8 @@ fn own_location_without_upstream_uri_is_denied_the_mount() {
     let policy = dir.path().join("policy.toml").display().to_string();
     let doorward = Doorward::start_in(dir, &["--policy", &policy]);
     let backend = Upstream::start(&empty("202 Accepted"));
-    let raw = "location ^~ /v2/a/raw/ { proxy_pass http://doorward_backend; include doorward/doorward-registry-proxy.conf; }";
-    let mine = "location ^~ /v2/a/mine/ { auth_request_set $mine $upstream_status; set $doorward_rewrites yes; proxy_pass http://doorward_backend$doorward_uri; include doorward/doorward-registry-proxy.conf; }";
+    let raw = "location ^~ /v2/a/raw/ { proxy_pass http://doorward_upstream; include doorward/doorward-registry-proxy.conf; }";
+    let mine = "location ^~ /v2/a/mine/ { auth_request_set $mine $upstream_status; set $doorward_rewrite yes; proxy_pass http://doorward_upstream$doorward_uri; include doorward/doorward-registry-proxy.conf; }";
     let server = format!("include doorward/doorward-registry.conf; {raw} {mine}");
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let nginx = Nginx::by_hand(Image::with(&lines(&doorward, &backend, HTTP, address, &server)), address);

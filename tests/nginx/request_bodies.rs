@@ -129,9 +129,9 @@ fn own_location_has_the_body_limit_and_a_registry_has_none() {
     let backend = Upstream::start(&empty("200 OK"));
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let to = backend.address;
-    let own = "location /own/ { proxy_pass http://doorward_backend; include doorward/doorward-site-proxy.conf; } location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_backend; }";
+    let own = "location /own/ { proxy_pass http://doorward_upstream; include doorward/doorward-site-proxy.conf; } location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_upstream; }";
     let http = format!(
-        "include doorward/doorward-http.conf;\nupstream doorward {{ server {to}; }}\nupstream doorward_backend {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; {own} }}\nserver {{ listen {at}; server_name registry.test; include doorward/doorward-registry.conf; }}\n"
+        "include doorward/doorward-http.conf;\nupstream doorward {{ server {to}; }}\nupstream doorward_upstream {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; {own} }}\nserver {{ listen {at}; server_name registry.test; include doorward/doorward-registry.conf; }}\n"
     );
     let nginx = Nginx::by_hand(Image::with(&http), at);
     let announce = |path: &str, host: &str, length: usize| {

@@ -37,12 +37,20 @@ fn place(users: &str, settings: &str, flags: &[&str]) -> Doorward {
     if !users.is_empty() {
         fs::write(at("htpasswd"), users).unwrap();
     }
-    let made = doorward(&["token", "init", "--keys", &at("keys.pem"), "--service", crate::token::SERVICE]);
+    let made = doorward(&[
+        "signing-key",
+        "init",
+        "--signing-keys",
+        &at("keys.pem"),
+        "--service",
+        crate::token::SERVICE,
+    ]);
     assert_eq!(made.code, Some(0), "{made:?}");
     fs::write(at("doorward.toml"), settings.replace("{dir}", dir.path().to_str().unwrap())).unwrap();
     let (config, policy, signing, keys) =
         (at("doorward.toml"), at("policy.toml"), at("keys.pem"), at("keys"));
-    let own = ["--config", &config, "--policy", &policy, "--token-keys", &signing, "--keys", &keys];
+    let own =
+        ["--config", &config, "--policy", &policy, "--token-signing-keys", &signing, "--api-keys", &keys];
     let names = ["--token-service", crate::token::SERVICE, "--token-realm", crate::token::REALM];
     Doorward::start_in(dir, &[&own[..], &names, flags].concat())
 }
@@ -99,7 +107,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
             let empty = ["detail=\"the password is empty\"", "user=\"alice\""];
             let mut all = at_both(&basic("alice:"), [401, 401], plain, &empty);
             let long = format!("Basic {}", "x".repeat(17 << 10));
-            let limit = ["detail=\"the Authorization header is longer than limits.header_bytes\""];
+            let limit = ["detail=\"the Authorization header is longer than limits.max_header_bytes\""];
             all.extend(at_both(&long, [401, 401], plain, &limit));
             all
         }
@@ -171,7 +179,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
         }
         Reason::Busy => busy(),
         Reason::AuthenticatorUnavailable => {
-            let table = "[[authenticator]]\ntype = \"http\"\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nheaders = { Authorization = \"Basic {basic}\" }\n[[authenticator]]\ntype = \"keys\"\n";
+            let table = "[[authenticator]]\ntype = \"http\"\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nheaders = { Authorization = \"Basic {basic}\" }\n[[authenticator]]\ntype = \"api_keys\"\n";
             let says = ["ERROR", "detail=\"authenticator crm", "user=\"carol\""];
             at_both(&basic("carol:sings"), [503, 503], || place("", table, &BEARER), &says)
         }
@@ -210,7 +218,7 @@ const BEFORE: usize = 6;
 /// One thread that hashes, one place for a user of a network, and checks that take a while.
 fn busy() -> Vec<Case> {
     let file = users::line("alice", "wonderland", users::SLOW);
-    let flags = ["--hash-threads", "1", "--hash-user-share", "1", "--hash-wait", "60s"];
+    let flags = ["--hash-threads", "1", "--hash-per-user-limit", "1", "--hash-wait-timeout", "60s"];
     let case = |(request, status)| {
         let doorward = place(&file, "", &[&BEARER[..], &flags].concat());
         // The last one waits behind those for others.
@@ -222,7 +230,7 @@ fn busy() -> Vec<Case> {
         });
         let held = held.collect();
         eventually("the guesses wait for their checks", || {
-            (doorward.metric("doorward_hash_queue") as usize >= BEFORE).then_some(())
+            (doorward.metric("doorward_hash_queue_length") as usize >= BEFORE).then_some(())
         });
         Case { doorward, request, status, says: vec!["user=\"alice\""], _held: held }
     };
@@ -274,7 +282,7 @@ fn every_refusal_reason_is_logged_with_user_cause_and_client_field_d1_c1() {
 
 #[test]
 fn untrusted_peer_is_logged_by_its_address_at_both_listeners() {
-    let flags = ["--trusted-peers", "192.0.2.1", "--public-peers", "192.0.2.1"];
+    let flags = ["--trusted-peers", "192.0.2.1", "--public-trusted-peers", "192.0.2.1"];
     let doorward = place(&users::two(), "", &[&BEARER[..], &flags].concat());
     for (address, request, listener) in [
         (&doorward.address, question("GET", MANIFEST), "auth"),

@@ -31,10 +31,17 @@ impl SecretsSetup {
         let (dir, service) = (tempfile::tempdir().unwrap(), Api::start(leaking_service::answer));
         let settings = write(dir.path(), &service);
         let flags = ["--config", &settings, "--log-level", "debug", "--log-format", format];
-        let more = ["--log-allowed", "true", "--log-refusals-per-second", "1000", "--hash-wait", "20s"];
+        let more = [
+            "--log-allowed-requests",
+            "true",
+            "--log-denials-per-second",
+            "1000",
+            "--hash-wait-timeout",
+            "20s",
+        ];
         // Whatever was counted against one case must not refuse the next.
         let bounds = ["--throttle-user-failures", "1000", "--throttle-network-failures", "1000"];
-        let time = ["--proxy-read-timeout", "100s", "--htpasswd-allow", "plain"];
+        let time = ["--proxy-read-timeout", "100s", "--htpasswd-insecure-formats", "plain"];
         let all = [&flags[..], &more, &bounds, &time].concat();
         let doorward = Doorward::start_in(dir, &all);
         Self { doorward, service, collected: CollectedOutput::default(), settings, asked: 0, mended: 0 }
@@ -84,8 +91,17 @@ impl SecretsSetup {
             self.collected.keep(&format!("the public {path}"), format!("{answer:?}\n{}", answer.text()));
         }
         for flags in [&["check"][..], &["check", "--probe"]] {
-            let all =
-                [flags, &["--htpasswd-allow", "plain", "--hash-wait", "5s", "--config", &self.settings]];
+            let all = [
+                flags,
+                &[
+                    "--htpasswd-insecure-formats",
+                    "plain",
+                    "--hash-wait-timeout",
+                    "5s",
+                    "--config",
+                    &self.settings,
+                ],
+            ];
             let all = [&all.concat()[..], &["--proxy-read-timeout", "100s"]].concat();
             let output = doorward(&all);
             assert_eq!(output.code, Some(1), "of the damaged lines: {output:?}");

@@ -22,7 +22,7 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
     ] {
         let answer = setup.ask("ann", method, uri);
         assert_eq!(answer.status, 403, "{method} {uri}: {answer:?}");
-        assert_eq!(answer.header("x-auth-reason"), Some("malformed"), "{method} {uri}");
+        assert_eq!(answer.header("x-auth-reason"), Some("malformed_credentials"), "{method} {uri}");
         assert_eq!(answer.header("x-auth-error"), Some(error), "{method} {uri}");
         assert_eq!(answer.header("x-auth-scope"), None, "nothing is lacking: {method} {uri}");
         // bob is denied one repository of these, and carl may pull only: they learn nothing more than before.
@@ -30,11 +30,11 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
         if denied != uri {
             let answer = setup.ask("bob", method, &denied);
             assert_eq!(answer.header("x-auth-error"), None, "bob {method} {denied}");
-            assert_eq!(answer.header("x-auth-reason"), Some("denied"), "bob {method} {denied}");
+            assert_eq!(answer.header("x-auth-reason"), Some("policy"), "bob {method} {denied}");
         }
         if !matches!(method, "GET" | "HEAD") {
             let answer = setup.ask("carl", method, uri);
-            assert_eq!(answer.header("x-auth-reason"), Some("denied"), "carl {method} {uri}");
+            assert_eq!(answer.header("x-auth-reason"), Some("policy"), "carl {method} {uri}");
             assert_eq!(answer.header("x-auth-error"), None, "carl {method} {uri}");
         }
         // Whoever shows no credentials is challenged.
@@ -45,9 +45,13 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
     assert_eq!((answer.status, answer.header("x-auth-error")), (403, Some("MANIFEST_UNKNOWN")));
     assert_eq!(setup.ask("-", "PUT", "/v2/public/base/manifests/.x").status, 401);
     let log = setup.doorward.log();
-    assert!(log.contains("reason=\"malformed\"") && log.contains("the tag is malformed"), "{log}");
     assert!(
-        setup.doorward.metric("doorward_verdicts_total{verdict=\"forbid\",reason=\"malformed\"}") >= 10.0
+        log.contains("reason=\"malformed_credentials\"") && log.contains("the tag is malformed"),
+        "{log}"
+    );
+    assert!(
+        setup.doorward.metric("doorward_verdicts_total{verdict=\"forbid\",reason=\"malformed_reference\"}")
+            >= 10.0
     );
 }
 

@@ -32,7 +32,7 @@ impl PolicySetup {
         fs::write(dir.path().join("groups"), groups).unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let (policy, groups) = (path("policy.toml"), path("groups"));
-        let flags = ["--policy", &policy, "--groups", &groups, "--htpasswd-poll", "100ms"];
+        let flags = ["--policy", &policy, "--groups", &groups, "--reload-poll-interval", "100ms"];
         Self { doorward: Doorward::start_in(dir, &flags) }
     }
 
@@ -86,7 +86,7 @@ fn granted_request_is_allowed_and_any_other_is_denied_with_its_scope() {
 
     let answer = setup.ask("carl", "PUT", "/v2/team/app/manifests/v1");
     assert_eq!(answer.status, 403, "{answer:?}");
-    assert_eq!(answer.header("x-auth-reason"), Some("denied"));
+    assert_eq!(answer.header("x-auth-reason"), Some("policy"));
     assert_eq!(answer.header("x-auth-scope"), Some("repository:team/app:push"));
     assert_eq!(answer.header("x-auth-user"), None);
     for (user, method, uri, status) in [
@@ -164,15 +164,15 @@ fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
             let expected = if (at, what) == (4, "left out") { 200 } else { 403 };
             assert_eq!(answer.status, expected, "{name} {what}: {answer:?}");
             if expected == 403 {
-                assert_eq!(answer.header("x-auth-reason"), Some("incomplete"));
+                assert_eq!(answer.header("x-auth-reason"), Some("invalid_proxy_headers"));
             }
         }
     }
     // Who shows no credentials, and of whom nginx says nothing.
-    assert_eq!(setup.doorward.ask(&Request::auth()).header("x-auth-reason"), Some("incomplete"));
+    assert_eq!(setup.doorward.ask(&Request::auth()).header("x-auth-reason"), Some("invalid_proxy_headers"));
     let bare = PolicySetup::question("-", "GET", "/v2/team/app/manifests/v1");
     let request = Request::auth().basic("ann", "a1").header("X-Original-Content-Type", "");
-    assert_eq!(setup.doorward.ask(&request).header("x-auth-reason"), Some("incomplete"));
+    assert_eq!(setup.doorward.ask(&request).header("x-auth-reason"), Some("invalid_proxy_headers"));
     assert_eq!(setup.doorward.ask(&bare).status, 401);
 }
 

@@ -39,7 +39,7 @@ fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
         ("five", &["pull:team/app", "GET:/docs/**"], false),
     ] {
         let mut arguments =
-            vec!["key", "new", "--create", "--keys", &keys, "--owner", "alice", "--name", name];
+            vec!["api-key", "new", "--create", "--api-keys", &keys, "--owner", "alice", "--name", name];
         scope.iter().for_each(|right| arguments.extend(["--scope", right]));
         let output = run_bare(&arguments);
         assert_eq!(output.code, Some(0), "{output:?}");
@@ -50,7 +50,7 @@ fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
         );
         assert_eq!(output.stdout.lines().count(), 1, "the key alone");
     }
-    let check = run_bare(&["check", "--keys", &keys]);
+    let check = run_bare(&["check", "--api-keys", &keys]);
     assert_eq!(check.code, Some(0), "{check:?}");
     let lines: Vec<bool> = (1..=5)
         .map(|line| check.stdout.contains(&format!("{keys}:{line}: warning: a push requires pull")))

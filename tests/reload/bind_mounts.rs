@@ -41,7 +41,7 @@ impl BindMountSetup {
         fs::create_dir(dir.path().join("mounts.d")).unwrap();
         let keys = outside.path().join("signing/keys.pem");
         fs::create_dir(keys.parent().unwrap()).unwrap();
-        let init = doorward(&["token", "init", "--keys", keys.to_str().unwrap()]);
+        let init = doorward(&["signing-key", "init", "--signing-keys", keys.to_str().unwrap()]);
         assert_eq!(init.code, Some(0), "{init:?}");
         fs::rename(keys, outside.path().join("keys.pem")).unwrap();
         for (name, text) in FILES.iter().copied().chain([("keys.pem", "")]) {
@@ -61,7 +61,7 @@ impl BindMountSetup {
         mounts.put_in(dir.path());
         let at = |name: &str| dir.path().join(name).display().to_string();
         let settings = format!(
-            "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n[token]\nkeys = \"{}\"\nservice = \"r\"\nrealm = \"https://r.example/token\"\n",
+            "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n[token]\napi_keys.file = \"{}\"\nservice = \"r\"\nrealm = \"https://r.example/token\"\n",
             at("token"),
             at("keys.pem"),
         );
@@ -69,11 +69,11 @@ impl BindMountSetup {
         let (config, policy, groups) = (at("doorward.toml"), at("policy.toml"), at("groups"));
         let (keys, secret) = (at("keys"), at("proxy-secret"));
         let flags = [
-            ["--htpasswd-poll", "100ms"],
+            ["--reload-poll-interval", "100ms"],
             ["--config", &config],
             ["--policy", &policy],
             ["--groups", &groups],
-            ["--keys", &keys],
+            ["--api-keys", &keys],
             ["--proxy-secret-file", &secret],
         ];
         let flags: Vec<&str> = flags.iter().flatten().copied().collect();
@@ -170,7 +170,7 @@ fn replaced_bind_mounted_file_is_reported_while_a_removed_user_stays_admitted_fi
                 setup.is_told("htpasswd");
                 assert_eq!(bob(), 200, "{way}: the kernel shows the old file");
                 eventually("it counts as stale", || {
-                    (setup.doorward.metric("doorward_htpasswd_stale") == 1.0).then_some(())
+                    (setup.doorward.metric("doorward_htpasswd_outdated") == 1.0).then_some(())
                 });
                 // A SIGHUP, by which an operator wants it taken, says so again.
                 let told = || setup.doorward.log().matches(REPLACED).count();
@@ -205,7 +205,7 @@ fn replaced_file_in_a_mounted_folder_is_reloaded_without_a_warning_field_o3() {
     let mut mounts = Mounts::new(&unshare);
     mounts.bind(outside.path(), &dir.path().join("conf"));
     mounts.put_in(dir.path());
-    let doorward = Doorward::start_in(dir, &["--htpasswd-poll", "100ms"]);
+    let doorward = Doorward::start_in(dir, &["--reload-poll-interval", "100ms"]);
     users::put(&outside.path().join("htpasswd"), users::alice());
     eventually("it is in force", || (doorward.metric("doorward_htpasswd_users") == 1.0).then_some(()));
     assert_eq!(doorward.log_in("bob", "builder", HERE), 401);

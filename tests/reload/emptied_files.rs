@@ -60,7 +60,7 @@ fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
     let groups = folder.add_file("groups", "devs: alice\n");
     let key = Key::new("alice", "ci");
     let (text, keys) = (key.secret.clone(), folder.add_file("keys", &key.line()));
-    let flags = ["--policy", &policy, "--groups", &groups, "--keys", &keys];
+    let flags = ["--policy", &policy, "--groups", &groups, "--api-keys", &keys];
     let doorward = Doorward::start(&users::alice(), &flags);
     let ask = |password: &str| {
         let request =
@@ -80,7 +80,7 @@ fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
         "{told}"
     );
     eventually("it is told", || doorward.ready().text().contains("degraded").then_some(()));
-    let check = folder.run(&["check", "--policy", &policy, "--groups", &groups, "--keys", &keys], "");
+    let check = folder.run(&["check", "--policy", &policy, "--groups", &groups, "--api-keys", &keys], "");
     assert_eq!(check.code, Some(0), "{check:?}");
     for note in ["note: the group file has no groups", "note: the file of keys has no keys"] {
         assert!(check.stdout.contains(note), "{check:?}");

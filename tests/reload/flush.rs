@@ -12,7 +12,7 @@ fn flush(doorward: &Doorward, query: &str) -> (u16, String) {
 }
 
 /// How often each file is looked at, so that nothing but the flush finds the change in time.
-const SELDOM: [&str; 2] = ["--htpasswd-poll", "1h"];
+const SELDOM: [&str; 2] = ["--reload-poll-interval", "1h"];
 
 #[test]
 fn flush_after_a_removal_is_answered_once_the_removal_has_taken_effect_field_n3() {

@@ -11,10 +11,10 @@ use crate::support::{eventually, users};
 const HERE: &str = "192.0.2.1";
 
 /// Looks often, so that the tests are quick.
-const POLL: [&str; 2] = ["--htpasswd-poll", "100ms"];
+const POLL: [&str; 2] = ["--reload-poll-interval", "100ms"];
 
 /// Looks only when it is told to.
-const NEVER: [&str; 2] = ["--htpasswd-poll", "1h"];
+const NEVER: [&str; 2] = ["--reload-poll-interval", "1h"];
 
 /// Waits until a log-in has this status. Each try is a failure of the same kind, which counts once.
 fn await_log_in(doorward: &Doorward, user: &str, password: &str, status: u16) {
@@ -111,7 +111,7 @@ fn changed_password_invalidates_the_old_one_and_keeps_answers_of_others() {
 
 #[test]
 fn cached_rejection_ends_when_the_user_is_added() {
-    let doorward = Doorward::start(&users::alice(), &[&POLL[..], &["--cache-rejected", "1h"]].concat());
+    let doorward = Doorward::start(&users::alice(), &[&POLL[..], &["--cache-rejection-ttl", "1h"]].concat());
     assert_eq!(doorward.log_in("bob", "builder", HERE), 401);
     users::put(&doorward.htpasswd(), users::two());
     await_log_in(&doorward, "bob", "builder", 200);
@@ -126,7 +126,7 @@ fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200, "from the cache");
     assert_eq!(doorward.log_in("bob", "builder", HERE), 200, "from the last good file");
     assert_eq!(doorward.log_in("bob", "wonderland", HERE), 401);
-    await_figure(&doorward, "doorward_htpasswd_stale", 1.0);
+    await_figure(&doorward, "doorward_htpasswd_outdated", 1.0);
     await_figure(&doorward, "doorward_htpasswd_reload_failures_total", 1.0);
     assert!(doorward.log().contains("htpasswd file not reloaded, the last good one stays in force"));
     if doorward.htpasswd().is_dir() {
@@ -135,7 +135,7 @@ fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
     users::put(&doorward.htpasswd(), users::alice());
     await_log_in(&doorward, "bob", "builder", 401);
     await_ready(&doorward, READY);
-    await_figure(&doorward, "doorward_htpasswd_stale", 0.0);
+    await_figure(&doorward, "doorward_htpasswd_outdated", 0.0);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     let body = doorward.ready().text();
     assert!(!body.contains('/'), "where the file is is nobody's business: {body}");
@@ -194,7 +194,7 @@ fn invalid_line_in_a_new_file_affects_only_its_user() {
     users::put(&doorward.htpasswd(), users::alice() + "bob:$apr1$\n");
     await_log_in(&doorward, "bob", "builder", 401);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
-    await_figure(&doorward, "doorward_htpasswd_bad_lines", 1.0);
+    await_figure(&doorward, "doorward_htpasswd_invalid_lines", 1.0);
     await_ready(&doorward, READY);
     let said = "htpasswd:2:5: the $apr1$ hash is cut short or damaged";
     eventually("the log names the line", || doorward.log().contains(said).then_some(()));

@@ -121,17 +121,18 @@ fn non_loopback_listener_with_trusted_peers_starts() {
 fn non_loopback_admin_listener_requires_its_own_peers() {
     let output =
         serve(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.peers to those that may read the metrics";
+    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.trusted_peers to those that may read the metrics";
     assert!(output.stderr.lines().any(|said| said.ends_with(line)), "{output:?}");
 }
 
 #[test]
 fn non_loopback_token_listener_requires_its_own_peers() {
-    let peers = ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-peers", "127.0.0.1"];
+    let peers =
+        ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-trusted-peers", "127.0.0.1"];
     let output = serve(&[&peers[..], &["--public-listen", "[::]:0"]].concat());
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("--public-listen: [::]:0 can be reached"), "{output:?}");
-    assert!(output.stderr.contains("set public.peers"), "{output:?}");
+    assert!(output.stderr.contains("set public.trusted_peers"), "{output:?}");
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn non_loopback_listener_without_tls_is_warned_about_at_start_and_by_check() {
     };
     assert!(check(&open).contains("listen: warning: 0.0.0.0:0: other machines can reach"));
     assert!(!check(&["--listen", "127.0.0.1:0", "--admin-listen", "[::1]:0"]).contains("warning"));
-    let admin = ["--admin-listen", "192.0.2.1:8001", "--admin-peers", "192.0.2.0/24"];
+    let admin = ["--admin-listen", "192.0.2.1:8001", "--admin-trusted-peers", "192.0.2.0/24"];
     assert!(check(&admin).contains("admin.listen: warning: 192.0.2.1:8001"));
 }
 
@@ -162,7 +163,7 @@ fn upstream_credentials_without_a_proxy_secret_are_refused_with_the_remedy_field
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let table = format!("[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n", at("token"));
     std::fs::write(at("token"), "s3cret").unwrap();
-    std::fs::write(at("doorward.toml"), format!("htpasswd = \"{}\"\n{table}", at("htpasswd"))).unwrap();
+    std::fs::write(at("doorward.toml"), format!("htpasswd.file = \"{}\"\n{table}", at("htpasswd"))).unwrap();
     for command in ["serve", "check"] {
         // A unix socket too: a published location would reach doorward through the proxy's own socket.
         let socket = unix(&dir.path().join("doorward.sock"));
@@ -173,7 +174,10 @@ fn upstream_credentials_without_a_proxy_secret_are_refused_with_the_remedy_field
             line.starts_with(&format!("doorward: {}:2:1: upstream bearer", at("doorward.toml"))),
             "{output:?}"
         );
-        assert!(line.contains("openssl rand -hex 32") && line.contains("NGX_DOORWARD_SECRET_FILE"), "{line}");
+        assert!(
+            line.contains("openssl rand -hex 32") && line.contains("NGX_DOORWARD_PROXY_SECRET_FILE"),
+            "{line}"
+        );
     }
     std::fs::write(at("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
     let output = doorward(&["check", "--config", &at("doorward.toml"), "--proxy-secret-file", &at("secret")]);
@@ -185,10 +189,10 @@ fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
     let dir = folder();
     let keys = dir.path().join("keys.pem");
     let keys = keys.to_str().unwrap();
-    assert_eq!(doorward(&["token", "init", "--keys", keys]).code, Some(0));
-    let flags = ["--listen", "127.0.0.1:0", "--token-keys", keys, "--token-service", "registry.test"];
+    assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
+    let flags = ["--listen", "127.0.0.1:0", "--token-signing-keys", keys, "--token-service", "registry.test"];
     let output = serve(&flags);
-    assert!(output.stderr.contains("--token-keys: set public.listen too"), "{output:?}");
+    assert!(output.stderr.contains("--token-signing-keys: set public.listen too"), "{output:?}");
 }
 
 #[test]

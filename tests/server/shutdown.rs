@@ -44,7 +44,7 @@ fn idle_keepalive_connection_does_not_delay_shutdown() {
 
 #[test]
 fn readyz_reports_draining_while_listeners_are_open() {
-    let doorward = Doorward::start(&users::alice(), &["--limits-drain", "1h"]);
+    let doorward = Doorward::start(&users::alice(), &["--limits-shutdown-delay", "1h"]);
     doorward.signal(Signal::TERM);
     let answer = eventually("/readyz answers 503", || {
         let answer = doorward.ready();
@@ -69,7 +69,7 @@ fn unix_socket_is_removed_at_exit() {
 
 #[test]
 fn user_signals_are_logged_and_ignored_at_any_time_field_o9() {
-    let mut doorward = Doorward::start(&users::alice(), &["--limits-drain", "60s"]);
+    let mut doorward = Doorward::start(&users::alice(), &["--limits-shutdown-delay", "60s"]);
     let logged = |doorward: &Doorward, signal: &str| {
         let line = format!("signal ignored signal=\"{signal}\"");
         eventually(&line, || doorward.log().contains(&line).then_some(()));

@@ -9,7 +9,7 @@ use crate::support::{PATIENCE, users};
 
 #[test]
 fn slowly_sent_request_head_is_closed() {
-    let doorward = Doorward::start(&users::alice(), &["--limits-head-timeout", "1s"]);
+    let doorward = Doorward::start(&users::alice(), &["--limits-header-timeout", "1s"]);
     let mut client = doorward.client().patient(Duration::from_millis(100)).unwrap();
     client.send(b"GET /auth HTTP/1.1\r\nX: ").unwrap();
     let end = Instant::now() + PATIENCE;
@@ -31,7 +31,7 @@ fn slowly_sent_request_head_is_closed() {
 
 #[test]
 fn silent_connection_is_closed() {
-    let doorward = Doorward::start(&users::alice(), &["--limits-head-timeout", "1s"]);
+    let doorward = Doorward::start(&users::alice(), &["--limits-header-timeout", "1s"]);
     let mut silent = doorward.client();
     match silent.receive(false) {
         Ok(answer) => assert_eq!(answer.status, 408),
@@ -43,7 +43,7 @@ fn silent_connection_is_closed() {
 
 #[test]
 fn idle_keepalive_connection_is_closed_after_its_timeout() {
-    let doorward = Doorward::start(&users::alice(), &["--limits-keep-alive", "1s"]);
+    let doorward = Doorward::start(&users::alice(), &["--limits-keepalive-timeout", "1s"]);
     let mut client = doorward.client();
     assert_eq!(client.ask(&Request::auth()).status, 401);
     assert!(client.is_at_end(), "it is still open after {PATIENCE:?}");
@@ -65,7 +65,7 @@ fn slow_clients_do_not_block_other_clients() {
 
 #[test]
 fn connection_beyond_the_limit_waits_until_another_closes() {
-    let flags = ["--limits-connections", "2", "--limits-workers", "1"];
+    let flags = ["--limits-max-connections", "2", "--limits-workers", "1"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let mut held: Vec<Client> = (0..2).map(|_| doorward.client()).collect();
     for client in &mut held {

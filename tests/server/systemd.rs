@@ -46,7 +46,7 @@ fn systemd_sockets_are_served_by_name() {
     let mut process = activate(
         dir.path(),
         &[(path.to_str().unwrap(), "auth"), (&tcp, "auth"), (&admin, "private")],
-        &["--listen", "systemd:auth", "--admin-listen", "systemd:private", "--hash-wait", "60s"],
+        &["--listen", "systemd:auth", "--admin-listen", "systemd:private", "--hash-wait-timeout", "60s"],
     );
     for address in [unix(&path), tcp] {
         let address = Address::parse(&address);
@@ -96,7 +96,7 @@ fn non_loopback_systemd_socket_requires_trusted_peers() {
 
     let dir = folder();
     let trusting =
-        ["--listen", "systemd:auth", "--trusted-peers", "10.0.0.7,127.0.0.1", "--hash-wait", "60s"];
+        ["--listen", "systemd:auth", "--trusted-peers", "10.0.0.7,127.0.0.1", "--hash-wait-timeout", "60s"];
     let _notified = UnixDatagram::bind(dir.path().join("notify")).unwrap();
     let _process = activate(dir.path(), &[(&any, "auth")], &trusting);
     assert_eq!(log_in(&Address::parse(&local), "wonderland"), 200);

@@ -14,9 +14,9 @@ use super::process::{Output, Process, run};
 
 /// Figures with labels, which are not there before their first value.
 const LABELLED: [&str; 4] = [
-    "doorward_hashes_total",
+    "doorward_hash_checks_total",
     "doorward_http_requests_total",
-    "doorward_http_seconds_total",
+    "doorward_http_authenticator_call_seconds_total",
     "doorward_verdicts_total",
 ];
 
@@ -27,7 +27,7 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("--public-listen", "127.0.0.1:0"),
     // Over a socket, since orders over TCP require a token.
     ("--admin-listen", "unix:{dir}/admin.sock"),
-    ("--hash-wait", "60s"),
+    ("--hash-wait-timeout", "60s"),
 ];
 
 /// The binary, without any setting from this process's own environment.
@@ -173,7 +173,7 @@ impl Doorward {
 
     /// Password checks done so far.
     pub(crate) fn hashes(&self) -> f64 {
-        self.metric("doorward_hashes_total")
+        self.metric("doorward_hash_checks_total")
     }
 
     /// Processor time used so far, in the kernel's ticks, of which a second has a hundred. Unlike the

@@ -90,17 +90,17 @@ pub(crate) fn from_now(seconds: i64) -> String {
     humantime::format_rfc3339_seconds(then).to_string()
 }
 
-/// Makes a key with `doorward key new`, which must succeed: its secret.
+/// Makes a key with `doorward api-key new`, which must succeed: its secret.
 pub(crate) fn make(file: &Path, owner: &str, name: &str, more: &[&str]) -> String {
     let path = file.display().to_string();
-    let arguments = ["key", "new", "--create", "--keys", &path, "--owner", owner, "--name", name];
+    let arguments = ["api-key", "new", "--create", "--api-keys", &path, "--owner", owner, "--name", name];
     let output = doorward(&[&arguments[..], more].concat());
     assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
     output.stdout.trim().to_owned()
 }
 
-/// Revokes a key with `doorward key revoke`, which must succeed.
+/// Revokes a key with `doorward api-key revoke`, which must succeed.
 pub(crate) fn revoke(file: &Path, id: &str) {
-    let output = doorward(&["key", "revoke", "--keys", &file.display().to_string(), id]);
+    let output = doorward(&["api-key", "revoke", "--api-keys", &file.display().to_string(), id]);
     assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
 }

@@ -140,18 +140,19 @@ fn token_of_a_removed_signing_key_is_refused() {
     let old = of_bob(&doorward_, "repository:team/app:pull");
     assert_eq!(show(&doorward_, &old, "GET", MANIFEST).status, 200);
     let run = |arguments: &[&str]| {
-        let output = doorward(&[arguments, &["--keys", &keys]].concat());
+        let output = doorward(&[arguments, &["--api-keys", &keys]].concat());
         assert_eq!(output.code, Some(0), "{output:?}");
         output.stdout
     };
     let list = |at: usize| {
-        let listed: serde_json::Value = serde_json::from_str(&run(&["token", "list", "--json"])).unwrap();
+        let listed: serde_json::Value =
+            serde_json::from_str(&run(&["signing-key", "list", "--json"])).unwrap();
         listed[at]["kid"].as_str().unwrap().to_owned()
     };
     let first = list(0);
-    run(&["token", "add"]);
+    run(&["signing-key", "add"]);
     let second = list(1);
-    run(&["token", "use", &second]);
+    run(&["signing-key", "use", &second]);
     let header = |token: &str| {
         use base64::Engine;
         let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
@@ -163,14 +164,14 @@ fn token_of_a_removed_signing_key_is_refused() {
     // Both count for as long as both are there.
     assert_eq!(show(&doorward_, &old, "GET", MANIFEST).status, 200);
     assert_eq!(show(&doorward_, &new, "GET", MANIFEST).status, 200);
-    run(&["token", "remove", &first]);
+    run(&["signing-key", "remove", &first]);
     eventually("the old one is gone", || {
         (show(&doorward_, &old, "GET", MANIFEST).status == 401).then_some(())
     });
     assert_eq!(show(&doorward_, &new, "GET", MANIFEST).status, 200);
     // A file that is spoilt leaves the last good one in force.
     fs::write(&keys, "nothing").unwrap();
-    eventually("it is told", || doorward_.ready().text().contains("token.keys").then_some(()));
+    eventually("it is told", || doorward_.ready().text().contains("token.signing_keys").then_some(()));
     assert_eq!(show(&doorward_, &new, "GET", MANIFEST).status, 200);
 }
 

@@ -43,7 +43,7 @@ fn denied_push_names_user_and_scope_with_basic_and_with_a_token_field_d1_flux2_5
         "detail=\"repository:team/app:push\"",
         "detail=\"repository:team/app:push; it was not granted when the token was issued\"",
     ] {
-        logged(&doorward, &["reason=\"denied\"", detail, "user=\"bob\"", "client=\"192.0.2.1\"", MANIFEST]);
+        logged(&doorward, &["reason=\"policy\"", detail, "user=\"bob\"", "client=\"192.0.2.1\"", MANIFEST]);
     }
     // What the token grants is granted beside that.
     assert_eq!(show(&doorward, &asked, "GET", MANIFEST).status, 200);
@@ -58,7 +58,11 @@ fn token_without_a_requested_scope_is_challenged_with_insufficient_scope_field_d
     assert_eq!(answer.header("x-auth-scope"), Some("repository:team/app:push"));
     logged(
         &doorward,
-        &["reason=\"scope\"", "detail=\"repository:team/app:push is not in the token\"", "user=\"bob\""],
+        &[
+            "reason=\"insufficient_scope\"",
+            "detail=\"repository:team/app:push is not in the token\"",
+            "user=\"bob\"",
+        ],
     );
     // Whoever is not logged in is asked to log in, whatever the token was asked for.
     let nobody = token(&doorward, &get("service=registry.test&scope=repository:team/app:pull,push"));
@@ -88,8 +92,10 @@ fn denied_client_is_never_challenged_in_a_loop_field_d1() {
     let file = dir.path().join("keys");
     let narrow = keys::make(&file, "alice", "narrow", &["--scope", "pull:team/**"]);
     let deny = "[[deny]]\nusers = [\"alice\"]\nrepositories = [\"team/app\"]\nactions = [\"delete\"]\n";
-    let doorward =
-        start_with(&format!("{POLICY}{deny}"), &[&BEARER[..], &["--keys", file.to_str().unwrap()]].concat());
+    let doorward = start_with(
+        &format!("{POLICY}{deny}"),
+        &[&BEARER[..], &["--api-keys", file.to_str().unwrap()]].concat(),
+    );
     let (alice, bob) = (("alice", "wonderland"), ("bob", "builder"));
     for (who, method, uri, scope) in [
         (bob, "PUT", MANIFEST, "repository:team/app:push"),
@@ -136,7 +142,7 @@ fn denial_names_the_line_of_the_rule_only_in_the_log() {
     logged(
         &doorward,
         &[
-            "reason=\"denied\"",
+            "reason=\"policy\"",
             "detail=\"repository:secret/app:pull; the [[deny]] at line 4 of the policy forbids it\"",
             "user=\"bob\"",
         ],
@@ -175,7 +181,11 @@ fn mount_from_a_pullable_repository_is_challenged_with_both_scopes_field_c16() {
     }
     logged(
         &doorward,
-        &["reason=\"scope\"", "detail=\"repository:team/app:pull is not in the token\"", "user=\"alice\""],
+        &[
+            "reason=\"insufficient_scope\"",
+            "detail=\"repository:team/app:pull is not in the token\"",
+            "user=\"alice\"",
+        ],
     );
 }
 
@@ -185,7 +195,7 @@ fn mount_from_outside_the_api_key_scope_or_denied_since_becomes_an_upload_field_
     let file = dir.path().join("keys");
     let key = keys::make(&file, "alice", "narrow", &["--scope", "pull,push:team/**"]);
     let policy = "[[grant]]\nwho = \"authenticated\"\nactions = [\"pull\", \"push\"]\n";
-    let doorward = start_with(policy, &[&BEARER[..], &["--keys", file.to_str().unwrap()]].concat());
+    let doorward = start_with(policy, &[&BEARER[..], &["--api-keys", file.to_str().unwrap()]].concat());
     let into = "repository:team/new:pull,push";
     let upload = (200, Some("/v2/team/new/blobs/uploads/".to_owned()), None);
     // The policy grants alice a pull there, and her key does not: another token would have it no more than this one.

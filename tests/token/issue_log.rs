@@ -45,7 +45,9 @@ fn token_with_fewer_scopes_than_requested_is_logged_with_user_and_scopes_field_d
 
 #[test]
 fn every_issued_token_is_logged_at_debug_and_with_log_allowed_without_secrets() {
-    for (flags, level) in [(["--log-level", "debug"], "DEBUG"), (["--log-allowed", "true"], " INFO ")] {
+    for (flags, level) in
+        [(["--log-level", "debug"], "DEBUG"), (["--log-allowed-requests", "true"], " INFO ")]
+    {
         let doorward = start(&flags);
         let form = "grant_type=password&service=registry.test&username=bob&password=builder&scope=repository:team/app:pull";
         let (told, _) = token_response(&doorward.ask(&post(form)));
@@ -60,7 +62,7 @@ fn every_issued_token_is_logged_at_debug_and_with_log_allowed_without_secrets() 
 
 #[test]
 fn token_log_lines_are_bounded_and_displace_no_refusal_lines() {
-    let doorward = start(&["--log-refusals-per-second", "10"]);
+    let doorward = start(&["--log-denials-per-second", "10"]);
     let name = "n".repeat(200);
     let many: String = (0..20).map(|number| format!("&scope=repository:{name}{number}:pull")).collect();
     let begin = Instant::now();
@@ -73,12 +75,12 @@ fn token_log_lines_are_bounded_and_displace_no_refusal_lines() {
     let most = 11 + usize::try_from(begin.elapsed().as_secs()).unwrap();
     assert!((1..=most).contains(&all.len()), "{} of {most}", all.len());
     assert!(all.iter().all(|line| line.len() < 2500 && line.contains('…')), "{all:?}");
-    assert_eq!(doorward.metric("doorward_log_suppressed_total"), (50 - all.len()) as f64);
+    assert_eq!(doorward.metric("doorward_log_lines_suppressed_total"), (50 - all.len()) as f64);
     // The same again is not logged again.
     let before = all.len();
     assert_eq!(doorward.log_in("alice", "guess", "198.51.100.7"), 401);
     eventually("another network's refusal is logged", || {
-        doorward.log().contains("reason=\"wrong\" user=\"alice\"").then_some(())
+        doorward.log().contains("reason=\"wrong_credentials\" user=\"alice\"").then_some(())
     });
     assert!(lines(&doorward, &["denied=\"repository:r0:push"]).len() >= before);
 }

@@ -92,7 +92,7 @@ fn api_key_limits_scope_and_expiry_of_a_token() {
     let ends = keys::Key::new("alice", "ends").with("expires", keys::from_now(120));
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{text}{}\n", ends.line())).unwrap();
-    let doorward = start(&["--keys", file.to_str().unwrap()]);
+    let doorward = start(&["--api-keys", file.to_str().unwrap()]);
     let query = "service=registry.test&scope=repository:team/app:pull,push";
     for request in [get(query).basic("alice", &narrow), get(query).basic("token", &narrow)] {
         assert_eq!(access(&doorward.ask(&request)), ["repository:team/app:pull"]);
@@ -116,7 +116,7 @@ fn repeated_token_requests_cost_one_hash() {
         assert_eq!(claims(&token(&doorward, &request.basic("alice", "wonderland")))["sub"], "alice");
     }
     assert_eq!(doorward.hashes(), 1.0);
-    assert_eq!(doorward.metric("doorward_tokens_total"), 20.0);
+    assert_eq!(doorward.metric("doorward_tokens_issued_total"), 20.0);
 }
 
 #[test]

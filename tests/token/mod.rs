@@ -63,11 +63,19 @@ fn start_open(flags: &[&str]) -> Doorward {
 fn launch(dir: tempfile::TempDir, flags: &[&str]) -> Doorward {
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fs::write(at("htpasswd"), users::two()).unwrap();
-    let made =
-        doorward(&["token", "init", "--keys", &at("keys.pem"), "--service", SERVICE, "--realm", REALM]);
+    let made = doorward(&[
+        "signing-key",
+        "init",
+        "--signing-keys",
+        &at("keys.pem"),
+        "--service",
+        SERVICE,
+        "--realm",
+        REALM,
+    ]);
     assert_eq!(made.code, Some(0), "{made:?}");
     let keys = at("keys.pem");
-    let own = ["--token-keys", &keys, "--token-service", SERVICE, "--token-realm", REALM];
+    let own = ["--token-signing-keys", &keys, "--token-service", SERVICE, "--token-realm", REALM];
     Doorward::start_in(dir, &[&own, flags].concat())
 }
 

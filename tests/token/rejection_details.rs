@@ -38,7 +38,7 @@ const HOUR: i64 = 3600;
 #[test]
 fn each_token_rejection_has_its_own_detail_and_names_the_user_of_an_own_token_field_o8() {
     // Each is logged by itself.
-    let doorward = start(&[&BEARER[..], &["--log-refusals-per-second", "1000"]].concat());
+    let doorward = start(&[&BEARER[..], &["--log-denials-per-second", "1000"]].concat());
     let other = start(&BEARER);
     let foreign =
         token(&other, &get("service=registry.test&scope=repository:team/app:pull").basic("bob", "builder"));
@@ -71,7 +71,7 @@ fn each_token_rejection_has_its_own_detail_and_names_the_user_of_an_own_token_fi
         eventually(detail, || (count(&doorward.log()) > before).then_some(()));
         let log = doorward.log();
         let line = log.lines().rfind(|line| line.contains(&format!("detail=\"{detail}"))).unwrap();
-        assert!(line.contains("reason=\"token\"") && line.contains("client=\"192.0.2.1\""), "{line}");
+        assert!(line.contains("reason=\"invalid_token\"") && line.contains("client=\"192.0.2.1\""), "{line}");
         if !user.is_empty() {
             assert!(line.contains(&format!("user=\"{user}\"")), "{line}");
         }

@@ -100,7 +100,7 @@ fn token_request_without_required_proxy_headers_is_refused_by_name_field_c9_auth
         let answer = doorward.ask(&request);
         assert_refused(&answer, 403, "DENIED");
         assert!(answer.text().contains(&format!("no token is given here: {what}")), "{}", answer.text());
-        let parts = ["reason=\"incomplete\"", &format!("detail=\"{what}"), "path=\"/token\""];
+        let parts = ["reason=\"invalid_proxy_headers\"", &format!("detail=\"{what}"), "path=\"/token\""];
         crate::support::eventually(what, || {
             doorward
                 .log()
@@ -166,8 +166,9 @@ fn credentials_are_decoded_as_at_auth_including_missing_padding_field_c17() {
     }
     crate::support::eventually("the log names the user", || {
         let log = doorward.log();
-        let is_told =
-            |line: &&str| line.contains("reason=\"wrong\" user=\"alice\"") && line.contains("/token");
+        let is_told = |line: &&str| {
+            line.contains("reason=\"wrong_credentials\" user=\"alice\"") && line.contains("/token")
+        };
         log.lines().find(is_told).map(str::to_owned)
     });
 }
@@ -191,7 +192,7 @@ fn scopes_beyond_the_token_size_get_400() {
 
 #[test]
 fn log_names_the_user_of_a_refused_token_request_without_secrets() {
-    let doorward = start(&["--log-allowed", "true", "--log-level", "debug"]);
+    let doorward = start(&["--log-allowed-requests", "true", "--log-level", "debug"]);
     let form = "grant_type=password&service=registry.test&username=alice&password=s3cret-guess";
     let request = post(form).basic("victim", "x");
     assert_refused(&doorward.ask(&request), 401, "UNAUTHORIZED");
@@ -210,10 +211,11 @@ fn token_from_a_stale_answer_expires_with_it() {
     let api = crate::support::api::Api::start(|_| crate::support::api::Reply::status(200));
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let made = crate::support::doorward::doorward(&["token", "init", "--keys", &at("keys.pem")]);
+    let made =
+        crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &at("keys.pem")]);
     assert_eq!(made.code, Some(0), "{made:?}");
     let settings = format!(
-        "[token]\nkeys = \"{}\"\nservice = \"registry.test\"\n[[authenticator]]\ntype = \"http\"\nurl = \"{}/\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\ntrusted_for = \"0s\"\nstale_if_unavailable = \"2m\"\n",
+        "[token]\napi_keys.file = \"{}\"\nservice = \"registry.test\"\n[[authenticator]]\ntype = \"http\"\nurl = \"{}/\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\ntrusted_for = \"0s\"\nstale_if_unavailable = \"2m\"\n",
         at("keys.pem"),
         api.url()
     );
@@ -243,7 +245,7 @@ fn check_reports_invalid_signing_keys() {
             "check",
             "--htpasswd",
             &htpasswd,
-            "--token-keys",
+            "--token-signing-keys",
             &keys,
             "--token-service",
             "registry.test",
@@ -255,7 +257,7 @@ fn check_reports_invalid_signing_keys() {
     };
     let (code, told) = check();
     assert!(code == Some(1) && told.contains("keys.pem: there is no such file"), "{told}");
-    crate::support::doorward::doorward(&["token", "init", "--keys", &at("keys.pem")]);
+    crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &at("keys.pem")]);
     let (code, told) = check();
     assert!(code == Some(0) && told.contains("keys that verify tokens: 1"), "{told}");
     std::fs::write(at("keys.pem"), "nothing").unwrap();

@@ -55,7 +55,7 @@ fn claims(scopes: &[&str]) -> Claims {
     }
 }
 
-/// A folder with the files of `doorward token`, or a place for them.
+/// A folder with the files of `doorward signing-key`, or a place for them.
 struct SigningKeyFolder {
     dir: TempDir,
 }
@@ -111,7 +111,7 @@ impl SigningKeyFolder {
 
     fn run(&self, what: &str, arguments: &[&str]) -> Output {
         let path = self.path("keys.pem").display().to_string();
-        doorward(&[&["token", what, "--keys", &path], arguments].concat())
+        doorward(&[&["token", what, "--api-keys", &path], arguments].concat())
     }
 
     /// The same, which must succeed: what it said.

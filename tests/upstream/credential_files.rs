@@ -45,7 +45,8 @@ fn invalid_credential_file_at_start_is_reported_with_its_table() {
     let settings = dir.path().join("doorward.toml");
     fs::write(dir.path().join("secret"), super::SECRET).unwrap();
     let secret = format!("{at}/secret");
-    fs::write(&settings, format!("htpasswd = \"{at}/htpasswd\"\n{}", TABLE.replace("{dir}", &at))).unwrap();
+    fs::write(&settings, format!("htpasswd.file = \"{at}/htpasswd\"\n{}", TABLE.replace("{dir}", &at)))
+        .unwrap();
     let config = settings.to_str().unwrap();
     let told = || {
         let mut serve = command();

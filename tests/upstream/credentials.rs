@@ -9,7 +9,7 @@ use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
 const TABLES: &str = r#"
-policy = "{dir}/policy.toml"
+policy.file = "{dir}/policy.toml"
 [[upstream]]
 name = "releases"
 repositories = ["releases/**"]
@@ -20,7 +20,7 @@ password_file = "{dir}/password"
 name = "team"
 hosts = ["registry.test"]
 repositories = ["team/**", "public/**"]
-anyone = true
+allow_anonymous = true
 type = "bearer"
 token_file = "{dir}/token"
 [[upstream]]
@@ -254,7 +254,7 @@ fn peer_without_the_proxy_secret_cannot_report_an_upstream_refusal() {
 
 #[test]
 fn upstream_credentials_are_in_no_log_metric_or_page() {
-    let doorward = start(TABLES, &FILES, &["--log-level", "debug", "--log-allowed", "true"]);
+    let doorward = start(TABLES, &FILES, &["--log-level", "debug", "--log-allowed-requests", "true"]);
     assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("releases/app"))), Some(BASIC));
     assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("team/app"))), Some(BEARER));
     let told = [doorward.log(), doorward.admin(&Request::get("/metrics")).text(), doorward.ready().text()];

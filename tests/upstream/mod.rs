@@ -33,7 +33,7 @@ fn start_without_secret(settings: &str, files: &[(&str, &str)], flags: &[&str]) 
     fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
     let text = settings.replace("{dir}", dir.path().to_str().unwrap());
     let path = dir.path().join("doorward.toml");
-    fs::write(&path, format!("htpasswd = \"{}/htpasswd\"\n{text}", dir.path().display())).unwrap();
+    fs::write(&path, format!("htpasswd.file = \"{}/htpasswd\"\n{text}", dir.path().display())).unwrap();
     let config = path.to_str().unwrap().to_owned();
     let flags: Vec<&str> = ["--config", &config].into_iter().chain(flags.iter().copied()).collect();
     Doorward::start_in(dir, &flags)

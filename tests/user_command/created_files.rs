@@ -12,9 +12,9 @@ use crate::support::users;
 /// Every command that makes a file, with `path` in its place, and what it makes beside it.
 const MAKING: [(&[&str], &[&str]); 4] = [
     (&["user", "add", "dave", "--generate", "--cost", "4", "--create", "--htpasswd"], &[]),
-    (&["user", "add", "dave", "--generate", "--cost", "4", "--create", "--first", "--htpasswd"], &[]),
-    (&["key", "new", "--owner", "dave", "--name", "ci", "--create", "--keys"], &[]),
-    (&["token", "init", "--keys"], &["bundle.pem", "jwks.json", "registry-auth.yml"]),
+    (&["user", "add", "dave", "--generate", "--cost", "4", "--create", "--if-empty", "--htpasswd"], &[]),
+    (&["api-key", "new", "--owner", "dave", "--name", "ci", "--create", "--api-keys"], &[]),
+    (&["signing-key", "init", "--signing-keys"], &["bundle.pem", "jwks.json", "registry-auth.yml"]),
 ];
 
 /// All names below a folder, with what each is: links as they are written, files by their size.
@@ -134,7 +134,7 @@ fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() 
             };
             let keys = at("keys.pem").display().to_string();
             let token =
-                |what: &[&str]| -> Output { doorward(&[&["token"], what, &["--keys", &keys]].concat()) };
+                |what: &[&str]| -> Output { doorward(&[&["token"], what, &["--api-keys", &keys]].concat()) };
             put();
             let before = content(dir.path());
             let output = token(&["init"]);
@@ -159,19 +159,19 @@ fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() 
     }
 }
 
-/// `user add --first --once`, as compose.yaml has it.
+/// `user add --if-empty --marker-file`, as compose.yaml has it.
 fn first(htpasswd: &Path, once: &Path) -> Output {
     let (htpasswd, once) = (htpasswd.to_str().unwrap(), once.to_str().unwrap());
     doorward(&[
         "user",
         "add",
         "admin",
-        "--first",
+        "--if-empty",
         "--create",
         "--generate",
         "--cost",
         "4",
-        "--once",
+        "--marker-file",
         once,
         "--htpasswd",
         htpasswd,
@@ -213,8 +213,8 @@ fn first_user_is_not_created_again_where_users_existed_field_o1() {
     symlink("/nowhere/at/all", &once).unwrap();
     assert_eq!(first(&htpasswd, &once).code, Some(1));
     assert_eq!(content(share.path()), Vec::<String>::new());
-    let alone = doorward(&["user", "add", "x", "--generate", "--once", "y", "--htpasswd", "z"]);
-    assert_eq!(alone.code, Some(2), "without --first it means nothing: {alone:?}");
+    let alone = doorward(&["user", "add", "x", "--generate", "--marker-file", "y", "--htpasswd", "z"]);
+    assert_eq!(alone.code, Some(2), "without --if-empty it means nothing: {alone:?}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn deceptive_name_is_refused_from_a_file_and_by_every_command() {
             name,
             "--name",
             "ci",
-            "--keys",
+            "--api-keys",
             keys.to_str().unwrap(),
         ]);
         assert!(output.code == Some(1) && output.stderr.contains("the user name has a"), "{output:?}");
@@ -60,7 +60,7 @@ fn deceptive_name_returned_by_a_service_is_refused() {
         let backend = Backend::saying(Reply::json(&serde_json::json!({ "login": name }).to_string()));
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("doorward.toml");
-        let table = "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nusername = \"/login\"\n";
+        let table = "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nusername_pointer = \"/login\"\n";
         let request = "headers = { Authorization = \"Basic {basic}\" }\n";
         fs::write(&config, format!("{table}url = \"http://{}/ask\"\n{request}", backend.address)).unwrap();
         let doorward = Doorward::start_in(folder, &["--config", config.to_str().unwrap()]);
@@ -78,15 +78,15 @@ fn key_list_escapes_terminal_control_characters() {
     let keys: Vec<Key> = BAD.iter().map(|name| Key::new(name, &format!("ci{name}"))).collect();
     fs::write(&path, file(&keys.iter().collect::<Vec<_>>())).unwrap();
     for format in [&[][..], &["--json"]] {
-        let output = doorward(&[&["key", "list", "--keys", &path], format].concat());
+        let output = doorward(&[&["api-key", "list", "--api-keys", &path], format].concat());
         assert_eq!(output.code, Some(0), "{output:?}");
         assert!(!is_unsafe(&output.stdout) && !is_unsafe(&output.stderr), "{output:?}");
     }
-    let json = doorward(&["key", "list", "--json", "--keys", &path]).stdout;
+    let json = doorward(&["api-key", "list", "--json", "--api-keys", &path]).stdout;
     let told: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(told[4]["owner"], "-", "of a line that can't be used no text is told");
-    let revoked = doorward(&["key", "revoke", "--json", "--keys", &path, &keys[4].id()]);
+    let revoked = doorward(&["api-key", "revoke", "--json", "--api-keys", &path, &keys[4].id()]);
     assert!(revoked.code == Some(0) && !is_unsafe(&revoked.stdout), "{revoked:?}");
-    let revoked = doorward(&["key", "revoke", "--keys", &path, &keys[1].id()]);
+    let revoked = doorward(&["api-key", "revoke", "--api-keys", &path, &keys[1].id()]);
     assert!(revoked.code == Some(0) && !is_unsafe(&revoked.stdout), "{revoked:?}");
 }

@@ -129,14 +129,14 @@ fn new_file_has_the_owner_of_its_folder() {
 #[test]
 fn first_user_is_added_only_to_a_file_without_users() {
     // A container's first start: a password that nobody else has, and nothing at the second.
-    let first = ["admin", "--create", "--first", "--generate", QUICK[0], QUICK[1]];
+    let first = ["admin", "--create", "--if-empty", "--generate", QUICK[0], QUICK[1]];
     for users in [Users::none(), Users::of(""), Users::of("# nobody yet\n\n")] {
         let output = users.run("add", &first, b"");
         let said = output.stdout.strip_prefix("the first user is admin, with the password ");
         let password = said.unwrap_or_else(|| panic!("{output:?}")).trim_end();
         users.quietly("verify", &["admin", "--stdin"], password);
         let text = users.text();
-        let again = users.run("add", &["second", "--create", "--first", "--generate"], b"");
+        let again = users.run("add", &["second", "--create", "--if-empty", "--generate"], b"");
         assert_eq!(again.code, Some(0));
         assert!(again.stdout.contains("there are users already"), "{again:?}");
         assert_eq!(users.text(), text);

@@ -109,7 +109,7 @@ fn killed_command_leaves_a_complete_file_and_no_lock() {
 fn killed_signing_key_command_leaves_no_key_in_a_temporary_file_after_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.pem").display().to_string();
-    assert_eq!(doorward(&["token", "init", "--keys", &path]).code, Some(0));
+    assert_eq!(doorward(&["signing-key", "init", "--signing-keys", &path]).code, Some(0));
     let names = || {
         let mut names: Vec<String> = fs::read_dir(folder.path())
             .unwrap()
@@ -122,7 +122,10 @@ fn killed_signing_key_command_leaves_no_key_in_a_temporary_file_after_the_next_r
     let mut random = Random::new();
     for _ in 0..KILLED / 5 {
         let mut command = support::command();
-        command.args(["token", "add", "--keys", &path]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["signing-key", "add", "--signing-keys", &path])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let then = Duration::from_micros(random.below(3_000));
         kill_while_it_writes(folder.path(), ".keys.pem.doorward-lock", &mut child, then);
@@ -130,7 +133,7 @@ fn killed_signing_key_command_leaves_no_key_in_a_temporary_file_after_the_next_r
         // As one left it that could not write without a name.
         fs::write(folder.path().join(".keys.pem.doorward-new"), "half a key").unwrap();
         // Also one that changes nothing: there is no such key.
-        assert_eq!(doorward(&["token", "use", "--keys", &path, "none"]).code, Some(1));
+        assert_eq!(doorward(&["signing-key", "use", "--signing-keys", &path, "none"]).code, Some(1));
         assert_eq!(names(), usual);
     }
 }

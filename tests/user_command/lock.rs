@@ -37,15 +37,15 @@ fn lock_on_the_folder_or_the_file_by_a_reader_delays_no_change_field_r4() {
     let key = Key::new("alice", "ci");
     fs::write(&keys, file(&[&key, &Key::new("alice", "other")])).unwrap();
     let signing = users.dir.path().join("signing.pem").display().to_string();
-    assert_eq!(doorward(&["token", "init", "--keys", &signing]).code, Some(0));
+    assert_eq!(doorward(&["signing-key", "init", "--signing-keys", &signing]).code, Some(0));
     let _held = [locked(users.dir.path()), locked(&users.path), locked(&keys), locked(Path::new(&signing))];
     let begin = Instant::now();
     users.quietly("set", &["alice", "--stdin", QUICK[0], QUICK[1]], "looking-glass");
     users.add("bob", "builder");
     users.quietly("remove", &["bob"], "");
-    let revoked = doorward(&["key", "revoke", "--keys", keys.to_str().unwrap(), &key.id()]);
+    let revoked = doorward(&["api-key", "revoke", "--api-keys", keys.to_str().unwrap(), &key.id()]);
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
-    assert_eq!(doorward(&["token", "add", "--keys", &signing]).code, Some(0));
+    assert_eq!(doorward(&["signing-key", "add", "--signing-keys", &signing]).code, Some(0));
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }
 

@@ -90,7 +90,7 @@ fn plaintext_password_is_verified_only_if_allowed() {
     let refused = users.run("verify", &["alice", "--stdin"], b"wonderland");
     assert_eq!(refused.code, Some(3), "it can't be checked: {refused:?}");
     assert!(refused.stderr.contains("{PLAIN} keeps the password in the clear"), "{refused:?}");
-    users.quietly("verify", &["alice", "--stdin", "--htpasswd-allow", "plain"], "wonderland");
+    users.quietly("verify", &["alice", "--stdin", "--htpasswd-insecure-formats", "plain"], "wonderland");
 }
 
 #[test]

@@ -30,13 +30,13 @@ impl Files {
         fs::write(at("conf/secret"), "0123456789abcdef\n").unwrap();
         fs::write(at("conf/vendor"), "vendor-secret\n").unwrap();
         let signing = at("conf/signing.pem").display().to_string();
-        assert_eq!(doorward(&["token", "init", "--keys", &signing]).code, Some(0));
-        let config = "htpasswd = \"D/htpasswd\"\nkeys = \"D/keys\"\npolicy = \"D/policy\"\ngroups = \"D/groups\"\n\
-             proxy_secret_file = \"D/secret\"\n[token]\nkeys = \"D/signing.pem\"\nservice = \"registry.test\"\n\
+        assert_eq!(doorward(&["signing-key", "init", "--signing-keys", &signing]).code, Some(0));
+        let config = "htpasswd.file = \"D/htpasswd\"\napi_keys.file = \"D/keys\"\npolicy.file = \"D/policy\"\ngroups.file = \"D/groups\"\n\
+             proxy_secret_file = \"D/secret\"\n[token]\napi_keys.file = \"D/signing.pem\"\nservice = \"registry.test\"\n\
              [public]\nlisten = \"127.0.0.1:0\"\n\
              [[upstream]]\nname = \"one\"\ntype = \"bearer\"\ntoken_file = \"D/secret\"\n\
              [[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n\
-             [[authenticator]]\ntype = \"keys\"\nname = \"keys\"\n\
+             [[authenticator]]\ntype = \"api_keys\"\nname = \"keys\"\n\
              [[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://127.0.0.1:9/\"\n\
              headers = { Authorization = \"Basic {basic}\", X-Vendor = \"{file:D/vendor}\" }\n";
         let config = config.replace('D', &at("conf").display().to_string());

@@ -11,7 +11,8 @@ fn running_service_admits_an_added_user_and_refuses_a_removed_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("htpasswd");
     std::fs::write(&path, users::alice()).unwrap();
-    let doorward = Doorward::start_in(folder, &["--htpasswd-poll", "100ms", "--cache-rejected", "0s"]);
+    let doorward =
+        Doorward::start_in(folder, &["--reload-poll-interval", "100ms", "--cache-rejection-ttl", "0s"]);
     let users = Users { path: doorward.htpasswd(), ..Users::none() };
     let log_in = |name: &str, password: &str, status: u16| {
         eventually(&format!("{name} with {password} gets {status}"), || {

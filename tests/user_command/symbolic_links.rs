@@ -30,13 +30,13 @@ fn all(path: &Path) -> Vec<(String, Output)> {
     let commands: [&[&str]; 9] = [
         &["user", "add", "dave", "--generate", "--cost", "4", "--htpasswd", path],
         &["user", "add", "dave", "--generate", "--cost", "4", "--create", "--htpasswd", path],
-        &["user", "add", "dave", "--generate", "--first", "--create", "--cost", "4", "--htpasswd", path],
+        &["user", "add", "dave", "--generate", "--if-empty", "--create", "--cost", "4", "--htpasswd", path],
         &["user", "set", "alice", "--generate", "--cost", "4", "--htpasswd", path],
         &["user", "remove", "alice", "--htpasswd", path],
-        &["key", "new", "--create", "--owner", "alice", "--name", "ci", "--keys", path],
-        &["key", "revoke", "0123456789", "--keys", path],
-        &["token", "init", "--keys", path],
-        &["token", "add", "--keys", path],
+        &["api-key", "new", "--create", "--owner", "alice", "--name", "ci", "--api-keys", path],
+        &["api-key", "revoke", "0123456789", "--api-keys", path],
+        &["signing-key", "init", "--signing-keys", path],
+        &["signing-key", "add", "--signing-keys", path],
     ];
     commands.map(|arguments| (arguments.join(" "), doorward(arguments))).into()
 }
@@ -46,7 +46,8 @@ fn assert_refused(path: &Path, victim: &Path, why: &str) {
     let before = fs::read(victim).ok();
     for (command, output) in all(path) {
         // It only reads then.
-        if command.contains("--first") && output.stdout.contains("there are users already, so none was added")
+        if command.contains("--if-empty")
+            && output.stdout.contains("there are users already, so none was added")
         {
             assert_eq!(fs::read(victim).ok(), before, "{command} changed {}", victim.display());
             continue;
@@ -178,11 +179,11 @@ fn pipe_socket_device_or_folder_in_place_of_any_file_is_refused_at_once_by_every
         let readers: [&[&str]; 12] = [
             &["user", "list", "--htpasswd", at],
             &["user", "verify", "alice", "--stdin", "--htpasswd", at],
-            &["key", "list", "--keys", at],
-            &["token", "list", "--keys", at],
-            &["token", "add", "--keys", good, "--key", at],
+            &["api-key", "list", "--api-keys", at],
+            &["signing-key", "list", "--signing-keys", at],
+            &["signing-key", "add", "--signing-keys", good, "--key", at],
             &["check", "--htpasswd", at],
-            &["check", "--htpasswd", good, "--keys", at],
+            &["check", "--htpasswd", good, "--signing-keys", at],
             &["check", "--htpasswd", good, "--policy", at],
             &["check", "--htpasswd", good, "--groups", at],
             &["check", "--htpasswd", good, "--expect", at],
@@ -197,7 +198,7 @@ fn pipe_socket_device_or_folder_in_place_of_any_file_is_refused_at_once_by_every
                 "{output:?}"
             );
         }
-        for flag in ["--htpasswd", "--keys", "--policy", "--groups"] {
+        for flag in ["--htpasswd", "--api-keys", "--policy", "--groups"] {
             let users: &[&str] = if flag == "--htpasswd" { &[] } else { &["--htpasswd", good] };
             let output = doorward(&[&["serve", "--listen", "127.0.0.1:0", flag, at], users].concat());
             assert!(output.code == Some(1) && output.stderr.contains("not a file"), "{flag}: {output:?}");

@@ -12,7 +12,7 @@ use super::{ApiKeyRules, ApiKeys};
 use crate::metrics::Metrics;
 use crate::reload::reload_state::log_invalid_lines;
 use crate::reload::wrong_format;
-use crate::reload::{FileReloader, ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
+use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
 pub const EMPTY_FILE_MESSAGE: &str = "the file of keys has no keys, so none is good";
@@ -33,9 +33,6 @@ pub enum ApiKeyFileError {
     #[error("{0}: none of its {1} lines is about a key; is it another file? See doorward check")]
     NoApiKeyLines(String, usize),
 }
-
-/// Keeps the file of keys in force.
-pub type ApiKeyReloader = FileReloader<ApiKeyFile>;
 
 /// The file of keys.
 pub struct ApiKeyFile {

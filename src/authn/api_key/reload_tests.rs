@@ -1,5 +1,6 @@
 //! What a change of the file does, with a clock that the test moves.
 
+use crate::reload::FileReloader;
 use std::fs;
 
 use super::*;
@@ -17,7 +18,7 @@ fn line(id: &str) -> String {
 
 struct ApiKeyReloadFixture {
     folder: tempfile::TempDir,
-    reloader: ApiKeyReloader,
+    reloader: FileReloader<ApiKeyFile>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -29,7 +30,7 @@ fn reload_fixture(text: &str) -> ApiKeyReloadFixture {
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
     let source = SourceFile { path, max_bytes: 1 << 20 };
     let file = ApiKeyFile::new("keys".into(), ApiKeyRules::default(), Arc::clone(&metrics));
-    let reloader = ApiKeyReloader::start(source, file, clock.now()).unwrap();
+    let reloader = FileReloader::start(source, file, clock.now()).unwrap();
     ApiKeyReloadFixture { folder, reloader, clock, metrics }
 }
 
@@ -105,7 +106,7 @@ fn file_without_keys_is_accepted_at_start_and_garbage_is_rejected() {
     let start = || {
         let source = SourceFile { path: path.clone(), max_bytes: 1 << 20 };
         let file = ApiKeyFile::new("keys".into(), ApiKeyRules::default(), Arc::default());
-        ApiKeyReloader::start(source, file, Moment::default())
+        FileReloader::start(source, file, Moment::default())
     };
     assert!(matches!(start().err(), Some(ApiKeyFileError::Unreadable(ReadError::Missing(_)))));
     fs::write(&path, "garbage\n").unwrap();

@@ -11,10 +11,7 @@ use super::file::{HtpasswdFinding, HtpasswdParseOptions, ParsedHtpasswd, parse};
 use super::validate::{EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate};
 use crate::metrics::Metrics;
 use crate::reload::reload_state::log_invalid_lines;
-use crate::reload::{FileReloader, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
-
-/// Keeps the htpasswd file in force.
-pub type HtpasswdReloader = FileReloader<HtpasswdFile>;
+use crate::reload::{ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// The htpasswd file.
 pub struct HtpasswdFile {

@@ -1,5 +1,6 @@
 //! Every way in which the file on disk may change, with a clock that the test moves.
 
+use crate::reload::FileReloader;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +15,7 @@ const BOB: &str = "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 struct HtpasswdReloadFixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    reloader: HtpasswdReloader,
+    reloader: FileReloader<HtpasswdFile>,
     clock: Clock,
 }
 
@@ -22,8 +23,8 @@ fn source(path: &Path) -> SourceFile {
     SourceFile { path: path.to_owned(), max_bytes: 4096 }
 }
 
-fn start(path: &Path, now: Moment) -> Result<HtpasswdReloader, HtpasswdFileError> {
-    HtpasswdReloader::start(
+fn start(path: &Path, now: Moment) -> Result<FileReloader<HtpasswdFile>, HtpasswdFileError> {
+    FileReloader::start(
         source(path),
         HtpasswdFile::new(HtpasswdParseOptions::default(), true, Arc::default()),
         now,
@@ -207,7 +208,7 @@ fn invalid_file_fails_the_start() {
     assert_eq!(start(&path), "FILE: there is no such file; make it with: htpasswd -B -c FILE NAME");
     assert_eq!(start(folder.path()), "FILE: it is a directory, and not a file");
     fs::write(&path, "x".repeat(5000)).unwrap();
-    assert_eq!(start(&path), "FILE: it has more than 4096 bytes (htpasswd_max_bytes)");
+    assert_eq!(start(&path), "FILE: it has more than 4096 bytes (htpasswd.max_bytes)");
     fs::write(&path, "\nalice:hunter2\n").unwrap();
     assert!(start(&path).starts_with("FILE:2:7: it is no known hash, perhaps the password itself"));
     assert!(!start(&path).contains("hunter2"));

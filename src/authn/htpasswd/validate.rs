@@ -17,7 +17,7 @@ pub enum HtpasswdFileError {
     #[error("{0}: there is no such file; make it with: htpasswd -B -c {file} NAME", file = command_argument(.0))]
     Missing(String),
     /// More than the bound.
-    #[error("{0}: it has more than {1} bytes (htpasswd_max_bytes)")]
+    #[error("{0}: it has more than {1} bytes (htpasswd.max_bytes)")]
     TooLarge(String, u64),
     /// It can't be read for another reason.
     #[error(transparent)]

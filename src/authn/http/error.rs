@@ -51,7 +51,7 @@ pub enum CallError {
     Throttled(StatusCode, Option<Duration>),
     /// A page for people.
     #[error(
-        "answered with a web page (text/html), which may be anybody's log-in or maintenance page; say html = true if that is its answer"
+        "answered with a web page (text/html), which may be anybody's log-in or maintenance page; say allow_html = true if that is its answer"
     )]
     HtmlResponse,
     /// Not JSON, from this line and column on.

@@ -1,4 +1,4 @@
-//! `doorward key list`: the keys of the file, and what a running doorward knows of their use.
+//! `doorward api-key list`: the keys of the file, and what a running doorward knows of their use.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -154,8 +154,8 @@ struct ApiKeyUsageEntry {
 fn fetch_usage(settings: &Config, url: Option<&str>) -> Result<HashMap<String, ApiKeyUsageEntry>, String> {
     let token = settings.admin_token_file.as_deref().map(read_admin_token).transpose()?;
     let token = token.as_ref().map(|token| &token[..]);
-    let answer =
-        health::request_admin_listener(url, settings.admin_listen.first(), "/keys", token).map_err(text)?;
+    let answer = health::request_admin_listener(url, settings.admin_listen.first(), "/api-keys", token)
+        .map_err(text)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     if matches!(head.split(' ').nth(1), Some("401" | "403")) {
         return Err(format!("the admin listener refuses: {}", body.trim_end()));

@@ -22,7 +22,7 @@ pub(in crate::cli) fn find_scope(
     owner: &str,
     wanted: &str,
 ) -> Result<Option<Arc<ApiKeyScope>>, String> {
-    let path = settings.api_keys_file.clone().ok_or("no file of keys is set: use --keys FILE")?;
+    let path = settings.api_keys_file.clone().ok_or("no file of keys is set: use --api-keys FILE")?;
     let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
     let content = source.read().map_err(text)?;
     let wanted_id = ApiKeyId::parse(wanted);

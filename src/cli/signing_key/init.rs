@@ -1,4 +1,4 @@
-//! `doorward token init`: a file of keys with its first one, and all that a registry needs to know of it.
+//! `doorward signing-key init`: a file of keys with its first one, and all that a registry needs to know of it.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn registry_config(matches: &ArgMatches, folder: &Path) -> Result<String, String
          {todo_service}    service: \"{service_or}\"\n\
          \u{20}   issuer: \"{issuer}\"\n\
          \u{20}   # The file as the registry sees it. It reads it when it starts, so start it again after each\n\
-         \u{20}   # doorward token add and remove. It needs nothing else of that folder: never give it the keys.\n\
+         \u{20}   # doorward signing-key add and remove. It needs nothing else of that folder: never give it the keys.\n\
          \u{20}   rootcertbundle: {bundle}\n\
          \u{20}   # Registry 3 takes no other algorithms then; 2.8 does not know the word, and passes it over.\n\
          \u{20}   signingalgorithms: [{algorithms}]\n\
@@ -77,7 +77,7 @@ pub(super) fn init_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(),
     let folder = fs::canonicalize(writer.folder()).map_err(|error| format!("{}: {error}", path.display()))?;
     if !writer.is_new() {
         return Err(format!(
-            "{}: it is there already, and stays; doorward token add makes a further key",
+            "{}: it is there already, and stays; doorward signing-key add makes a further key",
             path.display()
         ));
     }

@@ -1,4 +1,4 @@
-//! `doorward token list`: the keys of a file; never their secrets.
+//! `doorward signing-key list`: the keys of a file; never their secrets.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -2,7 +2,7 @@
 //!
 //! A registry that verifies tokens itself refuses what is not in one without telling doorward. So a token with less
 //! than a user requested is logged like a refusal, at level info and within the same budgets. Any other token is logged
-//! at level debug, or info with `log.allowed`.
+//! at level debug, or info with `log.allowed_requests`.
 
 use std::hash::BuildHasher;
 

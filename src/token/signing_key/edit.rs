@@ -14,11 +14,11 @@ pub enum SigningKeyEditError {
     #[error(transparent)]
     InvalidFile(#[from] SigningKeyFileError),
     /// No key has this id.
-    #[error("there is no key of this id in it; doorward token list shows them")]
+    #[error("there is no key of this id in it; doorward signing-key list shows them")]
     UnknownKeyId,
     /// It is the one that signs.
     #[error(
-        "this key signs; put another one first with doorward token use, and wait until its last token is over"
+        "this key signs; put another one first with doorward signing-key use, and wait until its last token is over"
     )]
     KeyIsActive,
 }

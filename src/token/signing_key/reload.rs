@@ -20,7 +20,7 @@ pub const FILE_BYTES_MAX: u64 = 256 << 10;
 const UNSETTLED: UnstableFileMode = UnstableFileMode::UseWholeLines;
 
 /// What `/readyz` says of a file that can't be used.
-const READINESS_MESSAGE: &str = "the file of token.keys can't be used";
+const READINESS_MESSAGE: &str = "the file of token.signing_keys can't be used";
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +44,6 @@ impl CurrentSigningKeys {
     }
 }
 
-/// Keeps the file of signing keys in force.
-pub type SigningKeyFileReloader = FileReloader<SigningKeyFile>;
-
 /// The file of signing keys.
 pub struct SigningKeyFile {
     current_keys: Arc<CurrentSigningKeys>,
@@ -63,14 +60,14 @@ impl SigningKeyFile {
 ///
 /// # Errors
 /// Why it can't be used: at the start there is no last good one.
-pub fn start(path: PathBuf, now: Moment) -> Result<SigningKeyFileReloader, SigningKeyLoadError> {
+pub fn start(path: PathBuf, now: Moment) -> Result<FileReloader<SigningKeyFile>, SigningKeyLoadError> {
     let source = SourceFile { path, max_bytes: FILE_BYTES_MAX };
     let make = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
         let keys = parse_keys(source, text)?;
         warn_about_keys(&source.path, &keys);
         Ok(SigningKeyFile { current_keys: Arc::new(CurrentSigningKeys(ArcSwap::from_pointee(keys))) })
     };
-    SigningKeyFileReloader::start_with(source, b"", UNSETTLED, make, now)
+    FileReloader::start_with(source, b"", UNSETTLED, make, now)
 }
 
 fn parse_keys(source: &SourceFile, text: &[u8]) -> Result<SigningKeys, SigningKeyLoadError> {
@@ -82,7 +79,7 @@ impl Reloadable for SigningKeyFile {
     type Error = SigningKeyLoadError;
 
     fn label(&self) -> &'static str {
-        "file of token.keys"
+        "file of token.signing_keys"
     }
 
     fn unstable_mode(&self) -> UnstableFileMode {
@@ -101,7 +98,7 @@ impl Reloadable for SigningKeyFile {
         if !first {
             let signs = keys.kids().next().unwrap_or_default();
             let count = keys.kids().count();
-            tracing::info!(file = %source.path.display(), keys = count, signs, "file of token.keys reloaded");
+            tracing::info!(file = %source.path.display(), keys = count, signs, "file of token.signing_keys reloaded");
         }
         warn_about_keys(&source.path, &keys);
         self.current_keys.0.store(Arc::new(keys));
@@ -130,7 +127,7 @@ fn warn_about_keys(path: &Path, keys: &SigningKeys) {
     if let Some(key) = keys.published_keys().find(|key| key.is_active && key.certificate_not_after <= now) {
         tracing::error!(
             kid = key.kid,
-            "the certificate of the key that signs has ended, and registries take no token of its: doorward token add, and use"
+            "the certificate of the key that signs has ended, and registries take no token of its: doorward signing-key add, and use"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Every way in which the file of keys may change, with a clock that the test moves.
 
+use crate::reload::FileReloader;
 use std::time::{Duration, SystemTime};
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::token::signing_key::generate::generate_key;
 struct SigningKeyFileFixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    reloader: SigningKeyFileReloader,
+    reloader: FileReloader<SigningKeyFile>,
     clock: Clock,
 }
 

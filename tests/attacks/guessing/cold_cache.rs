@@ -91,7 +91,7 @@ fn cold_start(cost: u32, wait: &str, count: usize, guessers: usize) -> ColdStart
         stop.store(true, Ordering::Relaxed);
     });
     let took = last.into_inner().unwrap();
-    let hashed = doorward.metric("doorward_hash_seconds_total");
+    let hashed = doorward.metric("doorward_hash_check_seconds_total");
     let threads = thread::available_parallelism().map_or(2, usize::from) as f64;
     ColdStart {
         took,
@@ -104,7 +104,7 @@ fn cold_start(cost: u32, wait: &str, count: usize, guessers: usize) -> ColdStart
 fn start(cost: u32, wait: &str, users: usize) -> Doorward {
     let line = users::line("", "right", cost);
     let file: String = (0..users).map(|user| format!("user{user}{line}")).collect();
-    let mut flags = vec!["--hash-wait", wait, "--log-refusals-per-second", "0"];
+    let mut flags = vec!["--hash-wait-timeout", wait, "--log-denials-per-second", "0"];
     if !is_full() {
         // On a machine that is busy with other things the guessers could reach the network's limit before the users
         // are in, and the throttle is not what a small run shows.
@@ -129,7 +129,7 @@ fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6()
     let (cost, long, short) =
         if is_full() { (users::USUAL, "5s", "5s") } else { (users::QUICK, "60s", "2s") };
     // The middle one of some estimates: a machine that others share is not equally fast all the time.
-    let place = |wait| start(cost, wait, 1).metric("doorward_hash_places") as usize;
+    let place = |wait| start(cost, wait, 1).metric("doorward_hash_queue_capacity") as usize;
     let places = |wait| {
         let mut places: Vec<usize> = (0..STARTS).map(|_| place(wait)).collect();
         places.sort_unstable();
@@ -144,7 +144,7 @@ fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6()
     });
     assert!(all_fit);
     let fit = places(short);
-    println!("O6: bcrypt {cost}, hash.wait {short}: N = {fit} log-ins at once");
+    println!("O6: bcrypt {cost}, hash.wait_timeout {short}: N = {fit} log-ins at once");
     let many = scaled(100, 3 * fit);
     let all = cold_start(cost, short, many, 0);
     print("three times as many", many, &all);
@@ -159,7 +159,7 @@ fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6()
 
 #[test]
 fn users_behind_one_address_log_in_soon_after_a_name_spray_from_it() {
-    let doorward = Doorward::start(&users::two(), &["--log-refusals-per-second", "0"]);
+    let doorward = Doorward::start(&users::two(), &["--log-denials-per-second", "0"]);
     assert_eq!(doorward.log_in("alice", "wonderland", OFFICE), 200);
     for number in 0..60 {
         doorward.log_in(&format!("name{number}"), "x", OFFICE);

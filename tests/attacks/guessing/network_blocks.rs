@@ -115,7 +115,7 @@ fn with_service() -> (Backend, Doorward) {
     let path = dir.path().join("doorward.toml");
     fs::write(&path, format!("proxy_read_timeout = \"5m\"\n{settings}")).unwrap();
     let doorward =
-        Doorward::start_in(dir, &["--config", path.to_str().unwrap(), "--log-refusals-per-second", "0"]);
+        Doorward::start_in(dir, &["--config", path.to_str().unwrap(), "--log-denials-per-second", "0"]);
     (backend, doorward)
 }
 
@@ -123,7 +123,7 @@ fn with_file(cost: u32) -> Doorward {
     let line = users::line("alice", "wonderland", cost);
     let right = users::line("", "right", cost);
     let others: String = (1..=200).map(|number| format!("user{number}{right}")).collect();
-    Doorward::start(&(line + &others), &["--log-refusals-per-second", "0"])
+    Doorward::start(&(line + &others), &["--log-denials-per-second", "0"])
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn wrong_pairs_from_44_blocks_block_no_login_and_cost_one_hash_each_field_s5() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let rejected = doorward.metric("doorward_hashes_total{result=\"refused\"");
+    let rejected = doorward.metric("doorward_hash_checks_total{result=\"refused\"");
     println!(
         "S5: bcrypt {cost}, 44 blocks, {} wrong pairs asked, {rejected} hashed; first log-ins from elsewhere: {log_ins:.1?}, turned away {busy} of 6",
         next.into_inner()

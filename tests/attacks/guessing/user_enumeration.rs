@@ -37,8 +37,12 @@ fn long_guesses_at_unknown_and_known_users_have_equal_statuses_and_hashes_field_
         {
             network += 1;
             let figures = || {
-                ["doorward_hashes_total", "doorward_throttle_failures_total", "doorward_cache_misses_total"]
-                    .map(|name| doorward.metric(name))
+                [
+                    "doorward_hash_checks_total",
+                    "doorward_throttle_failures_total",
+                    "doorward_cache_misses_total",
+                ]
+                .map(|name| doorward.metric(name))
             };
             let before = figures();
             // The last ones are repeated: what was rejected before costs nothing again.
@@ -135,7 +139,7 @@ fn user_names_of_any_length_and_bytes_are_throttled_alike() {
 fn password_beyond_the_hash_limit_reveals_no_user_by_status_count_or_work_field_c1_s2() {
     let doorward = Doorward::start(&file(), &[]);
     let figures = || {
-        ["doorward_hashes_total", "doorward_throttle_failures_total", "doorward_cache_misses_total"]
+        ["doorward_hash_checks_total", "doorward_throttle_failures_total", "doorward_cache_misses_total"]
             .map(|name| doorward.metric(name))
     };
     let lengths: &[usize] = if is_full() { &[1024, 1025, 1026, 6000, 12_000] } else { &[1025, 12_000] };

@@ -81,7 +81,7 @@ fn web_page_can_neither_flush_nor_read_the_admin_listener_field_hardening() {
 
 #[test]
 fn host_listed_in_admin_hosts_is_served_and_others_are_refused() {
-    let doorward = with_token(&["--admin-hosts", "doorward.internal,other.internal"]);
+    let doorward = with_token(&["--admin-allowed-hosts", "doorward.internal,other.internal"]);
     let metrics = |host: &str| doorward.admin(&Request::get("/metrics").host(host)).status;
     assert_eq!(
         (metrics("doorward.internal:8001"), metrics("OTHER.internal"), metrics("evil.test")),
@@ -177,7 +177,7 @@ fn admin_command_over_tcp_without_a_token_file_is_refused_with_the_remedy() {
 #[test]
 fn connections_held_at_the_admin_listener_block_no_probe_command_or_auth_request() {
     raise_descriptors();
-    let doorward = with_token(&["--admin-peers", "127.0.0.1", "--limits-head-timeout", "60s"]);
+    let doorward = with_token(&["--admin-trusted-peers", "127.0.0.1", "--limits-header-timeout", "60s"]);
     let address = tcp(&doorward.admin);
     let from = |last: u8| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), address, OF_DOORWARD);
     // One address takes what it can get, and so do some others.
@@ -193,7 +193,7 @@ fn connections_held_at_the_admin_listener_block_no_probe_command_or_auth_request
     assert_eq!(doorward.admin(&Request::get("/metrics").host("localhost")).status, 200);
     assert_eq!(doorward.admin(&bearer(flush(), TOKEN)).status, 204);
     assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
-    let refused = doorward.metric("doorward_connections_refused_total{listener=\"admin\"");
+    let refused = doorward.metric("doorward_connections_rejected_total{listener=\"admin\"");
     println!("{} connections of untrusted peers at the admin listener: {refused} closed at once", held.len());
     assert!(refused > held.len() as f64 / 2.0);
     let answer = Client::connect_from(Ipv4Addr::new(127, 0, 0, 51), address, OF_DOORWARD)

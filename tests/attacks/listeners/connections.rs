@@ -37,7 +37,7 @@ fn sockets(doorward: &Doorward) -> usize {
 fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_peer_field_hardening() {
     raise_descriptors();
     // Fewer places than connections: were they kept, nobody else would be answered.
-    let flags = ["--trusted-peers", "127.0.0.1", "--limits-connections", "32"];
+    let flags = ["--trusted-peers", "127.0.0.1", "--limits-max-connections", "32"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let address = tcp(&doorward.address);
     timed(&doorward, 10);
@@ -60,7 +60,7 @@ fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_peer_fiel
         times[times.len() - 1]
     );
     assert!(times[times.len() - 1] < Duration::from_secs(1), "{times:?}");
-    assert_eq!(doorward.metric("doorward_connections_refused_total{listener=\"auth\""), count as f64);
+    assert_eq!(doorward.metric("doorward_connections_rejected_total{listener=\"auth\""), count as f64);
     let log = doorward.log();
     let lines = log.matches("connection of an untrusted peer closed").count();
     assert!((1..=2 + begin.elapsed().as_secs() as usize / 10).contains(&lines), "{lines} lines: {log}");
@@ -102,20 +102,23 @@ fn number(line: &str, before: &str) -> u64 {
 
 #[test]
 fn too_few_descriptors_are_reported_at_start_with_both_numbers_and_the_remedy() {
-    let line = too_few(&["--limits-connections", "128"], 300);
+    let line = too_few(&["--limits-max-connections", "128"], 300);
     let needed = number(&line, "raise it to ");
-    assert_eq!((number(&line, "limits.connections = "), number(&line, "the limit is ")), (128, 300));
+    assert_eq!((number(&line, "limits.max_connections = "), number(&line, "the limit is ")), (128, 300));
     assert!(line.contains("LimitNOFILE") && needed > 128 + 64, "{line}");
-    let fewer = number(&line, "set limits.connections to ").to_string();
+    let fewer = number(&line, "set limits.max_connections to ").to_string();
     // Either remedy does.
     let start = |flags: &[&str], limit| drop(Doorward::start_limited(&users::alice(), flags, limit));
     let public = "--public-listen";
     // The connections of the public listener, which the tests' own flags add, and of a service are counted too.
-    let line = too_few(&["--limits-connections", "128", public, "127.0.0.1:0"], needed);
-    start(&["--limits-connections", "128"], number(&line, "raise it to "));
-    let at_most = too_few(&["--limits-connections", "128", public, "127.0.0.1:0"], 800);
-    start(&["--limits-connections", &number(&at_most, "set limits.connections to ").to_string()], 800);
-    too_few(&["--limits-connections", "128"], needed - 1);
+    let line = too_few(&["--limits-max-connections", "128", public, "127.0.0.1:0"], needed);
+    start(&["--limits-max-connections", "128"], number(&line, "raise it to "));
+    let at_most = too_few(&["--limits-max-connections", "128", public, "127.0.0.1:0"], 800);
+    start(
+        &["--limits-max-connections", &number(&at_most, "set limits.max_connections to ").to_string()],
+        800,
+    );
+    too_few(&["--limits-max-connections", "128"], needed - 1);
     assert_ne!(fewer, "0", "{line}");
 }
 
@@ -124,7 +127,7 @@ fn removed_user_is_refused_within_2_s_while_every_connection_is_held_field_harde
     raise_descriptors();
     let wanted = scaled(64, 4_096);
     let connections = wanted.to_string();
-    let flags = ["--trusted-peers", "127.0.0.1", "--limits-connections", &connections];
+    let flags = ["--trusted-peers", "127.0.0.1", "--limits-max-connections", &connections];
     // Not one descriptor more than doorward asks for.
     let line = too_few(&[&flags[..], &["--public-listen", "127.0.0.1:0"]].concat(), 200);
     let limit = number(&line, "raise it to ");

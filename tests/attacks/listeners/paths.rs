@@ -61,8 +61,9 @@ fn no_request_without_valid_credentials_gets_2xx_at_the_auth_listener_field_c5_e
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.pem");
     let keys = keys.to_str().unwrap();
-    assert_eq!(doorward(&["token", "init", "--keys", keys]).code, Some(0));
-    let flags = ["--token-keys", keys, "--token-service", "registry.test", "--cache-rejected", "1h"];
+    assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
+    let flags =
+        ["--token-signing-keys", keys, "--token-service", "registry.test", "--cache-rejection-ttl", "1h"];
     // Guesses that are refused without a hash, or 20,000 of them take hours.
     let flags = [&flags[..], &["--throttle-user-failures", "3", "--throttle-network-failures", "3"]].concat();
     let doorward = Doorward::start(&users::alice(), &flags);
@@ -100,8 +101,8 @@ fn path_is_served_only_by_its_own_listener() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.pem");
     let keys = keys.to_str().unwrap();
-    assert_eq!(doorward(&["token", "init", "--keys", keys]).code, Some(0));
-    let flags = ["--token-keys", keys, "--token-service", "registry.test"];
+    assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
+    let flags = ["--token-signing-keys", keys, "--token-service", "registry.test"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let status = |address: &Address, path: &str| {
         let request =
@@ -127,11 +128,11 @@ fn path_is_served_only_by_its_own_listener() {
 
 #[test]
 fn connection_of_an_untrusted_peer_at_the_token_listener_is_closed() {
-    let doorward = Doorward::start(&users::alice(), &["--public-peers", "127.0.0.1"]);
+    let doorward = Doorward::start(&users::alice(), &["--public-trusted-peers", "127.0.0.1"]);
     let jwks = Request::get("/jwks");
     assert!(is_closed(UNTRUSTED, tcp(&doorward.public), &jwks));
     assert_eq!(doorward.ask(&jwks).status, 404, "a trusted peer is answered");
-    assert_eq!(doorward.metric("doorward_connections_refused_total{listener=\"public\""), 1.0);
+    assert_eq!(doorward.metric("doorward_connections_rejected_total{listener=\"public\""), 1.0);
 }
 
 /// What comes before the status line of the answer, and the status.

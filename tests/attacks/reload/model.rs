@@ -481,7 +481,7 @@ fn signing_key(folder: &Path, name: &str) -> String {
     let path = folder.join(name);
     fs::create_dir(&path).unwrap();
     let path = path.join("keys.pem");
-    let made = doorward(&["token", "init", "--keys", path.to_str().unwrap()]);
+    let made = doorward(&["signing-key", "init", "--signing-keys", path.to_str().unwrap()]);
     assert_eq!(made.code, Some(0), "{made:?}");
     fs::read_to_string(path).unwrap()
 }
@@ -517,8 +517,8 @@ fn start(folder: &Path) -> (Model, Doorward, Address) {
     let at = |name: &str| folder.join(name).display().to_string();
     fs::write(at("proxy"), format!("{SECRET}\n")).unwrap();
     let config = format!(
-        "policy = \"{}\"\ngroups = \"{}\"\nkeys = \"{}\"\nproxy_secret_file = \"{}\"\n\
-         [token]\nkeys = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nexpires = \"1h\"\n\
+        "policy.file = \"{}\"\ngroups.file = \"{}\"\napi_keys.file = \"{}\"\nproxy_secret_file = \"{}\"\n\
+         [token]\napi_keys.file = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nlifetime = \"1h\"\n\
          [throttle]\nuser_failures = 1000000\nnetwork_failures = 1000000\n\
          [[upstream]]\nname = \"up\"\ntype = \"bearer\"\ntoken_file = \"{}\"\n",
         at("policy"),

@@ -106,7 +106,7 @@ impl RemovalSetup {
         let folder = dir.path().to_owned();
         let at = |name: &str| folder.join(name).display().to_string();
         let signing = |name: &str| {
-            let made = doorward(&["token", "init", "--keys", &at(&format!("{name}/keys.pem"))]);
+            let made = doorward(&["signing-key", "init", "--signing-keys", &at(&format!("{name}/keys.pem"))]);
             assert_eq!(made.code, Some(0), "{made:?}");
             fs::read_to_string(at(&format!("{name}/keys.pem"))).unwrap()
         };
@@ -119,8 +119,8 @@ impl RemovalSetup {
         }
         fs::write(at("proxy"), "0123456789abcdef0123456789abcdef\n").unwrap();
         let config = format!(
-            "policy = \"{}\"\ngroups = \"{}\"\nkeys = \"{}\"\nproxy_secret_file = \"{}\"\n\
-             [token]\nkeys = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nexpires = \"10m\"\n\
+            "policy.file = \"{}\"\ngroups.file = \"{}\"\napi_keys.file = \"{}\"\nproxy_secret_file = \"{}\"\n\
+             [token]\napi_keys.file = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nlifetime = \"10m\"\n\
              [throttle]\nuser_failures = 1000000\nnetwork_failures = 1000000\n\
              [[upstream]]\nname = \"up\"\ntype = \"bearer\"\ntoken_file = \"{}\"\n",
             at("policy"),

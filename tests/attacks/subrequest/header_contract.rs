@@ -24,7 +24,7 @@ const HARMLESS: [&str; 8] = [
 fn headers_of_other_proxies_are_refused_as_incomplete_with_and_without_a_policy_field_c6_n8_oauth2_proxy_3506()
  {
     for ruled in [false, true] {
-        let doorward = start(ruled, &["--log-refusals-per-second", "1000"]);
+        let doorward = start(ruled, &["--log-denials-per-second", "1000"]);
         // What ingress-nginx and Traefik send, the client's own headers passed on with it.
         let forged = || {
             Request::auth()
@@ -47,8 +47,10 @@ fn headers_of_other_proxies_are_refused_as_incomplete_with_and_without_a_policy_
                     assert_forbidden(&doorward.ask(&request), "incomplete");
                 }
             }
-            let line =
-                line(&doorward, &["reason=\"incomplete\"", &format!("{shown} belongs to another kind")]);
+            let line = line(
+                &doorward,
+                &["reason=\"invalid_proxy_headers\"", &format!("{shown} belongs to another kind")],
+            );
             assert!(line.contains("host=\"registry.test\"") && line.contains("method=\"GET\""), "{line}");
         }
         // The harmless ones change nothing, however many of them there are.
@@ -75,7 +77,7 @@ fn requests_on_one_connection_are_evaluated_separately_field_c6() {
 
 #[test]
 fn missing_duplicate_or_unreadable_header_is_named_in_the_log_field_c9() {
-    let doorward = start(true, &["--log-refusals-per-second", "1000", "--limits-header-bytes", "2048"]);
+    let doorward = start(true, &["--log-denials-per-second", "1000", "--limits-max-header-bytes", "2048"]);
     let headers = [
         ("X-Original-Method", "GET"),
         ("X-Original-URI", "/v2/team/app/manifests/v1?token=hidden"),

@@ -96,13 +96,16 @@ fn flood_is_logged_as_one_line_and_a_count_with_the_client_address_field_r3() {
         let log = doorward.log();
         log.lines().filter(|line| line.contains("refused") && line.contains("192.0.2.1")).count()
     };
-    line(&doorward, &["reason=\"wrong\"", "client=\"192.0.2.1\"", "user=\"alice\"", "suppressed=0"]);
+    line(
+        &doorward,
+        &["reason=\"wrong_credentials\"", "client=\"192.0.2.1\"", "user=\"alice\"", "suppressed=0"],
+    );
     let told = line(&doorward, &["not logged one by one", "network=192.0.2.1/32", "repeated=499", "over=0"]);
-    for part in ["client=\"192.0.2.1\"", "user=\"alice\"", "reason=\"wrong\"", "WARN"] {
+    for part in ["client=\"192.0.2.1\"", "user=\"alice\"", "reason=\"wrong_credentials\"", "WARN"] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
     assert_eq!(lines(), 1);
-    assert_eq!(doorward.metric("doorward_log_suppressed_total"), 499.0);
+    assert_eq!(doorward.metric("doorward_log_lines_suppressed_total"), 499.0);
     // Another guess is another line, at once.
     client.ask(&guess("alice", "other", "192.0.2.1"));
     crate::support::eventually("it is logged", || (lines() == 2).then_some(()));
@@ -110,7 +113,7 @@ fn flood_is_logged_as_one_line_and_a_count_with_the_client_address_field_r3() {
 
 #[test]
 fn every_refusal_is_logged_once_as_a_line_or_in_a_count() {
-    let doorward = start(false, &["--log-refusals-per-second", "2"]);
+    let doorward = start(false, &["--log-denials-per-second", "2"]);
     let mut client = doorward.client();
     for number in 0..200 {
         client.ask(&guess("alice", &format!("{}", number % 50), &format!("192.0.2.{}", number % 5)));

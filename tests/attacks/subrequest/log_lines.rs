@@ -14,13 +14,13 @@ fn log_shows_the_user_name_as_it_was_decoded_field_c17() {
     let doorward = Doorward::start(&users, &[]);
     assert_eq!(doorward.log_in("dwk_bob", "builder", "192.0.2.1"), 200);
     assert_eq!(doorward.log_in("dwk_bob", "wrong", "192.0.2.1"), 401);
-    line(&doorward, &["reason=\"wrong\"", "user=\"dwk_bob\""]);
+    line(&doorward, &["reason=\"wrong_credentials\"", "user=\"dwk_bob\""]);
     // Again, from the cache of rejections, and as a bearer, which is none where there are no keys.
     assert_eq!(doorward.log_in("dwk_bob", "wrong", "192.0.2.2"), 401);
-    line(&doorward, &["reason=\"wrong\"", "user=\"dwk_bob\"", "192.0.2.2"]);
+    line(&doorward, &["reason=\"wrong_credentials\"", "user=\"dwk_bob\"", "192.0.2.2"]);
     let bearer = Request::auth().from("192.0.2.3").header("Authorization", "Bearer dwk_bob");
     assert_eq!(doorward.ask(&bearer).status, 401);
-    line(&doorward, &["reason=\"scheme\"", "user=\"\"", "192.0.2.3"]);
+    line(&doorward, &["reason=\"unsupported_scheme\"", "user=\"\"", "192.0.2.3"]);
     // Without padding, in another case, behind more blanks.
     for (at, value) in [
         basic("alice:wrong").trim_end_matches('=').to_owned(),
@@ -32,18 +32,18 @@ fn log_shows_the_user_name_as_it_was_decoded_field_c17() {
     {
         let client = format!("192.0.2.{}", 10 + at);
         assert_eq!(doorward.ask(&Request::auth().from(&client).header("Authorization", value)).status, 401);
-        line(&doorward, &["reason=\"wrong\"", "user=\"alice\"", &client]);
+        line(&doorward, &["reason=\"wrong_credentials\"", "user=\"alice\"", &client]);
     }
 }
 
 #[test]
 fn denial_log_line_names_the_user_with_and_without_a_worker_cache_entry() {
-    let doorward = start(true, &["--log-refusals-per-second", "1000"]);
+    let doorward = start(true, &["--log-denials-per-second", "1000"]);
     let denied =
         |uri: &str| question("PUT", uri).header("X-Auth-Rewrite", "yes").basic("alice", "wonderland");
     for number in 0..4 {
         assert_eq!(doorward.ask(&denied(&format!("/v2/a{number}/manifests/1"))).status, 403);
-        line(&doorward, &["reason=\"denied\"", "user=\"alice\"", &format!("repository:a{number}:push")]);
+        line(&doorward, &["reason=\"policy\"", "user=\"alice\"", &format!("repository:a{number}:push")]);
     }
 }
 
@@ -57,7 +57,7 @@ fn control_characters_from_clients_are_escaped_in_both_log_formats() {
     for format in ["json", "text"] {
         let doorward = start(
             true,
-            &["--log-format", format, "--log-refusals-per-second", "1000", "--log-allowed", "true"],
+            &["--log-format", format, "--log-denials-per-second", "1000", "--log-allowed-requests", "true"],
         );
         for (at, char) in HIDDEN.into_iter().enumerate() {
             let client = format!("192.0.2.{at}");

@@ -29,7 +29,7 @@ const SPELLINGS: [&str; 18] = [
 
 #[test]
 fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1() {
-    let doorward = start(false, &["--log-refusals-per-second", "1000"]);
+    let doorward = start(false, &["--log-denials-per-second", "1000"]);
     let mut client = doorward.client();
     // Twice, so that the worker's memo has it.
     for uri in ["/v2/", "/v2/", "/v2/a/manifests/1", "/v2/a/manifests/sha256%3A0", "/v2/_catalog?last=../x"] {
@@ -44,7 +44,7 @@ fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1
         // A site's path is the site's affair: without a policy nobody asks for it.
         assert_eq!(client.ask(&question("GET", uri).basic("alice", "wonderland")).status, 200, "{uri}");
     }
-    let line = line(&doorward, &["reason=\"denied\"", "path=\"/api/admin/%2e%2e/%2e%2e/v2/\""]);
+    let line = line(&doorward, &["reason=\"policy\"", "path=\"/api/admin/%2e%2e/%2e%2e/v2/\""]);
     assert!(line.contains("does not begin with /v2/") && line.contains("user=\"alice\""), "{line}");
     let unsaid = of_alice("GET", "/v2/").header("X-Original-URI", "/v2/");
     assert_forbidden(&client.ask(&unsaid), "incomplete");
@@ -59,7 +59,7 @@ fn registry_path_outside_v2_is_denied_with_a_policy_or_an_api_key_field_r1() {
     std::fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
     std::fs::write(dir.path().join("keys"), file(&[&all, &pull])).unwrap();
     let keys = dir.path().join("keys").display().to_string();
-    let keyed = Doorward::start_in(dir, &["--keys", &keys]);
+    let keyed = Doorward::start_in(dir, &["--api-keys", &keys]);
     let ruled = start(true, &[]);
     for uri in SPELLINGS {
         assert_forbidden(&ruled.ask(&of_alice("GET", uri)), "denied");

@@ -11,7 +11,7 @@ fn start(keys: &[&Key]) -> Doorward {
     std::fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
     std::fs::write(dir.path().join("keys"), file(keys)).unwrap();
     let keys = dir.path().join("keys").display().to_string();
-    Doorward::start_in(dir, &["--keys", &keys])
+    Doorward::start_in(dir, &["--api-keys", &keys])
 }
 
 fn with(request: Request, key: &Key) -> Request {
@@ -113,7 +113,7 @@ fn explain_and_auth_agree_on_scoped_api_keys_behind_every_proxy_field_c10() {
     for (name, key) in names.iter().zip(&keys) {
         for (method, uri) in requests {
             for rewrite in ["yes", "no", "-"] {
-                let files = ["explain", "--htpasswd", &htpasswd, "--keys", &file, "--key", name];
+                let files = ["explain", "--htpasswd", &htpasswd, "--api-keys", &file, "--key", name];
                 let told =
                     doorward(&[&files[..], &["--auth-rewrite", rewrite, "alice", method, uri]].concat());
                 let request = with(question(method, uri), key);

@@ -69,7 +69,7 @@ fn registry_setting_accepts_a_name_with_or_without_port() {
     assert_starts(|image, _| resolver(image).set("BACKEND", name), &server);
     assert_fails(
         |image, _| image.set("BACKEND", ""),
-        "NGX_DOORWARD_BACKEND is not set; for example NGX_DOORWARD_BACKEND=1234",
+        "NGX_DOORWARD_UPSTREAM is not set; for example NGX_DOORWARD_UPSTREAM=1234",
     );
     assert_fails(|image, _| image.set("BACKEND", format!("https://{name}")), "write it without the scheme");
     assert_fails(|image, _| image.set("BACKEND", format!("{name}/v2")), "is not host:port");
@@ -111,7 +111,10 @@ fn invalid_upstream_setting_is_named() {
         |image, dir| image.set("BACKEND_CA", dir.display().to_string()),
         "is empty, no file, or user",
     );
-    assert_fails(|image, _| image.set("BACKEND_CA", ""), "name a file of your own: NGX_DOORWARD_BACKEND_CA=");
+    assert_fails(
+        |image, _| image.set("BACKEND_CA", ""),
+        "name a file of your own: NGX_DOORWARD_UPSTREAM_CA=",
+    );
     assert_fails(
         |image, dir| {
             let path = dir.join("none.pem");

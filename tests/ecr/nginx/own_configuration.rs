@@ -14,7 +14,7 @@ fn lines(doorward: &Api, ecr: &Backend) -> (String, String) {
     let (auth, port) = (doorward.address, ecr.address.port());
     let keep = "keepalive 64; keepalive_requests 100000;";
     let http = format!(
-        "include doorward/doorward-http.conf;\ninclude doorward/doorward-ecr-maps.conf;\nmap \"\" $doorward_ecr {{ default {NAME}:{port}; }}\nmap \"\" $doorward_secret {{ default \"{SECRET}\"; }}\nupstream doorward {{ server {auth}; {keep} }}\nupstream doorward_backend {{ server 127.0.0.1:{port}; keepalive 16; keepalive_timeout 15s; }}\n"
+        "include doorward/doorward-http.conf;\ninclude doorward/doorward-ecr-maps.conf;\nmap \"\" $doorward_ecr_host {{ default {NAME}:{port}; }}\nmap \"\" $doorward_proxy_secret {{ default \"{SECRET}\"; }}\nupstream doorward {{ server {auth}; {keep} }}\nupstream doorward_upstream {{ server 127.0.0.1:{port}; keepalive 16; keepalive_timeout 15s; }}\n"
     );
     (http, "listen ADDRESS; proxy_ssl_trusted_certificate CA;".to_owned())
 }
@@ -67,7 +67,7 @@ fn own_configuration_for_an_upstream_registry_works() {
 #[test]
 fn own_configuration_with_pushes_and_followed_redirects_works() {
     let http = "map \"\" $doorward_push { default on; }\nmap $doorward_storage_host $doorward_storage_allowed { default \"\"; STORE yes; }\n";
-    let server = "resolver RESOLVER ipv6=off;\ninclude doorward/doorward-limits.conf;\nlocation = /_doorward {\n    proxy_pass http://doorward/auth;\n    proxy_set_header X-Auth-Rewrite $doorward_rewrites;\n    include doorward/doorward-question.conf;\n}\ninclude doorward/doorward-guard.conf;\nlocation @doorward_ecr {\n    proxy_pass https://doorward_backend$doorward_uri;\n    include doorward/doorward-ecr-proxy.conf;\n    error_page 307 = @doorward_redirected;\n}\nlocation @doorward_refused {\n    proxy_pass http://doorward$doorward_refused_page;\n    include doorward/doorward-ecr-refused.conf;\n}\ninclude doorward/doorward-ecr-answers.conf;\ninclude doorward/doorward-ecr-follow.conf;";
+    let server = "resolver RESOLVER ipv6=off;\ninclude doorward/doorward-server-defaults.conf;\nlocation = /_doorward {\n    proxy_pass http://doorward/auth;\n    proxy_set_header X-Auth-Rewrite $doorward_rewrite;\n    include doorward/doorward-auth-subrequest.conf;\n}\ninclude doorward/doorward-protect.conf;\nlocation @doorward_ecr {\n    proxy_pass https://doorward_upstream$doorward_uri;\n    include doorward/doorward-ecr-proxy.conf;\n    error_page 307 = @doorward_follow_redirect;\n}\nlocation @doorward_upstream_refused {\n    proxy_pass http://doorward$doorward_upstream_refused_uri;\n    include doorward/doorward-ecr-upstream-refused.conf;\n}\ninclude doorward/doorward-ecr-error-pages.conf;\ninclude doorward/doorward-ecr-follow.conf;";
     let (nginx, _doorward, ecr, storage, _names) = start(http, server);
     assert_eq!(nginx.ask(&alice(Request::new("PUT", "/v2/a").body("x"))).status, 200);
     let to = format!("Location: https://{STORAGE}:{}/a\r\n", storage.address.port());
@@ -80,7 +80,7 @@ fn own_configuration_with_pushes_and_followed_redirects_works() {
 
 #[test]
 fn own_configuration_without_a_ca_file_fails_at_start() {
-    let head = "include doorward/doorward-http.conf;\ninclude doorward/doorward-ecr-maps.conf;\nmap \"\" $doorward_ecr { default x; }\nupstream doorward { server 127.0.0.1:1; }\nupstream doorward_backend { server 127.0.0.1:1; }\n";
+    let head = "include doorward/doorward-http.conf;\ninclude doorward/doorward-ecr-maps.conf;\nmap \"\" $doorward_ecr_host { default x; }\nupstream doorward { server 127.0.0.1:1; }\nupstream doorward_upstream { server 127.0.0.1:1; }\n";
     let image = Image::with(&format!(
         "{head}server {{ listen 127.0.0.1:28087; include doorward/doorward-ecr.conf; }}\n"
     ));

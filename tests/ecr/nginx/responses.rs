@@ -112,7 +112,7 @@ fn doorward_refusals_are_the_same_as_for_a_local_registry() {
     let denied = setup.get("/v2/denied/tags/list");
     assert_json(&denied, 403, "DENIED");
     assert!(denied.text().contains("is denied: repository:denied:pull"), "{denied:?}");
-    for path in ["/", "/v1/_ping", "/x", "/@doorward_ecr", "/@doorward_refused"] {
+    for path in ["/", "/v1/_ping", "/x", "/@doorward_ecr", "/@doorward_upstream_refused"] {
         assert_json(&setup.get(path), 404, "UNSUPPORTED");
     }
     for path in ["/_doorward", "/_doorward/refused"] {
@@ -137,13 +137,17 @@ fn refusal_reasons_map_to_distinct_responses() {
     let throttled = says("403 No", "X-Auth-Reason: throttled\r\nRetry-After: 7");
     assert_json(&throttled, 429, "TOOMANYREQUESTS");
     assert_eq!(throttled.header("retry-after"), Some("7"));
-    assert_json(&says("403 No", "X-Auth-Reason: untrusted"), 403, "DENIED");
-    let upstream = says("503 No", "X-Auth-Reason: upstream");
+    assert_json(&says("403 No", "X-Auth-Reason: untrusted_peer"), 403, "DENIED");
+    let upstream = says("503 No", "X-Auth-Reason: upstream_credentials");
     assert_json(&upstream, 503, "UNAVAILABLE");
     assert!(upstream.text().contains("the registry's credentials are unavailable"), "{upstream:?}");
-    let other = says("503 No", "X-Auth-Reason: unavailable");
+    let other = says("503 No", "X-Auth-Reason: authenticator_unavailable");
     assert!(other.text().contains("authentication is unavailable"), "{other:?}");
-    assert!(says("500 No", "X-Auth-Reason: upstream").text().contains("authentication is unavailable"));
+    assert!(
+        says("500 No", "X-Auth-Reason: upstream_credentials")
+            .text()
+            .contains("authentication is unavailable")
+    );
     drop(doorward);
     assert_eq!(setup.ecr.connections(), 0);
 }

@@ -9,7 +9,7 @@ use crate::support::nginx::{assert_challenge, assert_json};
 use crate::support::{eventually, users};
 
 const SETTINGS: &str = r#"
-policy = "{dir}/policy.toml"
+policy.file = "{dir}/policy.toml"
 proxy_secret_file = "{dir}/secret"
 [[upstream]]
 name = "vendor"
@@ -37,7 +37,7 @@ pub(super) fn doorward() -> Doorward {
     fs::write(at("secret"), SECRET).unwrap();
     fs::write(at("password"), "first\n").unwrap();
     let settings = SETTINGS.replace("{dir}", &dir.path().display().to_string());
-    fs::write(at("doorward.toml"), format!("htpasswd = \"{}\"\n{settings}", at("htpasswd").display()))
+    fs::write(at("doorward.toml"), format!("htpasswd.file = \"{}\"\n{settings}", at("htpasswd").display()))
         .unwrap();
     let config = at("doorward.toml").display().to_string();
     Doorward::start_in(dir, &["--config", &config])

@@ -1,5 +1,5 @@
 //! The marketplace's registry: nginx, a doorward that was set up by one of the two examples, and a registry that
-//! verifies its tokens by what `doorward token init` wrote.
+//! verifies its tokens by what `doorward signing-key init` wrote.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -61,7 +61,8 @@ pub(super) fn copy(integration: Integration, dir: &Path, service: &str) -> Strin
 /// Makes the keys that sign: the registry's lines.
 pub(super) fn init(dir: &Path, realm: &str) -> String {
     let keys = dir.join("token/keys.pem").display().to_string();
-    let output = doorward(&["token", "init", "--keys", &keys, "--service", SERVICE, "--realm", realm]);
+    let output =
+        doorward(&["signing-key", "init", "--signing-keys", &keys, "--service", SERVICE, "--realm", realm]);
     assert_eq!(output.code, Some(0), "{output:?}");
     fs::read_to_string(dir.join("token/registry-auth.yml")).unwrap()
 }
@@ -84,7 +85,7 @@ impl MarketplaceSetup {
         fs::write(&settings, change(fs::read_to_string(&settings).unwrap())).unwrap();
         let auth = init(dir.path(), "http://NGINX/token");
         // The harness has time for slow hashes, and all of a chain's time has to fit into nginx's.
-        let own = ["--config", &settings, "--hash-wait", "5s"];
+        let own = ["--config", &settings, "--hash-wait-timeout", "5s"];
         let doorward = Doorward::start_in(dir, &[&own[..], flags].concat());
         // As late as can be: until nginx has it, somebody else could take the port.
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));

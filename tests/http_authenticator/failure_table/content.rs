@@ -4,7 +4,7 @@ use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
 use super::{ACTIVE, ExpectedVerdict, FailureCase};
 use crate::support::backend::Reply;
 
-const GROUPS: &str = "groups = [ { pointer = \"/licences\", member = \"/release\" } ]\n";
+const GROUPS: &str = "groups = [ { pointer = \"/licences\", name_pointer = \"/release\" } ]\n";
 const NAMES: &str = "groups = [ { pointer = \"/teams\" } ]\n";
 
 fn page() -> Reply {
@@ -31,7 +31,7 @@ pub(super) fn rows() -> Vec<FailureCase> {
     vec![
         FailureCase::saying("200 with a web page", page(), Unavailable, page_log),
         FailureCase::saying("200 with a web page, which is set as wanted", page(), Granted, "")
-            .set("html = true\n"),
+            .set("allow_html = true\n"),
         json("no JSON", "yes", Unavailable, not_json, ACTIVE),
         json("JSON that is cut short", "{\"active\": tru", Unavailable, not_json, ACTIVE),
         json("JSON and more", "{\"active\": true} {}", Unavailable, not_json, ACTIVE),
@@ -78,4 +78,4 @@ pub(super) fn rows() -> Vec<FailureCase> {
     ]
 }
 
-const LOGIN: &str = "username = \"/login\"\n";
+const LOGIN: &str = "username_pointer = \"/login\"\n";

@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<FailureCase> {
             Granted,
             "",
         )
-        .set("accepted = [204]\n"),
+        .set("accepted_statuses = [204]\n"),
         FailureCase::saying("302 Found", redirect, Unavailable, "vendor: answered 302"),
         neither("304 Not Modified", 304, "vendor: answered 304"),
         neither(
@@ -39,7 +39,7 @@ pub(super) fn rows() -> Vec<FailureCase> {
             "vendor: answered 404, which is neither accepted, rejected nor unknown",
         ),
         FailureCase::saying("404, set as unknown", Reply::status(404), Rejected, "verdict=\"challenge\"")
-            .set("unknown = [404]\n"),
+            .set("unknown_user_statuses = [404]\n"),
         neither("407 Proxy Authentication Required", 407, "vendor: answered 407"),
         neither("418", 418, "vendor: answered 418, which is neither accepted, rejected nor unknown"),
         neither("429 without Retry-After", 429, "vendor: answered 429"),

@@ -41,7 +41,7 @@ fn until_asked(doorward: &Doorward, backend: &Backend, from: usize) -> usize {
 }
 
 /// Answers are not trusted, so that every log-in is a call.
-const UNTRUSTED: &str = "trusted_for = \"0s\"\n";
+const UNTRUSTED: &str = "cache_ttl = \"0s\"\n";
 
 /// Doorward before this service, which has accepted five users, each in a block of his own.
 fn accepted(backend: &Backend, lines: &str) -> Doorward {
@@ -65,13 +65,13 @@ fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
 fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recovers() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = accepted(&backend, "");
-    assert_eq!(doorward.metric("doorward_http_up{authenticator=\"vendor\""), 1.0);
+    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 1.0);
     fail(&backend, &doorward, Reply::status(502));
     let mut number = 0;
     assert_eq!(doorward.ready().status, 200, "a 503 would take every replica out at once");
     let ready = doorward.ready().text();
     assert!(ready.contains("no answer to ") && ready.contains(" network blocks"), "{ready}");
-    assert_eq!(doorward.metric("doorward_http_up{authenticator=\"vendor\""), 0.0);
+    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 0.0);
     // Those that come later are told at once, but for one a second.
     let (before, began) = (backend.requests(), Instant::now());
     while began.elapsed() < 3 * SECOND {
@@ -97,7 +97,7 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
         asked.then_some(())
     });
     assert_eq!(doorward.ready().text(), READY);
-    assert_eq!(doorward.metric("doorward_http_up{authenticator=\"vendor\""), 1.0);
+    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 1.0);
     backend.say(Reply::status(200));
     for number in 0..20 {
         assert_eq!(ask(&doorward, 2000 + number).status, 200);
@@ -195,7 +195,7 @@ fn failure_of_one_requester_is_reported_to_that_requester_only_field_s1() {
         let line = |line: &str| line.contains("requester held back") && line.contains("10.0.1.1/32");
         doorward.log().lines().any(line).then_some(())
     });
-    assert!(doorward.metric("doorward_http_held_back_total") >= 10.0);
+    assert!(doorward.metric("doorward_http_authenticator_held_back_total") >= 10.0);
 }
 
 #[test]

@@ -54,15 +54,15 @@ fn start() -> StaleAnswerSetup {
     let text = format!(
         r#"
 [cache]
-rejected = "1s"
+rejection_ttl = "1s"
 
 [[authenticator]]
 type = "http"
 url = "{}/check"
 headers = {{ Authorization = "Basic {{basic}}" }}
 timeout = "50s"
-user_share = 4
-trusted_for = "0s"
+per_user_limit = 4
+cache_ttl = "0s"
 stale_if_unavailable = "1h"
 "#,
         backend.url()

@@ -7,7 +7,7 @@ use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
 /// Never from the cache, and for an hour while it is away.
-const HOUR: &str = "trusted_for = \"0s\"\nstale_if_unavailable = \"1h\"\n";
+const HOUR: &str = "cache_ttl = \"0s\"\nstale_if_unavailable = \"1h\"\n";
 
 fn ask(doorward: &Doorward, user: &str, password: &str) -> Answer {
     doorward.ask(&Request::auth().basic(user, password).from(HOME))
@@ -65,7 +65,7 @@ fn stale_answer_admits_only_a_user_accepted_before() {
     }
     assert_unavailable(&ask(&doorward, "alice", "wrong"));
     assert_unavailable(&ask(&doorward, "bob", "right"));
-    assert!(doorward.metric("doorward_stale_total") >= 5.0);
+    assert!(doorward.metric("doorward_stale_answers_total") >= 5.0);
     eventually("the log says so", || doorward.log().contains("stale=true").then_some(()));
     // From everywhere, and by any kind of trouble.
     let elsewhere = Request::auth().basic("alice", "right").from("203.0.113.5");
@@ -115,7 +115,7 @@ fn stale_answer_is_refused_if_only_its_user_sees_the_outage_field_s1() {
 #[test]
 fn no_stale_answer_is_given_by_default() {
     let backend = Backend::saying(Reply::status(200));
-    let doorward = start(None, &vendor(backend.address, "trusted_for = \"0s\"\n"));
+    let doorward = start(None, &vendor(backend.address, "cache_ttl = \"0s\"\n"));
     assert_fresh(&ask(&doorward, "alice", "right"));
     drop(backend);
     (0..3).for_each(|_| assert_unavailable(&ask(&doorward, "alice", "right")));
@@ -186,7 +186,8 @@ fn user_flushed_during_a_call_gets_no_stale_answer() {
 #[test]
 fn user_that_fills_its_queue_share_gets_busy_and_no_stale_answer() {
     // Somebody whose access was taken away, and who makes sure that he isn't asked about.
-    let (backend, doorward) = accepted(&format!("{HOUR}user_share = 1\ntimeout = \"60s\"\n"), &["mallory"]);
+    let (backend, doorward) =
+        accepted(&format!("{HOUR}per_user_limit = 1\ntimeout = \"60s\"\n"), &["mallory"]);
     backend.say(Reply::status(401).held());
     let before = backend.requests();
     let mut guess = doorward.client();
@@ -202,7 +203,7 @@ fn user_that_fills_its_queue_share_gets_busy_and_no_stale_answer() {
 
 #[test]
 fn stale_answer_expires_after_its_limit_from_the_last_acceptance() {
-    let (backend, doorward) = accepted("trusted_for = \"0s\"\nstale_if_unavailable = \"2s\"\n", &["alice"]);
+    let (backend, doorward) = accepted("cache_ttl = \"0s\"\nstale_if_unavailable = \"2s\"\n", &["alice"]);
     let given = backend.heard()[0].at;
     // Nobody can bring it about that the service is not there, so nobody else has to have seen it.
     drop(backend);
@@ -222,7 +223,7 @@ fn stale_answer_expires_after_its_limit_from_the_last_acceptance() {
 
 #[test]
 fn cached_answer_is_given_without_a_call_and_is_not_stale() {
-    let (backend, doorward) = accepted("trusted_for = \"1h\"\n", &["alice"]);
+    let (backend, doorward) = accepted("cache_ttl = \"1h\"\n", &["alice"]);
     backend.say(Reply::status(500));
     for _ in 0..5 {
         assert_fresh(&ask(&doorward, "alice", "right"));
@@ -235,11 +236,11 @@ fn cached_answer_is_given_without_a_call_and_is_not_stale() {
 
 #[test]
 fn cache_ttl_of_0_calls_each_time_and_of_1_s_calls_again_after_it() {
-    let (backend, doorward) = accepted("trusted_for = \"0s\"\n", &["alice", "alice", "alice"]);
+    let (backend, doorward) = accepted("cache_ttl = \"0s\"\n", &["alice", "alice", "alice"]);
     assert_eq!(backend.requests(), 3);
     backend.say(Reply::status(401));
     assert_challenged(&ask(&doorward, "alice", "right"));
-    let (backend, doorward) = accepted("trusted_for = \"1s\"\n", &["alice"]);
+    let (backend, doorward) = accepted("cache_ttl = \"1s\"\n", &["alice"]);
     backend.say(Reply::status(401));
     eventually("she is asked about again", || (ask(&doorward, "alice", "right").status == 401).then_some(()));
     let heard = backend.heard();

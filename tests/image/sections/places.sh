@@ -12,16 +12,16 @@ places_elsewhere() {
     at_end "docker rm -f -v $other"
     docker run -d --name "$other" --publish "$gateway:$at_other:5000" registry:3 >/dev/null
     free_port
-    export NGX_DOORWARD_PUBLISH=127.0.0.1:$port NGX_DOORWARD_BACKEND=host.docker.internal:$at_other
+    export NGX_DOORWARD_PUBLISH=127.0.0.1:$port NGX_DOORWARD_UPSTREAM=host.docker.internal:$at_other
     url=https://$NGX_DOORWARD_PUBLISH/v2/
     stack_up elsewhere elsewhere && ready "$url" || return
     same "elsewhere: containers of a registry" "$(container registry)" ""
     same "elsewhere: the registry answers" "$(status "${url}_catalog" --user "admin:$(first_password)")" 200
     same "elsewhere: and not without a password" "$(status "${url}_catalog")" 401
-    refuses "elsewhere: without a registry it does not start" NGX_DOORWARD_BACKEND \
-        without NGX_DOORWARD_BACKEND compose config
+    refuses "elsewhere: without a registry it does not start" NGX_DOORWARD_UPSTREAM \
+        without NGX_DOORWARD_UPSTREAM compose config
     stack_down
-    unset NGX_DOORWARD_BACKEND
+    unset NGX_DOORWARD_UPSTREAM
     docker rm -f -v "$other" >/dev/null
 }
 

@@ -29,7 +29,7 @@ section_policy() {
     same "and leaves the last good one in force" \
         "$(status "${url}team/app/blobs/uploads/" --user alice:a-secret --request POST)" 403
     policy_keys
-    unset DOORWARD_POLICY DOORWARD_GROUPS DOORWARD_KEYS
+    unset DOORWARD_POLICY DOORWARD_GROUPS DOORWARD_API_KEYS
 }
 
 policy_keys() { # for who still may push
@@ -37,7 +37,7 @@ policy_keys() { # for who still may push
     printf "$grant"'[[grant]]\ngroups = ["devs"]\nrepositories = ["team/**"]\nactions = ["push"]\n' >"$copy/access/policy.toml"
     turns "alice may push again" 5 policy_push alice 202
     key=$(compose run --rm keys new --create --owner alice --name ci --scope 'pull:team/**' 2>/dev/null | tr -d '\r')
-    export DOORWARD_KEYS=/etc/doorward/keys
+    export DOORWARD_API_KEYS=/etc/doorward/keys
     check "the keys are named in .env" compose up -d
     turns "a key pulls" 20 answers "${url}team/app/tags/list" 404 --user "alice:$key"
     same "as a bearer too" "$(status "${url}team/app/tags/list" --header "Authorization: Bearer $key")" 404

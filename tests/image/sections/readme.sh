@@ -206,7 +206,7 @@ readme_service() {
     [[ $out == *"restarts: 4000 200" ]] && ok "restarted under load, $out" || failed "restarted under load: $out"
 
     # Under another poll a reload shows.
-    in_shell 'echo DOORWARD_HTPASSWD_POLL=1h >/etc/doorward/environment && systemctl restart doorward'
+    in_shell 'echo DOORWARD_RELOAD_POLL_INTERVAL=1h >/etc/doorward/environment && systemctl restart doorward'
     pid=$(on systemctl show -P MainPID doorward)
     in_shell 'htpasswd -bB /etc/doorward/htpasswd dave daves 2>/dev/null'
     same "a new user, while the file is looked at each hour" "$(registry_says dave:daves)" 401
@@ -253,4 +253,4 @@ readme_from_nginx() {
     same "what changes: a refusal" "$(on curl -s https://registry.example.com/v2/ | cut -c 1-34)" \
         '{"errors":[{"code":"UNAUTHORIZED",'
 }
-hashes() { on curl -s http://127.0.0.1:8001/metrics | awk '/^doorward_hashes_total/ { n += $2 } END { print n }'; }
+hashes() { on curl -s http://127.0.0.1:8001/metrics | awk '/^doorward_hash_checks_total/ { n += $2 } END { print n }'; }

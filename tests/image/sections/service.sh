@@ -7,7 +7,7 @@ section_service() {
     url=https://$NGX_DOORWARD_PUBLISH/v2/
     stack_up service && ready "$url" || return
     service_files
-    files=(-f compose.yaml -f compose/service.yaml)
+    files=(-f compose.yaml -f compose/auth-backend.yaml)
     check "the arrangement is changed" compose up -d
     at_end "docker rm -f -v $api"
     docker run -d --name "$api" --network "${project}_outside" --network-alias api \
@@ -50,7 +50,7 @@ service_files() {
     } >"$copy/api/nginx.conf"
     cp "$copy/api/api.crt" "$copy/access/api.crt"
     cat >"$copy/access/doorward.toml" <<'TOML'
-policy = "/etc/doorward/policy.toml"
+policy.file = "/etc/doorward/policy.toml"
 
 [[authenticator]]
 type = "http"

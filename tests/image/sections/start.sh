@@ -2,7 +2,7 @@
 
 section_start() {
     local image n=$root/nginx
-    local backend=(--env NGX_DOORWARD_BACKEND=127.0.0.1:5000) auth=(--env NGX_DOORWARD_AUTH=127.0.0.1:8000)
+    local backend=(--env NGX_DOORWARD_UPSTREAM=127.0.0.1:5000) auth=(--env NGX_DOORWARD_AUTH=127.0.0.1:8000)
     local plain=(--env NGX_DOORWARD_PLAIN_HTTP=on) small=(--read-only --tmpfs /var/cache/nginx --tmpfs /run)
     local all=("${backend[@]}" "${auth[@]}" "${plain[@]}")
     images_make
@@ -18,7 +18,7 @@ section_start() {
         start_refused "$image: conf.d can't be written" "$image" 'conf\.d' "${all[@]}" "${small[@]}"
         start_refused "$image: no TLS pair" "$image" 'tls' "${backend[@]}" "${auth[@]}"
         start_refused "$image: AUTH is not set" "$image" NGX_DOORWARD_AUTH "${backend[@]}" "${plain[@]}"
-        start_refused "$image: BACKEND is not set" "$image" NGX_DOORWARD_BACKEND "${auth[@]}" "${plain[@]}"
+        start_refused "$image: BACKEND is not set" "$image" NGX_DOORWARD_UPSTREAM "${auth[@]}" "${plain[@]}"
         start_refused "$image: a setting is misspelt" "$image" BACKENT "${all[@]}" --env NGX_DOORWARD_BACKENT=a:1
     done
 }

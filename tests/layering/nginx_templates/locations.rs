@@ -72,7 +72,7 @@ fn every_server_refuses_ambiguous_paths_field_r1() {
         ("doorward-registry.conf", "registry"),
         ("doorward-registry-tokens.conf", "registry"),
         ("doorward-ecr.conf", "ecr"),
-        ("doorward-ecr-answers.conf", "registry"),
+        ("doorward-ecr-error-pages.conf", "registry"),
         ("doorward-site.conf", "site"),
     ] {
         let include = format!("include doorward/doorward-{include}-answers.conf;");
@@ -99,12 +99,12 @@ fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
         "open",
     ] {
         let name = format!("doorward-{file}.conf");
-        assert!(has(&snippet(&name), "include doorward/doorward-hide.conf;"), "{name}");
+        assert!(has(&snippet(&name), "include doorward/doorward-hide-headers.conf;"), "{name}");
     }
     for file in ["registry-proxy", "site-proxy"] {
         let name = format!("doorward-{file}.conf");
         assert!(
-            has(&snippet(&name), "include doorward/doorward-guard.conf;"),
+            has(&snippet(&name), "include doorward/doorward-protect.conf;"),
             "{name} does not repeat the guard"
         );
     }
@@ -114,7 +114,7 @@ fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
 /// The headers that are hidden, each of which is also taken from the client, or set.
 fn broken_names() -> Vec<String> {
     let headers = snippet("doorward-headers.conf");
-    let hidden = snippet("doorward-hide.conf");
+    let hidden = snippet("doorward-hide-headers.conf");
     let names = hidden.iter().filter_map(|d| d.text.strip_prefix("proxy_hide_header ")?.strip_suffix(';'));
     let names: Vec<String> = names.map(str::to_owned).collect();
     for name in &names {

@@ -5,10 +5,10 @@ use crate::layering::assert_none;
 
 /// Those that are about what happens when doorward has admitted a request.
 const BEHIND: [&str; 4] = [
-    "doorward-ecr-answers.conf",
+    "doorward-ecr-error-pages.conf",
     "doorward-ecr-follow.conf",
     "doorward-ecr-proxy.conf",
-    "doorward-ecr-refused.conf",
+    "doorward-ecr-upstream-refused.conf",
 ];
 
 fn file(directive: &Directive) -> &str {
@@ -42,12 +42,15 @@ fn locations(directives: &[Directive]) -> Vec<Vec<&Directive>> {
 #[test]
 fn only_internal_locations_skip_the_auth_subrequest() {
     let mut without = Vec::new();
-    for name in ["doorward-ecr.conf", "doorward-ecr-answers.conf", "doorward-ecr-follow.conf"] {
+    for name in ["doorward-ecr.conf", "doorward-ecr-error-pages.conf", "doorward-ecr-follow.conf"] {
         for location in locations(&snippet(name)) {
             let text = &location[0].text;
             let asks = !location.iter().any(|d| d.text == "auth_request off;");
             let includes = |part: &str| location.iter().any(|d| d.text.ends_with(part));
-            if !asks || includes("doorward-ecr-proxy.conf;") || includes("doorward-ecr-refused.conf;") {
+            if !asks
+                || includes("doorward-ecr-proxy.conf;")
+                || includes("doorward-ecr-upstream-refused.conf;")
+            {
                 without.push(text.clone());
             }
             let forgets = location.iter().any(|d| d.text == "satisfy any;");
@@ -57,16 +60,16 @@ fn only_internal_locations_skip_the_auth_subrequest() {
     assert_eq!(without.len(), 6, "{without:?}");
     let open: Vec<&String> = without.iter().filter(|text| !text.starts_with("location @")).collect();
     assert!(open.is_empty(), "{open:?}");
-    for name in ["doorward-ecr-proxy.conf", "doorward-ecr-refused.conf"] {
+    for name in ["doorward-ecr-proxy.conf", "doorward-ecr-upstream-refused.conf"] {
         assert!(has(&snippet(name), "auth_request off;"), "{name} would ask again");
     }
     // What leads there, and the question before it.
-    let answers = snippet("doorward-ecr-answers.conf");
+    let answers = snippet("doorward-ecr-error-pages.conf");
     let first = &locations(&answers)[0];
     let texts: Vec<&str> = first.iter().map(|d| &d.text[..]).collect();
     let wanted = [
         "location ^~ /v2/ {",
-        "set $doorward_rewrites yes;",
+        "set $doorward_rewrite yes;",
         "root /dev/null;",
         "try_files /none @doorward_ecr;",
         "}",
@@ -76,7 +79,8 @@ fn only_internal_locations_skip_the_auth_subrequest() {
 
 #[test]
 fn auth_subrequest_reads_no_map_of_its_own_response_pitfall_p8() {
-    let answers = ["$doorward_link", "$doorward_location", "$doorward_storage", "$doorward_upstream_status"];
+    let answers =
+        ["$doorward_link", "$doorward_location", "$doorward_storage_url", "$doorward_upstream_status"];
     let reads = |text: &str| answers.iter().any(|name| text.contains(name));
     assert_eq!(broken(&super::parse("x", "proxy_set_header A $doorward_link;"), reads).len(), 1);
     let elsewhere: Vec<Directive> =
@@ -86,7 +90,7 @@ fn auth_subrequest_reads_no_map_of_its_own_response_pitfall_p8() {
 
 #[test]
 fn tls_upstream_is_verified_and_gets_only_listed_headers_pitfalls_p40_and_p41() {
-    let outside = snippet("doorward-outside.conf");
+    let outside = snippet("doorward-tls-upstream.conf");
     for wanted in [
         "proxy_ssl_verify on;",
         "proxy_ssl_server_name on;",
@@ -97,16 +101,18 @@ fn tls_upstream_is_verified_and_gets_only_listed_headers_pitfalls_p40_and_p41() 
         assert!(has(&outside, wanted), "{wanted} is missing");
     }
     for (name, verified) in [
-        ("doorward-ecr-proxy.conf", "proxy_ssl_name $doorward_ecr_name;"),
-        ("doorward-ecr-follow.conf", "proxy_ssl_name $doorward_storage_name;"),
+        ("doorward-ecr-proxy.conf", "proxy_ssl_name $doorward_ecr_tls_name;"),
+        ("doorward-ecr-follow.conf", "proxy_ssl_name $doorward_storage_tls_name;"),
     ] {
         let directives = snippet(name);
-        for wanted in ["include doorward/doorward-outside.conf;", verified, "auth_request off;"] {
+        for wanted in ["include doorward/doorward-tls-upstream.conf;", verified, "auth_request off;"] {
             assert!(has(&directives, wanted), "{name}: {wanted} is missing");
         }
     }
     let gives = |text: &str| text.starts_with("proxy_set_header Authorization ");
-    for name in ["doorward-ecr-follow.conf", "doorward-ecr-refused.conf", "doorward-outside.conf"] {
+    for name in
+        ["doorward-ecr-follow.conf", "doorward-ecr-upstream-refused.conf", "doorward-tls-upstream.conf"]
+    {
         assert_none("credentials to the storage", &broken(&snippet(name), gives));
     }
     let insecure = |text: &str| text.starts_with("proxy_ssl_verify off");

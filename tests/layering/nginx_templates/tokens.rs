@@ -50,7 +50,7 @@ fn template_for_a_verifying_registry_forwards_no_password_pitfall_p27() {
         "include doorward/doorward-headers.conf;",
         "proxy_set_header Authorization $doorward_bearer;",
         "proxy_set_header Content-Type $doorward_content_type;",
-        "include doorward/doorward-layers.conf;",
+        "include doorward/doorward-blobs.conf;",
     ] {
         assert!(has(&proxy, wanted), "{wanted} is missing");
     }

@@ -7,13 +7,13 @@ use std::path::Path;
 use super::marks::secret;
 
 /// What is the same in all of them.
-const COMMON: &str = r#"unknown = [404]
-username = "/name"
+const COMMON: &str = r#"unknown_user_statuses = [404]
+username_pointer = "/name"
 accepted_if = { "/active" = true }
 groups = [{ pointer = "/groups" }]
 timeout = "1s"
 connect_timeout = "500ms"
-max_body = "16KiB"
+max_response_bytes = "16KiB"
 "#;
 
 /// The whole chain: the file, one authenticator for each way at `service`, and behind them one that
@@ -34,7 +34,7 @@ pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
         ),
         ("query", "?user={username}", r#"headers = { X-Token = "{password}", X-User = "{username}" }"#),
     ];
-    let mut text = format!("htpasswd = \"{}\"\n\n", dir.join("htpasswd").display());
+    let mut text = format!("htpasswd.file = \"{}\"\n\n", dir.join("htpasswd").display());
     text += "[[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n";
     let mut add = |name: &str, url: &str, more: &str| {
         // The service's own secret, in a file.

@@ -37,7 +37,8 @@ fn invalid_token_setting_is_named() {
     let registry = ("KIND", "registry");
     assert_fails(&[registry, ("TOKENS", "yes")], "NGX_DOORWARD_TOKENS=yes is not one of: off beside on");
     for kind in ["site", "ecr"] {
-        let said = format!("NGX_DOORWARD_TOKENS=on is for NGX_DOORWARD_KIND=registry, and this is {kind}");
+        let said =
+            format!("NGX_DOORWARD_TOKENS=registry is for NGX_DOORWARD_KIND=registry, and this is {kind}");
         let backend = ("BACKEND", "127.0.0.1:443");
         let ca = crate::support::nginx::shipped().join("README.md").display().to_string();
         let mut settings = vec![("KIND", kind), ("TOKENS", "on"), backend];
@@ -51,7 +52,10 @@ fn invalid_token_setting_is_named() {
         "tokens are doorward's, and NGX_DOORWARD_AUTH is another answerer",
     );
     let without = [registry, ("TOKENS", "on"), ("PUBLIC", "")];
-    assert_fails(&without, "NGX_DOORWARD_TOKENS=on: set NGX_DOORWARD_PUBLIC to doorward's public listener");
+    assert_fails(
+        &without,
+        "NGX_DOORWARD_TOKENS=registry: set NGX_DOORWARD_PUBLIC to doorward's public listener",
+    );
     assert_fails(
         &[registry, ("TOKENS", "on"), ("PUBLIC", "8002")],
         "NGX_DOORWARD_PUBLIC=8002 lacks the port",
@@ -116,7 +120,7 @@ fn resolved_doorward_name_keeps_the_token_query() {
 fn by_hand(doorward: &Api, registry: &Api, server: &str) -> Nginx {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let lines = format!(
-        "include doorward/doorward-http.conf;\ninclude doorward/doorward-token-maps.conf;\nupstream doorward {{ server {0}; keepalive 64; }}\nupstream doorward_public {{ server {0}; keepalive 64; }}\nupstream doorward_backend {{ server {1}; keepalive 64; }}\nserver {{ listen {address}; {server} }}\n",
+        "include doorward/doorward-http.conf;\ninclude doorward/doorward-token-maps.conf;\nupstream doorward {{ server {0}; keepalive 64; }}\nupstream doorward_public {{ server {0}; keepalive 64; }}\nupstream doorward_upstream {{ server {1}; keepalive 64; }}\nserver {{ listen {address}; {server} }}\n",
         doorward.address, registry.address
     );
     Nginx::by_hand(Image::with(&lines), address)
@@ -139,7 +143,7 @@ fn own_configuration_serves_token_in_the_registry_server_or_in_another() {
     assert_eq!(nginx.ask(&token()).status, 200, "the registry says so");
     assert_eq!(doorward.count(), asked);
     // A location of one's own is guarded, whatever it is for.
-    let own = "include doorward/doorward-registry-tokens.conf; location /own/ { proxy_pass http://doorward_backend; }";
+    let own = "include doorward/doorward-registry-tokens.conf; location /own/ { proxy_pass http://doorward_upstream; }";
     let nginx = by_hand(&doorward, &registry, own);
     assert_eq!(nginx.ask(&token()).status, 200);
     assert_eq!(nginx.ask(&Request::get("/own/")).status, 401);

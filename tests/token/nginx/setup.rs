@@ -65,8 +65,8 @@ pub(super) struct TokenSetup {
 fn init(dir: &Path, realm: &str) -> String {
     let keys = dir.join("token/keys.pem").display().to_string();
     fs::create_dir(dir.join("token")).unwrap();
-    let flags = ["--keys", &keys, "--service", SERVICE, "--issuer", "doorward", "--realm", realm];
-    let output = doorward(&[&["token", "init"], &flags[..]].concat());
+    let flags = ["--api-keys", &keys, "--service", SERVICE, "--issuer", "doorward", "--realm", realm];
+    let output = doorward(&[&["signing-key", "init"], &flags[..]].concat());
     assert_eq!(output.code, Some(0), "{output:?}");
     fs::read_to_string(dir.join("token/registry-auth.yml")).unwrap()
 }
@@ -89,7 +89,7 @@ impl TokenSetup {
         }
         let auth = init(dir.path(), &realm);
         let (policy, keys, signing) = (path("policy.toml"), path("keys"), path("token/keys.pem"));
-        let mut flags = vec!["--policy", &policy, "--keys", &keys, "--token-keys", &signing];
+        let mut flags = vec!["--policy", &policy, "--api-keys", &keys, "--token-signing-keys", &signing];
         flags.extend(["--token-service", SERVICE, "--token-realm", &realm, "--token-challenge", "bearer"]);
         flags.extend(more);
         let registry = if tokens == "on" { Registry::start_with(&auth) } else { Registry::start_with_log() };

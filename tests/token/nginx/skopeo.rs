@@ -104,7 +104,7 @@ fn denied_push_is_reported_with_its_scope_and_not_as_a_missing_login_field_d1_ha
         assert!(!said.contains("authentication required"), "{output:?}");
         eventually("the log has user and scope", || {
             let parts =
-                ["reason=\"denied\"", &format!("user=\"{user}\""), &format!("repository:{name}:push")];
+                ["reason=\"policy\"", &format!("user=\"{user}\""), &format!("repository:{name}:push")];
             setup
                 .doorward
                 .log()

@@ -78,7 +78,11 @@ fn init_without_names_marks_the_missing_values() {
 #[test]
 fn init_overwrites_no_existing_file() {
     let folder = SigningKeyFolder::new();
-    folder.refuses("init", &NAMES, "it is there already, and stays; doorward token add makes a further key");
+    folder.refuses(
+        "init",
+        &NAMES,
+        "it is there already, and stays; doorward signing-key add makes a further key",
+    );
     for name in ["bundle.pem", "jwks.json", "registry-auth.yml"] {
         let folder = SigningKeyFolder::empty();
         fs::write(folder.path(name), "of somebody else").unwrap();
@@ -94,7 +98,7 @@ fn init_overwrites_no_existing_file() {
     let output = folder.run("init", &NAMES);
     assert!(output.code == Some(1) && output.stderr.contains("bundle.pem: it is there"), "{output:?}");
     let path = folder.path("jwks.json").display().to_string();
-    let output = doorward(&["token", "init", "--keys", &path]);
+    let output = doorward(&["signing-key", "init", "--signing-keys", &path]);
     assert!(output.code == Some(1) && output.stderr.contains("what another file is called"), "{output:?}");
 }
 
@@ -105,7 +109,7 @@ fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     let said = folder.succeeds("add", &[]);
     let second = folder.kids()[1].clone();
     assert!(said.starts_with(&format!("added: {second}\tES256\tpublished\t")), "{said}");
-    assert!(said.contains(&format!("then: doorward token use {second}\n")), "{said}");
+    assert!(said.contains(&format!("then: doorward signing-key use {second}\n")), "{said}");
     let (by_first, set) = (folder.token(&[]), json(&folder.text("jwks.json")));
     let in_set = |set: &Value| -> Vec<String> {
         set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
@@ -114,11 +118,15 @@ fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     assert_eq!(folder.text("bundle.pem").matches("BEGIN CERTIFICATE").count(), 2);
     let said = folder.succeeds("use", &[&second]);
     assert!(said.starts_with(&format!("signs: {second}\tES256\tsigns\t")), "{said}");
-    assert!(said.contains(&format!("doorward token remove {first}\n")), "{said}");
+    assert!(said.contains(&format!("doorward signing-key remove {first}\n")), "{said}");
     let by_second = folder.token(&[]);
     let both = folder.keys();
     assert!(both.verify(&by_first, now()).is_ok() && both.verify(&by_second, now()).is_ok());
-    folder.refuses("remove", &[&second], "this key signs; put another one first with doorward token use");
+    folder.refuses(
+        "remove",
+        &[&second],
+        "this key signs; put another one first with doorward signing-key use",
+    );
     let said = folder.succeeds("remove", &[&first]);
     assert!(said.starts_with(&format!("removed: {first}\n")) && said.contains("bundle.pem (start it again)"));
     let one = folder.keys();
@@ -168,7 +176,8 @@ fn file_mode_and_link_are_preserved() {
     let real = SigningKeyFolder::empty();
     fs::rename(folder.path("keys.pem"), real.path("real.pem")).unwrap();
     std::os::unix::fs::symlink(real.path("real.pem"), folder.path("keys.pem")).unwrap();
-    let output = doorward(&["token", "add", "--keys", folder.path("keys.pem").to_str().unwrap()]);
+    let output =
+        doorward(&["signing-key", "add", "--signing-keys", folder.path("keys.pem").to_str().unwrap()]);
     assert!(output.code == Some(0) && output.stderr.contains("is a link; what is changed is "), "{output:?}");
     assert!(fs::symlink_metadata(folder.path("keys.pem")).unwrap().is_symlink());
     assert_eq!((real.mode("real.pem"), folder.kids().len()), (0o640, 2));
@@ -180,12 +189,13 @@ fn file_mode_and_link_are_preserved() {
 fn signing_key_file_can_be_set_by_environment_variable() {
     let folder = SigningKeyFolder::new();
     let mut with = command();
-    with.args(["token", "list"]).env("DOORWARD_TOKEN_KEYS", folder.path("keys.pem"));
+    with.args(["signing-key", "list"]).env("DOORWARD_TOKEN_SIGNING_KEYS", folder.path("keys.pem"));
     let output = run(with);
     assert!(output.code == Some(0) && output.stdout.starts_with(&folder.kids()[0]), "{output:?}");
-    let output = doorward(&["token", "list"]);
-    let says =
-        output.stderr.contains("no file of signing keys is named: use --keys FILE, or DOORWARD_TOKEN_KEYS");
+    let output = doorward(&["signing-key", "list"]);
+    let says = output.stderr.contains(
+        "no file of signing keys is named: use --signing-keys FILE, or DOORWARD_TOKEN_SIGNING_KEYS",
+    );
     assert!(output.code == Some(1) && says, "{output:?}");
 }
 

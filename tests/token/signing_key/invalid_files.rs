@@ -33,7 +33,7 @@ fn invalid_signing_key_file_is_reported_by_block() {
         [&lines[..2], &lines[3..]].concat().join("\n") + "\n"
     };
     for (text, folder, why) in [
-        (String::new(), "", "there is no key in it; doorward token init makes one"),
+        (String::new(), "", "there is no key in it; doorward signing-key init makes one"),
         ("{\"id\":\"x\"}\n".into(), "", "there is no key in it"),
         (one.clone(), "block 1 (PRIVATE KEY, line 1): ", "no CERTIFICATE follows it"),
         (one.clone() + two + two_cert, "block 1 (PRIVATE KEY, line 1): ", "no CERTIFICATE follows it"),
@@ -153,7 +153,7 @@ fn suggested_conversion_of_an_older_key_format_works() {
 #[test]
 fn invalid_signing_key_arguments_are_refused() {
     let folder = SigningKeyFolder::empty();
-    folder.refuses("add", &[], "keys.pem: there is no such file; doorward token init makes it");
+    folder.refuses("add", &[], "keys.pem: there is no such file; doorward signing-key init makes it");
     folder.refuses("use", &["x"], "there is no such file");
     folder.refuses("list", &[], "there is no such file");
     folder.refuses(
@@ -173,7 +173,7 @@ fn invalid_signing_key_arguments_are_refused() {
         assert!(folder.names().is_empty(), "{flag} {value}");
     }
     let missing = folder.path("none/keys.pem").display().to_string();
-    let output = crate::support::doorward::doorward(&["token", "init", "--keys", &missing]);
+    let output = crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &missing]);
     assert!(output.code == Some(1) && output.stderr.contains("make it with: mkdir -p "), "{output:?}");
     let path = made(&folder, "p256-sec1").replace("p256-sec1", "none");
     folder.refuses("init", &["--key", &path], "--key: ");
@@ -194,9 +194,17 @@ fn invalid_signing_key_arguments_are_refused() {
         &["--key", &both],
         "block 2 (CERTIFICATE, line 7): a key that is added stands in a file",
     );
-    folder.refuses("use", &["nobody"], "there is no key of this id in it; doorward token list shows them");
+    folder.refuses(
+        "use",
+        &["nobody"],
+        "there is no key of this id in it; doorward signing-key list shows them",
+    );
     folder.refuses("remove", &["nobody"], "there is no key of this id");
     fs::write(folder.path("keys.pem"), "{}\n").unwrap();
-    folder.refuses("add", &[], "there is no key in it; doorward token init makes one; nothing was changed");
+    folder.refuses(
+        "add",
+        &[],
+        "there is no key in it; doorward signing-key init makes one; nothing was changed",
+    );
     folder.refuses("use", &["x"], "nothing was changed");
 }

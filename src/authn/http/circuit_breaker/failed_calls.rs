@@ -20,7 +20,7 @@ const OUTAGE_BLOCKS_MIN: usize = 2;
 const OUTAGE_DURATION_MIN: Duration = Duration::from_secs(1);
 
 /// How long a call without an answer proves something: a user who is active is asked about again in
-/// `trusted_for`, 5 minutes by default.
+/// `cache_ttl`, 5 minutes by default.
 const EVIDENCE_TTL: Duration = Duration::from_secs(300);
 
 /// The calls that are kept; those of credentials that were accepted before are kept apart, so that guesses do not

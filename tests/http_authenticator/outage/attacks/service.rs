@@ -107,7 +107,7 @@ type = "http"
 name = "vendor"
 url = "{}/check"
 headers = {{ Authorization = "Basic {{basic}}" }}
-trusted_for = "1s"
+cache_ttl = "1s"
 stale_if_unavailable = "1h"
 {more}
 "#,
