@@ -1,6 +1,5 @@
 //! API keys through nginx to a real registry, by skopeo and curl in each way that the client knows: what is
-//! admitted, and what the client says where the key's scope ends. `benches/keys.sh` has the same with docker
-//! and podman.
+//! admitted, and what the client says where the key's scope ends.
 
 use std::fs;
 use std::process::Command;

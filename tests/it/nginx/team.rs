@@ -1,6 +1,5 @@
 //! Four people and their repositories through nginx, by skopeo: what each may do, what skopeo says
-//! where he may not, and layers that are mounted from another team's repository. `benches/team.sh` has
-//! the whole table, with docker and podman.
+//! where he may not, and layers that are mounted from another team's repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};

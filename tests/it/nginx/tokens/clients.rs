@@ -1,6 +1,5 @@
 //! skopeo with tokens, which is built from the same libraries as podman and buildah: what it does in a registry
-//! that verifies them, and in one behind both front doors. `benches/tokens.sh` has it with docker, podman and
-//! crane.
+//! that verifies them, and in one behind both front doors.
 
 use std::fs;
 
