@@ -1,21 +1,22 @@
-# What the benchmark scripts share. To be sourced, with `set -uo pipefail` in force.
+# Shared by the bench scripts. Source it after `set -uo pipefail`.
 #
-# Everything listens on loopback, on free ports, with its files in a temporary folder; what was started is stopped by
-# its process id when the script ends, however it ends. A target that is missed is printed and fails nothing.
+# All servers listen on loopback, on free ports, and keep their files in a temporary folder. They are stopped by process id
+# when the script ends. A missed target is printed and does not fail the script.
 #
-#   DOORWARD=FILE   the doorward to measure, instead of target/release/doorward
+#   DOORWARD=FILE      the doorward to measure, instead of target/release/doorward
+#   BENCHES=FOLDER     compiled benches (files `handlers`, `storm`), instead of building them with `cargo bench`
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 1
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin      # where nginx is, and not on every user's path
-LC_ALL=C                                        # numbers with a point, whatever the user's language
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin      # nginx is there, and these are not in every user's PATH
+LC_ALL=C                                        # numbers with a decimal point
 export LC_ALL PATH
 
 doorward=${DOORWARD:-$root/target/release/doorward}
 htpasswd=$root/htpasswd.example
-basic="Basic $(printf alice:wonderland | base64)"       # of htpasswd.example
+basic="Basic $(printf alice:wonderland | base64)"       # a user of htpasswd.example
 
 say() { printf '%s\n' "$*"; }
-fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }       # cleaning up is the EXIT trap's
+fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }       # the EXIT trap cleans up
 
 need() { # command what-to-do
     command -v "$1" >/dev/null || fail "there is no $1; $2"
@@ -26,12 +27,11 @@ need_nginx() {
     [[ $(nginx -V 2>&1) == *http_auth_request_module* ]] || fail "nginx is built without ngx_http_auth_request_module"
 }
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/doorward-bench.XXXXXX") || fail "cannot make a temporary folder"
+dir=$(mktemp -d "${TMPDIR:-/tmp}/doorward-bench.XXXXXX") || fail "cannot create a temporary folder"
 pids=()
 
-stop() { # pid: SIGTERM, and SIGKILL if that is not enough
+stop() { # pid: SIGTERM, and SIGKILL after ten seconds
     kill -TERM "$1" 2>/dev/null || return 0
-    kill -CONT "$1" 2>/dev/null                 # it may have been stopped
     for _ in {1..100}; do
         kill -0 "$1" 2>/dev/null || break
         sleep 0.1
@@ -62,7 +62,7 @@ start() { # log command...: in the background; sets $pid
 in_use() { { : 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null; }
 
 taken=' '
-free_port() { # sets $port; below the range from which the kernel takes the ports of outgoing connections
+free_port() { # sets $port, below the range that the kernel uses for outgoing connections
     for _ in {1..200}; do
         port=$((20000 + RANDOM % 12000))
         [[ $taken == *" $port "* ]] && continue
@@ -71,7 +71,7 @@ free_port() { # sets $port; below the range from which the kernel takes the port
     fail "there is no free port between 20000 and 32000"
 }
 
-# Whether GET PATH on PORT is answered with 200, in bash alone: a process for each try would be most of what is measured.
+# Whether GET PATH on PORT is answered with 200. In bash alone: starting a process for each try would dominate the measurement.
 is_ready() { # port path
     local line=
     { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
@@ -90,11 +90,13 @@ wait_for() { # log port path: until it is ready
 }
 
 bench_binary() { # name: builds it and sets $binary
-    say "building the benchmark $1 ..." >&2
-    # A folder of its own: cargo would put a doorward with debug symbols in the place of the one that is measured.
+    binary=${BENCHES:+$BENCHES/$1}
+    [[ -z $binary ]] || { [[ -x $binary ]] || fail "there is no $binary"; return; }
+    say "building the bench $1 ..." >&2
+    # A folder of its own: cargo would replace the measured doorward with one that has debug symbols.
     binary=$(cd "$root" && cargo bench --quiet --target-dir target/bench --bench "$1" --no-run --message-format json |
-        sed -n 's/.*"name":"'"$1"'".*"executable":"\([^"]*\)".*/\1/p') || fail "cargo could not build the benchmark $1"
-    [[ -x $binary ]] || fail "cargo did not say where the benchmark $1 is"
+        sed -n 's/.*"name":"'"$1"'".*"executable":"\([^"]*\)".*/\1/p') || fail "cargo could not build the bench $1"
+    [[ -x $binary ]] || fail "cargo did not say where the bench $1 is"
 }
 
 median() { # numbers...
@@ -102,20 +104,20 @@ median() { # numbers...
 }
 ratio() { awk -v a="$1" -v b="$2" -v f="${3:-%.2f}" 'BEGIN { if (b > 0) printf f "\n", a / b; else print "-" }'; }
 
-# Writes $dir/nginx.conf, which includes $dir/http.conf, and puts the snippets where `include doorward/...` finds them.
+# Writes $dir/nginx.conf, which includes $dir/http.conf, and copies the snippets so that `include doorward/...` finds them.
 nginx_files() {
     local user_line= module built
     built=$(nginx -V 2>&1)
     mkdir -p "$dir/temp" "$dir/html" && cp -R "$root/nginx/snippets" "$dir/doorward" || fail "cannot write to $dir"
     if ((EUID == 0)); then
-        # nginx's workers give up root for this user, who must then be able to pass through the folder.
+        # nginx's workers run as this user, who must be able to enter the folder.
         user_line="user nobody $(id -gn nobody);"
         chmod 711 "$dir"
     fi
     {
         say "$user_line daemon off; worker_processes auto; pid $dir/nginx.pid; error_log stderr crit;"
         say "events { worker_connections 4096; }"
-        # A benchmark asks more over one connection than the default of 1,000.
+        # A bench sends more requests over one connection than the default of 1,000.
         say "http { access_log off; keepalive_requests 10000000; default_type text/plain;"
         say "client_body_temp_path $dir/temp/body; proxy_temp_path $dir/temp/proxy;"
         for module in fastcgi uwsgi scgi; do

@@ -1,24 +1,27 @@
-//! Three servers in one binary, and a client for them. `instructions.sh` runs each under callgrind.
-//!
-//! `/auth` is doorward's, put together from the library as `serve` does it; `/empty` is an actix handler
-//! that does nothing, and `/headers` one that only sends the headers that an answer to nginx has: what
-//! they cost is actix's.
+//! Measures nothing by itself: it holds three servers and a client for `benches/instructions.sh`, which runs each server
+//! under callgrind and prints the figures. `/auth` is doorward's service, built from the library as `doorward serve` does
+//! it. `/empty` is an actix handler that does nothing. `/headers` is one that only sends the headers of an answer to nginx.
 //!
 //! ```text
-//! handlers serve auth|empty|headers HTPASSWD [POLICY GROUPS]    prints its port and serves until SIGTERM
-//! handlers serve keys HTPASSWD KEYS                            the same of /auth with a file of keys
-//! handlers drive PORT /PATH N [differing]                      N requests, one after the other, over one connection
-//! handlers drive PORT /PATH N as AUTHORIZATION                 the same with these credentials, and not alice's
+//! handlers serve auth|empty|headers VARIABLE=VALUE...    prints its port and serves until SIGTERM; settings as variables
+//! handlers drive PORT /PATH N                            N requests of alice, one after the other, on one connection
+//! handlers drive PORT /PATH N differing                  the same; no two requests in a row have the same header value
+//! handlers drive PORT /PATH N as AUTHORIZATION           the same with other credentials, for a registry
+//! handlers keys FILE N                                   writes a file of N API keys; prints one key of alice's without
+//!                                                        a scope, and one with a scope
 //! ```
-//!
-//! Requests that differ do so in how `Basic` is written alone: the user, the password and the answer are
-//! the same, but no worker's memo has seen the header.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for the command line")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command-line program")]
+
+#[path = "storm/api_keys.rs"]
+mod api_keys;
+#[path = "storm/random.rs"]
+mod random;
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -34,27 +37,28 @@ use doorward::http::peer::Peer;
 use doorward::http::service::{ListenerKind, service_factory};
 use doorward::server::components::Components;
 
-/// alice, with the password of `htpasswd.example`.
+use crate::random::Random;
+
+/// alice, with the password of `htpasswd.example`, as Basic credentials.
 const ALICE: &str = "YWxpY2U6d29uZGVybGFuZA==";
 
-/// What the configuration for a registry says of itself, for the scope of a key to be judged by.
+/// The header by which the configuration for a registry tells that it can rewrite; a scope is judged with it.
 const REGISTRY: &str = "X-Auth-Rewrite: yes\r\n";
 
-/// A head is shorter than this.
+/// A response head is shorter than this.
 const HEAD_MAX: usize = 4096;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["serve", first @ ("auth" | "empty" | "headers"), htpasswd] => serve(first, htpasswd, None, None),
-        ["serve", "auth", htpasswd, policy, groups] => serve("auth", htpasswd, Some((policy, groups)), None),
-        ["serve", "keys", htpasswd, keys] => serve("auth", htpasswd, None, Some(keys)),
+        ["serve", what @ ("auth" | "empty" | "headers"), variables @ ..] => serve(what, variables),
         ["drive", port, path, n] => drive(port, n, |_| request(path, 0)),
         ["drive", port, path, n, "differing"] => drive(port, n, |i| request(path, i)),
         ["drive", port, path, n, "as", authorization] => {
-            drive(port, n, |_| question(path, authorization, REGISTRY))
+            drive(port, n, |_| subrequest(path, authorization, REGISTRY))
         }
+        ["keys", path, count] => keys(Path::new(path), count),
         _ => {
             println!("handlers is run by benches/instructions.sh");
             Ok(())
@@ -73,7 +77,7 @@ async fn empty() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// The headers of `reply.rs`, all but one of them ready.
+/// Sends the headers of `reply.rs`; all but one are constants.
 async fn headers(request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::OK);
     let names = ["x-auth-user", "x-auth-groups", "x-auth-by", "x-auth-stale", "cache-control"];
@@ -89,23 +93,15 @@ async fn headers(request: HttpRequest) -> HttpResponse {
     response
 }
 
-/// Serves one of the three: what doorward serves, or an actix application of one route to compare with.
-fn serve(
-    what: &str,
-    htpasswd: &str,
-    policy: Option<(&str, &str)>,
-    keys: Option<&str>,
-) -> Result<(), Box<dyn Error>> {
-    let variables = [("DOORWARD_HTPASSWD".into(), htpasswd.into())].into_iter();
-    let variables = variables.chain(keys.map(|keys| ("DOORWARD_API_KEYS".into(), keys.into())));
-    let layers = ConfigLayers::default().with_environment(variables);
+/// Runs one of the three servers.
+fn serve(what: &str, variables: &[&str]) -> Result<(), Box<dyn Error>> {
+    let variables = variables.iter().filter_map(|pair| pair.split_once('='));
+    let layers =
+        ConfigLayers::default().with_environment(variables.map(|(name, value)| (name.into(), value.into())));
     let mut settings = layers.into_config().map_err(|faults| format!("{faults:?}"))?;
-    if let Some((policy, groups)) = policy {
-        (settings.policy_file, settings.groups_file) = (Some(policy.into()), Some(groups.into()));
-    }
     // Under callgrind a hash takes many times as long.
     settings.hash_wait_timeout = Duration::from_secs(60);
-    // Without the thread that watches the files: its looks would be counted too.
+    // Without the thread that polls the files: its instructions would be counted too.
     let Components { app_state: front, hash_pool: pool, .. } =
         Components::build(&settings, Clock::system(), Arc::default())?;
     let hasher = thread::spawn({
@@ -115,7 +111,7 @@ fn serve(
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?.port());
     let peers = settings.trusted_peers.clone();
-    // The types of the three servers differ, and can't be written down.
+    // The types of the three servers differ and cannot be named.
     macro_rules! run {
         ($app:expr) => {
             HttpServer::new($app)
@@ -146,7 +142,7 @@ fn serve(
     Ok(())
 }
 
-/// Asks as nginx does with the snippet `doorward-auth.conf`. The answers must be 200 and without a body.
+/// Sends what nginx sends with the snippet `doorward-auth.conf`. Every answer must be 200 without a body.
 fn drive(port: &str, n: &str, request: impl Fn(u32) -> String) -> Result<(), Box<dyn Error>> {
     let (port, n): (u16, u32) = (port.parse()?, n.parse()?);
     let mut connection = std::net::TcpStream::connect(("127.0.0.1", port))?;
@@ -157,9 +153,9 @@ fn drive(port: &str, n: &str, request: impl Fn(u32) -> String) -> Result<(), Box
         connection.write_all(request(i).as_bytes())?;
         let mut used = 0;
         loop {
-            let free = buffer.get_mut(used..).ok_or("a long head")?;
+            let free = buffer.get_mut(used..).ok_or("a response head is too long")?;
             match connection.read(free)? {
-                0 => return Err("the server hung up".into()),
+                0 => return Err("the server closed the connection".into()),
                 read => used += read,
             }
             let head = buffer.get(..used).unwrap_or_default();
@@ -174,21 +170,33 @@ fn drive(port: &str, n: &str, request: impl Fn(u32) -> String) -> Result<(), Box
     Ok(())
 }
 
-/// nginx's question, with `Basic` written in one of 960 ways.
+/// nginx's subrequest, with `Basic` written in one of 960 ways.
 fn request(path: &str, way: u32) -> String {
     let in_case =
         |(i, letter): (u32, char)| if way >> i & 1 == 0 { letter } else { letter.to_ascii_uppercase() };
     let basic: String = (0..).zip("basic".chars()).map(in_case).collect();
     let spaces = " ".repeat((way / 32 % 30) as usize + 1);
-    question(path, &format!("{basic}{spaces}{ALICE}"), "")
+    subrequest(path, &format!("{basic}{spaces}{ALICE}"), "")
 }
 
-/// The same with these credentials, and one header more.
-fn question(path: &str, authorization: &str, more: &str) -> String {
+/// nginx's subrequest with these credentials and further header lines.
+fn subrequest(path: &str, authorization: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: doorward\r\nAuthorization: {authorization}\r\n\
          X-Original-URI: /v2/library/alpine/manifests/latest\r\nX-Original-Method: GET\r\n\
          X-Original-Host: registry.example\r\nX-Original-Content-Type: ct:\r\nX-Real-IP: 192.0.2.7\r\n\
          X-Forwarded-Proto: https\r\nX-Request-ID: 0123456789abcdef0123456789abcdef\r\n{more}\r\n"
     )
+}
+
+fn keys(path: &Path, count: &str) -> Result<(), Box<dyn Error>> {
+    let mut random = Random(1);
+    let (plain, scoped) = (api_keys::new(&mut random, None), api_keys::new(&mut random, None));
+    let lines = vec![
+        api_keys::line(&plain, "alice", "plain", ""),
+        api_keys::line(&scoped, "alice", "scoped", r#","scope":["pull:library/**"]"#),
+    ];
+    api_keys::write(path, lines, count.parse::<usize>()?.saturating_sub(2), &mut random)?;
+    println!("{plain}\n{scoped}");
+    Ok(())
 }

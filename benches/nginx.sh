@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# Requests a second through nginx, with wrk, in turn and in one run:
+# Measures requests a second through nginx with wrk, for three servers of one nginx, in turn:
 #
 #   doorward      auth_request to doorward, with the snippets of nginx/; a user with a bcrypt hash of cost 10, cached
-#   return 204    the same, but the question goes to another server of the same nginx, which answers without looking
-#   auth_basic    nginx's own, with the same htpasswd file
+#   return 204    the same, but the subrequest goes to another server of the same nginx, which answers 204
+#   auth_basic    nginx's own module, with the same htpasswd file
 #
-# All three serve the same static file of a few bytes, so the check is as large a part of the work as it can be. nginx
-# has as many workers as there are cores, so has doorward by itself, and wrk has one thread: all together they keep the
-# machine busy, and requests a second compare the work that a request is, wherever it is done. With one nginx worker
-# doorward would look better than `return 204`, since it brings a core of its own. `reuseport` and many connections give
-# both workers the same share, else one of them may have most of the work and the other core be idle; still fewer for
-# each worker than the 64 connections that the upstream keeps.
-#
-# A round in which other programs used the machine, too, is shown and not counted, since three processes get a larger
-# share of it than two. The processor time of the servers (nginx and doorward, not wrk) for each request is shown too.
-#
-#   OVER=unix     how nginx asks doorward: unix, by a socket, or tcp
+#   benches/nginx.sh                  over a unix socket
+#   OVER=tcp benches/nginx.sh         over TCP
 #   ROUNDS=7 SECONDS_EACH=2 CONNECTIONS=96
-#   OTHERS=10     the most that other programs may use in a round that counts, in percent of one core
+#   OTHERS=10     most processor time of other programs in a round that counts, in percent of one core
+#
+#   doorward to return 204 (target: 0.95 or more)   1.00
+#   doorward to auth_basic (target: 300 or more)    1000
+#
+# All three serve the same file of a few bytes, so the check is as large a part of the work as possible. nginx and doorward
+# have a worker for each core, and wrk has one thread. Together they use the whole machine, so requests a second compare the
+# total work of a request. With one nginx worker doorward would look better than `return 204`, since it would use a core of
+# its own. `reuseport` and many connections give all workers the same share.
+#
+# A round in which other programs used the machine is shown and not counted. The processor time of the servers (nginx and
+# doorward, not wrk) for each request is shown too.
 
 set -uo pipefail
 # shellcheck source=benches/common.sh
@@ -28,14 +30,14 @@ need wrk "install it: apt-get install wrk"
 
 rounds=${ROUNDS:-7} each=${SECONDS_EACH:-2} connections=${CONNECTIONS:-96} others_max=${OTHERS:-10} workers=$(nproc)
 
-free_port; doorward_port=$port          # doorward itself
+free_port; doorward_port=$port
 free_port; admin_port=$port
-free_port; nothing_port=$port           # return 204
-free_port; ours_port=$port              # the three servers that are compared
+free_port; nothing_port=$port
+free_port; ours_port=$port              # the three servers
 free_port; empty_port=$port
 free_port; basic_port=$port
 
-# The `return 204` is asked over TCP either way: the socket is what somebody has who runs both on one machine.
+# `return 204` is reached over TCP in both cases.
 over=${OVER:-unix}
 case $over in
     unix) doorward_at=unix:$dir/doorward.sock ;;
@@ -70,7 +72,7 @@ server {
     location / { return 204; }
 }
 EOF
-# Nothing but the upstream's name differs between the first two servers.
+# The first two servers differ in the name of the upstream only.
 sed "s#//doorward/auth#//nothing/auth#" "$dir/doorward/doorward-auth.conf" >"$dir/doorward/nothing-auth.conf"
 sed "s#doorward-auth.conf#nothing-auth.conf#" "$dir/doorward/doorward-server.conf" >"$dir/doorward/nothing-server.conf"
 grep -q nothing "$dir/doorward/nothing-auth.conf" && grep -q nothing "$dir/doorward/nothing-server.conf" ||
@@ -97,7 +99,7 @@ cpu_ticks() { # of all servers so far
     say "$sum"
 }
 
-# nginx goes on computing hashes for connections that are closed already, and answers nobody else meanwhile.
+# nginx computes hashes for connections that are already closed, and answers no other request meanwhile.
 settle() {
     local before after=0
     until [[ ${before-} == "$after" ]]; do
@@ -141,7 +143,7 @@ for ((round = 1; round <= 3 * rounds && ${#ours[@]} < rounds; round++)); do
     read -r c c_cpu c_others <<<"$c"
     others=$(printf '%s\n' "$a_others" "$b_others" | sort -g | tail -n 1)
     line "$round" "$a" "$b" "$c" "$(ratio "$a" "$b")" "$others%"
-    # If the machine is never quiet, the last rounds have to do.
+    # If the machine is never quiet, the last rounds count.
     ((others <= others_max)) || noisy=$((noisy + (round > 2 * rounds)))
     if ((others <= others_max || round > 2 * rounds)); then
         ours+=("$a") empty+=("$b") basics+=("$c") ours_cpu+=("$a_cpu") empty_cpu+=("$b_cpu") basics_cpu+=("$c_cpu")

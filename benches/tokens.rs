@@ -1,14 +1,16 @@
-//! How many tokens one core signs in a second, and verifies, and how long they are, for each kind of key.
+//! Measures how many tokens one core signs and verifies in a second, for each kind of key, and the length of a token.
 //!
 //! ```text
 //! cargo bench --bench tokens        needs openssl, which makes the RSA keys
+//!
+//! key            signs/s   ratio verifies/s   ratio  bytes
+//! ES256            34000   1.000      11000   1.000  1040 1146 2118
 //! ```
 //!
-//! The kinds take turns, so that a machine that is busy for a while is so for all of them; the best round of
-//! each counts, since nothing makes a round faster than it is. The time is the thread's own, so what else runs
-//! on the machine is not in it.
+//! The kinds take turns, so that a busy machine affects all of them, and the best round of each counts. The time is the
+//! processor time of the thread.
 
-#![allow(clippy::print_stdout, reason = "it is a program for the command line")]
+#![allow(clippy::print_stdout, reason = "it is a command-line program")]
 
 use std::error::Error;
 use std::process::Command;
@@ -19,13 +21,13 @@ use doorward::token::signing_key::SigningKeys;
 use doorward::token::signing_key::generate::{certify_key, generate_key};
 use rustix::time::{ClockId, clock_gettime};
 
-/// How often each kind has its turn.
+/// Rounds of each kind.
 const ROUNDS: usize = 5;
 
-/// How long a turn is at least, of the thread's own time.
+/// Least processor time of a round.
 const TURN: Duration = Duration::from_millis(400);
 
-/// A time at which all tokens count.
+/// A time at which all tokens are valid.
 const NOW: u64 = 1_700_000_000;
 
 fn claims(repositories: usize) -> Claims {
@@ -54,7 +56,7 @@ fn rsa(bits: u32) -> Result<SigningKeys, Box<dyn Error>> {
     Ok(SigningKeys::parse(certify_key(&made.stdout, SystemTime::now())?.pem.as_bytes())?)
 }
 
-/// The time that this thread has run.
+/// Returns the processor time of this thread.
 fn own_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
@@ -63,7 +65,7 @@ fn own_time() -> Duration {
     )
 }
 
-/// How often it is done in a second.
+/// Returns how often the operation runs in a second.
 fn rate(mut once: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
     let (start, mut count) = (own_time(), 0);
     loop {

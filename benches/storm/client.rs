@@ -1,21 +1,20 @@
-//! A client that speaks just enough HTTP, and blocks: what it costs is known and small.
+//! A minimal blocking HTTP client, so that its own cost is small and constant.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use socket2::{Domain, Socket, Type};
 
 use crate::{Fallible, ms, quantile, us};
 
-/// Longer than any answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// An answer must come within this time.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// An answer: its head, lower-cased and without the line of the date, and its body.
+/// An answer. The head is in lower case, without the `date` line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -24,16 +23,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, whose name is given in lower case.
+    /// Returns the value of a header; the name is in lower case.
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = |line: &String| line.strip_prefix(name)?.strip_prefix(": ").map(str::len);
         let line = self.head.iter().find_map(|line| value(line).map(|length| (line, length)));
         line.and_then(|(line, length)| line.get(line.len() - length..)).unwrap_or_default()
-    }
-
-    /// Whether it is the verdict "limited".
-    pub(crate) fn is_limited(&self) -> bool {
-        self.status == 403 && matches!(self.header("x-auth-reason"), "throttled" | "busy")
     }
 }
 
@@ -44,19 +38,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to a port of this machine.
+    /// Connects to a loopback port.
     pub(crate) fn open(port: u16) -> Fallible<Self> {
-        Self::open_from(Ipv4Addr::LOCALHOST, port)
-    }
-
-    /// The same, from a certain loopback address: to nginx each is a client of its own.
-    pub(crate) fn open_from(address: Ipv4Addr, port: u16) -> Fallible<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((address, 0)).into())?;
-        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-        let stream = TcpStream::from(socket);
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
         Ok(Self { stream, buffer: Vec::new() })
     }
 
@@ -71,7 +57,7 @@ impl Connection {
         Ok(self.stream.write_all(request)?)
     }
 
-    /// Waits for an answer. One without a length is taken to have no body.
+    /// Waits for an answer. An answer without a length has no body.
     pub(crate) fn receive(&mut self) -> Fallible<Answer> {
         let end = loop {
             match self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -95,7 +81,7 @@ impl Connection {
     fn read(&mut self) -> Fallible<()> {
         let mut piece = [0; 4096];
         match self.stream.read(&mut piece)? {
-            0 => Err("the server hung up".into()),
+            0 => Err("the server closed the connection".into()),
             read => {
                 self.buffer.extend_from_slice(piece.get(..read).unwrap_or_default());
                 Ok(())
@@ -104,32 +90,37 @@ impl Connection {
     }
 }
 
-/// The value of `Authorization` for a user and a password.
+/// Returns the value of `Authorization` for a user and a password.
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// nginx's question about a request of a client at `client`.
-pub(crate) fn question(authorization: &str, client: Ipv4Addr) -> Vec<u8> {
+/// Returns nginx's subrequest for a client at this address that pings a registry.
+pub(crate) fn subrequest(authorization: &str, client: Ipv4Addr) -> Vec<u8> {
+    subrequest_for("/v2/", authorization, client)
+}
+
+/// Returns nginx's subrequest for a GET of this URI; an empty `authorization` sends no credentials.
+pub(crate) fn subrequest_for(uri: &str, authorization: &str, client: Ipv4Addr) -> Vec<u8> {
     let authorization = match authorization {
         "" => String::new(),
         value => format!("Authorization: {value}\r\n"),
     };
     format!(
-        "GET /auth HTTP/1.1\r\nHost: doorward\r\n{authorization}X-Original-URI: /v2/\r\n\
+        "GET /auth HTTP/1.1\r\nHost: doorward\r\n{authorization}X-Original-URI: {uri}\r\n\
          X-Original-Method: GET\r\nX-Original-Host: registry.example\r\nX-Original-Content-Type: ct:\r\n\
-         X-Real-IP: {client}\r\nX-Forwarded-Proto: https\r\n\r\n"
+         X-Auth-Rewrite: yes\r\nX-Real-IP: {client}\r\nX-Forwarded-Proto: https\r\n\r\n"
     )
     .into_bytes()
 }
 
-/// The n-th of 16 million clients, each in a network of its own.
+/// Returns the n-th of 16 million client addresses, each in a network of its own.
 pub(crate) fn client(n: usize) -> Ipv4Addr {
     let n = u32::try_from(n % (1 << 24)).unwrap_or_default();
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + n)
 }
 
-/// What somebody met who asked the same thing again and again.
+/// Times and statuses of one request that was sent repeatedly.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) times: Vec<Duration>,
@@ -137,7 +128,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Asks over one connection until it is told to stop, at a pace at which it is no load itself.
+    /// Sends the request on one connection until `stop` is set, with a pause after each answer.
     pub(crate) fn take(port: u16, request: &[u8], pace: Duration, stop: &AtomicBool) -> Fallible<Self> {
         let (mut connection, mut sample) = (Connection::open(port)?, Self::default());
         while !stop.load(Ordering::Relaxed) {
@@ -150,7 +141,7 @@ impl Sample {
         Ok(sample)
     }
 
-    /// The same, for a certain time.
+    /// Does the same for a fixed time.
     pub(crate) fn take_for(port: u16, request: &[u8], pace: Duration, time: Duration) -> Fallible<Self> {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -165,7 +156,7 @@ impl Sample {
         quantile(&mut self.times, 0.99)
     }
 
-    /// The figures in a line.
+    /// Returns the figures in one line.
     pub(crate) fn line(&mut self) -> String {
         let [p50, p99, most] = [0.5, 0.99, 1.0].map(|q| quantile(&mut self.times, q));
         let (count, not_200) = (self.times.len(), self.not_200);

@@ -1,4 +1,4 @@
-//! A doorward of our own: started, asked for its figures, and stopped when it goes.
+//! A doorward process of the bench's own, with its metrics, memory and processor time.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,29 +8,38 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 use crate::Fallible;
 use crate::client::{Connection, basic};
 
-/// How long it may take to start.
-const START_MAX: Duration = Duration::from_secs(10);
+/// How long a start can take, a debug build with a million users included.
+const START_MAX: Duration = Duration::from_secs(60);
 
-/// By which it knows who may flush it.
+/// The token that /flush requires.
 const ADMIN_TOKEN: &str = "the-admin-token-of-a-bench";
 
-/// A running doorward, with the users of `htpasswd.example` unless its settings say whom to ask.
+/// Options with which wrong passwords are never throttled.
+pub(crate) const UNTHROTTLED: [&str; 6] = [
+    "--throttle-user-failures=1000000",
+    "--throttle-network-failures=1000000",
+    "--throttle-block-user-failures=1000000",
+    "--throttle-block-failures=1000000",
+    "--log-denials-per-second=0",
+    "--cache-rejection-ttl=0s",
+];
+
+/// A running doorward. It is killed when this is dropped.
 pub(crate) struct Doorward {
     child: Child,
-    /// With the settings file, where it has one.
-    _dir: Option<TempDir>,
-    /// With the token of its admin listener.
     _token: NamedTempFile,
     pub(crate) port: u16,
     admin: u16,
+    /// From the start to the first 200 of /readyz.
+    pub(crate) start: Duration,
 }
 
-/// What alice sends.
+/// Returns the credentials of alice in `htpasswd.example`.
 pub(crate) fn alice() -> String {
     basic("alice", "wonderland")
 }
@@ -39,67 +48,58 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Returns the doorward that is measured.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("DOORWARD").map_or_else(|| root().join("target/release/doorward"), PathBuf::from)
+}
+
 fn free_port() -> Fallible<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 impl Doorward {
-    /// Starts `$DOORWARD`, or the release build, and waits until it is ready.
+    /// Starts doorward with `htpasswd.example`.
     pub(crate) fn start() -> Fallible<Self> {
-        let users = root().join("htpasswd.example");
-        Self::launch(&["--htpasswd".as_ref(), users.as_os_str()], None)
+        Self::with_users(&root().join("htpasswd.example"), &[])
     }
 
-    /// The same with a settings file.
-    pub(crate) fn start_with(settings: &str) -> Fallible<Self> {
-        Self::start_beside(&[], |_| settings.to_owned())
+    /// Starts doorward with an htpasswd file and further options.
+    pub(crate) fn with_users(htpasswd: &Path, options: &[&OsStr]) -> Fallible<Self> {
+        Self::with(&[&["--htpasswd".as_ref(), htpasswd.as_os_str()], options].concat())
     }
 
-    /// The same with other files in the folder of the settings file, which is told its name.
-    pub(crate) fn start_beside(
-        files: &[(&str, &str)],
-        settings: impl FnOnce(&str) -> String,
-    ) -> Fallible<Self> {
-        let dir = tempfile::tempdir()?;
-        for (name, text) in files {
-            fs::write(dir.path().join(name), text)?;
-        }
-        let path = dir.path().join("doorward.toml");
-        fs::write(&path, settings(&dir.path().display().to_string()))?;
-        Self::launch(&["--config".as_ref(), path.as_os_str()], Some(dir))
-    }
-
-    fn launch(arguments: &[&OsStr], dir: Option<TempDir>) -> Fallible<Self> {
-        let built = || root().join("target/release/doorward");
-        let program = std::env::var_os("DOORWARD").map_or_else(built, PathBuf::from);
+    /// Starts doorward with these options, and waits until it is ready.
+    pub(crate) fn with(options: &[&OsStr]) -> Fallible<Self> {
+        let program = program();
         let (port, admin) = (free_port()?, free_port()?);
         let token = NamedTempFile::new()?;
         fs::write(token.path(), ADMIN_TOKEN)?;
+        let begin = Instant::now();
         let child = Command::new(&program)
-            // Its settings would be read from it.
+            // Variables are settings.
             .env_clear()
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
             .arg("--admin-token-file")
             .arg(token.path())
-            .args(arguments)
+            .args(options)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| {
                 format!("{}: {error}; build it with `cargo build --release`", program.display())
             })?;
-        let mut started = Self { child, _dir: dir, _token: token, port, admin };
-        let end = Instant::now() + START_MAX;
+        let mut started = Self { child, _token: token, port, admin, start: Duration::ZERO };
         while started.get(admin, "/readyz").is_err() {
             if let Some(status) = started.child.try_wait()? {
-                return Err(format!("doorward ended at once: {status}").into());
+                return Err(format!("doorward has ended: {status}").into());
             }
-            if Instant::now() > end {
-                return Err("doorward is not ready after 10 s".into());
+            if begin.elapsed() > START_MAX {
+                return Err(format!("doorward is not ready after {START_MAX:?}").into());
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(1));
         }
+        started.start = begin.elapsed();
         Ok(started)
     }
 
@@ -109,7 +109,7 @@ impl Doorward {
         if answer.status == 200 { Ok(String::from_utf8(answer.body)?) } else { Err("not ready".into()) }
     }
 
-    /// A figure, all its labels taken together.
+    /// Returns the sum of a metric over all its labels.
     pub(crate) fn metric(&self, name: &str) -> Fallible<u64> {
         let text = self.get(self.admin, "/metrics")?;
         let value = |line: &str| {
@@ -119,35 +119,44 @@ impl Doorward {
         Ok(text.lines().filter_map(value).sum())
     }
 
-    /// Makes it forget every answer.
+    /// Flushes every cached answer.
     pub(crate) fn flush(&self) -> Fallible<()> {
-        self.post("/flush")
-    }
-
-    /// Makes it forget those of one user.
-    pub(crate) fn flush_user(&self, user: &str) -> Fallible<()> {
-        self.post(&format!("/flush?user={user}"))
-    }
-
-    fn post(&self, path: &str) -> Fallible<()> {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\nContent-Length: 0\r\n\r\n"
+            "POST /flush HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\nContent-Length: 0\r\n\r\n"
         );
         match Connection::open(self.admin)?.ask(request.as_bytes())?.status {
             204 => Ok(()),
-            status => Err(format!("{path} answers {status}").into()),
+            status => Err(format!("/flush answers {status}").into()),
         }
     }
 
-    /// Its process.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns a memory figure of /proc/PID/status in MiB: `VmRSS` is the current one, `VmHWM` the peak.
+    pub(crate) fn memory(&self, field: &str) -> Fallible<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such memory figure")?;
+        let kib: f64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    /// Returns the processor time of all threads so far.
+    pub(crate) fn processor_time(&self) -> Fallible<Duration> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            sum += text.split(' ').next().ok_or("no schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(sum))
     }
 }
 
 impl Drop for Doorward {
     fn drop(&mut self) {
-        // It holds nothing that a kill could damage; there is nobody to tell of an error.
+        // It has no state that a kill could damage.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

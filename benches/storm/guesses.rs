@@ -1,4 +1,4 @@
-//! Wrong passwords, many at once and without end, and how a user fares whose answer is cached.
+//! Measures the latency of a cached answer while other clients send wrong passwords, at once and continuously.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{Answer, Connection, Sample, basic, client, question};
+use crate::client::{Answer, Connection, Sample, basic, client, subrequest};
 use crate::doorward::{Doorward, alice};
 use crate::{Fallible, ms, quantile, ratio};
 
@@ -14,38 +14,37 @@ const AT_ONCE: usize = 1000;
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 3;
 
-/// Where the cached user is: in nobody else's network.
+/// The address of the cached user, in a network without other clients.
 const HOME: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
-/// Between two requests of the cached user, so that he is no load himself.
+/// Pause between two requests of the cached user, so that they are no load themselves.
 const PACE: Duration = Duration::from_millis(1);
 
 /// How long each phase lasts.
 const PHASE: Duration = Duration::from_secs(3);
 
-/// Who is guessing from where.
+/// The source of the requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     /// Each guess comes from another network.
     Many,
-    /// All come from one network, which is not the cached user's.
+    /// All guesses come from one network, not that of the cached user.
     One,
-    /// Not a guess: a request without credentials, which costs no hash. What it does to the others
-    /// is done by the load on the machine alone.
-    Nobody,
+    /// Requests without credentials, which cost no hash: they show the effect of the load alone.
+    Anonymous,
 }
 
-/// The n-th guess.
+/// Returns the n-th guess.
 fn guess(from: From, n: usize) -> Vec<u8> {
     let wrong = basic("alice", &format!("guess-{n}"));
     match from {
-        From::Many => question(&wrong, client(n)),
-        From::One => question(&wrong, client(0)),
-        From::Nobody => question("", client(n)),
+        From::Many => subrequest(&wrong, client(n)),
+        From::One => subrequest(&wrong, client(0)),
+        From::Anonymous => subrequest("", client(n)),
     }
 }
 
-/// Answers by what they were.
+/// Counts answers by status and reason.
 #[derive(Default)]
 struct Tally(BTreeMap<String, usize>);
 
@@ -67,9 +66,9 @@ impl Tally {
     }
 }
 
-/// Starts a doorward that knows alice already.
+/// Starts a doorward that has cached alice's answer.
 fn start() -> Fallible<(Doorward, Vec<u8>)> {
-    let (doorward, cached) = (Doorward::start()?, question(&alice(), HOME));
+    let (doorward, cached) = (Doorward::start()?, subrequest(&alice(), HOME));
     match Connection::open(doorward.port)?.ask(&cached)?.status {
         200 => Ok((doorward, cached)),
         status => Err(format!("alice gets {status}").into()),
@@ -81,9 +80,11 @@ pub(crate) fn run() -> Fallible<()> {
     println!("\n{AT_ONCE} different wrong passwords at once, and a cached user meanwhile");
     at_once(From::Many, "each from a network of its own")?;
     at_once(From::One, "all from one network")?;
-    at_once(From::Nobody, "for comparison, no guesses: no credentials")?;
-    println!("\n{CONNECTIONS} connections that go on guessing, and a cached user meanwhile, {ROUNDS} rounds");
-    go_on()
+    at_once(From::Anonymous, "for comparison: no credentials")?;
+    println!(
+        "\n{CONNECTIONS} connections that guess continuously, and a cached user meanwhile, {ROUNDS} rounds"
+    );
+    continuously()
 }
 
 fn at_once(from: From, title: &str) -> Fallible<()> {
@@ -124,7 +125,7 @@ fn at_once(from: From, title: &str) -> Fallible<()> {
     Ok(())
 }
 
-/// Guesses over many connections for a time, with the cached user beside them.
+/// Guesses over many connections for a fixed time, and samples the cached user meanwhile.
 fn guess_for(
     port: u16,
     cached: &[u8],
@@ -144,7 +145,7 @@ fn guess_for(
     };
     thread::scope(|scope| {
         let guessers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(guesser)).collect();
-        // The first answers set the throttle and the queue to what they will be.
+        // The first answers bring the throttle and the queue to their steady state.
         thread::sleep(Duration::from_millis(300));
         let sample = Sample::take_for(port, cached, PACE, PHASE);
         stop.store(true, Ordering::Relaxed);
@@ -156,15 +157,15 @@ fn guess_for(
     })
 }
 
-fn go_on() -> Fallible<()> {
-    // 64 connections that pause for 64 ms ask a thousand times a second.
+fn continuously() -> Fallible<()> {
+    // 64 connections with a pause of 64 ms send 1,000 requests a second.
     let (none, thousand) = (Duration::ZERO, Duration::from_millis(64));
     let phases = [
         (From::Many, none, "guesses from many networks, no pause"),
         (From::One, thousand, "guesses from one, 1,000 a second"),
-        (From::Nobody, thousand, "no credentials, 1,000 a second"),
+        (From::Anonymous, thousand, "no credentials, 1,000 a second"),
         (From::One, none, "guesses from one, no pause"),
-        (From::Nobody, none, "no credentials, no pause"),
+        (From::Anonymous, none, "no credentials, no pause"),
     ];
     let (doorward, cached) = start()?;
     let next = AtomicUsize::new(0);
@@ -184,7 +185,7 @@ fn go_on() -> Fallible<()> {
     let idle = quantile(&mut idle, 0.5);
     println!("  p99 to idle, medians of the rounds");
     for ((from, _, title), mut p99s) in phases.into_iter().zip(p99s) {
-        let target = if from == From::Nobody { "for comparison" } else { "target: 2 or less" };
+        let target = if from == From::Anonymous { "for comparison" } else { "target: 1.2 or less" };
         println!("    {title:40} {:.2}   ({target})", ratio(quantile(&mut p99s, 0.5), idle));
     }
     Ok(())

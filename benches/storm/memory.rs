@@ -1,56 +1,60 @@
-//! Where passwords stay in the memory of a running doorward: after requests that carried marked ones,
-//! and after many others that did not. Reads `/proc/PID/mem`, so it has to be root, or the owner where
-//! the system lets him.
+//! Measures how many passwords stay in doorward's memory: after log-ins that carried marked ones to an HTTP service, and
+//! after many requests without them. It reads /proc/PID/mem, which needs root.
+//!
+//! The figures have no target: buffers of actix and of the HTTP client are reused and not cleared.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, read_to_string};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
+use std::thread;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 
 use crate::Fallible;
-use crate::backend::Backend;
-use crate::client::{Connection, basic, client, question};
+use crate::client::{Connection, basic, client, subrequest};
 use crate::doorward::Doorward;
 
 /// Every marked password begins with it.
 const MARK: &str = "SECRETxyz-";
-/// Users of each kind, with a password each.
+/// Log-ins of each kind, each with a password of its own.
 const USERS: usize = 100;
 const CONNECTIONS: usize = 8;
-/// Requests without a mark, over the same connections.
+/// Requests without a mark, on the same connections.
 const OTHERS: usize = 5000;
-/// Read at one time; with an overlap, so that no mark is cut in two.
+/// Bytes read at a time; pieces overlap, so that no mark is cut in two.
 const PIECE: usize = 1 << 20;
 const OVERLAP: usize = 256;
 
-/// How the mark was found, in which part of the memory: how often, and which secrets.
-type Found = BTreeMap<(String, String), (usize, BTreeSet<Vec<u8>>)>;
-
-/// Runs the scenario and prints its figures.
+/// Runs the requests and prints the figures.
 pub(crate) fn run() -> Fallible<()> {
-    let backend = Backend::start()?;
-    let key = format!("{MARK}of-the-service");
-    let settings = |dir: &str| {
-        format!(
-            "[[authenticator]]\ntype = \"http\"\nname = \"api\"\nurl = \"http://127.0.0.1:{}/check\"\n\
-             headers = {{ Authorization = \"Basic {{basic}}\", X-Api-Key = \"{{file:{dir}/key}}\" }}\n\
-             json = {{ password = \"{{password}}\" }}\nmethod = \"POST\"\n",
-            backend.port()
-        )
-    };
-    let doorward = Doorward::start_beside(&[("key", &key)], settings)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve(&stream));
+        }
+    });
+    let dir = tempfile::tempdir()?;
+    let (settings, key) = (dir.path().join("doorward.toml"), dir.path().join("key"));
+    fs::write(&key, format!("{MARK}of-the-service"))?;
+    let text = format!(
+        "[[authenticator]]\ntype = \"http\"\nname = \"api\"\nurl = \"http://127.0.0.1:{port}/check\"\nmethod = \"GET\"\n\
+         headers = {{ Authorization = \"Basic {{basic}}\", X-Api-Key = \"{{file:{}}}\", X-Password = \"{{password}}\" }}\n",
+        key.display()
+    );
+    fs::write(&settings, text)?;
+    let doorward = Doorward::with(&["--config".as_ref(), settings.as_os_str()])?;
     let mut connections =
         (0..CONNECTIONS).map(|_| Connection::open(doorward.port)).collect::<Fallible<Vec<_>>>()?;
-    let mut ask = |n: usize, user: &str, password: &str| {
+    let mut ask = |n: usize, user: &str, password: &str| -> Fallible<u16> {
         let connection = connections.get_mut(n % CONNECTIONS).ok_or("no connection")?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
-            connection.ask(&question(&basic(user, password), client(n)))?.status,
-        )
+        Ok(connection.ask(&subrequest(&basic(user, password), client(n)))?.status)
     };
-    report("at the start", &scan(doorward.pid())?);
-    for (kind, wanted) in [("accepted", 200), ("rejected", 401), ("odd", 503)] {
+    scan("at the start", doorward.pid())?;
+    for (kind, wanted) in [("accepted", 200), ("rejected", 401), ("failing", 503)] {
         for n in 0..USERS {
             let status = ask(n, &format!("{kind}-{n}"), &format!("{MARK}{kind}-{n:03}"))?;
             if status != wanted {
@@ -58,109 +62,91 @@ pub(crate) fn run() -> Fallible<()> {
             }
         }
     }
-    report(&format!("after {} log-ins with a password each", 3 * USERS), &scan(doorward.pid())?);
+    scan(&format!("after {} log-ins with a password each", 3 * USERS), doorward.pid())?;
     for n in 0..OTHERS {
-        // New users, whom the service has to be asked about, and some that are known by then.
+        // Half of the users are new, so that the service is asked.
         ask(n, &format!("accepted-other-{}", n % (OTHERS / 2)), "a password like another, and longer")?;
     }
-    report(&format!("after {OTHERS} more requests without a marked one"), &scan(doorward.pid())?);
-    Ok(())
+    scan(&format!("after {OTHERS} more requests without a marked one"), doorward.pid())
 }
 
-fn report(when: &str, found: &Found) {
-    println!("\n{when}:");
-    if found.is_empty() {
-        println!("  no marked secret");
-    }
-    for ((form, place), (count, which)) in found {
-        let mut kinds = BTreeMap::<String, usize>::new();
-        for secret in which {
-            let kind: String = secret
-                .iter()
-                .map(|byte| char::from(*byte))
-                .take_while(|c| c.is_ascii_lowercase() || *c == '-')
-                .collect();
-            *kinds.entry(kind.trim_matches('-').to_owned()).or_default() += 1;
+/// Answers as an authentication service: by the beginning of the user name.
+fn serve(stream: &TcpStream) {
+    let (mut reader, mut writer, mut status) = (BufReader::new(stream), stream, 401);
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
+        if let Some(value) = line.trim_end().strip_prefix("authorization: Basic ") {
+            let pair = BASE64_STANDARD.decode(value).unwrap_or_default();
+            status = if pair.starts_with(b"accepted") {
+                200
+            } else if pair.starts_with(b"failing") {
+                418
+            } else {
+                401
+            };
         }
-        println!("  {form:8} {place:12} {count:6} places, {:4} different: {kinds:?}", which.len());
+        if line == "\r\n" && write!(writer, "HTTP/1.1 {status} Status\r\nContent-Length: 0\r\n\r\n").is_err()
+        {
+            return;
+        }
+        line.clear();
     }
 }
 
-/// Every readable and writable part of the process's memory.
-fn scan(pid: u32) -> Fallible<Found> {
-    let maps = read_to_string(format!("/proc/{pid}/maps"))?;
+/// Searches every writable part of the process's memory, and prints the places of marks by form and part.
+fn scan(when: &str, pid: u32) -> Fallible<()> {
     let memory = File::open(format!("/proc/{pid}/mem"))
-        .map_err(|error| format!("the memory of {pid}: {error}; it takes root"))?;
-    let (mut found, mut read) = (Found::new(), 0);
+        .map_err(|error| format!("the memory of {pid}: {error}; this needs root"))?;
+    let (mut found, mut read) = (BTreeMap::<(&str, &str), usize>::new(), 0);
+    let forms = forms();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     for line in maps.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [range, rights, ..] = fields[..] else { continue };
-        if !rights.starts_with("rw") {
-            continue;
-        }
-        let place = match fields.get(5) {
-            Some(name) if name.starts_with('[') => (*name).to_owned(),
-            Some(_) => "the program".to_owned(),
-            None => "other memory".to_owned(),
-        };
+        let [range, "rw-p" | "rw-s", ..] = fields[..] else { continue };
+        let part = fields
+            .get(5)
+            .map_or("other memory", |name| if name.starts_with('[') { name } else { "the program" });
         let (start, end) = range.split_once('-').ok_or("a range")?;
         let (mut at, end) = (u64::from_str_radix(start, 16)?, u64::from_str_radix(end, 16)?);
         let mut piece = vec![0; PIECE];
         while at < end {
-            let wanted = usize::try_from(end - at)?.min(PIECE);
-            let Some(into) = piece.get_mut(..wanted) else { break };
-            // Some parts are there and can't be read.
+            let Some(into) = piece.get_mut(..usize::try_from(end - at)?.min(PIECE)) else { break };
+            // Some parts cannot be read.
             let Ok(count @ 1..) = memory.read_at(into, at) else { break };
             read += count;
-            search(piece.get(..count).unwrap_or_default(), &place, &mut found);
-            at += u64::try_from(if count == PIECE { PIECE - OVERLAP } else { count })?;
+            // A mark that begins in the overlap is counted in the next piece.
+            let counted = if count == PIECE { PIECE - OVERLAP } else { count };
+            let bytes = piece.get(..count).unwrap_or_default();
+            for (form, needle) in &forms {
+                let places =
+                    bytes.windows(needle.len()).take(counted).filter(|window| window == needle).count();
+                if places > 0 {
+                    *found.entry((form, part)).or_default() += places;
+                }
+            }
+            at += u64::try_from(counted)?;
         }
     }
     if read < 100_000 {
         return Err(format!("only {read} bytes of the memory could be read").into());
     }
-    Ok(found)
-}
-
-/// What follows a mark, as far as it is a secret of ours.
-fn tail(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().copied().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').take(40).collect()
-}
-
-fn search(bytes: &[u8], place: &str, found: &mut Found) {
-    let mut note = |form: &str, secret: Vec<u8>| {
-        let entry = found.entry((form.to_owned(), place.to_owned())).or_default();
-        entry.0 += 1;
-        entry.1.insert(secret);
-    };
-    // A mark that begins in the overlap is found in the next piece, where it is whole.
-    let last = if bytes.len() == PIECE { PIECE - OVERLAP } else { bytes.len() };
-    let each = |form: &[u8]| {
-        let (form, first) = (form.to_vec(), form.first().copied());
-        (0..last).filter(move |at| {
-            bytes.get(*at).copied() == first && bytes.get(*at..).is_some_and(|b| b.starts_with(&form))
-        })
-    };
-    for at in each(MARK.as_bytes()) {
-        note("as it is", tail(bytes.get(at + MARK.len()..).unwrap_or_default()));
+    println!("\npasswords in memory {when}:");
+    for ((form, part), places) in &found {
+        println!("  {form:8} {part:14} {places:6} places");
     }
+    if found.is_empty() {
+        println!("  none");
+    }
+    Ok(())
+}
+
+/// Returns the mark in plain text, and in base64 at each of its three offsets.
+fn forms() -> Vec<(&'static str, Vec<u8>)> {
+    let mut forms = vec![("plain", MARK.as_bytes().to_vec())];
     for before in 0..3_usize {
         let whole = BASE64_STANDARD_NO_PAD.encode([&vec![b'x'; before][..], MARK.as_bytes()].concat());
         let form = whole.get((before * 8).div_ceil(6)..(before + MARK.len()) * 8 / 6).unwrap_or_default();
-        for at in each(form.as_bytes()) {
-            // From where three bytes begin anew, so that it can be decoded.
-            let skip = (4 - (before * 8).div_ceil(6) % 4) % 4;
-            let letters = bytes.get(at + skip..).unwrap_or_default();
-            let letters: Vec<u8> = letters
-                .iter()
-                .copied()
-                .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
-                .take(64)
-                .collect();
-            let letters = letters.get(..letters.len() / 4 * 4).unwrap_or_default();
-            let text = BASE64_STANDARD_NO_PAD.decode(letters).unwrap_or_default();
-            let from = text.iter().position(|byte| *byte == b'-').map_or(0, |at| at + 1);
-            note("base64", tail(text.get(from..).unwrap_or_default()));
-        }
+        forms.push(("base64", form.as_bytes().to_vec()));
     }
+    forms
 }

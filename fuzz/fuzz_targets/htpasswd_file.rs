@@ -1,5 +1,5 @@
 //! The reader of htpasswd files, held against the rules in their shortest form: of the lines that are
-//! no comments, the name before the first colon and the hash up to the second; the first line counts.
+//! no comments, the name before the first colon and the hash up to the second; the first line of a name counts.
 
 #![no_main]
 
@@ -22,7 +22,9 @@ fn model(text: &[u8], allowed: Allowed) -> HashMap<&[u8], Option<&[u8]>> {
     for line in text.strip_prefix(BOM).unwrap_or(text).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
         let mut fields = line.split(|byte| *byte == b':');
         let name = fields.next().unwrap_or_default();
-        if line.starts_with(b"#") || Username::check(name).is_err() {
+        // A line without a colon counts as a name as a whole, so that its diagnosis is found.
+        let is_whole_line = !line.contains(&b':') && line.len() <= HASH_MAX;
+        if line.is_empty() || line.starts_with(b"#") || (Username::check(name).is_err() && !is_whole_line) {
             continue;
         }
         let usable = |hash: &&[u8]| hash.len() <= HASH_MAX && Format::recognise(hash, allowed).is_ok();

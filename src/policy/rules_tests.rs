@@ -40,7 +40,7 @@ fn policy(dice: &mut Xorshift64) -> String {
             0 => text.push_str("who = \"anyone\"\n"),
             1 => text.push_str("who = \"authenticated\"\n"),
             2 => text.push_str(&format!("users = {}\n", dice.toml_list(&USERS))),
-            _ => text.push_str(&format!("groups = {}\n", dice.toml_list(&GROUPS))),
+            _ => text.push_str(&format!("groups.file = {}\n", dice.toml_list(&GROUPS))),
         }
         if dice.below(4) == 0 {
             text.push_str(&format!("hosts = {}\n", dice.toml_list(&HOSTS)));

@@ -1,17 +1,17 @@
-# What benches/tokens.sh runs against: nginx, doorward that signs tokens, a registry, and a slow way to it. To be sourced,
-# after common.sh.
+# nginx, a doorward that signs tokens, and a registry, for tests/clients/run and tests/conformance/run. Sourced after
+# benches/common.sh.
 #
-# ann pulls and pushes what is her team's, bob pulls it, dora does everything, and anyone pulls what is public.
+# ann can pull and push team/**, bob can pull it, dora can do everything, and anyone can pull public/**.
 
 service=registry.bench
-# A script that wants doorward without a policy empties this.
+# Empty it to run doorward without a policy.
 policy=(--policy "$dir/policy.toml")
-port_nginx='' port_doorward='' port_public='' port_admin='' port_registry='' port_slow=''
-pid_nginx='' pid_doorward='' pid_registry='' pid_slow=''
+port_nginx='' port_doorward='' port_public='' port_admin='' port_registry=''
+pid_nginx='' pid_doorward='' pid_registry=''
 
 settings() {
     local name
-    for name in nginx doorward public admin registry slow; do
+    for name in nginx doorward public admin registry; do
         free_port
         printf -v "port_$name" %s "$port"
     done
@@ -40,7 +40,7 @@ EOF2
     nginx_files
 }
 
-signing_keys() { # new ones
+signing_keys() { # creates new ones
     rm -rf -- "$dir/token" && mkdir "$dir/token" || fail "cannot write to $dir"
     "$doorward" token init --api-keys "$dir/token/keys.pem" --service $service --issuer doorward --realm "$realm" \
         >/dev/null || fail "no signing keys were made"
@@ -91,33 +91,18 @@ EOF2
     until in_use "$port_nginx"; do sleep 0.05; done
 }
 
-# Everything anew; with a rate, over a way that lets so many bytes a second up.
-world() { # registry-program basic|beside|on [expires [rate]]
+# Stops what runs and starts everything with empty storage.
+world() { # registry-program basic|beside|on [token lifetime]
     no_world
     rm -rf -- "$dir/storage"
     : >"$dir/access.log"
     [[ $2 == basic ]] || signing_keys
     doorward_starts "$2" "${3:-15m}"
     registry_starts "$1" "$2"
-    if [[ -n ${4-} ]]; then
-        start slow python3 "$root/benches/tokens_slow.py" "$port_slow" "$port_registry" "$4"
-        pid_slow=$pid
-        until in_use "$port_slow"; do sleep 0.05; done
-        nginx_starts "$2" "$port_slow"
-    else
-        nginx_starts "$2" "$port_registry"
-    fi
+    nginx_starts "$2" "$port_registry"
 }
 no_world() {
     local one
-    for one in "$pid_nginx" "$pid_slow" "$pid_registry" "$pid_doorward"; do [[ -z $one ]] || stop "$one"; done
-    pid_nginx='' pid_slow='' pid_registry='' pid_doorward=''
+    for one in "$pid_nginx" "$pid_registry" "$pid_doorward"; do [[ -z $one ]] || stop "$one"; done
+    pid_nginx='' pid_registry='' pid_doorward=''
 }
-
-# ---- what it did
-
-metric() { # name: all its labels together
-    curl -s "http://127.0.0.1:$port_admin/metrics" | awk -v name="$1" '$1 ~ "^" name "({|$)" { sum += $2 } END { print sum + 0 }'
-}
-logged() { grep -cE "$1" "$dir/access.log"; }     # requests that nginx saw, by a regular expression
-asked() { say $(($(logged 'auth=[0-9]') + $(logged '"(GET|POST) /token'))); }     # questions and tokens

@@ -1,20 +1,20 @@
-//! Many first requests of one user at once: one hash, and all are answered in about its time.
+//! Measures many simultaneous first requests of one user: they must cost one hash and its time.
 
 use std::time::{Duration, Instant};
 
-use crate::client::{Connection, basic, client, question};
+use crate::client::{Connection, basic, client, subrequest};
 use crate::doorward::{Doorward, alice};
 use crate::{Fallible, ms, quantile, ratio};
 
 const AT_ONCE: usize = 1000;
 const ROUNDS: usize = 5;
 
-/// Runs the scenario and prints its figures.
+/// Runs the rounds and prints their figures.
 pub(crate) fn run() -> Fallible<()> {
     let doorward = Doorward::start()?;
-    let bob = question(&basic("bob", "builder"), client(0));
+    let bob = subrequest(&basic("bob", "builder"), client(0));
     let (mut alone, mut all, mut hashes, mut answered) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    // They are connected before the clock starts, as nginx's are.
+    // They are open before the clock starts, like nginx's.
     let mut connections =
         (0..AT_ONCE).map(|_| Connection::open(doorward.port)).collect::<Fallible<Vec<_>>>()?;
     for _ in 0..ROUNDS {
@@ -42,9 +42,9 @@ fn one(connections: &mut [Connection], request: &[u8]) -> Fallible<Duration> {
     if answer.status == 200 { Ok(start.elapsed()) } else { Err(format!("bob gets {}", answer.status).into()) }
 }
 
-/// All are sent before the first is answered: sending takes a few milliseconds, a hash some fifty.
+/// Sends all requests before the first answer: sending takes a few milliseconds, a hash about fifty.
 fn at_once(connections: &mut [Connection]) -> Fallible<(Duration, usize)> {
-    let requests: Vec<_> = (0..connections.len()).map(|n| question(&alice(), client(n))).collect();
+    let requests: Vec<_> = (0..connections.len()).map(|n| subrequest(&alice(), client(n))).collect();
     let start = Instant::now();
     for (connection, request) in connections.iter_mut().zip(&requests) {
         connection.send(request)?;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""An image as an OCI layout, with layers that no other image has.
+"""Writes an image as an OCI layout. Its layers are random, so no other image shares them.
 
-    tokens_image.py FOLDER LAYERS BYTES         the bytes of each layer, which can't be made smaller
+    image.py FOLDER LAYERS BYTES         BYTES: the size of each layer
 """
 
 import gzip
