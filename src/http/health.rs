@@ -83,7 +83,7 @@ impl Readiness {
     }
 
     #[cfg(not(feature = "ecr"))]
-    fn tokens(&self) -> UpstreamTokenHealth {
+    fn upstream_token_health(&self) -> UpstreamTokenHealth {
         UpstreamTokenHealth::default()
     }
 
