@@ -174,7 +174,7 @@ EOF
 printf '#!/bin/sh\nexec "%s" -p "%s/" -c "%s/etc/nginx/nginx.conf" "$@"\n' "$nginx" "$dir" "$dir" >"$dir/bin/nginx" &&
     chmod 755 "$dir/bin/nginx" || fail "cannot write to $dir"
 configure KIND=registry LISTEN="127.0.0.1:$nginx_port" PLAIN_HTTP=on \
-    AUTH="127.0.0.1:$doorward_port" BACKEND="127.0.0.1:$registry_port" SECRET_FILE="$dir/secret" || fail "nginx cannot be configured, see above"
+    AUTH="127.0.0.1:$doorward_port" UPSTREAM="127.0.0.1:$registry_port" PROXY_SECRET_FILE="$dir/secret" || fail "nginx cannot be configured, see above"
 
 cat >"$dir/registry.yml" <<EOF || fail "cannot write to $dir"
 version: 0.1

@@ -30,7 +30,7 @@ servers=$(printf '%s\n' "$config" | awk '
     function end() {
         if (inside && depth == inside) {
             if (statement ~ /^auth_request / && statement !~ / off$/) guarded = 1
-            if (statement ~ /^include ([^ ]*\/)?doorward-(registry|registry-tokens|ecr|site|server|guard)\.conf$/) guarded = 1
+            if (statement ~ /^include ([^ ]*\/)?doorward-(registry|registry-tokens|ecr|site|server|protect)\.conf$/) guarded = 1
             if (statement ~ /^(return |ssl_reject_handshake on)/) closed = 1
             if (statement ~ /^server_name /) name = substr(statement, 13)
         }

@@ -16,7 +16,7 @@ pub(super) fn service_with_dora() -> Api {
     })
 }
 
-pub(super) const KINDS: [&str; 3] = ["htpasswd", "http", "keys"];
+pub(super) const KINDS: [&str; 3] = ["htpasswd", "http", "api_keys"];
 
 /// The tables of these authenticators, in this order.
 fn tables(order: &[&str], service: &Api) -> String {
@@ -125,7 +125,7 @@ fn user_known_only_to_a_service_has_api_keys_if_configured() {
     let doorward = start(&KINDS, &service, &[&key], "api_keys.owners = \"any\"");
     assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "dora", "the-keys");
     // Where there is no htpasswd file, there is nobody to be missing from it.
-    let doorward = start(&["http", "keys"], &service, &[&key], "");
+    let doorward = start(&["http", "api_keys"], &service, &[&key], "");
     assert_by(&show(&doorward, Presentation::As("dora"), &key.secret), "dora", "the-keys");
     assert_challenged(&show(&doorward, Presentation::As("nobody"), &key.secret));
     assert_eq!(service.count(), 0);
@@ -138,7 +138,7 @@ fn api_keys_without_another_authenticator_start() {
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, key.line()).unwrap();
     let doorward = Doorward::start_in(dir, &["--api-keys", &path]);
-    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "robot", "keys");
+    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "robot", "api_keys");
     assert_challenged(&show(&doorward, Presentation::Bearer, &other.secret));
 }
 
@@ -161,7 +161,7 @@ fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     says(keys.clone() + &tables(&KINDS, &service), "");
     says(keys.clone() + &tables(&KINDS[..2], &service), "keys is set, and nobody asks it");
     says(tables(&KINDS, &service), "there is one of type keys; set keys = \"FILE\" too");
-    let two = tables(&["htpasswd", "keys"], &service)
+    let two = tables(&["htpasswd", "api_keys"], &service)
         + "[[authenticator]]\ntype = \"api_keys\"\nname = \"again\"\n";
     says(keys.clone() + &two, "there are two of type keys, and it has one file");
     says(keys + "api_keys.owners = \"some\"\n", "it is neither htpasswd nor any");

@@ -143,7 +143,7 @@ fn question(rewrites: &str, method: &str, uri: &str) -> Request {
 fn assert_admitted(answer: &Answer, owner: &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-auth-user"), Some(owner), "{answer:?}");
-    assert_eq!(answer.header("x-auth-by"), Some("keys"), "{answer:?}");
+    assert_eq!(answer.header("x-auth-by"), Some("api_keys"), "{answer:?}");
 }
 
 /// Asked for credentials; nothing says what was wrong with those that there were.

@@ -154,7 +154,11 @@ fn scope_with_incomplete_proxy_headers_is_denied() {
     let setup = ApiKeySetup::of(&[&all, &pull]);
     assert_admitted(&setup.show(Presentation::Bearer, &all.secret), "ann");
     let answer = setup.show(Presentation::Bearer, &pull.secret);
-    assert_eq!((answer.status, answer.header("x-auth-reason")), (403, Some("incomplete")), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.header("x-auth-reason")),
+        (403, Some("invalid_proxy_headers")),
+        "{answer:?}"
+    );
     let twice = question_twice(&pull);
     assert_eq!(setup.doorward.ask(&twice).header("x-auth-reason"), Some("invalid_proxy_headers"));
 }

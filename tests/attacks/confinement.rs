@@ -64,8 +64,8 @@ fn image(kind: &str, auth: impl ToString, backend: impl ToString) -> Image {
     image
         .set("KIND", kind)
         .set("AUTH", auth.to_string())
-        .set("BACKEND", backend.to_string())
-        .set("SECRET_FILE", secret)
+        .set("UPSTREAM", backend.to_string())
+        .set("PROXY_SECRET_FILE", secret)
         .set("PLAIN_HTTP", "on")
 }
 
@@ -180,7 +180,7 @@ fn no_request_outside_v2_reaches_a_registry_field_r1() {
 
 #[test]
 fn no_request_outside_v2_reaches_a_registry_in_mixed_token_mode_field_r1() {
-    attack_registry("beside");
+    attack_registry("mixed");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn no_request_outside_v2_reaches_a_verifying_registry_field_r1() {
     let (doorward, backend) = (doorward(None), RecordingBackend::start(None));
     let nginx = Nginx::of(
         image("registry", address(&doorward.address), backend.address)
-            .set("TOKENS", "on")
+            .set("TOKENS", "registry")
             .set("PUBLIC", address(&doorward.public)),
     );
     let alice = basic("alice:wonderland");
@@ -224,7 +224,7 @@ fn no_request_outside_v2_reaches_an_upstream_registry_field_r1() {
         let (doorward, backend) = (doorward(rules), RecordingBackend::start(Some(tls)));
         let image = image("ecr", address(&doorward.address), format!("localhost:{}", backend.address.port()));
         let ca = authority.file(image.root()).display().to_string();
-        let image = image.set("BACKEND_CA", ca).set("RESOLVER", "127.0.0.1");
+        let image = image.set("UPSTREAM_CA", ca).set("RESOLVER", "127.0.0.1");
         let image = more.iter().fold(image, |image, (name, value)| image.set(name, *value));
         let nginx = Nginx::of(image);
         Attack {

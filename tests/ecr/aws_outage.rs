@@ -129,7 +129,7 @@ fn each_aws_failure_is_answered_503_with_its_cause() {
         let before = Instant::now();
         let answer = doorward.ask(&of_alice("GET", "/v2/"));
         let took = before.elapsed();
-        assert_refused(&answer, 503, "upstream", "s3cret");
+        assert_refused(&answer, 503, "upstream_credentials", "s3cret");
         let ready = doorward.ready();
         assert_eq!(ready.status, 503, "{name}");
         assert!(ready.text().contains(told), "{name}: {}", ready.text());
@@ -156,7 +156,7 @@ fn hanging_or_unreachable_aws_delays_neither_start_nor_requests() {
         }
         let doorward = aws.doorward();
         let before = Instant::now();
-        assert_refused(&doorward.ask(&of_alice("GET", "/v2/")), 503, "upstream", "AKID");
+        assert_refused(&doorward.ask(&of_alice("GET", "/v2/")), 503, "upstream_credentials", "AKID");
         println!("gone: {gone}: 503 upstream in {} ms", before.elapsed().as_millis());
         aws.say(gives(&token("good"), LIFE));
         if gone {

@@ -120,9 +120,9 @@ impl EcrSetup {
         let image = Image::new()
             .set("KIND", "ecr")
             .set("AUTH", doorward.address.to_string())
-            .set("BACKEND", format!("{NAME}:{}", ecr.address.port()))
-            .set("BACKEND_CA", ca.display().to_string())
-            .set("SECRET_FILE", secret.display().to_string())
+            .set("UPSTREAM", format!("{NAME}:{}", ecr.address.port()))
+            .set("UPSTREAM_CA", ca.display().to_string())
+            .set("PROXY_SECRET_FILE", secret.display().to_string())
             .set("RESOLVER", names.address.to_string())
             .set("PLAIN_HTTP", "on");
         let nginx = Nginx::of(set(image));

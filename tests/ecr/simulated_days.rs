@@ -151,7 +151,7 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
 
     let unavailable: Vec<&Interval> = stretches.iter().filter(|stretch| stretch.end.is_err()).collect();
     let [lost] = unavailable[..] else { panic!("{stretches:#?}") };
-    assert_eq!(lost.end, Err("upstream"));
+    assert_eq!(lost.end, Err("upstream_credentials"));
     // From the last token's end, at the next minute, until AWS is back.
     let last = *calls.iter().rfind(|second| **second < 20 * HOUR).unwrap();
     assert!((last + LIFE - 10..last + LIFE + 60).contains(&lost.from), "{stretches:#?}");

@@ -61,7 +61,7 @@ fn calls_are_counted_by_outcome() {
         let labels = format!("{{authenticator=\"vendor\",result=\"{result}\"");
         doorward.metric(&format!("doorward_http_authenticator_calls_total{labels}"))
     };
-    assert_eq!(["accepted", "rejected", "unknown", "trouble"].map(of), [1.0, 2.0, 1.0, 1.0]);
+    assert_eq!(["accepted", "rejected", "unknown_user", "error"].map(of), [1.0, 2.0, 1.0, 1.0]);
     assert!(doorward.metric("doorward_http_authenticator_call_seconds_total{authenticator=\"vendor\"") > 0.0);
 }
 

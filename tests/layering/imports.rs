@@ -8,7 +8,7 @@ use super::{Source, assert_none, example, sources};
 const LAYERS: &[&[&str]] = &[
     &["clock", "dialect", "identity", "metrics", "network"],
     &["permissions", "reload", "request"],
-    &["authn", "token", "upstream"],
+    &["atomic_write", "authn", "token", "upstream"],
     &["policy"],
     &["pipeline"],
     &["http", "config"],

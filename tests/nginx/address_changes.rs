@@ -31,9 +31,12 @@ fn token_service_with_a_new_address_is_found_and_gets_the_query() {
     let first = at(FIRST, port, &page("first"));
     let second = at(SECOND, port, &page("second"));
     let registry = Upstream::start(&page("registry"));
-    let image = image(&names).set("BACKEND", registry.address.to_string()).set("KIND", "registry");
+    let image = image(&names).set("UPSTREAM", registry.address.to_string()).set("KIND", "registry");
     let nginx = Nginx::of(
-        image.set("TOKENS", "on").set("AUTH", "127.0.0.1:1").set("PUBLIC", format!("doorward.test:{port}")),
+        image
+            .set("TOKENS", "registry")
+            .set("AUTH", "127.0.0.1:1")
+            .set("PUBLIC", format!("doorward.test:{port}")),
     );
     let text = || nginx.ask(&Request::get("/token?service=a%20b&scope=")).text();
     eventually("the first is asked", || (text() == "first").then_some(()));
@@ -53,7 +56,7 @@ fn doorward_with_a_new_address_is_found_pitfall_p43() {
     let first = at(FIRST, port, &empty("200 OK"));
     let second = at(SECOND, port, &empty("401 No"));
     let backend = Upstream::start(&page("secret"));
-    let image = image(&names).set("BACKEND", backend.address.to_string()).set("KIND", "registry");
+    let image = image(&names).set("UPSTREAM", backend.address.to_string()).set("KIND", "registry");
     let nginx = Nginx::of(image.set("AUTH", format!("http://doorward.test:{port}/check?a=b")));
     let status = || nginx.ask(&alice(Request::get("/v2/"))).status;
     eventually("the first is asked", || (status() == 200).then_some(()));
@@ -82,7 +85,7 @@ fn backend_with_a_new_address_gets_the_uri_unchanged() {
         let backends = [at(FIRST, port, &page("one")), at(SECOND, port, &page("two"))];
         let auth = Upstream::start(&empty("200 OK"));
         let image = image(&names).set("KIND", kind).set("AUTH", auth.address.to_string());
-        let nginx = Nginx::of(image.set("BACKEND", format!("backend.test:{port}")));
+        let nginx = Nginx::of(image.set("UPSTREAM", format!("backend.test:{port}")));
         let says = |text: &str| {
             let answer = nginx.ask(&Request::get("/v2/"));
             (answer.text() == text).then_some(())
@@ -108,7 +111,7 @@ fn unresolvable_doorward_name_gets_503_until_it_resolves() {
     let port = free_port();
     let _auth = at(FIRST, port, &empty("200 OK"));
     let backend = Upstream::start(&page("secret"));
-    let image = image(&names).set("BACKEND", backend.address.to_string()).set("KIND", "registry");
+    let image = image(&names).set("UPSTREAM", backend.address.to_string()).set("KIND", "registry");
     let nginx = Nginx::of(image.set("AUTH", format!("doorward.test:{port}")));
     assert_json(&nginx.ask(&alice(Request::get("/v2/"))), 503, "UNAVAILABLE");
     names.say(FIRST);
@@ -130,7 +133,7 @@ fn connections_to_a_resolved_name_are_kept_alive_if_nginx_supports_it_pitfall_p9
     let port = free_port();
     let auth = at(FIRST, port, &empty("200 OK"));
     let backend = Upstream::start(&page("secret"));
-    let image = image(&names).set("BACKEND", backend.address.to_string());
+    let image = image(&names).set("UPSTREAM", backend.address.to_string());
     let nginx = Nginx::of(image.set("AUTH", format!("doorward.test:{port}")));
     eventually("it is found", || (nginx.ask(&Request::get("/")).status == 200).then_some(()));
     let before = auth.connections();

@@ -11,7 +11,7 @@ use crate::support::{eventually, users};
 /// The two settings, with addresses that nobody has to answer at.
 fn two() -> Image {
     Image::new()
-        .set("BACKEND", "127.0.0.1:5000")
+        .set("UPSTREAM", "127.0.0.1:5000")
         .set("AUTH", "127.0.0.1:8000")
         .set("PLAIN_HTTP", "on")
         .set("LISTEN", "127.0.0.1:28080")
@@ -55,7 +55,7 @@ fn two_settings_protect_a_site() {
         let site = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome");
         let nginx = Nginx::of(
             image
-                .set("BACKEND", site.address.to_string())
+                .set("UPSTREAM", site.address.to_string())
                 .set("AUTH", tcp(&doorward.address).to_string())
                 .set("PLAIN_HTTP", "on"),
         );
@@ -81,7 +81,7 @@ fn registry_and_doorward_over_unix_sockets_work() {
     let _doorward = Doorward::start(&users::two(), &["--listen", &socket]);
     let registry = Upstream::start(&empty("200 OK"));
     let image = Image::new().set("KIND", "registry").set("AUTH", socket).set("PLAIN_HTTP", "on");
-    let nginx = Nginx::of(image.set("BACKEND", registry.address.to_string()));
+    let nginx = Nginx::of(image.set("UPSTREAM", registry.address.to_string()));
     assert_challenge(&nginx.ask(&Request::get("/v2/")));
     assert_eq!(nginx.ask(&alice(Request::get("/v2/"))).status, 200);
 }
@@ -91,7 +91,7 @@ fn missing_setting_is_named() {
     let without = |name: &'static str| move || two().set(name, "");
     assert_valid(two);
     assert_refused(
-        without("BACKEND"),
+        without("UPSTREAM"),
         &["NGX_DOORWARD_UPSTREAM is not set", "NGX_DOORWARD_UPSTREAM=registry:5000"],
     );
     assert_refused(without("AUTH"), &["NGX_DOORWARD_AUTH is not set", "unix:/run/doorward/doorward.sock"]);
@@ -117,7 +117,7 @@ fn unknown_setting_is_an_error_and_kubernetes_variables_are_ignored() {
 fn value_that_would_inject_configuration_is_refused_as_in_ingress_nginx_cve_2025_24514_and_cve_2026_1580() {
     let harmful =
         ["a;b:80", "a{b:80", "a}:80", "a b:80", "a\nb:80", "a\"b:80", "a'b:80", "$host:80", "a\\b:80"];
-    for name in ["BACKEND", "AUTH", "SERVER_NAME", "LISTEN", "REAL_IP_FROM", "RESOLVER", "KIND", "PROTO"] {
+    for name in ["UPSTREAM", "AUTH", "SERVER_NAME", "LISTEN", "REAL_IP_FROM", "RESOLVER", "KIND", "PROTO"] {
         for value in harmful {
             assert_refused(|| two().set(name, value), &[&format!("NGX_DOORWARD_{name}")]);
         }
@@ -146,10 +146,10 @@ fn invalid_address_is_refused_with_the_remedy() {
         ("unix:run/x.sock", "begins with a slash"),
         ("unix:/run/x.sock:/auth", "the path of a socket"),
     ] {
-        assert_refused(|| two().set("BACKEND", value), &["NGX_DOORWARD_UPSTREAM=", said]);
+        assert_refused(|| two().set("UPSTREAM", value), &["NGX_DOORWARD_UPSTREAM=", said]);
     }
     for value in ["127.0.0.1:1", "[::1]:65535", "unix:/run/x.sock", "localhost:5000"] {
-        assert_valid(|| two().set("BACKEND", value));
+        assert_valid(|| two().set("UPSTREAM", value));
     }
     for (value, said) in [
         ("https://127.0.0.1/auth", "plain HTTP"),
@@ -197,7 +197,7 @@ fn invalid_value_is_refused_with_the_remedy() {
             .set("PROTO", "https")
             .set("LISTEN", "28081")
             .set("RESOLVER", "10.0.0.2,[fd00::53]:5353")
-            .set("BACKEND", "app.test:80")
+            .set("UPSTREAM", "app.test:80")
     };
     for (name, value) in [("MAX_BODY_SIZE", "1g"), ("BODY_WITH_ANY_METHOD", "on")] {
         let said = format!("NGX_DOORWARD_{name} is for NGX_DOORWARD_KIND=site, and this is registry");
@@ -261,11 +261,11 @@ fn name_in_the_hosts_file_is_resolved_at_start() {
     let image = || {
         let names = "127.0.0.1 localhost\n127.0.0.1 Localhost.Localdomain # and more\n";
         let image = two().file("etc/resolv.conf", resolver).file("etc/hosts", names);
-        image.set("BACKEND", "localhost:5000")
+        image.set("UPSTREAM", "localhost:5000")
     };
     let written = assert_valid(image);
     assert!(written.contains("    server localhost:5000;\n") && !written.contains("resolver "), "{written}");
-    let written = assert_valid(|| image().set("BACKEND", "more:5000"));
+    let written = assert_valid(|| image().set("UPSTREAM", "more:5000"));
     assert!(written.contains("resolver 127.0.0.11 valid=2s"), "a comment is no name: {written}");
 }
 

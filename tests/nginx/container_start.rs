@@ -13,7 +13,7 @@ const WELCOME: &str = "server {\n    listen 127.0.0.1:28082;\n    server_name lo
 fn ready() -> Image {
     Image::new()
         .file("etc/nginx/conf.d/default.conf", WELCOME)
-        .set("BACKEND", "127.0.0.1:5000")
+        .set("UPSTREAM", "127.0.0.1:5000")
         .set("AUTH", "127.0.0.1:8000")
         .set("PLAIN_HTTP", "on")
         .set("LISTEN", "127.0.0.1:28083")
@@ -76,9 +76,9 @@ fn missing_configuration_fails_the_start_pitfall_p44() {
     let image = ready();
     assert_eq!(image.try_out().code, Some(0));
     let old = written(&image);
-    let output = silent(image.set("BACKEND", "127.0.0.1:5001")).try_out();
+    let output = silent(image.set("UPSTREAM", "127.0.0.1:5001")).try_out();
     assert_ne!(output.code, Some(0));
-    assert!(old.contains("backend=127.0.0.1:5000 "), "{old}");
+    assert!(old.contains("upstream=127.0.0.1:5000 "), "{old}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn behind(networks: &str) -> (Nginx, Upstream, Upstream) {
     let (auth, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
     let image = Image::new()
         .set("AUTH", auth.address.to_string())
-        .set("BACKEND", backend.address.to_string())
+        .set("UPSTREAM", backend.address.to_string())
         .set("PLAIN_HTTP", "on")
         .set("PROTO", "https")
         .set("REAL_IP_FROM", networks);
@@ -68,7 +68,7 @@ fn locations_have_the_scheme_of_the_client_connection() {
     let tap = Tap::start(tcp(&doorward.address));
     let image = |proto: &str| {
         let image = Image::new().set("KIND", "registry").set("PLAIN_HTTP", "on").set("PROTO", proto);
-        image.set("AUTH", tap.address.to_string()).set("BACKEND", registry.address.to_string())
+        image.set("AUTH", tap.address.to_string()).set("UPSTREAM", registry.address.to_string())
     };
     for (proto, scheme) in [("https", "https"), ("http", "http"), ("", "http")] {
         let nginx = Nginx::of(image(proto));

@@ -12,7 +12,7 @@ fn before(kind: &str, answer: &str) -> (Nginx, Upstream, Upstream) {
     let image = Image::new()
         .set("KIND", kind)
         .set("AUTH", format!("http://{}/check/me?for=docker", auth.address))
-        .set("BACKEND", backend.address.to_string())
+        .set("UPSTREAM", backend.address.to_string())
         .set("PLAIN_HTTP", "on");
     (Nginx::of(image), auth, backend)
 }
@@ -98,7 +98,7 @@ fn other_status_of_another_auth_service_is_refused() {
     assert_json(&nginx.ask(&alice(Request::get("/v2/"))), 403, "DENIED");
     let nobody = Image::new().set("KIND", "registry").set("PLAIN_HTTP", "on");
     let nobody = nobody.set("AUTH", format!("http://127.0.0.1:{}/check", free_port()));
-    let nginx = Nginx::of(nobody.set("BACKEND", backend.address.to_string()));
+    let nginx = Nginx::of(nobody.set("UPSTREAM", backend.address.to_string()));
     assert_json(&nginx.ask(&alice(Request::get("/v2/"))), 503, "UNAVAILABLE");
     assert_eq!(backend.received(), "");
 }

@@ -23,7 +23,7 @@ impl OpenSite {
         let (auth_service, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
         let image = Image::new()
             .set("AUTH", auth_service.address.to_string())
-            .set("BACKEND", backend.address.to_string())
+            .set("UPSTREAM", backend.address.to_string())
             .set("PLAIN_HTTP", "on");
         Self { nginx: Nginx::of(set(image)), auth_service, backend }
     }

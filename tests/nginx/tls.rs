@@ -14,7 +14,7 @@ use crate::support::users;
 
 fn plain() -> Image {
     Image::new()
-        .set("BACKEND", "127.0.0.1:5000")
+        .set("UPSTREAM", "127.0.0.1:5000")
         .set("AUTH", "127.0.0.1:8000")
         .set("LISTEN", "127.0.0.1:28085")
 }
@@ -34,7 +34,7 @@ fn server(kind: &str, names: &str) -> TlsServer {
         .set("KIND", kind)
         .set("SERVER_NAME", names)
         .set("AUTH", tcp(&doorward.address).to_string())
-        .set("BACKEND", backend.address.to_string());
+        .set("UPSTREAM", backend.address.to_string());
     TlsServer { nginx: Nginx::of(image), _doorward: doorward, backend }
 }
 
@@ -154,7 +154,7 @@ fn compose_certificate_is_trusted_as_a_ca_file_and_signs_no_other() {
     let doorward = Doorward::start(&users::two(), &[]);
     let registry = Registry::start();
     let image = image.set("AUTH", tcp(&doorward.address).to_string());
-    let nginx = Nginx::of(image.set("BACKEND", registry.address.to_string()));
+    let nginx = Nginx::of(image.set("UPSTREAM", registry.address.to_string()));
     let pair = nginx.image().path("etc/nginx/tls/tls.crt");
     let at = format!("localhost:{}", nginx.address.port());
     // OpenSSL's way of trusting it, by curl, and Go's, by skopeo as docker and podman have it: ca.crt in a folder.

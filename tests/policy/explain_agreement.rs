@@ -52,7 +52,7 @@ fn said(answer: &Answer) -> (&'static str, Option<String>) {
         _ => panic!("{answer:?}"),
     };
     if verdict == "forbid" {
-        let reason = if answer.header("x-auth-error").is_some() { "malformed" } else { "denied" };
+        let reason = if answer.header("x-auth-error").is_some() { "malformed_reference" } else { "policy" };
         assert_eq!(answer.header("x-auth-reason"), Some(reason), "{answer:?}");
     }
     (verdict, answer.header("x-upstream-uri").map(str::to_owned))

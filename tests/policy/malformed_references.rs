@@ -70,7 +70,8 @@ fn ambiguous_path_is_denied_field_c15() {
         "/v2/",
     ] {
         let answer = setup.ask("ann", "PUT", uri);
-        let expected = if uri.ends_with(";y") { (403, Some("malformed")) } else { (403, Some("denied")) };
+        let expected =
+            if uri.ends_with(";y") { (403, Some("malformed_reference")) } else { (403, Some("policy")) };
         assert_eq!((answer.status, answer.header("x-auth-reason")), expected, "{uri}: {answer:?}");
     }
 }

@@ -61,7 +61,7 @@ impl BindMountSetup {
         mounts.put_in(dir.path());
         let at = |name: &str| dir.path().join(name).display().to_string();
         let settings = format!(
-            "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n[token]\napi_keys.file = \"{}\"\nservice = \"r\"\nrealm = \"https://r.example/token\"\n",
+            "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{}\"\n[token]\nsigning_keys = \"{}\"\nservice = \"r\"\nrealm = \"https://r.example/token\"\n",
             at("token"),
             at("keys.pem"),
         );

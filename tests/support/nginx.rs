@@ -56,7 +56,7 @@ impl Nginx {
         let image = Image::with(lines)
             .set("KIND", kind)
             .set("AUTH", auth.to_string())
-            .set("BACKEND", backend.to_string())
+            .set("UPSTREAM", backend.to_string())
             .set("PLAIN_HTTP", "on");
         Self::of(image)
     }

@@ -96,7 +96,7 @@ fn shapes(text: &str) -> Vec<String> {
 /// Whether a command is one of those that create a secret and print it.
 fn creates_a_secret(command: &str) -> bool {
     let has = |word: &str| command.contains(&format!("\"{word}\""));
-    (has("user") && has("--generate")) || (has("key") && has("new"))
+    (has("user") && has("--generate")) || (has("api-key") && has("new"))
 }
 
 /// Fails if `said`, which `command` wrote, holds a secret.

@@ -12,7 +12,7 @@ use crate::support::{eventually, keys};
 fn denied(answer: &Answer, scope: &str) {
     assert_eq!(
         (answer.status, answer.header("x-auth-reason"), answer.header("x-auth-scope")),
-        (403, Some("denied"), Some(scope)),
+        (403, Some("policy"), Some(scope)),
         "{answer:?}"
     );
     assert_eq!(answer.header("www-authenticate"), None);

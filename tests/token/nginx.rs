@@ -25,7 +25,7 @@ fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: Socket
         .set("TOKENS", tokens)
         .set("AUTH", auth.to_string())
         .set("PUBLIC", public.to_string())
-        .set("BACKEND", backend.to_string())
+        .set("UPSTREAM", backend.to_string())
         .set("PLAIN_HTTP", "on")
 }
 

@@ -65,15 +65,15 @@ fn each_request_gets_the_credentials_of_its_upstream_table() {
         assert_upstream_credentials(&doorward.ask(&of_alice("GET", &uri)), value);
     }
     let elsewhere = of_alice("GET", &pull("team/app")).header("X-Original-Host", "other.test");
-    assert_refused(&doorward.ask(&elsewhere), 403, "incomplete", "s3cret");
+    assert_refused(&doorward.ask(&elsewhere), 403, "invalid_proxy_headers", "s3cret");
 }
 
 #[test]
 fn refused_request_gets_no_upstream_credentials() {
     let doorward = start(TABLES, &FILES, &[]);
     let uri = pull("releases/app");
-    assert_refused(&doorward.ask(&of_alice("PUT", &uri)), 403, "denied", "s3cret");
-    assert_refused(&doorward.ask(&of_alice("DELETE", &uri)), 403, "denied", "s3cret");
+    assert_refused(&doorward.ask(&of_alice("PUT", &uri)), 403, "policy", "s3cret");
+    assert_refused(&doorward.ask(&of_alice("DELETE", &uri)), 403, "policy", "s3cret");
     for request in [question("GET", &uri), question("GET", &uri).basic("alice", "wrong")] {
         let answer = doorward.ask(&request);
         assert_eq!((answer.status, answer.header(HEADER)), (401, None), "{answer:?}");
@@ -110,7 +110,12 @@ fn request_for_which_no_upstream_can_be_selected_is_refused() {
     assert_upstream_credentials(&doorward.ask(&of_alice("GET", &pull("other/app"))), Some(BEARER));
     assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/_catalog")), Some(BEARER));
     assert_upstream_credentials(&doorward.ask(&of_alice("GET", "/v2/")), Some(BEARER));
-    assert_refused(&doorward.ask(&bare().basic("alice", "wonderland")), 403, "incomplete", "s3cret");
+    assert_refused(
+        &doorward.ask(&bare().basic("alice", "wonderland")),
+        403,
+        "invalid_proxy_headers",
+        "s3cret",
+    );
     for (method, uri) in [
         ("GET", "/v2/private/app/manifests/1?from=x"),
         ("GET", "/v2/private/app/manifests/%31"),
@@ -120,12 +125,12 @@ fn request_for_which_no_upstream_can_be_selected_is_refused() {
         ("GET", "/v2//private/app/manifests/1"),
         ("GET", "/elsewhere"),
     ] {
-        assert_refused(&doorward.ask(&of_alice(method, uri)), 403, "denied", "s3cret");
+        assert_refused(&doorward.ask(&of_alice(method, uri)), 403, "policy", "s3cret");
     }
     // Of a malformed name it cannot be told which it is for a registry that ignores case.
     for uri in ["/v2/Private/app/manifests/1", "/v2/private/app/manifests/.1", "/v2/other/app/blobs/sha256:0"]
     {
-        assert_refused(&doorward.ask(&of_alice("GET", uri)), 403, "malformed", "s3cret");
+        assert_refused(&doorward.ask(&of_alice("GET", uri)), 403, "malformed_reference", "s3cret");
     }
     let form = bare()
         .header("X-Original-Method", "POST")
@@ -133,7 +138,7 @@ fn request_for_which_no_upstream_can_be_selected_is_refused() {
         .header("X-Original-Host", "registry.test")
         .header("X-Original-Content-Type", "ct:application/x-www-form-urlencoded")
         .basic("alice", "wonderland");
-    assert_refused(&doorward.ask(&form), 403, "denied", "s3cret");
+    assert_refused(&doorward.ask(&form), 403, "policy", "s3cret");
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn mount_across_upstreams_is_refused() {
     let mount =
         |from: &str| of_alice("POST", &format!("/v2/other/app/blobs/uploads/?mount={digest}&from={from}"));
     assert_upstream_credentials(&doorward.ask(&mount("other/base")), Some(BEARER));
-    assert_refused(&doorward.ask(&mount("private/app")), 403, "denied", "s3cret");
+    assert_refused(&doorward.ask(&mount("private/app")), 403, "policy", "s3cret");
     // With a proxy that asks for what it is told to, it goes on as an upload.
     let answer = doorward.ask(&mount("private/app").header("X-Auth-Rewrite", "yes"));
     assert_upstream_credentials(&answer, Some(BEARER));
@@ -220,7 +225,7 @@ fn every_peer_must_send_the_proxy_secret_including_unix_sockets_and_loopback_fie
     );
     let label = |reason: &str| format!("doorward_verdicts_total{{verdict=\"forbid\",reason=\"{reason}\"}}");
     assert!(doorward.metric(&label("proxy_secret")) > 20.0);
-    assert_eq!(doorward.metric(&label("untrusted")), 0.0);
+    assert_eq!(doorward.metric(&label("untrusted_peer")), 0.0);
     assert_eq!(doorward.hashes(), 1.0, "nobody guesses by a published location");
 }
 

@@ -32,7 +32,7 @@ impl Files {
         let signing = at("conf/signing.pem").display().to_string();
         assert_eq!(doorward(&["signing-key", "init", "--signing-keys", &signing]).code, Some(0));
         let config = "htpasswd.file = \"D/htpasswd\"\napi_keys.file = \"D/keys\"\npolicy.file = \"D/policy\"\ngroups.file = \"D/groups\"\n\
-             proxy_secret_file = \"D/secret\"\n[token]\napi_keys.file = \"D/signing.pem\"\nservice = \"registry.test\"\n\
+             proxy_secret_file = \"D/secret\"\n[token]\nsigning_keys = \"D/signing.pem\"\nservice = \"registry.test\"\n\
              [public]\nlisten = \"127.0.0.1:0\"\n\
              [[upstream]]\nname = \"one\"\ntype = \"bearer\"\ntoken_file = \"D/secret\"\n\
              [[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n\

@@ -518,7 +518,7 @@ fn start(folder: &Path) -> (Model, Doorward, Address) {
     fs::write(at("proxy"), format!("{SECRET}\n")).unwrap();
     let config = format!(
         "policy.file = \"{}\"\ngroups.file = \"{}\"\napi_keys.file = \"{}\"\nproxy_secret_file = \"{}\"\n\
-         [token]\napi_keys.file = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nlifetime = \"1h\"\n\
+         [token]\nsigning_keys = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nlifetime = \"1h\"\n\
          [throttle]\nuser_failures = 1000000\nnetwork_failures = 1000000\n\
          [[upstream]]\nname = \"up\"\ntype = \"bearer\"\ntoken_file = \"{}\"\n",
         at("policy"),

@@ -120,7 +120,7 @@ impl RemovalSetup {
         fs::write(at("proxy"), "0123456789abcdef0123456789abcdef\n").unwrap();
         let config = format!(
             "policy.file = \"{}\"\ngroups.file = \"{}\"\napi_keys.file = \"{}\"\nproxy_secret_file = \"{}\"\n\
-             [token]\napi_keys.file = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nlifetime = \"10m\"\n\
+             [token]\nsigning_keys = \"{}\"\nservice = \"{SERVICE}\"\nrealm = \"https://{SERVICE}/token\"\nlifetime = \"10m\"\n\
              [throttle]\nuser_failures = 1000000\nnetwork_failures = 1000000\n\
              [[upstream]]\nname = \"up\"\ntype = \"bearer\"\ntoken_file = \"{}\"\n",
             at("policy"),

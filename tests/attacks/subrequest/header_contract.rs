@@ -44,7 +44,7 @@ fn headers_of_other_proxies_are_refused_as_incomplete_with_and_without_a_policy_
                     Request::auth().header(name, value).basic("alice", "wonderland"),
                     of_alice("GET", "/v2/public/a/manifests/1").header(name, value),
                 ] {
-                    assert_forbidden(&doorward.ask(&request), "incomplete");
+                    assert_forbidden(&doorward.ask(&request), "invalid_proxy_headers");
                 }
             }
             let line = line(
@@ -71,7 +71,7 @@ fn requests_on_one_connection_are_evaluated_separately_field_c6() {
     for _ in 0..3 {
         assert_eq!(client.ask(&right).status, 200);
         let forged = right.clone().header("X-Forwarded-Uri", "/public");
-        assert_forbidden(&client.ask(&forged), "incomplete");
+        assert_forbidden(&client.ask(&forged), "invalid_proxy_headers");
     }
 }
 
@@ -94,7 +94,7 @@ fn missing_duplicate_or_unreadable_header_is_named_in_the_log_field_c9() {
         values.iter().fold(request, |request, value| request.header(name, value))
     };
     let check = |name: &str, values: &[&str], fault: &str| {
-        assert_forbidden(&doorward.ask(&with(name, values)), "incomplete");
+        assert_forbidden(&doorward.ask(&with(name, values)), "invalid_proxy_headers");
         let line = line(&doorward, &[&format!("detail=\"{name} {fault}\"")]);
         // Whatever is known beside it stands there too, and no query.
         let known = |other: &str, part: &str| name == other || line.contains(part);

@@ -37,7 +37,7 @@ fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1
     }
     for uri in SPELLINGS {
         for method in ["GET", "POST", "DELETE", "PROPFIND"] {
-            assert_forbidden(&client.ask(&of_alice(method, uri)), "denied");
+            assert_forbidden(&client.ask(&of_alice(method, uri)), "policy");
             let nobody = question(method, uri).header("X-Auth-Rewrite", "yes");
             assert_eq!(client.ask(&nobody).status, 401, "{method} {uri}");
         }
@@ -47,9 +47,9 @@ fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1
     let line = line(&doorward, &["reason=\"policy\"", "path=\"/api/admin/%2e%2e/%2e%2e/v2/\""]);
     assert!(line.contains("does not begin with /v2/") && line.contains("user=\"alice\""), "{line}");
     let unsaid = of_alice("GET", "/v2/").header("X-Original-URI", "/v2/");
-    assert_forbidden(&client.ask(&unsaid), "incomplete");
+    assert_forbidden(&client.ask(&unsaid), "invalid_proxy_headers");
     let missing = crate::support::client::Request::auth().header("X-Auth-Rewrite", "yes");
-    assert_forbidden(&client.ask(&missing.basic("alice", "wonderland")), "incomplete");
+    assert_forbidden(&client.ask(&missing.basic("alice", "wonderland")), "invalid_proxy_headers");
 }
 
 #[test]
@@ -62,10 +62,10 @@ fn registry_path_outside_v2_is_denied_with_a_policy_or_an_api_key_field_r1() {
     let keyed = Doorward::start_in(dir, &["--api-keys", &keys]);
     let ruled = start(true, &[]);
     for uri in SPELLINGS {
-        assert_forbidden(&ruled.ask(&of_alice("GET", uri)), "denied");
+        assert_forbidden(&ruled.ask(&of_alice("GET", uri)), "policy");
         for key in [&all, &pull] {
             let request = question("GET", uri).header("X-Auth-Rewrite", "yes").basic("alice", &key.secret);
-            assert_forbidden(&keyed.ask(&request), "denied");
+            assert_forbidden(&keyed.ask(&request), "policy");
         }
     }
     for key in [&all, &pull] {

@@ -47,7 +47,7 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
         ),
     ] {
         let answer = ask(method, &uri);
-        assert_forbidden(&answer, "denied");
+        assert_forbidden(&answer, "policy");
         assert_eq!(answer.header("x-auth-scope"), scope, "{method} {uri}");
     }
     let line = line(&doorward, &["path=\"/index.html\""]);
@@ -55,7 +55,7 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
     assert!(!doorward.log().contains("detail=\" ") && !doorward.log().contains("detail=\";"));
     // By half of the headers it is judged by none.
     let bare = with(Request::auth().from("192.0.2.1"), &key);
-    assert_forbidden(&doorward.ask(&bare), "incomplete");
+    assert_forbidden(&doorward.ask(&bare), "invalid_proxy_headers");
 }
 
 #[test]

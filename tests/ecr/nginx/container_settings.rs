@@ -18,8 +18,8 @@ fn ready(dir: &Path, image: Image) -> Image {
     image
         .set("KIND", "ecr")
         .set("AUTH", "127.0.0.1:8000")
-        .set("BACKEND", "127.0.0.1:8443")
-        .set("BACKEND_CA", ca.display().to_string())
+        .set("UPSTREAM", "127.0.0.1:8443")
+        .set("UPSTREAM_CA", ca.display().to_string())
         .set("PLAIN_HTTP", "on")
         .set("LISTEN", "127.0.0.1:28086")
 }
@@ -56,32 +56,32 @@ fn assert_starts(change: impl Fn(Image, &Path) -> Image, written: &str) {
 fn registry_setting_accepts_a_name_with_or_without_port() {
     let names = |image: Image| image.file("etc/hosts", &format!("127.0.0.1 {NAME} localhost\n"));
     // Names of the machine's own hosts file are looked up at the start, and nginx -t wants to find them.
-    assert_starts(|image, _| names(image).set("BACKEND", "localhost"), "server localhost:443;");
-    assert_starts(|image, _| names(image).set("BACKEND", "LOCALHOST:8443"), "default localhost:8443;");
+    assert_starts(|image, _| names(image).set("UPSTREAM", "localhost"), "server localhost:443;");
+    assert_starts(|image, _| names(image).set("UPSTREAM", "LOCALHOST:8443"), "default localhost:8443;");
     let resolver = |image: Image| image.set("RESOLVER", "127.0.0.1");
     let name = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
-    assert_starts(|image, _| resolver(image).set("BACKEND", name), &format!("default {name};"));
+    assert_starts(|image, _| resolver(image).set("UPSTREAM", name), &format!("default {name};"));
     let server = if is_since([1, 27, 3]) {
         format!("server {name}:443 resolve")
     } else {
         format!("default {name}:443;")
     };
-    assert_starts(|image, _| resolver(image).set("BACKEND", name), &server);
+    assert_starts(|image, _| resolver(image).set("UPSTREAM", name), &server);
     assert_fails(
-        |image, _| image.set("BACKEND", ""),
+        |image, _| image.set("UPSTREAM", ""),
         "NGX_DOORWARD_UPSTREAM is not set; for example NGX_DOORWARD_UPSTREAM=1234",
     );
-    assert_fails(|image, _| image.set("BACKEND", format!("https://{name}")), "write it without the scheme");
-    assert_fails(|image, _| image.set("BACKEND", format!("{name}/v2")), "is not host:port");
+    assert_fails(|image, _| image.set("UPSTREAM", format!("https://{name}")), "write it without the scheme");
+    assert_fails(|image, _| image.set("UPSTREAM", format!("{name}/v2")), "is not host:port");
     assert_fails(
-        |image, _| image.set("BACKEND", "unix:/run/x"),
+        |image, _| image.set("UPSTREAM", "unix:/run/x"),
         "For one of your own use NGX_DOORWARD_KIND=registry",
     );
     assert_fails(
-        |image, _| image.set("BACKEND", "[::1]:443"),
+        |image, _| image.set("UPSTREAM", "[::1]:443"),
         "For one of your own use NGX_DOORWARD_KIND=registry",
     );
-    assert_fails(|image, _| image.set("BACKEND", "a;b"), "is not host:port");
+    assert_fails(|image, _| image.set("UPSTREAM", "a;b"), "is not host:port");
 }
 
 #[test]
@@ -96,37 +96,37 @@ fn invalid_upstream_setting_is_named() {
         |image, _| image.set("REDIRECT_HOSTS", "a.test"),
         "does nothing without NGX_DOORWARD_REDIRECTS=follow",
     );
-    for name in ["PUSH", "REDIRECTS", "BACKEND_CA"] {
+    for name in ["PUSH", "REDIRECTS", "UPSTREAM_CA"] {
         let value = if name == "PUSH" { "on" } else { "pass" };
-        let other = |image: Image| image.set("BACKEND_CA", "").set(name, value);
+        let other = |image: Image| image.set("UPSTREAM_CA", "").set(name, value);
         for kind in ["site", "registry"] {
             let said = format!("NGX_DOORWARD_{name} is for NGX_DOORWARD_KIND=ecr, and this is {kind}");
             assert_fails(|image, _| other(image).set("KIND", kind), &said);
         }
     }
-    assert_fails(|image, _| image.set("BACKEND_CA", "ca.pem"), "it begins with a slash");
-    assert_fails(|image, _| image.set("BACKEND_CA", "/x;y"), "a path may hold letters, digits");
-    assert_fails(|image, _| image.set("BACKEND_CA", "/no/such"), "there is no such file. Is it mounted?");
+    assert_fails(|image, _| image.set("UPSTREAM_CA", "ca.pem"), "it begins with a slash");
+    assert_fails(|image, _| image.set("UPSTREAM_CA", "/x;y"), "a path may hold letters, digits");
+    assert_fails(|image, _| image.set("UPSTREAM_CA", "/no/such"), "there is no such file. Is it mounted?");
     assert_fails(
-        |image, dir| image.set("BACKEND_CA", dir.display().to_string()),
+        |image, dir| image.set("UPSTREAM_CA", dir.display().to_string()),
         "is empty, no file, or user",
     );
     assert_fails(
-        |image, _| image.set("BACKEND_CA", ""),
+        |image, _| image.set("UPSTREAM_CA", ""),
         "name a file of your own: NGX_DOORWARD_UPSTREAM_CA=",
     );
     assert_fails(
         |image, dir| {
             let path = dir.join("none.pem");
             fs::write(&path, "no certificate\n").unwrap();
-            image.set("BACKEND_CA", path.display().to_string())
+            image.set("UPSTREAM_CA", path.display().to_string())
         },
         "none.pem",
     );
     // The system's own, where there is one.
     let system = |image: Image, dir: &Path| {
         let text = fs::read_to_string(dir.join("ca.pem")).unwrap();
-        image.set("BACKEND_CA", "").file("etc/ssl/certs/ca-certificates.crt", &text)
+        image.set("UPSTREAM_CA", "").file("etc/ssl/certs/ca-certificates.crt", &text)
     };
     assert_starts(system, "/etc/ssl/certs/ca-certificates.crt\";");
 }
@@ -154,7 +154,7 @@ fn redirect_hosts_must_be_names_and_not_a_wildcard_for_all() {
 fn proxy_secret_with_unsafe_characters_is_refused() {
     let with = |image: Image, dir: &Path, text: &[u8]| {
         fs::write(dir.join("secret"), text).unwrap();
-        image.set("SECRET_FILE", dir.join("secret").display().to_string())
+        image.set("PROXY_SECRET_FILE", dir.join("secret").display().to_string())
     };
     let fine: [&[u8]; 4] =
         [b"0123456789abcdef", b"0123456789abcdef\n", b"!#%&()*+,-./:<=>?@[]^_`|~", &[b'x'; 256]];
@@ -182,7 +182,7 @@ fn proxy_secret_with_unsafe_characters_is_refused() {
         }
     }
     assert_fails(|image, dir| with(image, dir, b""), "is empty, no file, or user");
-    assert_fails(|image, _| image.set("SECRET_FILE", "/no/such"), "there is no such file");
+    assert_fails(|image, _| image.set("PROXY_SECRET_FILE", "/no/such"), "there is no such file");
 }
 
 #[test]
@@ -207,12 +207,12 @@ fn proxy_secret_is_in_no_log_and_no_readable_file() {
 #[test]
 fn proxy_secret_of_an_earlier_start_is_removed() {
     for (output, image, dir) in
-        try_each(|image, dir| image.set("SECRET_FILE", dir.join("secret").display().to_string()))
+        try_each(|image, dir| image.set("PROXY_SECRET_FILE", dir.join("secret").display().to_string()))
     {
         assert_eq!(output.code, Some(0), "{}", output.stderr);
         let file = image.path("etc/nginx/conf.d/doorward.secret");
         assert!(file.exists());
-        let image = image.set("SECRET_FILE", "");
+        let image = image.set("PROXY_SECRET_FILE", "");
         assert_eq!(image.try_out().code, Some(0));
         assert!(!file.exists());
         drop(dir);
@@ -232,8 +232,8 @@ fn proxy_secret_is_sent_for_every_upstream_kind() {
         let image = Image::new()
             .set("KIND", kind)
             .set("AUTH", auth.address.to_string())
-            .set("BACKEND", backend.address.to_string())
-            .set("SECRET_FILE", dir.path().join("secret").display().to_string())
+            .set("UPSTREAM", backend.address.to_string())
+            .set("PROXY_SECRET_FILE", dir.path().join("secret").display().to_string())
             .set("PLAIN_HTTP", "on");
         let nginx = crate::support::nginx::Nginx::of(image);
         let forged = alice(Request::get("/v2/"))

@@ -147,7 +147,7 @@ fn upload_refused_midway_is_answered_before_its_end() {
     let authority = Authority::new("Test Authority");
     let at = early(server_named(&authority.pair(NAME, 2099), NAME));
     let backend = format!("{NAME}:{}", at.port());
-    let setup = EcrSetup::over(authority, None, |image| image.set("PUSH", "on").set("BACKEND", &backend));
+    let setup = EcrSetup::over(authority, None, |image| image.set("PUSH", "on").set("UPSTREAM", &backend));
     setup.found();
     for (method, length) in [("PATCH", "Content-Length: 50000000"), ("PUT", "Transfer-Encoding: chunked")] {
         for part in [0, 1 << 10, 1 << 19] {

@@ -37,7 +37,7 @@ fn image_of_20_layers_is_pushed_and_pulled_with_the_client_password() {
     let doorward = doorward();
     let (address, backend) = (tcp(&doorward.address).to_string(), format!("{NAME}:{port}"));
     let setup = EcrSetup::over(authority, None, |image| {
-        image.set("AUTH", &address).set("BACKEND", &backend).set("PUSH", "on")
+        image.set("AUTH", &address).set("UPSTREAM", &backend).set("PUSH", "on")
     });
     setup.found();
 

@@ -51,7 +51,7 @@ fn start(secret: bool) -> (EcrSetup, Doorward) {
     let tls = server_named(&authority.pair(NAME, 2099), NAME);
     let set = |image: crate::support::nginx::Image| {
         let image = image.set("AUTH", &address).set("PUSH", "on");
-        if secret { image } else { image.set("SECRET_FILE", "") }
+        if secret { image } else { image.set("PROXY_SECRET_FILE", "") }
     };
     let setup = EcrSetup::over(authority, Some(tls), set);
     if secret {

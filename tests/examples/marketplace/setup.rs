@@ -92,10 +92,10 @@ impl MarketplaceSetup {
         let registry = Registry::start_with(&auth.replace("NGINX", &address.to_string()));
         let image = Image::new()
             .set("KIND", "registry")
-            .set("TOKENS", "on")
+            .set("TOKENS", "registry")
             .set("AUTH", tcp(&doorward.address).to_string())
             .set("PUBLIC", tcp(&doorward.public).to_string())
-            .set("BACKEND", registry.address.to_string())
+            .set("UPSTREAM", registry.address.to_string())
             .set("PLAIN_HTTP", "on");
         let nginx = Nginx::at(address, image);
         let home = tempfile::tempdir().unwrap();

@@ -176,7 +176,7 @@ fn well_formed_requests_get_the_same_responses_as_from_the_registry_alone_field_
         let (_registry, _doorward, nginx) = basic(rules);
         assert_eq!(run(&with_basic(&nginx)), bare, "{how}");
     }
-    for tokens in ["beside", "on"] {
+    for tokens in ["mixed", "registry"] {
         let setup = TokenSetup::start(tokens);
         assert_eq!(run(&with_tokens(&setup)), bare, "{tokens}");
     }
@@ -259,7 +259,7 @@ fn malformed_reference_gets_the_error_of_the_specification_from_the_proxy_field_
 
 #[test]
 fn malformed_reference_with_a_token_gets_the_error_from_the_proxy_field_c15() {
-    let setup = TokenSetup::start("beside");
+    let setup = TokenSetup::start("mixed");
     let ask = with_tokens(&setup);
     for (method, target, status, code) in malformed() {
         let request = Request::new(method, &target);

@@ -14,7 +14,7 @@ use crate::support::process::Output;
 fn try_each(settings: &[(&str, &str)]) -> Vec<(Output, String)> {
     let once = |image: Image| {
         let image =
-            image.set("AUTH", "127.0.0.1:8000").set("BACKEND", "127.0.0.1:5000").set("PLAIN_HTTP", "on");
+            image.set("AUTH", "127.0.0.1:8000").set("UPSTREAM", "127.0.0.1:5000").set("PLAIN_HTTP", "on");
         let image = image.set("LISTEN", "127.0.0.1:28087").set("PUBLIC", "127.0.0.1:8002");
         let image = settings.iter().fold(image, |image, (name, value)| image.set(name, *value));
         let output = image.try_out();
@@ -35,29 +35,29 @@ fn assert_fails(settings: &[(&str, &str)], said: &str) {
 #[test]
 fn invalid_token_setting_is_named() {
     let registry = ("KIND", "registry");
-    assert_fails(&[registry, ("TOKENS", "yes")], "NGX_DOORWARD_TOKENS=yes is not one of: off beside on");
+    assert_fails(&[registry, ("TOKENS", "yes")], "NGX_DOORWARD_TOKENS=yes is not one of: off mixed registry");
     for kind in ["site", "ecr"] {
         let said =
             format!("NGX_DOORWARD_TOKENS=registry is for NGX_DOORWARD_KIND=registry, and this is {kind}");
-        let backend = ("BACKEND", "127.0.0.1:443");
+        let backend = ("UPSTREAM", "127.0.0.1:443");
         let ca = crate::support::nginx::shipped().join("README.md").display().to_string();
-        let mut settings = vec![("KIND", kind), ("TOKENS", "on"), backend];
+        let mut settings = vec![("KIND", kind), ("TOKENS", "registry"), backend];
         if kind == "ecr" {
-            settings.extend([("BACKEND_CA", &ca[..]), ("BACKEND", "localhost")]);
+            settings.extend([("UPSTREAM_CA", &ca[..]), ("UPSTREAM", "localhost")]);
         }
         assert_fails(&settings, &said);
     }
     assert_fails(
-        &[registry, ("TOKENS", "beside"), ("AUTH", "http://127.0.0.1:8000/auth")],
+        &[registry, ("TOKENS", "mixed"), ("AUTH", "http://127.0.0.1:8000/auth")],
         "tokens are doorward's, and NGX_DOORWARD_AUTH is another answerer",
     );
-    let without = [registry, ("TOKENS", "on"), ("PUBLIC", "")];
+    let without = [registry, ("TOKENS", "registry"), ("PUBLIC", "")];
     assert_fails(
         &without,
         "NGX_DOORWARD_TOKENS=registry: set NGX_DOORWARD_PUBLIC to doorward's public listener",
     );
     assert_fails(
-        &[registry, ("TOKENS", "on"), ("PUBLIC", "8002")],
+        &[registry, ("TOKENS", "registry"), ("PUBLIC", "8002")],
         "NGX_DOORWARD_PUBLIC=8002 lacks the port",
     );
 }
@@ -66,8 +66,8 @@ fn invalid_token_setting_is_named() {
 fn each_token_mode_starts_and_off_changes_nothing() {
     let wanted = [
         ("off", "registry-proxy", false),
-        ("beside", "registry-proxy", true),
-        ("on", "registry-tokens-proxy", true),
+        ("mixed", "registry-proxy", true),
+        ("registry", "registry-tokens-proxy", true),
     ];
     for (tokens, proxy, gives) in wanted {
         for (output, text) in try_each(&[("KIND", "registry"), ("TOKENS", tokens)]) {
@@ -84,7 +84,7 @@ fn each_token_mode_starts_and_off_changes_nothing() {
             );
             assert_eq!(text.contains("server 127.0.0.1:8002;"), gives, "{text}");
             let said = output.stderr.contains("the registry itself must refuse who has no token");
-            assert_eq!(said, tokens == "on", "{}", output.stderr);
+            assert_eq!(said, tokens == "registry", "{}", output.stderr);
         }
     }
     let without = try_each(&[("KIND", "registry")]);
@@ -104,7 +104,7 @@ fn resolved_doorward_name_keeps_the_token_query() {
     // Before nginx 1.27.3 a variable holds it, and nginx adds no query of its own then.
     let settings = [
         ("KIND", "registry"),
-        ("TOKENS", "on"),
+        ("TOKENS", "registry"),
         ("AUTH", "doorward.test:8000"),
         ("PUBLIC", "doorward.test:8002"),
         ("RESOLVER", "127.0.0.1"),
@@ -163,7 +163,7 @@ fn own_configuration_serves_token_in_the_registry_server_or_in_another() {
 #[test]
 fn own_server_with_tokens_counts_as_protected() {
     let mine = "include doorward/doorward-token-maps.conf;\nupstream doorward_public { server 127.0.0.1:8002; }\nserver { listen 127.0.0.1:28088; include doorward/doorward-registry-tokens.conf; }\n";
-    let image = Image::new().set("AUTH", "127.0.0.1:8000").set("BACKEND", "127.0.0.1:5000");
+    let image = Image::new().set("AUTH", "127.0.0.1:8000").set("UPSTREAM", "127.0.0.1:5000");
     let image = image.set("PLAIN_HTTP", "on").set("LISTEN", "127.0.0.1:28087");
     let output = image.file("etc/nginx/conf.d/mine.conf", mine).try_out();
     assert_eq!(output.code, Some(0), "{}", output.stderr);

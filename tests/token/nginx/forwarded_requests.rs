@@ -4,7 +4,7 @@ use super::{FakeServices, TOKEN, token_reply};
 use crate::support::api::{Call, Reply};
 use crate::support::client::{Answer, Request, basic};
 
-const MODES: [&str; 2] = ["beside", "on"];
+const MODES: [&str; 2] = ["mixed", "registry"];
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -106,7 +106,7 @@ fn token_path_has_one_spelling_and_others_are_refused() {
 
 #[test]
 fn control_bytes_in_token_request_headers_are_refused_or_removed() {
-    let services = FakeServices::start("on", |_| token_reply());
+    let services = FakeServices::start("registry", |_| token_reply());
     for (name, value) in [("Authorization", "Basic \u{1}"), ("Content-Type", "text/\u{7f}")] {
         let answer = services.nginx.ask(&Request::get("/token").header(name, value));
         // Newer ones refuse it by themselves.
@@ -182,7 +182,7 @@ fn token_response_reaches_the_client_unchanged() {
 
 #[test]
 fn token_requests_share_one_connection_and_survive_its_close_pitfall_p9() {
-    let mut services = FakeServices::start("on", |_| token_reply());
+    let mut services = FakeServices::start("registry", |_| token_reply());
     let form = || Request::new("POST", "/token").header("Content-Type", FORM).body("grant_type=password");
     let mut client = services.nginx.client();
     for _ in 0..3 {

@@ -36,7 +36,7 @@ fn answered(count: usize, mut ask: impl FnMut() -> Answer) -> usize {
 
 #[test]
 fn client_above_the_token_rate_gets_429_and_others_do_not_pitfall_p25() {
-    let services = FakeServices::start("on", |_| token_reply());
+    let services = FakeServices::start("registry", |_| token_reply());
     let ask = || services.nginx.ask(&Request::get("/token"));
     let count = answered(10 * AT_ONCE, ask);
     // While they are asked some more become free.
@@ -54,7 +54,7 @@ fn client_above_the_token_rate_gets_429_and_others_do_not_pitfall_p25() {
 #[test]
 fn ipv6_clients_are_rate_limited_by_64_bit_prefix() {
     let services =
-        FakeServices::start_with("beside", |_| token_reply(), |image| image.set("REAL_IP_FROM", "127.0.0.1"));
+        FakeServices::start_with("mixed", |_| token_reply(), |image| image.set("REAL_IP_FROM", "127.0.0.1"));
     let mut number = 0;
     let mut from = |network: &str| {
         number += 1;
@@ -71,7 +71,7 @@ fn ipv6_clients_are_rate_limited_by_64_bit_prefix() {
 
 #[test]
 fn form_above_16_kib_is_refused() {
-    let services = FakeServices::start("on", |_| token_reply());
+    let services = FakeServices::start("registry", |_| token_reply());
     let post = |length: usize, chunked: bool| {
         let request =
             Request::new("POST", "/token").header("Content-Type", "application/x-www-form-urlencoded");
@@ -89,7 +89,7 @@ fn form_above_16_kib_is_refused() {
 
 #[test]
 fn token_request_accepts_only_get_and_post() {
-    for mode in ["beside", "on"] {
+    for mode in ["mixed", "registry"] {
         let services = FakeServices::start(mode, |_| token_reply());
         for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "FOO"] {
             let body = if matches!(method, "DELETE" | "OPTIONS") { "" } else { "x" };
@@ -105,7 +105,7 @@ fn token_request_accepts_only_get_and_post() {
 
 #[test]
 fn token_request_while_doorward_is_down_gets_503_in_json_and_recovers_pitfall_p4() {
-    for mode in ["beside", "on"] {
+    for mode in ["mixed", "registry"] {
         let mut services = FakeServices::start(mode, |call| match &call.target[..] {
             "/token?break" => Reply::Break,
             "/token?half" => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),

@@ -92,7 +92,8 @@ impl TokenSetup {
         let mut flags = vec!["--policy", &policy, "--api-keys", &keys, "--token-signing-keys", &signing];
         flags.extend(["--token-service", SERVICE, "--token-realm", &realm, "--token-challenge", "bearer"]);
         flags.extend(more);
-        let registry = if tokens == "on" { Registry::start_with(&auth) } else { Registry::start_with_log() };
+        let registry =
+            if tokens == "registry" { Registry::start_with(&auth) } else { Registry::start_with_log() };
         let doorward = Doorward::start_in(dir, &flags);
         let tap = Tap::start(registry.address);
         let nginx =

@@ -8,7 +8,7 @@ use crate::support::eventually;
 use crate::support::image::{make, skopeo};
 use crate::support::process::Output;
 
-const MODES: [&str; 2] = ["beside", "on"];
+const MODES: [&str; 2] = ["mixed", "registry"];
 
 fn assert_allowed(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -88,13 +88,13 @@ fn each_user_is_limited_to_the_policy_and_anonymous_clients_to_anyone_grants() {
         }
         let received = setup.tap.received();
         assert!(!received.contains("Basic ") && !received.contains(&setup.key.secret), "{mode}");
-        assert_eq!(received.contains("Bearer "), mode == "on");
+        assert_eq!(received.contains("Bearer "), mode == "registry");
     }
 }
 
 #[test]
 fn denied_push_is_reported_with_its_scope_and_not_as_a_missing_login_field_d1_harbor_198() {
-    let setup = TokenSetup::start("beside");
+    let setup = TokenSetup::start("mixed");
     assert_allowed(&setup.push("ann", "image", "team/app"));
     for (user, name) in [("bob", "team/app"), ("ann", "public/tools")] {
         let output = setup.push(user, "image", name);
@@ -114,7 +114,7 @@ fn denied_push_is_reported_with_its_scope_and_not_as_a_missing_login_field_d1_ha
         });
     }
     // The registry that verifies tokens itself says less, and doorward's log as much.
-    let setup = TokenSetup::start("on");
+    let setup = TokenSetup::start("registry");
     assert_refused(&setup.push("bob", "image", "team/app"));
     eventually("the log has user and scope", || {
         let parts = ["token issued without", "user=\"bob\"", "denied=\"repository:team/app:push\""];
@@ -124,7 +124,7 @@ fn denied_push_is_reported_with_its_scope_and_not_as_a_missing_login_field_d1_ha
 
 #[test]
 fn token_without_a_scope_is_answered_with_that_scope_and_not_with_a_login_prompt_field_d1() {
-    let setup = TokenSetup::start("beside");
+    let setup = TokenSetup::start("mixed");
     let put = || Request::new("PUT", "/v2/team/app/manifests/one").body("{}");
     let (pull, both) = ("repository:team/app:pull", "repository:team/app:pull,push");
     for (user, scope, status, code, message) in [
@@ -202,10 +202,10 @@ fn layers_are_mounted_with_tokens_from_pullable_repositories_and_uploaded_otherw
         assert_eq!(mount("dora", "secret/app", "team/new"), 201, "{mode}");
         assert_eq!(mount("ann", "team/third", "team/new"), 201, "{mode}");
         // distribution itself says 401, and docker uploads then; doorward has it made an upload.
-        let wanted = if mode == "on" { 401 } else { 202 };
+        let wanted = if mode == "registry" { 401 } else { 202 };
         assert_eq!(mount("ann", "secret/app", "team/new"), wanted, "{mode}");
         // doorward knows that another token would not do.
-        let wanted = if mode == "on" { 401 } else { 403 };
+        let wanted = if mode == "registry" { 401 } else { 403 };
         assert_eq!(mount("bob", "team/app", "team/new"), wanted, "{mode}");
     }
 }

@@ -7,7 +7,7 @@ use crate::support::nginx::{Nginx, assert_json};
 
 #[test]
 fn registry_gets_tokens_and_no_password_or_api_key_pitfall_p27() {
-    let services = FakeServices::start("on", |_| token_reply());
+    let services = FakeServices::start("registry", |_| token_reply());
     let passed = |value: &str| {
         let before = services.registry.count();
         let answer = services.nginx.ask(&Request::get("/v2/").header("Authorization", value));
@@ -39,7 +39,7 @@ fn registry_gets_tokens_and_no_password_or_api_key_pitfall_p27() {
 
 #[test]
 fn verifying_registry_gets_the_client_address_and_no_forged_headers() {
-    let services = FakeServices::start("on", |_| token_reply());
+    let services = FakeServices::start("registry", |_| token_reply());
     let request = Request::new("POST", "/v2/a%3Ab/blobs/uploads/?from=c%2Fd&mount=x")
         .host("registry.test:8443")
         .header("X-Auth-User", "root")
@@ -94,7 +94,7 @@ fn refuses() -> Api {
 fn registry_challenge_reaches_the_client_unchanged() {
     let doorward = Api::start(|_| token_reply());
     let registry = refuses();
-    let nginx = Nginx::of(image("on", (doorward.address, doorward.address), registry.address));
+    let nginx = Nginx::of(image("registry", (doorward.address, doorward.address), registry.address));
     let realm = "Bearer realm=\"https://registry.example.com/token\",service=\"registry.example.com\"";
     for host in ["registry.example.com", "evil.test", "127.0.0.1:5000"] {
         let ask = |request: Request| {
@@ -127,7 +127,7 @@ fn registry_challenge_reaches_the_client_unchanged() {
 fn mixed_mode_sends_no_token_to_the_registry_and_hides_its_challenge() {
     let doorward = Api::start(|_| Reply::status(200));
     let registry = refuses();
-    let nginx = Nginx::of(image("beside", (doorward.address, doorward.address), registry.address));
+    let nginx = Nginx::of(image("mixed", (doorward.address, doorward.address), registry.address));
     let answer = nginx.ask(&Request::get("/v2/").header("Authorization", format!("Bearer {TOKEN}")));
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, None), "{answer:?}");
     let told = doorward.calls().remove(0);
@@ -137,7 +137,7 @@ fn mixed_mode_sends_no_token_to_the_registry_and_hides_its_challenge() {
 
 #[test]
 fn unreachable_registry_gets_502_and_a_non_registry_path_404() {
-    let mut services = FakeServices::start("on", |_| token_reply());
+    let mut services = FakeServices::start("registry", |_| token_reply());
     services.registry.go();
     let answer = services.nginx.ask(&Request::get("/v2/a/manifests/b"));
     assert_json(&answer, 502, "UNAVAILABLE");

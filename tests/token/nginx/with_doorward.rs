@@ -31,7 +31,7 @@ fn face(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 
 #[test]
 fn token_response_of_doorward_reaches_the_client() {
-    let setup = TokenSetup::start("on");
+    let setup = TokenSetup::start("registry");
     let get = |query: &str| Request::get(&format!("/token{query}"));
     let post = |form: &str| {
         let request = Request::new("POST", "/token");
@@ -68,7 +68,7 @@ fn token_response_of_doorward_reaches_the_client() {
 
 #[test]
 fn throttled_client_gets_429_from_doorward_through_nginx() {
-    let setup = TokenSetup::start("on");
+    let setup = TokenSetup::start("registry");
     let guess = |number: u32| {
         setup
             .nginx
@@ -83,7 +83,7 @@ fn throttled_client_gets_429_from_doorward_through_nginx() {
 
 #[test]
 fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
-    for mode in ["beside", "on"] {
+    for mode in ["mixed", "registry"] {
         let setup = TokenSetup::start(mode);
         for host in ["registry.test", "evil.test", "evil.test:443", "[::1]"] {
             let ask = |request: Request| {
@@ -109,7 +109,7 @@ fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
             // Version 3 of the registry does not say what is wrong with one that it can't read.
             let told = bad.replace(",error=\"invalid_token\"", "");
             assert_eq!(told, scoped("pull"), "{mode}");
-            assert!(told != bad || mode == "on", "{bad}");
+            assert!(told != bad || mode == "registry", "{bad}");
         }
     }
 }
@@ -127,7 +127,7 @@ fn assert_json_of_registry(answer: &Answer) {
 
 #[test]
 fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
-    let setup = TokenSetup::start("beside");
+    let setup = TokenSetup::start("mixed");
     for name in ["public/tools", "team/app"] {
         assert_eq!(setup.push("dora", "image", name).code, Some(0));
     }
@@ -167,7 +167,7 @@ fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
 
 #[test]
 fn verifying_registry_serves_tokens_while_doorward_is_down() {
-    let mut setup = TokenSetup::start("on");
+    let mut setup = TokenSetup::start("registry");
     assert_eq!(setup.push("ann", "image", "team/app").code, Some(0));
     let token = setup.token("ann", &["repository:team/app:pull"]);
     setup.doorward.kill();
