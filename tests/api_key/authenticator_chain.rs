@@ -73,7 +73,7 @@ fn secret_with_the_api_key_prefix_is_never_sent_to_a_service_in_any_order() {
         let over = Key::new("ann", "over").with("expires", from_now(-1));
         let doorward = start(&order, &service, &[&good, &over], "");
         for way in presentations("ann") {
-            assert_by(&show(&doorward, way, &good.secret), "ann", "the-keys");
+            assert_by(&show(&doorward, way, &good.secret), "ann", "the-api_keys");
         }
         for user in ["ann", "dora", "nobody", FIXED] {
             for secret in bad.iter().chain([&over.secret]) {
@@ -112,7 +112,7 @@ fn api_key_is_accepted_during_a_service_outage() {
     let doorward = start(&KINDS, &service, &[&key], "");
     service.go();
     assert_eq!(show(&doorward, Presentation::As("dora"), "x").status, 503);
-    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "ann", "the-keys");
+    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "ann", "the-api_keys");
     assert_challenged(&show(&doorward, Presentation::As("dora"), &key.secret));
 }
 
@@ -123,10 +123,10 @@ fn user_known_only_to_a_service_has_api_keys_if_configured() {
     let doorward = start(&KINDS, &service, &[&key], "");
     assert_challenged(&show(&doorward, Presentation::Bearer, &key.secret));
     let doorward = start(&KINDS, &service, &[&key], "api_keys.owners = \"any\"");
-    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "dora", "the-keys");
+    assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "dora", "the-api_keys");
     // Where there is no htpasswd file, there is nobody to be missing from it.
     let doorward = start(&["http", "api_keys"], &service, &[&key], "");
-    assert_by(&show(&doorward, Presentation::As("dora"), &key.secret), "dora", "the-keys");
+    assert_by(&show(&doorward, Presentation::As("dora"), &key.secret), "dora", "the-api_keys");
     assert_challenged(&show(&doorward, Presentation::As("nobody"), &key.secret));
     assert_eq!(service.count(), 0);
 }
@@ -159,10 +159,10 @@ fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     };
     let keys = format!("api_keys.file = \"{}\"\n", path("keys"));
     says(keys.clone() + &tables(&KINDS, &service), "");
-    says(keys.clone() + &tables(&KINDS[..2], &service), "keys is set, and nobody asks it");
-    says(tables(&KINDS, &service), "there is one of type keys; set keys = \"FILE\" too");
+    says(keys.clone() + &tables(&KINDS[..2], &service), "api_keys.file is set, and no authenticator uses it");
+    says(tables(&KINDS, &service), "there is one of type api_keys; set api_keys.file too");
     let two = tables(&["htpasswd", "api_keys"], &service)
         + "[[authenticator]]\ntype = \"api_keys\"\nname = \"again\"\n";
-    says(keys.clone() + &two, "there are two of type keys, and it has one file");
+    says(keys.clone() + &two, "there are two of type api_keys, and it has one file");
     says(keys + "api_keys.owners = \"some\"\n", "it is neither htpasswd nor any");
 }

@@ -75,7 +75,7 @@ fn several_errors_are_reported_at_once_with_their_places() {
     let lines: Vec<&str> = output.stderr.lines().collect();
     let wanted = [
         format!("{config}:2:26: listen: value 2 of 2: it is not an address to listen on"),
-        format!("{config}:3:1: htpaswd: there is no such setting; you may mean htpasswd"),
+        format!("{config}:3:1: htpaswd: there is no such setting; you may mean htpasswd.file"),
         format!("{config}:6:17: cache.max_entries: it is not a whole number from 1 to 10000000"),
         format!("{config}:7:1: cache.ttl: there is no such setting; you may mean cache.idle_timeout"),
         format!(
@@ -208,7 +208,8 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
     let entrypoint = fs::read_to_string(root.join("nginx/entrypoint/18-doorward.envsh")).unwrap();
     let own: Vec<&str> = ["PUBLISH", "SUBNET", "TLS_NAME"].into_iter().collect();
     assert!(entrypoint.contains(&format!("case $name in {}) continue", own.join(" | "))), "compose's own");
-    let known = entrypoint.split("doorward_known=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let known =
+        entrypoint.split("doorward_settings=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let known: Vec<&str> = known.split(|c: char| c.is_whitespace() || c == '\\').chain(own).collect();
     let names = taken_by_compose(&text, "NGX_DOORWARD_");
     assert!(names.contains("NGX_DOORWARD_PUBLISH"), "{names:?}");
@@ -221,7 +222,7 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
 fn setting_name_of_another_program_is_answered_with_the_own_name() {
     let renamed = [
         ("bind", "listen"),
-        ("users_file", "htpasswd"),
+        ("users_file", "htpasswd.file"),
         ("trusted_proxies", "trusted_peers"),
         ("proxy", "dialects"),
         ("upstream_secret_file", "proxy_secret_file"),

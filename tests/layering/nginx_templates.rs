@@ -205,7 +205,7 @@ fn every_protected_location_sends_the_identity_and_drops_the_password_pitfalls_p
     let parts = [
         "-registry-proxy.conf;",
         "-ecr-proxy.conf;",
-        "-ecr-refused.conf;",
+        "-ecr-upstream-refused.conf;",
         "-site-proxy.conf;",
         "-${NGX_DOORWARD_CONF_PROXY_SNIPPET}-proxy.conf;",
     ];

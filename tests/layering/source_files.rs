@@ -4,11 +4,11 @@ use std::fs;
 
 use super::{Source, assert_none, example, files, root, sources};
 
-/// The most lines of a file. A file holds one idea, and most are far shorter.
-const FILE_MAX: usize = 600;
+/// A file with more lines than this is listed for review.
+const FILE_ADVISORY: usize = 600;
 
 /// A function has fewer lines than this.
-const FUNCTION_MAX: usize = 70;
+const FUNCTION_MAX: usize = 100;
 
 #[test]
 fn every_file_starts_with_a_module_comment() {
@@ -27,18 +27,21 @@ fn every_file_starts_with_a_module_comment() {
     assert_none("a file opens with //! and what it is", &broken);
 }
 
+/// A long file is a hint that it holds two ideas, and no more than a hint.
 #[test]
-fn every_file_is_within_the_line_limit() {
-    let mut broken = Vec::new();
+#[expect(clippy::print_stderr, reason = "a hint for the reader of the output")]
+fn long_files_are_listed_for_review() {
+    let mut listed = 0;
     for folder in ["src", "tests"] {
         for path in files(&root().join(folder), ".rs") {
+            listed += 1;
             let lines = fs::read_to_string(&path).unwrap().lines().count();
-            if lines > FILE_MAX {
-                broken.push(format!("{}: {lines} lines", path.display()));
+            if lines > FILE_ADVISORY {
+                eprintln!("{} has {lines} lines: does it hold one idea?", path.display());
             }
         }
     }
-    assert_none(&format!("a file has at most {FILE_MAX} lines"), &broken);
+    assert!(listed > 100, "only {listed} files were found");
 }
 
 /// The functions of a file: name, first line, number of lines. One begins where `fn` stands first

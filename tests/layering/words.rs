@@ -168,8 +168,8 @@ fn names_outside_the_standard_are_found() {
         ("name", "struct A {\n    pub(crate) costliest: u8,\n}\n"),
         ("test-name", "#[test]\nfn a_key_that_expired_is_rejected() {}\n"),
         ("test-name", "#[tokio::test(start_paused = true)]\nasync fn it_works() {}\n"),
-        ("retired", "// `cache.idle_timeout` is a setting.\n"),
-        ("retired", "const FLAG: &str = \"--cache-idle-timeout\";\n"),
+        ("retired", "// `cache.idle` is a setting.\n"),
+        ("retired", "const FLAG: &str = \"--cache-idle\";\n"),
     ] {
         assert_rules("src/example.rs", source, &[rule]);
     }

@@ -22,7 +22,7 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
     ] {
         let answer = setup.ask("ann", method, uri);
         assert_eq!(answer.status, 403, "{method} {uri}: {answer:?}");
-        assert_eq!(answer.header("x-auth-reason"), Some("malformed_credentials"), "{method} {uri}");
+        assert_eq!(answer.header("x-auth-reason"), Some("malformed_reference"), "{method} {uri}");
         assert_eq!(answer.header("x-auth-error"), Some(error), "{method} {uri}");
         assert_eq!(answer.header("x-auth-scope"), None, "nothing is lacking: {method} {uri}");
         // bob is denied one repository of these, and carl may pull only: they learn nothing more than before.

@@ -140,7 +140,7 @@ fn token_of_a_removed_signing_key_is_refused() {
     let old = of_bob(&doorward_, "repository:team/app:pull");
     assert_eq!(show(&doorward_, &old, "GET", MANIFEST).status, 200);
     let run = |arguments: &[&str]| {
-        let output = doorward(&[arguments, &["--api-keys", &keys]].concat());
+        let output = doorward(&[arguments, &["--signing-keys", &keys]].concat());
         assert_eq!(output.code, Some(0), "{output:?}");
         output.stdout
     };

@@ -111,7 +111,7 @@ impl SigningKeyFolder {
 
     fn run(&self, what: &str, arguments: &[&str]) -> Output {
         let path = self.path("keys.pem").display().to_string();
-        doorward(&[&["token", what, "--api-keys", &path], arguments].concat())
+        doorward(&[&["signing-key", what, "--signing-keys", &path], arguments].concat())
     }
 
     /// The same, which must succeed: what it said.

@@ -30,7 +30,7 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
         ("POST", "/v2/t/app/blobs/uploads/"),
     ] {
         let answer = ask(method, uri);
-        assert_eq!((answer.status, answer.header("x-auth-by")), (200, Some("keys")), "{method} {uri}");
+        assert_eq!((answer.status, answer.header("x-auth-by")), (200, Some("api_keys")), "{method} {uri}");
     }
     // Another repository, another action, the catalog, what is no registry's, and what no proxy takes away.
     let digest = format!("sha256:{}", "0".repeat(64));

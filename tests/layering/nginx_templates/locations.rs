@@ -61,7 +61,7 @@ fn every_server_refuses_ambiguous_paths_field_r1() {
     assert!(refuses(&parse("x", "if ($a) {\n    return 418;\n}\n"), "a"));
     assert!(!refuses(&parse("x", "if ($a) {\n    return 200;\n}\n"), "a"));
     for (file, path) in [("registry", "doorward_bad_path"), ("site", "doorward_bad_site_path")] {
-        let answers = snippet(&format!("doorward-{file}-answers.conf"));
+        let answers = snippet(&format!("doorward-{file}-error-pages.conf"));
         let first = answers.iter().position(|d| d.text.starts_with("location ")).unwrap();
         assert!(refuses(&answers[..first], path), "{file}: {path}");
         assert!(refuses(&answers[..first], "doorward_bad_body"), "{file}");
@@ -75,7 +75,7 @@ fn every_server_refuses_ambiguous_paths_field_r1() {
         ("doorward-ecr-error-pages.conf", "registry"),
         ("doorward-site.conf", "site"),
     ] {
-        let include = format!("include doorward/doorward-{include}-answers.conf;");
+        let include = format!("include doorward/doorward-{include}-error-pages.conf;");
         assert!(has(&snippet(file), &include), "{file}: {include}");
     }
     // An allow-list: whatever the map does not foresee is refused.
@@ -93,9 +93,9 @@ fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
         "registry-proxy",
         "registry-tokens-proxy",
         "site-proxy",
-        "outside",
+        "tls-upstream",
         "token-proxy",
-        "ecr-refused",
+        "ecr-upstream-refused",
         "open",
     ] {
         let name = format!("doorward-{file}.conf");

@@ -65,7 +65,7 @@ pub(super) struct TokenSetup {
 fn init(dir: &Path, realm: &str) -> String {
     let keys = dir.join("token/keys.pem").display().to_string();
     fs::create_dir(dir.join("token")).unwrap();
-    let flags = ["--api-keys", &keys, "--service", SERVICE, "--issuer", "doorward", "--realm", realm];
+    let flags = ["--signing-keys", &keys, "--service", SERVICE, "--issuer", "doorward", "--realm", realm];
     let output = doorward(&[&["signing-key", "init"], &flags[..]].concat());
     assert_eq!(output.code, Some(0), "{output:?}");
     fs::read_to_string(dir.join("token/registry-auth.yml")).unwrap()
