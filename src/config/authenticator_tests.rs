@@ -162,7 +162,7 @@ fn readme_lists_every_key_of_an_http_authenticator() {
     let error = toml::from_str::<raw::RawHttpTable>("no_such_key = 1").unwrap_err();
     let (_, keys) = error.message().split_once("expected one of ").unwrap();
     let readme = include_str!("../../README.md");
-    let section = readme.split("## Asking a service of yours").nth(1).unwrap().split("\n## ").next().unwrap();
+    let section = readme.split("## HTTP authenticators").nth(1).unwrap().split("\n## ").next().unwrap();
     assert!(keys.matches(", ").count() > 20, "{keys}");
     for key in keys.split(", ") {
         assert!(section.contains(key), "README.md lacks {key}");

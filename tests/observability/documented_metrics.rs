@@ -24,7 +24,7 @@ fn readme_lists_exactly_the_metrics_that_exist_field_n9() {
     let named = source.split(".register(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
     let registered: BTreeSet<&str> = named.filter_map(|rest| rest.split('"').next()).collect();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let (_, section) = readme.split_once("**All figures** of `/metrics`").unwrap();
+    let (_, section) = readme.split_once("**All metrics** of `/metrics`").unwrap();
     let rows = section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| `"));
     let cells: Vec<&str> = rows.map(|row| row.split('|').nth(1).unwrap()).collect();
     let listed = cells.iter().flat_map(|cell| cell.split(", ")).map(|name| name.trim().trim_matches('`'));
@@ -34,8 +34,8 @@ fn readme_lists_exactly_the_metrics_that_exist_field_n9() {
     assert_eq!(figures.iter().map(|name| bare(name)).collect::<BTreeSet<String>>(), registered);
     assert!(shown.is_subset(&figures), "{:?}", shown.difference(&figures));
     // What alerts are made of is there, too.
-    let (_, alerts) = readme.split_once("**What to alert on:**").unwrap();
-    let named = alerts.split("**All figures**").next().unwrap().split("doorward_").skip(1);
+    let (_, alerts) = readme.split_once("**Alerts.**").unwrap();
+    let named = alerts.split("**All metrics**").next().unwrap().split("doorward_").skip(1);
     for name in named.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap()) {
         assert!(figures.contains(name), "{name}");
     }
