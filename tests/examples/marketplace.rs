@@ -276,9 +276,9 @@ fn marketplace_examples_pass_check_and_policy_expectations() {
         fs::write(&expected, EXPECTED.replace("        ", "")).unwrap();
         let output = doorward(&["check", "--config", &settings, "--expect", expected.to_str().unwrap()]);
         assert_eq!(output.code, Some(0), "{integration:?}: {output:?}");
-        let spoilt = fs::read_to_string(&settings).unwrap().replace("\nexpires = ", "\nexpire = ");
+        let spoilt = fs::read_to_string(&settings).unwrap().replace("\nlifetime = ", "\nlifetim = ");
         fs::write(&settings, spoilt).unwrap();
         let output = doorward(&["check", "--config", &settings]);
-        assert!(output.code == Some(1) && output.stderr.contains("expire"), "{integration:?}: {output:?}");
+        assert!(output.code == Some(1) && output.stderr.contains("lifetim"), "{integration:?}: {output:?}");
     }
 }

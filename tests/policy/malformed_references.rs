@@ -46,7 +46,7 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
     assert_eq!(setup.ask("-", "PUT", "/v2/public/base/manifests/.x").status, 401);
     let log = setup.doorward.log();
     assert!(
-        log.contains("reason=\"malformed_credentials\"") && log.contains("the tag is malformed"),
+        log.contains("reason=\"malformed_reference\"") && log.contains("the tag is malformed"),
         "{log}"
     );
     assert!(
