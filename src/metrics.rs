@@ -189,7 +189,133 @@ impl Metrics {
         metrics
     }
 
-    fn register_file_metrics(&self, r: &mut Registry) {
+    /// Returns the metrics in the text format of Prometheus (OpenMetrics 1.0).
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("doorward");
+        for register in [
+            Self::register_request_metrics,
+            Self::register_hash_metrics,
+            Self::register_http_authenticator_metrics,
+            Self::register_user_file_metrics,
+            Self::register_policy_and_upstream_metrics,
+            Self::register_token_and_listener_metrics,
+        ] {
+            register(self, &mut registry);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+
+    fn register_request_metrics(&self, r: &mut Registry) {
+        r.register("verdicts", "Verdicts, by verdict and reason", self.verdicts.clone());
+        r.register(
+            "cache_hits",
+            "Requests answered with an accepted answer from the cache",
+            self.cache_hits.clone(),
+        );
+        r.register(
+            "cache_rejected_hits",
+            "Requests rejected again without a check",
+            self.cache_rejected_hits.clone(),
+        );
+        r.register("cache_misses", "Requests without an answer in the cache", self.cache_misses.clone());
+        r.register(
+            "cache_coalesced",
+            "Cache misses that joined a check in flight",
+            self.cache_coalesced.clone(),
+        );
+        r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
+        r.register(
+            "stale_answers",
+            "Requests answered with the last accepted answer while the authenticator was unavailable",
+            self.stale_answers.clone(),
+        );
+        r.register(
+            "throttle_failures",
+            "Distinct failed attempts counted by the throttle",
+            self.throttle_failures.clone(),
+        );
+        r.register(
+            "throttle_entries",
+            "Records in the tables of the throttle",
+            self.throttle_entries.clone(),
+        );
+        r.register(
+            "log_lines_suppressed",
+            "Denied requests that were not logged",
+            self.log_lines_suppressed.clone(),
+        );
+    }
+
+    fn register_hash_metrics(&self, r: &mut Registry) {
+        r.register(
+            "hash_checks",
+            "Finished password checks, by result (accepted, rejected)",
+            self.hash_checks.clone(),
+        );
+        r.register(
+            "hash_check_seconds",
+            "Time spent on password checks, in seconds",
+            self.hash_check_seconds.clone(),
+        );
+        r.register("hash_queue_length", "Password checks in the hash queue", self.hash_queue_length.clone());
+        r.register(
+            "hash_queue_capacity",
+            "Capacity of the hash queue, in password checks",
+            self.hash_queue_capacity.clone(),
+        );
+        r.register(
+            "hash_queue_full",
+            "Requests rejected because the hash queue was full",
+            self.hash_queue_full.clone(),
+        );
+        r.register(
+            "hash_queue_evicted",
+            "Password checks evicted from the hash queue or expired in it",
+            self.hash_queue_evicted.clone(),
+        );
+    }
+
+    fn register_http_authenticator_metrics(&self, r: &mut Registry) {
+        r.register(
+            "http_authenticator_calls",
+            "Calls to HTTP authenticators, by result (accepted, rejected, unknown_user, error)",
+            self.http_authenticator_calls.clone(),
+        );
+        r.register(
+            "http_authenticator_call_seconds",
+            "Duration of calls to HTTP authenticators in seconds, by authenticator",
+            self.http_authenticator_call_seconds.clone(),
+        );
+        r.register(
+            "http_authenticator_up",
+            "State of HTTP authenticators (1 up, 0 down), by authenticator",
+            self.http_authenticator_up.clone(),
+        );
+        r.register(
+            "http_authenticator_queue_length",
+            "Checks in the queues of HTTP authenticators",
+            self.http_authenticator_queue_length.clone(),
+        );
+        r.register(
+            "http_authenticator_queue_full",
+            "Requests rejected because the queue of an HTTP authenticator was full",
+            self.http_authenticator_queue_full.clone(),
+        );
+        r.register(
+            "http_authenticator_queue_evicted",
+            "Checks evicted from the queues of HTTP authenticators, expired in them or ended early",
+            self.http_authenticator_queue_evicted.clone(),
+        );
+        r.register(
+            "http_authenticator_held_back",
+            "Checks rejected without a call because earlier calls for the requester got no response",
+            self.http_authenticator_held_back.clone(),
+        );
+    }
+
+    fn register_user_file_metrics(&self, r: &mut Registry) {
         r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
         r.register(
             "htpasswd_invalid_lines",
@@ -242,6 +368,9 @@ impl Metrics {
             "Time of the last use of recently used API keys in seconds since 1970, by id",
             self.api_key_last_used_timestamp.clone(),
         );
+    }
+
+    fn register_policy_and_upstream_metrics(&self, r: &mut Registry) {
         r.register(
             "policy_reloads",
             "Successful reloads of the policy file and the group file",
@@ -257,120 +386,6 @@ impl Metrics {
             "Policy and group files whose version on disk is unusable",
             self.policy_outdated_files.clone(),
         );
-    }
-
-    fn register_listener_metrics(&self, r: &mut Registry) {
-        r.register(
-            "connections_rejected",
-            "Connections closed because the peer is not trusted, by listener (auth, public, admin)",
-            self.connections_rejected.clone(),
-        );
-        r.register(
-            "admin_requests_rejected",
-            "Requests rejected by the admin listener",
-            self.admin_requests_rejected.clone(),
-        );
-    }
-
-    /// Returns the metrics in the text format of Prometheus (OpenMetrics 1.0).
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut registry = Registry::with_prefix("doorward");
-        let r = &mut registry;
-        r.register("verdicts", "Verdicts, by verdict and reason", self.verdicts.clone());
-        r.register(
-            "cache_hits",
-            "Requests answered with an accepted answer from the cache",
-            self.cache_hits.clone(),
-        );
-        r.register(
-            "cache_rejected_hits",
-            "Requests rejected again without a check",
-            self.cache_rejected_hits.clone(),
-        );
-        r.register("cache_misses", "Requests without an answer in the cache", self.cache_misses.clone());
-        r.register(
-            "cache_coalesced",
-            "Cache misses that joined a check in flight",
-            self.cache_coalesced.clone(),
-        );
-        r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
-        r.register(
-            "hash_checks",
-            "Finished password checks, by result (accepted, rejected)",
-            self.hash_checks.clone(),
-        );
-        r.register(
-            "hash_check_seconds",
-            "Time spent on password checks, in seconds",
-            self.hash_check_seconds.clone(),
-        );
-        r.register("hash_queue_length", "Password checks in the hash queue", self.hash_queue_length.clone());
-        r.register(
-            "hash_queue_capacity",
-            "Capacity of the hash queue, in password checks",
-            self.hash_queue_capacity.clone(),
-        );
-        r.register(
-            "hash_queue_full",
-            "Requests rejected because the hash queue was full",
-            self.hash_queue_full.clone(),
-        );
-        r.register(
-            "hash_queue_evicted",
-            "Password checks evicted from the hash queue or expired in it",
-            self.hash_queue_evicted.clone(),
-        );
-        r.register(
-            "http_authenticator_calls",
-            "Calls to HTTP authenticators, by authenticator and result (accepted, rejected, unknown_user, error)",
-            self.http_authenticator_calls.clone(),
-        );
-        r.register(
-            "http_authenticator_call_seconds",
-            "Duration of calls to HTTP authenticators in seconds, by authenticator",
-            self.http_authenticator_call_seconds.clone(),
-        );
-        r.register(
-            "http_authenticator_up",
-            "State of HTTP authenticators (1 up, 0 down), by authenticator",
-            self.http_authenticator_up.clone(),
-        );
-        r.register(
-            "http_authenticator_queue_length",
-            "Checks in the queues of HTTP authenticators",
-            self.http_authenticator_queue_length.clone(),
-        );
-        r.register(
-            "http_authenticator_queue_full",
-            "Requests rejected because the queue of an HTTP authenticator was full",
-            self.http_authenticator_queue_full.clone(),
-        );
-        r.register(
-            "http_authenticator_queue_evicted",
-            "Checks evicted from the queues of HTTP authenticators, expired in them or ended early",
-            self.http_authenticator_queue_evicted.clone(),
-        );
-        r.register(
-            "http_authenticator_held_back",
-            "Checks rejected without a call because earlier calls for the requester got no response",
-            self.http_authenticator_held_back.clone(),
-        );
-        r.register(
-            "stale_answers",
-            "Requests answered with the last accepted answer while the authenticator was unavailable",
-            self.stale_answers.clone(),
-        );
-        r.register(
-            "throttle_failures",
-            "Distinct failed attempts counted by the throttle",
-            self.throttle_failures.clone(),
-        );
-        r.register(
-            "throttle_entries",
-            "Records in the tables of the throttle",
-            self.throttle_entries.clone(),
-        );
-        self.register_file_metrics(r);
         r.register(
             "upstream_token_age_seconds",
             "Age of upstream tokens in seconds, by upstream",
@@ -391,6 +406,19 @@ impl Metrics {
             "Requests whose credentials an upstream refused, by upstream",
             self.upstream_refused.clone(),
         );
+    }
+
+    fn register_token_and_listener_metrics(&self, r: &mut Registry) {
+        r.register(
+            "connections_rejected",
+            "Connections closed because the peer is not trusted, by listener (auth, public, admin)",
+            self.connections_rejected.clone(),
+        );
+        r.register(
+            "admin_requests_rejected",
+            "Requests rejected by the admin listener",
+            self.admin_requests_rejected.clone(),
+        );
         r.register("tokens_issued", "Registry tokens issued", self.tokens_issued.clone());
         r.register(
             "token_signing_queue_length",
@@ -402,14 +430,5 @@ impl Metrics {
             "Token requests evicted from the signing queue or expired in it",
             self.token_signing_queue_evicted.clone(),
         );
-        self.register_listener_metrics(r);
-        r.register(
-            "log_lines_suppressed",
-            "Denied requests that were not logged",
-            self.log_lines_suppressed.clone(),
-        );
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry)?;
-        Ok(text)
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! An accepted htpasswd answer is a pure function of its key, which contains the fingerprint of the user's line. It
 //! needs no TTL. It is evicted when it was idle for too long or when the cache is full. If the line is edited, no
-//! request has its key any more.
+//! request produces the old key any more.
 //!
 //! An answer of a remote service has a TTL, after which the service is called again. It can also have a longer
 //! stale TTL, in which it is used if the service is unavailable. A rejection or a flush ends both. A flushed or
@@ -155,7 +155,7 @@ impl AnswerCache {
         Some(answer)
     }
 
-    /// Returns true if an answer that the caller holds is still valid. After [`LAST_USE_RESOLUTION`] it is looked up
+    /// Returns true if an answer that the caller holds is still valid. After one second it is looked up
     /// again. That marks it as used, and detects that it was evicted or replaced.
     pub fn is_live(&self, key: &CacheKey, answer: &Arc<CachedAnswer>, now: Moment) -> bool {
         if !answer.is_fresh(now) {

@@ -6,12 +6,12 @@
 //! shared between blocks, except within one IPv6 allocation. So an attacker cannot lock out users elsewhere.
 //!
 //! **Limits.** Each count leaks evenly over the window. A throttled client can try again each time one failure has
-//! leaked. From a fraction of the total limit of a network on, the users who failed there are throttled. At the
-//! full limit all users of the network are throttled.
+//! leaked. At a fraction of the total limit of a network, at least half, the users who failed there are throttled.
+//! At the full limit all users of the network are throttled.
 //!
 //! **Counted failures.** The same wrong password counts once: a CI job with an outdated password does not lock its
-//! team out. A success undoes no failure of its user or block. Otherwise an attacker with an account could reset
-//! the counts at will. A correct password that is hashed for the first time undoes one failure of its network
+//! team out. A success undoes no earlier failure of its user or block. Otherwise an attacker with an account could
+//! reset the counts at will. A correct password that is hashed for the first time undoes one failure of its network
 //! ([`Throttle::undo_network_failure`]), so that an office with some wrong passwords is not throttled.
 //!
 //! **Bursts.** An attempt counts as a failure from its start, and an accepted answer undoes the failure. So a burst

@@ -1,12 +1,12 @@
 //! The worker cache: a reference to the cached answer for identical requests, one cache for each worker.
 //!
-//! A client that pulls an image sends the same `Authorization` header from the same address a hundred times. To
-//! decode it, look up the user's line and derive the cache keys costs several times as much as the rest of the
+//! A client that pulls an image sends the same `Authorization` header from the same address a hundred times. Decoding
+//! it, looking up the user's line and deriving the cache keys costs several times as much as the rest of the
 //! request. An entry contains no password. The header is stored as a keyed hash.
 //!
 //! An entry is used only if everything that it was derived from is unchanged. That is the header, the client
 //! address, the version of the local records and the number of flushes. The cached answer must still be valid too.
-//! The throttle applies to every request. Otherwise the request takes the full path.
+//! If a condition does not hold, the request takes the full path. The throttle applies in both cases.
 
 use std::sync::Arc;
 

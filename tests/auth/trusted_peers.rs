@@ -23,11 +23,11 @@ fn untrusted_peer_is_refused_with_any_headers_as_in_cve_2026_40575() {
     let right = Request::auth().basic("alice", "wonderland");
     let is_closed = |request: &Request| doorward.client().try_ask(request).is_err();
     assert!(is_closed(&right) && is_closed(&Request::auth()), "no byte is answered");
-    // It can't make itself another by a header.
+    // No header makes the peer a trusted one.
     for name in ["X-Real-IP", "X-Forwarded-For", "Forwarded", "X-Client-IP", "True-Client-IP", "Via"] {
         assert!(is_closed(&right.clone().header(name, "192.0.2.1")), "{name}");
     }
-    assert_eq!(doorward.hashes(), 0.0, "who may not ask costs nothing");
+    assert_eq!(doorward.hashes(), 0.0, "untrusted peers cost no hash");
     assert_eq!(doorward.metric("doorward_connections_rejected_total{listener=\"auth\""), 8.0);
 }
 
@@ -38,7 +38,7 @@ fn request_from_an_unknown_peer_is_forbidden_by_every_path() {
     let dir = tempfile::tempdir().unwrap();
     let htpasswd = dir.path().join("htpasswd");
     std::fs::write(&htpasswd, users::alice()).unwrap();
-    let variable = ("DOORWARD_HTPASSWD_FILE".into(), htpasswd.into_os_string());
+    let variable = ("DOORWARD_HTPASSWD".into(), htpasswd.into_os_string());
     let config = ConfigLayers::default().with_environment(std::iter::once(variable)).into_config().unwrap();
     let components =
         Components::build(&config, Clock::system(), Arc::new(Metrics::with_initial_series())).unwrap();

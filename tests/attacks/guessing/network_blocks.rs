@@ -206,7 +206,7 @@ fn wrong_pairs_from_44_blocks_block_no_login_and_cost_one_hash_each_field_s5() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let rejected = doorward.metric("doorward_hash_checks_total{result=\"refused\"");
+    let rejected = doorward.metric("doorward_hash_checks_total{result=\"rejected\"");
     println!(
         "S5: bcrypt {cost}, 44 blocks, {} wrong pairs asked, {rejected} hashed; first log-ins from elsewhere: {log_ins:.1?}, turned away {busy} of 6",
         next.into_inner()
