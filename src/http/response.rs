@@ -331,9 +331,9 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
         TokenRequestError::Rejected(Verdict::Forbid(Denied::InvalidProxyHeaders(what))) => {
             (StatusCode::FORBIDDEN, "DENIED", format!("no token is given here: {what}").into())
         }
-        TokenRequestError::Rejected(Verdict::Forbid(
-            Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing,
-        )) => (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into()),
+        TokenRequestError::Rejected(Verdict::Forbid(Denied::ByPolicy(_) | Denied::ProxySecretMissing)) => {
+            (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into())
+        }
         // Of these, an allowed request is none that could be refused.
         TokenRequestError::Rejected(
             Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_),

@@ -132,10 +132,11 @@ where
     fn call(&self, request: Request) -> ResponseFuture {
         let checked = match self.kind {
             ListenerKind::Auth => return handle_auth(&self.state, &self.worker_cache, request),
+            ListenerKind::Public if !is_peer_trusted(&request) => return untrusted_peer_response(),
             ListenerKind::Public => Ok(()),
             ListenerKind::Admin => check_admin_request(&self.state, &request),
         };
-        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
+        let trusted = is_peer_trusted(&request);
         if let Err(refusal) = checked {
             let response = response::error_response(HandlerError::AdminAccess(refusal)).into();
             return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
@@ -149,17 +150,17 @@ where
 
 /// Answers a request to the auth listener. Nothing but a verdict is 2xx here: some proxies send the client's own path.
 fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Request) -> ResponseFuture {
-    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
-    let ready = |response| ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
+    if !is_peer_trusted(&request) {
+        return untrusted_peer_response();
+    }
+    let ready = |response| ResponseFuture::Ready(Some(response));
     let path = request.path();
     if Dialect::from_path(path).is_some_and(|dialect| front.dialects.contains(&dialect)) {
         return match auth::evaluate(front, &mut memo.borrow_mut(), request) {
             AuthResponse::Ready(response) => ready(response),
             AuthResponse::CheckNeeded(check, request) => {
                 let answer = auth::finish_check(Arc::clone(front), check, request);
-                ResponseFuture::Pending(Box::pin(
-                    async move { Ok(close_if_untrusted(answer.await, trusted)) },
-                ))
+                ResponseFuture::Pending(Box::pin(async move { Ok(answer.await) }))
             }
         };
     }
@@ -167,6 +168,18 @@ fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Requ
         return ready(upstream_refused::handle_upstream_refused(front, &request).into());
     }
     ready(response::error_response(HandlerError::NotFound).into())
+}
+
+/// Returns true if the connection is of a trusted peer. The peer is unknown if its address could not be read.
+fn is_peer_trusted(request: &Request) -> bool {
+    request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted)
+}
+
+/// Refuses a request at the auth or public listener, and closes the connection. Connections of untrusted peers are closed
+/// before a request is read, so such a request can only come from a connection that was reset while it was accepted.
+fn untrusted_peer_response() -> ResponseFuture {
+    let response = response::error_response(HandlerError::UntrustedPeer).into();
+    ResponseFuture::Ready(Some(close_if_untrusted(response, false)))
 }
 
 /// Checks a request to the admin listener before its path is looked at.

@@ -167,7 +167,6 @@ pub(super) struct ReceivedSubrequest<'r> {
     pub(super) subrequest: Subrequest<'r>,
     /// What is echoed as `X-Request-ID`.
     pub(super) request_id: Option<&'r HeaderValue>,
-    is_peer_trusted: bool,
     error: Option<ProxyHeaderError>,
 }
 
@@ -179,16 +178,11 @@ impl<'r> ReceivedSubrequest<'r> {
             NginxHeaders::parse(pairs, front.header_bytes_max);
         subrequest.peer = peer.and_then(|peer| peer.address);
         subrequest.has_proxy_secret = front.proxy_secret.as_ref().is_none_or(|of| of.is_matched_by(secret));
-        Self {
-            subrequest,
-            request_id,
-            is_peer_trusted: peer.is_some_and(|peer| peer.is_trusted),
-            error: fault,
-        }
+        Self { subrequest, request_id, error: fault }
     }
 
-    /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
-    /// secret, if that is required, and the headers keep to the contract.
+    /// Returns the subrequest if it may be evaluated at `/auth`: the peer has sent the proxy secret if that is
+    /// required, and the headers conform to the contract.
     ///
     /// # Errors
     /// The verdict that there is instead.
@@ -205,9 +199,7 @@ impl<'r> ReceivedSubrequest<'r> {
     }
 
     fn checked_subrequest(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
-        let denied = if !self.is_peer_trusted {
-            Denied::UntrustedPeer
-        } else if needs_secret && !self.subrequest.has_proxy_secret {
+        let denied = if needs_secret && !self.subrequest.has_proxy_secret {
             Denied::ProxySecretMissing
         } else if let Some(fault) = self.error {
             Denied::InvalidProxyHeaders(fault)

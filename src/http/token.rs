@@ -179,7 +179,7 @@ async fn wait_for_identity(
     match who {
         Authentication::Complete(identity) => Ok((identity, None)),
         Authentication::CheckNeeded(check) => {
-            check.who().await.map(|vouched| (Some(vouched.identity), vouched.stale_remaining))
+            check.authenticate().await.map(|vouched| (Some(vouched.identity), vouched.stale_remaining))
         }
         Authentication::Failed(verdict) => Err(verdict),
     }

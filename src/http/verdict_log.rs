@@ -194,7 +194,6 @@ impl VerdictLog {
             | Reason::Policy
             | Reason::MalformedReference
             | Reason::InvalidProxyHeaders
-            | Reason::UntrustedPeer
             | Reason::ProxySecret
             | Reason::AuthenticatorUnavailable
             | Reason::TokenSigning

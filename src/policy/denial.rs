@@ -15,8 +15,6 @@ pub enum Denied {
     ByPolicy(Box<PolicyDenial>),
     /// A header of the proxy's is missing, doubled or can't be read, or one is there that it never sends.
     InvalidProxyHeaders(ProxyHeaderError),
-    /// The peer is not one that may ask.
-    UntrustedPeer,
     /// The peer may ask, and does not show the proxy's secret, which the upstream's credentials require.
     ProxySecretMissing,
 }
@@ -38,7 +36,6 @@ impl Denied {
             Self::ByPolicy(refused) => refused,
             Self::ProxySecretMissing => return PROXY_SECRET_MISSING.to_owned(),
             Self::InvalidProxyHeaders(what) => return what.to_string(),
-            Self::UntrustedPeer => return String::new(),
         };
         let mut what = match (refused.request_error, self.scope()) {
             (Some(why), _) => why.to_owned(),
@@ -64,7 +61,7 @@ impl Denied {
     pub fn error_code(&self) -> Option<RegistryErrorCode> {
         match self {
             Self::ByPolicy(refused) => refused.error_code,
-            Self::InvalidProxyHeaders(_) | Self::UntrustedPeer | Self::ProxySecretMissing => None,
+            Self::InvalidProxyHeaders(_) | Self::ProxySecretMissing => None,
         }
     }
 

@@ -143,7 +143,7 @@ fn wrong_password_and_unusable_line_differ_in_the_log_and_not_for_the_client_fie
         });
         assert!(line.contains("reason=\"wrong_credentials\""), "{line}");
         assert_eq!(
-            line.contains("can't be used (see doorward check): each $ is written twice"),
+            line.contains("is invalid (run doorward check): each $ is written twice"),
             user == "alice",
             "{line}"
         );

@@ -156,8 +156,6 @@ fn refusals(reason: Reason) -> Vec<Case> {
                 both(&basic("alice:wonderland")).map(|request| (request.header("X-Forwarded-Uri", "/"), 403));
             cases(requests, plain, &says)
         }
-        // Its connection is closed before it can ask: `closed` below.
-        Reason::UntrustedPeer => Vec::new(),
         Reason::ProxySecret => {
             let table = "proxy_secret_file = \"{dir}/secret\"\n[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/upstream\"\n";
             let says = ["must show the secret of proxy_secret_file"];

@@ -59,7 +59,7 @@ impl VerdictLogEntry {
 /// Returns whether a request with this answer came from a proxy that may ask.
 pub(super) fn is_from_trusted_proxy(reason: Reason) -> bool {
     match reason {
-        Reason::UntrustedPeer | Reason::ProxySecret => false,
+        Reason::ProxySecret => false,
         Reason::Allowed
         | Reason::NoCredentials
         | Reason::MalformedCredentials
@@ -190,7 +190,6 @@ impl VerdictLogLine {
             | Reason::Policy
             | Reason::MalformedReference
             | Reason::InvalidProxyHeaders
-            | Reason::UntrustedPeer
             | Reason::ProxySecret
             | Reason::Throttled
             | Reason::Busy
