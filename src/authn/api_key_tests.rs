@@ -92,13 +92,13 @@ fn api_key_of_owner_without_htpasswd_line_is_rejected_if_required() {
     let fixture = api_key_fixture(rules());
     let line = fixture.line.replace("alice", "bob");
     let file = || parse(line.as_bytes(), &"keys".into(), None).index;
-    let gone = ApiKeyFixture {
+    let ownerless = ApiKeyFixture {
         keys: ApiKeys::new(file(), rules()),
         secret: fixture.secret.clone(),
         line: line.clone(),
     };
-    assert_eq!(gone.authenticate(None, &gone.secret, NOW), "OwnerNotInHtpasswd");
-    let any = ApiKeyFixture { keys: ApiKeys::new(file(), ApiKeyRules::default()), ..gone };
+    assert_eq!(ownerless.authenticate(None, &ownerless.secret, NOW), "OwnerNotInHtpasswd");
+    let any = ApiKeyFixture { keys: ApiKeys::new(file(), ApiKeyRules::default()), ..ownerless };
     assert_eq!(any.authenticate(None, &any.secret, NOW), "bob by keys");
 }
 

@@ -2,8 +2,7 @@
 //! every rejection take the same time.
 //!
 //! To add a format, add a file to `hash/`, a variant to [`HashFormat`], and a prefix to [`HashFormat::detect`]. The
-//! compiler reports every `match` that must handle the variant, here and in [`timing_equalizer`] and
-//! [`cost_estimate`].
+//! compiler reports every `match` that must handle the variant: here, in `timing_equalizer` and in `cost_estimate`.
 
 mod argon2;
 pub mod bcrypt;

@@ -24,7 +24,7 @@ pub const ABSENT_FINGERPRINT: RecordFingerprint = [0; 16];
 #[derive(Debug)]
 pub struct Htpasswd {
     users: ArcSwap<UserIndex>,
-    /// Incremented twice for each replacement of the file.
+    /// A counter that each replacement of the file increments twice.
     generation: AtomicU64,
 }
 

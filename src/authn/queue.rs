@@ -1,8 +1,8 @@
 //! A bounded, fair queue of jobs, used by the hash pool and by each HTTP authenticator.
 //!
-//! Blocks of networks take turns. Within a block, networks take turns, and within a network, users. If the queue is
-//! full, a job of a block with few jobs evicts a job of a block with many. So a client that guesses passwords delays a
-//! login from another block by at most one job.
+//! Blocks take turns; a block is an IPv4 /24 or an IPv6 /48. Within a block, networks take turns, and within a network,
+//! users. If the queue is full, a job of a block with few jobs evicts a job of a block with many. So a client that
+//! guesses passwords delays a login from another block by at most one job.
 //!
 //! In the hash pool, blocks without recent failures come first; see `failures`. New clients can be excluded only by an
 //! attacker that controls as many blocks without recent failures as the queue has places. Clients with cached answers

@@ -221,7 +221,7 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
         ("", "ci", "doorward: "),
         ("a:b", "ci", "a:b: "),
         ("ann", "", "name: must be 1 to 64 characters"),
-        ("ann", "two words", "no spaces"),
+        ("ann", "two words", "without spaces"),
         ("ann", &long, "1 to 64"),
     ] {
         file.refuses("new", &["--owner", owner, "--name", name], why);

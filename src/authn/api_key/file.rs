@@ -120,7 +120,7 @@ pub struct ApiKeyIndex {
 pub struct ParsedApiKeys {
     /// The keys.
     pub index: ApiKeyIndex,
-    /// The first [`LINE_ERRORS_MAX`] errors.
+    /// The first `LINE_ERRORS_MAX` errors.
     pub line_errors: Vec<ApiKeyLineError>,
     /// The number of invalid lines.
     pub invalid_lines: usize,

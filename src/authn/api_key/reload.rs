@@ -34,7 +34,7 @@ pub enum ApiKeyFileError {
     NoApiKeyLines(String, usize),
 }
 
-/// The API key file, as the reloader sees it.
+/// The reload target for the API key file.
 pub struct ApiKeyFile {
     api_keys: Arc<ApiKeys>,
     authenticator: Arc<str>,

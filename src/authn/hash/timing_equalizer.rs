@@ -130,7 +130,7 @@ impl TimingEqualizer {
     }
 
     /// Estimates the processor time of one rejection. `slowdown` is the result of
-    /// [`measure_slowdown`](super::cost_estimate::measure_slowdown).
+    /// `cost_estimate::measure_slowdown`.
     pub fn estimate_rejection_time(&self, slowdown: f64) -> Duration {
         let all: f64 = self.dummy_work(None).into_iter().map(HashFormat::estimate_seconds).sum();
         Duration::from_secs_f64((all * slowdown).max(0.0))

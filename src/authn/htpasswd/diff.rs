@@ -14,7 +14,7 @@ const DIAGNOSED_LINES_MAX: usize = 1000;
 pub struct ChangedUsers {
     /// The number of users.
     pub count: usize,
-    /// The names of at most [`LOGGED_NAMES_MAX`] users, in no order. A name is included only if its line was recognized:
+    /// The names of at most `LOGGED_NAMES_MAX` users, in no order. A name is included only if its line was recognized:
     /// in any other line, the text before the colon may be a password.
     pub names: Vec<String>,
 }

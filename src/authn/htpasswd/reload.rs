@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::reload::reload_state::log_invalid_lines;
 use crate::reload::{ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
-/// The htpasswd file, as the reloader sees it.
+/// The reload target for the htpasswd file.
 pub struct HtpasswdFile {
     htpasswd: Arc<Htpasswd>,
     parse_options: HtpasswdParseOptions,
