@@ -49,7 +49,7 @@ pub(super) fn test_pipeline() -> TestPipeline {
 fn test_pipeline_with(api_keys: Option<Arc<crate::authn::api_key::ApiKeys>>) -> TestPipeline {
     let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::default()));
     let htpasswd = Arc::new(Htpasswd::new(parse_users(USERS)));
-    let limits = queue::QueueLimits { total: 6, network_share: 4, user_share: 2 };
+    let limits = queue::job::QueueLimits { total: 6, network_share: 4, user_share: 2 };
     let pool = Arc::new(HashPool::new(limits, clock.clone(), Arc::clone(&metrics)));
     let minute = Duration::from_secs(60);
     let pipeline = Arc::new(Pipeline::new(PipelineDependencies {

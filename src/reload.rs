@@ -19,6 +19,7 @@ mod read_access;
 pub mod reload_state;
 pub mod reloader;
 mod source;
+pub mod utf8_bom;
 pub mod wrong_format;
 
 use std::fs::File;
@@ -173,8 +174,8 @@ struct OfferedContent {
 /// Returns whether a text has nothing but blank lines and comments, and none of them is `none_line`, by which a
 /// file says that it has no entries.
 pub fn is_unexpectedly_empty(text: &[u8], none_line: &[u8]) -> bool {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    text.split(|byte| *byte == b'\n')
+    utf8_bom::strip_utf8_bom(text)
+        .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .all(|line| line.is_empty() || line.starts_with(b"#") && line != none_line)
 }

@@ -17,7 +17,7 @@ use super::api_key::ApiKeys;
 use super::hash_pool::HashPool;
 use super::htpasswd::Htpasswd;
 use super::http::AuthBackend;
-use super::queue::RequesterId;
+use super::queue::job::RequesterId;
 use super::{AnswerLifetime, Identity, LocalRecord};
 
 /// The most authenticators in a chain: a bit of [`Covers`] for each.

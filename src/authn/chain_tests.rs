@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::authn::htpasswd::file::{HtpasswdParseOptions, parse};
-use crate::authn::queue::QueueLimits;
-use crate::authn::queue::{Job, JobResult};
+use crate::authn::queue::job::QueueLimits;
+use crate::authn::queue::job::{Job, JobResult};
 use crate::authn::{AuthnError, AuthnResult, Credentials, FailureCause, Outcome};
 use crate::clock::Clock;
 

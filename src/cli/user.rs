@@ -155,7 +155,7 @@ fn set_password(
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(text)?;
     let cost = matches.get_one::<u8>("cost").copied().unwrap_or_default();
-    let hash = hash::make_bcrypt_hash(&password, cost, salt).map_err(text)?;
+    let hash = hash::bcrypt::make_hash(&password, cost, salt).map_err(text)?;
     let first = add && matches.get_flag("first");
     let once = add.then(|| matches.get_one::<String>("once")).flatten().map(Path::new);
     // Nothing is changed then, so the file may be a link that this user could not change.

@@ -11,6 +11,7 @@ use super::unknown_setting;
 use super::upstream::UpstreamConfig;
 use super::{Config, ConfigError, ConfigOrigin, file};
 use crate::reload::displayable_path;
+use crate::reload::utf8_bom::UTF8_BOM;
 use crate::reload::wrong_format;
 
 /// The most bytes that a settings file may have; a real one has a few thousand.
@@ -86,7 +87,7 @@ impl ConfigLayers {
                 return Err(std::io::Error::other(format!("they are no TOML but {what}")));
             }
             let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("they are not UTF-8"))?;
-            Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+            Ok(text.strip_prefix(UTF8_BOM).map_or_else(|| text.clone(), str::to_owned))
         });
         match text {
             Ok(text) => {

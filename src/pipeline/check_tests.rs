@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pipeline::tests::{AWAY, HOME, test_pipeline};
 
 fn bcrypt_hash(password: &str) -> String {
-    crate::authn::hash::make_bcrypt_hash(password.as_bytes(), 4, [1; 16]).unwrap()
+    crate::authn::hash::bcrypt::make_hash(password.as_bytes(), 4, [1; 16]).unwrap()
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::cache::{AnswerCache, CacheEntryId, CachedAnswer};
 use super::cache_key::{CacheKey, CacheKeys, UniformKeyHasher};
 use super::throttle::{Throttle, ThrottleKeys};
 use crate::authn::chain::{AuthenticatorChain, ChainResult, ChainRun};
-use crate::authn::queue::{JobResult, QueueFull};
+use crate::authn::queue::job::{JobResult, QueueFull};
 use crate::authn::{AnswerLifetime, AuthnResult, Credentials, LocalRecord, Outcome};
 use crate::clock::{Clock, Moment};
 

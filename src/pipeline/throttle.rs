@@ -42,7 +42,7 @@ use std::time::Duration;
 
 pub use self::attempt_guard::AttemptGuard;
 use self::table::{FailureLimit, FailureTable};
-use crate::authn::queue::RequesterId;
+use crate::authn::queue::job::RequesterId;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
 use crate::network::ClientNetwork;

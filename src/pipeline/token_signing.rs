@@ -16,7 +16,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::verdict::Limited;
-use crate::authn::queue::{Job, Queue, QueueLimits, QueueMetrics, RequesterId};
+use crate::authn::queue::Queue;
+use crate::authn::queue::job::{Job, QueueLimits, QueueMetrics, RequesterId};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 

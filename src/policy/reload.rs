@@ -9,6 +9,7 @@ use super::groups::GroupMemberships;
 use super::read;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::reload::utf8_bom::{UTF8_BOM, strip_utf8_bom};
 use crate::reload::wrong_format;
 use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
@@ -88,7 +89,7 @@ impl PolicyFileKind {
                     return Err(vec![format!("{path}: it is no policy but {what}")]);
                 }
                 let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
-                let rules = read::read_policy(text.strip_prefix('\u{feff}').unwrap_or(text));
+                let rules = read::read_policy(text.strip_prefix(UTF8_BOM).unwrap_or(text));
                 let said =
                     |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.message);
                 let rules = rules.map_err(|faults| faults.into_iter().map(said).collect::<Vec<_>>())?;
@@ -110,7 +111,7 @@ impl PolicyFileKind {
                 if let Some(what) = wrong_format::detect_other_format(text) {
                     return Err(vec![format!("{path}: it is no group file but {what}")]);
                 }
-                let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+                let groups = GroupMemberships::parse(strip_utf8_bom(text));
                 let said = |fault: crate::policy::groups::GroupFileError| {
                     format!("{path}:{}: {}", fault.line, fault.message)
                 };

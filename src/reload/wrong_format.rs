@@ -62,7 +62,7 @@ pub fn detect_other_format(text: &[u8]) -> Option<&'static str> {
     if let Some(what) = detect_binary(text) {
         return Some(what);
     }
-    let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    let bare = super::utf8_bom::strip_utf8_bom(text).trim_ascii_start();
     match bare {
         _ if bare.starts_with(b"-----BEGIN ") => Some("PEM, a key or a certificate"),
         _ if bare.starts_with(b"---\n") || bare.starts_with(b"---\r\n") || bare.starts_with(b"%YAML") => {

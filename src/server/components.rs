@@ -15,7 +15,7 @@ use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::HtpasswdParseOptions;
 use crate::authn::htpasswd::reload::HtpasswdFile;
 use crate::authn::http::AuthBackend;
-use crate::authn::queue::QueueLimits;
+use crate::authn::queue::job::QueueLimits;
 use crate::clock::{Clock, Moment};
 use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::config::{ApiKeyOwners, Config};

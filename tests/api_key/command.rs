@@ -220,8 +220,8 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
     for (owner, name, why) in [
         ("", "ci", "doorward: "),
         ("a:b", "ci", "a:b: "),
-        ("ann", "", "name: it has 1 to 64 characters"),
-        ("ann", "two words", "no spaces"),
+        ("ann", "", "name: must be 1 to 64 characters"),
+        ("ann", "two words", "without spaces"),
         ("ann", &long, "1 to 64"),
     ] {
         file.refuses("new", &["--owner", owner, "--name", name], why);

@@ -50,5 +50,5 @@ fn scope_and_expiry_written_by_another_program_apply() {
     });
     assert_denied(&setup.registry(Presentation::Bearer, &good, "PUT", uri), Some("repository:team/app:push"));
     assert_eq!(setup.registry(Presentation::Bearer, &over, "GET", uri).status, 401);
-    setup.await_log(&format!("key {} has expired", &over[..14]));
+    setup.await_log(&format!("API key {} has expired", &over[..14]));
 }

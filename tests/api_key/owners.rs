@@ -18,7 +18,7 @@ fn api_keys_of_a_removed_owner_are_refused_until_the_owner_returns() {
         assert_admitted(&setup.show(Presentation::Bearer, &anns.secret), "ann");
         users::put(&file, &text);
         setup.await_status(Presentation::Bearer, &anns.secret, 401);
-        let why = format!("key {}: its owner ann has no line in the htpasswd file", anns.id());
+        let why = format!("API key {}: the owner ann has no line in the htpasswd file", anns.id());
         presentations("ann").into_iter().for_each(|way| setup.assert_refused(way, &anns.secret, &why));
         assert_admitted(&setup.show(Presentation::Bearer, &bobs.secret), "bob");
         users::put(&file, users::three());

@@ -7,7 +7,7 @@ use crate::support::keys::{Key, Presentation, from_now, make, presentations, rev
 use crate::support::policy::RULES;
 use crate::support::users;
 
-const MISTYPED: &str = "it is no whole key: its length, its characters or its checksum are wrong";
+const MISTYPED: &str = "malformed API key: the length, a character or the checksum is wrong";
 
 #[test]
 fn mistyped_api_key_is_logged_as_such() {
@@ -48,9 +48,13 @@ fn unknown_api_key_and_wrong_secret_are_refused() {
     let forged = forge(anns.bare_id());
     let setup = ApiKeySetup::of(&[&anns]);
     for way in presentations("ann") {
-        let unknown = format!("key {} is not in the file: it was revoked, or never there", strange.id());
+        let unknown = format!("API key {} is not in the file: it was revoked or never issued", strange.id());
         setup.assert_refused(way, &strange.secret, &unknown);
-        setup.assert_refused(way, &forged, &format!("key {} has another secret", anns.id()));
+        setup.assert_refused(
+            way,
+            &forged,
+            &format!("API key {} was presented with a wrong secret", anns.id()),
+        );
         assert_admitted(&setup.show(way, &anns.secret), "ann");
     }
     // The line of another secret under that id: the old secret is none any more.
@@ -59,7 +63,7 @@ fn unknown_api_key_and_wrong_secret_are_refused() {
     setup.assert_refused(
         Presentation::Bearer,
         &anns.secret,
-        &format!("key {} has another secret", anns.id()),
+        &format!("API key {} was presented with a wrong secret", anns.id()),
     );
 }
 
@@ -83,7 +87,7 @@ fn api_key_expires_at_its_second_and_not_before() {
     let setup = ApiKeySetup::of(&[&over, &ahead, &long_over]);
     for way in presentations("ann") {
         for key in [&over, &long_over] {
-            setup.assert_refused(way, &key.secret, &format!("key {} has expired", key.id()));
+            setup.assert_refused(way, &key.secret, &format!("API key {} has expired", key.id()));
         }
         assert_admitted(&setup.show(way, &ahead.secret), "ann");
     }
@@ -92,7 +96,7 @@ fn api_key_expires_at_its_second_and_not_before() {
     setup.put(soon.line() + &ahead.line());
     setup.await_status(Presentation::Bearer, &soon.secret, 200);
     setup.await_status(Presentation::Bearer, &soon.secret, 401);
-    setup.assert_refused(Presentation::Bearer, &soon.secret, &format!("key {} has expired", soon.id()));
+    setup.assert_refused(Presentation::Bearer, &soon.secret, &format!("API key {} has expired", soon.id()));
     assert_admitted(&setup.show(Presentation::Bearer, &ahead.secret), "ann");
 }
 
@@ -108,7 +112,7 @@ fn revoked_api_key_and_key_of_another_user_are_refused() {
         setup.assert_refused(
             Presentation::As(user),
             &ci,
-            &format!("key {id} is ann's, and was used with another name"),
+            &format!("API key {id} belongs to ann and was presented with another user name"),
         );
     }
     revoke(&file, id);
@@ -117,7 +121,7 @@ fn revoked_api_key_and_key_of_another_user_are_refused() {
         setup.assert_refused(
             way,
             &ci,
-            &format!("key {id} is not in the file: it was revoked, or never there"),
+            &format!("API key {id} is not in the file: it was revoked or never issued"),
         );
         assert_admitted(&setup.show(way, &laptop), "ann");
     }

@@ -30,10 +30,10 @@ fn missing_or_garbage_file_at_start_is_an_error() {
     let output = refuses_to_start(None);
     assert!(output.stderr.contains("keys: there is no such file"), "{output:?}");
     let output = refuses_to_start(Some(b"\x7fELF\0\x01\x02\n\xff\xfe\nann:$2y$05$x\n"));
-    assert!(output.stderr.contains("keys: it is no file of keys but a program"), "{output:?}");
+    assert!(output.stderr.contains("keys: not an API key file: it is a program"), "{output:?}");
     let cut = &Key::new("ann", "ci").line()[..50];
     let output = refuses_to_start(Some(cut.as_bytes()));
-    assert!(output.stderr.contains("keys: none of its 1 lines is about a key"), "{output:?}");
+    assert!(output.stderr.contains("keys: none of the 1 lines is an API key"), "{output:?}");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn file_without_keys_starts_and_a_key_added_later_is_accepted() {
         assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
         setup.put(key.line());
         setup.await_status(Presentation::Bearer, &key.secret, 200);
-        setup.await_log("keys file reloaded");
+        setup.await_log("API key file reloaded");
     }
 }
 
@@ -59,12 +59,12 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
         let answer = setup.doorward.ready();
         assert_eq!(answer.status, 200, "503 would take every replica out at once");
         let degraded =
-            "ready, degraded: the file of keys can't be used; the last good one is in force (since 2";
+            "ready, degraded: the API key file cannot be used; the last good one is in force (since 2";
         answer.text().starts_with(degraded).then_some(())
     });
     assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     assert_challenged(&setup.show(Presentation::Bearer, &later.secret));
-    setup.await_log("keys file not reloaded, the last good one stays in force");
+    setup.await_log("API key file not reloaded, the last good one stays in force");
     setup.await_log(said);
     assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 1.0);
     assert_eq!(setup.doorward.metric("doorward_api_keys_reload_failures_total"), 1.0);
@@ -72,7 +72,7 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     setup.await_status(Presentation::Bearer, &later.secret, 200);
     setup.await_status(Presentation::Bearer, &key.secret, 401);
     eventually("it is ready", || (setup.doorward.ready().text() == "ready\n").then_some(()));
-    setup.await_log("the keys file can be used again");
+    setup.await_log("the API key file can be used again");
     assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 0.0);
 }
 
@@ -84,13 +84,13 @@ fn removed_file_keeps_the_last_valid_keys() {
 #[test]
 fn garbage_file_keeps_the_last_valid_keys() {
     let garbage = [0x7f, b'E', b'L', b'F', 0, 0xff, b'\n', 0xfe].repeat(100);
-    assert_survives(|setup| setup.put(&garbage), "it is no file of keys but a program");
+    assert_survives(|setup| setup.put(&garbage), "not an API key file: it is a program");
 }
 
 #[test]
 fn file_with_only_a_truncated_line_keeps_the_last_valid_keys() {
     let line = Key::new("ann", "other").line();
-    assert_survives(|setup| setup.put(&line[..line.len() / 2]), "none of its 1 lines is about a key");
+    assert_survives(|setup| setup.put(&line[..line.len() / 2]), "none of the 1 lines is an API key");
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn file_with_a_truncated_last_line_disables_that_key_only() {
     setup.put(&whole[..whole.len() - 40]);
     setup.await_status(Presentation::Bearer, &last.secret, 401);
     assert_admitted(&setup.show(Presentation::Bearer, &first.secret), "ann");
-    setup.await_log("/keys:2: it is no key: it is not JSON from byte ");
-    setup.await_log("bad_lines=1");
+    setup.await_log("/keys:2: invalid API key: not JSON at byte ");
+    setup.await_log("invalid_lines=1");
     assert_eq!(setup.doorward.ready().text(), "ready\n");
     // The end of a line is no part of it.
     setup.put(whole.trim_end());
@@ -131,7 +131,7 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3() {
     assert!(after.as_secs() < 2, "{after:?}");
     assert_eq!(setup.doorward.metric("doorward_api_keys"), 0.0);
     assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
-    let told = "ready, degraded: the file of keys has no keys, so none is good (since 2";
+    let told = "ready, degraded: the API key file has no keys, so it accepts no API key (since 2";
     eventually("it is told", || setup.doorward.ready().text().starts_with(told).then_some(()));
     setup.put("# no keys\n");
     eventually("it says so itself", || (setup.doorward.ready().text() == "ready\n").then_some(()));

@@ -39,7 +39,7 @@ fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_fie
         |user: &str| folder.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
     assert_eq!(ask("alice").code, Some(0));
     for (user, why) in
-        [("eve", "eve has no line in "), ("carl", ":2: carl can't log in: it is no known hash")]
+        [("eve", "eve has no line in "), ("carl", ":2: carl can't log in: the hash format is unknown")]
     {
         let output = ask(user);
         assert_eq!(output.code, Some(1), "{output:?}");

@@ -224,18 +224,18 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         ("--groups", format!("alice {MARK}: x\n"), "it is no name of a group"),
         ("--groups", format!("devs: \"{MARK}\"\n"), "user 1 of the line: quotes"),
         ("--groups", format!("alice:$2y$05${MARK}:x{MARK}:y\n"), "user 1 of the line: "),
-        ("--api-keys", format!("{MARK}\n"), "is no key; write one JSON object a line"),
+        ("--api-keys", format!("{MARK}\n"), "is not an API key; write one JSON object per line"),
         ("--api-keys", format!("{{\"id\": \"{MARK}\"}}\n"), "missing field hash"),
         ("--api-keys", format!("{{\"{MARK}\": 1}}\n"), "missing field id"),
         (
             "--api-keys",
             format!("{{\"id\":\"0123456789\",\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\",\"{MARK}\":1}}\n"),
-            "there is a field besides",
+            "unknown field; the fields are id",
         ),
         (
             "--api-keys",
             format!("{{\"id\":[\"{MARK}\"],\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\"}}\n"),
-            "id: it has to be a text",
+            "id: must be a string",
         ),
         (
             "--api-keys",
@@ -245,9 +245,9 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         (
             "--api-keys",
             format!("{{\"id\":\"{MARK}\",\"hash\":\"x\",\"owner\":\"{MARK} \",\"name\":\"{MARK} \"}}\n"),
-            "id: it has 10",
+            "id: must be 10",
         ),
-        ("--api-keys", format!("{{{MARK}\n"), "it is not JSON from byte"),
+        ("--api-keys", format!("{{{MARK}\n"), "not JSON at byte"),
         (
             "--token-signing-keys",
             format!("-----BEGIN {MARK}-----\nAAAA\n-----END {MARK}-----\n"),

@@ -73,30 +73,34 @@ fn other_lines() -> Vec<Case> {
     let lines = |pattern: &str| two(&of(pattern));
     let encoded = BASE64_STANDARD.encode(format!("{MARK}{MARK}"));
     vec![
-        ("htdigest", lines("USER:realm SECRET:HEX32"), "a line of htdigest"),
+        ("htdigest", lines("USER:realm SECRET:HEX32"), "the line is from htdigest"),
         ("Django's CSV", lines("USER,pbkdf2_sha256$600000$SECRET$x="), "has no colon"),
         ("Django's export", lines("USER:pbkdf2_sha256$600000$SECRET$x="), "Django's PBKDF2"),
         ("Django's bcrypt", lines("USER:bcrypt_sha256$$2b$12$SECRET"), "Django's bcrypt"),
         ("Django's argon2", lines("USER:argon2$argon2id$SECRET"), "Django's argon2"),
         ("werkzeug's export", lines("USER:pbkdf2:sha256:600000$SECRET$x"), "werkzeug's PBKDF2"),
         ("werkzeug's scrypt", lines("USER:scrypt:32768:8:1$SECRET$x"), "werkzeug's scrypt"),
-        ("CSV", lines("USER,SECRET,2026-01-01T10:00"), "it is no known hash"),
+        ("CSV", lines("USER,SECRET,2026-01-01T10:00"), "the hash format is unknown"),
         ("CSV with semicolons", lines("USER;SECRET"), "has no colon"),
-        ("TSV", lines("USER\tSECRET"), "has no colon, perhaps a blank"),
-        ("YAML of users", lines("- name: USER SECRET"), "it is no known hash"),
+        ("TSV", lines("USER\tSECRET"), "has no colon, perhaps a space"),
+        ("YAML of users", lines("- name: USER SECRET"), "the hash format is unknown"),
         ("INI", lines("USER = SECRET"), "has no colon"),
         (".env", lines("USER=SECRET"), "has no colon"),
         ("INI with sections", lines("[users]\nUSER = SECRET"), "has no colon"),
-        (".netrc", lines("machine r login USER password SECRET"), "has no colon, perhaps a blank"),
-        (".pgpass", lines("localhost:5432:db:USER:SECRET"), "it is no known hash"),
-        ("Squid's and Samba's smbpasswd", lines("USER:1001:SECRET:HEX32:[U]:LCT-1"), "it is no known hash"),
-        ("pwdump", lines("USER:500:SECRET:HEX32:::"), "it is no known hash"),
+        (".netrc", lines("machine r login USER password SECRET"), "has no colon, perhaps a space"),
+        (".pgpass", lines("localhost:5432:db:USER:SECRET"), "the hash format is unknown"),
+        (
+            "Squid's and Samba's smbpasswd",
+            lines("USER:1001:SECRET:HEX32:[U]:LCT-1"),
+            "the hash format is unknown",
+        ),
+        ("pwdump", lines("USER:500:SECRET:HEX32:::"), "the hash format is unknown"),
         ("/etc/passwd", lines("USER:x:1001:1001:SECRET:/home:/bin/sh"), "its hash is in another file"),
         ("a locked /etc/shadow", lines("USER:!:19000:0:99999:7:::"), "the account is locked"),
-        ("Dovecot's", lines("USER:{SCRAM-SHA-256}4096,SECRET"), "{SCRAM-SHA-256} is not taken"),
-        ("LDAP's", lines("USER:{SSHA512}SECRET"), "{SSHA512} is not taken"),
-        ("Spring's", lines("USER:{noop}SECRET"), "{noop} is not taken"),
-        ("an unknown scheme", lines("USER:{SECRET}x"), "the scheme in braces is not known"),
+        ("Dovecot's", lines("USER:{SCRAM-SHA-256}4096,SECRET"), "{SCRAM-SHA-256} is not supported"),
+        ("LDAP's", lines("USER:{SSHA512}SECRET"), "{SSHA512} is not supported"),
+        ("Spring's", lines("USER:{noop}SECRET"), "{noop} is not supported"),
+        ("an unknown scheme", lines("USER:{SECRET}x"), "the scheme in braces is unknown"),
         ("WordPress's", lines("USER:$P$BSECRET"), "WordPress's"),
         ("Drupal's", lines("USER:$S$ESECRET"), "Drupal's hash"),
         ("MySQL's", lines("USER:*HEX40"), "MySQL's hash"),
@@ -108,11 +112,11 @@ fn other_lines() -> Vec<Case> {
         ("hex digests", lines("USER:HEX64"), "a SHA-256 hash in hexadecimal"),
         ("passlib's", lines("USER:$pbkdf2-sha256$SECRET"), "PBKDF2"),
         ("Cisco's", lines("USER:$9$SECRET"), "Cisco's scrypt"),
-        ("FreeRADIUS's", lines("USER Cleartext-Password:= \"SECRET\""), "it is no known hash"),
+        ("FreeRADIUS's", lines("USER Cleartext-Password:= \"SECRET\""), "the hash format is unknown"),
         ("SQL", lines("INSERT INTO users VALUES ('USER', 'SECRET');"), "has no colon"),
         ("base64 of pairs", format!("{encoded}\n{encoded}\n").into(), "has no colon"),
-        ("a URL with a password", lines("https://USER:SECRET@r.example.com/"), "it is no known hash"),
-        ("a shell history", lines("curl -u USER:SECRET http://r"), "it is no known hash"),
+        ("a URL with a password", lines("https://USER:SECRET@r.example.com/"), "the hash format is unknown"),
+        ("a shell history", lines("curl -u USER:SECRET http://r"), "the hash format is unknown"),
     ]
 }
 
@@ -170,7 +174,7 @@ fn file_with_foreign_lines_is_reported_without_its_secrets() {
             }
             _ => {
                 assert!(
-                    add.stderr.contains("lines is NAME:HASH, so it seems to be another file"),
+                    add.stderr.contains("lines is NAME:HASH, so the file seems to have another format"),
                     "{what}: {add:?}"
                 );
                 assert_eq!(fs::read(&folder.path).unwrap(), content, "{what}");

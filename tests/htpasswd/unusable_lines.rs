@@ -16,18 +16,18 @@ fn beside_a_good_line(line: &str) -> TestFolder {
 fn not_understood() -> Vec<(String, &'static str)> {
     let hash = users::alice().trim_end().replace("alice:", "");
     vec![
-        (MARK.to_owned(), "has no colon, perhaps it is a password alone"),
+        (MARK.to_owned(), "has no colon; it may be a password"),
         (hash.clone(), "is a hash without a user name"),
-        (format!("alice {MARK}"), "has no colon, perhaps a blank in its place"),
-        (format!("alice\t{hash}"), "has no colon, perhaps a blank in its place"),
+        (format!("alice {MARK}"), "has no colon, perhaps a space instead"),
+        (format!("alice\t{hash}"), "has no colon, perhaps a space instead"),
         // Variants: other separators, a secret that stands before the colon, and one in each field.
-        (format!("alice,{MARK},10:30"), "it is no known hash"),
-        (format!("{MARK}:{MARK}"), "it is no known hash"),
-        (format!("postgres=//alice={MARK}@db:5432/app"), "it is no known hash"),
-        (format!("password = {MARK}"), "has no colon, perhaps a blank in its place"),
-        (format!("{MARK}:"), "there is no password hash behind the colon"),
-        (format!("alice={MARK}"), "has no colon, perhaps it is a password alone"),
-        (format!("alice:{MARK}:{MARK}"), "it is no known hash"),
+        (format!("alice,{MARK},10:30"), "the hash format is unknown"),
+        (format!("{MARK}:{MARK}"), "the hash format is unknown"),
+        (format!("postgres=//alice={MARK}@db:5432/app"), "the hash format is unknown"),
+        (format!("password = {MARK}"), "has no colon, perhaps a space instead"),
+        (format!("{MARK}:"), "there is no password hash after the colon"),
+        (format!("alice={MARK}"), "has no colon; it may be a password"),
+        (format!("alice:{MARK}:{MARK}"), "the hash format is unknown"),
         (format!("\u{1b}[31m{MARK}:x"), "the user name has a control character"),
     ]
 }
@@ -81,26 +81,26 @@ fn cannot_be_checked() -> Vec<(String, &'static str, &'static str)> {
     vec![
         ("rl0uE0e2WKB0.".into(), "DES crypt", "htpasswd -B"),
         (hash.replace('$', "$$"), "each $ is written twice, as in a compose file", "write each $ once"),
-        (hash.replace("$04$", "$15$"), "the bcrypt cost 15 is not within 4 to 14", "htpasswd -B"),
-        ("{SHA512-CRYPT}$6$x".into(), "{SHA512-CRYPT} is not taken", "htpasswd -B"),
+        (hash.replace("$04$", "$15$"), "the bcrypt cost 15 is not between 4 and 14", "htpasswd -B"),
+        ("{SHA512-CRYPT}$6$x".into(), "{SHA512-CRYPT} is not supported", "htpasswd -B"),
         ("!".into(), "the account is locked", "htpasswd -B"),
-        (String::new(), "there is no password hash behind the colon", "htpasswd -B"),
+        (String::new(), "there is no password hash after the colon", "htpasswd -B"),
         (
             "$argon2id$v=19$m=131072,t=1,p=1$2cqyLayLNH5UojWw5ugBHw$09//TONOU3oZUKsqyfMaojRq9pLVmRmlz2sFoHfCgcM".into(),
-            "costs more than 64 MiB",
+            "exceeds a limit: 64 MiB",
             "htpasswd -B",
         ),
         // Variants.
-        (format!("\"{hash}\""), "there are quotes around the hash or the line", "take the quotes away"),
-        (format!("{{BLF-CRYPT}}{hash}"), "the hash stands behind {BLF-CRYPT}", "take that away"),
-        (format!("{{CRYPT}}{hash}"), "the hash stands behind {CRYPT}", "take that away"),
-        (format!("!{hash}"), "the mark of a locked account (!)", "take that away"),
-        (format!("{hash},bob:{hash}"), "something follows the hash", "one user a line"),
+        (format!("\"{hash}\""), "there are quotes around the hash or the line", "remove the quotes"),
+        (format!("{{BLF-CRYPT}}{hash}"), "the hash follows {BLF-CRYPT}", "remove it"),
+        (format!("{{CRYPT}}{hash}"), "the hash follows {CRYPT}", "remove it"),
+        (format!("!{hash}"), "the mark of a locked account (!)", "remove it"),
+        (format!("{hash},bob:{hash}"), "the hash is followed by other text", "one user per line"),
         ("pbkdf2_sha256$600000$c2FsdA$aGFzaA=".into(), "Django's PBKDF2", "htpasswd -B"),
         ("pbkdf2:sha256:600000$c2FsdA$abcdef".into(), "werkzeug's PBKDF2", "htpasswd -B"),
         ("scrypt:32768:8:1$c2FsdA$abcdef".into(), "werkzeug's scrypt", "htpasswd -B"),
-        ("registry:0123456789abcdef0123456789abcdef".into(), "a line of htdigest", "htpasswd -B"),
-        (MARK.to_owned(), "perhaps the password itself in the clear", "htpasswd -B"),
+        ("registry:0123456789abcdef0123456789abcdef".into(), "the line is from htdigest", "htpasswd -B"),
+        (MARK.to_owned(), "perhaps it is the password itself", "htpasswd -B"),
     ]
 }
 
@@ -182,5 +182,5 @@ fn utf_16_file_is_reported_and_not_changed_field_d3() {
     // What an ASCII tool appended to such a file is in force, and each other line is named for what it is.
     let mixed = TestFolder::of([&little[..], b"\n", users::line("carol", "builder", 4).as_bytes()].concat());
     let check = mixed.run(&["check"], "");
-    assert!(check.stdout.contains("the line is UTF-16; save the file as UTF-8"), "{check:?}");
+    assert!(check.stdout.contains("the line is encoded as UTF-16; save the file as UTF-8"), "{check:?}");
 }

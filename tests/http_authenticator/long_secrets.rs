@@ -147,6 +147,6 @@ fn long_secret_with_the_api_key_prefix_is_sent_to_no_service_field_c1() {
     assert_eq!(log_in(&doorward, "carol", &long), 401);
     let bearer = Request::auth().header("Authorization", format!("Bearer {long}")).from(HOME);
     assert_eq!(doorward.ask(&bearer).status, 401);
-    logged(&doorward, &["reason=\"invalid_api_key\"", "detail=\"it is no whole key", "user=\"carol\""]);
+    logged(&doorward, &["reason=\"invalid_api_key\"", "detail=\"malformed API key", "user=\"carol\""]);
     assert_eq!(service.heard().len(), 0);
 }

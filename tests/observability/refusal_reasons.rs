@@ -123,7 +123,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
             &basic("alice:dwk_cut"),
             [401, 401],
             plain,
-            &["detail=\"it is no whole key", "user=\"alice\""],
+            &["detail=\"malformed API key", "user=\"alice\""],
         ),
         Reason::InvalidToken => {
             let says = ["detail=\"it is not of a token's form\""];

@@ -187,7 +187,7 @@ fn explain_reports_that_the_user_cannot_log_in() {
         run(&setup, &asked).stdout
     };
     assert!(!told("ann").contains("note:"), "{}", told("ann"));
-    assert!(told("bob").contains(":2: bob can't log in: the bcrypt hash is cut short"), "{}", told("bob"));
+    assert!(told("bob").contains(":2: bob can't log in: the bcrypt hash is truncated"), "{}", told("bob"));
     assert!(told("eve").contains("why:   eve has no line in "), "{}", told("eve"));
     assert!(told("eve").contains("note:  for a user who can log in: allow"), "{}", told("eve"));
     assert!(!told("-").contains("note:"));

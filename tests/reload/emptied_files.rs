@@ -76,13 +76,13 @@ fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
     eventually("alice is in no group", || (ask("wonderland") == 403).then_some(()));
     let told = doorward.log();
     assert!(
-        told.contains("the file of keys has no keys") && told.contains("the group file has no groups"),
+        told.contains("the API key file has no keys") && told.contains("the group file has no groups"),
         "{told}"
     );
     eventually("it is told", || doorward.ready().text().contains("degraded").then_some(()));
     let check = folder.run(&["check", "--policy", &policy, "--groups", &groups, "--api-keys", &keys], "");
     assert_eq!(check.code, Some(0), "{check:?}");
-    for note in ["note: the group file has no groups", "note: the file of keys has no keys"] {
+    for note in ["note: the group file has no groups", "note: the API key file has no keys"] {
         assert!(check.stdout.contains(note), "{check:?}");
     }
 }

@@ -143,19 +143,22 @@ fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
 
 #[test]
 fn removed_file_keeps_the_last_valid_users() {
-    assert_survives(|doorward| fs::remove_file(doorward.htpasswd()).unwrap(), "the htpasswd file is gone");
+    assert_survives(|doorward| fs::remove_file(doorward.htpasswd()).unwrap(), "the htpasswd file is missing");
 }
 
 #[test]
 fn garbage_file_keeps_the_last_valid_users() {
     let rubbish = [0x7f, b'E', b'L', b'F', 0, 1, 2, 0xff, b'\n', 0, 0xfe].repeat(100);
-    assert_survives(|doorward| users::put(&doorward.htpasswd(), &rubbish), "the htpasswd file can't be used");
+    assert_survives(
+        |doorward| users::put(&doorward.htpasswd(), &rubbish),
+        "the htpasswd file cannot be used",
+    );
 }
 
 #[test]
 fn file_without_a_usable_line_keeps_the_last_valid_users() {
     let line = "alice:$2y$99$cut\nbob:\n";
-    assert_survives(|doorward| users::put(&doorward.htpasswd(), line), "the htpasswd file can't be used");
+    assert_survives(|doorward| users::put(&doorward.htpasswd(), line), "the htpasswd file cannot be used");
 }
 
 #[test]
@@ -175,7 +178,7 @@ fn directory_in_place_of_the_file_keeps_the_last_valid_users() {
             spoil(doorward);
         }
     };
-    assert_survives(swap, "the htpasswd file can't be read");
+    assert_survives(swap, "the htpasswd file cannot be read");
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn invalid_line_in_a_new_file_affects_only_its_user() {
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     await_figure(&doorward, "doorward_htpasswd_invalid_lines", 1.0);
     await_ready(&doorward, READY);
-    let said = "htpasswd:2:5: the $apr1$ hash is cut short or damaged";
+    let said = "htpasswd:2:5: the $apr1$ hash is truncated or malformed";
     eventually("the log names the line", || doorward.log().contains(said).then_some(()));
 }
 
@@ -211,13 +214,13 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3_n1_c18(
         assert!(after >= Duration::from_secs(1), "a tool may be between truncating and writing: {after:?}");
         assert!(after <= Duration::from_secs(2), "{after:?}");
         await_figure(&doorward, "doorward_htpasswd_users", 0.0);
-        await_ready(&doorward, "ready, degraded: the htpasswd file has no users, so it admits nobody\n");
+        await_ready(&doorward, "ready, degraded: the htpasswd file has no users, so it accepts no login\n");
         fs::write(doorward.htpasswd(), users::alice()).unwrap();
         await_log_in(&doorward, "alice", "wonderland", 200);
         await_ready(&doorward, READY);
     }
     let log = doorward.log();
-    let told = log.lines().filter(|line| line.contains("has no users, so it admits nobody"));
+    let told = log.lines().filter(|line| line.contains("has no users, so it accepts no login"));
     assert_eq!(told.inspect(|line| assert!(line.contains(" WARN "), "{line}")).count(), 2, "{log}");
 }
 
@@ -244,7 +247,7 @@ fn start_check_and_reload_treat_a_file_without_users_alike_field_n1() {
         let doorward = Doorward::start(text, &POLL);
         let path = doorward.htpasswd().display().to_string();
         assert_eq!(doorward.log_in("alice", "wonderland", HERE), 401);
-        let note = "the htpasswd file has no users, so it admits nobody";
+        let note = "the htpasswd file has no users, so it accepts no login";
         let check = crate::support::doorward::doorward(&["check", "--htpasswd", &path]);
         assert_eq!((check.code, check.stdout.contains(note)), (Some(0), told), "{check:?}");
         assert_eq!(doorward.ready().text().contains(note), told, "{text:?}");

@@ -155,10 +155,10 @@ fn hashes_keys_tokens_and_private_keys_are_detected_and_plain_words_are_not() {
         assert!(!shapes(text).is_empty(), "{text}");
     }
     for text in [
-        "the bcrypt hash is cut short or damaged ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)",
+        "the bcrypt hash is truncated or malformed ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)",
         "key dwk_0123456789 of alice",
         "no PRIVATE KEY; openssl makes one",
-        "the $apr1$ hash is cut short or damaged ($apr1$, a salt of at most 8 characters without $, $, then",
+        "the $apr1$ hash is truncated or malformed ($apr1$, a salt of at most 8 characters without $, $, then",
     ] {
         assert!(shapes(text).is_empty(), "{text}");
     }

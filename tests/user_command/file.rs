@@ -153,7 +153,7 @@ fn list_shows_users_with_their_hash_formats() {
     let users = Users::of(&text);
     let output = users.run("list", &[], b"");
     assert_eq!((output.code, &output.stderr[..]), (Some(0), ""));
-    let expected = "alice\tsha\nbob\tbcrypt, cost 5\ncarol\tcan't log in: DES crypt, which reads eight characters of a password and is broken in hours, is refused\n";
+    let expected = "alice\tsha\nbob\tbcrypt, cost 5\ncarol\tcan't log in: DES crypt is rejected: it uses eight characters of a password and is broken in hours\n";
     assert_eq!(output.stdout, expected);
 }
 
@@ -184,10 +184,10 @@ fn user_name_that_cannot_be_read_back_is_refused() {
 #[test]
 fn impossible_change_is_refused_and_nothing_is_changed() {
     let users = Users::of(&users::two());
-    users.refuses("add", &["alice", "--stdin"], b"x", "alice: there is such a user already");
-    users.refuses("set", &["carol", "--stdin"], b"x", "carol: there is no such user");
-    users.refuses("remove", &["carol"], b"", "carol: there is no such user");
-    users.refuses("verify", &["carol", "--stdin"], b"x", "carol: there is no such user");
+    users.refuses("add", &["alice", "--stdin"], b"x", "alice: the user already exists");
+    users.refuses("set", &["carol", "--stdin"], b"x", "carol: the user does not exist");
+    users.refuses("remove", &["carol"], b"", "carol: the user does not exist");
+    users.refuses("verify", &["carol", "--stdin"], b"x", "carol: the user does not exist");
     users.refuses("verify", &["alice", "--stdin"], b"builder", "alice: the password is another");
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::{AuthenticatorChain, AuthenticatorKind, AuthenticatorSet, FALLBACK_LIFETIME};
 use crate::authn::http::BackendQuery;
-use crate::authn::queue::{EvictedJob, Job, JobResult, RequesterId};
+use crate::authn::queue::job::{EvictedJob, Job, JobCallback, JobResult, RequesterId};
 use crate::authn::{AnswerLifetime, AuthnError, AuthnResult, Credentials, Identity, LocalRecord, Outcome};
 
 /// What came of a question.
@@ -41,9 +41,7 @@ pub struct ChainRun {
 }
 
 /// A course for which there was no place.
-pub struct ChainNotStarted(
-    #[expect(dead_code, reason = "what it holds is dropped with it")] Box<dyn FnOnce(JobResult) + Send>,
-);
+pub struct ChainNotStarted(#[expect(dead_code, reason = "what it holds is dropped with it")] JobCallback);
 
 struct ChainStep {
     run: ChainRun,
@@ -76,7 +74,7 @@ impl ChainRun {
 impl ChainStep {
     /// Takes a place in the queue of the authenticator whose turn it is. Gives back the end of the leg
     /// if there is none.
-    fn submit(self) -> Result<EvictedJob, Box<dyn FnOnce(JobResult) + Send>> {
+    fn submit(self) -> Result<EvictedJob, JobCallback> {
         let (asker, deadline) = (self.run.requester, Arc::clone(&self.run.deadline_millis));
         let Some(one) = self.run.chain.authenticators.get(self.index).cloned() else {
             return Err(Box::new(move |end| self.finish(end)));

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 
 use super::*;
-use crate::authn::queue::RequesterId;
+use crate::authn::queue::job::RequesterId;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::BackendQuery;
 use super::circuit_breaker::CircuitBreaker;
 use super::circuit_breaker::backoff::Requester;
-use crate::authn::queue::{EvictedJob, Job, JobResult, Queue, QueueLimits, QueueMetrics};
+use crate::authn::queue::Queue;
+use crate::authn::queue::job::{EvictedJob, Job, JobCallback, JobResult, QueueLimits, QueueMetrics};
 
 /// How often a slow call looks whether others wait for its connection.
 const PREEMPT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -52,9 +53,6 @@ impl Drop for CountGuard {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
-
-/// What is told of a question that finds no place.
-pub type JobCallback = Box<dyn FnOnce(JobResult) + Send>;
 
 /// See the top of this file.
 pub struct BackendQueues {

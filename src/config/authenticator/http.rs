@@ -19,7 +19,7 @@ use crate::authn::http::json_template::JsonTemplate;
 use crate::authn::http::request_template::{BodyTemplate, RequestTemplate, UrlTemplate};
 use crate::authn::http::response::{ExpectedValue, JsonCondition, ResponseRules};
 use crate::authn::http::template::{EncodingContext, Template};
-use crate::authn::queue::QueueLimits;
+use crate::authn::queue::job::QueueLimits;
 use crate::config::array_of_tables::{TableErrors, offset};
 use crate::config::value;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::authn::queue::RequesterId;
+use crate::authn::queue::job::RequesterId;
 use crate::clock::Moment;
 
 /// How long a requester is held back after one call without an answer.

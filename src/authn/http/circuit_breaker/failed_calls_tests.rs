@@ -1,7 +1,7 @@
 //! How many calls without an answer prove what.
 
 use super::*;
-use crate::authn::queue::RequesterId;
+use crate::authn::queue::job::RequesterId;
 
 fn requester(user: u64, block: u64) -> Requester {
     let id = RequesterId { block_tag: block, network_tag: block, network_user_tag: user * 1000 + block };
