@@ -86,7 +86,7 @@ fn secret_of_a_new_api_key_is_printed_once_and_not_stored() {
 #[test]
 fn new_api_key_as_json_has_the_secret_and_every_field() {
     let file = ApiKeyFile::new(Some(""));
-    let more = ["--expires", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
+    let more = ["--expires-in", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
     let told = json(&file.succeeds("new", &[&CI[..], &more].concat()));
     let line = json(&file.text());
     let secret = told["key"].as_str().unwrap();
@@ -110,7 +110,7 @@ fn new_api_key_as_json_has_the_secret_and_every_field() {
 fn list_shows_owner_scope_and_expiry() {
     let file = ApiKeyFile::new(Some(""));
     file.succeeds("new", &CI);
-    file.succeeds("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires", "1h"]);
+    file.succeeds("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires-in", "1h"]);
     let over = crate::support::keys::Key::new("bob", "over").with("expires", "2020-01-01T00:00:00Z");
     fs::write(&file.path, file.text() + &over.line()).unwrap();
     let all = file.succeeds("list", &[]);
@@ -142,7 +142,7 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
     assert!(told.stdout.contains("\tlaptop\teverything\tnever ends\tused 0 times, last never\n"), "{told:?}");
     assert_eq!(uses, 1.0);
     let told = json(&list(&["--url", &url, "--json"]).stdout);
-    assert_eq!((&told[0]["uses"], told[1].get("last_used")), (&Value::from(1), None));
+    assert_eq!((&told[0]["use_count"], told[1].get("last_used_at")), (&Value::from(1), None));
     // Nobody is there, and somebody else is.
     let free = format!("http://127.0.0.1:{}", crate::support::free_port());
     for url in [&free[..], "", "unix:/nowhere"] {
@@ -207,14 +207,14 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
         file.refuses("new", &[&CI[..], &["--scope", "pull:**", "--scope", scope]].concat(), why);
     }
     for (span, why) in [
-        ("soon", "--expires: it is not a span of time"),
-        ("", "--expires: it is not a span of time"),
+        ("soon", "--expires-in: it is not a span of time"),
+        ("", "--expires-in: it is not a span of time"),
         ("90", "is not a span of time"),
         ("2027-01-01T00:00:00Z", "is not a span of time"),
         ("0s", "not within a second and ten years"),
         ("11y", "not within a second and ten years"),
     ] {
-        file.refuses("new", &[&CI[..], &["--expires", span]].concat(), why);
+        file.refuses("new", &[&CI[..], &["--expires-in", span]].concat(), why);
     }
     let long = "x".repeat(65);
     for (owner, name, why) in [
@@ -232,7 +232,7 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
     }
     file.succeeds(
         "new",
-        &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires", "10y"]].concat(),
+        &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires-in", "10y"]].concat(),
     );
 }
 

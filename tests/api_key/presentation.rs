@@ -104,7 +104,7 @@ fn secret_with_the_api_key_prefix_is_a_password_if_api_keys_are_not_configured()
         assert_challenged(&ask(way, &key.secret));
     }
     assert_eq!(doorward.hashes(), 3.0, "all but the bearer were hashed");
-    assert_eq!(doorward.admin(&Request::get("/keys")).status, 404);
+    assert_eq!(doorward.admin(&Request::get("/api-keys")).status, 404);
     // Where there are keys, even the password that was hashed so is none any more.
     let setup = ApiKeySetup::with("", None, &[]);
     users::put(&setup.path("htpasswd"), &lines);
@@ -121,21 +121,21 @@ fn each_use_of_an_api_key_is_counted_and_refusals_are_not() {
         (0..count).for_each(|_| assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann"));
         assert_challenged(&setup.show(Presentation::As("bob"), &key.secret));
     }
-    let answer = setup.doorward.admin(&Request::get("/keys"));
+    let answer = setup.doorward.admin(&Request::get("/api-keys"));
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let told: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
     let mut told: Vec<String> = told
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["uses"]))
+        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["use_count"]))
         .collect();
     told.sort();
     assert_eq!(told, ["\"ann\" \"ci\" 3", "\"ann\" \"laptop\" 1"]);
     let uses = |key: &Key| setup.doorward.metric(&format!("doorward_api_key_uses{{id=\"{}\"", key.id()));
     assert_eq!(keys.each_ref().map(uses), [3.0, 1.0, 0.0]);
     assert_eq!(setup.doorward.metric("doorward_api_keys"), 3.0);
-    let public = setup.doorward.ask(&Request::get("/keys"));
+    let public = setup.doorward.ask(&Request::get("/api-keys"));
     assert_ne!(public.status, 200, "{public:?}");
     for text in [answer.text(), setup.doorward.log(), setup.doorward.admin(&Request::get("/metrics")).text()]
     {

@@ -118,7 +118,7 @@ fn unknown_path_gets_404_without_details() {
         "/readyz",
         "/jwks",
         "/refused",
-        "/keys",
+        "/api-keys",
         "/%61uth",
         "/auth/nginx/",
         "/auth/Nginx",

@@ -141,7 +141,18 @@ fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
         &["completions", MARK],
         &["serve", "--listen", MARK],
         &["user", "verify", "alice", "-p", MARK],
-        &["api-key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--api-keys", "/tmp/keys"],
+        &[
+            "api-key",
+            "new",
+            "--owner",
+            "alice",
+            "--name",
+            "x",
+            "--expires-in",
+            MARK,
+            "--api-keys",
+            "/tmp/keys",
+        ],
         &["api-key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--api-keys", "/tmp/keys"],
     ] {
         let output = run_bare(arguments);

@@ -61,7 +61,7 @@ fn explain_names_the_deciding_rule_and_the_mismatch_of_the_nearest() {
         "{both}"
     );
     let json = run(&setup, &["explain", "--json", "--", "ann", "GET", "/v2/team/app/manifests/v1"]).stdout;
-    assert!(json.starts_with("{\"verdict\":\"allow\",\"needs\":\"pull in team/app\""), "{json}");
+    assert!(json.starts_with("{\"verdict\":\"allow\",\"required\":\"pull in team/app\""), "{json}");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn pipe_socket_device_or_folder_in_place_of_any_file_is_refused_at_once_by_every
             &["user", "verify", "alice", "--stdin", "--htpasswd", at],
             &["api-key", "list", "--api-keys", at],
             &["signing-key", "list", "--signing-keys", at],
-            &["signing-key", "add", "--signing-keys", good, "--key", at],
+            &["signing-key", "add", "--signing-keys", good, "--private-key", at],
             &["check", "--htpasswd", at],
             &["check", "--htpasswd", good, "--signing-keys", at],
             &["check", "--htpasswd", good, "--policy", at],

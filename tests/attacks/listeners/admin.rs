@@ -54,7 +54,7 @@ fn web_page_can_neither_flush_nor_read_the_admin_listener_field_hardening() {
     let count = scaled(1, 200);
     for _ in 0..count {
         for (method, path) in
-            [("POST", "/flush"), ("POST", "/flush?user=alice"), ("GET", "/keys"), ("GET", "/metrics")]
+            [("POST", "/flush"), ("POST", "/flush?user=alice"), ("GET", "/api-keys"), ("GET", "/metrics")]
         {
             for page in pages {
                 let request = Request::new(method, path).host(&host);
@@ -127,7 +127,7 @@ fn admin_command_over_tcp_without_the_right_token_is_challenged() {
     }
     let twice = bearer(bearer(flush(), TOKEN), TOKEN);
     assert_challenged(&doorward.admin(&twice));
-    let keys = Request::get("/keys").host("localhost");
+    let keys = Request::get("/api-keys").host("localhost");
     assert_challenged(&doorward.admin(&keys));
     assert_eq!(doorward.admin(&bearer(keys, TOKEN)).status, 404, "there is no file of keys");
     // What changes nothing and names nobody requires none.
@@ -160,7 +160,7 @@ fn changed_admin_token_takes_effect_and_an_invalid_file_keeps_the_last_one() {
 fn admin_command_over_tcp_without_a_token_file_is_refused_with_the_remedy() {
     let doorward = Doorward::start(&users::alice(), &["--admin-listen", "127.0.0.1:0"]);
     for request in
-        [flush(), bearer(flush(), ""), bearer(flush(), TOKEN), Request::get("/keys").host("localhost")]
+        [flush(), bearer(flush(), ""), bearer(flush(), TOKEN), Request::get("/api-keys").host("localhost")]
     {
         let answer = doorward.admin(&request);
         assert_eq!(answer.status, 403, "{answer:?}");

@@ -23,7 +23,7 @@ const PATHS: [&str; 22] = [
     "/readyz",
     "/metrics",
     "/flush",
-    "/keys",
+    "/api-keys",
     "/refused",
     "/",
     "*",

@@ -221,9 +221,9 @@ fn own_key_file_is_accepted() {
     ] {
         let path = folder.path(name);
         genpkey(&path, kind);
-        folder.succeeds("add", &["--key", &path.display().to_string()]);
+        folder.succeeds("add", &["--private-key", &path.display().to_string()]);
         let why = "this key is in the file already; take one of the two out";
-        folder.refuses("add", &["--key", &path.display().to_string()], why);
+        folder.refuses("add", &["--private-key", &path.display().to_string()], why);
     }
     let algorithms: Vec<String> =
         folder.keys().published_keys().map(|key| key.algorithm.to_string()).collect();
