@@ -70,7 +70,7 @@ fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
             let (verdict, why, upstream) = explained(&[rules, &arguments].concat());
             assert_eq!((&verdict[..], upstream), said(&answer), "{owner}'s {name}: {method} {uri}: {why}");
             allowed += usize::from(verdict == "allow");
-            if why.contains("his key may not") {
+            if why.contains("the API key does not") {
                 by_key += 1;
                 // Without the key he may.
                 let alone = ["--host", host, owner, method, uri];
@@ -118,7 +118,7 @@ fn explain_names_the_api_key_and_the_missing_scope() {
         let files = ["explain", "--api-keys", &file, "--policy", &policy, "--groups", &groups];
         doorward(&[&files[..], &["--api-key", key, user, method, "/v2/team/app/manifests/v1"]].concat())
     };
-    let lacks = "he may, and his key may not: its scope lacks push";
+    let lacks = "the user has this permission, and the API key does not: its scope lacks push";
     let output = ask("ann", "pull", "PUT");
     assert!(output.code == Some(1) && output.stdout.contains(lacks), "{output:?}");
     assert_eq!(ask("ann", "pull", "GET").code, Some(0));
@@ -127,6 +127,6 @@ fn explain_names_the_api_key_and_the_missing_scope() {
     assert!(output.code == Some(1) && !output.stdout.contains("his key"), "{output:?}");
     // bob's key is not ann's.
     let output = ask("ann", &keys[4].id(), "GET");
-    assert!(output.code == Some(1) && output.stdout.contains("ann has no such key"), "{output:?}");
+    assert!(output.code == Some(1) && output.stdout.contains("ann has no such API key"), "{output:?}");
     assert_eq!(ask("bob", &keys[4].id(), "GET").code, Some(0));
 }

@@ -135,7 +135,7 @@ fn api_key_with_an_expiry_below_one_second_is_refused() {
         "1ms",
     ];
     let output = doorward(&arguments);
-    assert!(output.code == Some(1) && output.stderr.contains("not within a second"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("must be between one second"), "{output:?}");
 }
 
 #[test]

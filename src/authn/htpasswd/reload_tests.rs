@@ -57,7 +57,7 @@ impl HtpasswdReloadFixture {
     }
 
     fn assert_degraded(&self, what: &str) {
-        assert_eq!(self.is_degraded(), Some(format!("{what}; the last good one is in force")));
+        assert_eq!(self.is_degraded(), Some(format!("{what}; the last valid content is active")));
     }
 }
 
@@ -206,7 +206,7 @@ fn invalid_file_fails_the_start() {
         Err(fault) => fault.to_string().replace(&path.display().to_string(), "FILE"),
     };
     assert_eq!(start(&path), "FILE: there is no such file; make it with: htpasswd -B -c FILE NAME");
-    assert_eq!(start(folder.path()), "FILE: it is a directory, and not a file");
+    assert_eq!(start(folder.path()), "FILE: it is a directory, not a file");
     fs::write(&path, "x".repeat(5000)).unwrap();
     assert_eq!(start(&path), "FILE: it has more than 4096 bytes (htpasswd.max_bytes)");
     fs::write(&path, "\nalice:hunter2\n").unwrap();

@@ -153,7 +153,7 @@ fn suggested_conversion_of_an_older_key_format_works() {
 #[test]
 fn invalid_signing_key_arguments_are_refused() {
     let folder = SigningKeyFolder::empty();
-    folder.refuses("add", &[], "keys.pem: there is no such file; doorward signing-key init makes it");
+    folder.refuses("add", &[], "keys.pem: there is no such file; create it with: doorward signing-key init");
     folder.refuses("use", &["x"], "there is no such file");
     folder.refuses("list", &[], "there is no such file");
     folder.refuses(
@@ -174,7 +174,7 @@ fn invalid_signing_key_arguments_are_refused() {
     }
     let missing = folder.path("none/keys.pem").display().to_string();
     let output = crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &missing]);
-    assert!(output.code == Some(1) && output.stderr.contains("make it with: mkdir -p "), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("create it: mkdir -p "), "{output:?}");
     let path = made(&folder, "p256-sec1").replace("p256-sec1", "none");
     folder.refuses("init", &["--private-key", &path], "--private-key: ");
     let output = folder.run("init", &["--algorithm", "HS256"]);
@@ -186,7 +186,7 @@ fn invalid_signing_key_arguments_are_refused() {
     folder.refuses(
         "add",
         &["--algorithm", "RS256", "--private-key", &own],
-        "it is a key for ES256, and not for RS256",
+        "the key is for ES256, not for RS256",
     );
     let both = folder.path("keys.pem").display().to_string();
     folder.refuses(
