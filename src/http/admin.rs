@@ -72,9 +72,9 @@ struct ApiKeyUsage<'k> {
     id: String,
     owner: String,
     name: &'k str,
-    uses: u64,
+    use_count: u64,
     /// In seconds since 1970.
-    last_use: u64,
+    last_used_at: u64,
 }
 
 /// How each key was used, as JSON.
@@ -90,13 +90,13 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
         |record: &'_ ApiKeyRecord| record.identity.api_key.as_ref().is_some_and(|key| key.usage.count() > 0);
     let told = file.records().filter(|record| used(record)).filter_map(|record| {
         let key = record.identity.api_key.as_ref()?;
-        let (uses, last_use) = (key.usage.count(), key.usage.last_used_at());
+        let (use_count, last_used_at) = (key.usage.count(), key.usage.last_used_at());
         Some(ApiKeyUsage {
             id: key.id.to_string(),
             owner: record.identity.user.to_string(),
             name: &key.name,
-            uses,
-            last_use,
+            use_count,
+            last_used_at,
         })
     });
     match serde_json::to_string(&told.collect::<Vec<_>>()) {

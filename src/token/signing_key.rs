@@ -157,7 +157,7 @@ impl SigningKeys {
             }
             let certificate = numbered.next().filter(|(_, block)| block.label == "CERTIFICATE");
             let certificate = certificate.ok_or_else(|| {
-                fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward signing-key init --key FILE makes one")
+                fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward signing-key init --private-key FILE makes one")
             })?;
             let key =
                 SigningKey::parse(secret.1, certificate.1, &random).map_err(|(side, what)| match side {

@@ -103,8 +103,16 @@ fn explain_reports_an_expired_damaged_or_duplicate_api_key() {
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, file(&[&over, &damaged, &twice, &again])).unwrap();
     for key in [&over, &damaged, &twice] {
-        let output =
-            doorward(&["explain", "--api-keys", &path, "--key", &key.id(), "ann", "GET", "/v2/a/tags/list"]);
+        let output = doorward(&[
+            "explain",
+            "--api-keys",
+            &path,
+            "--api-key",
+            &key.id(),
+            "ann",
+            "GET",
+            "/v2/a/tags/list",
+        ]);
         assert_eq!(output.code, Some(1), "{output:?}");
     }
 }
@@ -123,11 +131,11 @@ fn api_key_with_an_expiry_below_one_second_is_refused() {
         "ann",
         "--name",
         "ci",
-        "--expires",
+        "--expires-in",
         "1ms",
     ];
     let output = doorward(&arguments);
-    assert!(output.code == Some(1) && output.stderr.contains("not within a second"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("must be between one second"), "{output:?}");
 }
 
 #[test]

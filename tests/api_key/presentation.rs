@@ -128,7 +128,7 @@ fn each_use_of_an_api_key_is_counted_and_refusals_are_not() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["uses"]))
+        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["use_count"]))
         .collect();
     told.sort();
     assert_eq!(told, ["\"ann\" \"ci\" 3", "\"ann\" \"laptop\" 1"]);

@@ -59,12 +59,12 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
         let answer = setup.doorward.ready();
         assert_eq!(answer.status, 200, "503 would take every replica out at once");
         let degraded =
-            "ready, degraded: the API key file cannot be used; the last good one is in force (since 2";
+            "ready, degraded: the API key file cannot be used; the last valid content is active (since 2";
         answer.text().starts_with(degraded).then_some(())
     });
     assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     assert_challenged(&setup.show(Presentation::Bearer, &later.secret));
-    setup.await_log("API key file not reloaded, the last good one stays in force");
+    setup.await_log("API key file not reloaded, last valid content stays active");
     setup.await_log(said);
     assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 1.0);
     assert_eq!(setup.doorward.metric("doorward_api_keys_reload_failures_total"), 1.0);
@@ -72,7 +72,7 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     setup.await_status(Presentation::Bearer, &later.secret, 200);
     setup.await_status(Presentation::Bearer, &key.secret, 401);
     eventually("it is ready", || (setup.doorward.ready().text() == "ready\n").then_some(()));
-    setup.await_log("the API key file can be used again");
+    setup.await_log("API key file valid again");
     assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 0.0);
 }
 
@@ -99,7 +99,7 @@ fn file_beyond_the_size_limit_keeps_the_last_valid_keys() {
         let file = fs::OpenOptions::new().write(true).open(setup.path("keys")).unwrap();
         file.set_len((64 << 20) + 1).unwrap();
     };
-    assert_survives(grow, "it has more than 67108864 bytes");
+    assert_survives(grow, "the file is larger than 67108864 bytes");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
     ] {
         let output = run_bare(arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
-        assert!(output.stdout.contains("only the files that are named were checked"), "{output:?}");
+        assert!(output.stdout.contains("only the named files were checked"), "{output:?}");
     }
     // A fault is one all the same, and settings that are meant for serve have to be whole.
     let faulty = folder.add_file("faulty.toml", &POLICY.replace("actions", "action"));
@@ -39,7 +39,7 @@ fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_fie
         |user: &str| folder.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
     assert_eq!(ask("alice").code, Some(0));
     for (user, why) in
-        [("eve", "eve has no line in "), ("carl", ":2: carl can't log in: the hash format is unknown")]
+        [("eve", "eve has no line in "), ("carl", ":2: carl cannot log in: the hash format is unknown")]
     {
         let output = ask(user);
         assert_eq!(output.code, Some(1), "{output:?}");

@@ -20,10 +20,10 @@ fn pasted() -> Vec<(String, &'static str)> {
             "trusted_peers: value 2 of 2: it is neither",
         ),
         (format!("realm = \"basic {MARK}\""), "realm"),
-        (format!("htpasswd.file = \"{MARK}\""), "which is not shown since nothing is there"),
-        (format!("policy.file = \"{MARK}/{MARK}==\""), "which is not shown since nothing is there"),
-        (format!("api_keys.file = \"dwk_0123456789_{MARK}\""), "which is not shown since nothing is there"),
-        (format!("proxy_secret_file = \"/{MARK}\""), "which is not shown since nothing is there"),
+        (format!("htpasswd.file = \"{MARK}\""), "not shown because it does not exist"),
+        (format!("policy.file = \"{MARK}/{MARK}==\""), "not shown because it does not exist"),
+        (format!("api_keys.file = \"dwk_0123456789_{MARK}\""), "not shown because it does not exist"),
+        (format!("proxy_secret_file = \"/{MARK}\""), "not shown because it does not exist"),
         (format!("cache.idle_timeout = \"{MARK}\""), "cache.idle_timeout: it is not a span of time"),
         (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: it is not a whole number"),
         (format!("log.level = \"{MARK}\""), "log.level: it is not one of"),
@@ -53,17 +53,26 @@ fn pasted() -> Vec<(String, &'static str)> {
         (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "it should be"),
         (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")), "which is not shown"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")),
+            "not shown because it does not exist",
+        ),
         (
             http(&format!("url = \"https://a/b\"\nheaders = {{ \"{MARK} x\" = \"{{password}}\" }}")),
             "no name of a header",
         ),
         (
             upstream(&format!("type = \"basic\"\nusername = \"a\"\npassword_file = \"{MARK}\"")),
-            "which is not shown",
+            "not shown because it does not exist",
         ),
-        (upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")), "which is not shown"),
-        (upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")), "which is not shown"),
+        (
+            upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (
+            upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")),
+            "not shown because it does not exist",
+        ),
         (upstream(&format!("type = \"{MARK}\"")), "the type is"),
         (upstream(&format!("type = \"none\"\nhosts = [\"https://ann:{MARK}@a\"]")), ":7:"),
         (upstream(&format!("type = \"none\"\nrepositories = [\"a/{MARK}?\"]")), ":7:"),
@@ -141,7 +150,18 @@ fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
         &["completions", MARK],
         &["serve", "--listen", MARK],
         &["user", "verify", "alice", "-p", MARK],
-        &["api-key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--api-keys", "/tmp/keys"],
+        &[
+            "api-key",
+            "new",
+            "--owner",
+            "alice",
+            "--name",
+            "x",
+            "--expires-in",
+            MARK,
+            "--api-keys",
+            "/tmp/keys",
+        ],
         &["api-key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--api-keys", "/tmp/keys"],
     ] {
         let output = run_bare(arguments);
@@ -192,7 +212,7 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
     let output = run_bare(&["user", "list", "--cache-idle-timeout", "1h"]);
     assert!(
         output.code == Some(2)
-            && output.stderr.contains("--cache-idle-timeout: this command does not take it"),
+            && output.stderr.contains("--cache-idle-timeout: this command does not have this flag"),
         "{output:?}"
     );
 }

@@ -57,7 +57,7 @@ impl AsUser {
     fn assert_says(&self, path: &Path, groups: &str, rest: &str) {
         for what in ["serve", "check"] {
             let wanted =
-                format!("doorward: {}: can't be read: Permission denied (os error 13); ", path.display());
+                format!("doorward: {}: cannot be read: Permission denied (os error 13); ", path.display());
             let rest = rest.replace("{file}", path.to_str().unwrap());
             let rest = rest.replace("{folder}", path.parent().unwrap().to_str().unwrap());
             assert_eq!(

@@ -160,7 +160,7 @@ fn file_with_foreign_lines_is_reported_without_its_secrets() {
         assert_told(&folder, what, words, &content);
         let list = folder.run(&["user", "list"], "");
         assert_eq!(list.code, Some(0), "{what}: {list:?}");
-        assert!(list.stdout.contains("can't log in: "), "{what}: {list:?}");
+        assert!(list.stdout.contains("cannot log in: "), "{what}: {list:?}");
         let add = folder.run(&["user", "add", "--stdin", "--cost", "4", "carol"], "wonderland");
         match add.code {
             // Lines of names and hashes: an htpasswd file with lines that can't be used.
@@ -190,7 +190,7 @@ fn shadow_file_admits_users_with_a_supported_hash() {
         hash()
     ));
     let check = folder.run(&["check"], "");
-    assert!(check.stdout.contains("users that can log in: 1 (bcrypt 1); bad lines: 2"), "{check:?}");
+    assert!(check.stdout.contains("users that can log in: 1 (bcrypt 1); invalid lines: 2"), "{check:?}");
     assert_eq!(folder.run(&["user", "verify", "--stdin", "alice"], "wonderland").code, Some(0));
     assert_eq!(folder.run(&["user", "verify", "--stdin", "root"], "wonderland").code, Some(3));
 }

@@ -46,11 +46,11 @@ fn missing_file_is_reported_with_the_command_that_creates_it() {
 #[test]
 fn non_regular_file_is_refused_by_its_type() {
     let dir = tempfile::tempdir().unwrap();
-    assert_both(dir.path(), ": it is a directory, and not a file");
-    assert_both(Path::new("/dev/null"), ": it is a device, a pipe or a socket, and not a file");
+    assert_both(dir.path(), ": it is a directory, not a file");
+    assert_both(Path::new("/dev/null"), ": it is a device, a pipe or a socket, not a file");
     let socket = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    assert_both(&socket, ": it is a device, a pipe or a socket, and not a file");
+    assert_both(&socket, ": it is a device, a pipe or a socket, not a file");
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn check_reports_every_unusable_line_and_counts_usable_ones() {
             "{name}:5:1: note: the user is listed in an earlier line, which is used; remove one of the lines"
         ),
         format!("{name}:6:4: the line of 3 bytes has no colon"),
-        format!("{name}: users that can log in: 2 (bcrypt 1, sha 1); bad lines: 2"),
-        format!("{name}: a refusal takes "),
+        format!("{name}: users that can log in: 2 (bcrypt 1, sha 1); invalid lines: 2"),
+        format!("{name}: capacity: "),
     ];
     assert_eq!(lines.len(), begins.len(), "{}", output.stdout);
     for (line, begin) in lines.iter().zip(&begins) {
@@ -202,8 +202,8 @@ fn check_of_a_valid_file_exits_0() {
     let output = doorward(&["check", "--htpasswd", path.to_str().unwrap()]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let (users, bound) = output.stdout.split_once('\n').unwrap();
-    assert_eq!(users, format!("{}: users that can log in: 1 (bcrypt 1); bad lines: 0", path.display()));
-    assert!(bound.starts_with(&format!("{}: a refusal takes ", path.display())), "{bound}");
+    assert_eq!(users, format!("{}: users that can log in: 1 (bcrypt 1); invalid lines: 0", path.display()));
+    assert!(bound.starts_with(&format!("{}: capacity: ", path.display())), "{bound}");
     assert_eq!(output.stderr, "");
 }
 
@@ -224,10 +224,9 @@ fn check_reports_login_capacity_with_and_without_an_attack_field_s5() {
     ] {
         fs::write(&path, users::line("alice", "wonderland", cost)).unwrap();
         let output = doorward(&[&["check", "--htpasswd", path.to_str().unwrap()], flags].concat());
-        let bound =
-            output.stdout.lines().find_map(|line| Some(line.rsplit_once(": a refusal takes ")?.1)).unwrap();
+        let bound = output.stdout.lines().find_map(|line| Some(line.rsplit_once(": capacity: ")?.1)).unwrap();
         let figures = numbers(&bound.replace("100ms", "0.1s"));
-        let [millis, threads, wait, at_once, attacked] = figures[..] else { panic!("{bound}: {figures:?}") };
+        let [at_once, attacked, millis, threads, wait] = figures[..] else { panic!("{bound}: {figures:?}") };
         // A tenth of the wait is left for what else takes the cores' time.
         let wanted = (0.9 * threads * wait * 1000.0 / millis).clamp(2.0 * threads, 4096.0);
         // The time is told to a tenth of a millisecond.
@@ -243,5 +242,5 @@ fn check_warns_about_a_wide_spread_of_hash_costs_and_exits_0() {
     fs::write(&path, users::alice() + &users::line("bob", "builder", users::USUAL)).unwrap();
     let output = doorward(&["check", "--htpasswd", path.to_str().unwrap()]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains("note: the bcrypt costs go from 4 to 10"), "{output:?}");
+    assert!(output.stdout.contains("note: the bcrypt costs are between 4 and 10"), "{output:?}");
 }

@@ -44,7 +44,7 @@ fn text_of_an_unusable_line_is_in_no_output_field_c2() {
         assert!(list.stdout.starts_with("good\tbcrypt, cost 4\n"), "{line}: {list:?}");
         if !what.starts_with("the user name") {
             let length = line.len();
-            let told = format!("line 2, {length} bytes\tcan't log in: ");
+            let told = format!("line 2, {length} bytes\tcannot log in: ");
             assert!(list.stdout.contains(&told), "{line}: {list:?}");
         }
         let file = fs::read_to_string(&folder.path).unwrap();
@@ -119,7 +119,10 @@ fn unusable_line_has_the_same_diagnosis_in_every_output_field_c4_d5() {
             assert_eq!(verify.stderr, format!("doorward: {}:2: {diagnosis}\n", folder.name()), "{hash}");
         }
         let list = folder.run(&["user", "list"], "").stdout;
-        assert!(list.contains(&format!("can't log in: {}", diagnosis.split("; ").next().unwrap())), "{list}");
+        assert!(
+            list.contains(&format!("cannot log in: {}", diagnosis.split("; ").next().unwrap())),
+            "{list}"
+        );
         let explain = folder.run(&["explain", "alice", "GET", "/v2/"], "");
         assert_eq!(explain.code, Some(1), "{hash}: {explain:?}");
         assert!(explain.stdout.contains(diagnosis), "{hash}: {explain:?}");

@@ -166,7 +166,11 @@ fn missing_file_is_reported_with_its_table_and_key() {
     for (line, named) in [("ca_file = \"{DIR}/nowhere.pem\"", "ca_file "), (key, "the file ")] {
         let settings = if line == key { BASIC.replace("headers", "# ") } else { BASIC.to_owned() };
         let settings = format!("{settings}username = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
-        assert_fault(&with(&settings), 1, &["authenticator vendor: ", named, "nowhere.pem: can't be read: "]);
+        assert_fault(
+            &with(&settings),
+            1,
+            &["authenticator vendor: ", named, "nowhere.pem: cannot be read: "],
+        );
     }
     let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";
     assert_fault(&with(&format!("{BASIC}{pair}")), 1, &["client_cert_file ", "nowhere.pem"]);

@@ -37,7 +37,7 @@ fn flush_with_an_invalid_file_reports_it_and_flushes_field_n3() {
     users::put(&doorward.htpasswd(), "bob\nalice\n");
     let (status, told) = flush(&doorward, "?user=bob");
     assert_eq!(status, 503, "{told}");
-    assert!(told.contains("the htpasswd file cannot be used; the last good one is in force"), "{told}");
+    assert!(told.contains("the htpasswd file cannot be used; the last valid content is active"), "{told}");
     assert_eq!(doorward.log_in("bob", "builder", "192.0.2.1"), 200);
     assert_eq!(doorward.hashes(), 2.0, "bob was flushed");
     users::put(&doorward.htpasswd(), users::alice());

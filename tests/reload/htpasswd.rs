@@ -122,13 +122,13 @@ fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
     let doorward = Doorward::start(&users::two(), &POLL);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     spoil(&doorward);
-    await_ready(&doorward, &format!("ready, degraded: {reason}; the last good one is in force\n"));
+    await_ready(&doorward, &format!("ready, degraded: {reason}; the last valid content is active\n"));
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200, "from the cache");
     assert_eq!(doorward.log_in("bob", "builder", HERE), 200, "from the last good file");
     assert_eq!(doorward.log_in("bob", "wonderland", HERE), 401);
     await_figure(&doorward, "doorward_htpasswd_outdated", 1.0);
     await_figure(&doorward, "doorward_htpasswd_reload_failures_total", 1.0);
-    assert!(doorward.log().contains("htpasswd file not reloaded, the last good one stays in force"));
+    assert!(doorward.log().contains("htpasswd file not reloaded, last valid content stays active"));
     if doorward.htpasswd().is_dir() {
         fs::remove_dir(doorward.htpasswd()).unwrap();
     }

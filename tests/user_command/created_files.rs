@@ -55,7 +55,7 @@ fn assert_nothing_made(file: &str, prepare: impl Fn(&Path), said: &[&str]) {
 
 #[test]
 fn dangling_link_is_refused_with_its_target_and_nothing_is_created_field_o1() {
-    let nothing = "where there is nothing, and nothing is made in its place";
+    let nothing = "which does not exist; create or mount the target";
     for target in ["/nowhere/at/all", "missing", "missing/file", "../../../../../nowhere/file", "./a/../b"] {
         let link = |dir: &Path| symlink(target, dir.join("file")).unwrap();
         let said = format!("{target}, {nothing}");
@@ -82,22 +82,26 @@ fn dangling_link_is_refused_with_its_target_and_nothing_is_created_field_o1() {
 #[test]
 fn folder_or_pipe_in_place_of_the_file_is_refused_field_o1() {
     let folder = |dir: &Path| fs::create_dir(dir.join("file")).unwrap();
-    assert_nothing_made("file", folder, &["{dir}/file: it is a directory, and not a file"]);
+    assert_nothing_made("file", folder, &["{dir}/file: it is a directory, not a file"]);
     let linked = |dir: &Path| {
         fs::create_dir(dir.join("folder")).unwrap();
         symlink("folder", dir.join("file")).unwrap();
     };
-    assert_nothing_made("file", linked, &["it is a directory, and not a file"]);
+    assert_nothing_made("file", linked, &["it is a directory, not a file"]);
     let pipe = |dir: &Path| {
         rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("file"), rustix::fs::Mode::RUSR).unwrap();
     };
-    assert_nothing_made("file", pipe, &["it is a device, a pipe or a socket, and not a file"]);
+    assert_nothing_made("file", pipe, &["it is a device, a pipe or a socket, not a file"]);
 }
 
 #[test]
 fn missing_folder_is_reported_and_not_created_field_o1() {
     let nothing = |_: &Path| {};
-    assert_nothing_made("none/file", nothing, &["there is no folder {dir}/none; mount what it is on"]);
+    assert_nothing_made(
+        "none/file",
+        nothing,
+        &["there is no folder {dir}/none; mount the share that contains it"],
+    );
     assert_nothing_made("none/deeper/file", nothing, &["there is no folder {dir}/none"]);
 }
 
@@ -153,7 +157,10 @@ fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() 
             let before = content(dir.path());
             let output = token(&["add"]);
             assert_eq!(output.code, Some(1), "{file} {kind}: {output:?}");
-            assert!(output.stderr.contains("and is not replaced; remove it, or move it away"), "{output:?}");
+            assert!(
+                output.stderr.contains("which is not replaced; remove it, or move it away"),
+                "{output:?}"
+            );
             assert_eq!(content(dir.path()), before, "{file} {kind}: nothing is written before all can be");
         }
     }
@@ -200,7 +207,7 @@ fn first_user_is_not_created_again_where_users_existed_field_o1() {
             }
             let (shared, output) = (content(share.path()), first(&htpasswd, &once));
             assert_eq!((output.code, &output.stdout[..]), (Some(1), ""), "{output:?}");
-            let said = format!("there are no users, and there were some, as {} shows", once.display());
+            let said = format!("the file has no users, but {} records that it had some", once.display());
             assert!(output.stderr.contains(&said), "{output:?}");
             assert_eq!(content(share.path()), shared);
             fs::write(&htpasswd, &before).unwrap();
@@ -230,7 +237,7 @@ fn linked_file_of_another_user_with_users_is_accepted() {
     std::os::unix::fs::lchown(&link, Some(1000), Some(1000)).unwrap();
     let output = first(&link, &once);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains("there are users already"), "{output:?}");
+    assert!(output.stdout.contains("the file already has users"), "{output:?}");
 }
 
 #[test]
@@ -257,7 +264,7 @@ fn mount_point_of_fstab_without_a_mount_is_refused_field_o1() {
             wrapped.args(arguments).arg(share.join("doorward/file"));
             let output = run(wrapped);
             let said =
-                format!("{} is a mount point by /etc/fstab and nothing is mounted there", share.display());
+                format!("nothing is mounted at {}, which is a mount point in /etc/fstab", share.display());
             assert_eq!(output.code, Some(i32::from(!is_mounted)), "{arguments:?}: {output:?}");
             assert_eq!(output.stderr.contains(&said), !is_mounted, "{arguments:?}: {output:?}");
             assert_eq!(content(&share).len(), 1, "{arguments:?}: nothing is made below the mount point");

@@ -50,7 +50,7 @@ fn deceptive_name_is_refused_from_a_file_and_by_every_command() {
     let path = doorward_.htpasswd().display().to_string();
     let check = doorward(&["check", "--htpasswd", &path]);
     assert_eq!(check.code, Some(1));
-    assert!(check.stdout.contains(&format!("bad lines: {}", BAD.len())), "{check:?}");
+    assert!(check.stdout.contains(&format!("invalid lines: {}", BAD.len())), "{check:?}");
     assert!(!is_unsafe(&check.stdout) && !is_unsafe(&doorward_.log()), "{check:?}");
 }
 

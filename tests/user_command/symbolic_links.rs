@@ -47,7 +47,7 @@ fn assert_refused(path: &Path, victim: &Path, why: &str) {
     for (command, output) in all(path) {
         // It only reads then.
         if command.contains("--if-empty")
-            && output.stdout.contains("there are users already, so none was added")
+            && output.stdout.contains("the file already has users, so none was added")
         {
             assert_eq!(fs::read(victim).ok(), before, "{command} changed {}", victim.display());
             continue;
@@ -63,9 +63,9 @@ fn planted_link_is_not_followed_and_reported_with_its_target_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let link = folder.path().join("htpasswd");
     if planted(&users.path, &link) {
-        let why = format!("it leads to {}", users.path.display());
+        let why = format!("is a link to {} that belongs to uid 65534", users.path.display());
         assert_refused(&link, &users.path, &why);
-        assert_refused(&link, &users.path, "is a link of the user 65534");
+        assert_refused(&link, &users.path, "that belongs to uid 65534");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         // A reader follows it: it only reads.
         let list = doorward(&["user", "list", "--htpasswd", link.to_str().unwrap()]);
@@ -78,8 +78,8 @@ fn planted_link_in_place_of_a_folder_is_not_followed_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let link = folder.path().join("conf");
     if planted(users.dir.path(), &link) {
-        assert_refused(&link.join("htpasswd"), &users.path, "is a link of the user 65534");
-        assert_refused(&link.join("new"), &users.dir.path().join("new"), "is a link of the user 65534");
+        assert_refused(&link.join("htpasswd"), &users.path, "that belongs to uid 65534");
+        assert_refused(&link.join("new"), &users.dir.path().join("new"), "that belongs to uid 65534");
     }
 }
 
@@ -89,7 +89,7 @@ fn planted_link_behind_an_own_link_is_not_followed_field_r5() {
     let at = |name: &str| folder.path().join(name);
     if planted(users.dir.path(), &at("planted")) {
         symlink("planted/../planted/htpasswd", at("own")).unwrap();
-        assert_refused(&at("own"), &users.path, "is a link of the user 65534");
+        assert_refused(&at("own"), &users.path, "that belongs to uid 65534");
     }
 }
 
@@ -98,7 +98,7 @@ fn planted_dangling_link_creates_no_file_field_r5() {
     let folder = tempfile::tempdir().unwrap();
     let (link, victim) = (folder.path().join("htpasswd"), folder.path().join("victim"));
     if planted(&victim, &link) {
-        assert_refused(&link, &victim, "is a link of the user 65534");
+        assert_refused(&link, &victim, "that belongs to uid 65534");
     }
     let own = folder.path().join("own");
     symlink("victim", &own).unwrap();
@@ -137,7 +137,10 @@ fn own_link_is_followed_and_the_changed_path_is_printed() {
     let output = doorward(&["user", "add", "bob", "--generate", "--cost", "4", "--htpasswd", &path]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let real = fs::canonicalize(folder).unwrap().join("htpasswd");
-    assert_eq!(output.stderr, format!("doorward: {path} is a link; what is changed is {}\n", real.display()));
+    assert_eq!(
+        output.stderr,
+        format!("doorward: {path} is a link; the changed file is {}\n", real.display())
+    );
     assert!(users.text().contains("bob:"));
 }
 
@@ -174,14 +177,14 @@ fn pipe_socket_device_or_folder_in_place_of_any_file_is_refused_at_once_by_every
     let good = good.to_str().unwrap();
     for path in no_files(folder.path()) {
         let begin = Instant::now();
-        assert_refused(&path, &folder.path().join("nothing"), ", and not a file");
+        assert_refused(&path, &folder.path().join("nothing"), ", not a file");
         let at = path.to_str().unwrap();
         let readers: [&[&str]; 12] = [
             &["user", "list", "--htpasswd", at],
             &["user", "verify", "alice", "--stdin", "--htpasswd", at],
             &["api-key", "list", "--api-keys", at],
             &["signing-key", "list", "--signing-keys", at],
-            &["signing-key", "add", "--signing-keys", good, "--key", at],
+            &["signing-key", "add", "--signing-keys", good, "--private-key", at],
             &["check", "--htpasswd", at],
             &["check", "--htpasswd", good, "--signing-keys", at],
             &["check", "--htpasswd", good, "--policy", at],

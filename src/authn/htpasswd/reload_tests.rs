@@ -57,7 +57,7 @@ impl HtpasswdReloadFixture {
     }
 
     fn assert_degraded(&self, expected: &str) {
-        assert_eq!(self.degraded_message(), Some(format!("{expected}; the last good one is in force")));
+        assert_eq!(self.degraded_message(), Some(format!("{expected}; the last valid content is active")));
     }
 }
 

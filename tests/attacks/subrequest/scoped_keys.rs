@@ -113,7 +113,7 @@ fn explain_and_auth_agree_on_scoped_api_keys_behind_every_proxy_field_c10() {
     for (name, key) in names.iter().zip(&keys) {
         for (method, uri) in requests {
             for rewrite in ["yes", "no", "-"] {
-                let files = ["explain", "--htpasswd", &htpasswd, "--api-keys", &file, "--key", name];
+                let files = ["explain", "--htpasswd", &htpasswd, "--api-keys", &file, "--api-key", name];
                 let told =
                     doorward(&[&files[..], &["--auth-rewrite", rewrite, "alice", method, uri]].concat());
                 let request = with(question(method, uri), key);

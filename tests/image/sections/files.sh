@@ -13,9 +13,9 @@ section_files() {
         files_kept "$file" out tls 'is a link to .*/outside, where there is nothing'
         files_kept "$file" folder tls 'is a directory, and should be a file'
     done
-    files_kept access/htpasswd dangling users 'is a link to /nowhere/at/all, where there is nothing'
-    files_kept access/htpasswd out users 'is a link to .*/outside, where there is nothing'
-    files_kept access/htpasswd folder users 'is a directory, and not a file'
+    files_kept access/htpasswd dangling users 'is a link to /nowhere/at/all, which does not exist'
+    files_kept access/htpasswd out users 'is a link to .*/outside, which does not exist'
+    files_kept access/htpasswd folder users 'is a directory, not a file'
     files_inside
     files_unmounted
     files_no_folder
@@ -96,7 +96,7 @@ files_unmounted() {
         service=users
         [[ $folder == access ]] || service=tls
         compose up -d >"$dir/up.log" 2>&1 && failed "$folder is not mounted: compose up succeeds"
-        refuses "$folder is not mounted: it is said" 'there were some|there was one' said_and_failed "$service"
+        refuses "$folder is not mounted: it is said" 'it had some|there was one' said_and_failed "$service"
         same "$folder is not mounted: what is made" "$(files_list | grep "^$folder/")" ""
         mv "$copy/away"/* "$copy/$folder"
         check "$folder is mounted again: compose up" compose up -d

@@ -135,7 +135,7 @@ fn unsupported_own_key_is_refused_with_the_remedy() {
     ] {
         let folder = SigningKeyFolder::empty();
         let path = made(&folder, kind);
-        folder.refuses("init", &[&NAMES[..], &["--key", &path]].concat(), why);
+        folder.refuses("init", &[&NAMES[..], &["--private-key", &path]].concat(), why);
     }
 }
 
@@ -146,14 +146,14 @@ fn suggested_conversion_of_an_older_key_format_works() {
         let path = made(&folder, kind);
         let new = folder.path("pkcs8").display().to_string();
         openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", &path, "-out", &new]);
-        folder.succeeds("init", &["--key", &new]);
+        folder.succeeds("init", &["--private-key", &new]);
     }
 }
 
 #[test]
 fn invalid_signing_key_arguments_are_refused() {
     let folder = SigningKeyFolder::empty();
-    folder.refuses("add", &[], "keys.pem: there is no such file; doorward signing-key init makes it");
+    folder.refuses("add", &[], "keys.pem: there is no such file; create it with: doorward signing-key init");
     folder.refuses("use", &["x"], "there is no such file");
     folder.refuses("list", &[], "there is no such file");
     folder.refuses(
@@ -174,9 +174,9 @@ fn invalid_signing_key_arguments_are_refused() {
     }
     let missing = folder.path("none/keys.pem").display().to_string();
     let output = crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &missing]);
-    assert!(output.code == Some(1) && output.stderr.contains("make it with: mkdir -p "), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("create it: mkdir -p "), "{output:?}");
     let path = made(&folder, "p256-sec1").replace("p256-sec1", "none");
-    folder.refuses("init", &["--key", &path], "--key: ");
+    folder.refuses("init", &["--private-key", &path], "--private-key: ");
     let output = folder.run("init", &["--algorithm", "HS256"]);
     assert!(output.code == Some(2) && output.stderr.contains("ES256"), "{output:?}");
     let folder = SigningKeyFolder::new();
@@ -185,13 +185,13 @@ fn invalid_signing_key_arguments_are_refused() {
     let own = path.display().to_string();
     folder.refuses(
         "add",
-        &["--algorithm", "RS256", "--key", &own],
-        "it is a key for ES256, and not for RS256",
+        &["--algorithm", "RS256", "--private-key", &own],
+        "the key is for ES256, not for RS256",
     );
     let both = folder.path("keys.pem").display().to_string();
     folder.refuses(
         "add",
-        &["--key", &both],
+        &["--private-key", &both],
         "block 2 (CERTIFICATE, line 7): a key that is added stands in a file",
     );
     folder.refuses(
