@@ -18,10 +18,11 @@ use self::list::{key_summary_line as told, list_signing_keys};
 use super::{open_for_update, print_error, print_line};
 use crate::atomic_write::{AtomicFileWriter, FileWriteError};
 use crate::reload::SourceFile;
+use crate::token::signing_key::SigningKeys;
 use crate::token::signing_key::edit;
 use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::key_pair::SigningAlgorithm;
 use crate::token::signing_key::reload::FILE_BYTES_MAX;
-use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// Where the file is, if no flag says so.
 const SIGNING_KEYS_VARIABLE: &str = "DOORWARD_TOKEN_SIGNING_KEYS";

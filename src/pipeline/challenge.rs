@@ -5,7 +5,7 @@ use crate::authn::hash::PASSWORD_LENGTH_MAX;
 use crate::authn::htpasswd::line::HtpasswdLineError;
 use crate::identity::UsernameError;
 use crate::policy::token::InsufficientScope;
-use crate::token::signing_key::TokenVerifyError;
+use crate::token::signing_key::verify::TokenVerifyError;
 
 /// What the log says of a user whose line can't be used, before the diagnosis.
 const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";

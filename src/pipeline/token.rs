@@ -26,7 +26,7 @@ use crate::request::subrequest::Subrequest;
 use crate::token::claims::Claims;
 use crate::token::issuer::{IssueError, IssuedToken, NewToken, TokenIssuer};
 use crate::token::scope::TokenScope;
-use crate::token::signing_key::{TokenVerifyError, check_validity_period};
+use crate::token::signing_key::verify::{TokenVerifyError, check_validity_period};
 
 /// Under which user name forged tokens are counted: one that nobody can have.
 const FORGED_TOKEN_USER: &[u8] = b"\0bearer";

@@ -12,7 +12,8 @@ use super::{
 use crate::cli::{open_for_update, print_line};
 use crate::config::value;
 use crate::identity::sanitize_for_display;
-use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
+use crate::token::signing_key::SigningKeys;
+use crate::token::signing_key::key_pair::SigningAlgorithm;
 
 /// The part of a registry's configuration.
 pub(super) const REGISTRY_CONFIG_FILE: &str = "registry-auth.yml";
