@@ -41,7 +41,9 @@ use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
 use crate::reload;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{AwsAccount, aws::EcrTokenClient, lease::Lease};
+use crate::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::lease::Lease;
 
 /// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
 /// core that is hashing. A third of a core's weight, so that a log-in still gets through beside

@@ -18,10 +18,11 @@ use super::open_for_update;
 use super::output::print_line;
 use crate::atomic_write::{AtomicFileWriter, FileWriteError};
 use crate::reload::SourceFile;
+use crate::token::signing_key::SigningKeys;
 use crate::token::signing_key::edit;
 use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::key_pair::SigningAlgorithm;
 use crate::token::signing_key::reload::FILE_BYTES_MAX;
-use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
 /// The environment variable for the path of the file, used if `--signing-keys` is not given.
 const SIGNING_KEYS_VARIABLE: &str = "DOORWARD_TOKEN_SIGNING_KEYS";

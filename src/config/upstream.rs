@@ -14,7 +14,7 @@ use crate::permissions::host::HostPattern;
 use crate::permissions::parse::parse_repository_glob;
 use crate::upstream::UPSTREAMS_MAX;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::AwsAccount;
+use crate::upstream::ecr::aws::AwsAccount;
 
 /// The types, for messages.
 const EXPECTED_TYPES: &str = "the type is \"none\", \"basic\", \"bearer\", \"file\" or \"ecr\"";

@@ -5,7 +5,7 @@ use crate::authn::hash::PASSWORD_LENGTH_MAX;
 use crate::authn::htpasswd::line::HtpasswdLineError;
 use crate::identity::UsernameError;
 use crate::policy::token::InsufficientScope;
-use crate::token::signing_key::TokenVerifyError;
+use crate::token::signing_key::verify::TokenVerifyError;
 
 /// The log text for a user with an invalid line, before the diagnosis.
 const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file is invalid (run doorward check)";

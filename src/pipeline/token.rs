@@ -25,7 +25,7 @@ use crate::request::subrequest::Subrequest;
 use crate::token::claims::Claims;
 use crate::token::issuer::{IssueError, IssuedToken, NewToken, TokenIssuer};
 use crate::token::scope::TokenScope;
-use crate::token::signing_key::{TokenVerifyError, check_validity_period};
+use crate::token::signing_key::verify::{TokenVerifyError, check_validity_period};
 
 /// The user name under which the throttle counts forged tokens. No user can have it, because it contains a NUL.
 const FORGED_TOKEN_USER: &[u8] = b"\0bearer";

@@ -21,9 +21,10 @@ use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::config::{ApiKeyOwners, Config};
 use crate::http::AppState;
 use crate::http::admin_access::AdminAccess;
+use crate::http::challenge::Challenge;
 use crate::http::health::Readiness;
 use crate::http::peer::ProxySecret;
-use crate::http::response::{Challenge, IdentityHeaders};
+use crate::http::response::IdentityHeaders;
 use crate::http::verdict_log::VerdictLog;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, PipelineDependencies};
@@ -31,7 +32,7 @@ use crate::policy::Policy;
 use crate::policy::reload::{self as policy_reload, PolicyFileKind, PolicyLoadError};
 use crate::reload::{PollFile, SourceFile};
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{self, lease::Lease};
+use crate::upstream::ecr::{aws::AwsAccount, lease::Lease};
 
 /// What answers, what it waits for, and what keeps it fresh.
 pub struct Components {
@@ -47,7 +48,7 @@ pub struct Components {
     pub file_reloaders: Vec<Box<dyn PollFile>>,
     /// Want somebody who fetches them.
     #[cfg(feature = "ecr")]
-    pub ecr_leases: Vec<(ecr::AwsAccount, Arc<Lease>)>,
+    pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
     /// The time for all of them.
     pub clock: Clock,
 }

@@ -45,7 +45,7 @@ impl Signals {
                 Some(()) = self.usr2.recv() => log_ignored_signal("SIGUSR2"),
             }
         };
-        tracing::info!(signal, "told to end");
+        tracing::info!(signal, "received signal");
     }
 }
 

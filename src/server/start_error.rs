@@ -12,7 +12,7 @@ use crate::config::ConfigOrigin;
 use crate::policy::reload::PolicyLoadError;
 use crate::token;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr;
+use crate::upstream::ecr::aws::error::EcrError;
 use crate::upstream::secret_file::SecretLoadError;
 
 /// Why there is no server.
@@ -47,7 +47,7 @@ pub enum StartError {
     /// A token can't be fetched with what is set there.
     #[cfg(feature = "ecr")]
     #[error("upstream {0}: {1}")]
-    InvalidEcrUpstream(Arc<str>, ecr::EcrError),
+    InvalidEcrUpstream(Arc<str>, EcrError),
     /// The keys that sign tokens can't be used.
     #[error("token.signing_keys: {0}")]
     SigningKeysUnusable(token::signing_key::reload::SigningKeyLoadError),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::{Config, TokenChallenge};
-use crate::http::response::Challenge;
+use crate::http::challenge::Challenge;
 use crate::token;
 use crate::token::issuer::{IssuerAndService, TokenIssuer};
 

@@ -11,7 +11,7 @@ use crate::config::upstream::{UpstreamConfig, UpstreamType};
 use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{AwsAccount, lease::Lease};
+use crate::upstream::ecr::{aws::AwsAccount, lease::Lease};
 use crate::upstream::secret_file::{self, SecretFile, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 

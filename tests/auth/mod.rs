@@ -192,9 +192,9 @@ fn refusal_is_logged_with_its_reason_and_without_the_password() {
     // It is written by a thread of its own.
     let log = crate::support::eventually("a line for the refusal", || {
         let log = doorward.log();
-        log.contains("refused").then_some(log)
+        log.contains("request denied").then_some(log)
     });
-    let line = log.lines().find(|line| line.contains("refused")).expect("a line for the refusal");
+    let line = log.lines().find(|line| line.contains("request denied")).expect("a line for the refusal");
     for part in
         ["verdict=\"challenge\"", "reason=\"wrong_credentials\"", "user=\"alice\"", "client=\"192.0.2.7\""]
     {
@@ -203,7 +203,7 @@ fn refusal_is_logged_with_its_reason_and_without_the_password() {
     for secret in ["looking-glass", "wonderland", "geheim", sent.trim_start_matches("Basic ")] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
-    assert!(!log.contains("allowed"), "what is allowed is logged only where that is asked for");
+    assert!(!log.contains("request allowed"), "what is allowed is logged only where that is asked for");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn flood_of_refusals_is_rate_limited_in_the_log() {
     for number in 0..300 {
         client.ask(&Request::auth().header("Authorization", format!("Basic !{number}")));
     }
-    let lines = doorward.log().lines().filter(|line| line.contains("refused")).count();
+    let lines = doorward.log().lines().filter(|line| line.contains("request denied")).count();
     let suppressed = doorward.metric("doorward_log_lines_suppressed_total");
     assert!(lines < 200, "{lines} lines");
     assert_eq!(lines + suppressed as usize, 300);

@@ -273,7 +273,7 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
             format!("-----BEGIN {MARK}-----\nAAAA\n-----END {MARK}-----\n"),
             "block 1 (of another kind",
         ),
-        ("--token-signing-keys", format!("{MARK}\n"), "there is no key in it"),
+        ("--token-signing-keys", format!("{MARK}\n"), "it contains no key"),
     ] {
         let path = folder.add_file("file", &text);
         let output = folder.run(&["check", flag, &path], "");

@@ -141,7 +141,7 @@ fn wrong_password_and_unusable_line_differ_in_the_log_and_not_for_the_client_fie
             doorward
                 .log()
                 .lines()
-                .find(|line| line.contains("refused") && line.contains(&named))
+                .find(|line| line.contains("request denied") && line.contains(&named))
                 .map(str::to_owned)
         });
         assert!(line.contains("reason=\"wrong_credentials\""), "{line}");

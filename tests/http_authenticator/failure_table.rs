@@ -85,7 +85,7 @@ const ACTIVE: &str = "accepted_if = { \"/active\" = true }\n";
 
 /// What the log says of the one refusal, and all of the log.
 fn line(log: &str) -> String {
-    let refused = log.lines().filter(|line| line.contains(" refused")).collect::<Vec<_>>();
+    let refused = log.lines().filter(|line| line.contains(" request denied")).collect::<Vec<_>>();
     assert!(refused.len() <= 1, "one request is one line: {log}");
     refused.first().map_or_else(String::new, |line| (*line).to_owned())
 }

@@ -67,7 +67,7 @@ fn hanging_service_gets_503_before_the_timeout_of_nginx() {
     // The log is written by a thread of its own.
     let log = eventually("the log says what was refused", || {
         let log = protected.doorward.log();
-        log.contains(" refused").then_some(log)
+        log.contains(" request denied").then_some(log)
     });
     assert!(log.contains("authenticator vendor: no answer within 4s"), "{log}");
     assert_eq!(protected.protected.received(), "");

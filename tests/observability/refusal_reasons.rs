@@ -126,7 +126,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
             &["detail=\"malformed API key", "user=\"alice\""],
         ),
         Reason::InvalidToken => {
-            let says = ["detail=\"it is not of a token's form\""];
+            let says = ["detail=\"it does not have the form of a token\""];
             cases([(both("Bearer opaque")[0].clone(), 401)], plain, &says)
         }
         Reason::InsufficientScope => by_token(
@@ -136,7 +136,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
             "detail=\"repository:team/lib:pull is not in the token\"",
         ),
         Reason::Policy => {
-            let says = ["detail=\"repository:team/app:push\"", "user=\"bob\""];
+            let says = ["scope=\"repository:team/app:push\"", "user=\"bob\""];
             let mut all = cases([(question("PUT", MANIFEST).basic("bob", "builder"), 403)], plain, &says);
             all.extend(by_token(
                 "PUT",
@@ -188,14 +188,18 @@ fn refusals(reason: Reason) -> Vec<Case> {
             let other = (get("service=other.test").basic("alice", "wonderland"), 400);
             let mut all = cases([other], plain, &["detail=\"service is not the registry", "path=\"/token\""]);
             let account = (get("service=registry.test&account=bob").basic("alice", "wonderland"), 400);
-            all.extend(cases([account], plain, &["detail=\"account is another", "user=\"alice\""]));
+            all.extend(cases(
+                [account],
+                plain,
+                &["detail=\"account differs from the user", "user=\"alice\""],
+            ));
             let secret = (get("service=registry.test&password=wonderland"), 400);
-            all.extend(cases([secret], plain, &["detail=\"credentials do not belong into the URL"]));
+            all.extend(cases([secret], plain, &["detail=\"credentials do not belong in the URL"]));
             all
         }
         Reason::RefreshToken => {
             let form = post("grant_type=refresh_token&service=registry.test&refresh_token=s3cret");
-            cases([(form, 404)], plain, &["detail=\"refresh tokens are not issued", "path=\"/token\""])
+            cases([(form, 404)], plain, &["detail=\"refresh tokens are not supported", "path=\"/token\""])
         }
     }
 }

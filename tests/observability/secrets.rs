@@ -77,7 +77,9 @@ impl SecretsSetup {
     fn logged(&self, user: &str, detail: &str, status: u16) {
         let line = eventually(&format!("the log has {user}"), || {
             let (log, user) = (self.doorward.log(), user.to_owned() + "\"");
-            log.lines().find(|line| line.contains("refused") && line.contains(&user)).map(str::to_owned)
+            log.lines()
+                .find(|line| line.contains("request denied") && line.contains(&user))
+                .map(str::to_owned)
         });
         assert!(status == 401 || line.contains(detail), "{user}: {detail}: {line}");
     }

@@ -39,11 +39,11 @@ fn denied_push_names_user_and_scope_with_basic_and_with_a_token_field_d1_flux2_5
     denied(&show(&doorward, &asked, "PUT", MANIFEST), "repository:team/app:push");
     let uploads = "/v2/team/app/blobs/uploads/";
     denied(&show(&doorward, &asked, "POST", uploads), "repository:team/app:push");
-    for detail in [
-        "detail=\"repository:team/app:push\"",
+    for part in [
+        "scope=\"repository:team/app:push\"",
         "detail=\"repository:team/app:push; it was not granted when the token was issued\"",
     ] {
-        logged(&doorward, &["reason=\"policy\"", detail, "user=\"bob\"", "client=\"192.0.2.1\"", MANIFEST]);
+        logged(&doorward, &["reason=\"policy\"", part, "user=\"bob\"", "client=\"192.0.2.1\"", MANIFEST]);
     }
     // What the token grants is granted beside that.
     assert_eq!(show(&doorward, &asked, "GET", MANIFEST).status, 200);

@@ -99,7 +99,7 @@ fn token_request_without_required_proxy_headers_is_refused_by_name_field_c9_auth
     ] {
         let answer = doorward.ask(&request);
         assert_refused(&answer, 403, "DENIED");
-        assert!(answer.text().contains(&format!("no token is given here: {what}")), "{}", answer.text());
+        assert!(answer.text().contains(&format!("no token is issued: {what}")), "{}", answer.text());
         let parts = ["reason=\"invalid_proxy_headers\"", &format!("detail=\"{what}"), "path=\"/token\""];
         crate::support::eventually(what, || {
             doorward

@@ -71,7 +71,9 @@ fn invalid_credential_file_at_start_is_reported_with_its_table() {
     fs::write(dir.path().join("token"), "s3cret s3cret").unwrap();
     let line = told();
     assert!(
-        line.contains("upstream bearer") && line.contains("no token has") && !line.contains("s3cret"),
+        line.contains("upstream bearer")
+            && line.contains("not allowed in a token")
+            && !line.contains("s3cret"),
         "{line}"
     );
 }

@@ -15,7 +15,8 @@ use crate::cli::open_for_update;
 use crate::cli::output::print_line;
 use crate::config::value;
 use crate::identity::sanitize_for_display;
-use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
+use crate::token::signing_key::SigningKeys;
+use crate::token::signing_key::key_pair::SigningAlgorithm;
 
 /// The name of the file with the token section for the configuration of a registry.
 pub(super) const REGISTRY_CONFIG_FILE: &str = "registry-auth.yml";

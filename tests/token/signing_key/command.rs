@@ -125,7 +125,7 @@ fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     folder.refuses(
         "remove",
         &[&second],
-        "this key signs; put another one first with doorward signing-key use",
+        "this key signs tokens; select another one with doorward signing-key use",
     );
     let said = folder.succeeds("remove", &[&first]);
     assert!(
@@ -228,7 +228,7 @@ fn own_key_file_is_accepted() {
         let path = folder.path(name);
         genpkey(&path, kind);
         folder.succeeds("add", &["--private-key", &path.display().to_string()]);
-        let why = "this key is in the file already; take one of the two out";
+        let why = "this key is in the file already; remove one of the two";
         folder.refuses("add", &["--private-key", &path.display().to_string()], why);
     }
     let algorithms: Vec<String> =
@@ -247,7 +247,7 @@ fn key_id_with_a_leading_dash_is_not_a_flag() {
     for kid in ["-abc", "-h", "--x"] {
         let output = folder.run("use", &[kid]);
         // -h alone is help, which is asked for often, and no id.
-        let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "there is no key of this id") };
+        let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "it contains no key with this ID") };
         assert!(output.code == Some(code), "{kid}: {output:?}");
         assert!((output.stdout + &output.stderr).contains(word), "{kid}");
     }
