@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use doorward::permissions::Actions;
+use doorward::permissions::actions::Actions;
 use doorward::token::scope::{On, SCOPES_MAX, read, read_all};
 use libfuzzer_sys::fuzz_target;
 

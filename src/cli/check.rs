@@ -125,7 +125,7 @@ fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
             print_line(&format!("{}:{line}: warning: {PUSH_WITHOUT_PULL_WARNING}", displayable_path(path)));
         }
         let by_tokens = settings.token_signing_keys_file.is_some();
-        if rules.has_anonymous_grant() && !by_tokens && *rules.registries() != RegistryHosts::All(false) {
+        if rules.has_anonymous_grant() && !by_tokens && *rules.registries() != RegistryHosts::None {
             print_line(&format!("{}: note: {ANYONE_GRANT_NOTE}", path.display()));
         }
     }

@@ -16,10 +16,10 @@ use std::path::Path;
 use super::explain::{
     ExplainReport, ExplainRequest, ExplainSubject, default_rewrite_header, depends_on_client_address, explain,
 };
+use crate::permissions::host::normalize_host;
 use crate::policy::Policy;
 use crate::policy::rules::{PolicyDecision, RegistryHosts};
 use crate::request::registry;
-use crate::request::site;
 
 /// A digest for requests that need one.
 const PLACEHOLDER_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -180,7 +180,7 @@ fn resolve_host(policy: &Policy, expectation: &Expectation) -> Result<String, St
         }
         (None, _) => DEFAULT_HOST.to_owned(),
     };
-    let bare = site::normalize_host(&host).map_err(|why| format!("host=: {why}"))?;
+    let bare = normalize_host(&host).map_err(|why| format!("host=: {why}"))?;
     if expectation.is_registry_action && !rules.is_registry(&bare, true) {
         return Err(format!("{host} is no registry to this policy"));
     }

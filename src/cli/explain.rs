@@ -16,13 +16,13 @@ use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::http::subrequest::NginxHeaders;
 use crate::identity::{Username, check_group_name, sanitize_for_display};
 use crate::permissions::api_key_scope::ApiKeyScope;
+use crate::permissions::host::normalize_host;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
 use crate::policy::reload::{FILE_BYTES_MAX, GroupSource, PolicyFileKind};
 use crate::policy::rule::Subject;
 use crate::reload::SourceFile;
-use crate::request::site;
 use crate::request::subrequest::Subrequest;
 
 /// How nobody is written.
@@ -110,7 +110,7 @@ impl ExplainSubject {
 /// What our nginx configuration sends as `X-Auth-Rewrite`: `yes` for a registry, nothing for a site. Where the policy
 /// does not tell which of them a host is, the path does.
 pub(super) fn default_rewrite_header(policy: &Policy, host: &str, uri: &str) -> Option<&'static str> {
-    let host = site::normalize_host(host).unwrap_or_default();
+    let host = normalize_host(host).unwrap_or_default();
     let said = uri.starts_with("/v2/");
     policy.rules().map_or(said, |rules| rules.is_registry(&host, said)).then_some("yes")
 }

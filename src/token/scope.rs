@@ -6,7 +6,7 @@
 //! (`localhost:5000/team/app`); an action may be `*`. Registries compare names letter by letter, so on a name
 //! that is none of theirs nothing is given.
 
-use crate::permissions::Actions;
+use crate::permissions::actions::Actions;
 
 /// The most scopes of one request: a push that mounts from every layer's own repository names some dozen.
 pub const SCOPES_MAX: usize = 64;

@@ -96,11 +96,11 @@ impl ExplainReport {
                             refused.denied_actions.names().collect::<Vec<_>>().join(" and ")
                         ),
                         (None, Some(_), _) => "this rule denies it".to_owned(),
-                        (None, None, Some((line, lacks))) => {
+                        (None, None, Some(nearest)) => {
                             format!(
                                 "no grant permits it; the nearest is {}: {}",
-                                place(*line),
-                                lacks.join("; ")
+                                place(nearest.line),
+                                nearest.mismatches.join("; ")
                             )
                         }
                         (None, None, None) => "no grant permits it".to_owned(),
