@@ -114,6 +114,7 @@ impl Policy {
             PresentedToken { claims, is_current: self.is_current(claims), is_for_host: claims.host == host };
         token.check(registry)?;
         let user = identity.as_deref();
+        let mount_source = registry.mount_source.as_ref().map(|source| &*source.repository);
         let mount = with_subject(user_memberships(&file_groups, user), user, request, |subject| {
             let check_not_denied =
                 |resource: &Resource<'_>, actions| rules.check_not_denied(subject, host, resource, actions);
@@ -128,26 +129,15 @@ impl Policy {
                 RegistryTarget::Repository(name) => check_repository(name, registry.required_actions),
             };
             result.map_err(Denied::ByPolicy)?;
+            let Some(source) = mount_source else {
+                return Ok(MountDecision::Decided(Ok(())));
+            };
             // A repository that the policy now denies to pull from cannot be a mount source either.
-            Ok(match registry.mount_source.as_ref().map(|source| &*source.repository) {
-                None => MountDecision::Decided(Ok(())),
-                Some(source) if token.has_granted(source, Actions::PULL) => {
-                    MountDecision::Decided(check_repository(source, Actions::PULL))
-                }
-                Some(source)
-                    if !token.has_denied(source, Actions::PULL)
-                        && !permitted_repository_actions(rules, subject, host, source, Actions::PULL)
-                            .is_empty() =>
-                {
-                    MountDecision::NeedsAnotherToken(source)
-                }
-                Some(source) => MountDecision::Decided(Err(Box::new(PolicyDenial {
-                    repository: Some(source.to_owned()),
-                    denied_actions: Actions::PULL,
-                    is_denied_by_token: token.has_denied(source, Actions::PULL),
-                    ..PolicyDenial::default()
-                }))),
-            })
+            if token.has_granted(source, Actions::PULL) {
+                return Ok(MountDecision::Decided(check_repository(source, Actions::PULL)));
+            }
+            let permitted = permitted_repository_actions(rules, subject, host, source, Actions::PULL);
+            Ok(token.decide_mount_without_pull(source, permitted))
         })
         .map_err(TokenRefusal::Denied)?;
         let mount = match mount {
@@ -164,10 +154,7 @@ impl Policy {
                 {
                     return TokenRefusal::Denied(Denied::ByPolicy(denial));
                 }
-                token.insufficient_scope(
-                    registry.mount_source.as_ref().map(|source| &*source.repository),
-                    Actions::PULL,
-                )
+                token.insufficient_scope(mount_source, Actions::PULL)
             })?;
         Ok(AllowedRequest {
             identity,
@@ -251,6 +238,21 @@ impl PresentedToken<'_> {
     fn has_denied(&self, repository: &str, actions: Actions) -> bool {
         self.is_current
             && !repository_actions(&self.claims.denied, repository).intersection(actions).is_empty()
+    }
+
+    /// Returns the decision on a mount if the token does not contain pull on its source. `permitted` are the actions
+    /// that the policy permits on the source now.
+    fn decide_mount_without_pull<'r>(&self, source: &'r str, permitted: Actions) -> MountDecision<'r> {
+        let is_denied_by_token = self.has_denied(source, Actions::PULL);
+        if !is_denied_by_token && !permitted.is_empty() {
+            return MountDecision::NeedsAnotherToken(source);
+        }
+        MountDecision::Decided(Err(Box::new(PolicyDenial {
+            repository: Some(source.to_owned()),
+            denied_actions: Actions::PULL,
+            is_denied_by_token,
+            ..PolicyDenial::default()
+        })))
     }
 
     /// Returns the refusal for missing actions on a repository, or on the list of all repositories if it is `None`.

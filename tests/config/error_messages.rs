@@ -215,7 +215,7 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         (
             "--policy",
             grant(&format!("networks = [\"{MARK}\"]\nactions = [\"pull\"]")),
-            "networks: it is neither",
+            "networks: not an IP address",
         ),
         ("--policy", grant(&format!("groups = [\"{MARK} x\"]\nactions = [\"pull\"]")), "not a group name"),
         ("--policy", grant(&format!("hosts = [\"https://a:{MARK}@b\"]\nactions = [\"pull\"]")), "hosts: "),
