@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use doorward::permissions::Actions;
+use doorward::permissions::actions::Actions;
 use doorward::token::scope::{SCOPES_MAX, ScopeResource, parse_scope, parse_scopes};
 use libfuzzer_sys::fuzz_target;
 

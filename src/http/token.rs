@@ -24,7 +24,7 @@ use super::verdict_log::line::RequestLine;
 use crate::authn::Identity;
 use crate::pipeline::token::{Authentication, SignTokenError};
 use crate::pipeline::verdict::Verdict;
-use crate::policy::GrantedAccess;
+use crate::policy::token::GrantedAccess;
 use crate::request::header::RequestHeader;
 use crate::token::claims::AccessEntry;
 use crate::token::issuer::{IssueError, NewToken, TokenIssuer};

@@ -5,7 +5,7 @@
 //! start with a host and its port (`localhost:5000/team/app`). An action can be `*`. Registries compare names byte by
 //! byte, so a name that is not canonical is never granted.
 
-use crate::permissions::Actions;
+use crate::permissions::actions::Actions;
 
 /// Maximum number of scopes in one request. A push that mounts each layer from another repository has some dozen.
 pub const SCOPES_MAX: usize = 64;

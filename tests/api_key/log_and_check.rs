@@ -78,7 +78,7 @@ fn log_names_the_api_key_that_lacks_a_permission() {
     let setup = ApiKeySetup::of(&[&key]);
     let put = question("yes", "PUT", "/v2/team/app/manifests/v1");
     assert_eq!(setup.doorward.ask(&Presentation::Bearer.present(put, &key.secret)).status, 403);
-    setup.await_log("is beyond the scope");
+    setup.await_log("is beyond the API key's scope");
     let log = setup.doorward.log();
     assert!(log.contains(&key.id()) && log.contains("ann"), "{log}");
 }

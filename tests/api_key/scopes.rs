@@ -25,7 +25,9 @@ fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
         let refused = setup.registry(Presentation::Bearer, &pull.secret, "GET", "/v2/_catalog");
         assert_denied(&refused, Some("registry:catalog:*"));
         assert_admitted(&setup.registry(Presentation::Bearer, &all.secret, "GET", "/v2/_catalog"), "ann");
-        setup.await_log("reason=\"policy\" detail=\"repository:team/app:push is beyond the scope; key ");
+        setup.await_log(
+            "reason=\"policy\" detail=\"repository:team/app:push is beyond the API key's scope; key ",
+        );
         // The password is as good as it was.
         assert_eq!(setup.registry(Presentation::As("ann"), "a1", "PUT", MANIFEST).status, 200);
     }
@@ -56,8 +58,8 @@ fn scope_never_grants_what_the_owner_lacks() {
 
 /// Where the owner lacks it, the log does not put it down to the key.
 fn eventually_without_the_keys_word(setup: &ApiKeySetup) {
-    setup.await_log("detail=\"repository:team/app:push; key ");
-    assert!(!setup.doorward.log().contains("is beyond the scope"), "{}", setup.doorward.log());
+    setup.await_log("detail=\"repository:team/app:push is not granted; key ");
+    assert!(!setup.doorward.log().contains("is beyond the API key's scope"), "{}", setup.doorward.log());
 }
 
 #[test]

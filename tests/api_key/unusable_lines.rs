@@ -31,10 +31,10 @@ const NOT_THERE: &str = "API key ID is not in the file: it was revoked or never 
 fn line_with_a_malformed_scope_disables_its_key() {
     let key = Key::new("ann", "ci");
     for (scope, what) in [
-        (&["pul:team/**"][..], "scope: right 1: there are pull"),
-        (&["pull:team/**", "push"], "scope: right 2: write ACTIONS:REPOSITORY"),
-        (&["pull:{user}/**"], "scope: right 1: {user} and {group} are for the policy"),
-        (&[""], "scope: right 1: write ACTIONS:REPOSITORY"),
+        (&["pul:team/**"][..], "scope: permission 1: unknown action; the actions are pull"),
+        (&["pull:team/**", "push"], "scope: permission 2: not a permission; write ACTIONS:REPOSITORY"),
+        (&["pull:{user}/**"], "scope: permission 1: {user} and {group} are only for the policy"),
+        (&[""], "scope: permission 1: not a permission; write ACTIONS:REPOSITORY"),
     ] {
         assert_costs_itself(&key.clone().scope(scope).line(), &key, ITS_LINE, what);
     }

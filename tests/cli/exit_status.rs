@@ -56,10 +56,10 @@ fn explain_of_a_denied_push_shows_the_nearest_push_grant_field_n6() {
     let folder = TestFolder::of(users::two());
     let policy = folder.add_file("policy.toml", POLICY);
     for (user, method, uri, line, lacks) in [
-        ("alice", "PUT", "/v2/other/app/manifests/x", 6, "it is on something else"),
-        ("alice", "POST", "/v2/other/app/blobs/uploads/", 6, "it is on something else"),
-        ("bob", "DELETE", "/v2/other/app/manifests/x", 11, "it is on something else"),
-        ("bob", "PUT", "/v2/team/app/manifests/x", 11, "it is on something else"),
+        ("alice", "PUT", "/v2/other/app/manifests/x", 6, "it applies to other resources"),
+        ("alice", "POST", "/v2/other/app/blobs/uploads/", 6, "it applies to other resources"),
+        ("bob", "DELETE", "/v2/other/app/manifests/x", 11, "it applies to other resources"),
+        ("bob", "PUT", "/v2/team/app/manifests/x", 11, "it applies to other resources"),
     ] {
         let output = folder.run(&["explain", "--policy", &policy, user, method, uri], "");
         assert_eq!(output.code, Some(1), "{output:?}");

@@ -136,14 +136,9 @@ fn refusals(reason: Reason) -> Vec<Case> {
             "detail=\"repository:team/lib:pull is not in the token\"",
         ),
         Reason::Policy => {
-            let says = ["scope=\"repository:team/app:push\"", "user=\"bob\""];
+            let says = ["detail=\"repository:team/app:push is not granted\"", "user=\"bob\""];
             let mut all = cases([(question("PUT", MANIFEST).basic("bob", "builder"), 403)], plain, &says);
-            all.extend(by_token(
-                "PUT",
-                MANIFEST,
-                403,
-                "detail=\"repository:team/app:push; it was not granted",
-            ));
+            all.extend(by_token("PUT", MANIFEST, 403, "detail=\"repository:team/app:push was not granted"));
             all
         }
         Reason::MalformedReference => {
@@ -158,7 +153,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
         }
         Reason::ProxySecret => {
             let table = "proxy_secret_file = \"{dir}/secret\"\n[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/upstream\"\n";
-            let says = ["must show the secret of proxy_secret_file"];
+            let says = ["must send the secret of proxy_secret_file"];
             // At /token no upstream credentials are given, and so no secret is required.
             let requests = [(question("GET", MANIFEST).basic("alice", "wonderland"), 403)];
             let mut all = cases(requests, || place(&users::two(), table, &BEARER), &says);

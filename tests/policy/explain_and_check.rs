@@ -53,7 +53,7 @@ fn explain_names_the_deciding_rule_and_the_mismatch_of_the_nearest() {
     let file = setup.path("policy.toml").display().to_string();
     assert!(told("bob", "GET", "/v2/team/secret/tags/list").contains(&format!("{file}:21")), "the denial");
     let lacking = told("carl", "DELETE", "/v2/team/app/manifests/v1");
-    assert!(lacking.contains(&format!("the nearest is {file}:7: it is for ")), "{lacking}");
+    assert!(lacking.contains(&format!("the nearest is {file}:7: it applies to ")), "{lacking}");
     // Pull and push by two grants.
     let both = told("ann", "PUT", "/v2/team/app/manifests/v1");
     assert!(
@@ -107,9 +107,12 @@ fn all_errors_of_an_invalid_policy_are_reported_and_start_fails() {
     let output = run(&setup, &["check", "--htpasswd", setup.path("htpasswd").to_str().unwrap()]);
     assert_eq!(output.code, Some(1), "{output:?}");
     for part in [
-        format!("{}:3:17: repositories: no repository has the character 'A'", policy.display()),
-        format!("{}:4:12: actions: there are pull, push, delete and catalog", policy.display()),
-        format!("{}:1: the line of 4 bytes has no colon", groups.display()),
+        format!("{}:3:17: repositories: a repository name cannot contain 'A'", policy.display()),
+        format!(
+            "{}:4:12: actions: unknown action; the actions are pull, push, delete and catalog",
+            policy.display()
+        ),
+        format!("{}:1: no colon in the line of 4 bytes", groups.display()),
     ] {
         assert!(output.stdout.contains(&part), "{part}: {output:?}");
     }
@@ -161,7 +164,7 @@ fn rule_on_a_group_without_members_or_group_file_is_reported() {
     let policy = setup.path("policy.toml").display().to_string();
     let alone = doorward(&["explain", "--policy", &policy, "--", "ann", "GET", "/v2/"]);
     assert_eq!(alone.code, Some(1), "{alone:?}");
-    assert!(alone.stderr.contains("it names groups, and there is no group file"), "{alone:?}");
+    assert!(alone.stderr.contains("rules name groups, but there is no group file"), "{alone:?}");
     for nobody in ["", "a:b", " x"] {
         assert_eq!(run(&setup, &["explain", "--", nobody, "GET", "/v2/"]).code, Some(1), "{nobody:?}");
     }
@@ -177,7 +180,7 @@ fn explain_accepts_groups_that_only_a_service_knows() {
     assert_eq!(push(&[]).code, Some(1));
     assert_eq!(push(&["--group", "devs"]).code, Some(0));
     assert_eq!(push(&["--group", "ops"]).code, Some(1));
-    assert!(push(&["--group", "a b"]).stderr.contains("no name of a group"));
+    assert!(push(&["--group", "a b"]).stderr.contains("not a group name"));
     let file = setup.path("expect");
     fs::write(&file, "eve push team/app groups=x,devs allow\neve push team/app groups=x deny\n").unwrap();
     let checked = run(&setup, &["check", "--expect", file.to_str().unwrap()]);

@@ -18,12 +18,12 @@ use crate::cli::explain::evaluation::{
 };
 use crate::cli::explain::report::ExplainReport;
 use crate::cli::output::{print_error, print_line};
+use crate::permissions::host::normalize_host;
 use crate::policy::Policy;
 use crate::policy::reload::FILE_BYTES_MAX;
 use crate::policy::rules::{PolicyDecision, RegistryHosts};
 use crate::reload::SourceFile;
 use crate::request::registry;
-use crate::request::site;
 
 /// The digest in requests for blobs.
 const PLACEHOLDER_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -190,7 +190,7 @@ fn resolve_host(policy: &Policy, expectation: &Expectation) -> Result<String, St
         }
         (None, _) => DEFAULT_HOST.to_owned(),
     };
-    let normalized = site::normalize_host(&host).map_err(|error| format!("host=: {error}"))?;
+    let normalized = normalize_host(&host).map_err(|error| format!("host=: {error}"))?;
     if expectation.is_registry_action && !rules.is_registry(&normalized, true) {
         return Err(format!("{host} is not a registry in this policy"));
     }

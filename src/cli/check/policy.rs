@@ -66,7 +66,7 @@ fn print_policy_notes(config: &Config, policy: &Policy, rules: &PolicyRules, pat
         print_line(&format!("{}:{line}: warning: {PUSH_WITHOUT_PULL_WARNING}", displayable_path(path)));
     }
     let issues_tokens = config.token_signing_keys_file.is_some();
-    if rules.has_anonymous_grant() && !issues_tokens && *rules.registries() != RegistryHosts::All(false) {
+    if rules.has_anonymous_grant() && !issues_tokens && *rules.registries() != RegistryHosts::None {
         print_line(&format!("{name}: note: {ANYONE_GRANT_NOTE}"));
     }
 }

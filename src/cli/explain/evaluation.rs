@@ -8,13 +8,13 @@ use crate::config::Config;
 use crate::http::subrequest::NginxHeaders;
 use crate::identity::{Username, check_group_name};
 use crate::permissions::api_key_scope::ApiKeyScope;
+use crate::permissions::host::normalize_host;
 use crate::policy::Policy;
 use crate::policy::denial::Denied;
 use crate::policy::explain::Explanation;
 use crate::policy::reload::{FILE_BYTES_MAX, GroupSource, PolicyFileKind};
 use crate::policy::rule::Subject;
 use crate::reload::SourceFile;
-use crate::request::site;
 use crate::request::subrequest::Subrequest;
 
 /// The user name that stands for an anonymous client.
@@ -72,7 +72,7 @@ impl ExplainSubject {
 /// Returns the `X-Auth-Rewrite` header of the shipped nginx configuration: `yes` for a registry, none for a site. If
 /// the policy does not state which hosts are registries, the path decides.
 pub(in crate::cli) fn default_rewrite_header(policy: &Policy, host: &str, uri: &str) -> Option<&'static str> {
-    let host = site::normalize_host(host).unwrap_or_default();
+    let host = normalize_host(host).unwrap_or_default();
     let is_registry_path = uri.starts_with("/v2/");
     let is_registry =
         policy.rules().map_or(is_registry_path, |rules| rules.is_registry(&host, is_registry_path));

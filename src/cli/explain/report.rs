@@ -97,11 +97,11 @@ impl ExplainReport {
                             denial.denied_actions.names().collect::<Vec<_>>().join(" and ")
                         ),
                         (None, Some(_), _) => "this rule denies it".to_owned(),
-                        (None, None, Some((line, mismatches))) => {
+                        (None, None, Some(nearest)) => {
                             format!(
                                 "no grant permits it; the nearest is {}: {}",
-                                place(*line),
-                                mismatches.join("; ")
+                                place(nearest.line),
+                                nearest.mismatches.join("; ")
                             )
                         }
                         (None, None, None) => "no grant permits it".to_owned(),

@@ -51,7 +51,7 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
         assert_eq!(answer.header("x-auth-scope"), scope, "{method} {uri}");
     }
     let line = line(&doorward, &["path=\"/index.html\""]);
-    assert!(line.contains("detail=\"the request is beyond the scope; key dwk_"), "{line}");
+    assert!(line.contains("detail=\"the request is beyond the API key's scope; key dwk_"), "{line}");
     assert!(!doorward.log().contains("detail=\" ") && !doorward.log().contains("detail=\";"));
     // By half of the headers it is judged by none.
     let bare = with(Request::auth().from("192.0.2.1"), &key);
