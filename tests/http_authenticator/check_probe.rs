@@ -8,7 +8,7 @@ use crate::support::doorward::command;
 use crate::support::free_port;
 use crate::support::process::{Output, run};
 
-/// `check` of a service at this address, with these flags and variables.
+/// Runs `check` for a service at this address, with these flags and variables.
 fn check(address: SocketAddr, lines: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let mut command = command();
@@ -21,7 +21,7 @@ fn probe(address: SocketAddr, lines: &str) -> Output {
     check(address, lines, &["--probe"], &[])
 }
 
-/// What it prints, on either.
+/// Returns stdout and stderr.
 fn said(output: &Output) -> String {
     format!("{}{}", output.stdout, output.stderr)
 }
@@ -75,7 +75,7 @@ fn check_probe_of_a_service_that_admits_any_user_exits_1() {
     let output = probe(backend.address, "");
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(said(&output).contains("it accepted a user and a password that were made up"), "{output:?}");
-    // The other side of it: the same answer with a no in it.
+    // Control: the same answer, but negative.
     let backend = Backend::saying(Reply::json("{\"active\": false}"));
     let output = probe(backend.address, "accepted_if = { \"/active\" = true }");
     assert_eq!(output.code, Some(0), "{output:?}");

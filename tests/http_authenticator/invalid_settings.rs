@@ -7,8 +7,7 @@ use crate::support::doorward::command;
 use crate::support::process::{Output, run};
 use crate::support::users;
 
-/// `check` and `serve` with these settings and no htpasswd file but the one that they name; neither may
-/// go on.
+/// Runs `check` and `serve` with these settings and with no other htpasswd file. Both must fail.
 fn both(settings: &str) -> (String, [Output; 2]) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
@@ -18,14 +17,14 @@ fn both(settings: &str) -> (String, [Output; 2]) {
         let mut command = command();
         command.args(words).args(&flags);
         let output = run(command);
-        // What `check` passes would be served until somebody ends it.
+        // `serve` would not end by itself, so settings that `check` accepts fail the test here.
         assert_eq!(output.code, Some(1), "{settings}\n{output:?}");
         output
     });
     (flags[1].clone(), outputs)
 }
 
-/// Both end with a line that names the place in line `line` of the file, and has all these words.
+/// Checks that both commands print an error for line `line` of the file, with all these words.
 fn assert_fault(settings: &str, line: usize, words: &[&str]) {
     let (path, outputs) = both(settings);
     for output in outputs {
@@ -42,14 +41,14 @@ fn assert_fault(settings: &str, line: usize, words: &[&str]) {
     }
 }
 
-/// An authenticator whose fifth line and what follows are these, behind a good URL in line 4.
+/// Returns an authenticator with a valid URL in line 4 and these lines from line 5.
 fn with(lines: &str) -> String {
     format!(
         "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://127.0.0.1:9/ask\"\n{lines}\n"
     )
 }
 
-/// One whose fourth line is this URL.
+/// Returns an authenticator with this URL in line 4.
 fn at(url: &str) -> String {
     with("").replace("http://127.0.0.1:9/ask", url)
 }
@@ -119,7 +118,7 @@ fn unknown_value_is_an_error_that_lists_the_known_ones() {
 #[test]
 fn duplicate_or_malformed_authenticator_name_is_an_error() {
     let second = with(BASIC);
-    // The second one begins behind the six lines of the first.
+    // The second authenticator begins after the six lines of the first.
     assert_fault(&(with(BASIC) + &second), 7, &["vendor"]);
     for name in ["Vendor", "", "a b", "-a", "a,b", &"a".repeat(33)] {
         assert_fault(&with(BASIC).replace("\"vendor\"", &format!("\"{name}\"")), 3, &["name"]);
@@ -144,12 +143,12 @@ fn fallback_for_a_later_or_unknown_authenticator_is_an_error() {
 
 #[test]
 fn timeouts_beyond_proxy_read_timeout_are_an_error() {
-    // The sum of them has no place of its own: the chain's has to do.
+    // The sum has no line of its own, so the error names the line of the authenticator.
     assert_fault(&with(&format!("{BASIC}timeout = \"12s\"")), 1, &["proxy_read_timeout", "12s", "10s"]);
     assert_fault(&with(&format!("{BASIC}timeout = \"10s\"")), 1, &["proxy_read_timeout"]);
     let whole = with(&format!("{BASIC}timeout = \"4s\""));
     assert_fault(&format!("proxy_read_timeout = \"3s\"\n{whole}"), 2, &["proxy_read_timeout"]);
-    // One by one they would do, and not one behind the other.
+    // Each timeout is valid alone, but their sum is too long.
     let other = with(&format!("{BASIC}timeout = \"6s\"")).replace("\"vendor\"", "\"other\"");
     let first = with(&format!("{BASIC}timeout = \"6s\""));
     let (_, outputs) = both(&(first + &other));
@@ -170,7 +169,7 @@ fn missing_file_is_reported_with_its_table_and_key() {
     }
     let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";
     assert_fault(&with(&format!("{BASIC}{pair}")), 1, &["client_cert_file ", "nowhere.pem"]);
-    // One that is there and is none.
+    // A file that exists and is not a certificate.
     let none = format!("{BASIC}ca_file = \"{{DIR}}/htpasswd\"");
     assert_fault(&with(&none), 1, &["ca_file ", "htpasswd: there is no certificate in it"]);
     // Half of a pair.
@@ -204,7 +203,7 @@ fn value_out_of_range_is_an_error() {
     ] {
         let (path, outputs) = both(&with(&format!("{BASIC}{line}")));
         for output in outputs {
-            // In the line itself; what two of them say together has the place of the URL.
+            // The error names the line itself, or the line of the URL if two settings conflict.
             let places = [4, 6, 7].map(|line| format!("doorward: {path}:{line}:"));
             let is_it = |said: &str| places.iter().any(|place| said.starts_with(place));
             assert!(output.stderr.lines().any(is_it), "{line}: {output:?}");
