@@ -13,7 +13,7 @@ use crate::support::doorward::doorward;
 use crate::support::keys::Presentation;
 use crate::support::process::Output;
 
-/// A folder with a file of keys, or a place for one.
+/// A folder with or without an API key file.
 struct ApiKeyFile {
     _dir: TempDir,
     path: PathBuf,
@@ -38,14 +38,14 @@ impl ApiKeyFile {
         doorward(&[&["api-key", what, "--api-keys", &path], arguments].concat())
     }
 
-    /// The same, which must succeed: what it said.
+    /// Runs a command that must succeed, and returns its output.
     fn succeeds(&self, what: &str, arguments: &[&str]) -> String {
         let output = self.run(what, arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
         output.stdout
     }
 
-    /// The same, which must fail, say why, and change nothing.
+    /// Runs a command that must fail with `why` and change nothing.
     fn refuses(&self, what: &str, arguments: &[&str], why: &str) {
         let before = fs::read(&self.path).ok();
         let output = self.run(what, arguments);
@@ -143,7 +143,7 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
     assert_eq!(uses, 1.0);
     let told = json(&list(&["--url", &url, "--json"]).stdout);
     assert_eq!((&told[0]["uses"], told[1].get("last_used")), (&Value::from(1), None));
-    // Nobody is there, and somebody else is.
+    // No program listens at the address, or the address is invalid.
     let free = format!("http://127.0.0.1:{}", crate::support::free_port());
     for url in [&free[..], "", "unix:/nowhere"] {
         assert_eq!(list(&["--url", url]).code, Some(1), "{url}");
@@ -164,7 +164,7 @@ fn revoke_removes_only_the_named_keys() {
         .collect();
     let before = file.text();
     assert!(before.starts_with(text) && before.lines().count() == 6, "{before}");
-    // Of a name there may be many; and another's is not ann's.
+    // A name alone is ambiguous, and a key of another owner does not match.
     file.refuses("revoke", &["ci"], "there is no such key; by its name only with --owner");
     file.refuses("revoke", &["laptop", "--owner", "bob"], "there is no such key");
     file.refuses("revoke", &[&keys[2], "--owner", "ann"], "there is no such key");
@@ -177,7 +177,8 @@ fn revoke_removes_only_the_named_keys() {
     let told = json(&file.succeeds("revoke", &[&keys[1][4..], "--json"]));
     assert_eq!((&told[0]["name"], &told[0]["id"]), (&Value::from("laptop"), &Value::from(&keys[1][..])));
     file.succeeds("revoke", &[&keys[2], "--owner", "bob"]);
-    // Without a word a running service would take this for a file that is none of keys, and keep bob's.
+    // Without the comment, a running service would not recognize the file as an API key file, and would keep
+    // the key of bob.
     assert_eq!(file.text(), format!("{text}# no keys\n"));
     file.refuses("revoke", &[&keys[2]], "there is no such key");
 }
