@@ -5,7 +5,7 @@ use crate::support::doorward::{Doorward, doorward};
 use crate::support::process::Output;
 use crate::support::users;
 
-/// What ended with a fault: code 1, nothing on stdout, and on stderr this line.
+/// Checks that the program failed: status 1, no output on stdout, and this line on stderr.
 pub(crate) fn assert_fault(output: &Output, line: &str) {
     assert_eq!(output.code, Some(1), "{output:?}");
     let found = output.stderr.lines().any(|said| said.ends_with(line));
@@ -14,14 +14,14 @@ pub(crate) fn assert_fault(output: &Output, line: &str) {
     assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
 }
 
-/// A folder with a good htpasswd file in it.
+/// Returns a folder with a valid htpasswd file.
 pub(crate) fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
     dir
 }
 
-/// `doorward serve` with a good htpasswd file and these flags, which it must not survive.
+/// Runs `doorward serve` with a valid htpasswd file and these flags, which must make it fail.
 fn serve(flags: &[&str]) -> Output {
     let dir = folder();
     let htpasswd = dir.path().join("htpasswd");
@@ -105,7 +105,7 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.lines().any(|said| said.ends_with(&line)), "{output:?}");
     }
-    // One among others is enough.
+    // One such address among several is enough.
     let output = serve(&["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"]);
     assert!(output.stderr.contains("trusted_peers"), "{output:?}");
 }
@@ -165,7 +165,8 @@ fn upstream_credentials_without_a_proxy_secret_are_refused_with_the_remedy_field
     std::fs::write(at("token"), "s3cret").unwrap();
     std::fs::write(at("doorward.toml"), format!("htpasswd.file = \"{}\"\n{table}", at("htpasswd"))).unwrap();
     for command in ["serve", "check"] {
-        // A unix socket too: a published location would reach doorward through the proxy's own socket.
+        // A unix socket is also refused, because a published location reaches doorward through the socket of
+        // the proxy.
         let socket = unix(&dir.path().join("doorward.sock"));
         let output = doorward(&[command, "--config", &at("doorward.toml"), "--listen", &socket]);
         assert_eq!(output.code, Some(1), "{output:?}");
