@@ -180,8 +180,8 @@ fn invalid_api_key_is_refused_where_anonymous_access_is_allowed() {
         (Key::new("ann", "ci").scope(&["pull:team/**"]), Key::new("ann", "x").with("expires", from_now(-1)));
     let setup = ApiKeySetup::with(&crate::support::keys::file(&[&key, &over]), Some(&rules), &[]);
     let uri = "/v2/public/base/manifests/v1";
-    let nobody = setup.doorward.ask(&super::question("yes", "GET", uri));
-    assert_eq!((nobody.status, nobody.header("x-auth-user")), (200, Some("")), "{nobody:?}");
+    let anonymous = setup.doorward.ask(&super::question("yes", "GET", uri));
+    assert_eq!((anonymous.status, anonymous.header("x-auth-user")), (200, Some("")), "{anonymous:?}");
     for way in presentations("ann") {
         assert_challenged(&setup.registry(way, &over.secret, "GET", uri));
         // A valid key is refused too if its scope excludes the request.

@@ -51,11 +51,11 @@ fn scope_never_grants_what_the_owner_lacks() {
         &setup.registry(Presentation::Bearer, &carls.secret, "PUT", MANIFEST),
         Some("repository:team/app:push"),
     );
-    eventually_without_the_keys_word(&setup);
+    assert_key_scope_is_not_blamed(&setup);
 }
 
 /// Checks that the log does not name the scope of the key as the reason if the owner lacks the permission.
-fn eventually_without_the_keys_word(setup: &ApiKeySetup) {
+fn assert_key_scope_is_not_blamed(setup: &ApiKeySetup) {
     setup.await_log("detail=\"repository:team/app:push; key ");
     assert!(!setup.doorward.log().contains("is beyond the scope"), "{}", setup.doorward.log());
 }

@@ -89,8 +89,8 @@ fn line_with_an_invalid_missing_or_duplicate_field_disables_its_key() {
     let twice = whole.replace("\"owner\":\"ann\"", "\"owner\":\"ann\",\"owner\":\"bob\"");
     assert_costs_itself(&twice, &key, ITS_LINE, "it is no key: a field stands there twice");
     // The owner of the key is unknown.
-    let nobodys = key.clone().with("id", "short").line();
-    assert_costs_itself(&nobodys, &key, NOT_THERE, "id: it has 10 letters and digits");
+    let unknown_owner = key.clone().with("id", "short").line();
+    assert_costs_itself(&unknown_owner, &key, NOT_THERE, "id: it has 10 letters and digits");
 }
 
 #[test]

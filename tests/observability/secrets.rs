@@ -125,8 +125,8 @@ fn write(dir: &Path, service: &Api) -> String {
         format!("odd:{{CRYPT}}{}", secret("odd")),
     ];
     fs::write(dir.join("htpasswd"), lines.join("\n") + "\n").unwrap();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let text = config::text(dir, &service.url(), &nobody);
+    let unused = format!("http://127.0.0.1:{}", free_port());
+    let text = config::text(dir, &service.url(), &unused);
     let path = dir.join("doorward.toml");
     fs::write(&path, text).unwrap();
     path.display().to_string()

@@ -198,8 +198,8 @@ fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
 
 #[test]
 fn trusted_peers_that_cover_every_address_are_refused() {
-    for everybody in ["0.0.0.0/0", "::/0"] {
-        let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", everybody]);
+    for any_address in ["0.0.0.0/0", "::/0"] {
+        let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", any_address]);
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(
             output

@@ -17,17 +17,17 @@ fn htpasswd_and_nginx_accept_added_set_and_removed_users() {
     let (users, nginx) = (Users::of(""), AuthBasic::start());
     users.add("alice", "wonderland");
     users.add("zoë", "pässword: with spaces and \"signs\"");
-    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), OracleVerdict::Accepts);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "wonderland"), OracleVerdict::Accepts);
     assert_eq!(
-        users.others_say(&nginx, "zoë", "pässword: with spaces and \"signs\""),
+        users.oracle_verdict(&nginx, "zoë", "pässword: with spaces and \"signs\""),
         OracleVerdict::Accepts
     );
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Refuses);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "builder"), OracleVerdict::Refuses);
     users.quietly("set", &["alice", "--stdin", QUICK[0], QUICK[1]], "builder");
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Accepts);
-    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), OracleVerdict::Refuses);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "builder"), OracleVerdict::Accepts);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "wonderland"), OracleVerdict::Refuses);
     users.quietly("remove", &["alice"], "");
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Refuses);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "builder"), OracleVerdict::Refuses);
     assert_eq!(users.text().lines().count(), 1, "zoë alone is left");
 }
 
@@ -42,7 +42,7 @@ fn file_created_by_htpasswd_can_be_changed() {
     for name in ["bcrypt", "apr1", "sha", "sha512", "last"] {
         users.quietly("verify", &[name, "--stdin"], "of-apache");
     }
-    assert_eq!(users.others_say(&nginx, "ours", "of-doorward"), OracleVerdict::Accepts);
+    assert_eq!(users.oracle_verdict(&nginx, "ours", "of-doorward"), OracleVerdict::Accepts);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Users {
     }
 
     /// Returns the result of `htpasswd -v` and nginx for a user and a password; both must agree.
-    fn others_say(&self, nginx: &AuthBasic, name: &str, password: &str) -> OracleVerdict {
+    fn oracle_verdict(&self, nginx: &AuthBasic, name: &str, password: &str) -> OracleVerdict {
         nginx.file("users", &fs::read(&self.path).unwrap());
         let nginx = nginx.ask("users", name.as_bytes(), password.as_bytes());
         let apache = htpasswd::ask(&self.path, name.as_bytes(), password.as_bytes());

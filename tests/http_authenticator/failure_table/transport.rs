@@ -36,13 +36,13 @@ pub(super) fn rows() -> Vec<FailureCase> {
 /// Rows without a connection or without a response.
 fn slow() -> Vec<FailureCase> {
     let (full, kept) = full();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let unused = format!("http://127.0.0.1:{}", free_port());
     vec![
         FailureCase::saying("none (the other side of it)", Reply::json("{\"active\": true}"), Granted, "")
             .set(ACTIVE),
         FailureCase::new(
             "connection refused",
-            &nobody,
+            &unused,
             Unavailable,
             "authenticator vendor: can't connect: ",
             (),

@@ -17,7 +17,7 @@ max_response_bytes = "16KiB"
 
 /// Returns the settings of the whole chain: the htpasswd file, one authenticator for each way at `service`,
 /// one without a listener, and one with a TLS failure.
-pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
+pub(super) fn text(dir: &Path, service: &str, unused: &str) -> String {
     let presentations = [
         ("basic", "", r#"headers = { Authorization = "Basic {basic}", X-User = "{username}" }"#),
         ("bearer", "", r#"headers = { Authorization = "Bearer {password}", X-User = "{username}" }"#),
@@ -46,7 +46,7 @@ pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
     for (name, query, more) in presentations {
         add(name, &format!("{service}/{name}{query}"), more);
     }
-    add("gone", &format!("{nobody}/gone"), presentations[0].2);
+    add("gone", &format!("{unused}/gone"), presentations[0].2);
     let tls = service.replace("http://", "https://");
     add("tls", &format!("{tls}/basic"), &format!("{}\ncovers = [\"gone\"]", presentations[0].2));
     text

@@ -40,8 +40,8 @@ impl AuthBasic {
             "    server {{\n        listen {address};\n        root \"{at}\";\n        auth_basic oracle;\n        auth_basic_user_file \"{at}/$arg_file\";\n    }}\n"
         );
         // The other server, of the template, receives no requests.
-        let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let nginx = Nginx::start_with(Template::Site, nobody, nobody, &server);
+        let unused = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let nginx = Nginx::start_with(Template::Site, unused, unused, &server);
         Self { nginx, files, address: Address::Tcp(address) }
     }
 
