@@ -13,7 +13,7 @@ use crate::support::doorward::doorward;
 use crate::support::keys::Presentation;
 use crate::support::process::Output;
 
-/// A folder with a file of keys, or a place for one.
+/// A folder with or without an API key file.
 struct ApiKeyFile {
     _dir: TempDir,
     path: PathBuf,
@@ -38,14 +38,14 @@ impl ApiKeyFile {
         doorward(&[&["api-key", what, "--api-keys", &path], arguments].concat())
     }
 
-    /// The same, which must succeed: what it said.
+    /// Runs a command that must succeed, and returns its output.
     fn succeeds(&self, what: &str, arguments: &[&str]) -> String {
         let output = self.run(what, arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
         output.stdout
     }
 
-    /// The same, which must fail, say why, and change nothing.
+    /// Runs a command that must fail with `why` and change nothing.
     fn refuses(&self, what: &str, arguments: &[&str], why: &str) {
         let before = fs::read(&self.path).ok();
         let output = self.run(what, arguments);
@@ -177,7 +177,8 @@ fn revoke_removes_only_the_named_keys() {
     let told = json(&file.succeeds("revoke", &[&keys[1][4..], "--json"]));
     assert_eq!((&told[0]["name"], &told[0]["id"]), (&Value::from("laptop"), &Value::from(&keys[1][..])));
     file.succeeds("revoke", &[&keys[2], "--owner", "bob"]);
-    // Without a word a running service would take this for a file that is none of keys, and keep bob's.
+    // Without the comment, a running service would not recognize the file as an API key file, and would keep
+    // the key of bob.
     assert_eq!(file.text(), format!("{text}# no keys\n"));
     file.refuses("revoke", &[&keys[2]], "no such API key");
 }

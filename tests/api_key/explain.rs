@@ -35,7 +35,7 @@ fn keys() -> Vec<Key> {
     keys
 }
 
-/// The verdict and the reason in words, and what is asked of the backend instead.
+/// Returns the verdict, the reason as text, and the upstream request if it differs.
 fn explained(arguments: &[&str]) -> (String, String, Option<String>) {
     let output = doorward(&[&["explain", "--json"], arguments].concat());
     let told: serde_json::Value =
@@ -51,7 +51,8 @@ fn said(answer: &Answer) -> (&'static str, Option<String>) {
     (verdict, answer.header("x-upstream-uri").map(str::to_owned))
 }
 
-/// Of each owner's keys and each request, by the key's name and by its id in turn.
+/// Compares `explain` with `/auth` for the keys of each owner and each request. Keys are given by name and by
+/// id in turn.
 fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
     let file = setup.path("keys").display().to_string();
     let (mut allowed, mut by_key) = (0, 0);
@@ -72,7 +73,7 @@ fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
             allowed += usize::from(verdict == "allow");
             if why.contains("the API key does not") {
                 by_key += 1;
-                // Without the key he may.
+                // The owner is permitted without the key.
                 let alone = ["--host", host, owner, method, uri];
                 assert_eq!(explained(&[rules, &alone].concat()).0, "allow", "{owner} {method} {uri}");
             }
@@ -122,10 +123,10 @@ fn explain_names_the_api_key_and_the_missing_scope() {
     let output = ask("ann", "pull", "PUT");
     assert!(output.code == Some(1) && output.stdout.contains(lacks), "{output:?}");
     assert_eq!(ask("ann", "pull", "GET").code, Some(0));
-    // carl lacks it himself.
+    // carl lacks the permission, not only the key.
     let output = ask("carl", "wide", "PUT");
     assert!(output.code == Some(1) && !output.stdout.contains("his key"), "{output:?}");
-    // bob's key is not ann's.
+    // The key belongs to bob, not to ann.
     let output = ask("ann", &keys[4].id(), "GET");
     assert!(output.code == Some(1) && output.stdout.contains("ann has no such API key"), "{output:?}");
     assert_eq!(ask("bob", &keys[4].id(), "GET").code, Some(0));

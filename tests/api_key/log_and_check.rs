@@ -1,4 +1,4 @@
-//! What log, `check` and `explain` report about API keys, without their secrets.
+//! The log, `check` and `explain` report API keys without their secrets.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
 
 #[test]
 fn api_key_sent_as_the_user_name_is_not_logged() {
-    // As with GitHub's tokens, which curl -u TOKEN: sends so.
+    // `curl -u TOKEN:` sends a key as the user name, as with the tokens of GitHub.
     let key = Key::new("ann", "ci");
     let setup = ApiKeySetup::of(&[&key]);
     assert_challenged(&setup.show(Presentation::As(&key.secret), "x-oauth-basic"));

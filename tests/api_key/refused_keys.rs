@@ -35,7 +35,7 @@ fn mistyped_api_key_is_logged_as_such() {
         wrong.iter().for_each(|wrong| setup.assert_refused(way, wrong, MISTYPED));
         assert_admitted(&setup.show(way, secret), "ann");
     }
-    // What no header of a bearer can hold.
+    // Values that no bearer header can contain.
     wrong = ["dwk_zoë_\u{1f511}", "dwk_ 0123456789", "dwk_\u{1}"].map(str::to_owned).into();
     wrong.iter().for_each(|wrong| setup.assert_refused(Presentation::As("ann"), wrong, MISTYPED));
 }
@@ -43,7 +43,7 @@ fn mistyped_api_key_is_logged_as_such() {
 #[test]
 fn unknown_api_key_and_wrong_secret_are_refused() {
     let (anns, strange) = (Key::new("ann", "ci"), Key::new("ann", "ci"));
-    // The id is known; the whole is another key, and well formed.
+    // The id exists, but the rest is another well-formed key.
     let same_id = Key::new("ann", "other").with("id", anns.bare_id());
     let forged = forge(anns.bare_id());
     let setup = ApiKeySetup::of(&[&anns]);
@@ -57,7 +57,7 @@ fn unknown_api_key_and_wrong_secret_are_refused() {
         );
         assert_admitted(&setup.show(way, &anns.secret), "ann");
     }
-    // The line of another secret under that id: the old secret is none any more.
+    // The line now has another secret under that id, so the old secret is invalid.
     setup.put(same_id.line());
     setup.await_status(Presentation::Bearer, &anns.secret, 401);
     setup.assert_refused(
@@ -67,7 +67,7 @@ fn unknown_api_key_and_wrong_secret_are_refused() {
     );
 }
 
-/// A well-formed key with this id and a secret of nobody's.
+/// Returns a well-formed key with this id and an invalid secret.
 fn forge(id: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let text = format!("dwk_{id}_{}", "0".repeat(30));
@@ -91,7 +91,7 @@ fn api_key_expires_at_its_second_and_not_before() {
         }
         assert_admitted(&setup.show(way, &ahead.secret), "ann");
     }
-    // One ends while it is used: nothing of it is kept.
+    // A key expires while it is used: no cached answer outlives it.
     let soon = Key::new("ann", "soon").with("expires", from_now(3));
     setup.put(soon.line() + &ahead.line());
     setup.await_status(Presentation::Bearer, &soon.secret, 200);
@@ -155,7 +155,7 @@ fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() 
     let show = |way: Presentation<'_>, secret: &str| {
         doorward.ask(&way.present(Request::auth().from(super::HOME), secret))
     };
-    // The same one again is one failure.
+    // The same key again counts as one failure.
     for _ in 0..10 {
         assert_challenged(&show(Presentation::As("ann"), &file.secret));
     }
@@ -184,11 +184,11 @@ fn invalid_api_key_is_refused_where_anonymous_access_is_allowed() {
         (Key::new("ann", "ci").scope(&["pull:team/**"]), Key::new("ann", "x").with("expires", from_now(-1)));
     let setup = ApiKeySetup::with(&crate::support::keys::file(&[&key, &over]), Some(&rules), &[]);
     let uri = "/v2/public/base/manifests/v1";
-    let nobody = setup.doorward.ask(&super::question("yes", "GET", uri));
-    assert_eq!((nobody.status, nobody.header("x-auth-user")), (200, Some("")), "{nobody:?}");
+    let anonymous = setup.doorward.ask(&super::question("yes", "GET", uri));
+    assert_eq!((anonymous.status, anonymous.header("x-auth-user")), (200, Some("")), "{anonymous:?}");
     for way in presentations("ann") {
         assert_challenged(&setup.registry(way, &over.secret, "GET", uri));
-        // Nor is a good one, whose scope does not have it.
+        // A valid key is refused too if its scope excludes the request.
         assert_eq!(setup.registry(way, &key.secret, "GET", uri).status, 403);
     }
     assert_challenged(&setup.registry(Presentation::Bearer, "x", "GET", uri));

@@ -9,7 +9,7 @@ use crate::support::keys::{Key, Presentation, file};
 use crate::support::process::{Output, run};
 use crate::support::users;
 
-/// `doorward serve` where the file of keys holds this, or is not there: it must end.
+/// Runs `doorward serve` with this content of the API key file, or without the file; it must fail.
 fn refuses_to_start(text: Option<&[u8]>) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
@@ -49,8 +49,8 @@ fn file_without_keys_starts_and_a_key_added_later_is_accepted() {
     }
 }
 
-/// Puts something in the file's place that can't be used: the last good keys stay in force, and no other
-/// comes with it; then a good file.
+/// Makes the API key file unusable. The last valid keys must stay in force without new ones, until a valid
+/// file follows.
 fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     let (key, later) = (Key::new("ann", "ci"), Key::new("ann", "later"));
     let setup = ApiKeySetup::of(&[&key]);
@@ -114,7 +114,7 @@ fn file_with_a_truncated_last_line_disables_that_key_only() {
     setup.await_log("/keys:2: invalid API key: not JSON at byte ");
     setup.await_log("invalid_lines=1");
     assert_eq!(setup.doorward.ready().text(), "ready\n");
-    // The end of a line is no part of it.
+    // The line end is optional.
     setup.put(whole.trim_end());
     setup.await_status(Presentation::Bearer, &last.secret, 200);
 }

@@ -3,8 +3,8 @@
 use super::{ApiKeySetup, assert_admitted};
 use crate::support::keys::{Key, Presentation, file, presentations};
 
-/// A file with a damaged line between two good ones: the key that was meant is refused, the two are good,
-/// and the log says which line it was and what is wrong with it; at the start, and when it comes later.
+/// Checks a file with a damaged line between two valid ones, both at start and after a reload. The damaged
+/// key is refused, and the other two are accepted. The log names the line and the error.
 fn assert_costs_itself(damaged: &str, key: &Key, refusal: &str, what: &str) {
     let (before, after) = (Key::new("ann", "before"), Key::new("bob", "after"));
     let text = format!("# keys\n{}{}\n{}", before.line(), damaged.trim_end(), after.line());
@@ -160,7 +160,7 @@ fn comments_blank_lines_carriage_returns_and_bom_are_ignored() {
         assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     }
     assert_eq!(setup.doorward.metric("doorward_api_keys_invalid_lines"), 0.0);
-    // What stands in a comment is no key.
+    // A key in a comment is not used.
     setup.put(format!("#{a}\n{b}\n"));
     setup.await_status(Presentation::Bearer, &keys[0].secret, 401);
     assert_admitted(&setup.show(Presentation::Bearer, &keys[1].secret), "ann");

@@ -12,7 +12,7 @@ use doorward::http::service::{ListenerKind, service_factory};
 use doorward::metrics::{HashCheckLabel, Metrics};
 use doorward::server::components::Components;
 
-use super::{assert_allow, assert_challenge, assert_nobody};
+use super::{assert_allow, assert_challenge, assert_no_user};
 use crate::support::client::{Address, Request, unix};
 use crate::support::doorward::Doorward;
 use crate::support::users;
@@ -23,7 +23,7 @@ fn untrusted_peer_is_refused_with_any_headers_as_in_cve_2026_40575() {
     let right = Request::auth().basic("alice", "wonderland");
     let is_closed = |request: &Request| doorward.client().try_ask(request).is_err();
     assert!(is_closed(&right) && is_closed(&Request::auth()), "no byte is answered");
-    // No header makes the peer a trusted one.
+    // No header makes the peer trusted.
     for name in ["X-Real-IP", "X-Forwarded-For", "Forwarded", "X-Client-IP", "True-Client-IP", "Via"] {
         assert!(is_closed(&right.clone().header(name, "192.0.2.1")), "{name}");
     }
@@ -92,7 +92,7 @@ fn admin_listener_does_not_serve_auth() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let answer = doorward.admin(&Request::auth().basic("alice", "wonderland"));
     assert_eq!(answer.status, 404);
-    assert_nobody(&answer);
+    assert_no_user(&answer);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn identity_headers_of_the_client_are_ignored_as_in_cve_2025_64484() {
 #[test]
 fn headers_outside_the_closed_list_are_ignored_as_in_cve_2026_35051() {
     let doorward = Doorward::start(&users::alice(), &["--throttle-user-failures", "2"]);
-    // None of these is the client's address: the failures are all counted against the one that is.
+    // None of these headers is used as the client address: all failures are counted against `X-Real-IP`.
     for (number, name) in
         ["X-Forwarded-For", "X-Client-IP", "CF-Connecting-IP", "X_Real_IP"].into_iter().enumerate()
     {

@@ -21,7 +21,7 @@ fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
         assert!(output.stdout.contains("only the named files were checked"), "{output:?}");
     }
-    // A fault is one all the same, and settings that are meant for serve have to be whole.
+    // An invalid file is still an error, and so are incomplete settings of `serve`.
     let faulty = folder.add_file("faulty.toml", &POLICY.replace("actions", "action"));
     assert_eq!(run_bare(&["check", "--policy", &faulty]).code, Some(1));
     let config = folder.add_file("doorward.toml", &format!("policy.file = \"{policy}\"\n"));
@@ -46,7 +46,7 @@ fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_fie
         assert!(output.stdout.starts_with("challenge\n") && output.stdout.contains(why), "{output:?}");
         assert!(output.stdout.contains("for a user who can log in: allow"), "{output:?}");
     }
-    // Without an htpasswd file nothing is known of users.
+    // Without an htpasswd file, users are not checked.
     let alone = run_bare(&["explain", "--policy", &policy, "eve", "GET", "/v2/a/manifests/x"]);
     assert_eq!(alone.code, Some(0), "{alone:?}");
 }

@@ -6,7 +6,8 @@ use crate::support::secrets::MARK;
 use crate::support::test_folder::{TestFolder, all_output, run_bare};
 use crate::support::users;
 
-/// Lines of a settings file, each with a secret that was pasted or is part of a URL, and words of what is said.
+/// Returns lines of a settings file with a pasted secret or a secret in a URL, and words of the error about
+/// each.
 fn pasted() -> Vec<(String, &'static str)> {
     let http = |more: &str| format!("[[authenticator]]\ntype = \"http\"\n{more}\n");
     let basic = "headers = { Authorization = \"Basic {basic}\" }";
@@ -91,7 +92,7 @@ fn pasted() -> Vec<(String, &'static str)> {
 fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
     for (text, words) in pasted() {
         let folder = TestFolder::of(users::alice());
-        // A file that is whole but for the one line.
+        // A file that is valid except for this line.
         let is_set = |key: &str| text.contains(&format!("{key} = "));
         let users = if is_set("htpasswd") {
             String::new()
@@ -101,7 +102,7 @@ fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
         let listen = if is_set("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         let listen = format!("{listen}admin.listen = \"127.0.0.1:0\"\n");
         let chain = "\n[[authenticator]]\ntype = \"htpasswd\"\n";
-        // Line numbers count from the secret's own file.
+        // The added top-level settings must precede the first table.
         let whole = match text.contains("[[authenticator]]") {
             true => format!("{text}\n{chain}").replacen("[[auth", &format!("{users}{listen}[[auth"), 1),
             false if text.contains("[[upstream]]") => {
@@ -280,7 +281,7 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         assert_ne!(output.code, Some(0), "{flag}: {text}: {output:?}");
         assert!(all_output(&output).contains(words), "{flag}: {text}: {output:?}");
         if flag == "--api-keys" {
-            // An unusable line is listed, without its text.
+            // An unusable line is listed without its text.
             let list = run_bare(&["api-key", "list", "--api-keys", &path]);
             assert_eq!(list.code, Some(0), "{list:?}");
             assert_eq!(run_bare(&["api-key", "list", "--json", "--api-keys", &path]).code, Some(0));

@@ -10,7 +10,7 @@ use crate::support::doorward::{Doorward, command, doorward};
 use crate::support::process::{Output, run};
 use crate::support::users;
 
-/// A folder with a good htpasswd file and a settings file.
+/// Returns a folder with a valid htpasswd file and a settings file.
 fn with_settings(text: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = folder();
     let path = dir.path().join("doorward.toml");
@@ -18,7 +18,7 @@ fn with_settings(text: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// `check` with a good htpasswd file, these variables and flags.
+/// Runs `check` with a valid htpasswd file, these variables and these flags.
 fn check(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
     let mut command: Command = command();
     command.arg("check").arg("--htpasswd").arg(dir.join("htpasswd")).args(flags);
@@ -28,7 +28,7 @@ fn check(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
 
 #[test]
 fn command_line_has_priority_over_environment_and_file() {
-    // A value that is refused shows which layer was read: the fault names it.
+    // The error about an invalid value names the source that was read.
     let (dir, config) = with_settings("realm = \"basic file\"\n");
     let config = config.to_str().unwrap();
     let variables = [("DOORWARD_REALM", "basic variable"), ("DOORWARD_CONFIG", config)];
@@ -43,7 +43,7 @@ fn command_line_has_priority_over_environment_and_file() {
     assert!(said(&variables, &[]).starts_with("doorward: DOORWARD_REALM: "));
     assert!(said(&variables, &["--realm", "basic flag"]).starts_with("doorward: --realm: "));
     assert_eq!(said(&variables, &["--realm", "good"]), "");
-    // Of two files, the one that the command line names.
+    // If both name a file, the command line has priority over the environment.
     let other = dir.path().join("other.toml");
     std::fs::write(&other, "").unwrap();
     assert_eq!(said(&variables[1..], &["--config", other.to_str().unwrap()]), "");
@@ -170,7 +170,7 @@ fn variables_of_kubernetes_and_docker_are_ignored_pitfall_p45() {
     ];
     let output = check(dir.path(), &injected, &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    // What a person would write by that name is still an error.
+    // A plausible but unknown name is still an error.
     let output = check(dir.path(), &[("DOORWARD_PORT", "8000")], &[]);
     assert_eq!(
         output.stderr,
@@ -178,7 +178,8 @@ fn variables_of_kubernetes_and_docker_are_ignored_pitfall_p45() {
     );
 }
 
-/// The variables of this prefix that the text takes from the environment of compose, as in `${NAME:-default}`.
+/// Returns the variables with this prefix that the text takes from the environment of compose, as in
+/// `${NAME:-default}`.
 fn taken_by_compose(text: &str, prefix: &str) -> BTreeSet<String> {
     let start = format!("${{{prefix}");
     let after = text.match_indices(&start).map(|(at, _)| &text[at + 2..]);
@@ -199,12 +200,12 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
         let said = check(dir.path(), &[(name, "some.example/image:1")], &[]).stderr;
         assert!(!said.contains("there is no such setting"), "{name}: {said}");
     }
-    // Names that are near are still errors.
+    // Similar names are still errors.
     for name in ["DOORWARD_IMAGES", "DOORWARD_IMAGE_", "DOORWARD_TEST_SCALES", "DOORWARD_PUBLISH"] {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
         assert!(said.starts_with(&format!("doorward: {name}: there is no such setting")), "{said}");
     }
-    // nginx's container passes over what is compose's own, too.
+    // The nginx container also ignores the variables of compose.
     let entrypoint = fs::read_to_string(root.join("nginx/entrypoint/18-doorward.envsh")).unwrap();
     let own: Vec<&str> = ["PUBLISH", "SUBNET", "TLS_NAME"].into_iter().collect();
     assert!(entrypoint.contains(&format!("case $name in {}) continue", own.join(" | "))), "compose's own");

@@ -1,4 +1,4 @@
-//! Password files of other programs set as the htpasswd file.
+//! Password files of other programs, configured as the htpasswd file.
 
 use std::fs;
 
@@ -9,20 +9,20 @@ use crate::support::secrets::MARK;
 use crate::support::test_folder::{TestFolder, all_output};
 use crate::support::users;
 
-/// A file: of which program, what it holds, and words of the line that is said of it.
+/// A file: its program, its content, and words of the error about it.
 type Case = (&'static str, Vec<u8>, &'static str);
 
 fn hash() -> String {
     users::line("x", "wonderland", 4).trim_end().replace("x:", "")
 }
 
-/// Two lines of one pattern, with a user and a secret in each.
+/// Returns two lines of one pattern, each with another user and secret.
 fn two(pattern: &str) -> Vec<u8> {
     let line = |user: &str| pattern.replace("USER", user).replace("SECRET", &format!("{MARK}{user}")) + "\n";
     (line("alice") + &line("bob")).into_bytes()
 }
 
-/// Files that are no lines at all.
+/// Files that do not consist of lines.
 fn other_formats() -> Vec<Case> {
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{MARK}\n-----END PRIVATE KEY-----\n");
     let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
@@ -64,7 +64,7 @@ fn other_formats() -> Vec<Case> {
     ]
 }
 
-/// Files of lines.
+/// Files that consist of lines.
 fn other_lines() -> Vec<Case> {
     let hex = |digits: usize| "0123456789abcdef".chars().cycle().take(digits).collect::<String>();
     let of = |pattern: &str| {
@@ -120,14 +120,14 @@ fn other_lines() -> Vec<Case> {
     ]
 }
 
-fn assert_told(folder: &TestFolder, what: &str, words: &str, content: &[u8]) {
+fn assert_diagnosed(folder: &TestFolder, what: &str, words: &str, content: &[u8]) {
     for arguments in [&["check"][..], &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]]
     {
         let output = folder.run(arguments, "");
         let told = all_output(&output);
         assert_eq!(output.code, Some(1), "{what}, {arguments:?}: {told}");
         assert!(told.contains(words), "{what}, {arguments:?}: {told}");
-        // One line for the file; or one for each line, if it is one of names and hashes.
+        // One error for the file, or one for each line if the lines are names and hashes.
         let most = if arguments[0] == "serve" { 1 } else { content.split(|b| *b == b'\n').count() - 1 };
         assert!(told.lines().count() <= most.max(1), "{what}, {arguments:?}: {told}");
     }
@@ -139,7 +139,7 @@ fn file_of_another_format_is_named_in_one_line_and_not_changed() {
     let cases = other_formats();
     for (what, content, words) in &cases {
         let folder = TestFolder::of(content);
-        assert_told(&folder, what, words, content);
+        assert_diagnosed(&folder, what, words, content);
         for arguments in [&["user", "list"][..], &["user", "add", "--stdin", "--cost", "4", "carol"]] {
             let output = folder.run(arguments, "wonderland");
             assert_eq!(output.code, Some(1), "{what}: {output:?}");
@@ -157,13 +157,13 @@ fn file_of_another_format_is_named_in_one_line_and_not_changed() {
 fn file_with_foreign_lines_is_reported_without_its_secrets() {
     for (what, content, words) in other_lines() {
         let folder = TestFolder::of(&content);
-        assert_told(&folder, what, words, &content);
+        assert_diagnosed(&folder, what, words, &content);
         let list = folder.run(&["user", "list"], "");
         assert_eq!(list.code, Some(0), "{what}: {list:?}");
         assert!(list.stdout.contains("cannot log in: "), "{what}: {list:?}");
         let add = folder.run(&["user", "add", "--stdin", "--cost", "4", "carol"], "wonderland");
         match add.code {
-            // Lines of names and hashes: an htpasswd file with lines that can't be used.
+            // Lines with names and hashes are an htpasswd file with unusable lines.
             Some(0) => {
                 assert_eq!(all_output(&add), "", "{what}");
                 assert_eq!(
@@ -205,7 +205,8 @@ fn wrong_file_set_as_policy_groups_or_api_keys_is_reported_without_secrets() {
             ["--policy", "--groups", "--api-keys", "--token-signing-keys", "--proxy-secret-file", "--config"]
         {
             let output = folder.run(&["check", flag, file.to_str().unwrap()], "");
-            // JSON is what keys are written in, a key pair is PEM, and a secret's file is not read by check.
+            // `check` does not read the file of the proxy secret. All others are read: API keys are JSON, and
+            // key pairs are PEM.
             let is_read = flag != "--proxy-secret-file";
             assert!(!is_read || output.code != Some(0), "{what}, {flag}: {output:?}");
             if matches!(flag, "--policy" | "--groups" | "--config") {
@@ -219,7 +220,7 @@ fn wrong_file_set_as_policy_groups_or_api_keys_is_reported_without_secrets() {
         fs::write(&file, &content).unwrap();
         for flag in ["--policy", "--groups", "--api-keys", "--token-signing-keys", "--config"] {
             let output = folder.run(&["check", flag, file.to_str().unwrap()], "");
-            // A group file takes any words that are names.
+            // A group file accepts any words that are valid names.
             assert!(flag == "--groups" || output.code != Some(0), "{what}, {flag}: {output:?}");
             if flag != "--groups" {
                 let serve = folder.run(

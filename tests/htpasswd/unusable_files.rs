@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::server::listeners::assert_fault;
+use crate::server::listeners::assert_error;
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::process::Output;
 use crate::support::users;
 
-/// `serve` and `check` with the file at `path`; neither may go on.
+/// Runs `serve` and `check` with the file at `path`. Both must fail.
 fn both(path: &Path) -> [Output; 2] {
     let path = path.to_str().unwrap();
     [
@@ -18,14 +18,14 @@ fn both(path: &Path) -> [Output; 2] {
     ]
 }
 
-/// Both end with this, behind the file's path.
+/// Checks that both end with this error after the path of the file.
 fn assert_both(path: &Path, rest: &str) {
     for output in both(path) {
-        assert_fault(&output, &format!("doorward: {}{rest}", path.display()));
+        assert_error(&output, &format!("doorward: {}{rest}", path.display()));
     }
 }
 
-/// The same where the file has this content.
+/// Checks the error for a file with this content.
 fn assert_content(content: impl AsRef<[u8]>, rest: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
@@ -59,7 +59,7 @@ fn dangling_or_circular_link_is_an_error() {
     let path = dir.path().join("htpasswd");
     std::os::unix::fs::symlink(&path, &path).unwrap();
     for output in both(&path) {
-        assert_fault(&output, "(os error 40)");
+        assert_error(&output, "(os error 40)");
     }
 }
 
@@ -82,7 +82,7 @@ fn binary_file_is_an_error() {
 fn file_of_a_gibibyte_is_refused_by_size_without_reading() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
-    // It takes no room on the disk.
+    // The file is sparse and takes no space on the disk.
     fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
     assert_both(&path, ": the file has more than 268435456 bytes; raise htpasswd.max_bytes");
 }
@@ -95,13 +95,13 @@ fn configured_file_size_limit_is_applied() {
     let path = path.to_str().unwrap();
     assert_eq!(doorward(&["check", "--htpasswd", path]).code, Some(0));
     let output = doorward(&["check", "--htpasswd", path, "--htpasswd-max-bytes", "1KiB"]);
-    assert_fault(
+    assert_error(
         &output,
         &format!("doorward: {path}: the file has more than 1024 bytes; raise htpasswd.max_bytes"),
     );
 }
 
-/// What is said of a hash, with its remedy.
+/// Returns the error text about a hash, with its remedy.
 fn cant(what: &str) -> String {
     format!(
         "{what}; the user cannot log in: set the password again with htpasswd -B FILE NAME (no line of the file is valid)"
@@ -207,7 +207,7 @@ fn check_of_a_valid_file_exits_0() {
     assert_eq!(output.stderr, "");
 }
 
-/// The numbers that a line of `check` holds, in order.
+/// Returns the numbers in a line of `check`, in order.
 fn numbers(line: &str) -> Vec<f64> {
     line.split(|c: char| !c.is_ascii_digit() && c != '.').filter_map(|word| word.parse().ok()).collect()
 }
@@ -229,7 +229,7 @@ fn check_reports_login_capacity_with_and_without_an_attack_field_s5() {
         let [at_once, attacked, millis, threads, wait] = figures[..] else { panic!("{bound}: {figures:?}") };
         // A tenth of the wait is left for what else takes the cores' time.
         let wanted = (0.9 * threads * wait * 1000.0 / millis).clamp(2.0 * threads, 4096.0);
-        // The time is told to a tenth of a millisecond.
+        // The time is rounded to a tenth of a millisecond.
         assert!((at_once / wanted - 1.0).abs() < 0.1, "{bound}: about {wanted}");
         assert_eq!(attacked, at_once - (at_once / 4.0).ceil(), "{bound}");
     }

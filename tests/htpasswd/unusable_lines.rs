@@ -1,4 +1,4 @@
-//! Unusable lines: one diagnosis in every output, and no text of the line.
+//! Unusable lines: every output has the same diagnosis, and none has the text of the line.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use crate::support::secrets::MARK;
 use crate::support::test_folder::{TestFolder, all_output};
 use crate::support::{eventually, users};
 
-/// A good user, so that the service starts.
+/// Returns a folder whose htpasswd file also has a valid line, so that the service starts.
 fn beside_a_good_line(line: &str) -> TestFolder {
     TestFolder::of(users::line("good", "wonderland", users::QUICK) + line + "\n")
 }
 
-/// twuni/docker-registry.helm#13, haproxytech/kubernetes-ingress#807, and variants.
+/// Lines from twuni/docker-registry.helm#13 and haproxytech/kubernetes-ingress#807, and variants.
 fn not_understood() -> Vec<(String, &'static str)> {
     let hash = users::alice().trim_end().replace("alice:", "");
     vec![
@@ -50,7 +50,7 @@ fn text_of_an_unusable_line_is_in_no_output_field_c2() {
         let file = fs::read_to_string(&folder.path).unwrap();
         let doorward = Doorward::start(&file, &["--log-level", "debug"]);
         assert!(doorward.log().contains(what), "{line}: {}", doorward.log());
-        // A reload tells which users changed, at debug level.
+        // At debug level, a reload logs the users that changed.
         users::put(&doorward.htpasswd(), file + "# changed\n" + &format!("{MARK}-2 x\n{MARK}-3\n"));
         eventually("the file is reloaded", || {
             doorward.log().contains("htpasswd file reloaded").then_some(())
@@ -75,7 +75,7 @@ fn file_with_only_a_password_is_reported_by_line_and_length_field_c2() {
     }
 }
 
-/// Lines whose user can't log in whatever the password is: the line's hash, and what is said of it.
+/// Lines whose user cannot log in with any password: the hash, and words of the error about it.
 fn cannot_be_checked() -> Vec<(String, &'static str, &'static str)> {
     let hash = users::line("x", "wonderland", 4).trim_end().replace("x:", "");
     vec![
@@ -111,7 +111,7 @@ fn unusable_line_has_the_same_diagnosis_in_every_output_field_c4_d5() {
         let check = folder.run(&["check"], "");
         let told = check.stdout.lines().find(|line| line.contains(":2:")).unwrap_or_default().to_owned();
         assert!(told.contains(what) && told.contains(remedy), "{hash}: {check:?}");
-        // The same words, and an exit status of its own, with a right password and with a wrong one.
+        // The same diagnosis and a separate exit status, with a right and with a wrong password.
         let diagnosis = told.splitn(4, ':').nth(3).unwrap().trim();
         for password in ["wonderland", "wrong"] {
             let verify = folder.run(&["user", "verify", "alice", "--stdin"], password);
@@ -151,7 +151,7 @@ fn wrong_password_and_unusable_line_differ_in_the_log_and_not_for_the_client_fie
             "{line}"
         );
     }
-    // Who is right is not told by the exit status either, unless it can be.
+    // The exit status reveals whether a password is right only if the line can be checked.
     let folder = TestFolder::of(users::line("bob", "builder", 4));
     assert_eq!(folder.run(&["user", "verify", "bob", "--stdin"], "builder").code, Some(0));
     assert_eq!(folder.run(&["user", "verify", "bob", "--stdin"], "wrong").code, Some(1));
@@ -182,7 +182,7 @@ fn utf_16_file_is_reported_and_not_changed_field_d3() {
             assert_eq!(fs::read(&folder.path).unwrap(), content, "{arguments:?}");
         }
     }
-    // What an ASCII tool appended to such a file is in force, and each other line is named for what it is.
+    // A line that an ASCII tool appended to such a file is used. Each other line is reported as UTF-16.
     let mixed = TestFolder::of([&little[..], b"\n", users::line("carol", "builder", 4).as_bytes()].concat());
     let check = mixed.run(&["check"], "");
     assert!(check.stdout.contains("the line is encoded as UTF-16; save the file as UTF-8"), "{check:?}");

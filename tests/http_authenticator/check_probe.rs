@@ -8,7 +8,7 @@ use crate::support::doorward::command;
 use crate::support::free_port;
 use crate::support::process::{Output, run};
 
-/// `check` of a service at this address, with these flags and variables.
+/// Runs `check` for a service at this address, with these flags and variables.
 fn check(address: SocketAddr, lines: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let mut command = command();
@@ -21,7 +21,7 @@ fn probe(address: SocketAddr, lines: &str) -> Output {
     check(address, lines, &["--probe"], &[])
 }
 
-/// What it prints, on either.
+/// Returns stdout and stderr.
 fn said(output: &Output) -> String {
     format!("{}{}", output.stdout, output.stderr)
 }

@@ -11,20 +11,21 @@ use crate::support::{eventually, users};
 use crate::token::bearer::{BEARER, MANIFEST, question, show};
 use crate::token::{POLICY, get, post, token};
 
-/// The client of every case.
+/// Client address in the log line of every case.
 const CLIENT: &str = "client=\"192.0.2.1\"";
 
-/// A request that is refused, and what its line says.
+/// A refused request and the expected words of its log line.
 struct Case {
     doorward: Doorward,
     request: Request,
     status: u16,
     says: Vec<&'static str>,
-    /// Connections that have to stay open meanwhile.
+    /// Connections that must stay open during the request.
     _held: Vec<Client>,
 }
 
-/// doorward that issues tokens, with alice and bob, these settings, and these files; `{dir}` is their folder.
+/// Starts doorward with token issuing, alice and bob, these settings and these files; `{dir}` in the settings
+/// is their folder.
 fn place(users: &str, settings: &str, flags: &[&str]) -> Doorward {
     let dir: TempDir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -59,7 +60,7 @@ fn plain() -> Doorward {
     place(&users::two(), "", &BEARER)
 }
 
-/// A request to `/auth`, and one to `/token`, with these credentials.
+/// Returns a request to `/auth` and one to `/token` with these credentials.
 fn both(authorization: &str) -> [Request; 2] {
     let with = |request: Request| request.header("Authorization", authorization);
     [with(question("GET", MANIFEST)), with(get("service=registry.test"))]
@@ -84,7 +85,7 @@ fn cases(
     requests.into_iter().map(case).collect()
 }
 
-/// The same status twice.
+/// Returns the cases of `/auth` and `/token` with these credentials, each with its status.
 fn at_both(
     authorization: &str,
     statuses: [u16; 2],
@@ -94,10 +95,10 @@ fn at_both(
     cases(both(authorization).into_iter().zip(statuses), start, says)
 }
 
-/// Every way to be refused for a reason.
+/// Returns every way in which a request is refused for this reason.
 fn refusals(reason: Reason) -> Vec<Case> {
     match reason {
-        // It refuses nobody.
+        // Not a refusal.
         Reason::Allowed => Vec::new(),
         Reason::NoCredentials => {
             let start = || place(&users::two(), "", &[&BEARER[..], &["--log-level", "debug"]].concat());
@@ -157,7 +158,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
             // At /token no upstream credentials are given, and so no secret is required.
             let requests = [(question("GET", MANIFEST).basic("alice", "wonderland"), 403)];
             let mut all = cases(requests, || place(&users::two(), table, &BEARER), &says);
-            // Nothing of such a peer's headers is believed.
+            // The headers of such a peer are ignored.
             all.iter_mut().for_each(|case| case.says.push("client=\"127.0.0.1\""));
             all
         }
@@ -176,7 +177,7 @@ fn refusals(reason: Reason) -> Vec<Case> {
             let says = ["ERROR", "detail=\"authenticator crm", "user=\"carol\""];
             at_both(&basic("carol:sings"), [503, 503], || place("", table, &BEARER), &says)
         }
-        // The system would have to give no random numbers.
+        // Signing fails only if the system returns no random numbers, which a test cannot cause.
         Reason::TokenSigning => Vec::new(),
         Reason::UpstreamCredentials => upstream(),
         Reason::TokenRequest => {
@@ -199,7 +200,8 @@ fn refusals(reason: Reason) -> Vec<Case> {
     }
 }
 
-/// A request with a token of bob's that was requested for more than he may do with team/app.
+/// Returns the cases of a request with a token of bob. The token was requested for more actions on team/app
+/// than bob is permitted.
 fn by_token(method: &str, uri: &str, status: u16, says: &'static str) -> Vec<Case> {
     let doorward = plain();
     let query = "service=registry.test&scope=repository:team/app:pull,push";
@@ -209,16 +211,16 @@ fn by_token(method: &str, uri: &str, status: u16, says: &'static str) -> Vec<Cas
     vec![Case { doorward, request, status, says: vec![says, "user=\"bob\""], _held: Vec::new() }]
 }
 
-/// So many checks come before the one that has to last.
+/// Number of checks that are queued before the last one.
 const BEFORE: usize = 6;
 
-/// One thread that hashes, one place for a user of a network, and checks that take a while.
+/// Returns the cases of a busy service: one hash thread, one check per user and network, and slow checks.
 fn busy() -> Vec<Case> {
     let file = users::line("alice", "wonderland", users::SLOW);
     let flags = ["--hash-threads", "1", "--hash-per-user-limit", "1", "--hash-wait-timeout", "60s"];
     let case = |(request, status)| {
         let doorward = place(&file, "", &[&BEARER[..], &flags].concat());
-        // The last one waits behind those for others.
+        // The last check waits behind the checks of other users.
         let others = (0..BEFORE).map(|number| format!("other{number}"));
         let held = others.chain(["alice".to_owned()]).map(|user| {
             let mut client = doorward.client();
@@ -234,7 +236,7 @@ fn busy() -> Vec<Case> {
     both(&basic("alice:other")).into_iter().zip([403, 429]).map(case).collect()
 }
 
-/// A registry of ECR's whose token can't be fetched.
+/// Returns the cases of an ECR upstream whose token cannot be fetched.
 fn upstream() -> Vec<Case> {
     if !cfg!(feature = "ecr") {
         return Vec::new();

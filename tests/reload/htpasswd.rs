@@ -10,19 +10,19 @@ use crate::support::{eventually, users};
 
 const HERE: &str = "192.0.2.1";
 
-/// Looks often, so that the tests are quick.
+/// A short poll interval, so that the tests are quick.
 const POLL: [&str; 2] = ["--reload-poll-interval", "100ms"];
 
-/// Looks only when it is told to.
+/// A long poll interval, so that only a signal causes a reload.
 const NEVER: [&str; 2] = ["--reload-poll-interval", "1h"];
 
-/// Waits until a log-in has this status. Each try is a failure of the same kind, which counts once.
+/// Waits until a login has this status. Every attempt is the same failure, which counts only once.
 fn await_log_in(doorward: &Doorward, user: &str, password: &str, status: u16) {
     let what = format!("{user} with {password} gets {status}");
     eventually(&what, || (doorward.log_in(user, password, HERE) == status).then_some(()));
 }
 
-/// Waits until `/readyz`, which stays 200, has this body, but for since when it is so.
+/// Waits until `/readyz` has this body, without its time. The status must stay 200.
 fn await_ready(doorward: &Doorward, body: &str) {
     eventually(&format!("/readyz says {body:?}"), || {
         let answer = doorward.ready();
@@ -36,7 +36,7 @@ fn await_ready(doorward: &Doorward, body: &str) {
     });
 }
 
-/// Waits for a figure: it is set a moment after the users are.
+/// Waits for a metric, which is updated a moment after the users.
 fn await_figure(doorward: &Doorward, name: &str, value: f64) {
     eventually(&format!("{name} is {value}"), || (doorward.metric(name) == value).then_some(()));
 }
@@ -59,7 +59,7 @@ fn file_edited_in_place_is_reloaded() {
     let doorward = Doorward::start(&users::alice(), &POLL);
     fs::write(doorward.htpasswd(), users::two()).unwrap();
     await_log_in(&doorward, "bob", "builder", 200);
-    // Apache's tool edits in place too.
+    // The Apache tool also edits in place.
     users::htpasswd(&doorward.htpasswd(), &["-B", "-C", "4"], "carol", "sings");
     await_log_in(&doorward, "carol", "sings", 200);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
@@ -117,7 +117,7 @@ fn cached_rejection_ends_when_the_user_is_added() {
     await_log_in(&doorward, "bob", "builder", 200);
 }
 
-/// Puts something in the file's place that can't be used, and then a good file.
+/// Replaces the file by an unusable one, and then by a valid one.
 fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
     let doorward = Doorward::start(&users::two(), &POLL);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
@@ -167,7 +167,7 @@ fn directory_in_place_of_the_file_keeps_the_last_valid_users() {
         fs::remove_file(doorward.htpasswd()).unwrap();
         fs::create_dir(doorward.htpasswd()).unwrap();
     };
-    // Between the two it may be seen gone, which is a failure of its own: so in one step.
+    // The exchange is atomic, because a missing file would be another failure.
     let swap = |doorward: &Doorward| {
         let aside = doorward.folder().join("aside");
         fs::create_dir(&aside).unwrap();

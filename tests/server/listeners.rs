@@ -5,8 +5,8 @@ use crate::support::doorward::{Doorward, doorward};
 use crate::support::process::Output;
 use crate::support::users;
 
-/// What ended with a fault: code 1, nothing on stdout, and on stderr this line.
-pub(crate) fn assert_fault(output: &Output, line: &str) {
+/// Checks that the program failed: status 1, no output on stdout, and this line on stderr.
+pub(crate) fn assert_error(output: &Output, line: &str) {
     assert_eq!(output.code, Some(1), "{output:?}");
     let found = output.stderr.lines().any(|said| said.ends_with(line));
     assert!(found, "wanted: {line}\n   got: {}", output.stderr);
@@ -14,14 +14,14 @@ pub(crate) fn assert_fault(output: &Output, line: &str) {
     assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
 }
 
-/// A folder with a good htpasswd file in it.
+/// Returns a folder with a valid htpasswd file.
 pub(crate) fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
     dir
 }
 
-/// `doorward serve` with a good htpasswd file and these flags, which it must not survive.
+/// Runs `doorward serve` with a valid htpasswd file and these flags, which must make it fail.
 fn serve(flags: &[&str]) -> Output {
     let dir = folder();
     let htpasswd = dir.path().join("htpasswd");
@@ -33,7 +33,7 @@ fn port_in_use_is_reported_with_the_remedy() {
     let other = Doorward::start(&users::alice(), &[]);
     let Address::Tcp(address) = other.address else { panic!("not TCP") };
     let output = serve(&["--listen", &address.to_string()]);
-    assert_fault(
+    assert_error(
         &output,
         &format!(
             "doorward: {address}: the address is in use; stop the program that uses it, or choose another with --listen"
@@ -48,7 +48,7 @@ fn socket_of_a_running_process_is_not_replaced() {
     let socket = unix(&dir.path().join("doorward.sock"));
     let other = Doorward::start(&users::alice(), &["--listen", &socket]);
     let output = serve(&["--listen", &socket]);
-    assert_fault(
+    assert_error(
         &output,
         &format!(
             "doorward: {socket}: a process that is alive listens on this socket; stop it, or choose another path"
@@ -81,7 +81,7 @@ fn listen_path_that_is_not_a_socket_is_never_removed() {
             "doorward: {}: there is something that is not a socket; remove it, or choose another path",
             unix(path)
         );
-        assert_fault(&output, &line);
+        assert_error(&output, &line);
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "letters");
 }
@@ -105,7 +105,7 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.lines().any(|said| said.ends_with(&line)), "{output:?}");
     }
-    // One among others is enough.
+    // One such address among several is enough.
     let output = serve(&["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"]);
     assert!(output.stderr.contains("trusted_peers"), "{output:?}");
 }
@@ -165,7 +165,8 @@ fn upstream_credentials_without_a_proxy_secret_are_refused_with_the_remedy_field
     std::fs::write(at("token"), "s3cret").unwrap();
     std::fs::write(at("doorward.toml"), format!("htpasswd.file = \"{}\"\n{table}", at("htpasswd"))).unwrap();
     for command in ["serve", "check"] {
-        // A unix socket too: a published location would reach doorward through the proxy's own socket.
+        // A unix socket is also refused, because a published location reaches doorward through the socket of
+        // the proxy.
         let socket = unix(&dir.path().join("doorward.sock"));
         let output = doorward(&[command, "--config", &at("doorward.toml"), "--listen", &socket]);
         assert_eq!(output.code, Some(1), "{output:?}");
@@ -197,8 +198,8 @@ fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
 
 #[test]
 fn trusted_peers_that_cover_every_address_are_refused() {
-    for everybody in ["0.0.0.0/0", "::/0"] {
-        let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", everybody]);
+    for any_address in ["0.0.0.0/0", "::/0"] {
+        let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", any_address]);
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(
             output
@@ -220,7 +221,7 @@ fn misleading_realm_is_refused_pitfall_p36() {
 #[test]
 fn start_without_an_authenticator_is_an_error_with_the_remedy() {
     for command in ["serve", "check"] {
-        assert_fault(
+        assert_error(
             &doorward(&[command]),
             "doorward: no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there",
         );

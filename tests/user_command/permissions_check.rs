@@ -53,7 +53,7 @@ impl Files {
         self.0.path().join("conf").join(name)
     }
 
-    /// What `check` says of permissions.
+    /// Returns the lines of `check` about permissions.
     fn notes(&self, config: &Path) -> Vec<String> {
         let output = doorward(&["check", "--config", config.to_str().unwrap()]);
         let notes = output.stdout.lines().filter(|line| line.contains("other users of this machine"));
@@ -116,7 +116,7 @@ fn check_warns_about_a_folder_writable_by_others_unless_it_is_sticky() {
         assert_eq!(!notes.is_empty(), noted, "{mode:o}: {notes:?}");
         assert!(notes.len() <= 1 && notes.iter().all(|note| note.starts_with(&begins)), "{notes:?}");
     }
-    // A folder above it, and one that a link stands in.
+    // A folder above the file, and a folder that contains a link to it.
     set(files.0.path(), 0o777);
     assert!(!files.notes(&config).is_empty());
     set(files.0.path(), 0o700);

@@ -1,4 +1,4 @@
-//! Links, pipes and devices in place of a file: planted links are not followed.
+//! Links, pipes and devices in place of a file: links of other users are not followed.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
@@ -11,20 +11,21 @@ use crate::support::doorward::doorward;
 use crate::support::process::Output;
 use crate::support::users;
 
-/// Debian's nobody.
-const NOBODY: u32 = 65534;
+/// The user `nobody` of Debian.
+const OTHER_UID: u32 = 65534;
 
-/// A link that belongs to another user. Only root can make one.
+/// Creates a link that belongs to another user. Returns false if this is not root, because only root can
+/// create one.
 fn planted(target: impl AsRef<Path>, at: &Path) -> bool {
     if !rustix::process::geteuid().is_root() {
         return false;
     }
     symlink(target, at).unwrap();
-    lchown(at, Some(NOBODY), Some(NOBODY)).unwrap();
+    lchown(at, Some(OTHER_UID), Some(OTHER_UID)).unwrap();
     true
 }
 
-/// Every command that changes a file, with `path` in its place.
+/// Runs every command that changes a file, with `path` as the file.
 fn all(path: &Path) -> Vec<(String, Output)> {
     let path = path.to_str().unwrap();
     let commands: [&[&str]; 9] = [
@@ -41,11 +42,11 @@ fn all(path: &Path) -> Vec<(String, Output)> {
     commands.map(|arguments| (arguments.join(" "), doorward(arguments))).into()
 }
 
-/// Refused by every command, and `victim` is as it was.
+/// Checks that every command refuses the file, and that `victim` is unchanged.
 fn assert_refused(path: &Path, victim: &Path, why: &str) {
     let before = fs::read(victim).ok();
     for (command, output) in all(path) {
-        // It only reads then.
+        // This command only reads the file if there are users.
         if command.contains("--if-empty")
             && output.stdout.contains("the file already has users, so none was added")
         {
@@ -67,7 +68,7 @@ fn planted_link_is_not_followed_and_reported_with_its_target_field_r5() {
         assert_refused(&link, &users.path, &why);
         assert_refused(&link, &users.path, "that belongs to uid 65534");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        // A reader follows it: it only reads.
+        // A command that only reads follows the link.
         let list = doorward(&["user", "list", "--htpasswd", link.to_str().unwrap()]);
         assert_eq!(list.code, Some(0));
     }
@@ -159,7 +160,7 @@ fn relative_paths_with_dots_are_resolved_as_by_other_programs() {
     assert!(command.output().unwrap().status.success());
 }
 
-/// What is no file: a pipe, a socket, a device and a folder.
+/// Creates paths that are not regular files: a pipe, a socket, a device and a folder.
 fn no_files(folder: &Path) -> Vec<PathBuf> {
     let at = |name: &str| folder.join(name);
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());

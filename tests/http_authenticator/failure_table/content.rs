@@ -1,4 +1,4 @@
-//! Rows of the fault table: a yes that says the wrong thing.
+//! Rows of the failure table: responses with status 200 and an invalid body.
 
 use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
 use super::{ACTIVE, ExpectedVerdict, FailureCase};
@@ -12,13 +12,13 @@ fn page() -> Reply {
 }
 
 fn json(
-    fault: &'static str,
+    failure: &'static str,
     body: &str,
     verdict: ExpectedVerdict,
     log: &'static str,
     lines: &str,
 ) -> FailureCase {
-    FailureCase::saying(fault, Reply::json(body), verdict, log).set(lines)
+    FailureCase::saying(failure, Reply::json(body), verdict, log).set(lines)
 }
 
 pub(super) fn rows() -> Vec<FailureCase> {

@@ -1,4 +1,4 @@
-//! Rows of the fault table: each status that is no plain yes.
+//! Rows of the failure table: each status that is not an acceptance.
 
 use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
 use super::FailureCase;
@@ -10,7 +10,7 @@ pub(super) fn rows() -> Vec<FailureCase> {
     let later = Reply::with("503 Service Unavailable", "Retry-After: 7\r\n", "");
     let never = Reply::with("503 Service Unavailable", "Retry-After: never\r\n", "");
     let denied = Reply::with("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
-    let neither = |fault, code, log| FailureCase::saying(fault, Reply::status(code), Unavailable, log);
+    let neither = |failure, code, log| FailureCase::saying(failure, Reply::status(code), Unavailable, log);
     vec![
         neither(
             "204 No Content",

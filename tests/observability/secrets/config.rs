@@ -1,12 +1,11 @@
-//! The settings of a chain that passes passwords on in every way, and settings with a fault beside a
-//! secret.
+//! Config of a chain that sends passwords in every way, and config files with an error next to a secret.
 
 use std::fs;
 use std::path::Path;
 
 use super::marks::secret;
 
-/// What is the same in all of them.
+/// Settings that all authenticators share.
 const COMMON: &str = r#"unknown_user_statuses = [404]
 username_pointer = "/name"
 accepted_if = { "/active" = true }
@@ -16,9 +15,9 @@ connect_timeout = "500ms"
 max_response_bytes = "16KiB"
 "#;
 
-/// The whole chain: the file, one authenticator for each way at `service`, and behind them one that
-/// nobody listens for, and one whose TLS fails.
-pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
+/// Returns the settings of the whole chain: the htpasswd file, one authenticator for each way at `service`,
+/// one without a listener, and one with a TLS failure.
+pub(super) fn text(dir: &Path, service: &str, unused: &str) -> String {
     let presentations = [
         ("basic", "", r#"headers = { Authorization = "Basic {basic}", X-User = "{username}" }"#),
         ("bearer", "", r#"headers = { Authorization = "Bearer {password}", X-User = "{username}" }"#),
@@ -37,7 +36,7 @@ pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
     let mut text = format!("htpasswd.file = \"{}\"\n\n", dir.join("htpasswd").display());
     text += "[[authenticator]]\ntype = \"htpasswd\"\nname = \"file\"\n";
     let mut add = |name: &str, url: &str, more: &str| {
-        // The service's own secret, in a file.
+        // A secret of the service itself, in a file.
         let key = dir.join("service-key").display().to_string();
         let more = more.replace("headers = {", &format!("headers = {{ X-Api-Key = \"{{file:{key}}}\","));
         text +=
@@ -47,13 +46,13 @@ pub(super) fn text(dir: &Path, service: &str, nobody: &str) -> String {
     for (name, query, more) in presentations {
         add(name, &format!("{service}/{name}{query}"), more);
     }
-    add("gone", &format!("{nobody}/gone"), presentations[0].2);
+    add("gone", &format!("{unused}/gone"), presentations[0].2);
     let tls = service.replace("http://", "https://");
     add("tls", &format!("{tls}/basic"), &format!("{}\ncovers = [\"gone\"]", presentations[0].2));
     text
 }
 
-/// Settings that can't be used, each with a secret in a file that they name: the file, and the text.
+/// Returns invalid settings, each with a secret in a file that they name: the path and the text.
 pub(super) fn faulty(dir: &Path, service: &str) -> Vec<(String, String)> {
     let file = |name: &str, content: String| {
         let path = dir.join(name);
