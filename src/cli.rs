@@ -22,9 +22,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use serde::Serialize;
 
 use crate::atomic_write::{AtomicFileWriter, FileWriteError};
-use crate::config::layers::{ConfigLayers, LayerValues};
-use crate::config::setting::ConfigValue;
-use crate::config::table::{SETTINGS, Setting};
+use crate::config::layers::{ConfigLayers, ConfigSource};
+use crate::config::setting::{ConfigValue, LayerValues, Setting};
+use crate::config::table::SETTINGS;
 use crate::config::{ConfigError, ConfigOrigin};
 use crate::identity::escape_json;
 
@@ -140,13 +140,15 @@ fn read_flags(matches: &ArgMatches) -> LayerValues {
     layer
 }
 
+/// Returns where the configuration comes from.
+fn config_source(matches: &ArgMatches) -> ConfigSource {
+    let layers = ConfigLayers::with_flags(read_flags(matches)).with_environment(std::env::vars_os());
+    ConfigSource::new(layers, config_path(matches))
+}
+
 /// The settings of all layers.
 fn read_layers(matches: &ArgMatches) -> ConfigLayers {
-    let layers = ConfigLayers::with_flags(read_flags(matches)).with_environment(std::env::vars_os());
-    match config_path(matches) {
-        Some(path) => layers.with_file(&path),
-        None => layers,
-    }
+    config_source(matches).read()
 }
 
 /// The settings file.
@@ -190,7 +192,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             if faults.is_empty() { checked } else { print_config_errors(&faults) }
         }
         Some((name, matches)) => match read_layers(matches).into_config() {
-            Ok(settings) if name == "serve" => serve::run(settings),
+            Ok(settings) if name == "serve" => serve::run(settings, config_source(matches)),
             Ok(settings) if name == "explain" => explain::run(&settings, matches),
             Ok(settings) => health::run(&settings, matches.get_one::<String>("url").map(String::as_str)),
             Err(faults) => print_config_errors(&faults),

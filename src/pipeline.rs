@@ -209,6 +209,12 @@ impl Pipeline {
         self.authenticators.api_keys().map(|keys| keys.index())
     }
 
+    /// Changes the limits that can change at run time: all but the sizes of the tables and of the cache.
+    pub fn set_limits(&self, cache: &cache::CacheLimits, throttle: &throttle::ThrottleLimits) {
+        self.cache.set_timeouts(cache);
+        self.throttle.set_limits(throttle);
+    }
+
     /// Brings the gauges up to date, for somebody who is about to read them.
     pub fn update_gauges(&self) {
         self.cache.update_gauges(&self.metrics);

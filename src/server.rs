@@ -4,9 +4,11 @@
 mod admission;
 pub mod bind_error;
 pub mod components;
+pub mod config_reload;
 #[cfg(feature = "ecr")]
 mod ecr_token_refresh;
 pub mod file_descriptors;
+pub mod file_reloaders;
 mod http_server;
 pub mod listen;
 pub mod signals;
@@ -29,6 +31,7 @@ use tokio::task::JoinSet;
 
 use self::bind_error::BindError;
 use self::components::Components;
+use self::config_reload::{ConfigReload, ConfigReloader, ReloadConfig};
 use self::listen::BoundListener;
 use self::signals::Signals;
 pub use self::start_error::StartError;
@@ -39,7 +42,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
-use crate::reload;
+use crate::reload::{self, PollNow};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{AwsAccount, aws::EcrTokenClient, lease::Lease};
 
@@ -83,7 +86,12 @@ impl Server {
 
     /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
     /// SIGHUP has the htpasswd file looked at.
-    pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
+    pub async fn run(
+        self,
+        mut signals: Signals,
+        reload: ConfigReload,
+        started: Instant,
+    ) -> Result<(), StartError> {
         let Components {
             app_state: front,
             readiness,
@@ -93,13 +101,20 @@ impl Server {
             clock,
             ..
         } = self.components;
-        let hashes = self.config.htpasswd_file.is_some();
-        let hashers = spawn_hash_threads(&pool, if hashes { self.config.hash_threads } else { 0 })?;
+        let hashes = self.config.htpasswd.file.is_some();
+        let hashers = spawn_hash_threads(&pool, if hashes { self.config.hash.threads } else { 0 })?;
         #[cfg(feature = "ecr")]
         let fetchers = start_ecr_token_refresh(self.components.ecr_leases).await?;
         let callers = services.iter().map(spawn_auth_backend_thread).collect::<io::Result<Vec<_>>>()?;
         let (look, looks) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
-        let poll = self.config.reload_poll_interval;
+        let poll = self.config.reload.poll_interval;
+        let (reload_config, config_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+        ConfigReloader::new(reload, self.config.clone(), Arc::clone(&front)).spawn(config_requests)?;
+        let on_hangup = move || {
+            // If a request waits already, it includes this one.
+            let _ = look.try_send(PollNow);
+            let _ = reload_config.try_send(ReloadConfig);
+        };
         // It was empty before.
         let _ = front.reload_handle.set(reload::spawn_poll_threads(reloaders, poll, &clock, looks)?);
 
@@ -125,17 +140,17 @@ impl Server {
         notify_systemd(NotifyState::Ready);
 
         tokio::select! {
-            () = signals.wait_for_shutdown(&look) => {}
+            () = signals.wait_for_shutdown(&on_hangup) => {}
             Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
         }
         readiness.start_draining();
         notify_systemd(NotifyState::Stopping);
         tracing::info!("shutting down");
-        let graceful = stop_gracefully(&handles, self.config.shutdown_delay);
+        let graceful = stop_gracefully(&handles, self.config.limits.shutdown_delay);
         tokio::select! {
             () = graceful => {}
             // Told twice, it means at once.
-            () = signals.wait_for_shutdown(&look) => {
+            () = signals.wait_for_shutdown(&on_hangup) => {
                 for handle in &handles {
                     handle.stop(false).await;
                 }
@@ -149,7 +164,8 @@ impl Server {
         drop(callers);
         #[cfg(feature = "ecr")]
         drop(fetchers);
-        drop(look);
+        // Ends the threads that reload the configuration and the files.
+        drop(on_hangup);
         for hasher in hashers {
             // The check that it is at takes a second at most; its thread has nothing to say.
             let _ = hasher.join();
@@ -167,8 +183,8 @@ fn bind(
 ) -> Result<Vec<BoundListener>, BindError> {
     let (key, listen, mode): (_, &[ListenAddress], _) = match kind {
         ListenerKind::Auth => ("listen", &settings.listen, settings.socket_mode),
-        ListenerKind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),
-        ListenerKind::Admin => ("admin.listen", &settings.admin_listen, settings.admin_socket_mode),
+        ListenerKind::Public => ("public.listen", &settings.public.listen, settings.public.socket_mode),
+        ListenerKind::Admin => ("admin.listen", &settings.admin.listen, settings.admin.socket_mode),
     };
     let (peers_key, peers) = trusted_peers(settings, kind);
     let mut bound = Vec::new();
@@ -191,8 +207,8 @@ fn bind(
 fn trusted_peers(settings: &Config, kind: ListenerKind) -> (&'static str, &[IpNet]) {
     match kind {
         ListenerKind::Auth => ("trusted_peers", &settings.trusted_peers),
-        ListenerKind::Public => ("public.trusted_peers", &settings.public_trusted_peers),
-        ListenerKind::Admin => ("admin.trusted_peers", &settings.admin_trusted_peers),
+        ListenerKind::Public => ("public.trusted_peers", &settings.public.trusted_peers),
+        ListenerKind::Admin => ("admin.trusted_peers", &settings.admin.trusted_peers),
     }
 }
 

@@ -10,10 +10,10 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use self::escape::{EscapingWriter, LineFormat};
-use crate::config::LogFormat;
+use crate::config::{LogFormat, LogLevel};
 
 /// What actix says of its workers, and the HTTP client of its connections, is of no use to an administrator,
 /// unless it is a warning.
@@ -27,14 +27,33 @@ const DISABLED_TARGETS: [&str; 2] = ["actix_http", "aws_"];
 /// Lines that may wait to be written.
 const QUEUED_LINES_MAX: usize = 1024;
 
-/// Starts logging for the whole process, until the guard is dropped. A second call changes nothing.
-#[must_use = "dropping the guard writes what waits and ends the log"]
-pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
-    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
-    let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
+/// Changes the level of the log while it is in use.
+#[derive(Clone, Debug)]
+pub struct LogLevelHandle(reload::Handle<Targets, Registry>);
+
+impl LogLevelHandle {
+    /// Sets the lowest severity that is logged.
+    pub fn set(&self, level: LogLevel) {
+        // The only error is that the log has ended.
+        let _ = self.0.reload(level_filter(level));
+    }
+}
+
+/// Returns the filter for a level: our own lines from that level on, and few lines of other crates.
+fn level_filter(level: LogLevel) -> Targets {
+    let level = LevelFilter::from(level);
     let quiet = WARN_ONLY_TARGETS.map(|target| (target, level.min(LevelFilter::WARN)));
     let silent = DISABLED_TARGETS.map(|target| (target, LevelFilter::OFF));
-    let filter = Targets::new().with_default(level).with_targets(quiet).with_targets(silent);
+    Targets::new().with_default(level).with_targets(quiet).with_targets(silent)
+}
+
+/// Starts logging for the whole process, until the guard is dropped. A second call changes nothing.
+#[must_use = "dropping the guard writes what waits and ends the log"]
+pub fn start(format: LogFormat, level: LogLevel) -> (WorkerGuard, LogLevelHandle) {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
+    let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
+    // A level is looked up once for each call site, so the lock of the filter is not taken for each line.
+    let (filter, handle) = reload::Layer::new(level_filter(level));
     let colours = std::io::stderr().is_terminal();
     let escaped = match format {
         LogFormat::Text => LineFormat::Text { has_colors: colours },
@@ -48,5 +67,5 @@ pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
     };
     // The error is that there is a subscriber already, as in a test that starts two servers.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
-    guard
+    (guard, LogLevelHandle(handle))
 }

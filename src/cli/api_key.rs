@@ -66,7 +66,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 
 /// Runs one of them.
 pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Config) -> ExitCode {
-    let done = match &settings.api_keys_file {
+    let done = match &settings.api_keys.file {
         None => {
             Err("no file of keys is set: use --api-keys FILE, DOORWARD_API_KEYS, or keys = \"FILE\" in the settings"
                 .into())

@@ -18,7 +18,7 @@ use crate::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, UserIndex
 use crate::authn::htpasswd::validate::{
     EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate,
 };
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::identity::sanitize_for_display;
 use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::policy::reload::{self, FILE_BYTES_MAX};
@@ -54,7 +54,7 @@ const BCRYPT_COST_SPREAD_MIN: u8 = 3;
 /// should say; with `ask` the services are asked. Of settings that are not `whole`, what there is is
 /// checked; so are `files` that the command line names, without settings that `serve` could start with.
 pub(super) fn run_check(
-    settings: &Config,
+    settings: &ConfigValues,
     expectations: Option<&str>,
     ask: bool,
     whole: bool,
@@ -62,7 +62,7 @@ pub(super) fn run_check(
 ) -> ExitCode {
     // All of it, so that every fault is told at once.
     let nobody = settings.authenticators.is_empty() && expectations.is_none() && whole && !files;
-    let users = if settings.htpasswd_file.is_some() || nobody { check_htpasswd(settings) } else { true };
+    let users = if settings.htpasswd.file.is_some() || nobody { check_htpasswd(settings) } else { true };
     if settings.authenticators.is_empty() && files {
         print_line(
             "note: no htpasswd file and no [[authenticator]] is set, so only the files that are named were checked",
@@ -71,7 +71,7 @@ pub(super) fn run_check(
     let services = check_auth_backends::check_auth_backends(settings, ask && whole);
     let keys = check_api_keys(settings);
     let upstreams = check_upstreams::check_upstreams(settings, ask && whole);
-    let tokens = settings.token_signing_keys_file.as_deref().is_none_or(signing_key::check_signing_keys);
+    let tokens = settings.token.signing_keys.as_deref().is_none_or(signing_key::check_signing_keys);
     let policy = check_policy(settings, expectations);
     for (key, address) in settings.non_loopback_listeners() {
         print_line(&format!("{key}: warning: {address}: {NO_TLS_WARNING}"));
@@ -83,7 +83,7 @@ pub(super) fn run_check(
     }
 }
 
-fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
+fn check_policy(settings: &ConfigValues, expectations: Option<&str>) -> bool {
     let policy = match explain::load_policy(settings, false) {
         Ok(policy) => policy,
         Err(faults) => {
@@ -91,13 +91,13 @@ fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
             return false;
         }
     };
-    if let Some(path) = &settings.groups_file {
+    if let Some(path) = &settings.groups.file {
         let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };
         if source.read().is_ok_and(|text| is_unexpectedly_empty(&text, reload::NO_GROUPS_LINE)) {
             print_line(&format!("{}: note: {}", path.display(), reload::NO_GROUPS_MESSAGE));
         }
     }
-    if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy_file) {
+    if let (Some(rules), Some(path)) = (policy.rules(), &settings.policy.file) {
         print_line(&format!(
             "{}: rules: {}; users in groups: {}",
             path.display(),
@@ -124,7 +124,7 @@ fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
         for line in rules.push_without_pull_lines(&policy.groups()) {
             print_line(&format!("{}:{line}: warning: {PUSH_WITHOUT_PULL_WARNING}", displayable_path(path)));
         }
-        let by_tokens = settings.token_signing_keys_file.is_some();
+        let by_tokens = settings.token.signing_keys.is_some();
         if rules.has_anonymous_grant() && !by_tokens && *rules.registries() != RegistryHosts::All(false) {
             print_line(&format!("{}: note: {ANYONE_GRANT_NOTE}", path.display()));
         }
@@ -139,16 +139,16 @@ fn check_policy(settings: &Config, expectations: Option<&str>) -> bool {
         }
     };
     let (met, faults) =
-        expectations::check_expectations(&policy, settings.policy_file.as_deref(), path, &text);
+        expectations::check_expectations(&policy, settings.policy.file.as_deref(), path, &text);
     faults.iter().for_each(|fault| print_line(fault));
     print_line(&format!("{path}: as expected: {met}; otherwise: {}", faults.len()));
     faults.is_empty()
 }
 
 /// Says whether every line of the file of keys can be used.
-fn check_api_keys(settings: &Config) -> bool {
-    let Some(path) = settings.api_keys_file.clone() else { return true };
-    let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
+fn check_api_keys(settings: &ConfigValues) -> bool {
+    let Some(path) = settings.api_keys.file.clone() else { return true };
+    let source = SourceFile { path, max_bytes: settings.api_keys.max_bytes };
     let name = source.display_path();
     let text = match source.read() {
         Ok(text) => text,
@@ -197,13 +197,18 @@ fn api_key_scopes(text: &[u8]) -> Vec<(usize, ApiKeyScope)> {
     (1..).zip(text.split(|b| *b == b'\n')).filter_map(scope).take(SCOPES_MAX).collect()
 }
 
-fn check_htpasswd(settings: &Config) -> bool {
-    let Some(path) = settings.htpasswd_file.clone() else {
+fn check_htpasswd(settings: &ConfigValues) -> bool {
+    let Some(path) = settings.htpasswd.file.clone() else {
         print_error(&StartError::NoAuthenticatorConfigured.to_string());
         return false;
     };
-    let source = SourceFile { path: path.clone(), max_bytes: settings.htpasswd_max_bytes };
-    match check_htpasswd_file(&source, &path, settings.htpasswd_insecure_formats, settings.hash_timing()) {
+    let source = SourceFile { path: path.clone(), max_bytes: settings.htpasswd.max_bytes };
+    match check_htpasswd_file(
+        &source,
+        &path,
+        settings.htpasswd.allowed_formats(),
+        settings.hash.pool_sizing(),
+    ) {
         Ok(whole) => whole,
         Err(fault) => {
             print_error(&fault.to_string());

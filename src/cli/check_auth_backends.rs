@@ -12,8 +12,8 @@ use super::{print_error, print_line};
 use crate::authn::http::AuthBackend;
 use crate::authn::{Credentials, Outcome};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::authenticator::AuthenticatorType;
+use crate::config::table::ConfigValues;
 use crate::metrics::Metrics;
 use crate::server::components::build_auth_backends;
 
@@ -21,7 +21,7 @@ use crate::server::components::build_auth_backends;
 const PROBE_USERNAME: &str = "doorward-probe";
 
 /// Says what is wrong with the services; with `ask`, also what each answers. Whether all is well.
-pub(super) fn check_auth_backends(settings: &Config, ask: bool) -> bool {
+pub(super) fn check_auth_backends(settings: &ConfigValues, ask: bool) -> bool {
     print_notes(settings);
     let services = match build_auth_backends(settings, &Clock::system(), &Arc::new(Metrics::default())) {
         Ok(services) => services,
@@ -92,7 +92,7 @@ fn made_up_credentials() -> Option<Credentials> {
 }
 
 /// What is not wrong, and yet should be known.
-fn print_notes(settings: &Config) {
+fn print_notes(settings: &ConfigValues) {
     for one in &settings.authenticators {
         let AuthenticatorType::Http(spec) = &one.kind else { continue };
         if !spec.request.url.is_https() && !spec.request.url.is_loopback() {

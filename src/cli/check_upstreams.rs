@@ -7,11 +7,12 @@ use super::print_error;
 #[cfg(feature = "ecr")]
 use super::print_line;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::config::upstream::UpstreamConfig;
 use crate::metrics::Metrics;
 use crate::pipeline::upstream_credentials::select_table;
 use crate::request::original::OriginalRequest;
+use crate::server::file_reloaders::FileReloaders;
 use crate::server::upstreams::{
     UpstreamParts as Built, start_admin_token_reloader, start_proxy_secret_reloader,
 };
@@ -19,16 +20,13 @@ use crate::upstream::secret_file::CurrentCredentials;
 use crate::upstream::{CredentialSource, UpstreamEntry, Upstreams};
 
 /// Says what is wrong with them. Whether all is well.
-pub(super) fn check_upstreams(settings: &Config, ask: bool) -> bool {
+pub(super) fn check_upstreams(settings: &ConfigValues, ask: bool) -> bool {
     // A fault of one hides none of another.
     let mut well = true;
     for one in &settings.upstreams {
-        let alone = Config {
-            upstreams: vec![one.clone()],
-            proxy_secret_file: None,
-            admin_token_file: None,
-            ..settings.clone()
-        };
+        let mut alone = settings.clone();
+        alone.upstreams = vec![one.clone()];
+        (alone.proxy_secret_file, alone.admin.token_file) = (None, None);
         well &= check_upstream(&alone);
     }
     let clock = Clock::system();
@@ -57,7 +55,7 @@ pub(super) struct UpstreamSelection {
 
 /// With which credentials a request would go on, where it is allowed; `None` where the settings say nothing of it.
 pub(super) fn explain_upstream(
-    settings: &Config,
+    settings: &ConfigValues,
     request: &OriginalRequest<'_>,
     is_identified: bool,
 ) -> Option<UpstreamSelection> {
@@ -101,8 +99,13 @@ pub(super) fn explain_upstream(
     Some(UpstreamSelection { verdict: refusal, explanation: told, uri })
 }
 
-fn check_upstream(settings: &Config) -> bool {
-    match Built::build(settings, &Clock::system(), &Arc::new(Metrics::default())) {
+fn check_upstream(settings: &ConfigValues) -> bool {
+    match Built::build(
+        settings,
+        &Clock::system(),
+        &Arc::new(Metrics::default()),
+        &mut FileReloaders::default(),
+    ) {
         Ok(_) => true,
         Err(fault) => {
             print_error(&fault.to_string());
@@ -112,14 +115,19 @@ fn check_upstream(settings: &Config) -> bool {
 }
 
 #[cfg(not(feature = "ecr"))]
-fn tokens(_: &Config) -> bool {
+fn tokens(_: &ConfigValues) -> bool {
     true
 }
 
 /// Fetches a token for each account, as serving would.
 #[cfg(feature = "ecr")]
-fn tokens(settings: &Config) -> bool {
-    let Ok(kept) = Built::build(settings, &Clock::system(), &Arc::new(Metrics::default())) else {
+fn tokens(settings: &ConfigValues) -> bool {
+    let Ok(kept) = Built::build(
+        settings,
+        &Clock::system(),
+        &Arc::new(Metrics::default()),
+        &mut FileReloaders::default(),
+    ) else {
         return false;
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -13,6 +13,7 @@ use super::{print_error, print_json, print_line};
 use crate::authn::htpasswd::{self, Htpasswd};
 use crate::config::Config;
 use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
+use crate::config::table::ConfigValues;
 use crate::http::subrequest::NginxHeaders;
 use crate::identity::{Username, check_group_name, sanitize_for_display};
 use crate::permissions::api_key_scope::ApiKeyScope;
@@ -62,7 +63,7 @@ pub(super) fn command(with_settings: impl Fn(Command) -> Command) -> Command {
 
 /// The policy of the settings, read once; every fault is told. `named`: whether somebody else than the
 /// settings says who is in a group.
-pub(super) fn load_policy(settings: &Config, named: bool) -> Result<Policy, Vec<String>> {
+pub(super) fn load_policy(settings: &ConfigValues, named: bool) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
     let known = match settings.group_source() {
         GroupSource::Absent if named => GroupSource::Present,
@@ -70,7 +71,7 @@ pub(super) fn load_policy(settings: &Config, named: bool) -> Result<Policy, Vec<
     };
     let mut faults = Vec::new();
     for (file, path) in
-        [(PolicyFileKind::Rules, &settings.policy_file), (PolicyFileKind::Groups, &settings.groups_file)]
+        [(PolicyFileKind::Rules, &settings.policy.file), (PolicyFileKind::Groups, &settings.groups.file)]
     {
         let Some(path) = path else { continue };
         let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };
@@ -233,7 +234,7 @@ pub(super) fn run(settings: &Config, matches: &ArgMatches) -> ExitCode {
             &explained,
             policy.rules().is_some(),
             &asker,
-            settings.policy_file.as_deref(),
+            settings.policy.file.as_deref(),
         );
         let original =
             request.filter(|_| told.verdict == "allow").and_then(|one| one.original_request().ok());
@@ -273,11 +274,11 @@ fn login_error(settings: &Config, asker: &ExplainSubject) -> Option<String> {
     if asker.user == ANONYMOUS || !settings.authenticators.iter().all(alone) {
         return None;
     }
-    let path = settings.htpasswd_file.clone()?;
-    let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
+    let path = settings.htpasswd.file.clone()?;
+    let source = SourceFile { path, max_bytes: settings.htpasswd.max_bytes };
     let name = source.display_path();
     let rules = htpasswd::file::HtpasswdParseOptions {
-        allowed_formats: settings.htpasswd_insecure_formats,
+        allowed_formats: settings.htpasswd.allowed_formats(),
         ..Default::default()
     };
     let text = match source.read() {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::print_line;
-use crate::config::Config;
 use crate::config::authenticator::AuthenticatorType;
+use crate::config::table::ConfigValues;
 use crate::config::upstream;
 
 /// Bits of a mode: others, the group, and the bit that keeps users from replacing each other's files.
@@ -27,25 +27,25 @@ struct ReferencedFile {
 
 /// Says of each file which others can read though it holds secrets, and which others can change; also by putting
 /// another in its place. `config` is the settings file.
-pub(super) fn print_notes(settings: &Config, config: Option<&Path>) {
+pub(super) fn print_notes(settings: &ConfigValues, config: Option<&Path>) {
     let notes: BTreeSet<String> = referenced_files(settings, config).iter().flat_map(file_notes).collect();
     notes.iter().for_each(|note| print_line(note));
 }
 
-fn referenced_files(settings: &Config, config: Option<&Path>) -> Vec<ReferencedFile> {
+fn referenced_files(settings: &ConfigValues, config: Option<&Path>) -> Vec<ReferencedFile> {
     let mut files = Vec::new();
     let mut add = |path: Option<&Path>, is_secret| {
         files.extend(path.map(|path| ReferencedFile { path: path.to_owned(), is_secret }));
     };
-    for path in [config, settings.policy_file.as_deref(), settings.groups_file.as_deref()] {
+    for path in [config, settings.policy.file.as_deref(), settings.groups.file.as_deref()] {
         add(path, false);
     }
     for path in [
-        &settings.htpasswd_file,
-        &settings.api_keys_file,
-        &settings.token_signing_keys_file,
+        &settings.htpasswd.file,
+        &settings.api_keys.file,
+        &settings.token.signing_keys,
         &settings.proxy_secret_file,
-        &settings.admin_token_file,
+        &settings.admin.token_file,
     ] {
         add(path.as_deref(), true);
     }

@@ -23,7 +23,7 @@ const RESPONSE_BYTES_MAX: u64 = 64 << 20;
 
 /// Asks `/readyz` at `url`, or else at the first admin listener of the settings.
 pub(super) fn run(settings: &Config, url: Option<&str>) -> ExitCode {
-    let asked = request_admin_listener(url, settings.admin_listen.first(), "/readyz", None);
+    let asked = request_admin_listener(url, settings.admin.listen.first(), "/readyz", None);
     match asked {
         Ok(answer) => {
             let mut lines = answer.lines();

@@ -7,16 +7,19 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 
 use super::print_error;
 use crate::config::Config;
+use crate::config::layers::ConfigSource;
+use crate::server::config_reload::ConfigReload;
 use crate::server::signals::Signals;
 use crate::server::{Server, StartError};
 use crate::telemetry;
 
 /// Serves until it is told to end.
-pub(super) fn run(settings: Config) -> ExitCode {
+pub(super) fn run(settings: Config, source: ConfigSource) -> ExitCode {
     let started = Instant::now();
-    let log = telemetry::start(settings.log_format, settings.log_level);
+    let (log, level) = telemetry::start(settings.log.format, settings.log.level);
     disable_core_dumps();
-    let served = actix_web::rt::System::new().block_on(serve(settings, started));
+    let reload = ConfigReload { source, set_log_level: Box::new(move |new| level.set(new)) };
+    let served = actix_web::rt::System::new().block_on(serve(settings, reload, started));
     // What waits to be written comes before the error that ended it.
     drop(log);
     match served {
@@ -28,9 +31,9 @@ pub(super) fn run(settings: Config) -> ExitCode {
     }
 }
 
-async fn serve(settings: Config, started: Instant) -> Result<(), StartError> {
+async fn serve(settings: Config, reload: ConfigReload, started: Instant) -> Result<(), StartError> {
     let signals = Signals::catch()?;
-    Server::bind_listener(settings)?.run(signals, started).await
+    Server::bind_listener(settings)?.run(signals, reload, started).await
 }
 
 /// A core dump would hold the cache's key and the passwords of requests in flight. The limit alone

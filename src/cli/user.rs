@@ -85,7 +85,7 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
 
 /// Runs one of them.
 pub(super) fn run(what: &str, matches: &ArgMatches, settings: &Config) -> ExitCode {
-    let Some(path) = &settings.htpasswd_file else {
+    let Some(path) = &settings.htpasswd.file else {
         print_error(&StartError::NoAuthenticatorConfigured.to_string());
         return ExitCode::FAILURE;
     };
@@ -129,8 +129,8 @@ fn apply_edit(writer: AtomicFileWriter, name: &str, edit: HtpasswdEdit<'_>) -> R
 
 /// Says that there are keys of somebody who is gone: they would be good again for another of that name.
 fn warn_about_remaining_api_keys(settings: &Config, name: &str) {
-    let Some(path) = settings.api_keys_file.clone() else { return };
-    let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
+    let Some(path) = settings.api_keys.file.clone() else { return };
+    let source = SourceFile { path, max_bytes: settings.api_keys.max_bytes };
     let Ok(content) = source.read() else { return };
     let left = api_key::edit::parse_lines(&content).filter(|line| line.owner == name).count();
     if left > 0 {
@@ -159,7 +159,7 @@ fn set_password(
     let first = add && matches.get_flag("first");
     let once = add.then(|| matches.get_one::<String>("once")).flatten().map(Path::new);
     // Nothing is changed then, so the file may be a link that this user could not change.
-    let there = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    let there = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd.max_bytes };
     if first && there.read().is_ok_and(|text| edit::has_users(&text)) {
         return report_existing_users(path, once);
     }
@@ -233,10 +233,10 @@ fn verify_password(
 
 /// The users of a file that the service would take.
 fn read_users(settings: &Config, path: &Path) -> Result<UserIndex, String> {
-    let source = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd_max_bytes };
+    let source = SourceFile { path: path.to_owned(), max_bytes: settings.htpasswd.max_bytes };
     let text = source.read().map_err(text)?;
     let rules = HtpasswdParseOptions {
-        allowed_formats: settings.htpasswd_insecure_formats,
+        allowed_formats: settings.htpasswd.allowed_formats(),
         ..HtpasswdParseOptions::default()
     };
     let other = wrong_format::detect_other_format(&text);

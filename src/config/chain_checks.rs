@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::authenticator::{AuthenticatorConfig, AuthenticatorType};
-use super::{ApiKeyOwners, Config, ConfigError, ConfigOrigin};
+use super::table::ConfigValues;
+use super::{ApiKeyOwners, ConfigError, ConfigOrigin};
 use crate::authn::chain::AuthenticatorSet;
 use crate::authn::http::QUEUE_WAIT_ALLOWANCE;
 use crate::policy::reload::GroupSource;
 
-impl Config {
+impl ConfigValues {
     /// The chain: as the file has it, or the htpasswd file alone.
     pub(super) fn resolve_authenticators(
         &mut self,
@@ -17,8 +18,8 @@ impl Config {
     ) {
         let Some((origin, chain)) = given else {
             let files = [
-                (AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
-                (AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
+                (AuthenticatorType::Htpasswd, self.htpasswd.file.is_some()),
+                (AuthenticatorType::ApiKeys, self.api_keys.file.is_some()),
             ];
             let alone = |(kind, _)| {
                 let name = if matches!(kind, AuthenticatorType::ApiKeys) { "api_keys" } else { "htpasswd" };
@@ -33,8 +34,8 @@ impl Config {
             return;
         };
         for (key, kind, given) in [
-            ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
-            ("api_keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
+            ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd.file.is_some()),
+            ("api_keys", AuthenticatorType::ApiKeys, self.api_keys.file.is_some()),
         ] {
             let asks = |one: &AuthenticatorConfig| {
                 std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind)
@@ -70,12 +71,12 @@ impl Config {
     pub fn group_source(&self) -> GroupSource {
         let named = self.has_groups_from_auth_backends();
         // The owner is one whom the file lets in, and of whom no service would be asked.
-        let of_file = self.api_keys_owners == ApiKeyOwners::Htpasswd
+        let of_file = self.api_keys.owners == ApiKeyOwners::Htpasswd
             && matches!(
                 self.authenticators.first(),
                 Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. })
             );
-        match (self.groups_file.is_some() || named, named && self.api_keys_file.is_some() && !of_file) {
+        match (self.groups.file.is_some() || named, named && self.api_keys.file.is_some() && !of_file) {
             (_, true) => GroupSource::PresentExceptForApiKeys,
             (true, false) => GroupSource::Present,
             (false, false) => GroupSource::Absent,
@@ -102,6 +103,6 @@ impl Config {
         let all = calls(&self.authenticators);
         let file = self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
         file.and_then(|place| self.authenticators.get(..place))
-            .map_or(all, |before| all.max(calls(before) + self.hash_wait_timeout))
+            .map_or(all, |before| all.max(calls(before) + self.hash.wait_timeout))
     }
 }

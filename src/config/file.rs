@@ -8,11 +8,11 @@ use super::setting::ConfigValue;
 use super::table::{self, SETTINGS};
 use super::unknown_setting;
 use super::upstream::{self, UpstreamConfig};
-use super::{ConfigError, ConfigOrigin};
+use super::{ConfigError, ConfigOrigin, TableHashes};
 
 /// The tables that are no settings of the table.
-const AUTHENTICATOR_KEY: &str = "authenticator";
-const UPSTREAM_KEY: &str = "upstream";
+pub(super) const AUTHENTICATOR_KEY: &str = "authenticator";
+pub(super) const UPSTREAM_KEY: &str = "upstream";
 
 /// What stands in a file.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub struct ConfigFileContent {
     pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Hashes of the tables.
+    pub(crate) table_hashes: TableHashes,
 }
 
 /// Reads the text of the file at `path`. Faults of form and unknown keys are noted; what is well
@@ -48,7 +50,15 @@ pub fn parse(path: &str, text: &str, faults: &mut Vec<ConfigError>) -> ConfigFil
     let mut walk =
         ConfigFileReader { origin_at: &origin, errors: faults, content: ConfigFileContent::default() };
     walk.read_table("", document.get_ref());
+    walk.content.table_hashes = hash_tables(text);
     walk.content
+}
+
+/// Returns the hashes of the tables of authenticators and upstreams, without their places in the text.
+fn hash_tables(text: &str) -> TableHashes {
+    let document = toml::from_str::<toml::Table>(text).unwrap_or_default();
+    let hash = |key: &str| document.get(key).map(|table| blake3::hash(format!("{table:?}").as_bytes()));
+    TableHashes { authenticators: hash(AUTHENTICATOR_KEY), upstreams: hash(UPSTREAM_KEY) }
 }
 
 struct ConfigFileReader<'w> {

@@ -35,7 +35,7 @@ fn defaults_are_a_valid_config() {
     assert_eq!(settings.listen, [ListenAddress::Tcp("127.0.0.1:8000".parse().unwrap())]);
     assert_eq!(settings.cache.idle_timeout, Duration::from_secs(12 * 3600));
     assert_eq!(settings.socket_mode, 0o660);
-    assert_eq!(settings.htpasswd_file, None);
+    assert_eq!(settings.htpasswd.file, None);
 }
 
 #[test]
@@ -51,9 +51,9 @@ fn flag_overrides_variable_overrides_file_overrides_default() {
         .into_config()
         .unwrap();
     assert_eq!(settings.realm, "flag");
-    assert_eq!(settings.htpasswd_file.unwrap().display().to_string(), "env");
+    assert_eq!(settings.htpasswd.file.as_ref().unwrap().display().to_string(), "env");
     assert_eq!(settings.cache.idle_timeout, Duration::from_secs(3600));
-    assert_eq!(settings.cache.entries_max, 100_000);
+    assert_eq!(settings.cache.max_entries, 100_000);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::table::ConfigValues;
 use super::upstream::UpstreamConfig;
-use super::{Config, ConfigError, ConfigOrigin, ListenAddress};
+use super::{ConfigError, ConfigOrigin, ListenAddress};
 
 /// The settings of one listener, and what its peers may do there.
 struct ListenerSettings<'s> {
@@ -15,7 +16,7 @@ struct ListenerSettings<'s> {
     remedy: &'static str,
 }
 
-impl Config {
+impl ConfigValues {
     fn listener_settings(&self) -> [ListenerSettings<'_>; 3] {
         [
             ListenerSettings {
@@ -24,13 +25,13 @@ impl Config {
                 remedy: ", and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]",
             },
             ListenerSettings {
-                listen: ("public.listen", &self.public_listen),
-                trusted_peers: ("public.trusted_peers", &self.public_trusted_peers),
+                listen: ("public.listen", &self.public.listen),
+                trusted_peers: ("public.trusted_peers", &self.public.trusted_peers),
                 remedy: ", and whoever reaches it could choose the address that the throttle counts: set public.trusted_peers to nginx's address or network",
             },
             ListenerSettings {
-                listen: ("admin.listen", &self.admin_listen),
-                trusted_peers: ("admin.trusted_peers", &self.admin_trusted_peers),
+                listen: ("admin.listen", &self.admin.listen),
+                trusted_peers: ("admin.trusted_peers", &self.admin.trusted_peers),
                 remedy: ": set admin.trusted_peers to those that may read the metrics",
             },
         ]

@@ -1,6 +1,7 @@
 //! What to say of a name that is no setting's.
 
-use super::table::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::table::SETTINGS;
 
 /// Keys that people bring along from other programs, from earlier states of doorward, or from their own guess, and the
 /// right ones.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{ApiKeyOwners, ListenAddress, LogFormat, TokenChallenge};
+use super::{ApiKeyOwners, InsecureFormat, ListenAddress, LogFormat, LogLevel, TokenChallenge};
 use crate::dialect::Dialect;
 use crate::identity::Username;
 
@@ -199,11 +199,22 @@ pub(super) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// From which level on log lines are written.
-pub(super) fn parse_log_level(text: &str) -> Result<tracing::level_filters::LevelFilter, String> {
+/// Parses the lowest severity that is logged.
+pub(super) fn parse_log_level(text: &str) -> Result<LogLevel, String> {
     match text {
-        "error" | "warn" | "info" | "debug" => text.parse().map_err(|_| "it is no log level".into()),
+        "error" => Ok(LogLevel::Error),
+        "warn" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
         _ => Err("it is not one of error, warn, info and debug".into()),
+    }
+}
+
+/// Parses the name of a format of the htpasswd file that must be allowed by name.
+pub(super) fn parse_insecure_format(text: &str) -> Result<InsecureFormat, String> {
+    match text {
+        "plain" => Ok(InsecureFormat::Plain),
+        _ => Err("it is not a format that has to be allowed by name; plain is the only one".into()),
     }
 }
 

@@ -78,6 +78,11 @@ impl VerdictLog {
         }
     }
 
+    /// Changes how many lines are written in a second.
+    pub fn set_lines_per_second(&self, per_second: u32) {
+        self.shared.budget().set_lines_per_second(per_second);
+    }
+
     /// Takes a line that is no client's out of the budget: how many were suppressed since the last one, or
     /// `None` if this one is.
     pub(super) fn take_line(&self) -> Option<u64> {
@@ -94,7 +99,7 @@ impl VerdictLog {
             Verdict::Allow(grant) => {
                 self.warn_if_client_missing(received, Reason::Allowed);
                 front.allowed_counter.inc();
-                if front.log_allowed {
+                if front.is_allowed_logged() {
                     let entry = VerdictLogEntry::from_verdict(verdict);
                     VerdictLogLine::for_entry(front, received, None, &entry).write(&entry, 0);
                 } else if grant.is_stale() {

@@ -80,7 +80,10 @@ pub struct CacheEntryId<'q> {
 /// See the top of this file.
 pub struct AnswerCache {
     answers: Cache<CacheKey, Arc<CachedAnswer>, UniformKeyHasher>,
-    limits: CacheLimits,
+    /// [`CacheLimits::idle_timeout`] in milliseconds, which can change at run time.
+    idle_timeout_millis: AtomicU64,
+    /// [`CacheLimits::rejection_ttl`] in milliseconds, likewise.
+    rejection_ttl_millis: AtomicU64,
 }
 
 impl AnswerCache {
@@ -88,12 +91,25 @@ impl AnswerCache {
     pub fn new(limits: CacheLimits) -> Self {
         let builder =
             Cache::builder().max_capacity(limits.entries_max).eviction_policy(EvictionPolicy::lru());
-        Self { answers: builder.build_with_hasher(UniformKeyHasher::default()), limits }
+        let cache = Self {
+            answers: builder.build_with_hasher(UniformKeyHasher::default()),
+            idle_timeout_millis: AtomicU64::default(),
+            rejection_ttl_millis: AtomicU64::default(),
+        };
+        cache.set_timeouts(&limits);
+        cache
+    }
+
+    /// Changes how long answers are kept. The number of entries cannot change.
+    pub fn set_timeouts(&self, limits: &CacheLimits) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.idle_timeout_millis.store(millis(limits.idle_timeout), Ordering::Relaxed);
+        self.rejection_ttl_millis.store(millis(limits.rejection_ttl), Ordering::Relaxed);
     }
 
     /// How long a rejection by a service is given without asking it.
     pub fn rejection_ttl(&self) -> Duration {
-        self.limits.rejection_ttl
+        Duration::from_millis(self.rejection_ttl_millis.load(Ordering::Relaxed))
     }
 
     /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
@@ -139,7 +155,7 @@ impl AnswerCache {
     fn get_live(&self, key: &CacheKey, now: Moment) -> Option<Arc<CachedAnswer>> {
         let accepted = self.answers.get(key)?;
         match accepted.idle_time(now) {
-            idle if idle >= self.limits.idle_timeout => {
+            idle if idle >= Duration::from_millis(self.idle_timeout_millis.load(Ordering::Relaxed)) => {
                 if now >= accepted.stale_until || accepted.fresh_until.as_millis() == u64::MAX {
                     self.answers.invalidate(key);
                 }

@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::attempt_guard::AttemptGuard;
-use self::table::{FailureLimit, FailureTable};
+use self::table::FailureTable;
 use crate::authn::queue::RequesterId;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
@@ -78,6 +78,24 @@ pub struct ThrottleLimits {
     pub window: Duration,
     /// Records in each of the throttle's tables.
     pub entries_max: usize,
+}
+
+impl ThrottleLimits {
+    /// Returns the limits of each tier, for one user and for all. A wider tier allows at least what a narrower one
+    /// does.
+    fn tiers(&self) -> [(u32, u32); TIER_COUNT] {
+        let user = self.block_user_failures.max(self.user_failures);
+        let all = self.block_failures.max(self.network_failures);
+        let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
+        [(self.user_failures, self.network_failures), (user, all), (wider(user), wider(all))]
+    }
+
+    /// Returns the part of its limit up to which a network allows users who failed there: [`FAILED_USERS_FRACTION`],
+    /// or more if one user alone could reach it before the user's own limit.
+    fn failed_users_fraction(&self) -> f64 {
+        let fraction = (f64::from(self.user_failures) + 1.0) / f64::from(self.network_failures.max(1));
+        fraction.clamp(FAILED_USERS_FRACTION, 1.0)
+    }
 }
 
 /// Whom failures are counted by in one tier.
@@ -122,8 +140,8 @@ struct Tier {
 /// Counts failures and says who has had too many.
 pub struct Throttle {
     tiers: [Tier; TIER_COUNT],
-    /// See [`PART_OF_FAILED_USERS`]. One user alone is stopped by his own limit first.
-    failed_users_fraction: f64,
+    /// The bits of [`ThrottleLimits::failed_users_fraction`].
+    failed_users_fraction: AtomicU64,
     /// What was tried while throttled, by user and network.
     cached_answer_attempts: FailureTable,
     /// How often all rejections were forgotten.
@@ -136,28 +154,27 @@ pub struct Throttle {
 impl Throttle {
     /// With empty tables.
     pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let table =
-            |failures| FailureTable::new(limits.entries_max, FailureLimit::new(failures, limits.window));
-        let tier = |user, all| Tier { users: table(user), totals: table(all) };
-        // A wider tier bears what a narrower one does.
-        let user = limits.block_user_failures.max(limits.user_failures);
-        let all = limits.block_failures.max(limits.network_failures);
-        let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
+        let table = |failures| FailureTable::new(limits.entries_max, failures, limits.window);
+        let tier = |(user, all)| Tier { users: table(user), totals: table(all) };
         Self {
-            tiers: [
-                tier(limits.user_failures, limits.network_failures),
-                tier(user, all),
-                tier(wider(user), wider(all)),
-            ],
-            failed_users_fraction: ((f64::from(limits.user_failures) + 1.0)
-                / f64::from(limits.network_failures.max(1)))
-            .clamp(FAILED_USERS_FRACTION, 1.0),
+            tiers: limits.tiers().map(tier),
+            failed_users_fraction: AtomicU64::new(limits.failed_users_fraction().to_bits()),
             cached_answer_attempts: table(limits.cached_answer_attempts),
             rejection_epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
             clock,
             metrics,
         }
+    }
+
+    /// Changes all limits but the size of the tables.
+    pub fn set_limits(&self, limits: &ThrottleLimits) {
+        for (tier, (user, all)) in self.tiers.iter().zip(limits.tiers()) {
+            tier.users.set_limit(user, limits.window);
+            tier.totals.set_limit(all, limits.window);
+        }
+        self.failed_users_fraction.store(limits.failed_users_fraction().to_bits(), Ordering::Relaxed);
+        self.cached_answer_attempts.set_limit(limits.cached_answer_attempts, limits.window);
     }
 
     /// The tags under which `user` from `network` is counted.
@@ -195,7 +212,10 @@ impl Throttle {
         let now = self.clock.now();
         let wait = |(at, tier, tag): (usize, &Tier, TierKeys)| {
             let is_failed = at == 0 && tier.users.has_failure_in_total(tag.user, now);
-            let part = if is_failed { self.failed_users_fraction } else { 1.0 };
+            let part = match is_failed {
+                true => f64::from_bits(self.failed_users_fraction.load(Ordering::Relaxed)),
+                false => 1.0,
+            };
             tier.users
                 .retry_after(tag.user, question, now)
                 .max(tier.totals.retry_after_at_fraction(part, tag.total, now))

@@ -48,7 +48,7 @@ pub fn raise_limit(settings: &Config) -> Result<(), DescriptorLimitError> {
     let limit = if raised.is_ok() { maximum } else { current };
     match limit {
         Some(limit) if limit < needed => {
-            let connections = settings.max_connections;
+            let connections = settings.limits.max_connections;
             let others = needed.saturating_sub(connections as u64);
             Err(DescriptorLimitError {
                 connections,
@@ -67,8 +67,8 @@ fn required_descriptors(settings: &Config) -> u64 {
     let mut needed = DESCRIPTORS_FOR_FILES;
     for (kind, is_open) in [
         (ListenerKind::Auth, true),
-        (ListenerKind::Public, !settings.public_listen.is_empty()),
-        (ListenerKind::Admin, !settings.admin_listen.is_empty()),
+        (ListenerKind::Public, !settings.public.listen.is_empty()),
+        (ListenerKind::Admin, !settings.admin.listen.is_empty()),
     ] {
         if is_open {
             let share = ListenerCapacity::for_listener(settings, kind);

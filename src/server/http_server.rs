@@ -55,9 +55,9 @@ pub(super) struct ListenerCapacity {
 impl ListenerCapacity {
     /// The share of the listener `kind`.
     pub(super) fn for_listener(settings: &Config, kind: ListenerKind) -> Self {
-        let workers = settings.workers.min(WORKERS_MAX);
+        let workers = settings.limits.workers.min(WORKERS_MAX);
         let (workers, connections) = match kind {
-            ListenerKind::Auth => (workers, settings.max_connections),
+            ListenerKind::Auth => (workers, settings.limits.max_connections),
             // Signing and judging a token costs more than an answer on the auth listener, which keeps half of the cores.
             ListenerKind::Public => (workers.div_ceil(2), PUBLIC_CONNECTIONS),
             ListenerKind::Admin => (ADMIN_WORKERS, ADMIN_CONNECTIONS + HEALTH_CHECK_CONNECTIONS_MAX),
@@ -88,13 +88,13 @@ pub(super) fn serve(
     let builder = Server::build()
         .workers(share.workers)
         .max_concurrent_connections(share.connections_per_worker)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .shutdown_timeout(settings.limits.shutdown_timeout.as_secs())
         .disable_signals();
     let http = HttpServices {
         app_state: Arc::clone(front),
         kind,
-        keepalive_timeout: settings.keepalive_timeout,
-        header_timeout: settings.header_timeout,
+        keepalive_timeout: settings.limits.keepalive_timeout,
+        header_timeout: settings.limits.header_timeout,
         shutdown: builder.graceful_shutdown_signal(),
     };
     let listen = |builder: ServerBuilder, listener| {

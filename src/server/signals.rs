@@ -1,11 +1,8 @@
 //! The signals that the process obeys.
 
 use std::io;
-use std::sync::mpsc::SyncSender;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use crate::reload::PollNow;
 
 /// The signals that the process obeys.
 pub struct Signals {
@@ -31,15 +28,14 @@ impl Signals {
         })
     }
 
-    /// Returns when the process is told to end; passes SIGHUP on in the meantime.
-    pub(super) async fn wait_for_shutdown(&mut self, look: &SyncSender<PollNow>) {
+    /// Returns when the process receives a signal to shut down. Calls `on_hangup` for each SIGHUP until then.
+    pub(super) async fn wait_for_shutdown(&mut self, on_hangup: &impl Fn()) {
         let signal = loop {
             tokio::select! {
                 Some(()) = self.term.recv() => break "SIGTERM",
                 Some(()) = self.int.recv() => break "SIGINT",
                 Some(()) = self.quit.recv() => break "SIGQUIT",
-                // A look that waits already will do.
-                Some(()) = self.hup.recv() => drop(look.try_send(PollNow)),
+                Some(()) = self.hup.recv() => on_hangup(),
                 // Rotators of logs send them, and the default is to end the process (signal(7)).
                 Some(()) = self.usr1.recv() => log_ignored_signal("SIGUSR1"),
                 Some(()) = self.usr2.recv() => log_ignored_signal("SIGUSR2"),

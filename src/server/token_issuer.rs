@@ -13,9 +13,12 @@ use crate::token::issuer::{IssuerAndService, TokenIssuer};
 
 /// What `/auth` challenges with.
 pub(super) fn build_challenge(settings: &Config) -> Result<Challenge, StartError> {
-    let made = match settings.token_challenge {
+    let made = match settings.token.challenge {
         TokenChallenge::Basic => Challenge::basic(&settings.realm),
-        TokenChallenge::Bearer => Challenge::bearer(&settings.token_realm, &settings.token_service),
+        TokenChallenge::Bearer => Challenge::bearer(
+            settings.token.realm.as_deref().unwrap_or_default(),
+            settings.token.service.as_deref().unwrap_or_default(),
+        ),
     };
     made.map_err(|_| StartError::InvalidChallengeHeader)
 }
@@ -26,14 +29,16 @@ pub(super) fn start_signing_key_reloader(
     now: Moment,
 ) -> Result<Option<FileReloader<token::signing_key::reload::SigningKeyFile>>, StartError> {
     let start = |path: &PathBuf| token::signing_key::reload::start(path.clone(), now);
-    settings.token_signing_keys_file.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
+    settings.token.signing_keys.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
 }
 
 pub(super) fn build_token_issuer(
     settings: &Config,
-    tokens: &FileReloader<token::signing_key::reload::SigningKeyFile>,
+    file: &token::signing_key::reload::SigningKeyFile,
 ) -> Arc<TokenIssuer> {
-    let names =
-        IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
-    Arc::new(TokenIssuer::new(tokens.target().current_keys(), names, settings.token_lifetime))
+    let names = IssuerAndService {
+        issuer: settings.token.issuer.clone(),
+        service: settings.token.service.clone().unwrap_or_default(),
+    };
+    Arc::new(TokenIssuer::new(file.current_keys(), names, settings.token.lifetime))
 }

@@ -127,7 +127,7 @@ pub(super) fn list_api_keys(settings: &Config, path: &Path, matches: &ArgMatches
 }
 
 fn read_api_key_file(settings: &Config, path: &Path) -> Result<(Vec<ApiKeyLine>, ParsedApiKeys), String> {
-    let source = SourceFile { path: path.to_owned(), max_bytes: settings.api_keys_max_bytes };
+    let source = SourceFile { path: path.to_owned(), max_bytes: settings.api_keys.max_bytes };
     let text = source.read().map_err(self::text)?;
     Ok((edit::parse_lines(&text).collect(), parse(&text, &"keys".into(), None)))
 }
@@ -152,9 +152,9 @@ struct ApiKeyUsageEntry {
 }
 
 fn fetch_usage(settings: &Config, url: Option<&str>) -> Result<HashMap<String, ApiKeyUsageEntry>, String> {
-    let token = settings.admin_token_file.as_deref().map(read_admin_token).transpose()?;
+    let token = settings.admin.token_file.as_deref().map(read_admin_token).transpose()?;
     let token = token.as_ref().map(|token| &token[..]);
-    let answer = health::request_admin_listener(url, settings.admin_listen.first(), "/api-keys", token)
+    let answer = health::request_admin_listener(url, settings.admin.listen.first(), "/api-keys", token)
         .map_err(text)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     if matches!(head.split(' ').nth(1), Some("401" | "403")) {

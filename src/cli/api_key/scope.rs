@@ -22,8 +22,8 @@ pub(in crate::cli) fn find_scope(
     owner: &str,
     wanted: &str,
 ) -> Result<Option<Arc<ApiKeyScope>>, String> {
-    let path = settings.api_keys_file.clone().ok_or("no file of keys is set: use --api-keys FILE")?;
-    let source = SourceFile { path, max_bytes: settings.api_keys_max_bytes };
+    let path = settings.api_keys.file.clone().ok_or("no file of keys is set: use --api-keys FILE")?;
+    let source = SourceFile { path, max_bytes: settings.api_keys.max_bytes };
     let content = source.read().map_err(text)?;
     let wanted_id = ApiKeyId::parse(wanted);
     let is_meant =
@@ -55,13 +55,13 @@ pub(in crate::cli) fn find_scope(
 /// Whether an owner's keys count, as far as the htpasswd file has a say.
 fn is_owner_accepted(settings: &Config, owner: &str) -> bool {
     let Some(path) =
-        settings.htpasswd_file.clone().filter(|_| settings.api_keys_owners == ApiKeyOwners::Htpasswd)
+        settings.htpasswd.file.clone().filter(|_| settings.api_keys.owners == ApiKeyOwners::Htpasswd)
     else {
         return true;
     };
-    let source = SourceFile { path, max_bytes: settings.htpasswd_max_bytes };
+    let source = SourceFile { path, max_bytes: settings.htpasswd.max_bytes };
     let rules = htpasswd::file::HtpasswdParseOptions {
-        allowed_formats: settings.htpasswd_insecure_formats,
+        allowed_formats: settings.htpasswd.allowed_formats(),
         ..Default::default()
     };
     let users = source.read().map(|text| Htpasswd::new(htpasswd::file::parse(text, &rules).users));

@@ -143,6 +143,12 @@ impl<T> LogBudget<T> {
         }
     }
 
+    /// Changes how many lines are written in a second. A bucket that holds more than it may is cut when it is next
+    /// refilled.
+    pub(super) fn set_lines_per_second(&mut self, per_second: u32) {
+        self.per_second = f64::from(per_second);
+    }
+
     /// Whether anything is logged at all.
     pub(super) fn is_disabled(&self) -> bool {
         self.per_second <= 0.0

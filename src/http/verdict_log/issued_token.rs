@@ -51,7 +51,7 @@ impl VerdictLog {
     ) {
         let is_narrower = !token.denied.is_empty() && !token.user.is_empty();
         let is_notable = is_narrower || token.is_stale;
-        if !is_notable && !front.log_allowed && !tracing::enabled!(tracing::Level::DEBUG) {
+        if !is_notable && !front.is_allowed_logged() && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
         let line = VerdictLogLine::new(front, received, Some(seen), Reason::Allowed, Some(token.user));
@@ -81,7 +81,7 @@ impl VerdictLog {
         }
         if is_narrower {
             log_line!(info, "token issued without all that was requested");
-        } else if token.is_stale || front.log_allowed {
+        } else if token.is_stale || front.is_allowed_logged() {
             log_line!(info, "token issued");
         } else {
             log_line!(debug, "token issued");

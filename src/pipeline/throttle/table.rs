@@ -2,7 +2,7 @@
 //! A full bucket gives up the record with the least in it, so that a flood of harmless records
 //! can't wash out the one that matters.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ const LEVEL_EPSILON: f64 = 1e-9;
 
 /// How many failures are borne, and how fast they leak away.
 #[derive(Clone, Copy, Debug)]
-pub struct FailureLimit {
+struct FailureLimit {
     failures_max: f64,
     leak_per_milli: f64,
 }
 
 impl FailureLimit {
     /// `limit` failures in a `window`, at least one of each.
-    pub fn new(limit: u32, window: Duration) -> Self {
+    fn new(limit: u32, window: Duration) -> Self {
         let limit = f64::from(limit.max(1));
         Self { failures_max: limit, leak_per_milli: limit / (window.as_secs_f64() * 1000.0).max(1.0) }
     }
@@ -35,6 +35,11 @@ impl FailureLimit {
         let leaked = now.since(record.updated_at).as_secs_f64() * 1000.0 * self.leak_per_milli;
         (record.level - leaked).max(0.0)
     }
+}
+
+/// Packs a limit into one number.
+fn pack_limit(failures: u32, window: Duration) -> u64 {
+    (u64::from(failures) << 32) | u64::from(u32::try_from(window.as_millis()).unwrap_or(u32::MAX))
 }
 
 /// A question that was counted.
@@ -88,19 +93,32 @@ impl FailureRecord {
 #[derive(Debug)]
 pub struct FailureTable {
     buckets: Box<[Mutex<Vec<FailureRecord>>]>,
-    failure_limit: FailureLimit,
+    /// The number of failures in the upper half, and the window in milliseconds in the lower: one value, so that a
+    /// change at run time is seen whole.
+    failure_limit: AtomicU64,
     record_count: AtomicUsize,
 }
 
 impl FailureTable {
     /// Room for at least `entries` records.
-    pub fn new(entries: usize, rate: FailureLimit) -> Self {
+    pub fn new(entries: usize, failures: u32, window: Duration) -> Self {
         let buckets = entries.div_ceil(BUCKET_RECORDS).max(1);
         Self {
             buckets: (0..buckets).map(|_| Mutex::default()).collect(),
-            failure_limit: rate,
+            failure_limit: AtomicU64::new(pack_limit(failures, window)),
             record_count: AtomicUsize::new(0),
         }
+    }
+
+    /// Changes the limit. Failures that were counted stay, and decrease at the new rate.
+    pub fn set_limit(&self, failures: u32, window: Duration) {
+        self.failure_limit.store(pack_limit(failures, window), Ordering::Relaxed);
+    }
+
+    fn failure_limit(&self) -> FailureLimit {
+        let packed = self.failure_limit.load(Ordering::Relaxed);
+        let (failures, window) = (packed >> 32, packed & u64::from(u32::MAX));
+        FailureLimit::new(u32::try_from(failures).unwrap_or(u32::MAX), Duration::from_millis(window))
     }
 
     /// Records in use.
@@ -122,17 +140,17 @@ impl FailureTable {
     /// How long until there is room for one more failure under `tag`; `None` if there is now. A `question`
     /// that is being asked has its place already.
     pub fn retry_after(&self, tag: u64, question: Option<u64>, now: Moment) -> Option<Duration> {
-        self.retry_after_at_limit(self.failure_limit.failures_max, tag, question, now)
+        self.retry_after_at_fraction_of_limit(1.0, tag, question, now)
     }
 
     /// The same under a part of the limit.
     pub fn retry_after_at_fraction(&self, part: f64, tag: u64, now: Moment) -> Option<Duration> {
-        self.retry_after_at_limit(part * self.failure_limit.failures_max, tag, None, now)
+        self.retry_after_at_fraction_of_limit(part, tag, None, now)
     }
 
-    fn retry_after_at_limit(
+    fn retry_after_at_fraction_of_limit(
         &self,
-        limit: f64,
+        fraction: f64,
         tag: u64,
         question: Option<u64>,
         now: Moment,
@@ -142,16 +160,17 @@ impl FailureTable {
         }
         let bucket = self.bucket(tag)?;
         let record = bucket.iter().find(|record| record.tag == tag)?;
-        let excess = self.failure_limit.level_at(record, now) + 1.0 - limit;
+        let limit = self.failure_limit();
+        let excess = limit.level_at(record, now) + 1.0 - fraction * limit.failures_max;
         // What is left of a failure after its last millisecond is an error of the arithmetic.
-        if excess <= self.failure_limit.leak_per_milli {
+        if excess <= limit.leak_per_milli {
             return None;
         }
         let open = |known: &RecentAttempt| Some(known.attempt_id) == question && known.waiting_count > 0;
-        if excess <= 1.0 + self.failure_limit.leak_per_milli && record.recent_attempts.iter().any(open) {
+        if excess <= 1.0 + limit.leak_per_milli && record.recent_attempts.iter().any(open) {
             return None;
         }
-        Some(Duration::from_millis((excess / self.failure_limit.leak_per_milli).ceil() as u64))
+        Some(Duration::from_millis((excess / limit.leak_per_milli).ceil() as u64))
     }
 
     /// Counts a failure under `tag`, unless it is one of the last ones again. Says whether it did.
@@ -166,7 +185,7 @@ impl FailureTable {
         }
         // Not cut at the limit: checks that were under way when it was reached are paid for too. Who
         // is throttled adds nothing, so they are all that there can be beyond it.
-        record.level = self.failure_limit.level_at(record, now) + 1.0;
+        record.level = self.failure_limit().level_at(record, now) + 1.0;
         record.updated_at = now;
         true
     }
@@ -193,7 +212,7 @@ impl FailureTable {
         let Some(bucket) = self.bucket(tag) else { return true };
         let record = bucket.iter().find(|record| record.tag == tag);
         record.is_some_and(|record| {
-            self.failure_limit.level_at(record, now) > LEVEL_EPSILON
+            self.failure_limit().level_at(record, now) > LEVEL_EPSILON
                 && record.recent_attempts.iter().any(|known| known.is_in_total)
         })
     }
@@ -233,7 +252,7 @@ impl FailureTable {
             let place = record.recent_attempts.iter().position(|known| known.attempt_id == question)?;
             charged = record.recent_attempts.remove(place).is_in_total;
         }
-        record.level = (self.failure_limit.level_at(record, now) - 1.0).max(0.0);
+        record.level = (self.failure_limit().level_at(record, now) - 1.0).max(0.0);
         record.updated_at = now;
         // A success leaves nothing behind.
         if record.level < LEVEL_EPSILON && record.recent_attempts.is_empty() {
@@ -283,8 +302,9 @@ impl FailureTable {
     }
 
     fn lowest_level_index(&self, bucket: &[FailureRecord], now: Moment) -> usize {
+        let limit = self.failure_limit();
         let by_level = |(_, a): &(usize, &FailureRecord), (_, b): &(usize, &FailureRecord)| {
-            let levels = self.failure_limit.level_at(a, now).total_cmp(&self.failure_limit.level_at(b, now));
+            let levels = limit.level_at(a, now).total_cmp(&limit.level_at(b, now));
             levels.then(a.updated_at.cmp(&b.updated_at))
         };
         bucket.iter().enumerate().min_by(by_level).map_or(0, |(index, _)| index)
