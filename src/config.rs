@@ -149,7 +149,7 @@ impl Config {
 
 /// Hashes of the tables of a file as they are written, without their places. A changed place is not a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TableHashes {
+pub struct TableHashes {
     authenticators: Option<blake3::Hash>,
     upstreams: Option<blake3::Hash>,
 }

@@ -19,7 +19,7 @@ const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Variables of our own compose files and tests that are not settings. An `env_file: .env` passes them on.
 const IGNORED_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
 
-/// What was set on each layer.
+/// The values of each layer.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigLayers {
     /// The command line.
@@ -33,7 +33,7 @@ pub struct ConfigLayers {
     /// The `[[upstream]]` tables of the file.
     pub upstreams: Vec<UpstreamConfig>,
     /// Hashes of the tables.
-    pub(crate) table_hashes: TableHashes,
+    pub table_hashes: TableHashes,
     /// The errors found so far.
     pub errors: Vec<ConfigError>,
 }
@@ -68,24 +68,24 @@ impl ConfigSource {
 }
 
 impl ConfigLayers {
-    /// Takes what the command line gave.
+    /// Returns the layers with the values of the command line.
     pub fn with_flags(flags: LayerValues) -> Self {
         Self { flags, ..Self::default() }
     }
 
-    /// Adds the environment's `DOORWARD_*`.
+    /// Adds the variables `DOORWARD_*` of the environment.
     #[must_use]
     pub fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with("DOORWARD_")) else { continue };
             let origin = ConfigOrigin::Variable(name.to_owned());
             let Some(text) = value.to_str() else {
-                self.errors.push(ConfigError { origin, message: "its value is not UTF-8".into() });
+                self.errors.push(ConfigError { origin, message: "the value is not UTF-8".into() });
                 continue;
             };
-            // An empty one is how compose files write "not set".
-            let is_ours = name == "DOORWARD_CONFIG" || IGNORED_VARIABLES.contains(&name);
-            if text.is_empty() || is_ours || is_injected_by_orchestrator(name, text) {
+            // Compose files write an empty value for "not set".
+            let is_not_a_setting = name == "DOORWARD_CONFIG" || IGNORED_VARIABLES.contains(&name);
+            if text.is_empty() || is_not_a_setting || is_injected_by_orchestrator(name, text) {
                 continue;
             }
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
@@ -100,20 +100,20 @@ impl ConfigLayers {
         self
     }
 
-    /// Adds the file at `path`.
+    /// Adds the values of the file at `path`.
     #[must_use]
     pub fn with_file(mut self, path: &str) -> Self {
         let shown = displayable_path(Path::new(path));
         let origin = ConfigOrigin::File { path: shown, line: 1, column: 1 };
         let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
             length if metadata.is_file() && length <= CONFIG_FILE_BYTES_MAX => std::fs::read(path),
-            _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
+            _ => Err(std::io::Error::other("it is not a regular file of at most 1 MiB")),
         });
         let text = read.and_then(|bytes| {
-            if let Some(what) = wrong_format::detect_other_format(&bytes) {
-                return Err(std::io::Error::other(format!("they are no TOML but {what}")));
+            if let Some(format) = wrong_format::detect_other_format(&bytes) {
+                return Err(std::io::Error::other(format!("it is not TOML but {format}")));
             }
-            let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("they are not UTF-8"))?;
+            let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8"))?;
             Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
         });
         match text {
@@ -122,11 +122,12 @@ impl ConfigLayers {
                 self.file = content.values.into_iter().collect();
                 self.authenticators = content.authenticators;
                 self.upstreams = content.upstreams;
-                self.table_hashes = content.table_hashes;
+                self.table_hashes = file::hash_tables(&text);
             }
-            Err(error) => self
-                .errors
-                .push(ConfigError { origin, message: format!("the settings can't be read: {error}") }),
+            Err(error) => {
+                let message = format!("the settings file cannot be read: {error}");
+                self.errors.push(ConfigError { origin, message });
+            }
         }
         self
     }
@@ -137,8 +138,8 @@ impl ConfigLayers {
         if errors.is_empty() { Ok(Config(values)) } else { Err(errors) }
     }
 
-    /// Parses every value, and returns those that could be parsed and all errors, for `check`, which goes on to check
-    /// the files.
+    /// Parses every value, and returns those that could be parsed and all errors, for `check`, which then checks the
+    /// files.
     pub fn into_partial_config(self) -> (ConfigValues, Vec<ConfigError>) {
         let mut reader = SettingReader::new([&self.flags, &self.variables, &self.file]);
         let mut values = ConfigValues::read(&mut reader);
@@ -160,22 +161,22 @@ impl ConfigLayers {
 
 fn unknown_variable_message(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    unknown_setting::unknown_setting_message(&key, &|right| {
-        table::find_setting(right).map_or_else(|| right.to_owned(), Setting::variable)
+    unknown_setting::unknown_setting_message(&key, &|known| {
+        table::find_setting(known).map_or_else(|| known.to_owned(), Setting::variable)
     })
 }
 
-/// Whether Kubernetes or Docker put a variable into every container because some service is called
-/// doorward (or doorward-something): nobody wrote it, and it must not stop a start.
+/// Returns whether a variable is one that Kubernetes or Docker add to every container if a service is called doorward
+/// or doorward-something. The administrator did not write it, so it must not prevent a start.
 fn is_injected_by_orchestrator(name: &str, value: &str) -> bool {
-    let url = value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
+    let is_url = value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
     let parts: Vec<&str> = name.split('_').collect();
     let service = parts.windows(2).any(|w| matches!(w, ["SERVICE", "HOST" | "PORT"]));
     let numbered = parts.windows(3).any(|w| {
         matches!(w, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|b| b.is_ascii_digit()))
     });
     let link = name == "DOORWARD_NAME" || name.starts_with("DOORWARD_ENV_");
-    service || numbered || link || (url && parts.last() == Some(&"PORT"))
+    service || numbered || link || (is_url && parts.last() == Some(&"PORT"))
 }
 
 #[cfg(test)]

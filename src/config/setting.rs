@@ -9,7 +9,7 @@ use super::ConfigOrigin;
 pub struct Setting {
     /// The key in the file, with the section before the dot.
     pub key: &'static str,
-    /// What stands for the value in `--help`.
+    /// The name of the value in `--help`.
     pub placeholder: &'static str,
     /// The default as text; empty if there is none.
     pub default: &'static str,
@@ -53,7 +53,7 @@ pub type LayerValues = BTreeMap<&'static str, Vec<ConfigValue>>;
 /// Makes the structs of all values, the list of all settings, and what reads and compares them.
 ///
 /// The key of a setting is the name of its field, after the name of its section and a dot. A row has these columns:
-/// - how many values it takes: `one` (a value or the default), `optional` (a value or none), `list`;
+/// - the number of values: `one` (a value or the default), `optional` (a value or none), `list`;
 /// - the field and its type;
 /// - the default as the user would write it, or `""`;
 /// - the placeholder of the value in `--help`;

@@ -190,7 +190,7 @@ config_table! {
     section log: LogConfig {
         one level: LogLevel = "info", "LEVEL", reload, value::parse_log_level, "error, warn, info or debug";
         one format: LogFormat = "text", "FORMAT", restart, value::parse_log_format, "text or json";
-        one allowed_requests: bool = "false", "BOOL", reload, parse_boolean, "whether allowed requests are logged";
+        one allowed_requests: bool = "false", "BOOL", reload, parse_boolean, "true to log allowed requests";
         one denials_per_second: u32 = "10", "N", reload, |text| parse_number(text, 0, 100_000),
             "refused requests logged per second, and ten times as many in a burst";
     }

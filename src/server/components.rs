@@ -1,4 +1,4 @@
-//! Builds everything but the listeners from the configuration.
+//! Builds all parts of the server except the listeners.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ use crate::upstream::ecr::{self, lease::Lease};
 pub struct Components {
     /// The state that the handlers share.
     pub app_state: Arc<AppState>,
-    /// What `/readyz` reports.
+    /// The state that `/readyz` reports.
     pub readiness: Arc<Readiness>,
     /// Needs hash threads.
     pub hash_pool: Arc<HashPool>,
@@ -126,7 +126,7 @@ impl Components {
     }
 }
 
-/// The htpasswd file, where it is asked.
+/// Loads the htpasswd file, if one is set.
 fn start_htpasswd_reloader(
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -138,13 +138,13 @@ fn start_htpasswd_reloader(
         fingerprint_key: random_key()?,
         allowed_formats: config.htpasswd.allowed_formats(),
     };
-    // Keys stand beside the chain, and nobody is asked after them.
+    // API keys are not part of the chain.
     let last = config.authenticators.iter().rfind(|one| !matches!(one.kind, AuthenticatorType::ApiKeys));
     let is_last = last.is_some_and(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
     Ok(Some(FileReloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
 }
 
-/// The pool that hashes for them.
+/// Builds the pool for password hashes.
 fn build_hash_pool(
     config: &Config,
     users: Option<&Arc<Htpasswd>>,
@@ -156,12 +156,12 @@ fn build_hash_pool(
         Some(users) => {
             HashPool::with_dynamic_capacity(config.hash.pool_sizing(), Arc::clone(users), clock, metrics)
         }
-        // Nothing is hashed.
+        // Without an htpasswd file nothing is hashed.
         None => HashPool::new(QueueLimits::default(), clock, metrics),
     }
 }
 
-/// The file of keys, where there is one.
+/// Loads the file of API keys, if one is set.
 fn start_api_key_reloader(
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -179,7 +179,7 @@ fn start_api_key_reloader(
     Ok(Some(FileReloader::start(source, file, now)?))
 }
 
-/// The services, in the order of the chain.
+/// Builds the HTTP authenticators, in the order of the chain.
 pub fn build_auth_backends(
     config: &ConfigValues,
     clock: &Clock,
@@ -194,6 +194,7 @@ pub fn build_auth_backends(
     config.authenticators.iter().filter_map(service).collect()
 }
 
+/// Builds the chain of authenticators.
 fn build_authenticators(
     config: &Config,
     users: Option<Arc<Htpasswd>>,
@@ -215,7 +216,7 @@ fn build_authenticators(
     AuthenticatorChain::new(chain.collect(), keys)
 }
 
-/// The headers of all facts that any service may give, and the names of all authenticators.
+/// Returns the headers of all facts that a service can supply, and the names of all authenticators.
 fn build_identity_headers(config: &Config) -> Result<IdentityHeaders, StartError> {
     let of = |kind: &AuthenticatorType| match kind {
         AuthenticatorType::Http(spec) => {
@@ -228,6 +229,7 @@ fn build_identity_headers(config: &Config) -> Result<IdentityHeaders, StartError
     IdentityHeaders::new(names.into_iter(), authenticators).map_err(|_| StartError::InvalidChallengeHeader)
 }
 
+/// Returns a random key for this process.
 fn random_key() -> Result<[u8; 32], StartError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| StartError::NoRandomBytes(error.to_string()))?;

@@ -20,9 +20,9 @@ const LOGGED_ERRORS_MAX: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReloadConfig;
 
-/// What a reload needs from the caller of the server.
+/// The source of the configuration, and the parts of a reload that the caller of the server provides.
 pub struct ConfigReload {
-    /// Where the configuration comes from.
+    /// The source of the configuration.
     pub source: ConfigSource,
     /// Changes the level of the log.
     pub set_log_level: Box<dyn Fn(LogLevel) + Send>,
@@ -85,7 +85,7 @@ impl ConfigReloader {
         self.applied = config;
     }
 
-    /// Applies every setting of the table that is marked `reload`, but for the level of the log.
+    /// Applies every setting of the table that is marked `reload`, except the level of the log.
     fn apply(&self, config: &Config) {
         self.app_state.pipeline.set_limits(&config.cache.limits(), &config.throttle.limits());
         self.app_state.set_log_limits(config.log.allowed_requests, config.log.denials_per_second);

@@ -9,7 +9,7 @@ use crate::reload::{FileHealth, FileReloader, PollFile, Reloadable};
 pub struct FileReloaders {
     /// Each needs a thread that polls its file.
     pub(super) pollers: Vec<Box<dyn PollFile>>,
-    /// In the order in which `/readyz` reports them.
+    /// The health of each file, in the order of `/readyz`.
     pub(super) health: Vec<Arc<FileHealth>>,
 }
 

@@ -1,10 +1,10 @@
-//! The signals that the process obeys.
+//! The signals that the process handles.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that the process obeys.
+/// The signals that the process handles.
 pub struct Signals {
     term: Signal,
     int: Signal,
@@ -15,8 +15,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on they do not end the process by themselves. To be called before anything that
-    /// takes time, on the runtime that the server will run on.
+    /// Installs the handlers, so that the signals no longer end the process by themselves. Must be called on the
+    /// runtime of the server, before anything that takes time.
     pub fn catch() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
@@ -36,16 +36,16 @@ impl Signals {
                 Some(()) = self.int.recv() => break "SIGINT",
                 Some(()) = self.quit.recv() => break "SIGQUIT",
                 Some(()) = self.hup.recv() => on_hangup(),
-                // Rotators of logs send them, and the default is to end the process (signal(7)).
+                // Tools that rotate logs send them, and the default is to end the process (signal(7)).
                 Some(()) = self.usr1.recv() => log_ignored_signal("SIGUSR1"),
                 Some(()) = self.usr2.recv() => log_ignored_signal("SIGUSR2"),
             }
         };
-        tracing::info!(signal, "told to end");
+        tracing::info!(signal, "received signal");
     }
 }
 
-/// Logs a signal that changes nothing: the log goes to stderr, so there is no file to open again.
+/// Logs a signal without effect. The log goes to stderr, so there is no file to reopen.
 fn log_ignored_signal(signal: &'static str) {
     tracing::info!(signal, "signal ignored");
 }

@@ -1,6 +1,5 @@
-//! The upstreams of the settings, with what keeps their credentials fresh.
+//! Builds the upstreams from the configuration, with the sources of their credentials.
 
-use crate::reload::FileReloader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,21 +10,22 @@ use crate::config::table::ConfigValues;
 use crate::config::upstream::{UpstreamConfig, UpstreamType};
 use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
+use crate::reload::FileReloader;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{AwsAccount, lease::Lease};
 use crate::upstream::secret_file::{self, SecretFile, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
-/// What the gate chooses from, and what has to be kept fresh.
+/// The upstreams, and the secrets that belong to them.
 #[derive(Default)]
 pub struct UpstreamParts {
-    /// `None` where no table is set.
+    /// The upstreams; `None` without an `[[upstream]]` table.
     pub upstreams: Option<Arc<Upstreams>>,
-    /// Who may have the credentials, where there are any.
+    /// The secret that every peer must send; `None` if no upstream has credentials.
     pub proxy_secret: Option<ProxySecret>,
-    /// The token of the admin listener.
+    /// The token of the admin listener, if one is set.
     pub admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
-    /// Of the tokens, each of which wants somebody to fetch it.
+    /// The leases of ECR tokens. A thread must fetch the tokens.
     #[cfg(feature = "ecr")]
     pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
 }
@@ -95,7 +95,7 @@ impl UpstreamParts {
             UpstreamType::File(path) => file(path, SecretFormat::HeaderValue),
             #[cfg(feature = "ecr")]
             UpstreamType::Ecr(account) => {
-                // Two tables with one account have one token.
+                // Two tables with the same account share a token.
                 let known = self.ecr_leases.iter().find(|(other, _)| other == account);
                 let lease = match known {
                     Some((_, lease)) => Arc::clone(lease),
@@ -112,26 +112,26 @@ impl UpstreamParts {
     }
 }
 
-/// The token of the admin listener, if one is set.
+/// Loads the token of the admin listener, if one is set.
 ///
 /// # Errors
-/// [`StartError::AdminToken`].
+/// [`StartError::AdminTokenUnusable`].
 pub fn start_admin_token_reloader(
-    settings: &ConfigValues,
+    config: &ConfigValues,
     clock: &Clock,
 ) -> Result<Option<FileReloader<SecretFile>>, StartError> {
     let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::AdminToken, clock.now());
-    settings.admin.token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
+    config.admin.token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
 }
 
-/// What nginx shows, where it has to.
+/// Loads the proxy secret, if one is set.
 ///
 /// # Errors
-/// [`StartError::ProxySecret`].
+/// [`StartError::ProxySecretUnusable`].
 pub fn start_proxy_secret_reloader(
-    settings: &ConfigValues,
+    config: &ConfigValues,
     clock: &Clock,
 ) -> Result<Option<FileReloader<SecretFile>>, StartError> {
     let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
-    settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
+    config.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
 }

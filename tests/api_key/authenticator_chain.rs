@@ -164,5 +164,5 @@ fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     let two = tables(&["htpasswd", "keys"], &service)
         + "[[authenticator]]\ntype = \"api_keys\"\nname = \"again\"\n";
     says(keys.clone() + &two, "there are two of type keys, and it has one file");
-    says(keys + "api_keys.owners = \"some\"\n", "it is neither htpasswd nor any");
+    says(keys + "api_keys.owners = \"some\"\n", "must be htpasswd or any");
 }

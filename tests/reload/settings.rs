@@ -144,7 +144,7 @@ fn changed_listen_is_logged_as_requiring_a_restart() {
     let mut serve = command();
     serve.arg("serve").arg("--config").arg(&path);
     let mut process = Process::spawn(serve, &dir.path().join("log"));
-    process.ready("it listens", |log| log.contains("doorward is ready").then_some(()));
+    process.ready("it listens", |log| log.contains("doorward started").then_some(()));
     fs::write(&path, settings("127.0.0.2:0")).unwrap();
     process.signal(Signal::HUP);
     process.ready("the change is logged", |log| {

@@ -11,7 +11,7 @@ pub(crate) fn assert_fault(output: &Output, line: &str) {
     let found = output.stderr.lines().any(|said| said.ends_with(line));
     assert!(found, "wanted: {line}\n   got: {}", output.stderr);
     assert!(!output.stderr.contains("panicked"), "{output:?}");
-    assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
+    assert!(!output.stderr.contains("doorward started"), "{output:?}");
 }
 
 /// A folder with a good htpasswd file in it.
@@ -78,7 +78,7 @@ fn listen_path_that_is_not_a_socket_is_never_removed() {
     for path in [&file, &link, &dir.path().to_owned()] {
         let output = serve(&["--listen", &unix(path)]);
         let line = format!(
-            "doorward: {}: there is something that is not a socket; remove it, or choose another path",
+            "doorward: {}: the path exists and is not a socket; remove it, or set another path",
             unix(path)
         );
         assert_fault(&output, &line);
@@ -92,7 +92,10 @@ fn socket_in_a_missing_folder_is_an_error() {
     let socket = unix(&dir.path().join("nowhere/doorward.sock"));
     let output = serve(&["--listen", &socket]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.starts_with(&format!("doorward: {socket}: can't listen there: ")), "{output:?}");
+    assert!(
+        output.stderr.starts_with(&format!("doorward: {socket}: cannot listen on this address: ")),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8000"] {
         let output = serve(&["--listen", listen]);
         let line = format!(
-            "--listen: {listen} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]"
+            "--listen: other machines can reach {listen}: every client that reaches it could pose as nginx; set trusted_peers to the address or network of nginx, e.g. trusted_peers = [\"10.0.0.7\"]"
         );
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.lines().any(|said| said.ends_with(&line)), "{output:?}");
@@ -114,14 +117,14 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
 fn non_loopback_listener_with_trusted_peers_starts() {
     let doorward =
         Doorward::start(&users::alice(), &["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    assert!(doorward.log().contains("doorward is ready"));
+    assert!(doorward.log().contains("doorward started"));
 }
 
 #[test]
 fn non_loopback_admin_listener_requires_its_own_peers() {
     let output =
         serve(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.trusted_peers to those that may read the metrics";
+    let line = "--admin-listen: other machines can reach 0.0.0.0:0: set admin.trusted_peers to the peers that can read the metrics";
     assert!(output.stderr.lines().any(|said| said.ends_with(line)), "{output:?}");
 }
 
