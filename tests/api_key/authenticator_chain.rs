@@ -159,8 +159,8 @@ fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     };
     let keys = format!("api_keys.file = \"{}\"\n", path("keys"));
     says(keys.clone() + &tables(&KINDS, &service), "");
-    says(keys.clone() + &tables(&KINDS[..2], &service), "keys is set, and nobody asks it");
-    says(tables(&KINDS, &service), "there is one of type keys; set keys = \"FILE\" too");
+    says(keys.clone() + &tables(&KINDS[..2], &service), "api_keys.file is set, but no authenticator uses it");
+    says(tables(&KINDS, &service), "an authenticator of type api_keys requires api_keys.file");
     let two = tables(&["htpasswd", "keys"], &service)
         + "[[authenticator]]\ntype = \"api_keys\"\nname = \"again\"\n";
     says(keys.clone() + &two, "there are two of type keys, and it has one file");

@@ -45,11 +45,14 @@ fn pasted() -> Vec<(String, &'static str)> {
         (url(&format!("https://api.example.com/a/../b?token={MARK}")), "write the path as it is sent"),
         (url(MARK), "write http:// or https://"),
         (http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")), "unknown key; known keys: "),
-        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "it is not a span of time"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "must be a duration"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "it should be"),
-        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\nusername_pointer = \"{MARK}\"")),
+            "it is not a JSON pointer",
+        ),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "must be"),
+        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name must have 1 to 32"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")), "which is not shown"),
         (
             http(&format!("url = \"https://a/b\"\nheaders = {{ \"{MARK} x\" = \"{{password}}\" }}")),
@@ -61,7 +64,7 @@ fn pasted() -> Vec<(String, &'static str)> {
         ),
         (upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")), "which is not shown"),
         (upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")), "which is not shown"),
-        (upstream(&format!("type = \"{MARK}\"")), "the type is"),
+        (upstream(&format!("type = \"{MARK}\"")), "type must be"),
         (upstream(&format!("type = \"none\"\nhosts = [\"https://ann:{MARK}@a\"]")), ":7:"),
         (upstream(&format!("type = \"none\"\nrepositories = [\"a/{MARK}?\"]")), ":7:"),
         (
@@ -69,9 +72,9 @@ fn pasted() -> Vec<(String, &'static str)> {
             "no colon",
         ),
         #[cfg(feature = "ecr")]
-        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "it is not an URL"),
+        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "must be a URL"),
         #[cfg(feature = "ecr")]
-        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "it is not a region"),
+        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "must be a region"),
     ]
 }
 
@@ -81,7 +84,7 @@ fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
         let folder = TestFolder::of(users::alice());
         // A file that is whole but for the one line.
         let is_set = |key: &str| text.contains(&format!("{key} = "));
-        let users = if is_set("htpasswd") {
+        let users = if is_set("htpasswd.file") {
             String::new()
         } else {
             format!("htpasswd.file = \"{}\"\n", folder.name())

@@ -105,7 +105,7 @@ fn invalid_request_template_is_an_error() {
 
 #[test]
 fn unknown_value_is_an_error_that_lists_the_known_ones() {
-    assert_fault(&with(&format!("{BASIC}usrname = \"/x\"")), 6, &["usrname", "username"]);
+    assert_fault(&with(&format!("{BASIC}usrname_pointer = \"/x\"")), 6, &["usrname_pointer", "username_pointer"]);
     assert_fault(&with(&format!("{BASIC}retries = 3")), 6, &["unknown key; known keys: ", "timeout"]);
     assert_fault(&with(BASIC).replace("\"http\"", "\"ldap\""), 2, &["\"htpasswd\"", "\"http\""]);
     let group = format!("{BASIC}groups = [ {{ pointr = \"/x\" }} ]");
@@ -113,7 +113,11 @@ fn unknown_value_is_an_error_that_lists_the_known_ones() {
     assert_fault(&with(BASIC).replace("type = \"http\"\n", ""), 1, &["type"]);
     assert_fault("[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\n", 1, &["url"]);
     let staff = "[[authenticator]]\ntype = \"htpasswd\"\nurl = \"http://127.0.0.1:9/\"\n";
-    assert_fault(&format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}"), 4, &["there are name, covers"]);
+    assert_fault(
+        &format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}"),
+        4,
+        &["known keys: name, fallback_for"],
+    );
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn missing_file_is_reported_with_its_table_and_key() {
     let key = "headers = { X-Key = \"{file:{DIR}/nowhere.pem}\" }";
     for (line, named) in [("ca_file = \"{DIR}/nowhere.pem\"", "ca_file "), (key, "the file ")] {
         let settings = if line == key { BASIC.replace("headers", "# ") } else { BASIC.to_owned() };
-        let settings = format!("{settings}username = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
+        let settings = format!("{settings}username_pointer = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
         assert_fault(&with(&settings), 1, &["authenticator vendor: ", named, "nowhere.pem: can't be read: "]);
     }
     let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";
@@ -192,7 +196,7 @@ fn value_out_of_range_is_an_error() {
         "unknown_user_statuses = [429]",
         "accepted_statuses = [302]",
         "method = \"PATCHY\"",
-        "username = \"login\"",
+        "username_pointer = \"login\"",
         "accepted_if = { active = true }",
         "accepted_if = { \"/active\" = [true] }",
         "groups = [ { pointer = \"/a\", header = \"X-A\" } ]",

@@ -36,7 +36,7 @@ fn port_in_use_is_reported_with_the_remedy() {
     assert_fault(
         &output,
         &format!(
-            "doorward: {address}: the address is in use; stop the program that uses it, or choose another with --listen"
+            "doorward: {address}: the address is in use; stop the other program, or set another address with --listen"
         ),
     );
     assert_eq!(other.log_in("alice", "wonderland", "192.0.2.1"), 200);
@@ -50,9 +50,7 @@ fn socket_of_a_running_process_is_not_replaced() {
     let output = serve(&["--listen", &socket]);
     assert_fault(
         &output,
-        &format!(
-            "doorward: {socket}: a process that is alive listens on this socket; stop it, or choose another path"
-        ),
+        &format!("doorward: {socket}: another process listens on this socket; stop it, or set another path"),
     );
     assert_eq!(other.log_in("alice", "wonderland", "192.0.2.1"), 200);
 }
@@ -134,7 +132,7 @@ fn non_loopback_token_listener_requires_its_own_peers() {
         ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-trusted-peers", "127.0.0.1"];
     let output = serve(&[&peers[..], &["--public-listen", "[::]:0"]].concat());
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("--public-listen: [::]:0 can be reached"), "{output:?}");
+    assert!(output.stderr.contains("--public-listen: other machines can reach [::]:0"), "{output:?}");
     assert!(output.stderr.contains("set public.trusted_peers"), "{output:?}");
 }
 
@@ -143,7 +141,7 @@ fn non_loopback_listener_without_tls_is_warned_about_at_start_and_by_check() {
     let open = ["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"];
     let doorward_ = Doorward::start(&users::alice(), &open);
     let warned = |log: &str, key: &str| {
-        log.lines().any(|line| line.contains("has no TLS") && line.contains(&format!("setting=\"{key}\"")))
+        log.lines().any(|line| line.contains("without TLS") && line.contains(&format!("setting=\"{key}\"")))
     };
     assert!(warned(&doorward_.log(), "listen"), "{}", doorward_.log());
     assert!(!warned(&doorward_.log(), "admin.listen") && !warned(&doorward_.log(), "public.listen"));
@@ -195,7 +193,10 @@ fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
     assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
     let flags = ["--listen", "127.0.0.1:0", "--token-signing-keys", keys, "--token-service", "registry.test"];
     let output = serve(&flags);
-    assert!(output.stderr.contains("--token-signing-keys: set public.listen too"), "{output:?}");
+    assert!(
+        output.stderr.contains("--token-signing-keys: public.listen is missing: set it to"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn trusted_peers_that_cover_every_address_are_refused() {
         assert!(
             output
                 .stderr
-                .contains("--trusted-peers: it is everybody: name the addresses that nginx asks from")
+                .contains("--trusted-peers: must not be all addresses; name those from which nginx connects")
         );
     }
 }
@@ -225,7 +226,7 @@ fn start_without_an_authenticator_is_an_error_with_the_remedy() {
     for command in ["serve", "check"] {
         assert_fault(
             &doorward(&[command]),
-            "doorward: no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there",
+            "doorward: no source of users is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd.file = \"FILE\" or an [[authenticator]] in the settings file",
         );
     }
 }
