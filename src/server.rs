@@ -39,9 +39,10 @@ use crate::authn::hash_pool::HashPool;
 use crate::authn::http::AuthBackend;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
+use crate::http::AppState;
 use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
-use crate::reload::{self, PollNow};
+use crate::reload::{self, PollFile, PollNow};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::{AwsAccount, aws::EcrTokenClient, lease::Lease};
 
@@ -99,30 +100,11 @@ impl Server {
         let token_refresh = start_ecr_token_refresh(self.components.ecr_leases).await?;
         let backend_threads =
             auth_backends.iter().map(spawn_auth_backend_thread).collect::<io::Result<Vec<_>>>()?;
-        let (poll_now, poll_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
-        let interval = self.config.reload.poll_interval;
-        let (reload_config, config_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
-        ConfigReloader::new(reload, self.config.clone(), Arc::clone(&app_state)).spawn(config_requests)?;
-        let on_hangup = move || {
-            // A full channel has a request that includes this one.
-            let _ = poll_now.try_send(PollNow);
-            let _ = reload_config.try_send(ReloadConfig);
-        };
-        // The cell is empty, so this cannot fail.
-        let _ = app_state.reload_handle.set(reload::spawn_poll_threads(
-            file_reloaders,
-            interval,
-            &clock,
-            poll_requests,
-        )?);
+        let on_hangup = start_reloads(&self.config, reload, &app_state, file_reloaders, &clock)?;
 
         let (users, keys) = (app_state.metrics.htpasswd_users.get(), app_state.metrics.api_keys.get());
-        let addresses = |kind| -> Vec<String> {
-            let of_kind = self.listeners.iter().filter(|(listener, _)| *listener == kind);
-            of_kind.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
-        };
-        let (auth, public, admin) =
-            (addresses(ListenerKind::Auth), addresses(ListenerKind::Public), addresses(ListenerKind::Admin));
+        let [auth, public, admin] = [ListenerKind::Auth, ListenerKind::Public, ListenerKind::Admin]
+            .map(|kind| addresses(&self.listeners, kind));
         // Dropped at the end, which removes the paths.
         let mut sockets = Vec::new();
         let mut servers = Vec::new();
@@ -144,15 +126,10 @@ impl Server {
         readiness.start_draining();
         notify_systemd(NotifyState::Stopping);
         tracing::info!("shutting down");
-        let graceful = stop_gracefully(&handles, self.config.limits.shutdown_delay);
         tokio::select! {
-            () = graceful => {}
+            () = stop_gracefully(&handles, self.config.limits.shutdown_delay) => {}
             // A second signal ends the server at once.
-            () = signals.wait_for_shutdown(&on_hangup) => {
-                for handle in &handles {
-                    handle.stop(false).await;
-                }
-            }
+            () = signals.wait_for_shutdown(&on_hangup) => stop_at_once(&handles).await,
         }
         while let Some(ended) = servers.join_next().await {
             ended.map_err(io::Error::other)??;
@@ -171,6 +148,35 @@ impl Server {
         tracing::info!("doorward stopped");
         Ok(())
     }
+}
+
+/// Starts the threads that reload the settings and the watched files. Returns what SIGHUP calls; dropping it ends the
+/// threads.
+fn start_reloads(
+    config: &Config,
+    reload: ConfigReload,
+    app_state: &Arc<AppState>,
+    file_reloaders: Vec<Box<dyn PollFile>>,
+    clock: &Clock,
+) -> io::Result<impl Fn() + use<>> {
+    let (reload_config, config_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+    ConfigReloader::new(reload, config.clone(), Arc::clone(app_state)).spawn(config_requests)?;
+    let (poll_now, poll_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+    let interval = config.reload.poll_interval;
+    let handle = reload::spawn_poll_threads(file_reloaders, interval, clock, poll_requests)?;
+    // The cell is empty, so this cannot fail.
+    let _ = app_state.reload_handle.set(handle);
+    Ok(move || {
+        // A full channel has a request that includes this one.
+        let _ = poll_now.try_send(PollNow);
+        let _ = reload_config.try_send(ReloadConfig);
+    })
+}
+
+/// Returns the addresses of a listener, for the log.
+fn addresses(listeners: &[(ListenerKind, Vec<BoundListener>)], kind: ListenerKind) -> Vec<String> {
+    let of_kind = listeners.iter().filter(|(listener, _)| *listener == kind);
+    of_kind.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
 }
 
 /// Binds the sockets of a listener.
@@ -221,6 +227,13 @@ async fn stop_gracefully(handles: &[actix_web::dev::ServerHandle], delay: Durati
     tokio::time::sleep(ACCEPTED_CONNECTIONS_GRACE).await;
     for handle in handles {
         handle.stop(true).await;
+    }
+}
+
+/// Stops the servers, and drops all connections.
+async fn stop_at_once(handles: &[actix_web::dev::ServerHandle]) {
+    for handle in handles {
+        handle.stop(false).await;
     }
 }
 

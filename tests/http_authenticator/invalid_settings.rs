@@ -105,7 +105,11 @@ fn invalid_request_template_is_an_error() {
 
 #[test]
 fn unknown_value_is_an_error_that_lists_the_known_ones() {
-    assert_fault(&with(&format!("{BASIC}usrname_pointer = \"/x\"")), 6, &["usrname_pointer", "username_pointer"]);
+    assert_fault(
+        &with(&format!("{BASIC}usrname_pointer = \"/x\"")),
+        6,
+        &["usrname_pointer", "username_pointer"],
+    );
     assert_fault(&with(&format!("{BASIC}retries = 3")), 6, &["unknown key; known keys: ", "timeout"]);
     assert_fault(&with(BASIC).replace("\"http\"", "\"ldap\""), 2, &["\"htpasswd\"", "\"http\""]);
     let group = format!("{BASIC}groups = [ {{ pointr = \"/x\" }} ]");
@@ -169,7 +173,8 @@ fn missing_file_is_reported_with_its_table_and_key() {
     let key = "headers = { X-Key = \"{file:{DIR}/nowhere.pem}\" }";
     for (line, named) in [("ca_file = \"{DIR}/nowhere.pem\"", "ca_file "), (key, "the file ")] {
         let settings = if line == key { BASIC.replace("headers", "# ") } else { BASIC.to_owned() };
-        let settings = format!("{settings}username_pointer = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
+        let settings =
+            format!("{settings}username_pointer = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
         assert_fault(&with(&settings), 1, &["authenticator vendor: ", named, "nowhere.pem: can't be read: "]);
     }
     let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";
