@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use self::config_flags::{run_with_config, with_all_settings};
+use self::config_flags::{config_source, run_with_config, with_all_settings};
 use self::output::{EXIT_USAGE, print_error};
 use crate::atomic_write::{AtomicFileWriter, FileWriteError};
 
@@ -52,7 +52,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage_error::print_usage_error(&error),
     };
     match matches.subcommand() {
-        Some(("serve", matches)) => run_with_config(matches, serve::run),
+        Some(("serve", matches)) => {
+            run_with_config(matches, |config| serve::run(config, config_source(matches)))
+        }
         Some(("check", matches)) => check::run(matches),
         Some(("explain", matches)) => run_with_config(matches, |config| explain::run(&config, matches)),
         Some(("health", matches)) => run_with_config(matches, |config| health::run(&config, matches)),

@@ -17,6 +17,7 @@ mod token_request;
 pub mod upstream_refused;
 pub mod verdict_log;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix_web::web::{self, ServiceConfig};
@@ -64,7 +65,7 @@ pub struct AppState {
     /// Maximum length of a header value, in bytes.
     pub header_bytes_max: usize,
     /// True if allowed requests are logged.
-    pub log_allowed: bool,
+    pub log_allowed: AtomicBool,
     /// The secret that every peer of `/auth` must present; `None` if no upstream has credentials.
     pub proxy_secret: Option<ProxySecret>,
     /// The dialects that `/auth` serves.
@@ -83,6 +84,20 @@ impl AppState {
             drop(metrics.verdicts.get_or_create(&verdict_label(*reason)));
         }
         metrics.verdicts.get_or_create(&verdict_label(Reason::Allowed)).clone()
+    }
+}
+
+impl AppState {
+    /// Changes which verdicts are logged.
+    pub fn set_log_limits(&self, allowed_requests: bool, denials_per_second: u32) {
+        self.log_allowed.store(allowed_requests, Ordering::Relaxed);
+        self.verdict_log.set_lines_per_second(denials_per_second);
+        self.upstream_refused_log.set_lines_per_second(denials_per_second);
+    }
+
+    /// Returns whether allowed requests are logged.
+    fn is_allowed_logged(&self) -> bool {
+        self.log_allowed.load(Ordering::Relaxed)
     }
 }
 

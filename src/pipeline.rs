@@ -227,6 +227,12 @@ impl Pipeline {
         self.authenticators.api_keys().map(|api_keys| api_keys.index())
     }
 
+    /// Sets the limits that can change at run time: all except the sizes of the tables and of the cache.
+    pub fn set_limits(&self, cache: &cache::CacheLimits, throttle: &throttle::ThrottleLimits) {
+        self.cache.set_timeouts(cache);
+        self.throttle.set_limits(throttle);
+    }
+
     /// Updates the gauges. It is called before `/metrics` is encoded.
     pub fn update_gauges(&self) {
         self.cache.update_gauges(&self.metrics);

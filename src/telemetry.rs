@@ -12,10 +12,10 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use self::escape::{EscapingWriter, LineFormat};
-use crate::config::LogFormat;
+use crate::config::{LogFormat, LogLevel};
 
 /// Log targets of which only warnings and errors are written. Other events of these crates describe the workers of
 /// actix and the connections of the HTTP client.
@@ -31,16 +31,35 @@ const DISABLED_TARGETS: [&str; 2] = ["actix_http", "aws_"];
 /// Maximum number of lines in the queue.
 const QUEUED_LINES_MAX: usize = 1024;
 
+/// Changes the level of the log while it is in use.
+#[derive(Clone, Debug)]
+pub struct LogLevelHandle(reload::Handle<Targets, Registry>);
+
+impl LogLevelHandle {
+    /// Sets the lowest severity that is logged.
+    pub fn set(&self, level: LogLevel) {
+        // The only error is that the log has ended.
+        let _ = self.0.reload(level_filter(level));
+    }
+}
+
+/// Returns the filter for a level: our own lines from that level on, and few lines of other crates.
+fn level_filter(level: LogLevel) -> Targets {
+    let level = LevelFilter::from(level);
+    let warn_only = WARN_ONLY_TARGETS.map(|target| (target, level.min(LevelFilter::WARN)));
+    let disabled = DISABLED_TARGETS.map(|target| (target, LevelFilter::OFF));
+    Targets::new().with_default(level).with_targets(warn_only).with_targets(disabled)
+}
+
 /// Starts the log of the process. Dropping the guard writes the queued lines and ends the log.
 ///
 /// A second call changes nothing.
 #[must_use = "dropping the guard ends the log"]
-pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
+pub fn start(format: LogFormat, level: LogLevel) -> (WorkerGuard, LogLevelHandle) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
     let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
-    let warn_only = WARN_ONLY_TARGETS.map(|target| (target, level.min(LevelFilter::WARN)));
-    let disabled = DISABLED_TARGETS.map(|target| (target, LevelFilter::OFF));
-    let filter = Targets::new().with_default(level).with_targets(warn_only).with_targets(disabled);
+    // A level is looked up once for each call site, so the lock of the filter is not taken for each line.
+    let (filter, handle) = reload::Layer::new(level_filter(level));
     let has_colors = std::io::stderr().is_terminal();
     let line_format = match format {
         LogFormat::Text => LineFormat::Text { has_colors },
@@ -54,5 +73,5 @@ pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
     };
     // This fails if the process has a subscriber already, as in a test that starts two servers.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
-    guard
+    (guard, LogLevelHandle(handle))
 }

@@ -79,7 +79,7 @@ pub(super) fn command() -> Command {
 
 /// Runs an action of the command.
 pub(super) fn run(action: &str, matches: &ArgMatches, config: &Config) -> ExitCode {
-    exit_code(match &config.api_keys_file {
+    exit_code(match &config.api_keys.file {
         None => {
             Err("no API key file is set; use --api-keys FILE, DOORWARD_API_KEYS, or api_keys.file in the settings"
                 .into())

@@ -18,7 +18,7 @@ use clap::{ArgMatches, Command, ValueHint};
 use super::arguments::{option, option_value, switch};
 use super::config_flags::{config_path, print_config_errors, read_layers, with_all_settings};
 use super::output::print_line;
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 
 /// Warning for a listener that is not on loopback.
 const NO_TLS_WARNING: &str = "other machines can reach this listener, which has no TLS; credentials can be read on the network between the listener and its peers";
@@ -76,14 +76,14 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 }
 
 /// Checks all parts, and prints all errors of all of them. Returns true if there are none.
-fn check_files(config: &Config, options: &CheckOptions<'_>) -> bool {
+fn check_files(config: &ConfigValues, options: &CheckOptions<'_>) -> bool {
     let has_authenticator = !config.authenticators.is_empty();
     let requires_users = !has_authenticator
         && options.expectations_file.is_none()
         && options.is_config_valid
         && !options.has_separate_files;
     let mut is_valid = true;
-    if config.htpasswd_file.is_some() || requires_users {
+    if config.htpasswd.file.is_some() || requires_users {
         is_valid &= htpasswd::check_htpasswd(config);
     }
     if !has_authenticator && options.has_separate_files {
@@ -95,10 +95,10 @@ fn check_files(config: &Config, options: &CheckOptions<'_>) -> bool {
     is_valid &= auth_backends::check_auth_backends(config, probe);
     is_valid &= api_keys::check_api_keys(config);
     is_valid &= upstreams::check_upstreams(config, probe);
-    is_valid &= config.token_signing_keys_file.as_deref().is_none_or(signing_keys::check_signing_keys);
+    is_valid &= config.token.signing_keys.as_deref().is_none_or(signing_keys::check_signing_keys);
     is_valid &= match (policy::check_policy(config), options.expectations_file) {
         (Some(policy), Some(path)) => {
-            expectations::check_expectations(&policy, config.policy_file.as_deref(), path)
+            expectations::check_expectations(&policy, config.policy.file.as_deref(), path)
         }
         (policy, _) => policy.is_some(),
     };

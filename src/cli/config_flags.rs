@@ -6,9 +6,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
 use super::arguments::{option, option_value};
 use super::output::{EXIT_USAGE, print_error};
-use crate::config::layers::{ConfigLayers, LayerValues};
-use crate::config::setting::ConfigValue;
-use crate::config::table::{SETTINGS, Setting};
+use crate::config::layers::{ConfigLayers, ConfigSource};
+use crate::config::setting::{ConfigValue, LayerValues, Setting};
+use crate::config::table::SETTINGS;
 use crate::config::{Config, ConfigError, ConfigOrigin};
 
 /// Adds the flags of all settings to a command.
@@ -72,13 +72,15 @@ fn read_flags(matches: &ArgMatches) -> LayerValues {
     layer
 }
 
+/// Returns the source of the settings, from which they can be read again.
+pub(super) fn config_source(matches: &ArgMatches) -> ConfigSource {
+    let layers = ConfigLayers::with_flags(read_flags(matches)).with_environment(std::env::vars_os());
+    ConfigSource::new(layers, config_path(matches))
+}
+
 /// Reads the settings of all layers: flags, environment and file.
 pub(super) fn read_layers(matches: &ArgMatches) -> ConfigLayers {
-    let layers = ConfigLayers::with_flags(read_flags(matches)).with_environment(std::env::vars_os());
-    match config_path(matches) {
-        Some(path) => layers.with_file(&path),
-        None => layers,
-    }
+    config_source(matches).read()
 }
 
 /// Returns the path of the settings file.

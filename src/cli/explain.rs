@@ -121,7 +121,7 @@ fn report_of_request(
     };
     explain(policy, subject, &request, |explained, subrequest| {
         let has_policy = policy.rules().is_some();
-        let path = config.policy_file.as_deref();
+        let path = config.policy.file.as_deref();
         let mut report = ExplainReport::from_explanation(&explained, has_policy, subject, path);
         let original = subrequest
             .filter(|_| report.verdict == "allow")

@@ -22,7 +22,7 @@ pub(super) fn command() -> Command {
 /// Requests `/readyz` of the admin listener and prints its answer.
 pub(super) fn run(config: &Config, matches: &ArgMatches) -> ExitCode {
     let url = option_value(matches, "url");
-    match request_admin_listener(url, config.admin_listen.first(), "/readyz", None) {
+    match request_admin_listener(url, config.admin.listen.first(), "/readyz", None) {
         Ok(response) => {
             let mut lines = response.lines();
             let is_ready = lines.next().is_some_and(|line| line.split(' ').nth(1) == Some("200"));

@@ -7,16 +7,19 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 
 use super::output::print_error;
 use crate::config::Config;
+use crate::config::layers::ConfigSource;
+use crate::server::config_reload::ConfigReload;
 use crate::server::signals::Signals;
 use crate::server::{Server, StartError};
 use crate::telemetry;
 
 /// Serves until the process receives a signal to terminate.
-pub(super) fn run(config: Config) -> ExitCode {
+pub(super) fn run(config: Config, source: ConfigSource) -> ExitCode {
     let started = Instant::now();
-    let log = telemetry::start(config.log_format, config.log_level);
+    let (log, level) = telemetry::start(config.log.format, config.log.level);
     disable_core_dumps();
-    let result = actix_web::rt::System::new().block_on(serve(config, started));
+    let reload = ConfigReload { source, set_log_level: Box::new(move |new| level.set(new)) };
+    let result = actix_web::rt::System::new().block_on(serve(config, reload, started));
     // Queued log lines are written before the final error.
     drop(log);
     match result {
@@ -28,9 +31,9 @@ pub(super) fn run(config: Config) -> ExitCode {
     }
 }
 
-async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
+async fn serve(config: Config, reload: ConfigReload, started: Instant) -> Result<(), StartError> {
     let signals = Signals::catch()?;
-    Server::bind_listener(config)?.run(signals, started).await
+    Server::bind_listener(config)?.run(signals, reload, started).await
 }
 
 /// Disables core dumps, which would contain the key of the cache and the passwords of requests in flight.

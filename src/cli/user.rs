@@ -80,7 +80,7 @@ pub(super) fn command() -> Command {
 
 /// Runs an action of the command.
 pub(super) fn run(action: &str, matches: &ArgMatches, config: &Config) -> ExitCode {
-    let Some(path) = &config.htpasswd_file else {
+    let Some(path) = &config.htpasswd.file else {
         print_error(&StartError::NoAuthenticatorConfigured.to_string());
         return ExitCode::FAILURE;
     };
@@ -111,8 +111,8 @@ fn apply_edit(writer: AtomicFileWriter, name: &str, edit: HtpasswdEdit<'_>) -> R
 
 /// Prints a warning if a removed user has API keys. They would be valid for a new user of the same name.
 fn warn_about_remaining_api_keys(config: &Config, name: &str) {
-    let Some(path) = config.api_keys_file.clone() else { return };
-    let source = SourceFile { path, max_bytes: config.api_keys_max_bytes };
+    let Some(path) = config.api_keys.file.clone() else { return };
+    let source = SourceFile { path, max_bytes: config.api_keys.max_bytes };
     let Ok(content) = source.read() else { return };
     let count = api_key::edit::parse_lines(&content).filter(|line| line.owner == name).count();
     if count > 0 {
@@ -141,7 +141,7 @@ fn set_password(
     let if_empty = add && matches.get_flag("if-empty");
     let marker_file = add.then(|| option_value(matches, "marker-file")).flatten().map(Path::new);
     // A file that has users is not opened for a change, so it can be behind a link that this user cannot follow.
-    let source = SourceFile { path: path.to_owned(), max_bytes: config.htpasswd_max_bytes };
+    let source = SourceFile { path: path.to_owned(), max_bytes: config.htpasswd.max_bytes };
     if if_empty && source.read().is_ok_and(|text| edit::has_users(&text)) {
         return report_existing_users(path, marker_file);
     }
@@ -213,10 +213,10 @@ fn verify_password(
 
 /// Returns the users of a file that a running doorward would accept.
 fn read_users(config: &Config, path: &Path) -> Result<UserIndex, String> {
-    let source = SourceFile { path: path.to_owned(), max_bytes: config.htpasswd_max_bytes };
+    let source = SourceFile { path: path.to_owned(), max_bytes: config.htpasswd.max_bytes };
     let text = source.read().map_err(error_message)?;
     let options = HtpasswdParseOptions {
-        allowed_formats: config.htpasswd_insecure_formats,
+        allowed_formats: config.htpasswd.allowed_formats(),
         ..HtpasswdParseOptions::default()
     };
     let other_format = wrong_format::detect_other_format(&text);

@@ -82,6 +82,11 @@ impl VerdictLog {
         }
     }
 
+    /// Changes how many lines are written in a second.
+    pub fn set_lines_per_second(&self, per_second: u32) {
+        self.shared.budget().set_lines_per_second(per_second);
+    }
+
     /// Takes a line that belongs to no client from the budget. Returns the number of such lines suppressed since the
     /// last one, or `None` if this line must be suppressed.
     pub(super) fn take_line(&self) -> Option<u64> {
@@ -98,7 +103,7 @@ impl VerdictLog {
             Verdict::Allow(allowed) => {
                 self.warn_if_client_missing(received, Reason::Allowed);
                 state.allowed_counter.inc();
-                if state.log_allowed {
+                if state.is_allowed_logged() {
                     let entry = VerdictLogEntry::from_verdict(verdict);
                     VerdictLogLine::for_entry(state, received, None, &entry).write(&entry, 0);
                 } else if allowed.is_stale() {

@@ -85,7 +85,10 @@ pub struct CacheEntryId<'q> {
 /// The answer cache.
 pub struct AnswerCache {
     answers: Cache<CacheKey, Arc<CachedAnswer>, UniformKeyHasher>,
-    limits: CacheLimits,
+    /// [`CacheLimits::idle_timeout`] in milliseconds, which can change at run time.
+    idle_timeout_millis: AtomicU64,
+    /// [`CacheLimits::rejection_ttl`] in milliseconds, likewise.
+    rejection_ttl_millis: AtomicU64,
 }
 
 impl AnswerCache {
@@ -93,12 +96,25 @@ impl AnswerCache {
     pub fn new(limits: CacheLimits) -> Self {
         let builder =
             Cache::builder().max_capacity(limits.entries_max).eviction_policy(EvictionPolicy::lru());
-        Self { answers: builder.build_with_hasher(UniformKeyHasher::default()), limits }
+        let cache = Self {
+            answers: builder.build_with_hasher(UniformKeyHasher::default()),
+            idle_timeout_millis: AtomicU64::default(),
+            rejection_ttl_millis: AtomicU64::default(),
+        };
+        cache.set_timeouts(&limits);
+        cache
+    }
+
+    /// Changes how long answers are kept. The number of entries cannot change.
+    pub fn set_timeouts(&self, limits: &CacheLimits) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.idle_timeout_millis.store(millis(limits.idle_timeout), Ordering::Relaxed);
+        self.rejection_ttl_millis.store(millis(limits.rejection_ttl), Ordering::Relaxed);
     }
 
     /// Returns the time for which a rejection by a remote service is repeated without a call.
     pub fn rejection_ttl(&self) -> Duration {
-        self.limits.rejection_ttl
+        Duration::from_millis(self.rejection_ttl_millis.load(Ordering::Relaxed))
     }
 
     /// Returns the answer under `key` if it is valid, and stores that the network `network_tag` received it.
@@ -141,7 +157,7 @@ impl AnswerCache {
     fn get_live(&self, key: &CacheKey, now: Moment) -> Option<Arc<CachedAnswer>> {
         let answer = self.answers.get(key)?;
         match answer.idle_time(now) {
-            idle if idle >= self.limits.idle_timeout => {
+            idle if idle >= Duration::from_millis(self.idle_timeout_millis.load(Ordering::Relaxed)) => {
                 if now >= answer.stale_until || answer.fresh_until.as_millis() == u64::MAX {
                     self.answers.invalidate(key);
                 }

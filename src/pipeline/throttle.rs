@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::attempt_guard::AttemptGuard;
-use self::table::{FailureLimit, FailureTable};
+use self::table::FailureTable;
 use crate::authn::queue::job::RequesterId;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
@@ -83,6 +83,24 @@ pub struct ThrottleLimits {
     pub window: Duration,
     /// The maximum number of records in each table of the throttle.
     pub entries_max: usize,
+}
+
+impl ThrottleLimits {
+    /// Returns the limits of each tier, for one user and for all. A wider tier allows at least what a narrower one
+    /// does.
+    fn tiers(&self) -> [(u32, u32); TIER_COUNT] {
+        let user = self.block_user_failures.max(self.user_failures);
+        let all = self.block_failures.max(self.network_failures);
+        let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
+        [(self.user_failures, self.network_failures), (user, all), (wider(user), wider(all))]
+    }
+
+    /// Returns the part of its limit up to which a network allows users who failed there: [`FAILED_USERS_FRACTION`],
+    /// or more if one user alone could reach it before the user's own limit.
+    fn failed_users_fraction(&self) -> f64 {
+        let fraction = (f64::from(self.user_failures) + 1.0) / f64::from(self.network_failures.max(1));
+        fraction.clamp(FAILED_USERS_FRACTION, 1.0)
+    }
 }
 
 /// The tags of a client in one tier.
@@ -127,9 +145,8 @@ struct Tier {
 /// Counts failed attempts and throttles clients with too many of them.
 pub struct Throttle {
     tiers: [Tier; TIER_COUNT],
-    /// The fraction of the total limit at which users who failed are throttled, at least [`FAILED_USERS_FRACTION`].
-    /// One user alone always reaches the limit of the user first.
-    failed_users_fraction: f64,
+    /// The bits of [`ThrottleLimits::failed_users_fraction`], which can change at run time.
+    failed_users_fraction: AtomicU64,
     /// Wrong attempts of throttled clients against seen answers, by user and network.
     cached_answer_attempts: FailureTable,
     /// Number of times that all rejections were cleared.
@@ -142,28 +159,27 @@ pub struct Throttle {
 impl Throttle {
     /// Creates a throttle with empty tables.
     pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let table =
-            |failures| FailureTable::new(limits.entries_max, FailureLimit::new(failures, limits.window));
-        let tier = |user, total| Tier { users: table(user), totals: table(total) };
-        // The limit of a wider tier is at least that of the narrower one.
-        let block_user = limits.block_user_failures.max(limits.user_failures);
-        let block_total = limits.block_failures.max(limits.network_failures);
-        let allocation = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
+        let table = |failures| FailureTable::new(limits.entries_max, failures, limits.window);
+        let tier = |(user, all)| Tier { users: table(user), totals: table(all) };
         Self {
-            tiers: [
-                tier(limits.user_failures, limits.network_failures),
-                tier(block_user, block_total),
-                tier(allocation(block_user), allocation(block_total)),
-            ],
-            failed_users_fraction: ((f64::from(limits.user_failures) + 1.0)
-                / f64::from(limits.network_failures.max(1)))
-            .clamp(FAILED_USERS_FRACTION, 1.0),
+            tiers: limits.tiers().map(tier),
+            failed_users_fraction: AtomicU64::new(limits.failed_users_fraction().to_bits()),
             cached_answer_attempts: table(limits.cached_answer_attempts),
             rejection_epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
             clock,
             metrics,
         }
+    }
+
+    /// Sets all limits except the size of the tables.
+    pub fn set_limits(&self, limits: &ThrottleLimits) {
+        for (tier, (user, all)) in self.tiers.iter().zip(limits.tiers()) {
+            tier.users.set_limit(user, limits.window);
+            tier.totals.set_limit(all, limits.window);
+        }
+        self.failed_users_fraction.store(limits.failed_users_fraction().to_bits(), Ordering::Relaxed);
+        self.cached_answer_attempts.set_limit(limits.cached_answer_attempts, limits.window);
     }
 
     /// Returns the tags by which `user` in `network` is counted.
@@ -202,7 +218,10 @@ impl Throttle {
         let wait =
             |(index, tier, tier_keys): (usize, &Tier, TierKeys)| {
                 let has_failed = index == 0 && tier.users.has_failure_in_total(tier_keys.user, now);
-                let fraction = if has_failed { self.failed_users_fraction } else { 1.0 };
+                let fraction = match has_failed {
+                    true => f64::from_bits(self.failed_users_fraction.load(Ordering::Relaxed)),
+                    false => 1.0,
+                };
                 tier.users
                     .retry_after(tier_keys.user, attempt_id, now)
                     .max(tier.totals.retry_after_at_fraction(fraction, tier_keys.total, now))

@@ -27,7 +27,7 @@ fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
     let config = folder.add_file("doorward.toml", &format!("policy.file = \"{policy}\"\n"));
     let output = run_bare(&["check", "--config", &config]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("no htpasswd file is set"), "{output:?}");
+    assert!(output.stderr.contains("no source of users is set"), "{output:?}");
     assert_eq!(run_bare(&["check"]).code, Some(1));
 }
 

@@ -14,26 +14,26 @@ fn pasted() -> Vec<(String, &'static str)> {
     let url = |url: &str| http(&format!("url = \"{url}\"\n{basic}"));
     let upstream = |more: &str| format!("proxy_secret_file = \"SECRET_FILE\"\n[[upstream]]\n{more}\n");
     vec![
-        (format!("listen = \"{MARK}\""), "listen: it is not an address to listen on"),
-        (format!("listen = \"http://ann:{MARK}@localhost:8000\""), "it is not an address to listen on"),
+        (format!("listen = \"{MARK}\""), "listen: must be IP:PORT"),
+        (format!("listen = \"http://ann:{MARK}@localhost:8000\""), "must be IP:PORT"),
         (
             format!("trusted_peers = [\"127.0.0.1\", \"{MARK}\"]"),
-            "trusted_peers: value 2 of 2: it is neither",
+            "trusted_peers: value 2 of 2: must be an IP address",
         ),
         (format!("realm = \"basic {MARK}\""), "realm"),
         (format!("htpasswd.file = \"{MARK}\""), "not shown because it does not exist"),
         (format!("policy.file = \"{MARK}/{MARK}==\""), "not shown because it does not exist"),
         (format!("api_keys.file = \"dwk_0123456789_{MARK}\""), "not shown because it does not exist"),
         (format!("proxy_secret_file = \"/{MARK}\""), "not shown because it does not exist"),
-        (format!("cache.idle_timeout = \"{MARK}\""), "cache.idle_timeout: it is not a span of time"),
-        (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: it is not a whole number"),
-        (format!("log.level = \"{MARK}\""), "log.level: it is not one of"),
+        (format!("cache.idle_timeout = \"{MARK}\""), "cache.idle_timeout: must be a duration"),
+        (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: must be a whole number"),
+        (format!("log.level = \"{MARK}\""), "log.level: must be error"),
         (format!("token.realm = \"https://ann:{MARK}@\""), "token.realm"),
-        (format!("token.challenge = \"{MARK}\""), "it is neither basic nor bearer"),
-        (format!("socket_mode = \"{MARK}\""), "socket_mode: it is not a file mode"),
+        (format!("token.challenge = \"{MARK}\""), "must be basic or bearer"),
+        (format!("socket_mode = \"{MARK}\""), "socket_mode: must be a file mode"),
         (
             format!("admin.allowed_hosts = [\"https://ann:{MARK}@a\"]"),
-            "admin.allowed_hosts: it is not a host name",
+            "admin.allowed_hosts: must be a host name",
         ),
         (format!("{MARK} = 1"), "a key of"),
         (MARK.to_owned(), ":1:"),
@@ -45,15 +45,15 @@ fn pasted() -> Vec<(String, &'static str)> {
         (url(&format!("ftp://api.example.com/{MARK}?token={MARK}")), "write http:// or https://"),
         (url(&format!("https://api.example.com/a/../b?token={MARK}")), "write the path as it is sent"),
         (url(MARK), "write http:// or https://"),
-        (
-            http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")),
-            "there is no such key here; there are ",
-        ),
-        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "it is not a span of time"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")), "unknown key; known keys: "),
+        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "must be a duration"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "it should be"),
-        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\nusername_pointer = \"{MARK}\"")),
+            "it is not a JSON pointer",
+        ),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "must be"),
+        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name must have 1 to 32"),
         (
             http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")),
             "not shown because it does not exist",
@@ -74,7 +74,15 @@ fn pasted() -> Vec<(String, &'static str)> {
             upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")),
             "not shown because it does not exist",
         ),
-        (upstream(&format!("type = \"{MARK}\"")), "the type is"),
+        (
+            upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (
+            upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (upstream(&format!("type = \"{MARK}\"")), "type must be"),
         (upstream(&format!("type = \"none\"\nhosts = [\"https://ann:{MARK}@a\"]")), ":7:"),
         (upstream(&format!("type = \"none\"\nrepositories = [\"a/{MARK}?\"]")), ":7:"),
         (
@@ -82,9 +90,9 @@ fn pasted() -> Vec<(String, &'static str)> {
             "no colon",
         ),
         #[cfg(feature = "ecr")]
-        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "it is not an URL"),
+        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "must be a URL"),
         #[cfg(feature = "ecr")]
-        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "it is not a region"),
+        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "must be a region"),
     ]
 }
 
@@ -94,7 +102,7 @@ fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
         let folder = TestFolder::of(users::alice());
         // A file that is valid except for this line.
         let is_set = |key: &str| text.contains(&format!("{key} = "));
-        let users = if is_set("htpasswd") {
+        let users = if is_set("htpasswd.file") {
             String::new()
         } else {
             format!("htpasswd.file = \"{}\"\n", folder.name())
@@ -179,13 +187,13 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         (
             "--hash-queue",
             "hash.queue",
-            "this setting is gone: how many logins may wait follows from hash.wait_timeout",
+            "this setting was removed: the length of the queue follows from hash.wait_timeout",
         ),
-        ("--hash-network-share", "hash.network_share", "this setting is gone: one network may use"),
+        ("--hash-network-share", "hash.network_share", "this setting was removed: one network can use"),
         (
             "--cache-rejected-max-entries",
             "cache.rejected_max_entries",
-            "this setting is gone: rejections are kept",
+            "this setting was removed: rejections are kept",
         ),
         ("--cache-idel", "cache.idel", "idle"),
     ] {
@@ -209,7 +217,7 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         assert!(output.code == Some(1) && told.contains(words), "{output:?}");
     }
     let output = run_bare(&["serve", "--upstream-secret-file", "/x"]);
-    assert!(output.stderr.contains("you may mean --proxy-secret-file"), "{output:?}");
+    assert!(output.stderr.contains("unknown setting; use --proxy-secret-file"), "{output:?}");
     let output = run_bare(&["user", "list", "--cache-idle-timeout", "1h"]);
     assert!(
         output.code == Some(2)

@@ -37,7 +37,7 @@ fn assert_error(settings: &str, line: usize, words: &[&str]) {
         let found = output.stderr.lines().find(is_it);
         assert!(found.is_some(), "wanted line {line}, {words:?}\n{settings}\n   got: {}", output.stderr);
         assert!(!output.stderr.contains("panicked"), "{output:?}");
-        assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
+        assert!(!output.stderr.contains("doorward started"), "{output:?}");
     }
 }
 
@@ -195,7 +195,7 @@ fn value_out_of_range_is_an_error() {
         "unknown_user_statuses = [429]",
         "accepted_statuses = [302]",
         "method = \"PATCHY\"",
-        "username = \"login\"",
+        "username_pointer = \"login\"",
         "accepted_if = { active = true }",
         "accepted_if = { \"/active\" = [true] }",
         "groups = [ { pointer = \"/a\", header = \"X-A\" } ]",

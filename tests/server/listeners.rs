@@ -11,7 +11,7 @@ pub(crate) fn assert_error(output: &Output, line: &str) {
     let found = output.stderr.lines().any(|said| said.ends_with(line));
     assert!(found, "wanted: {line}\n   got: {}", output.stderr);
     assert!(!output.stderr.contains("panicked"), "{output:?}");
-    assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
+    assert!(!output.stderr.contains("doorward started"), "{output:?}");
 }
 
 /// Returns a folder with a valid htpasswd file.
@@ -36,7 +36,7 @@ fn port_in_use_is_reported_with_the_remedy() {
     assert_error(
         &output,
         &format!(
-            "doorward: {address}: the address is in use; stop the program that uses it, or choose another with --listen"
+            "doorward: {address}: the address is in use; stop the other program, or set another address with --listen"
         ),
     );
     assert_eq!(other.log_in("alice", "wonderland", "192.0.2.1"), 200);
@@ -50,9 +50,7 @@ fn socket_of_a_running_process_is_not_replaced() {
     let output = serve(&["--listen", &socket]);
     assert_error(
         &output,
-        &format!(
-            "doorward: {socket}: a process that is alive listens on this socket; stop it, or choose another path"
-        ),
+        &format!("doorward: {socket}: another process listens on this socket; stop it, or set another path"),
     );
     assert_eq!(other.log_in("alice", "wonderland", "192.0.2.1"), 200);
 }
@@ -78,7 +76,7 @@ fn listen_path_that_is_not_a_socket_is_never_removed() {
     for path in [&file, &link, &dir.path().to_owned()] {
         let output = serve(&["--listen", &unix(path)]);
         let line = format!(
-            "doorward: {}: there is something that is not a socket; remove it, or choose another path",
+            "doorward: {}: the path exists and is not a socket; remove it, or set another path",
             unix(path)
         );
         assert_error(&output, &line);
@@ -92,7 +90,10 @@ fn socket_in_a_missing_folder_is_an_error() {
     let socket = unix(&dir.path().join("nowhere/doorward.sock"));
     let output = serve(&["--listen", &socket]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.starts_with(&format!("doorward: {socket}: can't listen there: ")), "{output:?}");
+    assert!(
+        output.stderr.starts_with(&format!("doorward: {socket}: cannot listen on this address: ")),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8000"] {
         let output = serve(&["--listen", listen]);
         let line = format!(
-            "--listen: {listen} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]"
+            "--listen: other machines can reach {listen}: every client that reaches it could pose as nginx; set trusted_peers to the address or network of nginx, e.g. trusted_peers = [\"10.0.0.7\"]"
         );
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.lines().any(|said| said.ends_with(&line)), "{output:?}");
@@ -114,14 +115,14 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
 fn non_loopback_listener_with_trusted_peers_starts() {
     let doorward =
         Doorward::start(&users::alice(), &["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    assert!(doorward.log().contains("doorward is ready"));
+    assert!(doorward.log().contains("doorward started"));
 }
 
 #[test]
 fn non_loopback_admin_listener_requires_its_own_peers() {
     let output =
         serve(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.trusted_peers to those that may read the metrics";
+    let line = "--admin-listen: other machines can reach 0.0.0.0:0: set admin.trusted_peers to the peers that can read the metrics";
     assert!(output.stderr.lines().any(|said| said.ends_with(line)), "{output:?}");
 }
 
@@ -131,7 +132,7 @@ fn non_loopback_token_listener_requires_its_own_peers() {
         ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-trusted-peers", "127.0.0.1"];
     let output = serve(&[&peers[..], &["--public-listen", "[::]:0"]].concat());
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("--public-listen: [::]:0 can be reached"), "{output:?}");
+    assert!(output.stderr.contains("--public-listen: other machines can reach [::]:0"), "{output:?}");
     assert!(output.stderr.contains("set public.trusted_peers"), "{output:?}");
 }
 
@@ -140,7 +141,7 @@ fn non_loopback_listener_without_tls_is_warned_about_at_start_and_by_check() {
     let open = ["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"];
     let doorward_ = Doorward::start(&users::alice(), &open);
     let warned = |log: &str, key: &str| {
-        log.lines().any(|line| line.contains("has no TLS") && line.contains(&format!("setting=\"{key}\"")))
+        log.lines().any(|line| line.contains("without TLS") && line.contains(&format!("setting=\"{key}\"")))
     };
     assert!(warned(&doorward_.log(), "listen"), "{}", doorward_.log());
     assert!(!warned(&doorward_.log(), "admin.listen") && !warned(&doorward_.log(), "public.listen"));
@@ -193,7 +194,10 @@ fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
     assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
     let flags = ["--listen", "127.0.0.1:0", "--token-signing-keys", keys, "--token-service", "registry.test"];
     let output = serve(&flags);
-    assert!(output.stderr.contains("--token-signing-keys: set public.listen too"), "{output:?}");
+    assert!(
+        output.stderr.contains("--token-signing-keys: public.listen is missing: set it to"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn trusted_peers_that_cover_every_address_are_refused() {
         assert!(
             output
                 .stderr
-                .contains("--trusted-peers: it is everybody: name the addresses that nginx asks from")
+                .contains("--trusted-peers: must not be all addresses; name those from which nginx connects")
         );
     }
 }
@@ -223,7 +227,7 @@ fn start_without_an_authenticator_is_an_error_with_the_remedy() {
     for command in ["serve", "check"] {
         assert_error(
             &doorward(&[command]),
-            "doorward: no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there",
+            "doorward: no source of users is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd.file = \"FILE\" or an [[authenticator]] in the settings file",
         );
     }
 }

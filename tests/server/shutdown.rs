@@ -28,7 +28,7 @@ fn request_in_flight_is_answered_before_shutdown() {
         });
         assert_eq!(client.receive(false).unwrap().status, 200, "{signal:?}");
         assert_eq!(doorward.wait(), Some(0), "{signal:?}: {}", doorward.log());
-        assert!(doorward.log().contains("doorward has ended"));
+        assert!(doorward.log().contains("doorward stopped"));
     }
 }
 

@@ -84,7 +84,7 @@ fn refusal(sockets: &[(&str, &str)], flags: &[&str], why: &str) -> String {
 fn socket_name_not_passed_by_systemd_is_reported_with_the_passed_names() {
     let tcp = format!("127.0.0.1:{}", free_port());
     let line = refusal(&[(&tcp, "auth")], &["--listen", "systemd:door"], "systemd:door");
-    assert!(line.starts_with("doorward: systemd:door: no socket of this name was passed"), "{line}");
+    assert!(line.starts_with("doorward: systemd:door: systemd passed no socket of this name"), "{line}");
     assert!(line.contains("(passed: auth)"), "{line}");
 }
 
@@ -93,7 +93,7 @@ fn non_loopback_systemd_socket_requires_trusted_peers() {
     let port = free_port();
     let (any, local) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}"));
     let line = refusal(&[(&any, "auth")], &["--listen", "systemd:auth"], "trusted_peers");
-    assert!(line.starts_with(&format!("doorward: systemd:auth: {any} can be reached")), "{line}");
+    assert!(line.starts_with(&format!("doorward: systemd:auth: other machines can reach {any}")), "{line}");
 
     let dir = folder();
     let trusting =

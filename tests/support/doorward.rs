@@ -259,7 +259,7 @@ fn launch(dir: &Path, flags: &[String]) -> Launched {
     let mut process = Process::spawn(command, &dir.join("log"));
     // Port 0 was requested. The log names the actual port, in text or JSON format.
     let listens = |log: &str, which: &str| {
-        let line = log.lines().find(|line| line.contains("doorward is ready"))?.replace('\\', "");
+        let line = log.lines().find(|line| line.contains("doorward started"))?.replace('\\', "");
         let json = || line.split_once(&format!("\"{}\":\"[\"", which.trim_start()));
         let from = line.split_once(&format!("{which}=[\"")).or_else(json)?.1;
         Some(Address::parse(from.split_once('"')?.0))
@@ -274,6 +274,6 @@ fn launch(dir: &Path, flags: &[String]) -> Launched {
         // continue.
         (answer.status == 200 || answer.text().starts_with("not ready: upstream")).then_some(())
     };
-    process.ready("doorward is ready", probe);
+    process.ready("doorward started", probe);
     Launched { process, address, public, admin }
 }

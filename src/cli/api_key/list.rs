@@ -129,7 +129,7 @@ pub(super) fn list_api_keys(config: &Config, path: &Path, matches: &ArgMatches) 
 }
 
 fn read_api_key_file(config: &Config, path: &Path) -> Result<(Vec<ApiKeyLine>, ParsedApiKeys), String> {
-    let source = SourceFile { path: path.to_owned(), max_bytes: config.api_keys_max_bytes };
+    let source = SourceFile { path: path.to_owned(), max_bytes: config.api_keys.max_bytes };
     let text = source.read().map_err(error_message)?;
     Ok((edit::parse_lines(&text).collect(), parse(&text, &"keys".into(), None)))
 }
@@ -155,9 +155,9 @@ struct ApiKeyUsageEntry {
 }
 
 fn fetch_usage(config: &Config, url: Option<&str>) -> Result<HashMap<String, ApiKeyUsageEntry>, String> {
-    let token = config.admin_token_file.as_deref().map(read_admin_token).transpose()?;
+    let token = config.admin.token_file.as_deref().map(read_admin_token).transpose()?;
     let token = token.as_ref().map(|token| &token[..]);
-    let response = request_admin_listener(url, config.admin_listen.first(), "/api-keys", token)
+    let response = request_admin_listener(url, config.admin.listen.first(), "/api-keys", token)
         .map_err(error_message)?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     if matches!(head.split(' ').nth(1), Some("401" | "403")) {

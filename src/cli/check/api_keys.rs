@@ -4,7 +4,7 @@ use crate::authn::api_key;
 use crate::authn::api_key::reload::ApiKeyFileError;
 use crate::cli::api_key::PUSH_WITHOUT_PULL_WARNING;
 use crate::cli::output::{print_error, print_line};
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::reload::{SourceFile, is_unexpectedly_empty, wrong_format};
 
@@ -12,9 +12,9 @@ use crate::reload::{SourceFile, is_unexpectedly_empty, wrong_format};
 const SCOPES_MAX: usize = 10_000;
 
 /// Prints the errors of the file. Returns true if all lines are valid.
-pub(super) fn check_api_keys(config: &Config) -> bool {
-    let Some(path) = config.api_keys_file.clone() else { return true };
-    let source = SourceFile { path, max_bytes: config.api_keys_max_bytes };
+pub(super) fn check_api_keys(config: &ConfigValues) -> bool {
+    let Some(path) = config.api_keys.file.clone() else { return true };
+    let source = SourceFile { path, max_bytes: config.api_keys.max_bytes };
     let name = source.display_path();
     let text = match source.read() {
         Ok(text) => text,

@@ -11,8 +11,8 @@ use crate::authn::http::AuthBackend;
 use crate::authn::{Credentials, Outcome};
 use crate::cli::output::{print_error, print_line};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::authenticator::AuthenticatorType;
+use crate::config::table::ConfigValues;
 use crate::metrics::Metrics;
 use crate::server::components::build_auth_backends;
 
@@ -20,7 +20,7 @@ use crate::server::components::build_auth_backends;
 const PROBE_USERNAME: &str = "doorward-probe";
 
 /// Prints the errors of the auth backends; with `probe`, also their responses. Returns true if there are no errors.
-pub(super) fn check_auth_backends(config: &Config, probe: bool) -> bool {
+pub(super) fn check_auth_backends(config: &ConfigValues, probe: bool) -> bool {
     print_notes(config);
     let backends = match build_auth_backends(config, &Clock::system(), &Arc::new(Metrics::default())) {
         Ok(backends) => backends,
@@ -87,7 +87,7 @@ fn made_up_credentials() -> Option<Credentials> {
 }
 
 /// Prints a note for each auth backend that receives passwords over a network without TLS.
-fn print_notes(config: &Config) {
+fn print_notes(config: &ConfigValues) {
     for authenticator in &config.authenticators {
         let AuthenticatorType::Http(spec) = &authenticator.kind else { continue };
         if !spec.request.url.is_https() && !spec.request.url.is_loopback() {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::cli::output::print_line;
-use crate::config::Config;
 use crate::config::authenticator::AuthenticatorType;
+use crate::config::table::ConfigValues;
 use crate::config::upstream::UpstreamType;
 
 /// Bits of a file mode. The sticky bit of a folder stops users from replacing files of other users.
@@ -27,25 +27,25 @@ struct ReferencedFile {
 
 /// Prints a note for each file with a secret that other users can read, and for each file that they can change or
 /// replace. `config_path` is the settings file.
-pub(super) fn print_notes(config: &Config, config_path: Option<&Path>) {
+pub(super) fn print_notes(config: &ConfigValues, config_path: Option<&Path>) {
     let notes: BTreeSet<String> = referenced_files(config, config_path).iter().flat_map(file_notes).collect();
     notes.iter().for_each(|note| print_line(note));
 }
 
-fn referenced_files(config: &Config, config_path: Option<&Path>) -> Vec<ReferencedFile> {
+fn referenced_files(config: &ConfigValues, config_path: Option<&Path>) -> Vec<ReferencedFile> {
     let mut files = Vec::new();
     let mut add = |path: Option<&Path>, is_secret| {
         files.extend(path.map(|path| ReferencedFile { path: path.to_owned(), is_secret }));
     };
-    for path in [config_path, config.policy_file.as_deref(), config.groups_file.as_deref()] {
+    for path in [config_path, config.policy.file.as_deref(), config.groups.file.as_deref()] {
         add(path, false);
     }
     for path in [
-        &config.htpasswd_file,
-        &config.api_keys_file,
-        &config.token_signing_keys_file,
+        &config.htpasswd.file,
+        &config.api_keys.file,
+        &config.token.signing_keys,
         &config.proxy_secret_file,
-        &config.admin_token_file,
+        &config.admin.token_file,
     ] {
         add(path.as_deref(), true);
     }

@@ -10,7 +10,7 @@ use crate::authn::htpasswd::validate::{
     EMPTY_FILE_MESSAGE, HtpasswdFileError, NO_USERS_LINE, parse_and_validate,
 };
 use crate::cli::output::{print_error, print_line};
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::reload::{SourceFile, displayable_path, is_unexpectedly_empty};
 use crate::server::StartError;
 
@@ -18,13 +18,13 @@ use crate::server::StartError;
 const BCRYPT_COST_SPREAD_MIN: u8 = 3;
 
 /// Prints the errors of the file. Returns true if all lines are valid.
-pub(super) fn check_htpasswd(config: &Config) -> bool {
-    let Some(path) = config.htpasswd_file.clone() else {
+pub(super) fn check_htpasswd(config: &ConfigValues) -> bool {
+    let Some(path) = config.htpasswd.file.clone() else {
         print_error(&StartError::NoAuthenticatorConfigured.to_string());
         return false;
     };
-    let source = SourceFile { path: path.clone(), max_bytes: config.htpasswd_max_bytes };
-    match check_file(&source, &path, config.htpasswd_insecure_formats, config.hash_timing()) {
+    let source = SourceFile { path: path.clone(), max_bytes: config.htpasswd.max_bytes };
+    match check_file(&source, &path, config.htpasswd.allowed_formats(), config.hash.pool_sizing()) {
         Ok(has_valid_lines) => has_valid_lines,
         Err(error) => {
             print_error(&error.to_string());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::explain::evaluation::load_policy;
 use crate::cli::output::print_line;
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::identity::sanitize_for_display;
 use crate::policy::Policy;
 use crate::policy::reload::{self, FILE_BYTES_MAX};
@@ -22,7 +22,7 @@ const ANYONE_GRANT_UPSTREAM_NOTE: &str = "a request without credentials is chall
 const PUSH_WITHOUT_PULL_WARNING: &str = "a push also requires pull, and no grant permits pull to all users of this grant on the same repositories; add \"pull\" to its actions";
 
 /// Prints the errors and notes of both files. Returns the policy if there are no errors.
-pub(super) fn check_policy(config: &Config) -> Option<Policy> {
+pub(super) fn check_policy(config: &ConfigValues) -> Option<Policy> {
     let policy = match load_policy(config, false) {
         Ok(policy) => policy,
         Err(errors) => {
@@ -30,19 +30,19 @@ pub(super) fn check_policy(config: &Config) -> Option<Policy> {
             return None;
         }
     };
-    if let Some(path) = &config.groups_file {
+    if let Some(path) = &config.groups.file {
         let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };
         if source.read().is_ok_and(|text| is_unexpectedly_empty(&text, reload::NO_GROUPS_LINE)) {
             print_line(&format!("{}: note: {}", path.display(), reload::NO_GROUPS_MESSAGE));
         }
     }
-    if let (Some(rules), Some(path)) = (policy.rules(), &config.policy_file) {
+    if let (Some(rules), Some(path)) = (policy.rules(), &config.policy.file) {
         print_policy_notes(config, &policy, &rules, path);
     }
     Some(policy)
 }
 
-fn print_policy_notes(config: &Config, policy: &Policy, rules: &PolicyRules, path: &Path) {
+fn print_policy_notes(config: &ConfigValues, policy: &Policy, rules: &PolicyRules, path: &Path) {
     let name = path.display();
     print_line(&format!(
         "{name}: rules: {}; users in groups: {}",
@@ -65,7 +65,7 @@ fn print_policy_notes(config: &Config, policy: &Policy, rules: &PolicyRules, pat
     for line in rules.push_without_pull_lines(&policy.groups()) {
         print_line(&format!("{}:{line}: warning: {PUSH_WITHOUT_PULL_WARNING}", displayable_path(path)));
     }
-    let issues_tokens = config.token_signing_keys_file.is_some();
+    let issues_tokens = config.token.signing_keys.is_some();
     if rules.has_anonymous_grant() && !issues_tokens && *rules.registries() != RegistryHosts::None {
         print_line(&format!("{name}: note: {ANYONE_GRANT_NOTE}"));
     }

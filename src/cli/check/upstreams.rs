@@ -6,21 +6,19 @@ use crate::cli::output::print_error;
 #[cfg(feature = "ecr")]
 use crate::cli::output::print_line;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::metrics::Metrics;
+use crate::server::file_reloaders::FileReloaders;
 use crate::server::upstreams::{UpstreamParts, start_admin_token_reloader, start_proxy_secret_reloader};
 
 /// Prints the errors of the upstreams. Returns true if there are none.
-pub(super) fn check_upstreams(config: &Config, probe: bool) -> bool {
+pub(super) fn check_upstreams(config: &ConfigValues, probe: bool) -> bool {
     let mut is_valid = true;
     // Each upstream is checked alone, so that an error of one does not hide an error of another.
     for upstream in &config.upstreams {
-        let separate_config = Config {
-            upstreams: vec![upstream.clone()],
-            proxy_secret_file: None,
-            admin_token_file: None,
-            ..config.clone()
-        };
+        let mut separate_config = config.clone();
+        separate_config.upstreams = vec![upstream.clone()];
+        (separate_config.proxy_secret_file, separate_config.admin.token_file) = (None, None);
         is_valid &= check_upstream(&separate_config);
     }
     let clock = Clock::system();
@@ -33,8 +31,13 @@ pub(super) fn check_upstreams(config: &Config, probe: bool) -> bool {
     is_valid && (!probe || fetch_tokens(config))
 }
 
-fn check_upstream(config: &Config) -> bool {
-    match UpstreamParts::build(config, &Clock::system(), &Arc::new(Metrics::default())) {
+fn check_upstream(config: &ConfigValues) -> bool {
+    match UpstreamParts::build(
+        config,
+        &Clock::system(),
+        &Arc::new(Metrics::default()),
+        &mut FileReloaders::default(),
+    ) {
         Ok(_) => true,
         Err(error) => {
             print_error(&error.to_string());
@@ -44,14 +47,19 @@ fn check_upstream(config: &Config) -> bool {
 }
 
 #[cfg(not(feature = "ecr"))]
-fn fetch_tokens(_: &Config) -> bool {
+fn fetch_tokens(_: &ConfigValues) -> bool {
     true
 }
 
 /// Fetches a token for each ECR account, with the same code as the service.
 #[cfg(feature = "ecr")]
-fn fetch_tokens(config: &Config) -> bool {
-    let Ok(parts) = UpstreamParts::build(config, &Clock::system(), &Arc::new(Metrics::default())) else {
+fn fetch_tokens(config: &ConfigValues) -> bool {
+    let Ok(parts) = UpstreamParts::build(
+        config,
+        &Clock::system(),
+        &Arc::new(Metrics::default()),
+        &mut FileReloaders::default(),
+    ) else {
         return false;
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

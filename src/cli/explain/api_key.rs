@@ -22,8 +22,8 @@ pub(super) fn find_scope(
     owner: &str,
     id_or_name: &str,
 ) -> Result<Option<Arc<ApiKeyScope>>, String> {
-    let path = config.api_keys_file.clone().ok_or("no API key file is set; use --api-keys FILE")?;
-    let source = SourceFile { path, max_bytes: config.api_keys_max_bytes };
+    let path = config.api_keys.file.clone().ok_or("no API key file is set; use --api-keys FILE")?;
+    let source = SourceFile { path, max_bytes: config.api_keys.max_bytes };
     let content = source.read().map_err(error_message)?;
     let wanted_id = ApiKeyId::parse(id_or_name);
     let is_selected =
@@ -55,13 +55,13 @@ pub(super) fn find_scope(
 /// Returns true unless `api_keys.owners = "htpasswd"` is set and the owner has no valid line in the htpasswd file.
 fn is_owner_accepted(config: &Config, owner: &str) -> bool {
     let Some(path) =
-        config.htpasswd_file.clone().filter(|_| config.api_keys_owners == ApiKeyOwners::Htpasswd)
+        config.htpasswd.file.clone().filter(|_| config.api_keys.owners == ApiKeyOwners::Htpasswd)
     else {
         return true;
     };
-    let source = SourceFile { path, max_bytes: config.htpasswd_max_bytes };
+    let source = SourceFile { path, max_bytes: config.htpasswd.max_bytes };
     let options = htpasswd::file::HtpasswdParseOptions {
-        allowed_formats: config.htpasswd_insecure_formats,
+        allowed_formats: config.htpasswd.allowed_formats(),
         ..Default::default()
     };
     let users = source.read().map(|text| Htpasswd::new(htpasswd::file::parse(text, &options).users));

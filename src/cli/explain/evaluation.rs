@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::http::subrequest::NginxHeaders;
 use crate::identity::{Username, check_group_name};
 use crate::permissions::api_key_scope::ApiKeyScope;
@@ -23,7 +23,10 @@ pub(in crate::cli) const ANONYMOUS: &str = "-";
 /// Loads the policy and the groups of the settings. Returns all errors of both files.
 ///
 /// `has_other_groups` states that groups can come from a source that is not in the settings.
-pub(in crate::cli) fn load_policy(config: &Config, has_other_groups: bool) -> Result<Policy, Vec<String>> {
+pub(in crate::cli) fn load_policy(
+    config: &ConfigValues,
+    has_other_groups: bool,
+) -> Result<Policy, Vec<String>> {
     let policy = Policy::default();
     let group_source = match config.group_source() {
         GroupSource::Absent if has_other_groups => GroupSource::Present,
@@ -31,7 +34,7 @@ pub(in crate::cli) fn load_policy(config: &Config, has_other_groups: bool) -> Re
     };
     let mut errors = Vec::new();
     for (kind, path) in
-        [(PolicyFileKind::Rules, &config.policy_file), (PolicyFileKind::Groups, &config.groups_file)]
+        [(PolicyFileKind::Rules, &config.policy.file), (PolicyFileKind::Groups, &config.groups.file)]
     {
         let Some(path) = path else { continue };
         let source = SourceFile { path: path.clone(), max_bytes: FILE_BYTES_MAX };

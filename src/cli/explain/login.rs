@@ -17,11 +17,11 @@ pub(super) fn login_error(config: &Config, subject: &ExplainSubject) -> Option<S
     if subject.user == ANONYMOUS || !config.authenticators.iter().all(is_local) {
         return None;
     }
-    let path = config.htpasswd_file.clone()?;
-    let source = SourceFile { path, max_bytes: config.htpasswd_max_bytes };
+    let path = config.htpasswd.file.clone()?;
+    let source = SourceFile { path, max_bytes: config.htpasswd.max_bytes };
     let name = source.display_path();
     let options = htpasswd::file::HtpasswdParseOptions {
-        allowed_formats: config.htpasswd_insecure_formats,
+        allowed_formats: config.htpasswd.allowed_formats(),
         ..Default::default()
     };
     let text = match source.read() {

@@ -144,6 +144,12 @@ impl<T> LogBudget<T> {
         }
     }
 
+    /// Changes how many lines are written in a second. A bucket that holds more than its new size is
+    /// reduced at its next refill.
+    pub(super) fn set_lines_per_second(&mut self, per_second: u32) {
+        self.per_second = f64::from(per_second);
+    }
+
     /// Returns true if nothing is ever logged.
     pub(super) fn is_disabled(&self) -> bool {
         self.per_second <= 0.0

@@ -39,7 +39,7 @@ impl VerdictLog {
     ) {
         let is_reduced = !token.denied.is_empty() && !token.user.is_empty();
         let is_notable = is_reduced || token.is_stale;
-        if !is_notable && !state.log_allowed && !tracing::enabled!(tracing::Level::DEBUG) {
+        if !is_notable && !state.is_allowed_logged() && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
         let line =
@@ -78,7 +78,7 @@ impl VerdictLog {
                 )
             };
         }
-        if is_notable || state.log_allowed {
+        if is_notable || state.is_allowed_logged() {
             log_line!(info);
         } else {
             log_line!(debug);

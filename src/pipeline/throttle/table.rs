@@ -2,7 +2,7 @@
 //! records. A full bucket evicts the record with the lowest count, so that a flood of records with few failures
 //! does not evict one with many.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ const LEVEL_EPSILON: f64 = 1e-9;
 
 /// The maximum number of failures, and how fast they leak.
 #[derive(Clone, Copy, Debug)]
-pub struct FailureLimit {
+struct FailureLimit {
     failures_max: f64,
     leak_per_milli: f64,
 }
 
 impl FailureLimit {
     /// Creates a limit of `failures` within a `window`. At least one failure and one millisecond are used.
-    pub fn new(failures: u32, window: Duration) -> Self {
+    fn new(failures: u32, window: Duration) -> Self {
         let failures_max = f64::from(failures.max(1));
         Self { failures_max, leak_per_milli: failures_max / (window.as_secs_f64() * 1000.0).max(1.0) }
     }
@@ -36,6 +36,11 @@ impl FailureLimit {
         let leaked = now.since(record.updated_at).as_secs_f64() * 1000.0 * self.leak_per_milli;
         (record.level - leaked).max(0.0)
     }
+}
+
+/// Packs a limit into one number, so that a change at run time is atomic.
+fn pack_limit(failures: u32, window: Duration) -> u64 {
+    (u64::from(failures) << 32) | u64::from(u32::try_from(window.as_millis()).unwrap_or(u32::MAX))
 }
 
 /// An attempt that was counted.
@@ -91,19 +96,32 @@ impl FailureRecord {
 #[derive(Debug)]
 pub struct FailureTable {
     buckets: Box<[Mutex<Vec<FailureRecord>>]>,
-    limit: FailureLimit,
+    /// The number of failures in the upper half and the window in milliseconds in the lower half, so that a change at
+    /// run time is atomic.
+    limit: AtomicU64,
     record_count: AtomicUsize,
 }
 
 impl FailureTable {
-    /// Creates a table for at least `entries` records.
-    pub fn new(entries: usize, limit: FailureLimit) -> Self {
+    /// Creates a table for at least `entries` records, with a limit of `failures` within a `window`.
+    pub fn new(entries: usize, failures: u32, window: Duration) -> Self {
         let bucket_count = entries.div_ceil(BUCKET_RECORDS).max(1);
         Self {
             buckets: (0..bucket_count).map(|_| Mutex::default()).collect(),
-            limit,
+            limit: AtomicU64::new(pack_limit(failures, window)),
             record_count: AtomicUsize::new(0),
         }
+    }
+
+    /// Sets the limit. Failures that were counted remain and decrease at the new rate.
+    pub fn set_limit(&self, failures: u32, window: Duration) {
+        self.limit.store(pack_limit(failures, window), Ordering::Relaxed);
+    }
+
+    fn limit(&self) -> FailureLimit {
+        let packed = self.limit.load(Ordering::Relaxed);
+        let (failures, window) = (packed >> 32, packed & u64::from(u32::MAX));
+        FailureLimit::new(u32::try_from(failures).unwrap_or(u32::MAX), Duration::from_millis(window))
     }
 
     /// Returns the number of records.
@@ -125,17 +143,17 @@ impl FailureTable {
     /// Returns the time until one more failure of `tag` fits under the limit; `None` if it does now. The failure of
     /// an attempt in progress is already counted and does not throttle the attempt itself.
     pub fn retry_after(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<Duration> {
-        self.retry_after_at_limit(self.limit.failures_max, tag, attempt_id, now)
+        self.retry_after_at_fraction_of_limit(1.0, tag, attempt_id, now)
     }
 
     /// Returns the time until one more failure of `tag` fits under a fraction of the limit.
     pub fn retry_after_at_fraction(&self, fraction: f64, tag: u64, now: Moment) -> Option<Duration> {
-        self.retry_after_at_limit(fraction * self.limit.failures_max, tag, None, now)
+        self.retry_after_at_fraction_of_limit(fraction, tag, None, now)
     }
 
-    fn retry_after_at_limit(
+    fn retry_after_at_fraction_of_limit(
         &self,
-        failures_max: f64,
+        fraction: f64,
         tag: u64,
         attempt_id: Option<u64>,
         now: Moment,
@@ -145,17 +163,18 @@ impl FailureTable {
         }
         let bucket = self.bucket(tag)?;
         let record = bucket.iter().find(|record| record.tag == tag)?;
-        let excess = self.limit.level_at(record, now) + 1.0 - failures_max;
+        let limit = self.limit();
+        let excess = limit.level_at(record, now) + 1.0 - fraction * limit.failures_max;
         // An excess of less than one millisecond is a rounding error.
-        if excess <= self.limit.leak_per_milli {
+        if excess <= limit.leak_per_milli {
             return None;
         }
         let is_in_progress =
             |attempt: &RecentAttempt| Some(attempt.attempt_id) == attempt_id && attempt.waiting_count > 0;
-        if excess <= 1.0 + self.limit.leak_per_milli && record.recent_attempts.iter().any(is_in_progress) {
+        if excess <= 1.0 + limit.leak_per_milli && record.recent_attempts.iter().any(is_in_progress) {
             return None;
         }
-        Some(Duration::from_millis((excess / self.limit.leak_per_milli).ceil() as u64))
+        Some(Duration::from_millis((excess / limit.leak_per_milli).ceil() as u64))
     }
 
     /// Counts a failure of `tag`. Returns false if the attempt is one of the recent attempts and was not counted
@@ -171,7 +190,7 @@ impl FailureTable {
         }
         // The level can exceed the limit by the attempts that were in progress when the limit was reached. A
         // throttled client adds nothing.
-        record.level = self.limit.level_at(record, now) + 1.0;
+        record.level = self.limit().level_at(record, now) + 1.0;
         record.updated_at = now;
         true
     }
@@ -200,7 +219,7 @@ impl FailureTable {
         let Some(bucket) = self.bucket(tag) else { return true };
         let record = bucket.iter().find(|record| record.tag == tag);
         record.is_some_and(|record| {
-            self.limit.level_at(record, now) > LEVEL_EPSILON
+            self.limit().level_at(record, now) > LEVEL_EPSILON
                 && record.recent_attempts.iter().any(|attempt| attempt.is_in_total)
         })
     }
@@ -240,7 +259,7 @@ impl FailureTable {
             let place = record.recent_attempts.iter().position(|attempt| attempt.attempt_id == attempt_id)?;
             is_in_total = record.recent_attempts.remove(place).is_in_total;
         }
-        record.level = (self.limit.level_at(record, now) - 1.0).max(0.0);
+        record.level = (self.limit().level_at(record, now) - 1.0).max(0.0);
         record.updated_at = now;
         // An empty record is removed.
         if record.level < LEVEL_EPSILON && record.recent_attempts.is_empty() {
@@ -292,8 +311,9 @@ impl FailureTable {
 
     /// Returns the index of the record with the lowest level; the oldest of them if there are several.
     fn lowest_level_index(&self, bucket: &[FailureRecord], now: Moment) -> usize {
+        let limit = self.limit();
         let by_level = |(_, a): &(usize, &FailureRecord), (_, b): &(usize, &FailureRecord)| {
-            let levels = self.limit.level_at(a, now).total_cmp(&self.limit.level_at(b, now));
+            let levels = limit.level_at(a, now).total_cmp(&limit.level_at(b, now));
             levels.then(a.updated_at.cmp(&b.updated_at))
         };
         bucket.iter().enumerate().min_by(by_level).map_or(0, |(index, _)| index)

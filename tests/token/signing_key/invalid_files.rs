@@ -174,8 +174,8 @@ fn invalid_signing_key_arguments_are_refused() {
         ("--service", "two words", "1 to 255 visible ASCII"),
         ("--service", "a\"b", "quotes"),
         ("--issuer", "a\nb", "1 to 255"),
-        ("--realm", "registry.test/token", "is no URL; write it like https://"),
-        ("--realm", "ftp://registry.test/", "is no URL"),
+        ("--realm", "registry.test/token", "must be a URL such as https://"),
+        ("--realm", "ftp://registry.test/", "must be a URL"),
     ] {
         folder.refuses("init", &[flag, value], why);
         assert!(folder.names().is_empty(), "{flag} {value}");
