@@ -1,12 +1,22 @@
-//! Who says who you are: the authenticators, what they are asked, and what they answer.
+//! Authentication: the sources of users, and the outcome, error and identity that they return.
 //!
-//! [`Records`] come of one look at every local record that the answer depends on, so that
-//! the key under which an answer is kept, and the check itself, speak of the same record whatever
-//! happens to the file in between. [`chain`] asks one after the other.
+//! [`chain`] calls the sources one after the other. A [`LocalRecord`] is the result of one look-up of all local records
+//! that an answer depends on. The cache key and the check use the same record, even if a file changes between them.
 //!
-//! To add an authenticator: a file beside `htpasswd.rs`, and a [`chain::Kind`]. What it looks up without
-//! waiting goes into [`Records`]; what has to be waited for gets a [`queue`] of its own, and holds
-//! neither a thread of the hash pool nor one that answers requests.
+//! # How to add a source
+//! A source that makes a call to a service, such as a database, is a remote source. Queues, circuit breaker, timeouts,
+//! lifetimes, metrics, probe and the settings for them are in [`remote`] and need no change.
+//! 1. Add `src/authn/NAME.rs` with a `NameSpec` that implements [`remote::client::RemoteClientSpec`], and a client that
+//!    implements [`remote::client::RemoteClient`]. Build identities with
+//!    [`remote::identity_builder::IdentityBuilder`].
+//! 2. Add a variant to [`remote::kind::RemoteKind`]; the compiler asks for its line in `spec`.
+//! 3. Add `src/config/authenticator/NAME.rs` with the struct of the table's own keys and its reader, and the row of the
+//!    type in `REMOTE_TYPES` of `src/config/authenticator.rs`.
+//! 4. Document the keys in README.md, and add a folder of tests in `tests/`.
+//!
+//! A source without calls, such as a file, adds a variant to [`chain::AuthenticatorKind`] and to
+//! [`crate::config::authenticator::AuthenticatorType`], and the compiler names each place that must handle it. Look-ups
+//! that do not wait belong into [`LocalRecord`]. Work that takes long needs a [`queue`] of its own.
 
 pub mod api_key;
 pub mod chain;
@@ -15,6 +25,7 @@ pub mod hash_pool;
 pub mod htpasswd;
 pub mod http;
 pub mod queue;
+pub mod remote;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,7 +241,7 @@ pub struct LocalRecord {
     /// Whether somebody is asked before the record, and so looks at the whole password.
     is_whole_password_significant: bool,
     /// Whether a service may be asked about users without a record.
-    has_auth_backend: bool,
+    has_remote_source: bool,
 }
 
 impl LocalRecord {
@@ -259,7 +270,7 @@ impl LocalRecord {
 
     /// Whether an htpasswd line decides about this user, or would if the user had one: no service is asked.
     pub fn is_decided_by_htpasswd(&self) -> bool {
-        self.htpasswd.is_some() && (self.has_line() || !self.has_auth_backend)
+        self.htpasswd.is_some() && (self.has_line() || !self.has_remote_source)
     }
 
     /// Whether the htpasswd file has a line of this user's.

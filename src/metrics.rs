@@ -27,12 +27,12 @@ pub struct HashCheckLabel {
     pub result: &'static str,
 }
 
-/// The label of [`Metrics::http_calls`].
+/// The labels of [`Metrics::authenticator_calls`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct HttpCallLabel {
+pub struct AuthenticatorCallLabel {
     /// The authenticator's name, of the settings.
     pub authenticator: String,
-    /// `accepted`, `rejected`, `unknown` or `trouble`.
+    /// `accepted`, `rejected`, `unknown_user` or `error`.
     pub result: &'static str,
 }
 
@@ -100,21 +100,21 @@ pub struct Metrics {
     pub hash_queue_full: Counter,
     /// Checks dropped unhashed: the asker's time was up, or a network with fewer of them came.
     pub hash_queue_evicted: Counter,
-    /// Calls of services that authenticate.
-    pub http_authenticator_calls: Family<HttpCallLabel, Counter>,
-    /// Seconds that they took.
-    pub http_authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
-    /// 1 while a service is asked, 0 while it counts as down.
-    pub http_authenticator_up: Family<AuthenticatorLabel, Gauge>,
-    /// Questions waiting for a service now.
-    pub http_authenticator_queue_length: Gauge,
-    /// Questions turned away because a share of a service's queue, or all of it, was full.
-    pub http_authenticator_queue_full: Counter,
-    /// Questions dropped unasked: the asker's time was up, or a network with fewer of them came; and calls that were
-    /// ended for others.
-    pub http_authenticator_queue_evicted: Counter,
-    /// Questions that were not asked: the requester's last calls got no answer.
-    pub http_authenticator_held_back: Counter,
+    /// Calls to remote authenticators.
+    pub authenticator_calls: Family<AuthenticatorCallLabel, Counter>,
+    /// Seconds spent on these calls.
+    pub authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
+    /// 1 while a remote authenticator is called, 0 while it counts as down.
+    pub authenticator_up: Family<AuthenticatorLabel, Gauge>,
+    /// Queries that wait for a remote authenticator.
+    pub authenticator_queue_length: Family<AuthenticatorLabel, Gauge>,
+    /// Queries refused because the queue, or the requester's share of it, was full.
+    pub authenticator_queue_full: Family<AuthenticatorLabel, Counter>,
+    /// Queries dropped without an answer: their time ended, or a network with fewer queries needed the place, or others
+    /// needed the connection.
+    pub authenticator_queue_evicted: Family<AuthenticatorLabel, Counter>,
+    /// Queries refused because the requester's last calls got no response.
+    pub authenticator_held_back: Family<AuthenticatorLabel, Counter>,
     /// Acceptances given although nobody could be asked.
     pub stale_answers: Counter,
     /// Distinct failures that the throttle counted.
@@ -273,40 +273,36 @@ impl Metrics {
             self.hash_queue_full.clone(),
         );
         r.register("hash_queue_evicted", "Queued checks dropped unhashed", self.hash_queue_evicted.clone());
+        r.register("authenticator_calls", "Calls to remote authenticators", self.authenticator_calls.clone());
         r.register(
-            "http_authenticator_calls",
-            "Calls of authenticators over HTTP",
-            self.http_authenticator_calls.clone(),
+            "authenticator_call_seconds",
+            "Seconds spent on calls to remote authenticators",
+            self.authenticator_call_seconds.clone(),
         );
         r.register(
-            "http_authenticator_call_seconds",
-            "Seconds spent on such calls",
-            self.http_authenticator_call_seconds.clone(),
+            "authenticator_up",
+            "0 while a remote authenticator counts as down",
+            self.authenticator_up.clone(),
         );
         r.register(
-            "http_authenticator_up",
-            "0 while an authenticator counts as down",
-            self.http_authenticator_up.clone(),
+            "authenticator_queue_length",
+            "Queries that wait for a remote authenticator",
+            self.authenticator_queue_length.clone(),
         );
         r.register(
-            "http_authenticator_queue_length",
-            "Questions waiting for an authenticator",
-            self.http_authenticator_queue_length.clone(),
+            "authenticator_queue_full",
+            "Queries refused because the queue was full",
+            self.authenticator_queue_full.clone(),
         );
         r.register(
-            "http_authenticator_queue_full",
-            "Questions turned away, a queue being full",
-            self.http_authenticator_queue_full.clone(),
+            "authenticator_queue_evicted",
+            "Queued queries dropped without an answer",
+            self.authenticator_queue_evicted.clone(),
         );
         r.register(
-            "http_authenticator_queue_evicted",
-            "Queued questions dropped unasked",
-            self.http_authenticator_queue_evicted.clone(),
-        );
-        r.register(
-            "http_authenticator_held_back",
-            "Questions of requesters held back",
-            self.http_authenticator_held_back.clone(),
+            "authenticator_held_back",
+            "Queries refused because the requester is held back",
+            self.authenticator_held_back.clone(),
         );
         r.register(
             "stale_answers",

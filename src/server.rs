@@ -34,7 +34,7 @@ use self::signals::Signals;
 pub use self::start_error::StartError;
 use self::systemd_sockets::SystemdSockets;
 use crate::authn::hash_pool::HashPool;
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::http::service::ListenerKind;
@@ -234,7 +234,7 @@ async fn start_ecr_token_refresh(
 }
 
 /// A thread for the calls of a service. It ends, and the calls with it, when what is returned is dropped.
-fn spawn_auth_backend_thread(service: &Arc<AuthBackend>) -> io::Result<oneshot::Sender<()>> {
+fn spawn_auth_backend_thread(service: &Arc<RemoteSource>) -> io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
@@ -252,7 +252,7 @@ fn spawn_auth_backend_thread(service: &Arc<AuthBackend>) -> io::Result<oneshot::
         // A name that is still looked up is nobody's business any more.
         runtime.shutdown_background();
     };
-    thread::Builder::new().name(format!("doorward-http-{}", service.name())).spawn(run)?;
+    thread::Builder::new().name(format!("doorward-call-{}", service.name())).spawn(run)?;
     Ok(stop)
 }
 

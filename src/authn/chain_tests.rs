@@ -9,6 +9,7 @@ use super::*;
 use crate::authn::htpasswd::file::{HtpasswdParseOptions, parse};
 use crate::authn::queue::QueueLimits;
 use crate::authn::queue::{Job, JobResult};
+use crate::authn::remote::RemoteSource;
 use crate::authn::{AuthnError, AuthnResult, Credentials, FailureCause, Outcome};
 use crate::clock::Clock;
 
@@ -20,7 +21,7 @@ const LIMITS: QueueLimits = QueueLimits { total: 4, network_share: 4, user_share
 struct ChainFixture {
     chain: AuthenticatorChain,
     pool: Arc<HashPool>,
-    services: Vec<Arc<AuthBackend>>,
+    services: Vec<Arc<RemoteSource>>,
 }
 
 /// A chain of `f` for the file and `a`, `b` for services; `fallback_for` are pairs of places.
@@ -37,8 +38,8 @@ fn chain_fixture(chain: &str, covers: &[(usize, usize)]) -> ChainFixture {
         let kind = if name == 'f' {
             AuthenticatorKind::Htpasswd(Arc::clone(&users), Arc::clone(&pool))
         } else {
-            services.push(Arc::new(crate::authn::http::tests::manual_backend(&name.to_string(), LIMITS)));
-            AuthenticatorKind::Http(Arc::clone(services.last().unwrap()))
+            services.push(Arc::new(crate::authn::remote::tests::manual_source(&name.to_string(), LIMITS)));
+            AuthenticatorKind::Remote(Arc::clone(services.last().unwrap()))
         };
         let covers = covers.iter().filter(|(who, _)| *who == place).map(|(_, whom)| *whom);
         let covers = covers.fold(AuthenticatorSet::default(), AuthenticatorSet::with);
@@ -83,7 +84,8 @@ impl ChainFixture {
         let ChainResult { result: end, lifetime: trust, unknown_to } = told.lock().unwrap().take().unwrap();
         let end = match end {
             JobResult::Completed(Ok(Outcome::Accepted(who))) => format!("accepted by {}", who.authenticator),
-            JobResult::Completed(Ok(outcome)) => format!("{outcome:?}").to_lowercase(),
+            JobResult::Completed(Ok(Outcome::Rejected)) => "rejected".into(),
+            JobResult::Completed(Ok(Outcome::UnknownUser)) => "unknown".into(),
             JobResult::Completed(Err(trouble)) => format!("{trouble}"),
             JobResult::Dropped => "dropped".into(),
         };

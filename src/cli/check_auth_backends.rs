@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use super::{print_error, print_line};
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::authn::{Credentials, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -47,36 +47,40 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn probe_auth_backend(runtime: &Runtime, service: &AuthBackend) -> bool {
+fn probe_auth_backend(runtime: &Runtime, service: &RemoteSource) -> bool {
     let name = service.name();
     let Some(credentials) = made_up_credentials() else {
         print_error("the system gives no random numbers");
         return false;
     };
     let start = Instant::now();
-    let asked = runtime.block_on(service.test_call(&credentials));
+    let asked = runtime.block_on(service.probe(&credentials));
     let millis = start.elapsed().as_millis();
-    let (well, told) = match asked {
-        Ok((status, Outcome::Rejected)) => (
+    let response = match asked {
+        Ok(response) => response,
+        Err(trouble) => {
+            print_line(&trouble.to_string());
+            return false;
+        }
+    };
+    let status = response.summary;
+    let (well, told) = match response.outcome {
+        Outcome::Rejected => (
             true,
             format!("it is there: it answered {status} in {millis} ms, which is a no to somebody made up"),
         ),
-        Ok((status, Outcome::UnknownUser)) => (
+        Outcome::UnknownUser => (
             true,
             format!(
                 "it is there: it answered {status} in {millis} ms, by which it does not know somebody made up"
             ),
         ),
-        Ok((status, Outcome::Accepted(_))) => (
+        Outcome::Accepted(_) => (
             false,
             format!(
                 "it accepted a user and a password that were made up, with {status}: anybody would be admitted; look at accepted, accepted_if and the URL"
             ),
         ),
-        Err(trouble) => {
-            print_line(&trouble.to_string());
-            return false;
-        }
     };
     print_line(&format!("authenticator {name}: {told}"));
     well
@@ -94,12 +98,11 @@ fn made_up_credentials() -> Option<Credentials> {
 /// What is not wrong, and yet should be known.
 fn print_notes(settings: &Config) {
     for one in &settings.authenticators {
-        let AuthenticatorType::Http(spec) = &one.kind else { continue };
-        if !spec.request.url.is_https() && !spec.request.url.is_loopback() {
+        let AuthenticatorType::Remote(spec) = &one.kind else { continue };
+        if let Some(host) = spec.kind.spec().unencrypted_host() {
             print_line(&format!(
                 "authenticator {}: note: passwords go to {} without TLS; use https:// unless the network between is yours alone",
-                one.name,
-                spec.request.url.host()
+                one.name, host
             ));
         }
     }

@@ -5,8 +5,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::print_line;
 use crate::config::Config;
 use crate::config::authenticator::AuthenticatorType;
@@ -63,18 +61,9 @@ fn referenced_files(settings: &Config, config: Option<&Path>) -> Vec<ReferencedF
     }
     for authenticator in &settings.authenticators {
         match &authenticator.kind {
-            AuthenticatorType::Http(spec) => {
-                add(spec.tls.ca_file.as_deref(), false);
-                if let Some((certificate, key)) = &spec.tls.client_cert {
-                    add(Some(certificate), false);
-                    add(Some(key), true);
-                }
-                // Nothing is read: the paths are what is wanted.
-                let mut secret = |path: &Path| {
-                    add(Some(path), true);
-                    Ok::<_, std::convert::Infallible>(Zeroizing::default())
-                };
-                let _ = spec.request.resolve_secrets(&mut secret);
+            AuthenticatorType::Remote(spec) => {
+                let files = spec.kind.spec().files();
+                files.iter().for_each(|file| add(Some(&file.path), file.is_secret));
             }
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => {}
         }

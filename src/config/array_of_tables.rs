@@ -21,6 +21,17 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
     place: usize,
     faults: &mut TableErrors,
 ) -> Option<T> {
+    deserialize_part(table, &[], place, faults)
+}
+
+/// Reads a part of a table, like [`deserialize`]. The error of an unknown key lists `other_keys` too, which the caller
+/// has removed from the table.
+pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
+    table: DeTable<'t>,
+    other_keys: &[&str],
+    place: usize,
+    faults: &mut TableErrors,
+) -> Option<T> {
     let spanned = Spanned::new(place..place, table);
     match T::deserialize(toml::de::Deserializer::from(spanned)) {
         Ok(raw) => Some(raw),
@@ -29,7 +40,7 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
             let what = match error.message().rsplit_once(", expected ") {
                 Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
                 Some((said, wanted)) if said.starts_with("unknown field ") => {
-                    unknown_key_message(said, wanted)
+                    unknown_key_message(said, wanted, other_keys)
                 }
                 // Which key is missing is ours.
                 _ if error.message().starts_with("missing field ") => error.message().to_owned(),
@@ -43,9 +54,10 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
 
 /// What to say of a key that there is not, from serde's words. It is named if it resembles one that there is: the line
 /// may be one of another file.
-fn unknown_key_message(said: &str, wanted: &str) -> String {
+fn unknown_key_message(said: &str, wanted: &str, other_keys: &[&str]) -> String {
     let name = said.split('`').nth(1).unwrap_or_default();
-    let keys: Vec<&str> = wanted.split('`').skip(1).step_by(2).collect();
+    let keys = wanted.split('`').skip(1).step_by(2);
+    let keys: Vec<&str> = keys.chain(other_keys.iter().copied()).collect();
     let alike = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
     match keys.iter().max_by_key(alike).filter(|key| alike(key) > 800) {
         Some(near) => format!("{name}: there is no such key; you may mean {near}"),

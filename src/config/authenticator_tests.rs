@@ -42,40 +42,45 @@ fn valid_table_is_read_without_errors() {
 #[test]
 fn each_invalid_key_is_reported_with_its_line() {
     for (from, to, line, what) in [
-        ("type = \"http\"", "type = \"ldap\"", 2, "\"http\" or \"keys\""),
+        (
+            "type = \"http\"",
+            "type = \"ldap\"",
+            2,
+            "unknown type; set it to one of \"http\", \"htpasswd\", \"api_keys\"",
+        ),
         ("name = \"api\"", "name = \"Api\"", 3, "lower-case"),
         ("https://api", "https://{username}", 4, "always the same"),
         ("/login\"", "/{password}\"", 4, "logs"),
         ("url = ", "uri = ", 4, "uri: there is no such key; you may mean url"),
-        ("\"{password}\"", "\"x\"", 4, "any password would do"),
+        ("\"{password}\"", "\"x\"", 4, "every password would be accepted"),
         ("\"{password}\"", "\"{pasword}\"", 5, "there are {username}"),
         ("\"doorward\"", "\"{username}, x\"", 6, "at the end"),
-        ("X-Client", "Host", 6, "leave it out"),
+        ("X-Client", "Host", 6, "remove it"),
         ("\"/active\"", "\"active\"", 7, "JSON pointer"),
         ("= true, \"/login\"", "= [], \"/login\"", 7, "a text, a number, true or false"),
         ("\"{username}\" }\ngroups", "\"x{username}\" }\ngroups", 7, "alone"),
         ("pointer = \"/teams\", ", "", 8, "pointer"),
-        ("name_pointer = \"/id\", ", "", 8, "say member"),
+        ("name_pointer = \"/id\", ", "", 8, "name_pointer"),
         ("plan =", "Plan =", 9, "lower-case"),
         ("{ header = \"X-Customer\" }", "{ heder = \"X\" }", 9, "header"),
         ("500ms", "500", 10, "span of time"),
         ("500ms", "3s", 10, "longer than timeout"),
         ("2s", "2h", 11, "not within"),
-        ("1h", "30s", 13, "longer than trusted_for"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"GET\"", 12, "POST or a PUT"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"TRACE\"", 12, "not one of"),
+        ("1h", "30s", 13, "longer than cache_ttl"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"GET\"", 12, "POST or PUT"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmethod = \"TRACE\"", 12, "unknown method"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nform = {}", 5, "one body"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted_statuses = [302]", 12, "from 200 to 299"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected_statuses = [500]", 12, "can't tell"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted_statuses = [302]", 12, "200 to 299"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected_statuses = [500]", 12, "200 to 499 without 429"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nrejected_statuses = [200]", 4, "two of"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\ncovers = [\"x\"]", 12, "asked before"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nclient_cert_file = \"x\"", 12, "go together"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nfallback_for = [\"x\"]", 12, "before this one"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nclient_cert_file = \"x\"", 12, "set together"),
         ("\"doorward\"", "[1]", 6, "it should be a string"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted_statuses = []", 12, "nobody would be"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted_statuses = []", 12, "no user could be accepted"),
         ("name_pointer = \"/id\"", "name_pointer = \"/id\", prefix = \"a b\"", 8, "prefix"),
         ("timeout = \"2s\"", "timeout = \"2s\"\nmax_connections = 0", 12, "from 1 to 1024"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nqueue_limit = 2\nuser_share = 3", 13, "from 1 to 2"),
-        ("timeout = \"2s\"", "timeout = \"2s\"\nmax_body = \"1GiB\"", 12, "number of bytes"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nqueue_limit = 2\nper_user_limit = 3", 13, "from 1 to 2"),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmax_response_bytes = \"1GiB\"", 12, "number of bytes"),
     ] {
         let told = fault(from, to);
         assert!(told.starts_with(&format!("{line}: ")) && told.contains(what), "{to}: {told}");
@@ -85,25 +90,25 @@ fn each_invalid_key_is_reported_with_its_line() {
 #[test]
 fn duplicate_names_and_second_htpasswd_table_are_errors() {
     let file = "[[authenticator]]\ntype = \"htpasswd\"\n";
-    assert!(faults(&format!("{GOOD}{GOOD}"))[0].contains("two authenticators called api"));
-    assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("and it has one file"));
+    assert!(faults(&format!("{GOOD}{GOOD}"))[0].contains("two authenticators are named api"));
+    assert!(faults(&format!("{file}{file}name = \"b\"\n"))[0].contains("which has one file"));
     assert_eq!(faults(&format!("{GOOD}{file}fallback_for = [\"api\"]\n")), Vec::<String>::new());
     assert!(faults("authenticator = 1\n")[0].contains("[[authenticator]]"));
     assert!(faults("authenticator = [1]\n")[0].contains("[[authenticator]]"));
-    assert!(faults("authenticator = []\n")[0].contains("leave it out"));
+    assert!(faults("authenticator = []\n")[0].contains("remove it"));
     assert!(faults("[[authenticator]]\nname = \"x\"\n")[0].contains("type is missing"));
 }
 
 #[test]
 fn service_that_neither_gets_nor_returns_the_username_is_an_error() {
     let blind = "[[authenticator]]\ntype = \"http\"\nurl = \"https://a/me\"\nheaders = { Authorization = \"Bearer {password}\" }\n";
-    assert!(faults(blind)[0].contains("could take any name"), "{:?}", faults(blind));
+    assert!(faults(blind)[0].contains("log in under any name"), "{:?}", faults(blind));
     for more in ["accepted_if = { \"/email\" = \"{username}\" }", "username_pointer = \"/login\""] {
         assert_eq!(faults(&format!("{blind}{more}\n")), Vec::<String>::new());
     }
     let told = blind.replace("/me", "/me?user={username}");
     assert_eq!(faults(&told), Vec::<String>::new());
-    let head = format!("{blind}username = \"/login\"\nmethod = \"HEAD\"\n");
+    let head = format!("{blind}username_pointer = \"/login\"\nmethod = \"HEAD\"\n");
     assert!(faults(&head)[0].contains("no body"), "{:?}", faults(&head));
 }
 
@@ -113,7 +118,7 @@ fn fallback_must_also_cover_the_services_in_between() {
         format!("{}fallback_for = [{covers}]\n", GOOD.replace("\"api\"", &format!("\"{name}\"")))
     };
     let chain = |last: &str| [service("a", ""), service("b", ""), service("c", last)].concat();
-    assert!(faults(&chain("\"a\""))[0].contains("b stands between"));
+    assert!(faults(&chain("\"a\""))[0].contains("b would be skipped"));
     assert_eq!(faults(&chain("\"a\", \"b\"")), Vec::<String>::new());
     assert_eq!(faults(&chain("\"b\"")), Vec::<String>::new());
     let covered = [service("a", ""), service("b", "\"a\""), service("c", "\"a\"")].concat();
@@ -139,10 +144,10 @@ fn api_keys_table_has_no_position_in_the_chain() {
     let (a, b) = (service("a", ""), service("b", "\"a\""));
     let last = chain(&[a.clone(), b.clone(), keys.clone()]);
     assert_eq!(last[1], ("b".to_owned(), AuthenticatorSet::default().with(0)));
-    assert_eq!(last[2].0, "keys");
+    assert_eq!(last[2].0, "api_keys");
     assert_eq!(chain(&[keys.clone(), a.clone(), b.clone()]), last);
     assert_eq!(chain(&[a.clone(), keys.clone(), b]), last);
-    assert!(faults(&[keys, a, service("c", "\"keys\"")].concat())[0].contains("asked before"));
+    assert!(faults(&[keys, a, service("c", "\"api_keys\"")].concat())[0].contains("before this one"));
 }
 
 #[test]
@@ -157,14 +162,53 @@ fn errors_of_all_tables_are_reported() {
     assert_eq!(faults(&text).len(), 2);
 }
 
+/// Returns the keys of a table.
+fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+    let error = toml::from_str::<T>("no_such_key = 1").unwrap_err();
+    let (_, keys) = error.message().split_once("expected one of ").unwrap();
+    keys.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn shared_keys_are_those_of_the_remote_table() {
+    assert_eq!(keys_of::<RemoteTable>(), remote::SHARED_KEYS);
+}
+
 #[test]
 fn readme_lists_every_key_of_an_http_authenticator() {
-    let error = toml::from_str::<raw::RawHttpTable>("no_such_key = 1").unwrap_err();
-    let (_, keys) = error.message().split_once("expected one of ").unwrap();
+    let keys = [keys_of::<http_table::HttpTable>(), remote::SHARED_KEYS.map(str::to_owned).to_vec()].concat();
     let readme = include_str!("../../README.md");
     let section = readme.split("## Asking a service of yours").nth(1).unwrap().split("\n## ").next().unwrap();
-    assert!(keys.matches(", ").count() > 20, "{keys}");
-    for key in keys.split(", ") {
-        assert!(section.contains(key), "README.md lacks {key}");
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys {
+        assert!(section.contains(&format!("`{key}`")), "README.md lacks {key}");
+    }
+}
+
+#[test]
+fn renamed_key_is_an_error_with_the_new_name() {
+    for (from, to, line, what) in [
+        (
+            "cache_ttl = \"1m\"",
+            "trusted_for = \"1m\"",
+            12,
+            "unknown key \"trusted_for\"; it is now \"cache_ttl\"",
+        ),
+        ("name_pointer", "member", 8, "unknown key \"member\"; it is now \"name_pointer\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\naccepted = [200]", 12, "\"accepted_statuses\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nrejected = [401]", 12, "\"rejected_statuses\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nunknown = [404]", 12, "\"unknown_user_statuses\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nusername = \"/name\"", 12, "\"username_pointer\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nhtml = true", 12, "\"allow_html\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nmax_body = \"1MiB\"", 12, "\"max_response_bytes\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nconnections = 2", 12, "\"max_connections\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nqueue = 2", 12, "\"queue_limit\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nnetwork_share = 2", 12, "\"per_network_limit\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\nuser_share = 2", 12, "\"per_user_limit\""),
+        ("timeout = \"2s\"", "timeout = \"2s\"\ncovers = []", 12, "\"fallback_for\""),
+        ("type = \"http\"", "type = \"keys\"", 2, "\"api_keys\""),
+    ] {
+        let message = fault(from, to);
+        assert!(message.starts_with(&format!("{line}: ")) && message.contains(what), "{to}: {message}");
     }
 }

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
 use super::response;
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::lease::{Lease, LeaseState};
@@ -28,7 +28,7 @@ pub struct Readiness {
     is_draining: AtomicBool,
     /// Of each file that is reloaded.
     file_health: Vec<Arc<FileHealth>>,
-    authenticators: Vec<Arc<AuthBackend>>,
+    authenticators: Vec<Arc<RemoteSource>>,
     #[cfg(feature = "ecr")]
     leases: Vec<Arc<Lease>>,
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for Readiness {
 
 impl Readiness {
     /// Ready: there is no listener before the first load.
-    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<AuthBackend>>) -> Self {
+    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<RemoteSource>>) -> Self {
         Self {
             is_draining: AtomicBool::new(false),
             file_health: files,
@@ -61,7 +61,7 @@ impl Readiness {
     /// What is not as it should be, though requests can be answered.
     fn degraded_reason(&self) -> Option<String> {
         let file = self.file_health.iter().find_map(|file| file.degraded_message());
-        let outage = |service: &Arc<AuthBackend>| {
+        let outage = |service: &Arc<RemoteSource>| {
             service
                 .outage_evidence()
                 .map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))

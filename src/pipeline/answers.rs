@@ -18,13 +18,7 @@ impl Pipeline {
     }
 
     pub(super) fn count_queue_full(&self, records: &LocalRecord) {
-        let hashes = self
-            .authenticators
-            .first_authenticator(records)
-            .is_some_and(|place| self.authenticators.is_htpasswd(place));
-        let shed =
-            if hashes { &self.metrics.hash_queue_full } else { &self.metrics.http_authenticator_queue_full };
-        shed.inc();
+        self.authenticators.count_queue_full(records, &self.metrics);
     }
 
     /// The answer to a question that is known; `rejection` says why it is a rejection, if it is one.

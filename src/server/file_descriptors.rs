@@ -78,7 +78,7 @@ fn required_descriptors(settings: &Config) -> u64 {
     }
     for one in &settings.authenticators {
         match &one.kind {
-            Authenticator::Http(spec) => {
+            Authenticator::Remote(spec) => {
                 needed +=
                     spec.connections_max + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP + DESCRIPTORS_PER_THREAD
             }

@@ -50,7 +50,10 @@ fn pasted() -> Vec<(String, &'static str)> {
         ),
         (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "it is not a span of time"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\nusername_pointer = \"{MARK}\"")),
+            "not a JSON pointer",
+        ),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "it should be"),
         (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")), "which is not shown"),

@@ -105,7 +105,11 @@ fn invalid_request_template_is_an_error() {
 
 #[test]
 fn unknown_value_is_an_error_that_lists_the_known_ones() {
-    assert_fault(&with(&format!("{BASIC}usrname = \"/x\"")), 6, &["usrname", "username"]);
+    assert_fault(
+        &with(&format!("{BASIC}usrname_pointer = \"/x\"")),
+        6,
+        &["usrname_pointer", "username_pointer"],
+    );
     assert_fault(&with(&format!("{BASIC}retries = 3")), 6, &["there is no such key here", "timeout"]);
     assert_fault(&with(BASIC).replace("\"http\"", "\"ldap\""), 2, &["\"htpasswd\"", "\"http\""]);
     let group = format!("{BASIC}groups = [ {{ pointr = \"/x\" }} ]");
@@ -113,7 +117,11 @@ fn unknown_value_is_an_error_that_lists_the_known_ones() {
     assert_fault(&with(BASIC).replace("type = \"http\"\n", ""), 1, &["type"]);
     assert_fault("[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\n", 1, &["url"]);
     let staff = "[[authenticator]]\ntype = \"htpasswd\"\nurl = \"http://127.0.0.1:9/\"\n";
-    assert_fault(&format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}"), 4, &["there are name, covers"]);
+    assert_fault(
+        &format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}"),
+        4,
+        &["there are name, fallback_for"],
+    );
 }
 
 #[test]
@@ -137,9 +145,9 @@ fn htpasswd_authenticator_without_a_file_or_twice_is_an_error() {
 #[test]
 fn fallback_for_a_later_or_unknown_authenticator_is_an_error() {
     let other = with(BASIC).replace("\"vendor\"", "\"other\"");
-    assert_fault(&(with(&format!("{BASIC}fallback_for = [\"other\"]")) + &other), 6, &["covers"]);
-    assert_fault(&with(&format!("{BASIC}fallback_for = [\"vendor\"]")), 6, &["covers"]);
-    assert_fault(&with(&format!("{BASIC}fallback_for = [\"vendro\"]")), 6, &["covers"]);
+    assert_fault(&(with(&format!("{BASIC}fallback_for = [\"other\"]")) + &other), 6, &["fallback_for"]);
+    assert_fault(&with(&format!("{BASIC}fallback_for = [\"vendor\"]")), 6, &["fallback_for"]);
+    assert_fault(&with(&format!("{BASIC}fallback_for = [\"vendro\"]")), 6, &["fallback_for"]);
 }
 
 #[test]
@@ -165,14 +173,19 @@ fn missing_file_is_reported_with_its_table_and_key() {
     let key = "headers = { X-Key = \"{file:{DIR}/nowhere.pem}\" }";
     for (line, named) in [("ca_file = \"{DIR}/nowhere.pem\"", "ca_file "), (key, "the file ")] {
         let settings = if line == key { BASIC.replace("headers", "# ") } else { BASIC.to_owned() };
-        let settings = format!("{settings}username = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
-        assert_fault(&with(&settings), 1, &["authenticator vendor: ", named, "nowhere.pem: can't be read: "]);
+        let settings =
+            format!("{settings}username_pointer = \"/login\"\njson = {{ p = \"{{password}}\" }}\n{line}");
+        assert_fault(
+            &with(&settings),
+            1,
+            &["authenticator vendor: ", named, "nowhere.pem: cannot be read: "],
+        );
     }
     let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";
     assert_fault(&with(&format!("{BASIC}{pair}")), 1, &["client_cert_file ", "nowhere.pem"]);
     // One that is there and is none.
     let none = format!("{BASIC}ca_file = \"{{DIR}}/htpasswd\"");
-    assert_fault(&with(&none), 1, &["ca_file ", "htpasswd: there is no certificate in it"]);
+    assert_fault(&with(&none), 1, &["ca_file ", "htpasswd: no certificate found"]);
     // Half of a pair.
     assert_fault(&with(&format!("{BASIC}client_cert_file = \"{{DIR}}/htpasswd\"")), 6, &["client_key_file"]);
 }
@@ -192,7 +205,7 @@ fn value_out_of_range_is_an_error() {
         "unknown_user_statuses = [429]",
         "accepted_statuses = [302]",
         "method = \"PATCHY\"",
-        "username = \"login\"",
+        "username_pointer = \"login\"",
         "accepted_if = { active = true }",
         "accepted_if = { \"/active\" = [true] }",
         "groups = [ { pointer = \"/a\", header = \"X-A\" } ]",
@@ -200,7 +213,7 @@ fn value_out_of_range_is_an_error() {
         "facts = { \"a b\" = \"/a\" }",
         "cache_ttl = \"5m\"\nstale_if_unavailable = \"1m\"",
         "per_user_limit = 0",
-        "per_user_limit = 9\nnetwork_share = 5",
+        "per_user_limit = 9\nper_network_limit = 5",
     ] {
         let (path, outputs) = both(&with(&format!("{BASIC}{line}")));
         for output in outputs {
@@ -216,7 +229,7 @@ fn value_out_of_range_is_an_error() {
 
 #[test]
 fn invalid_authenticator_is_not_reported_as_missing() {
-    for output in both(&with(&format!("{BASIC}connections = 0"))).1 {
+    for output in both(&with(&format!("{BASIC}max_connections = 0"))).1 {
         assert_eq!(output.stderr.lines().count(), 1, "one fault is one line: {output:?}");
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::template::{EncodingContext, SecretReader, Template, UnencodableValue};
+use super::template::{EncodingContext, SecretReader, Template};
 use crate::authn::Credentials;
+use crate::authn::remote::client::UnencodableValue;
 
 /// A JSON value whose texts are templates.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use reqwest::{Method, Request, Url};
 use zeroize::Zeroizing;
 
 use super::json_template::JsonTemplate;
-use super::template::{EncodingContext, SecretReader, Template, UnencodableValue};
+use super::template::{EncodingContext, SecretReader, Template};
 use crate::authn::Credentials;
+use crate::authn::remote::client::UnencodableValue;
 
 /// What is sent besides the head.
 #[derive(Clone, Debug, Default)]

@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use crate::authn::Credentials;
+use crate::authn::remote::client::UnencodableValue;
 
 /// One part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +46,6 @@ pub enum EncodingContext {
     /// A form's value or a JSON string, which are escaped by who writes them.
     Body,
 }
-
-/// The value can't be placed safely: the authenticator can't know such a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnencodableValue;
 
 /// How the content of a file is had, when a service is made.
 pub type SecretReader<'r, E> = dyn FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, E> + 'r;

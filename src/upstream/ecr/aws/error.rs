@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::authn::http::error::CallError as Http;
+use crate::authn::remote::error::CallError as Http;
 
 /// How much is told of a text that others wrote; longer codes of AWS's are cut.
 const TEXT_CHARS_MAX: usize = 200;

@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 use super::clock_skew::ClockSkew;
 use super::error::{AwsService, EcrError, EcrResponseError, parse_error_code};
 use super::{BODY_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT};
-use crate::authn::http::error::CallError as Http;
+use crate::authn::http::error::transport_error;
+use crate::authn::remote::error::CallError as Http;
 
 /// The most that a Retry-After counts.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
@@ -128,7 +129,7 @@ impl AwsHttpClient {
     ) -> Result<AwsResponse, EcrError> {
         *request.timeout_mut() = Some(total);
         let fault = |error: reqwest::Error| {
-            EcrError::CallFailed(who, Http::from_reqwest(&error, CONNECT_TIMEOUT, total))
+            EcrError::CallFailed(who, transport_error(&error, CONNECT_TIMEOUT, total))
         };
         let signed = request.headers().get(AUTHORIZATION).is_some_and(|v| v.as_bytes().starts_with(b"AWS4-"));
         let client = if request.url().scheme() == "https" { &self.https_client } else { &self.http_client };

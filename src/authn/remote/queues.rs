@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::BackendQuery;
+use super::RemoteQuery;
 use super::circuit_breaker::CircuitBreaker;
 use super::circuit_breaker::backoff::Requester;
 use crate::authn::queue::{EvictedJob, Job, JobResult, Queue, QueueLimits, QueueMetrics};
@@ -21,7 +21,7 @@ const SLOW_CALL_FACTOR: u32 = 4;
 /// A question in a queue.
 pub struct QueuedQuery {
     /// What is asked.
-    pub query: BackendQuery,
+    pub query: RemoteQuery,
     /// Whom for.
     pub requester: Requester,
     /// While it waits in the first queue.
@@ -57,7 +57,7 @@ impl Drop for CountGuard {
 pub type JobCallback = Box<dyn FnOnce(JobResult) + Send>;
 
 /// See the top of this file.
-pub struct BackendQueues {
+pub struct RemoteQueues {
     normal: Queue<QueuedQuery>,
     suspect: Queue<QueuedQuery>,
     /// Questions in the first queue, and calls that take long.
@@ -66,7 +66,7 @@ pub struct BackendQueues {
     connections_max: usize,
 }
 
-impl BackendQueues {
+impl RemoteQueues {
     /// With empty queues.
     pub fn new(limits: QueueLimits, figures: &QueueMetrics, connections: usize) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl BackendQueues {
     /// Queues a question, or gives back who is told of its end; see [`Queue::submit`].
     pub fn submit(
         &self,
-        job: Job<(BackendQuery, Requester)>,
+        job: Job<(RemoteQuery, Requester)>,
         circuit: &CircuitBreaker,
     ) -> Result<EvictedJob, JobCallback> {
         let Job { requester: asker, deadline_millis: deadline, work: (inquiry, who), on_complete: end } = job;

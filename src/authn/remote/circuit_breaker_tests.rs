@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 
 use super::*;
+use crate::authn::http::error::HttpResponseError;
 use crate::authn::queue::RequesterId;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,11 +34,12 @@ fn refused() -> CallError {
 }
 
 fn status(code: u16) -> CallError {
-    CallError::UnexpectedStatus(StatusCode::from_u16(code).unwrap())
+    HttpResponseError::UnexpectedStatus(StatusCode::from_u16(code).unwrap()).into()
 }
 
 fn retry_later(code: u16, seconds: u64) -> CallError {
-    CallError::Throttled(StatusCode::from_u16(code).unwrap(), Some(Duration::from_secs(seconds)))
+    let wait = Some(Duration::from_secs(seconds));
+    HttpResponseError::Throttled(StatusCode::from_u16(code).unwrap(), wait).into()
 }
 
 fn fail(circuit: &CircuitBreaker, who: Requester, fault: &CallError) -> FailureCause {
@@ -127,7 +129,7 @@ fn failures_of_one_requester_hold_back_only_that_requester_field_s1() {
         status(502),
         retry_later(503, 60),
         retry_later(429, 60),
-        CallError::HtmlResponse,
+        HttpResponseError::WebPage.into(),
     ];
     for fault in faults {
         let (circuit, clock) = circuit();
@@ -161,7 +163,7 @@ fn unanswered_users_in_several_blocks_are_an_outage() {
         status(500),
         status(503),
         retry_later(503, 20),
-        CallError::HtmlResponse,
+        HttpResponseError::WebPage.into(),
     ] {
         let (circuit, clock) = circuit();
         fail(&circuit, user(1), &fault);
