@@ -4,19 +4,19 @@
 //! that an answer depends on. The cache key and the check use the same record, even if a file changes between them.
 //!
 //! # How to add a source
-//! A source that makes a call to a service, such as a database, is a remote source. Queues, circuit breaker, timeouts,
-//! lifetimes, metrics, probe and the settings for them are in [`remote`] and need no change.
-//! 1. Add `src/authn/NAME.rs` with a `NameSpec` that implements [`remote::client::RemoteClientSpec`], and a client that
-//!    implements [`remote::client::RemoteClient`]. Build identities with
-//!    [`remote::identity_builder::IdentityBuilder`].
-//! 2. Add a variant to [`remote::kind::RemoteKind`]; the compiler asks for its line in `spec`.
-//! 3. Add `src/config/authenticator/NAME.rs` with the struct of the table's own keys and its reader, and the row of the
-//!    type in `REMOTE_TYPES` of `src/config/authenticator.rs`.
-//! 4. Document the keys in README.md, and add a folder of tests in `tests/`.
+//! A source that calls a service, such as a database, is a remote source. [`remote`] has everything that such sources
+//! share: queues, circuit breaker, timeouts, lifetimes, metrics, the probe of `check`, and `/readyz`. None of it changes.
+//! 1. Add `src/authn/NAME.rs`, and its `pub mod` line below. It contains the settings, which implement
+//!    [`remote::client::RemoteClientSpec`], and the client, which implements [`remote::client::RemoteClient`]. The
+//!    client creates identities with [`remote::identity_builder::IdentityBuilder`].
+//! 2. Add a variant to [`remote::kind::RemoteKind`]. The compiler requests one line in `RemoteKind::spec`.
+//! 3. Add `src/config/authenticator/NAME.rs` with the struct of the keys that only this source has, and a function that
+//!    reads them. Add its `mod` line and its row in `REMOTE_TYPES` to `src/config/authenticator.rs`.
+//! 4. Document the keys in README.md, and add a folder of tests below `tests/`.
 //!
-//! A source without calls, such as a file, adds a variant to [`chain::AuthenticatorKind`] and to
-//! [`crate::config::authenticator::AuthenticatorType`], and the compiler names each place that must handle it. Look-ups
-//! that do not wait belong into [`LocalRecord`]. Work that takes long needs a [`queue`] of its own.
+//! A source without calls, such as a file, is a variant of [`chain::AuthenticatorKind`] and of
+//! [`crate::config::authenticator::AuthenticatorType`]. The compiler names every place that must handle it. A look-up
+//! that does not wait belongs into [`LocalRecord`]. Work that takes long needs a [`queue`] of its own.
 
 pub mod api_key;
 pub mod chain;
