@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 /// The largest number of authenticators in a chain: [`AuthenticatorSet`] has one bit for each.
 pub const AUTHENTICATORS_MAX: usize = 32;
 
-/// How long an answer of a fallback is valid. The time is short, because the authenticator that failed can give another
+/// The lifetime of a fallback's answer. The time is short, because the authenticator that failed can give another
 /// answer when it is up again.
 const FALLBACK_LIFETIME: AnswerLifetime =
     AnswerLifetime { cache_ttl: Some(Duration::from_secs(30)), stale_ttl: Some(Duration::ZERO) };

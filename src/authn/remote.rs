@@ -1,4 +1,4 @@
-//! Everything that remote sources of users share, whatever protocol they use: queues and their limits, circuit breaker
+//! The part that all remote sources of users share, independent of the protocol: queues and their limits, circuit breaker
 //! and backoff, timeouts, answer lifetimes, metrics, and the probe of `check`.
 //!
 //! A kind of source adds a [`client`] that makes one call, and a variant of [`kind::RemoteKind`]. Each source has its
@@ -36,7 +36,7 @@ use crate::metrics::{AuthenticatorCallLabel, AuthenticatorLabel, Metrics};
 /// up.
 const REPLY_MARGIN: Duration = Duration::from_millis(100);
 
-/// How long a request waits beyond the timeout of its call: the time for its turn in the queue. After a longer wait the
+/// The time that a request waits beyond the timeout of its call, for its turn in the queue. After a longer wait the
 /// timeout of the call is shortened.
 pub const QUEUE_WAIT_ALLOWANCE: Duration = Duration::from_millis(500);
 
@@ -72,9 +72,9 @@ pub struct RemoteSourceSpec {
     pub connections_max: usize,
     /// The limits of the queue.
     pub queue_limits: QueueLimits,
-    /// How long an answer is valid.
+    /// The lifetime of an answer.
     pub lifetime: AnswerLifetime,
-    /// The kind of the source, with the settings of this kind.
+    /// The kind of the source, with the settings that only this kind has.
     pub kind: RemoteKind,
 }
 
@@ -145,7 +145,7 @@ impl RemoteSource {
         self.spec.lifetime
     }
 
-    /// Returns who saw that the service is down, if it was down at the last call.
+    /// Returns the evidence of the current outage, if there is one.
     pub fn outage_evidence(&self) -> Option<String> {
         self.circuit_breaker.outage_evidence()
     }

@@ -50,7 +50,7 @@ fn spec(name: &str, url: &str) -> RemoteSourceSpec {
     }
 }
 
-/// A source whose queries a test answers itself.
+/// Returns a source whose queries a test answers itself.
 pub(in crate::authn) fn manual_source(name: &str, limits: QueueLimits) -> RemoteSource {
     let spec = RemoteSourceSpec { queue_limits: limits, ..spec(name, "http://localhost/") };
     RemoteSource::build(spec, Clock::manual(), Arc::default()).unwrap()

@@ -33,20 +33,20 @@ pub struct AuthenticatorConfig {
     pub name: Arc<str>,
     /// The earlier authenticators for which it is the fallback when they fail.
     pub fallback_for: AuthenticatorSet,
-    /// How it identifies users.
+    /// The type, with its settings.
     pub kind: AuthenticatorType,
     /// The place of its table.
     pub origin: ConfigOrigin,
 }
 
-/// How an authenticator identifies users.
+/// The type of an authenticator.
 #[derive(Clone, Debug)]
 pub enum AuthenticatorType {
-    /// By the htpasswd file, which has settings of its own.
+    /// The htpasswd file, which has settings of its own.
     Htpasswd,
-    /// By calls to a service.
+    /// A remote source.
     Remote(Box<RemoteSourceSpec>),
-    /// By the API key file, which has settings of its own. It has no position in the order.
+    /// The API key file, which has settings of its own. It has no position in the order.
     ApiKeys,
 }
 

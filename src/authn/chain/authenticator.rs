@@ -17,18 +17,18 @@ use crate::metrics::Metrics;
 pub struct Authenticator {
     /// The name in `X-Auth-By`, logs and metrics.
     pub name: Arc<str>,
-    /// How it identifies users.
+    /// The method of identification.
     pub kind: AuthenticatorKind,
     /// The earlier authenticators for which it is the fallback when they fail.
     pub fallback_for: AuthenticatorSet,
 }
 
-/// How an authenticator identifies users.
+/// The method by which an authenticator identifies users.
 #[derive(Clone)]
 pub enum AuthenticatorKind {
-    /// By a line of the htpasswd file, whose hash the pool computes.
+    /// A lookup in the htpasswd file, and a hash that the pool computes.
     Htpasswd(Arc<Htpasswd>, Arc<HashPool>),
-    /// By a call to a service.
+    /// A call to a service.
     Remote(Arc<RemoteSource>),
 }
 

@@ -14,7 +14,7 @@ use crate::authn::{AnswerLifetime, AuthnError, AuthnResult, Credentials, Identit
 pub struct ChainResult {
     /// The answer, or that there is none.
     pub result: JobResult,
-    /// How long the answer is valid.
+    /// The lifetime of the answer.
     pub lifetime: AnswerLifetime,
     /// The names of the authenticators that do not know the user. Their earlier answers are invalid now.
     pub unknown_to: Vec<Arc<str>>,
@@ -35,7 +35,7 @@ pub struct ChainRun {
     pub record: LocalRecord,
     /// The requester, whose share of the queues the query uses.
     pub requester: RequesterId,
-    /// When the last request that waits for the query gives up; see [`Job::deadline_millis`].
+    /// The deadline of the last request that waits for the query; see [`Job::deadline_millis`].
     pub deadline_millis: Arc<AtomicU64>,
     /// Called once with the result.
     pub on_complete: ChainCallback,
@@ -127,8 +127,8 @@ impl ChainStep {
         }
     }
 
-    /// Queues the query at the next authenticator. If there is none, the run ends with `answer`, or with the first error:
-    /// if a fallback does not know the user, that is no answer in place of the authenticator that failed.
+    /// Queues the query at the next authenticator. If there is none, the run ends with the first error, or with
+    /// `answer` if no authenticator failed. A fallback that does not know the user does not replace the one that failed.
     fn continue_with_next(mut self, answer: AuthnResult) {
         let next = self.run.chain.next_authenticator(
             self.position + 1,

@@ -18,9 +18,9 @@ const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The limits of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
-    /// For a connection, including TLS.
+    /// The time limit of a connection, including TLS.
     pub connect_timeout: Duration,
-    /// For the body of the response, in bytes.
+    /// The largest body of a response, in bytes.
     pub body_size_max: u64,
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::authn::remote::client::ClientBuildError;
 use crate::reload::displayable_path;
 
-/// How long an idle connection is kept. This is shorter than the keep-alive time of common servers (nginx: 75 s,
+/// The time for which an idle connection is kept. It is shorter than the keep-alive time of common servers (nginx: 75 s,
 /// Node: 5 s). A request on a connection that was closed meanwhile is sent on a new one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -15,17 +15,17 @@ use crate::authn::remote::error::{CallError, FailureEvidence};
 /// The longest cause in an error text, in characters.
 const CAUSE_LENGTH_MAX: usize = 200;
 
-/// How webpki reports a server that uses the certificate of an authority, as `openssl req -x509` makes it.
+/// The error name of webpki for a server that uses the certificate of an authority, as `openssl req -x509` makes it.
 const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 
-/// A response that is no outcome.
+/// A response without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpResponseError {
     /// A status that the settings do not list.
     #[error("responded with {}", describe_status(*.0))]
     UnexpectedStatus(StatusCode),
-    /// Status 429 or 503: the service asks not to be called for this time, if it says how long.
-    #[error("responded with {}, which asks to retry later", .0.as_u16())]
+    /// Status 429 or 503, with the time of `Retry-After`.
+    #[error("responded with {}, which means to retry later", .0.as_u16())]
     Throttled(StatusCode, Option<Duration>),
     /// A web page in place of data.
     #[error(

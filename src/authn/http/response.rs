@@ -84,7 +84,7 @@ pub struct JsonCondition {
 /// The value that a condition expects.
 #[derive(Clone, Debug)]
 pub enum ExpectedValue {
-    /// This text, number or boolean.
+    /// A text, number or boolean.
     Value(Value),
     /// The user name that the client sent.
     Username,
@@ -93,9 +93,9 @@ pub enum ExpectedValue {
 /// The place of a value in a response.
 #[derive(Clone, Debug)]
 pub enum ValueSource {
-    /// In the JSON body.
+    /// A value in the JSON body.
     Pointer(JsonPointer),
-    /// In a header.
+    /// A header.
     Header(HeaderName),
 }
 
@@ -111,7 +111,7 @@ pub struct BackendResponse {
 }
 
 impl BackendResponse {
-    /// Returns an error if the service asks to retry later (RFC 9110 section 10.2.3, RFC 6585 section 4).
+    /// Returns an error if the response means to retry later (RFC 9110 section 10.2.3, RFC 6585 section 4).
     fn retry_later_error(&self, now: SystemTime) -> Option<HttpResponseError> {
         if !RETRY_LATER_STATUSES.contains(&self.status.as_u16()) {
             return None;

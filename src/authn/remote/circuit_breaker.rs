@@ -1,10 +1,11 @@
-//! Whether a service is asked at all: not for requesters whose calls got no answer a moment ago, and while the
-//! service is down only for a few requesters, whose calls find out whether it is back. So an outage costs nobody a
-//! timeout, and the service is not met by a crowd when it comes back.
+//! The circuit breaker of a remote source: decides whether a call is made.
 //!
-//! The rules, and who is held back for how long, are a table in ARCHITECTURE.md. No requester can bring about that
-//! others are held back: what a requester may have brought about counts for all only if several saw it, and
-//! whoever comes then from elsewhere is asked about at once.
+//! No call is made for requesters whose calls got no response a short time ago. While the service is down, only a few
+//! requesters get a call, as probes that detect the recovery. So an outage costs no request a timeout, and the service
+//! does not get all requests at once when it recovers.
+//!
+//! No requester can cause that others are held back. A failure that a requester can cause counts for all only if several
+//! requesters saw it, and a requester from elsewhere still gets a call at once. ARCHITECTURE.md has the complete table.
 
 pub mod backoff;
 pub mod failed_calls;
@@ -23,39 +24,40 @@ use super::error::{CallError, FailureEvidence};
 use crate::authn::FailureCause;
 use crate::clock::{Clock, Moment};
 
-/// So many calls in a row without a connection are a service that is down; a single one may be a restart.
+/// The number of calls in a row without a connection that prove an outage. A single one can be a restart.
 const CONNECT_FAILURES_MAX: u32 = 3;
 
-/// How long that is believed for requesters that are not asked about: while anyone asks, one a second is.
+/// The time for which failed connections are evidence for requesters that get no call. While requests arrive, there is
+/// one probe per second.
 const CONNECT_FAILURE_WINDOW: Duration = Duration::from_secs(10);
 
-/// How long an outage keeps requesters from being asked about without another call that proves it.
+/// The time after which calls are made for all requesters again, unless another call proves the outage.
 const OUTAGE_PROOF_WINDOW: Duration = Duration::from_secs(30);
 
-/// How long after a connection a timeout of the next one may be due to a service that is full of calls.
+/// The time after a successful connection in which a connection timeout can mean that the service is overloaded.
 const OVERLOAD_WINDOW: Duration = Duration::from_secs(10);
 
-/// The least time between two outages of one service that are logged: requesters on several networks can make a
-/// service seem down that nobody else uses, as often as they like.
+/// The shortest interval between two logged outages of one service. Requesters in several networks can make a service
+/// that no other user needs seem down, as often as they want.
 const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// See the top of this file.
+/// The circuit breaker of one remote source.
 #[derive(Debug)]
 pub struct CircuitBreaker {
     name: Arc<str>,
     state: Mutex<CircuitState>,
     clock: Clock,
-    /// Calls at one time.
+    /// The largest number of concurrent calls.
     connections_max: usize,
     metrics: CircuitMetrics,
 }
 
-/// What the circuit shows of itself.
+/// The metrics of a circuit breaker.
 #[derive(Clone, Debug, Default)]
 pub struct CircuitMetrics {
-    /// 1 while the service is asked.
+    /// 1 while the service is up, 0 while it is down.
     pub up: Gauge,
-    /// Questions that were not asked for requesters that were held back.
+    /// The number of calls that were not made because the requester was held back.
     pub held_back: Counter,
 }
 
@@ -63,14 +65,16 @@ pub struct CircuitMetrics {
 struct CircuitState {
     backoff: RequesterBackoff,
     failed_calls: FailedCalls,
-    /// When the service last gave anybody an answer, and when it last accepted a connection.
+    /// The time of the last answer to any requester.
     answered_at: Option<Moment>,
+    /// The time of the last successful connection.
     connected_at: Option<Moment>,
-    /// Calls in a row without a connection, and when the last one was.
+    /// The number of calls in a row without a connection.
     connect_failures: u32,
+    /// The time of the last of them.
     connect_failed_at: Moment,
     outage: Option<Outage>,
-    /// When the last outage ended.
+    /// The end of the last outage.
     recovered_at: Option<Moment>,
     outage_logged_at: Option<Moment>,
 }
@@ -78,25 +82,25 @@ struct CircuitState {
 #[derive(Debug)]
 struct Outage {
     began_at: Moment,
-    /// Who saw it.
+    /// The failures that were seen, for the log and `/readyz`.
     evidence: String,
-    /// When a call last proved it that no attacker can have fail: without a connection, or of users that had been
-    /// accepted. What other requesters saw is only told, since an attacker can have a fresh network block for each
-    /// call, and take every probe.
+    /// The time of the last failure that no attacker can cause: a failed connection, or failures of users that
+    /// were accepted before. Other failures are only reported. An attacker with a fresh network block for each call
+    /// could otherwise use every probe.
     proved_at: Option<Moment>,
     probes: RecoveryProbes,
     is_logged: bool,
 }
 
 impl Outage {
-    /// Whether only probes are made.
+    /// Returns whether only probes are made.
     fn is_probe_only(&self, now: Moment) -> bool {
         self.proved_at.is_some_and(|proved| now.since(proved) < OUTAGE_PROOF_WINDOW)
     }
 }
 
-/// The permission to ask once. Dropping it without a word leaves things as they are.
-#[must_use = "what came of the call has to be told"]
+/// The permission to make one call. Dropping it records nothing.
+#[must_use = "the result of the call must be recorded"]
 pub struct CallPermit<'c> {
     breaker: &'c CircuitBreaker,
     requester: Requester,
@@ -105,213 +109,208 @@ pub struct CallPermit<'c> {
 }
 
 impl CircuitBreaker {
-    /// Of a service that is up, as far as is known.
-    pub fn new(name: Arc<str>, clock: Clock, connections: usize, figures: CircuitMetrics) -> Self {
-        figures.up.set(1);
-        Self { name, state: Mutex::default(), clock, connections_max: connections, metrics: figures }
+    /// Creates the circuit breaker of a service that is up.
+    pub fn new(name: Arc<str>, clock: Clock, connections_max: usize, metrics: CircuitMetrics) -> Self {
+        metrics.up.set(1);
+        Self { name, state: Mutex::default(), clock, connections_max, metrics }
     }
 
     fn lock(&self) -> MutexGuard<'_, CircuitState> {
-        // No code panics while it holds the lock; were it so, the state is still whole.
+        // No code panics while it holds the lock, and the state would be consistent even then.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who saw that the service is down, if it was when it was last asked.
+    /// Returns the evidence of the current outage, if there is one.
     pub fn outage_evidence(&self) -> Option<String> {
-        self.lock().outage.as_ref().map(|down| down.evidence.clone())
+        self.lock().outage.as_ref().map(|outage| outage.evidence.clone())
     }
 
-    /// Whether calls of `who`, or of its network block, got no answer lately, so that others come first.
-    pub fn is_suspect(&self, who: &Requester) -> bool {
-        self.lock().backoff.is_suspect(who, self.clock.now())
+    /// Returns whether calls of the requester, or of its network block, got no response a short time ago. Others are then
+    /// served first.
+    pub fn is_suspect(&self, requester: &Requester) -> bool {
+        self.lock().backoff.is_suspect(requester, self.clock.now())
     }
 
-    /// Lets a call pass.
+    /// Returns the permission to make a call.
     ///
     /// # Errors
-    /// [`Fault::Down`] or [`Fault::HeldBack`], and what that is put down to.
-    pub fn acquire_permit(&self, who: Requester) -> Result<CallPermit<'_>, (CallError, FailureCause)> {
+    /// [`CallError::CircuitOpen`] or [`CallError::RequesterHeldBack`], with the cause.
+    pub fn acquire_permit(&self, requester: Requester) -> Result<CallPermit<'_>, (CallError, FailureCause)> {
         let now = self.clock.now();
         let mut state = self.lock();
-        let permit = |probe| CallPermit { breaker: self, requester: who, began_at: now, probe_class: probe };
-        if let Some(wait) = state.backoff.remaining_wait(&who, state.answered_at, now) {
+        let permit = |probe_class| CallPermit { breaker: self, requester, began_at: now, probe_class };
+        if let Some(wait) = state.backoff.remaining_wait(&requester, state.answered_at, now) {
             self.metrics.held_back.inc();
-            return Err((CallError::RequesterHeldBack(wait), state.failure_cause(&who, now)));
+            return Err((CallError::RequesterHeldBack(wait), state.failure_cause(&requester, now)));
         }
-        let class = ProbeClass::for_requester(&who, state.backoff.is_suspect(&who, now));
-        let Some(down) = state.outage.as_mut().filter(|down| down.is_probe_only(now)) else {
+        let class = ProbeClass::for_requester(&requester, state.backoff.is_suspect(&requester, now));
+        let Some(outage) = state.outage.as_mut().filter(|outage| outage.is_probe_only(now)) else {
             return Ok(permit(None));
         };
-        match down.probes.begin(class, self.connections_max, now) {
+        match outage.probes.begin(class, self.connections_max, now) {
             Ok(()) => Ok(permit(Some(class))),
-            Err(wait) => Err((CallError::CircuitOpen(wait), state.failure_cause(&who, now))),
+            Err(wait) => Err((CallError::CircuitOpen(wait), state.failure_cause(&requester, now))),
         }
     }
 
-    /// The service is down, as a call shows. `is_proved` if no attacker can have that call fail.
+    /// Records an outage that a call has shown. `is_proved` means that no attacker can have caused the failure.
     fn record_outage(
         &self,
         state: &mut CircuitState,
         now: Moment,
-        fault: &CallError,
+        error: &CallError,
         evidence: String,
         is_proved: bool,
     ) {
-        let proved = is_proved.then_some(now);
-        if let Some(down) = &mut state.outage {
-            if is_proved && down.proved_at.is_none() {
-                down.evidence = evidence;
+        let proved_at = is_proved.then_some(now);
+        if let Some(outage) = &mut state.outage {
+            if is_proved && outage.proved_at.is_none() {
+                outage.evidence = evidence;
             }
-            down.proved_at = proved.or(down.proved_at);
+            outage.proved_at = proved_at.or(outage.proved_at);
             return;
         }
         self.metrics.up.set(0);
-        let logged = state.outage_logged_at.is_none_or(|at| now.since(at) >= OUTAGE_LOG_INTERVAL);
-        if logged {
+        let is_logged = state.outage_logged_at.is_none_or(|at| now.since(at) >= OUTAGE_LOG_INTERVAL);
+        if is_logged {
             state.outage_logged_at = Some(now);
-            tracing::warn!(authenticator = %self.name, error = %fault, evidence, "authenticator down");
+            tracing::warn!(authenticator = %self.name, %error, evidence, "authenticator down");
         }
-        state.outage = Some(Outage {
-            began_at: now,
-            evidence,
-            proved_at: proved,
-            probes: RecoveryProbes::default(),
-            is_logged: logged,
-        });
+        state.outage =
+            Some(Outage { began_at: now, evidence, proved_at, probes: RecoveryProbes::default(), is_logged });
     }
 
     fn recover(&self, state: &mut CircuitState, now: Moment) {
-        let Some(down) = state.outage.take() else { return };
+        let Some(outage) = state.outage.take() else { return };
         state.backoff.clear_after_outage(now);
         state.recovered_at = Some(now);
         self.metrics.up.set(1);
-        if down.is_logged {
-            let seconds = now.since(down.began_at).as_secs();
+        if outage.is_logged {
+            let seconds = now.since(outage.began_at).as_secs();
             tracing::info!(authenticator = %self.name, seconds, "authenticator recovered");
         }
     }
 }
 
 impl CircuitState {
-    /// What it is put down to that `who` has no answer. Nothing of this requester's own calls is in it, nor of the
-    /// same user's.
-    fn failure_cause(&self, who: &Requester, now: Moment) -> FailureCause {
+    /// Returns the cause of a failure for a requester. It does not depend on calls of this requester or of the same user.
+    fn failure_cause(&self, requester: &Requester, now: Moment) -> FailureCause {
         let unreachable = self.connect_failures >= CONNECT_FAILURES_MAX
             && now.since(self.connect_failed_at) < CONNECT_FAILURE_WINDOW;
-        if unreachable || self.failed_calls.is_seen_by_others(who.user_tag, now) {
+        if unreachable || self.failed_calls.is_seen_by_others(requester.user_tag, now) {
             FailureCause::Outage
         } else {
             FailureCause::Undetermined
         }
     }
 
-    fn record_answer(&mut self, who: &Requester, now: Moment) {
+    fn record_answer(&mut self, requester: &Requester, now: Moment) {
         (self.answered_at, self.connected_at, self.connect_failures) = (Some(now), Some(now), 0);
         self.failed_calls.clear();
-        self.backoff.record_answer(who, now);
+        self.backoff.record_answer(requester, now);
     }
 }
 
 impl CallPermit<'_> {
-    /// Whether the call finds out if the service is back.
+    /// Returns whether the call is a probe.
     pub fn is_probe(&self) -> bool {
         self.probe_class.is_some()
     }
 
-    /// The service gave an answer: it knows the user and his password, or not.
-    pub fn record_answer(self, accepted: bool) {
+    /// Records that the service answered.
+    pub fn record_answer(self, is_accepted: bool) {
         let now = self.breaker.clock.now();
         let mut state = self.breaker.lock();
         state.record_answer(&self.requester, now);
-        if accepted {
+        if is_accepted {
             state.failed_calls.record_accepted(&self.requester, now);
         }
         self.breaker.recover(&mut state, now);
     }
 
-    /// The call failed like this. Returns what that is put down to.
-    pub fn record_failure(self, fault: &CallError) -> FailureCause {
+    /// Records that the call failed. Returns the cause.
+    pub fn record_failure(self, error: &CallError) -> FailureCause {
         let now = self.breaker.clock.now();
         let mut state = self.breaker.lock();
-        if let (Some(class), Some(down)) = (self.probe_class, &mut state.outage) {
-            down.probes.record_failure(class, self.began_at);
+        if let (Some(class), Some(outage)) = (self.probe_class, &mut state.outage) {
+            outage.probes.record_failure(class, self.began_at);
         }
         if state.recovered_at.is_some_and(|recovered| self.began_at <= recovered) {
-            // It says something of an outage that is over.
+            // The call belongs to an outage that is over.
             return FailureCause::Undetermined;
         }
-        match fault.evidence() {
+        match error.evidence() {
             FailureEvidence::NotCalled => FailureCause::Undetermined,
             FailureEvidence::Answered => {
                 state.record_answer(&self.requester, now);
                 self.breaker.recover(&mut state, now);
                 FailureCause::Undetermined
             }
-            FailureEvidence::NoConnection => self.record_connect_failure(&mut state, now, fault),
+            FailureEvidence::NoConnection => self.record_connect_failure(&mut state, now, error),
             FailureEvidence::ConnectTimeout
                 if state.connected_at.is_none_or(|at| now.since(at) >= OVERLOAD_WINDOW) =>
             {
-                self.record_connect_failure(&mut state, now, fault)
+                self.record_connect_failure(&mut state, now, error)
             }
-            FailureEvidence::ConnectTimeout => self.record_unanswered(&mut state, now, fault),
+            FailureEvidence::ConnectTimeout => self.record_unanswered(&mut state, now, error),
             FailureEvidence::Slow | FailureEvidence::RateLimited => {
-                let provoked = self.hold_back(&mut state, now, fault);
-                if provoked { FailureCause::Requester } else { FailureCause::Undetermined }
+                let is_provoked = self.hold_back(&mut state, now, error);
+                if is_provoked { FailureCause::Requester } else { FailureCause::Undetermined }
             }
             FailureEvidence::Unanswered => {
                 (state.connected_at, state.connect_failures) = (Some(now), 0);
-                if self.hold_back(&mut state, now, fault) {
+                if self.hold_back(&mut state, now, error) {
                     FailureCause::Requester
                 } else {
-                    self.record_unanswered(&mut state, now, fault)
+                    self.record_unanswered(&mut state, now, error)
                 }
             }
         }
     }
 
-    /// No requester can bring that about, so one call is as good as several.
+    /// Records a failed connection. No requester can cause it, so the number of requesters does not matter.
     fn record_connect_failure(
         &self,
         state: &mut CircuitState,
         now: Moment,
-        fault: &CallError,
+        error: &CallError,
     ) -> FailureCause {
         state.connect_failures = state.connect_failures.saturating_add(1);
         state.connect_failed_at = now;
         if state.connect_failures >= CONNECT_FAILURES_MAX {
             let evidence = format!("no connection, {} times in a row", state.connect_failures);
-            self.breaker.record_outage(state, now, fault, evidence, true);
+            self.breaker.record_outage(state, now, error, evidence, true);
         }
         FailureCause::Outage
     }
 
     /// Holds the requester back. Returns whether others were answered meanwhile.
-    fn hold_back(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> bool {
+    fn hold_back(&self, state: &mut CircuitState, now: Moment, error: &CallError) -> bool {
         let call = UnansweredCall {
             began_at: self.began_at,
             ended_at: now,
             is_probe: self.is_probe(),
             answered_at: state.answered_at,
         };
-        state.backoff.record_unanswered(&self.requester, call, fault.retry_after())
+        state.backoff.record_unanswered(&self.requester, call, error.retry_after())
     }
 
-    /// Counts a call that got no answer while nobody got one.
-    fn record_unanswered(&self, state: &mut CircuitState, now: Moment, fault: &CallError) -> FailureCause {
+    /// Records a call without a response while no other requester got one either.
+    fn record_unanswered(&self, state: &mut CircuitState, now: Moment, error: &CallError) -> FailureCause {
         if state.answered_at.is_none_or(|answered| answered < self.began_at) {
             state.failed_calls.add(self.requester, self.began_at, now);
         }
-        if let Some(saw) = state.failed_calls.outage_evidence(now) {
+        if let Some(outage) = state.failed_calls.outage_evidence(now) {
             let evidence = format!(
-                "no answer to {} requesters, of {} users in {} network blocks",
-                saw.requesters, saw.users, saw.blocks
+                "no response for {} requesters, of {} users in {} network blocks",
+                outage.requesters, outage.users, outage.blocks
             );
             self.breaker.record_outage(
                 state,
                 now,
-                fault,
+                error,
                 evidence,
-                saw.is_proved && self.requester.has_been_accepted,
+                outage.is_proved && self.requester.has_been_accepted,
             );
         }
         state.failure_cause(&self.requester, now)
@@ -321,8 +320,8 @@ impl CallPermit<'_> {
 impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
         let Some(class) = self.probe_class else { return };
-        if let Some(down) = &mut self.breaker.lock().outage {
-            down.probes.end(class);
+        if let Some(outage) = &mut self.breaker.lock().outage {
+            outage.probes.end(class);
         }
     }
 }

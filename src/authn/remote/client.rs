@@ -1,4 +1,4 @@
-//! What each kind of remote source must provide: its settings, and a client that makes one call.
+//! The traits that each kind of remote source implements: its settings, and a client that makes one call.
 //!
 //! Everything else is shared by all remote sources, see [`super`].
 
@@ -69,7 +69,7 @@ pub struct UnencodableValue;
 /// A file that the settings of a remote source name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecFile {
-    /// Its path.
+    /// The path.
     pub path: PathBuf,
     /// Whether its content is secret.
     pub is_secret: bool,

@@ -40,23 +40,23 @@ pub enum CallError {
     /// A failure that only one kind of source has, such as an HTTP status.
     #[error("{message}")]
     SourceSpecific {
-        /// What failed.
+        /// The error text.
         message: String,
-        /// What the failure proves about the service.
+        /// The evidence about the service.
         evidence: FailureEvidence,
-        /// How long the service asked not to be called.
+        /// The delay that the service requested before the next call.
         retry_after: Option<Duration>,
     },
     /// No call was made, because the service was down a moment ago.
     #[error("service down: no call for {}", humantime::format_duration(*.0))]
     CircuitOpen(Duration),
-    /// No call was made for this requester, because its last calls got no response or the service asked it to wait.
+    /// No call was made for this requester, because its last calls got no response or the service requested a delay.
     #[error("requester held back after calls without a response: no call for {}", humantime::format_duration(*.0))]
     RequesterHeldBack(Duration),
     /// The call was ended because other requesters waited while slow calls used most connections.
     #[error("no response within {}, and others wait for the connection", humantime::format_duration(*.0))]
     Preempted(Duration),
-    /// This process lacks a resource for the call: a file descriptor, a port, memory.
+    /// A resource of this process is exhausted: file descriptors, ports, memory.
     #[error("the call cannot be made by this process: {0}")]
     LocalResourcesExhausted(String),
     /// The call ended without a result, which is a defect of doorward.
@@ -68,23 +68,23 @@ fn format_size(count: u64) -> String {
     if count.is_multiple_of(1024) { format!("{}KiB", count / 1024) } else { format!("{count} bytes") }
 }
 
-/// What a call without an outcome proves about the service.
+/// The evidence about the service that a call without an outcome gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureEvidence {
     /// The service responded, but the response differs from the settings.
     Answered,
-    /// There is no connection to the service. No requester can cause that.
+    /// No connection to the service. No requester can cause that.
     NoConnection,
     /// The connection was not established in time. This is like `NoConnection`, unless the service accepted other
     /// connections a moment ago and may be overloaded.
     ConnectTimeout,
     /// The request was sent, and no usable response arrived. The requester may have caused that.
     Unanswered,
-    /// The service wants fewer calls. A requester that guesses passwords may have caused that, for others too.
+    /// The service requested fewer calls. A requester that guesses passwords may have caused that, for others too.
     RateLimited,
     /// The call was ended before its timeout. This only proves that it was slow.
     Slow,
-    /// Nothing, because no call was made.
+    /// No evidence, because no call was made.
     NotCalled,
 }
 
@@ -108,7 +108,7 @@ impl CallError {
         }
     }
 
-    /// Returns how long the service asked not to be called, if it did.
+    /// Returns the delay that the service requested before the next call.
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::SourceSpecific { retry_after, .. } = self { *retry_after } else { None }
     }

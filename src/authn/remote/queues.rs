@@ -1,5 +1,6 @@
-//! The questions that wait for a service, in two queues: those of requesters whose calls got no answer lately come
-//! last, and take at most half of the connections. So calls that an attacker has hang do not starve others.
+//! The two queues of a remote source. Queries of requesters whose calls got no response a short time ago have a queue
+//! of their own, which is served last and can use half of the connections. So an attacker whose calls hang does not
+//! block other requesters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,32 +13,32 @@ use super::circuit_breaker::CircuitBreaker;
 use super::circuit_breaker::backoff::Requester;
 use crate::authn::queue::{EvictedJob, Job, JobResult, Queue, QueueLimits, QueueMetrics};
 
-/// How often a slow call looks whether others wait for its connection.
+/// The interval at which a slow call checks whether other queries wait for its connection.
 const PREEMPT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A call is slow if it takes so many times as long as calls that end well.
+/// A call is slow if it takes this many times the duration of a typical successful call.
 const SLOW_CALL_FACTOR: u32 = 4;
 
-/// A question in a queue.
+/// A query in a queue.
 pub struct QueuedQuery {
-    /// What is asked.
+    /// The query.
     pub query: RemoteQuery,
-    /// Whom for.
+    /// The requester.
     pub requester: Requester,
-    /// While it waits in the first queue.
+    /// Present while the query waits in the normal queue.
     waiting_guard: Option<CountGuard>,
 }
 
-/// Which queue a question was in.
+/// The queue of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueClass {
-    /// Of most requesters.
+    /// The queue of most requesters.
     Normal,
-    /// Of those whose calls got no answer lately.
+    /// The queue of requesters whose calls got no response a short time ago.
     Suspect,
 }
 
-/// Counts one as long as it lives.
+/// Increments a counter, and decrements it when dropped.
 struct CountGuard(Arc<AtomicUsize>);
 
 impl CountGuard {
@@ -53,73 +54,75 @@ impl Drop for CountGuard {
     }
 }
 
-/// What is told of a question that finds no place.
+/// The callback of a query, which receives the result.
 pub type JobCallback = Box<dyn FnOnce(JobResult) + Send>;
 
-/// See the top of this file.
+/// The queues of one remote source.
 pub struct RemoteQueues {
     normal: Queue<QueuedQuery>,
     suspect: Queue<QueuedQuery>,
-    /// Questions in the first queue, and calls that take long.
+    /// The number of queries in the normal queue.
     waiting_count: Arc<AtomicUsize>,
+    /// The number of slow calls.
     slow_count: Arc<AtomicUsize>,
     connections_max: usize,
 }
 
 impl RemoteQueues {
-    /// With empty queues.
-    pub fn new(limits: QueueLimits, figures: &QueueMetrics, connections: usize) -> Self {
+    /// Creates empty queues. Both have the same limits and metrics.
+    pub fn new(limits: QueueLimits, metrics: &QueueMetrics, connections_max: usize) -> Self {
         Self {
-            normal: Queue::new(limits, figures.clone()),
-            suspect: Queue::new(limits, figures.clone()),
+            normal: Queue::new(limits, metrics.clone()),
+            suspect: Queue::new(limits, metrics.clone()),
             waiting_count: Arc::default(),
             slow_count: Arc::default(),
-            connections_max: connections,
+            connections_max,
         }
     }
 
-    fn queue(&self, lane: QueueClass) -> &Queue<QueuedQuery> {
-        match lane {
+    fn queue(&self, class: QueueClass) -> &Queue<QueuedQuery> {
+        match class {
             QueueClass::Normal => &self.normal,
             QueueClass::Suspect => &self.suspect,
         }
     }
 
-    /// The most connections that suspect requesters, and slow calls while others wait, may take: half of them, and
-    /// the only one.
+    /// Returns how many connections suspect requesters can use, and how many slow calls can use while others wait: half
+    /// of all, and at least one.
     pub fn suspect_connections_max(&self) -> usize {
         (self.connections_max / 2).max(1)
     }
 
-    /// Whether a question of `who`'s would find no place now.
-    pub fn is_full_for(&self, who: &Requester, circuit: &CircuitBreaker) -> bool {
-        self.normal.is_full_for(who.id) || self.suspect.is_full_for(who.id) && circuit.is_suspect(who)
+    /// Returns whether the queue is full for this requester.
+    pub fn is_full_for(&self, requester: &Requester, circuit: &CircuitBreaker) -> bool {
+        self.normal.is_full_for(requester.id)
+            || self.suspect.is_full_for(requester.id) && circuit.is_suspect(requester)
     }
 
-    /// Queues a question, or gives back who is told of its end; see [`Queue::submit`].
+    /// Queues a query, or returns its callback if the queue is full; see [`Queue::submit`].
     pub fn submit(
         &self,
         job: Job<(RemoteQuery, Requester)>,
         circuit: &CircuitBreaker,
     ) -> Result<EvictedJob, JobCallback> {
-        let Job { requester: asker, deadline_millis: deadline, work: (inquiry, who), on_complete: end } = job;
-        let lane = if circuit.is_suspect(&who) { QueueClass::Suspect } else { QueueClass::Normal };
-        let counted = (lane == QueueClass::Normal).then(|| CountGuard::new(&self.waiting_count));
-        let work = QueuedQuery { query: inquiry, requester: who, waiting_guard: counted };
-        self.queue(lane)
-            .submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end })
+        let Job { requester: id, deadline_millis, work: (query, requester), on_complete } = job;
+        let class = if circuit.is_suspect(&requester) { QueueClass::Suspect } else { QueueClass::Normal };
+        let waiting_guard = (class == QueueClass::Normal).then(|| CountGuard::new(&self.waiting_count));
+        let work = QueuedQuery { query, requester, waiting_guard };
+        self.queue(class)
+            .submit(Job { requester: id, deadline_millis, work, on_complete })
             .map_err(|job| job.on_complete)
     }
 
-    /// The next question, and the queue that it was in; waits for one. `None` once they are closed. Only some
-    /// callers, as many as [`Lanes::part`], take questions of suspect requesters.
+    /// Waits for the next query, and returns it with its queue. Returns `None` after [`RemoteQueues::close`]. At most
+    /// [`RemoteQueues::suspect_connections_max`] callers pass `takes_suspect`.
     pub async fn next(
         &self,
         takes_suspect: bool,
         circuit: &CircuitBreaker,
     ) -> Option<(Job<QueuedQuery>, QueueClass)> {
         loop {
-            let (mut job, lane) = if takes_suspect {
+            let (mut job, class) = if takes_suspect {
                 tokio::select! {
                     biased;
                     job = self.normal.next() => (job?, QueueClass::Normal),
@@ -129,32 +132,33 @@ impl RemoteQueues {
                 (self.normal.next().await?, QueueClass::Normal)
             };
             job.work.waiting_guard = None;
-            // Its requester, or its block, may have become suspect while it waited.
-            if lane == QueueClass::Suspect || !circuit.is_suspect(&job.work.requester) {
-                return Some((job, lane));
+            // The requester, or its network block, may have become suspect while the query waited.
+            if class == QueueClass::Suspect || !circuit.is_suspect(&job.work.requester) {
+                return Some((job, class));
             }
             self.normal.release(job.requester);
             match self.suspect.submit(job) {
-                Ok(displaced) => displaced.notify_dropped(),
+                Ok(evicted) => evicted.notify_dropped(),
                 Err(job) => (job.on_complete)(JobResult::Dropped),
             }
         }
     }
 
-    /// Gives back the place of a question that was taken; see [`Queue::settle`].
-    pub fn release(&self, job: &Requester, lane: QueueClass) {
-        self.queue(lane).release(job.id);
+    /// Gives back the place of a query that [`RemoteQueues::next`] returned; see [`Queue::release`].
+    pub fn release(&self, requester: &Requester, class: QueueClass) {
+        self.queue(class).release(requester.id);
     }
 
-    /// Takes no more questions; see [`Queue::close`].
+    /// Stops accepting queries; see [`Queue::close`].
     pub fn close(&self) {
         self.normal.close();
         self.suspect.close();
     }
 
-    /// Returns when a call that began now has to end for others: it is slow, more than a part of the connections
-    /// are taken by such calls, and questions wait. `typical` is what a call takes that ends well. Without this, an
-    /// attacker with a fresh network block for each call could have every connection hang.
+    /// Returns when a call that started now must end for other queries: it is slow, slow calls use more than
+    /// [`RemoteQueues::suspect_connections_max`] connections, and queries wait. `typical` is the duration of a typical
+    /// successful call. Without this, an attacker with a fresh network block for each call could make every connection
+    /// hang.
     pub async fn wait_until_preempted(&self, typical: Duration) {
         sleep_until(Instant::now() + typical * SLOW_CALL_FACTOR).await;
         let _slow = CountGuard::new(&self.slow_count);
@@ -165,7 +169,7 @@ impl RemoteQueues {
         }
     }
 
-    /// The next question, if there is one; its place is given back.
+    /// Returns the next query, if there is one, and gives its place back.
     #[cfg(test)]
     pub fn try_next(&self) -> Option<Job<QueuedQuery>> {
         self.normal.try_next().inspect(|job| self.normal.release(job.requester))

@@ -84,7 +84,7 @@ impl HttpTableReader<'_> {
             );
         }
         if !has_username && !is_name_in_response && self.values.error_count() == before {
-            self.values.add_error(place, "the request does not contain the user name, and the response is not compared with it, so a user could log in under any name; send {username}, or set username_pointer or accepted_if = { \"/email\" = \"{username}\" }");
+            self.values.add_error(place, "the user name is neither sent nor compared with the response, so a user could log in under any name; send {username}, or set username_pointer or accepted_if = { \"/email\" = \"{username}\" }");
         }
         Some(RequestTemplate { method, url: url?, headers: headers.into(), body, is_json_expected })
     }

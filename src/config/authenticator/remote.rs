@@ -68,7 +68,7 @@ impl RemoteTable {
         deserialize(shared, place, errors)
     }
 
-    /// Reads the rest of the table with the reader of its kind. Returns `None` if there is an error.
+    /// Reads the rest of the table with `read_kind`. Returns `None` if there is an error.
     pub(super) fn read_spec(
         &self,
         fields: DeTable<'_>,

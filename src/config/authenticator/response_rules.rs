@@ -27,7 +27,7 @@ impl HttpTableReader<'_> {
                 "accepted_statuses is empty, so no user could be accepted; remove it for the default [200]",
             );
         }
-        // By 429 and 5xx a service says that it cannot decide.
+        // 429 and 5xx mean that the service cannot decide.
         let is_refusal = |status: u16| (200..500).contains(&status) && status != 429;
         let rejected = self.read_statuses(table.rejected_statuses.as_ref(), &[401, 403], is_refusal);
         let unknown = self.read_statuses(table.unknown_user_statuses.as_ref(), &[], is_refusal);
@@ -141,7 +141,7 @@ impl HttpTableReader<'_> {
         if name_pointer.is_none() && !table.conditions.is_empty() {
             self.values.add_error(
                 place,
-                "where applies to a list of objects; set name_pointer to the place of the name in each object",
+                "the key where needs a list of objects; set name_pointer to the place of the name in each object",
             );
         }
         if name_pointer.is_some() && matches!(source, ValueSource::Header(_)) {

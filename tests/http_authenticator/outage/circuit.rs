@@ -70,7 +70,7 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
     let mut number = 0;
     assert_eq!(doorward.ready().status, 200, "a 503 would take every replica out at once");
     let ready = doorward.ready().text();
-    assert!(ready.contains("no answer to ") && ready.contains(" network blocks"), "{ready}");
+    assert!(ready.contains("no response for ") && ready.contains(" network blocks"), "{ready}");
     assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 0.0);
     // Those that come later are told at once, but for one a second.
     let (before, began) = (backend.requests(), Instant::now());

@@ -80,7 +80,7 @@ impl GroupsSource {
             (Value::Array(items), Some(name_pointer)) => items
                 .iter()
                 .try_for_each(|item| self.read_object(pointer, name_pointer, item, credentials, identity)),
-            (_, None) => Err(pointer.mismatch_error("neither a list of texts nor a text")),
+            (_, None) => Err(pointer.mismatch_error("no text and no list of texts")),
             (_, Some(_)) => Err(pointer.mismatch_error("no list of objects")),
         }
     }

@@ -1,6 +1,6 @@
-//! Requesters whose calls got no answer. Each is held back by itself, and for longer each time if the service
-//! answered others meanwhile. Nothing that one requester does holds back another: its network block only comes
-//! after other blocks for a while.
+//! Holds back requesters whose calls got no response. Each requester is held back alone, and longer each time if the
+//! service answered others meanwhile. No requester can cause that another one is held back: its network block is only
+//! served after other blocks for some time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,39 +9,40 @@ use std::time::Duration;
 use crate::authn::queue::RequesterId;
 use crate::clock::Moment;
 
-/// How long a requester is held back after one call without an answer.
+/// The time that a requester is held back after one call without a response.
 const HOLD_BACK_MIN: Duration = Duration::from_secs(1);
 
-/// How long the requester whose probe failed last lets others go first: beyond the time in which the next may begin.
+/// The time that a requester is held back after its probe failed. It is longer than the probe interval, so that others
+/// get the next probe.
 const HOLD_BACK_AFTER_PROBE: Duration = Duration::from_millis(1500);
 
-/// The longest that a requester is held back, and that a `Retry-After` is believed.
+/// The longest time that a requester is held back, and the longest `Retry-After` that is obeyed.
 const HOLD_BACK_MAX: Duration = Duration::from_secs(60);
 
-/// How long a call without an answer is remembered of its requester and of its network block.
+/// The time for which a call without a response is stored.
 const FAILURE_TTL: Duration = Duration::from_secs(120);
 
-/// Requesters and network blocks that are remembered: about 400 KiB. A full table forgets the oldest, who is then
-/// treated like anyone else.
+/// The largest number of requesters, and of network blocks, in the tables: about 400 KiB. A full table evicts the
+/// oldest entry, which is then treated like any other requester.
 const ENTRIES_MAX: usize = 4096;
 
-/// Sets a requester apart that presents credentials which were accepted before, so that guesses at its name in its
-/// network do not hold it back.
+/// Changes the tag of a requester whose credentials were accepted before, so that guesses under its name in its network
+/// do not hold it back.
 const ACCEPTED_TAG_MASK: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Whom a call is made for.
+/// The requester of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
-    /// The tags of its network block, its network, and the user within the network.
+    /// The tags of the network block, the network, and the user in the network.
     pub id: RequesterId,
-    /// The tag of the user, wherever he is.
+    /// The tag of the user in any network.
     pub user_tag: u64,
-    /// Whether these very credentials were accepted before.
+    /// Whether these credentials were accepted before.
     pub has_been_accepted: bool,
 }
 
 impl Requester {
-    /// The tag by which it is held back.
+    /// Returns the tag under which the requester is held back.
     pub fn backoff_tag(&self) -> u64 {
         if self.has_been_accepted {
             self.id.network_user_tag ^ ACCEPTED_TAG_MASK
@@ -51,20 +52,20 @@ impl Requester {
     }
 }
 
-/// A call that is over.
+/// A call that ended without a response.
 #[derive(Clone, Copy, Debug)]
 pub struct UnansweredCall {
-    /// When it began.
+    /// The start of the call.
     pub began_at: Moment,
-    /// Now.
+    /// The end of the call, which is the current time.
     pub ended_at: Moment,
-    /// Whether it was to find out if the service is back.
+    /// Whether the call was a probe.
     pub is_probe: bool,
-    /// When the service last gave anybody an answer.
+    /// The time of the last answer to any requester.
     pub answered_at: Option<Moment>,
 }
 
-/// See the top of this file.
+/// The requesters that are held back, and the network blocks that are served last.
 #[derive(Debug, Default)]
 pub struct RequesterBackoff {
     held_back: HashMap<u64, HeldBackRequester>,
@@ -74,11 +75,12 @@ pub struct RequesterBackoff {
 #[derive(Clone, Copy, Debug)]
 struct HeldBackRequester {
     valid_until: Moment,
-    /// When its last call without an answer ended.
+    /// The end of the last call without a response.
     failed_at: Moment,
-    /// How often others were answered while it was not.
+    /// The number of calls without a response while others were answered.
     provoked_failures: u32,
-    /// Whether the wait ends as soon as the service answers anybody: nothing says that it was the requester's doing.
+    /// Whether the wait ends as soon as the service answers any requester: nothing indicates that the requester caused
+    /// the failure.
     is_cause_undetermined: bool,
 }
 
@@ -90,74 +92,82 @@ struct SuspectBlock {
 }
 
 impl RequesterBackoff {
-    /// How long `who` is held back still. The service last gave anybody an answer when it was `answered`.
-    pub fn remaining_wait(&self, who: &Requester, answered: Option<Moment>, now: Moment) -> Option<Duration> {
-        let held = self.held_back.get(&who.backoff_tag()).filter(|held| held.valid_until > now)?;
+    /// Returns how long the requester is still held back. `answered_at` is when the service last answered any
+    /// requester.
+    pub fn remaining_wait(
+        &self,
+        requester: &Requester,
+        answered_at: Option<Moment>,
+        now: Moment,
+    ) -> Option<Duration> {
+        let held = self.held_back.get(&requester.backoff_tag()).filter(|held| held.valid_until > now)?;
         let is_over =
-            held.is_cause_undetermined && answered.is_some_and(|answered| answered >= held.failed_at);
+            held.is_cause_undetermined && answered_at.is_some_and(|answered| answered >= held.failed_at);
         (!is_over).then(|| held.valid_until.since(now))
     }
 
-    /// Whether calls of `who`, or of its block, got no answer lately. Credentials that were accepted before are
-    /// not judged by their block.
-    pub fn is_suspect(&self, who: &Requester, now: Moment) -> bool {
-        let of_block = || {
-            self.suspect_blocks.get(&who.id.block_tag).is_some_and(|block| is_recent(block.failed_at, now))
+    /// Returns whether calls of the requester, or of its network block, got no response a short time ago. The block is
+    /// ignored if the credentials were accepted before.
+    pub fn is_suspect(&self, requester: &Requester, now: Moment) -> bool {
+        let is_block_suspect = || {
+            let block = self.suspect_blocks.get(&requester.id.block_tag);
+            block.is_some_and(|block| is_recent(block.failed_at, now))
         };
-        self.held_back.get(&who.backoff_tag()).is_some_and(|held| is_recent(held.failed_at, now))
-            || !who.has_been_accepted && of_block()
+        self.held_back.get(&requester.backoff_tag()).is_some_and(|held| is_recent(held.failed_at, now))
+            || !requester.has_been_accepted && is_block_suspect()
     }
 
-    /// Holds `who` back for a call without an answer, for longer if the service `told` so, or if it answers others.
-    /// Returns whether it does. After the first one that nobody is to blame for, it may try again at
-    /// once.
+    /// Holds the requester back for a call without a response. The time is longer if the service sent `retry_after`, or
+    /// answered others meanwhile. It is zero for the first failure without an indication of the cause.
+    ///
+    /// Returns whether others were answered meanwhile.
     pub fn record_unanswered(
         &mut self,
-        who: &Requester,
+        requester: &Requester,
         call: UnansweredCall,
-        told: Option<Duration>,
+        retry_after: Option<Duration>,
     ) -> bool {
         let now = call.ended_at;
-        let known =
-            self.held_back.get(&who.backoff_tag()).filter(|held| is_recent(held.failed_at, now)).copied();
-        // Somebody was answered during this call, or between the last one without an answer and this one.
+        let tag = requester.backoff_tag();
+        let known = self.held_back.get(&tag).filter(|held| is_recent(held.failed_at, now)).copied();
+        // Others were answered during this call, or between the previous call without a response and this one.
         let since = known.map_or(call.began_at, |held| held.failed_at.min(call.began_at));
-        let provoked = call.answered_at.is_some_and(|answered| answered >= since);
-        let times = known.map_or(0, |held| held.provoked_failures).saturating_add(u32::from(provoked));
+        let is_provoked = call.answered_at.is_some_and(|answered| answered >= since);
+        let provoked_failures =
+            known.map_or(0, |held| held.provoked_failures).saturating_add(u32::from(is_provoked));
         let least = if call.is_probe { HOLD_BACK_AFTER_PROBE } else { HOLD_BACK_MIN };
-        let grown = least.saturating_mul(1 << times.saturating_sub(1).min(16)).min(HOLD_BACK_MAX);
-        let wait = match told {
-            Some(told) => told.clamp(HOLD_BACK_MIN, HOLD_BACK_MAX).max(grown),
-            // The first one may be a connection that was cut, and the next try says more.
-            None if known.is_none() && !provoked && !call.is_probe => Duration::ZERO,
+        let grown = least.saturating_mul(1 << provoked_failures.saturating_sub(1).min(16)).min(HOLD_BACK_MAX);
+        let wait = match retry_after {
+            Some(wait) => wait.clamp(HOLD_BACK_MIN, HOLD_BACK_MAX).max(grown),
+            // The first failure can be a connection that was cut. The next call gives more information.
+            None if known.is_none() && !is_provoked && !call.is_probe => Duration::ZERO,
             None => grown,
         };
-        let unclear = times == 0 && told.is_none();
         let held = HeldBackRequester {
             valid_until: now.plus(wait),
             failed_at: now,
-            provoked_failures: times,
-            is_cause_undetermined: unclear,
+            provoked_failures,
+            is_cause_undetermined: provoked_failures == 0 && retry_after.is_none(),
         };
-        insert_bounded(&mut self.held_back, who.backoff_tag(), held, |held| held.failed_at);
-        let before = self
+        insert_bounded(&mut self.held_back, tag, held, |held| held.failed_at);
+        let block_tag = requester.id.block_tag;
+        let was_provoked = self
             .suspect_blocks
-            .get(&who.id.block_tag)
-            .is_some_and(|b| b.is_provoked && is_recent(b.failed_at, now));
-        let block = SuspectBlock { failed_at: now, is_provoked: provoked || before };
-        insert_bounded(&mut self.suspect_blocks, who.id.block_tag, block, |block| block.failed_at);
-        provoked
+            .get(&block_tag)
+            .is_some_and(|block| block.is_provoked && is_recent(block.failed_at, now));
+        let block = SuspectBlock { failed_at: now, is_provoked: is_provoked || was_provoked };
+        insert_bounded(&mut self.suspect_blocks, block_tag, block, |block| block.failed_at);
+        is_provoked
     }
 
-    /// The service answered `who`: it is not held back any more, but a next call without an answer counts as one
-    /// more.
-    pub fn record_answer(&mut self, who: &Requester, now: Moment) {
-        if let Some(held) = self.held_back.get_mut(&who.backoff_tag()) {
+    /// Ends the wait of a requester that the service answered. The failures stay counted.
+    pub fn record_answer(&mut self, requester: &Requester, now: Moment) {
+        if let Some(held) = self.held_back.get_mut(&requester.backoff_tag()) {
             held.valid_until = now;
         }
     }
 
-    /// An outage is over: nobody waits any longer, and what it did to requesters and their blocks is forgotten.
+    /// Ends all waits after an outage, and removes the requesters and blocks that failed because of the outage alone.
     pub fn clear_after_outage(&mut self, now: Moment) {
         self.held_back.retain(|_, held| held.provoked_failures > 0);
         self.held_back.values_mut().for_each(|held| held.valid_until = now);
@@ -165,19 +175,19 @@ impl RequesterBackoff {
     }
 }
 
-fn is_recent(failed: Moment, now: Moment) -> bool {
-    now.since(failed) < FAILURE_TTL
+fn is_recent(failed_at: Moment, now: Moment) -> bool {
+    now.since(failed_at) < FAILURE_TTL
 }
 
-/// Inserts into a table that is bounded: where it is full, what is `oldest` goes.
+/// Inserts an entry. If the table is full, the entry with the lowest `time` is removed.
 fn insert_bounded<K: Copy + Eq + Hash, V>(
     table: &mut HashMap<K, V>,
     key: K,
     value: V,
-    age: impl Fn(&V) -> Moment,
+    time: impl Fn(&V) -> Moment,
 ) {
     if table.len() >= ENTRIES_MAX && !table.contains_key(&key) {
-        let oldest = table.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| *key);
+        let oldest = table.iter().min_by_key(|(_, value)| time(value)).map(|(key, _)| *key);
         oldest.and_then(|oldest| table.remove(&oldest));
     }
     table.insert(key, value);

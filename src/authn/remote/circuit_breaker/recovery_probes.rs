@@ -1,48 +1,50 @@
-//! The calls that find out whether a service is back. Several may be under way at once, since one of them may be
-//! an attacker's that gets no answer; requesters whose calls got no answer lately have places of their own, so that
-//! they take none of the others'.
+//! Probes: the calls that are made while a service is down, to detect its recovery.
+//!
+//! Several probes can run at once, because one of them can be a call of an attacker that gets no response. Requesters
+//! whose calls got no response a short time ago have slots of their own, so that they use none of the others.
 
 use std::time::Duration;
 
 use super::backoff::Requester;
 use crate::clock::Moment;
 
-/// Between two probes of a class that fail at once, and before one more may begin beside those under way. Short,
-/// since nobody is let in meanwhile; a few calls a second hurt no service.
+/// The interval between two probes of a class that fail at once, and before one more probe can start beside the running
+/// ones. It is short because no user of the service can log in during an outage, and some calls per second harm no
+/// service.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Which places a requester's probe takes.
+/// The class of a requester, which has slots of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeClass {
-    /// Of credentials that were accepted before.
+    /// Requesters whose credentials were accepted before.
     Accepted,
-    /// Of others.
+    /// Other requesters.
     Other,
-    /// Of requesters, or of blocks, whose calls got no answer lately.
+    /// Requesters, or network blocks, whose calls got no response a short time ago.
     Suspect,
 }
 
 impl ProbeClass {
-    /// The class of `who`.
-    pub fn for_requester(who: &Requester, is_suspect: bool) -> Self {
-        match (who.has_been_accepted, is_suspect) {
+    /// Returns the class of a requester.
+    pub fn for_requester(requester: &Requester, is_suspect: bool) -> Self {
+        match (requester.has_been_accepted, is_suspect) {
             (true, _) => Self::Accepted,
             (false, false) => Self::Other,
             (false, true) => Self::Suspect,
         }
     }
 
-    /// How many may be under way, of a service with so many connections, and how many of them at once.
-    fn concurrency_limits(self, connections: usize) -> (usize, usize) {
-        let most = match self {
-            Self::Accepted | Self::Other => connections * 3 / 8,
-            Self::Suspect => connections / 8,
+    /// Returns how many probes can run, and how many of them can start without an interval.
+    fn concurrency_limits(self, connections_max: usize) -> (usize, usize) {
+        let total = match self {
+            Self::Accepted | Self::Other => connections_max * 3 / 8,
+            Self::Suspect => connections_max / 8,
         };
-        (most.max(1), most.div_ceil(2).max(1))
+        (total.max(1), total.div_ceil(2).max(1))
     }
 }
 
-/// Those of one outage.
+/// The probes of one outage.
 #[derive(Debug, Default)]
 pub struct RecoveryProbes {
     accepted: ProbeSlots,
@@ -53,8 +55,9 @@ pub struct RecoveryProbes {
 #[derive(Debug, Default)]
 struct ProbeSlots {
     running_count: usize,
+    /// The start of the last probe.
     began_at: Option<Moment>,
-    /// When the next one may begin, after one that failed.
+    /// The earliest start of the next probe, after one that failed.
     earliest_next_at: Moment,
 }
 
@@ -67,34 +70,34 @@ impl RecoveryProbes {
         }
     }
 
-    /// Begins one.
+    /// Starts a probe.
     ///
     /// # Errors
-    /// How long to wait for a place.
-    pub fn begin(&mut self, class: ProbeClass, connections: usize, now: Moment) -> Result<(), Duration> {
-        let (most, at_once) = class.concurrency_limits(connections);
-        let places = self.slots_mut(class);
-        let next = places.began_at.map_or(now, |began| began.plus(PROBE_INTERVAL));
-        let is_free = places.running_count < at_once && now >= places.earliest_next_at
-            || places.running_count < most && now >= next;
+    /// The time until the next slot is free.
+    pub fn begin(&mut self, class: ProbeClass, connections_max: usize, now: Moment) -> Result<(), Duration> {
+        let (total, without_interval) = class.concurrency_limits(connections_max);
+        let slots = self.slots_mut(class);
+        let next = slots.began_at.map_or(now, |began_at| began_at.plus(PROBE_INTERVAL));
+        let is_free = slots.running_count < without_interval && now >= slots.earliest_next_at
+            || slots.running_count < total && now >= next;
         if !is_free {
-            let wait = next.max(places.earliest_next_at).since(now);
+            let wait = next.max(slots.earliest_next_at).since(now);
             return Err(if wait.is_zero() { PROBE_INTERVAL } else { wait });
         }
-        places.running_count += 1;
-        places.began_at = Some(now);
+        slots.running_count += 1;
+        slots.began_at = Some(now);
         Ok(())
     }
 
-    /// One that began at `began` failed.
-    pub fn record_failure(&mut self, class: ProbeClass, began: Moment) {
-        let places = self.slots_mut(class);
-        places.earliest_next_at = places.earliest_next_at.max(began.plus(PROBE_INTERVAL));
+    /// Records that a probe failed.
+    pub fn record_failure(&mut self, class: ProbeClass, began_at: Moment) {
+        let slots = self.slots_mut(class);
+        slots.earliest_next_at = slots.earliest_next_at.max(began_at.plus(PROBE_INTERVAL));
     }
 
-    /// One is over.
+    /// Frees the slot of a probe.
     pub fn end(&mut self, class: ProbeClass) {
-        let places = self.slots_mut(class);
-        places.running_count = places.running_count.saturating_sub(1);
+        let slots = self.slots_mut(class);
+        slots.running_count = slots.running_count.saturating_sub(1);
     }
 }
