@@ -45,7 +45,7 @@ fn chain_fixture(chain: &str, fallback_for: &[(usize, usize)]) -> ChainFixture {
         let fallback_for =
             fallback_for.iter().filter(|(fallback, _)| *fallback == position).map(|(_, failed)| *failed);
         let fallback_for = fallback_for.fold(AuthenticatorSet::default(), AuthenticatorSet::with);
-        Authenticator { name: name.to_string().into(), kind, fallback_for: fallback_for }
+        Authenticator { name: name.to_string().into(), kind, fallback_for }
     };
     let authenticators = chain.chars().enumerate().map(authenticator).collect();
     ChainFixture { chain: AuthenticatorChain::new(authenticators, None), pool, services }
