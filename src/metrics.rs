@@ -27,9 +27,9 @@ pub struct HashCheckLabel {
     pub result: &'static str,
 }
 
-/// The labels of [`Metrics::http_authenticator_calls`].
+/// The labels of [`Metrics::authenticator_calls`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct HttpCallLabel {
+pub struct AuthenticatorCallLabel {
     /// The `name` of the `[[authenticator]]`.
     pub authenticator: String,
     /// `accepted`, `rejected`, `unknown_user` or `error`.
@@ -101,21 +101,21 @@ pub struct Metrics {
     /// Checks that left the hash queue without a result. Their deadline passed, or they were evicted for a network
     /// with fewer checks in the queue.
     pub hash_queue_evicted: Counter,
-    /// Calls to HTTP authenticators.
-    pub http_authenticator_calls: Family<HttpCallLabel, Counter>,
-    /// Seconds that these calls took.
-    pub http_authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
-    /// 1 while the circuit of an HTTP authenticator is closed, 0 while the service counts as down.
-    pub http_authenticator_up: Family<AuthenticatorLabel, Gauge>,
-    /// Checks in the queues of the HTTP authenticators.
-    pub http_authenticator_queue_length: Gauge,
-    /// Requests that were rejected because a queue of an HTTP authenticator, or the share of the client, was full.
-    pub http_authenticator_queue_full: Counter,
-    /// Checks that left such a queue without a call, and calls that were ended early for other requesters. The
-    /// deadline passed, or the check was evicted for a network with fewer checks in the queue.
-    pub http_authenticator_queue_evicted: Counter,
-    /// Checks that were rejected without a call because the last calls for the requester got no response.
-    pub http_authenticator_held_back: Counter,
+    /// Calls to remote authenticators.
+    pub authenticator_calls: Family<AuthenticatorCallLabel, Counter>,
+    /// Seconds spent on these calls.
+    pub authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
+    /// 1 while a remote authenticator is called, 0 while it counts as down.
+    pub authenticator_up: Family<AuthenticatorLabel, Gauge>,
+    /// Queries that wait for a remote authenticator.
+    pub authenticator_queue_length: Family<AuthenticatorLabel, Gauge>,
+    /// Queries rejected because the queue, or the requester's share of it, was full.
+    pub authenticator_queue_full: Family<AuthenticatorLabel, Counter>,
+    /// Queries that left the queue without a call, and calls that were ended early for other requesters. The deadline
+    /// passed, or the query was evicted for a network with fewer queries in the queue.
+    pub authenticator_queue_evicted: Family<AuthenticatorLabel, Counter>,
+    /// Queries rejected because the requester's last calls got no response.
+    pub authenticator_held_back: Family<AuthenticatorLabel, Counter>,
     /// Requests that were answered with the last accepted answer because the authenticator was unavailable.
     pub stale_answers: Counter,
     /// Distinct failed attempts that the throttle counted.
@@ -195,7 +195,7 @@ impl Metrics {
         for register in [
             Self::register_request_metrics,
             Self::register_hash_metrics,
-            Self::register_http_authenticator_metrics,
+            Self::register_authenticator_metrics,
             Self::register_user_file_metrics,
             Self::register_policy_and_upstream_metrics,
             Self::register_token_and_listener_metrics,
@@ -277,41 +277,41 @@ impl Metrics {
         );
     }
 
-    fn register_http_authenticator_metrics(&self, r: &mut Registry) {
+    fn register_authenticator_metrics(&self, r: &mut Registry) {
         r.register(
-            "http_authenticator_calls",
-            "Calls to HTTP authenticators, by result (accepted, rejected, unknown_user, error)",
-            self.http_authenticator_calls.clone(),
+            "authenticator_calls",
+            "Calls to remote authenticators, by result (accepted, rejected, unknown_user, error)",
+            self.authenticator_calls.clone(),
         );
         r.register(
-            "http_authenticator_call_seconds",
-            "Duration of calls to HTTP authenticators in seconds, by authenticator",
-            self.http_authenticator_call_seconds.clone(),
+            "authenticator_call_seconds",
+            "Duration of calls to remote authenticators in seconds, by authenticator",
+            self.authenticator_call_seconds.clone(),
         );
         r.register(
-            "http_authenticator_up",
-            "State of HTTP authenticators (1 up, 0 down), by authenticator",
-            self.http_authenticator_up.clone(),
+            "authenticator_up",
+            "State of remote authenticators (1 up, 0 down), by authenticator",
+            self.authenticator_up.clone(),
         );
         r.register(
-            "http_authenticator_queue_length",
-            "Checks in the queues of HTTP authenticators",
-            self.http_authenticator_queue_length.clone(),
+            "authenticator_queue_length",
+            "Queries in the queues of remote authenticators, by authenticator",
+            self.authenticator_queue_length.clone(),
         );
         r.register(
-            "http_authenticator_queue_full",
-            "Requests rejected because the queue of an HTTP authenticator was full",
-            self.http_authenticator_queue_full.clone(),
+            "authenticator_queue_full",
+            "Queries rejected because the queue of a remote authenticator was full, by authenticator",
+            self.authenticator_queue_full.clone(),
         );
         r.register(
-            "http_authenticator_queue_evicted",
-            "Checks evicted from the queues of HTTP authenticators, expired in them or ended early",
-            self.http_authenticator_queue_evicted.clone(),
+            "authenticator_queue_evicted",
+            "Queries evicted from the queues of remote authenticators, expired in them or ended early, by authenticator",
+            self.authenticator_queue_evicted.clone(),
         );
         r.register(
-            "http_authenticator_held_back",
-            "Checks rejected without a call because earlier calls for the requester got no response",
-            self.http_authenticator_held_back.clone(),
+            "authenticator_held_back",
+            "Queries rejected because earlier calls for the requester got no response, by authenticator",
+            self.authenticator_held_back.clone(),
         );
     }
 

@@ -36,7 +36,7 @@ use self::signals::Signals;
 pub use self::start_error::StartError;
 use self::systemd_sockets::SystemdSockets;
 use crate::authn::hash_pool::HashPool;
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::http::AppState;
@@ -263,7 +263,7 @@ async fn start_ecr_token_refresh(
 }
 
 /// Starts the thread for the calls of a service. Dropping the returned sender ends the thread and its calls.
-fn spawn_auth_backend_thread(backend: &Arc<AuthBackend>) -> io::Result<oneshot::Sender<()>> {
+fn spawn_auth_backend_thread(backend: &Arc<RemoteSource>) -> io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
@@ -281,7 +281,7 @@ fn spawn_auth_backend_thread(backend: &Arc<AuthBackend>) -> io::Result<oneshot::
         // Does not wait for name lookups.
         runtime.shutdown_background();
     };
-    thread::Builder::new().name(format!("doorward-http-{}", backend.name())).spawn(run)?;
+    thread::Builder::new().name(format!("doorward-call-{}", backend.name())).spawn(run)?;
     Ok(stop)
 }
 

@@ -42,6 +42,17 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
     place: usize,
     errors: &mut TableErrors,
 ) -> Option<T> {
+    deserialize_part(table, &[], place, errors)
+}
+
+/// Reads a part of a table, like [`deserialize`]. The error of an unknown key lists `other_keys` too, which the caller
+/// has removed from the table.
+pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
+    table: DeTable<'t>,
+    other_keys: &[&str],
+    place: usize,
+    errors: &mut TableErrors,
+) -> Option<T> {
     let spanned = Spanned::new(place..place, table);
     match T::deserialize(toml::de::Deserializer::from(spanned)) {
         Ok(raw) => Some(raw),
@@ -50,7 +61,7 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
             let message = match error.message().rsplit_once(", expected ") {
                 Some((found, expected)) if found.starts_with("invalid ") => format!("must be {expected}"),
                 Some((found, expected)) if found.starts_with("unknown field ") => {
-                    unknown_key_message(found, expected)
+                    unknown_key_message(found, expected, other_keys)
                 }
                 // A missing key is a known one, so it can be quoted.
                 _ if error.message().starts_with("missing field ") => error.message().to_owned(),
@@ -64,9 +75,10 @@ pub(super) fn deserialize<'t, T: Deserialize<'t>>(
 
 /// Returns the error for an unknown key, from the message of serde. The key is quoted only if it was renamed or
 /// resembles a known one, since the line may come from a file of secrets.
-fn unknown_key_message(found: &str, expected: &str) -> String {
+fn unknown_key_message(found: &str, expected: &str, other_keys: &[&str]) -> String {
     let name = found.split('`').nth(1).unwrap_or_default();
-    let keys: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let keys = expected.split('`').skip(1).step_by(2);
+    let keys: Vec<&str> = keys.chain(other_keys.iter().copied()).collect();
     let renamed = RENAMED_TABLE_KEYS.iter().find(|(old, new)| *old == name && keys.contains(new));
     if let Some((old, new)) = renamed {
         return format!("{old}: unknown key; use {new}");

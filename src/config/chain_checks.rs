@@ -6,7 +6,7 @@ use super::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use super::table::ConfigValues;
 use super::{ApiKeyOwners, ConfigError, ConfigOrigin};
 use crate::authn::chain::AuthenticatorSet;
-use crate::authn::http::QUEUE_WAIT_ALLOWANCE;
+use crate::authn::remote::QUEUE_WAIT_ALLOWANCE;
 use crate::policy::reload::GroupSource;
 
 impl ConfigValues {
@@ -47,7 +47,7 @@ impl ConfigValues {
         self.authenticators = chain;
         let longest = self.max_authentication_time();
         if longest >= self.proxy_read_timeout
-            && self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorType::Http(_)))
+            && self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorType::Remote(_)))
         {
             let format = humantime::format_duration;
             let message = format!(
@@ -80,7 +80,7 @@ impl ConfigValues {
     pub fn has_groups_from_auth_backends(&self) -> bool {
         let has_groups = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => false,
-            AuthenticatorType::Http(spec) => !spec.response_rules.groups.is_empty(),
+            AuthenticatorType::Remote(spec) => spec.kind.spec().has_groups(),
         };
         self.authenticators.iter().any(has_groups)
     }
@@ -90,7 +90,7 @@ impl ConfigValues {
     pub fn max_authentication_time(&self) -> Duration {
         let call = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Duration::ZERO,
-            AuthenticatorType::Http(spec) => spec.call_limits.timeout + QUEUE_WAIT_ALLOWANCE,
+            AuthenticatorType::Remote(spec) => spec.timeout + QUEUE_WAIT_ALLOWANCE,
         };
         let calls = |chain: &[AuthenticatorConfig]| chain.iter().map(call).sum::<Duration>();
         let all = calls(&self.authenticators);

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
 use super::response::{self, TEXT_PLAIN};
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::lease::{Lease, LeaseState};
@@ -27,7 +27,7 @@ pub struct Readiness {
     is_draining: AtomicBool,
     /// The health of each reloaded file.
     file_health: Vec<Arc<FileHealth>>,
-    authenticators: Vec<Arc<AuthBackend>>,
+    authenticators: Vec<Arc<RemoteSource>>,
     #[cfg(feature = "ecr")]
     leases: Vec<Arc<Lease>>,
 }
@@ -40,7 +40,7 @@ impl fmt::Debug for Readiness {
 
 impl Readiness {
     /// Creates the state of a ready process: no listener exists before all files are loaded.
-    pub fn new(files: Vec<Arc<FileHealth>>, authenticators: Vec<Arc<AuthBackend>>) -> Self {
+    pub fn new(files: Vec<Arc<FileHealth>>, authenticators: Vec<Arc<RemoteSource>>) -> Self {
         Self {
             is_draining: AtomicBool::new(false),
             file_health: files,
@@ -60,7 +60,7 @@ impl Readiness {
     /// Returns the first problem that does not prevent doorward from answering requests.
     fn degraded_reason(&self) -> Option<String> {
         let file = self.file_health.iter().find_map(|file| file.degraded_message());
-        let outage = |authenticator: &Arc<AuthBackend>| {
+        let outage = |authenticator: &Arc<RemoteSource>| {
             authenticator
                 .outage_evidence()
                 .map(|evidence| format!("authenticator {} is down: {evidence}", authenticator.name()))

@@ -18,16 +18,7 @@ impl Pipeline {
     }
 
     pub(super) fn count_queue_full(&self, records: &LocalRecord) {
-        let is_hashed = self
-            .authenticators
-            .first_authenticator(records)
-            .is_some_and(|place| self.authenticators.is_htpasswd(place));
-        let counter = if is_hashed {
-            &self.metrics.hash_queue_full
-        } else {
-            &self.metrics.http_authenticator_queue_full
-        };
-        counter.inc();
+        self.authenticators.count_queue_full(records, &self.metrics);
     }
 
     /// Counts a known answer and returns it. A rejection becomes a challenge with the reason that `rejection`

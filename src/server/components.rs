@@ -15,8 +15,8 @@ use crate::authn::hash_pool::HashPool;
 use crate::authn::htpasswd::Htpasswd;
 use crate::authn::htpasswd::file::HtpasswdParseOptions;
 use crate::authn::htpasswd::reload::HtpasswdFile;
-use crate::authn::http::AuthBackend;
 use crate::authn::queue::job::QueueLimits;
+use crate::authn::remote::RemoteSource;
 use crate::clock::{Clock, Moment};
 use crate::config::authenticator::{AuthenticatorConfig, AuthenticatorType};
 use crate::config::table::ConfigValues;
@@ -44,7 +44,7 @@ pub struct Components {
     /// Needs hash threads.
     pub hash_pool: Arc<HashPool>,
     /// Each needs a thread for its calls.
-    pub auth_backends: Vec<Arc<AuthBackend>>,
+    pub auth_backends: Vec<Arc<RemoteSource>>,
     /// Each needs a thread that polls its file.
     pub file_reloaders: Vec<Box<dyn PollFile>>,
     /// Need a thread that fetches their tokens.
@@ -180,53 +180,58 @@ fn start_api_key_reloader(
     Ok(Some(FileReloader::start(source, file, now)?))
 }
 
-/// Builds the HTTP authenticators, in the order of the chain.
+/// Builds the remote sources, in the order of the chain.
+///
+/// # Errors
+/// If a file that the config names is unusable.
 pub fn build_auth_backends(
     config: &ConfigValues,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> Result<Vec<Arc<AuthBackend>>, StartError> {
-    let service = |one: &AuthenticatorConfig| {
-        let AuthenticatorType::Http(spec) = &one.kind else { return None };
-        let built = AuthBackend::build((**spec).clone(), clock.clone(), Arc::clone(metrics));
-        let fault = |fault| StartError::InvalidAuthBackend(one.origin.clone(), Arc::clone(&one.name), fault);
-        Some(built.map(Arc::new).map_err(fault))
+) -> Result<Vec<Arc<RemoteSource>>, StartError> {
+    let source = |authenticator: &AuthenticatorConfig| match &authenticator.kind {
+        AuthenticatorType::Remote(spec) => {
+            let (origin, name) = (authenticator.origin.clone(), Arc::clone(&authenticator.name));
+            let source = RemoteSource::build((**spec).clone(), clock.clone(), Arc::clone(metrics));
+            Some(source.map(Arc::new).map_err(|error| StartError::InvalidAuthBackend(origin, name, error)))
+        }
+        AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => None,
     };
-    config.authenticators.iter().filter_map(service).collect()
+    config.authenticators.iter().filter_map(source).collect()
 }
 
-/// Builds the chain of authenticators.
+/// Builds the chain of authenticators. `sources` are the remote ones in the order of the chain.
 fn build_authenticators(
     config: &Config,
     users: Option<Arc<Htpasswd>>,
     pool: &Arc<HashPool>,
-    services: &[Arc<AuthBackend>],
-    keys: Option<Arc<ApiKeys>>,
+    sources: &[Arc<RemoteSource>],
+    api_keys: Option<Arc<ApiKeys>>,
 ) -> AuthenticatorChain {
-    let mut services = services.iter();
-    let chain = config.authenticators.iter().filter_map(|one| {
-        let kind = match &one.kind {
+    let mut sources = sources.iter();
+    let chain = config.authenticators.iter().filter_map(|authenticator| {
+        let kind = match &authenticator.kind {
             AuthenticatorType::Htpasswd => {
                 chain::AuthenticatorKind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool))
             }
-            AuthenticatorType::Http(_) => chain::AuthenticatorKind::Http(Arc::clone(services.next()?)),
+            AuthenticatorType::Remote(_) => chain::AuthenticatorKind::Remote(Arc::clone(sources.next()?)),
             AuthenticatorType::ApiKeys => return None,
         };
-        Some(chain::Authenticator { name: Arc::clone(&one.name), kind, fallback_for: one.fallback_for })
+        let (name, fallback_for) = (Arc::clone(&authenticator.name), authenticator.fallback_for);
+        Some(chain::Authenticator { name, kind, fallback_for })
     });
-    AuthenticatorChain::new(chain.collect(), keys)
+    AuthenticatorChain::new(chain.collect(), api_keys)
 }
 
-/// Returns the headers of all facts that a service can supply, and the names of all authenticators.
+/// Builds the headers of all facts that any authenticator can report, and of the names of all authenticators.
 fn build_identity_headers(config: &Config) -> Result<IdentityHeaders, StartError> {
-    let of = |kind: &AuthenticatorType| match kind {
-        AuthenticatorType::Http(spec) => {
-            spec.response_rules.facts.iter().map(|(name, _)| Arc::clone(name)).collect()
-        }
+    let facts = |kind: &AuthenticatorType| match kind {
+        AuthenticatorType::Remote(spec) => spec.kind.spec().fact_names(),
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Vec::new(),
     };
-    let names: BTreeSet<Arc<str>> = config.authenticators.iter().flat_map(|one| of(&one.kind)).collect();
-    let authenticators = config.authenticators.iter().map(|one| Arc::clone(&one.name));
+    let names: BTreeSet<Arc<str>> =
+        config.authenticators.iter().flat_map(|authenticator| facts(&authenticator.kind)).collect();
+    let authenticators = config.authenticators.iter().map(|authenticator| Arc::clone(&authenticator.name));
     IdentityHeaders::new(names.into_iter(), authenticators).map_err(|_| StartError::InvalidChallengeHeader)
 }
 

@@ -79,7 +79,7 @@ fn required_descriptors(config: &Config) -> u64 {
     }
     for one in &config.authenticators {
         match &one.kind {
-            Authenticator::Http(spec) => {
+            Authenticator::Remote(spec) => {
                 needed +=
                     spec.connections_max + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP + DESCRIPTORS_PER_THREAD
             }

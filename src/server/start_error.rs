@@ -7,7 +7,7 @@ use super::bind_error::BindError;
 use super::file_descriptors::DescriptorLimitError;
 use crate::authn::api_key::reload::ApiKeyFileError;
 use crate::authn::htpasswd::validate::HtpasswdFileError;
-use crate::authn::http::client::ClientBuildError;
+use crate::authn::remote::client::ClientBuildError;
 use crate::config::ConfigOrigin;
 use crate::policy::reload::PolicyLoadError;
 use crate::token;

@@ -50,7 +50,7 @@ fn pasted() -> Vec<(String, &'static str)> {
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
         (
             http(&format!("url = \"https://a/b\"\n{basic}\nusername_pointer = \"{MARK}\"")),
-            "it is not a JSON pointer",
+            "not a JSON pointer",
         ),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "must be"),
         (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name must have 1 to 32"),

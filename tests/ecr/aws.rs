@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::Command;
 
-use doorward::authn::http::error::CallError;
+use doorward::authn::remote::error::CallError;
 use doorward::upstream::ecr::aws::error::EcrError;
 use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
 

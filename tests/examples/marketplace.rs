@@ -184,7 +184,7 @@ fn purchase_during_a_call_takes_effect() {
 #[test]
 fn purchase_without_a_flush_takes_effect_after_the_cache_ttl() {
     let setup = MarketplaceSetup::start_with(Integration::Requests, &[], |text| {
-        text.replace("\ntrusted_for = \"1m\"", "\ntrusted_for = \"1s\"")
+        text.replace("\ncache_ttl = \"1m\"", "\ncache_ttl = \"1s\"")
     });
     let (carl, scope) = (setup.key("carl", "server"), format!("repository:{PRO}:pull"));
     assert_eq!(setup.access(("carl", &carl), &scope), Ok(String::new()));

@@ -55,11 +55,14 @@ fn check_probe_of_a_failing_service_exits_1_with_the_cause() {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let output = probe(nowhere, "");
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(said(&output).contains("authenticator vendor: can't connect: "), "{output:?}");
+    assert!(said(&output).contains("authenticator vendor: cannot connect: "), "{output:?}");
     for (reply, words) in [
-        (Reply::status(418), "answered 418, which is neither accepted, rejected nor unknown"),
-        (Reply::status(500), "answered 500"),
-        (Reply::status(404), "answered 404"),
+        (
+            Reply::status(418),
+            "responded with 418, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
+        ),
+        (Reply::status(500), "responded with 500"),
+        (Reply::status(404), "responded with 404"),
         (Reply::raw("").close(), "the connection broke: "),
     ] {
         let backend = Backend::saying(reply);
@@ -111,6 +114,6 @@ fn check_probe_reports_each_of_several_services() {
     let output = run(command);
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(said(&output).contains("authenticator vendor: reachable: status 401"), "{output:?}");
-    assert!(said(&output).contains("authenticator other: answered 500"), "{output:?}");
+    assert!(said(&output).contains("authenticator other: responded with 500"), "{output:?}");
     assert_eq!((first.requests(), second.requests()), (1, 1));
 }

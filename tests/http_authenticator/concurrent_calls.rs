@@ -59,10 +59,10 @@ fn calls_are_counted_by_outcome() {
     }
     let of = |result: &str| {
         let labels = format!("{{authenticator=\"vendor\",result=\"{result}\"");
-        doorward.metric(&format!("doorward_http_authenticator_calls_total{labels}"))
+        doorward.metric(&format!("doorward_authenticator_calls_total{labels}"))
     };
     assert_eq!(["accepted", "rejected", "unknown_user", "error"].map(of), [1.0, 2.0, 1.0, 1.0]);
-    assert!(doorward.metric("doorward_http_authenticator_call_seconds_total{authenticator=\"vendor\"") > 0.0);
+    assert!(doorward.metric("doorward_authenticator_call_seconds_total{authenticator=\"vendor\"") > 0.0);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn queue(doorward: &Doorward, user: &str, password: &str, network: &str, length:
     let mut client = doorward.client();
     client.send(&Request::auth().basic(user, password).from(network).bytes()).unwrap();
     eventually("it waits in the queue", || {
-        (doorward.metric("doorward_http_authenticator_queue_length") >= length).then_some(())
+        (doorward.metric("doorward_authenticator_queue_length") >= length).then_some(())
     });
     client
 }
@@ -144,12 +144,12 @@ fn assert_busy(doorward: &Doorward, user: &str, password: &str, network: &str) {
 #[test]
 fn request_beyond_the_queue_limit_is_answered_busy() {
     // All requests come from one network block, which does not compete with itself.
-    let (backend, doorward, first) = taken("queue_limit = 2\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, first) = taken("queue_limit = 2\nper_network_limit = 2\nper_user_limit = 1");
     let mut waiting = vec![first];
     waiting.push(queue(&doorward, "second", "x", "192.0.2.1", 1.0));
     waiting.push(queue(&doorward, "third", "x", "192.0.2.2", 2.0));
     assert_busy(&doorward, "fourth", "x", "192.0.2.3");
-    assert!(doorward.metric("doorward_http_authenticator_queue_full_total") >= 1.0);
+    assert!(doorward.metric("doorward_authenticator_queue_full_total") >= 1.0);
     backend.release();
     for mut client in waiting {
         assert_eq!(client.receive(false).unwrap().status, 200);
@@ -160,7 +160,7 @@ fn request_beyond_the_queue_limit_is_answered_busy() {
 
 #[test]
 fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
-    let (backend, doorward, mut first) = taken("queue_limit = 2\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, mut first) = taken("queue_limit = 2\nper_network_limit = 2\nper_user_limit = 1");
     let mut second = queue(&doorward, "second", "x", "192.0.2.1", 1.0);
     let mut third = queue(&doorward, "third", "x", "192.0.2.2", 2.0);
     let mut newcomer = doorward.client();
@@ -177,7 +177,7 @@ fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
 
 #[test]
 fn queue_share_limits_one_user_and_one_network_and_leaves_room_for_others() {
-    let (backend, doorward, first) = taken("queue_limit = 8\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, first) = taken("queue_limit = 8\nper_network_limit = 2\nper_user_limit = 1");
     let mut waiting = vec![first];
     let network = "198.51.100.7";
     waiting.push(queue(&doorward, "second", "x", network, 1.0));

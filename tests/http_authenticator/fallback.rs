@@ -70,7 +70,7 @@ fn service_can_be_the_fallback_for_another_service() {
     let other = |more| vendor(second.address, more).replace("name = \"vendor\"", "name = \"other\"");
     let covered = start(
         None,
-        &(vendor(nowhere(), UNKNOWN) + &other("unknown_user_statuses = [404]\ncovers = [\"vendor\"]")),
+        &(vendor(nowhere(), UNKNOWN) + &other("unknown_user_statuses = [404]\nfallback_for = [\"vendor\"]")),
     );
     assert_by(&ask(&covered, "carol", "sings"), "carol", "other");
     assert_challenged(&ask(&covered, "carol", "x"));
@@ -83,7 +83,7 @@ fn service_can_be_the_fallback_for_another_service() {
 fn fallback_answers_in_time_while_the_service_hangs() {
     let first = Backend::saying(Reply::status(200).held());
     let second = service_with_carol();
-    let other = vendor(second.address, "unknown_user_statuses = [404]\ncovers = [\"vendor\"]");
+    let other = vendor(second.address, "unknown_user_statuses = [404]\nfallback_for = [\"vendor\"]");
     let other = other.replace("name = \"vendor\"", "name = \"other\"");
     let doorward = start(None, &(vendor(first.address, "timeout = \"500ms\"") + &other));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "other");
@@ -105,7 +105,7 @@ fn hanging_service_delays_no_user_of_the_file() {
     }
     backend.await_requests(2);
     eventually("four wait for a connection", || {
-        (doorward.metric("doorward_http_authenticator_queue_length") >= 4.0).then_some(())
+        (doorward.metric("doorward_authenticator_queue_length") >= 4.0).then_some(())
     });
     for number in 0..10 {
         assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");

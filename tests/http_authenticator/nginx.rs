@@ -69,7 +69,7 @@ fn hanging_service_gets_503_before_the_timeout_of_nginx() {
         let log = protected.doorward.log();
         log.contains(" request denied").then_some(log)
     });
-    assert!(log.contains("authenticator vendor: no answer within 4s"), "{log}");
+    assert!(log.contains("authenticator vendor: no response within 4s"), "{log}");
     assert_eq!(protected.protected.received(), "");
     // Control: the released service accepts a user.
     backend.release();

@@ -159,7 +159,7 @@ fn no_output_contains_a_secret_on_success_or_failure() {
             assert_eq!(setup.log_in(&format!("nobody-{n}"), &secret("nobody")), 503);
             setup.logged(&format!("nobody-{n}"), "authenticator gone: ", 503);
         }
-        assert!(setup.doorward.log().contains("authenticator gone: can't connect: "));
+        assert!(setup.doorward.log().contains("authenticator gone: cannot connect: "));
         assert!(setup.doorward.log().contains("authenticator down"));
         // Passwords that cannot be encoded in a header, in JSON, or at all.
         for end in ["\r\nX-More: 1", " ", "\u{e9}", "\t", "{username}", "%00", "\\", "\""] {

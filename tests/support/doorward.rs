@@ -16,7 +16,7 @@ use super::process::{Output, Process, run};
 const LABELLED: [&str; 4] = [
     "doorward_hash_checks_total",
     "doorward_http_requests_total",
-    "doorward_http_authenticator_call_seconds_total",
+    "doorward_authenticator_call_seconds_total",
     "doorward_verdicts_total",
 ];
 

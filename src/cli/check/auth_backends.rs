@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::authn::{Credentials, Outcome};
 use crate::cli::output::{print_error, print_line};
 use crate::clock::Clock;
@@ -46,32 +46,36 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn probe_auth_backend(runtime: &Runtime, backend: &AuthBackend) -> bool {
+fn probe_auth_backend(runtime: &Runtime, backend: &RemoteSource) -> bool {
     let name = backend.name();
     let Some(credentials) = made_up_credentials() else {
         print_error("no random numbers available from the operating system");
         return false;
     };
     let start = Instant::now();
-    let response = runtime.block_on(backend.test_call(&credentials));
+    let response = runtime.block_on(backend.probe(&credentials));
     let millis = start.elapsed().as_millis();
-    let (is_valid, result) = match response {
-        Ok((status, Outcome::Rejected)) => {
-            (true, format!("reachable: status {status} after {millis} ms, made-up credentials rejected"))
-        }
-        Ok((status, Outcome::UnknownUser)) => {
-            (true, format!("reachable: status {status} after {millis} ms, made-up user unknown"))
-        }
-        Ok((status, Outcome::Accepted(_))) => (
-            false,
-            format!(
-                "made-up credentials accepted with status {status}, so every client would be admitted; check accepted, accepted_if and the URL"
-            ),
-        ),
+    let response = match response {
+        Ok(response) => response,
         Err(error) => {
             print_line(&error.to_string());
             return false;
         }
+    };
+    let summary = response.summary;
+    let (is_valid, result) = match response.outcome {
+        Outcome::Rejected => {
+            (true, format!("reachable: {summary} after {millis} ms, made-up credentials rejected"))
+        }
+        Outcome::UnknownUser => {
+            (true, format!("reachable: {summary} after {millis} ms, made-up user unknown"))
+        }
+        Outcome::Accepted(_) => (
+            false,
+            format!(
+                "made-up credentials accepted with {summary}, so every client would be admitted; check accepted_statuses, accepted_if and the URL"
+            ),
+        ),
     };
     print_line(&format!("authenticator {name}: {result}"));
     is_valid
@@ -89,12 +93,11 @@ fn made_up_credentials() -> Option<Credentials> {
 /// Prints a note for each auth backend that receives passwords over a network without TLS.
 fn print_notes(config: &ConfigValues) {
     for authenticator in &config.authenticators {
-        let AuthenticatorType::Http(spec) = &authenticator.kind else { continue };
-        if !spec.request.url.is_https() && !spec.request.url.is_loopback() {
+        let AuthenticatorType::Remote(spec) = &authenticator.kind else { continue };
+        if let Some(host) = spec.kind.spec().unencrypted_host() {
             print_line(&format!(
-                "authenticator {}: note: passwords are sent to {} without TLS; use https://, unless the network is private",
-                authenticator.name,
-                spec.request.url.host()
+                "authenticator {}: note: passwords are sent to {host} without TLS; use https://, unless the network is private",
+                authenticator.name
             ));
         }
     }

@@ -5,8 +5,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use crate::cli::output::print_line;
 use crate::config::authenticator::AuthenticatorType;
 use crate::config::table::ConfigValues;
@@ -61,18 +59,9 @@ fn referenced_files(config: &ConfigValues, config_path: Option<&Path>) -> Vec<Re
     }
     for authenticator in &config.authenticators {
         match &authenticator.kind {
-            AuthenticatorType::Http(spec) => {
-                add(spec.tls.ca_file.as_deref(), false);
-                if let Some((certificate, key)) = &spec.tls.client_cert {
-                    add(Some(certificate), false);
-                    add(Some(key), true);
-                }
-                // Collects the paths without reading the files.
-                let mut collect_path = |path: &Path| {
-                    add(Some(path), true);
-                    Ok::<_, std::convert::Infallible>(Zeroizing::default())
-                };
-                let _ = spec.request.resolve_secrets(&mut collect_path);
+            AuthenticatorType::Remote(spec) => {
+                let files = spec.kind.spec().files();
+                files.iter().for_each(|file| add(Some(&file.path), file.is_secret));
             }
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => {}
         }

@@ -13,7 +13,7 @@ use super::error::{AwsService, EcrError, EcrResponseError, parse_error_code, sin
 use super::http_client::{AwsResponse, response_error};
 use super::response::parse_response;
 use super::{AwsAccount, EcrTokenClient, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
-use crate::authn::http::error::CallError as Http;
+use crate::authn::remote::error::CallError as Http;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -232,7 +232,7 @@ fn error_message_is_one_bounded_line_with_a_remedy() {
     let name = EcrError::CallFailed(AwsService::Ecr, Http::NameNotResolved("no such host".into()));
     assert_eq!(
         name.to_string(),
-        "ECR: the name can't be resolved: no such host; check the name of the region, and the resolver"
+        "ECR: the host name cannot be resolved: no such host; see the region's name, and the resolver"
     );
     assert!(EcrError::TimedOut(super::FETCH_TIMEOUT).to_string().contains("within 20s"));
     let text = single_line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));

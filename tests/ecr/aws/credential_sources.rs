@@ -208,7 +208,7 @@ fn missing_credentials_are_an_error_that_lists_the_sources() {
         .without("AWS_EC2_METADATA_DISABLED")
         .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{closed}"))
         .fetch();
-    assert!(told.contains("the instance's metadata service: can't connect"), "{told}");
+    assert!(told.contains("the instance's metadata service: cannot connect"), "{told}");
     assert!(told.contains("hop limit of 2"), "{told}");
 }
 

@@ -72,14 +72,14 @@ fn unusable_ecr_response_is_an_error_with_the_cause() {
 fn slow_ecr_response_times_out() {
     let begun = Instant::now();
     let slow = Reply::json("{}").held();
-    assert_told(&told(slow), "timeout", "no answer within 10s");
+    assert_told(&told(slow), "timeout", "no response within 10s");
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(18), "{took:?}");
 }
 
 #[test]
 fn dripping_ecr_response_times_out() {
-    assert_told(&told(token("x", 0).drip(Duration::from_millis(200))), "timeout", "no answer within 10s");
+    assert_told(&told(token("x", 0).drip(Duration::from_millis(200))), "timeout", "no response within 10s");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn fetch_with_several_sts_retries_has_a_total_timeout() {
     let begun = Instant::now();
     let told = fetcher.fetch();
     assert!(
-        told.starts_with("timeout: STS: no answer within ")
+        told.starts_with("timeout: STS: no response within ")
             || told.starts_with("timeout: no token within 20s"),
         "{told}"
     );
@@ -127,11 +127,11 @@ fn sts_refusal_is_reported_with_its_remedy() {
 fn unreachable_or_unresolvable_endpoint_is_a_connect_error() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let fetcher = Fetcher::with_key().set("endpoint", format!("http://{closed}"));
-    assert_told(&fetcher.fetch(), "connect", "can't connect");
+    assert_told(&fetcher.fetch(), "connect", "cannot connect");
     let fetcher = fetcher.set("endpoint", "http://registry.invalid");
     let told = fetcher.fetch();
-    assert_told(&told, "connect", "ECR: the name can't be resolved");
-    assert_told(&told, "connect", "; check the name of the region, and the resolver");
+    assert_told(&told, "connect", "ECR: the host name cannot be resolved");
+    assert_told(&told, "connect", "; see the region's name, and the resolver");
 }
 
 #[test]
@@ -160,13 +160,13 @@ fn proxy_is_used_for_https_only_and_not_for_no_proxy_hosts() {
     let url = format!("http://{}", proxy.address);
     let fetcher =
         Fetcher::with_key().env("HTTPS_PROXY", &url).env("HTTP_PROXY", &url).env("http_proxy", &url);
-    assert_told(&fetcher.fetch(), "connect", "ECR: can't connect");
+    assert_told(&fetcher.fetch(), "connect", "ECR: cannot connect");
     assert_eq!(proxy.requests(), 1);
     let aws = Backend::start(everything);
     assert_token(&of(&aws, fetcher.clone()).fetch(), "AKIDENV");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let direct = fetcher.env("NO_PROXY", "127.0.0.1").set("endpoint", format!("https://{closed}"));
-    assert_told(&direct.fetch(), "connect", "can't connect");
+    assert_told(&direct.fetch(), "connect", "cannot connect");
     assert_eq!(proxy.requests(), 1);
 }
 

@@ -26,8 +26,9 @@ pub(super) fn rows() -> Vec<FailureCase> {
     let chunks = "1000\r\n".to_owned() + &"y".repeat(0x1000) + "\r\n";
     let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunks.repeat(2560));
     let deep = format!("{{\"active\": {}true{}}}", "[".repeat(20_000), "]".repeat(20_000));
-    let (not_json, larger) = ("vendor: the answer is not JSON: ", "vendor: the answer is larger than 64KiB");
-    let page_log = "vendor: answered with a web page (text/html)";
+    let (not_json, larger) =
+        ("vendor: the response is not JSON: ", "vendor: the response is larger than 64KiB");
+    let page_log = "vendor: responded with a web page (text/html)";
     vec![
         FailureCase::saying("200 with a web page", page(), Unavailable, page_log),
         FailureCase::saying("200 with a web page, which is set as wanted", page(), Granted, "")

@@ -44,7 +44,7 @@ fn slow() -> Vec<FailureCase> {
             "connection refused",
             &unused,
             Unavailable,
-            "authenticator vendor: can't connect: ",
+            "authenticator vendor: cannot connect: ",
             (),
         ),
         // The broadcast address of the loopback network: the kernel has no TCP route to it and sends no
@@ -53,14 +53,14 @@ fn slow() -> Vec<FailureCase> {
             "no route to the network",
             "http://127.255.255.255:80",
             Unavailable,
-            "authenticator vendor: can't connect: ",
+            "authenticator vendor: cannot connect: ",
             (),
         ),
         FailureCase::new(
             "the name does not exist",
             "http://nobody.invalid",
             Unavailable,
-            "authenticator vendor: the name can't be resolved",
+            "authenticator vendor: the host name cannot be resolved",
             (),
         ),
         FailureCase::new(
@@ -75,13 +75,13 @@ fn slow() -> Vec<FailureCase> {
             "the head hangs",
             Reply::status(200).held(),
             Unavailable,
-            "vendor: no answer within 2s",
+            "vendor: no response within 2s",
         ),
         FailureCase::saying(
             "the head comes at a byte a second",
             Reply::json("{\"active\": true}").drip(Duration::from_secs(1)),
             Unavailable,
-            "vendor: no answer within 2s",
+            "vendor: no response within 2s",
         ),
         drip(),
     ]
@@ -141,7 +141,7 @@ fn versions() -> Vec<FailureCase> {
             "hints without an end",
             Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000)).drip(Duration::from_millis(1)),
             Unavailable,
-            "vendor: no answer within 2s",
+            "vendor: no response within 2s",
         ),
         FailureCase::saying(
             "another protocol",
@@ -162,7 +162,7 @@ fn drip() -> FailureCase {
     let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"active\": true}";
     let backend = Backend::saying(Reply::raw(bytes).drip(Duration::from_millis(20)));
     let url = format!("http://{}", backend.address);
-    let log = "vendor: no answer within 2s";
+    let log = "vendor: no response within 2s";
     FailureCase::new("the body drips in", &url, Unavailable, log, backend).set(ACTIVE)
 }
 

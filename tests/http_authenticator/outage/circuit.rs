@@ -55,7 +55,7 @@ fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
     backend.say(reply);
     eventually("the service counts as down", || {
         (1..6).for_each(|number| assert_unavailable(&ask(doorward, 1000 + number)));
-        let is_told_at_once = || doorward.log().contains("is down: not asked for");
+        let is_told_at_once = || doorward.log().contains("service down: no call for");
         (is_degraded(doorward) && is_told_at_once()).then_some(())
     });
 }
@@ -64,13 +64,13 @@ fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
 fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recovers() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = accepted(&backend, "");
-    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 1.0);
+    assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 1.0);
     fail(&backend, &doorward, Reply::status(502));
     let mut number = 0;
     assert_eq!(doorward.ready().status, 200, "a 503 would take every replica out at once");
     let ready = doorward.ready().text();
-    assert!(ready.contains("no answer to ") && ready.contains(" network blocks"), "{ready}");
-    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 0.0);
+    assert!(ready.contains("no response for ") && ready.contains(" network blocks"), "{ready}");
+    assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 0.0);
     // Later requests fail at once, except one probe a second.
     let (before, began) = (backend.requests(), Instant::now());
     while began.elapsed() < 3 * SECOND {
@@ -96,7 +96,7 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
         asked.then_some(())
     });
     assert_eq!(doorward.ready().text(), READY);
-    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 1.0);
+    assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 1.0);
     backend.say(Reply::status(200));
     for number in 0..20 {
         assert_eq!(ask(&doorward, 2000 + number).status, 200);
@@ -110,9 +110,9 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
     let (down, back) = (line("authenticator down"), line("authenticator recovered"));
     assert_eq!((down.len(), back.len()), (1, 1), "{log}");
     assert!(down[0].contains("WARN") && down[0].contains("vendor"), "{down:?}");
-    assert!(down[0].contains("answered 502") && down[0].contains("network blocks"), "{down:?}");
+    assert!(down[0].contains("responded with 502") && down[0].contains("network blocks"), "{down:?}");
     assert!(back[0].contains("INFO") && back[0].contains("vendor"), "{back:?}");
-    assert!(log.contains("is down: not asked for "), "{log}");
+    assert!(log.contains("service down: no call for "), "{log}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn failure_of_one_requester_is_reported_to_that_requester_only_field_s1() {
         let line = |line: &str| line.contains("requester held back") && line.contains("10.0.1.1/32");
         doorward.log().lines().any(line).then_some(())
     });
-    assert!(doorward.metric("doorward_http_authenticator_held_back_total") >= 10.0);
+    assert!(doorward.metric("doorward_authenticator_held_back_total") >= 10.0);
 }
 
 #[test]

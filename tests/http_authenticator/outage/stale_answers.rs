@@ -138,7 +138,8 @@ fn rejected_user_gets_no_stale_answer() {
 
 #[test]
 fn user_unknown_since_gets_no_stale_answer() {
-    let (backend, doorward) = accepted_beside_others(&format!("{HOUR}unknown = [404]\n"), &["alice"]);
+    let (backend, doorward) =
+        accepted_beside_others(&format!("{HOUR}unknown_user_statuses = [404]\n"), &["alice"]);
     backend.say(Reply::status(404));
     assert_challenged(&ask(&doorward, "alice", "right"));
     fail(&backend, &doorward, Reply::status(500));

@@ -48,7 +48,7 @@ pub(super) fn text(dir: &Path, service: &str, unused: &str) -> String {
     }
     add("gone", &format!("{unused}/gone"), presentations[0].2);
     let tls = service.replace("http://", "https://");
-    add("tls", &format!("{tls}/basic"), &format!("{}\ncovers = [\"gone\"]", presentations[0].2));
+    add("tls", &format!("{tls}/basic"), &format!("{}\nfallback_for = [\"gone\"]", presentations[0].2));
     text
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::authn::http::error::CallError as Http;
+use crate::authn::remote::error::CallError as Http;
 
 /// Maximum length of a text of another program, in characters.
 const TEXT_CHARS_MAX: usize = 200;

@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 use super::clock_skew::ClockSkew;
 use super::error::{AwsService, EcrError, EcrResponseError, parse_error_code, single_line};
 use super::{BODY_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT};
-use crate::authn::http::error::CallError as Http;
+use crate::authn::http::error::transport_error;
+use crate::authn::remote::error::CallError as Http;
 
 /// Maximum value of Retry-After; a larger one is reduced to it.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
@@ -129,7 +130,7 @@ impl AwsHttpClient {
     ) -> Result<AwsResponse, EcrError> {
         *request.timeout_mut() = Some(timeout);
         let error_of = |error: reqwest::Error| {
-            EcrError::CallFailed(service, Http::from_reqwest(&error, CONNECT_TIMEOUT, timeout))
+            EcrError::CallFailed(service, transport_error(&error, CONNECT_TIMEOUT, timeout))
         };
         let is_signed =
             request.headers().get(AUTHORIZATION).is_some_and(|v| v.as_bytes().starts_with(b"AWS4-"));

@@ -1,4 +1,4 @@
-//! Who is held back after calls without an answer, and for how long.
+//! Tests of the backoff: the requesters that are held back, and for how long.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn at(seconds: u64) -> Moment {
     Moment::from_millis(seconds * 1000)
 }
 
-/// A call that took four seconds and ended now.
+/// Returns a call that took four seconds and ends at `now`.
 fn call(now: u64, answered: Option<u64>) -> UnansweredCall {
     UnansweredCall {
         began_at: at(now.saturating_sub(4)),
@@ -21,8 +21,8 @@ fn call(now: u64, answered: Option<u64>) -> UnansweredCall {
     }
 }
 
-fn fail(requesters: &mut RequesterBackoff, who: &Requester, call: UnansweredCall) -> bool {
-    requesters.record_unanswered(who, call, None)
+fn fail(requesters: &mut RequesterBackoff, requester: &Requester, call: UnansweredCall) -> bool {
+    requesters.record_unanswered(requester, call, None)
 }
 
 #[test]

@@ -1,20 +1,21 @@
-//! When a service is asked, for whom, and when it is left alone.
+//! Tests of the circuit breaker: when and for which requesters calls are made.
 
 use reqwest::StatusCode;
 
 use super::*;
+use crate::authn::http::error::HttpResponseError;
 use crate::authn::queue::job::RequesterId;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn circuit() -> (CircuitBreaker, Clock) {
     let clock = Clock::manual();
-    // Beyond the time in which a timeout may be due to a service that is full.
+    // After this time a connection timeout does not mean an overloaded service.
     clock.advance(60 * SECOND);
     (CircuitBreaker::new("api".into(), clock.clone(), 16, CircuitMetrics::default()), clock)
 }
 
-/// A user in a block of his own.
+/// Returns a user in a network block without other users.
 fn user(number: u64) -> Requester {
     let id = RequesterId { block_tag: number, network_tag: number, network_user_tag: number };
     Requester { id, user_tag: number, has_been_accepted: false }
@@ -33,65 +34,66 @@ fn refused() -> CallError {
 }
 
 fn status(code: u16) -> CallError {
-    CallError::UnexpectedStatus(StatusCode::from_u16(code).unwrap())
+    HttpResponseError::UnexpectedStatus(StatusCode::from_u16(code).unwrap()).into()
 }
 
 fn retry_later(code: u16, seconds: u64) -> CallError {
-    CallError::Throttled(StatusCode::from_u16(code).unwrap(), Some(Duration::from_secs(seconds)))
+    let wait = Some(Duration::from_secs(seconds));
+    HttpResponseError::Throttled(StatusCode::from_u16(code).unwrap(), wait).into()
 }
 
-fn fail(circuit: &CircuitBreaker, who: Requester, fault: &CallError) -> FailureCause {
-    circuit.acquire_permit(who).unwrap_or_else(|(fault, _)| panic!("{fault}")).record_failure(fault)
+fn fail(circuit: &CircuitBreaker, requester: Requester, error: &CallError) -> FailureCause {
+    circuit.acquire_permit(requester).unwrap_or_else(|(error, _)| panic!("{error}")).record_failure(error)
 }
 
-fn answer(circuit: &CircuitBreaker, who: Requester) {
-    circuit.acquire_permit(who).unwrap_or_else(|(fault, _)| panic!("{fault}")).record_answer(true);
+fn answer(circuit: &CircuitBreaker, requester: Requester) {
+    circuit.acquire_permit(requester).unwrap_or_else(|(error, _)| panic!("{error}")).record_answer(true);
 }
 
-/// Whether a call may be made now; it is dropped without a word.
-fn is_call_permitted(circuit: &CircuitBreaker, who: Requester) -> bool {
-    circuit.acquire_permit(who).is_ok()
+/// Returns whether a call is permitted now. The permit is dropped.
+fn is_call_permitted(circuit: &CircuitBreaker, requester: Requester) -> bool {
+    circuit.acquire_permit(requester).is_ok()
 }
 
-fn cause(circuit: &CircuitBreaker, who: Requester) -> FailureCause {
-    circuit.acquire_permit(who).err().expect("no call").1
+fn cause(circuit: &CircuitBreaker, requester: Requester) -> FailureCause {
+    circuit.acquire_permit(requester).err().expect("no call").1
 }
 
-/// Fails for four users that had been accepted, with a second in between.
-fn cause_outage(circuit: &CircuitBreaker, clock: &Clock, fault: &CallError) {
-    fail(circuit, accepted(101), fault);
-    fail(circuit, accepted(102), fault);
-    fail(circuit, accepted(103), fault);
+/// Records failures for four users that were accepted before, within a second.
+fn cause_outage(circuit: &CircuitBreaker, clock: &Clock, error: &CallError) {
+    fail(circuit, accepted(101), error);
+    fail(circuit, accepted(102), error);
+    fail(circuit, accepted(103), error);
     clock.advance(SECOND);
-    fail(circuit, accepted(104), fault);
+    fail(circuit, accepted(104), error);
 }
 
 #[test]
 fn three_connect_failures_in_a_row_open_the_circuit_for_all_requesters() {
-    for fault in [
+    for error in [
         refused(),
         CallError::NameNotResolved("none".into()),
         CallError::TlsHandshakeFailed("bad".into()),
         CallError::ConnectTimeout(SECOND),
     ] {
         let (circuit, clock) = circuit();
-        assert_eq!(fail(&circuit, user(1), &fault), FailureCause::Outage, "nobody can bring that about");
-        fail(&circuit, user(1), &fault);
+        assert_eq!(fail(&circuit, user(1), &error), FailureCause::Outage, "no requester can cause it");
+        fail(&circuit, user(1), &error);
         answer(&circuit, user(2));
         clock.advance(OVERLOAD_WINDOW);
-        fail(&circuit, user(1), &fault);
-        fail(&circuit, user(1), &fault);
+        fail(&circuit, user(1), &error);
+        fail(&circuit, user(1), &error);
         assert_eq!(circuit.outage_evidence(), None);
-        fail(&circuit, user(1), &fault);
+        fail(&circuit, user(1), &error);
         assert_eq!(circuit.outage_evidence().as_deref(), Some("no connection, 3 times in a row"));
-        // The places of a class are taken at once, and then there is one a second.
+        // The slots of a class are used at once, and then there is one probe per second.
         let probes: Vec<_> = (0..9).map_while(|n| circuit.acquire_permit(user(n)).ok()).collect();
         assert_eq!(probes.len(), 3);
         assert_eq!(cause(&circuit, user(50)), FailureCause::Outage);
         drop(probes);
         clock.advance(CONNECT_FAILURE_WINDOW);
         let _probes: Vec<_> = (0..9).map_while(|n| circuit.acquire_permit(user(n)).ok()).collect();
-        assert_eq!(cause(&circuit, user(50)), FailureCause::Undetermined, "nobody has looked lately");
+        assert_eq!(cause(&circuit, user(50)), FailureCause::Undetermined, "no recent evidence");
     }
 }
 
@@ -120,58 +122,58 @@ fn connect_timeout_of_overloaded_backend_is_not_a_connect_failure() {
 
 #[test]
 fn failures_of_one_requester_hold_back_only_that_requester_field_s1() {
-    let faults = [
+    let errors = [
         broken(),
         CallError::Timeout(SECOND),
         status(500),
         status(502),
         retry_later(503, 60),
         retry_later(429, 60),
-        CallError::HtmlResponse,
+        HttpResponseError::WebPage.into(),
     ];
-    for fault in faults {
+    for error in errors {
         let (circuit, clock) = circuit();
-        fail(&circuit, user(1), &fault);
+        fail(&circuit, user(1), &error);
         answer(&circuit, accepted(7));
         clock.advance(61 * SECOND);
         for _ in 0..20 {
             clock.advance(SECOND);
-            // The requester tries whenever it may, from one network, and others are answered all the while.
+            // The requester calls whenever it can, and others are answered meanwhile.
             if let Ok(permit) = circuit.acquire_permit(user(1)) {
-                assert_ne!(permit.record_failure(&fault), FailureCause::Outage, "{fault}");
+                assert_ne!(permit.record_failure(&error), FailureCause::Outage, "{error}");
             }
             assert!(
                 matches!(
                     circuit.acquire_permit(user(1)),
                     Err((CallError::RequesterHeldBack(_), FailureCause::Undetermined))
                 ),
-                "{fault}"
+                "{error}"
             );
             answer(&circuit, user(2));
         }
-        assert_eq!(circuit.outage_evidence(), None, "{fault}");
+        assert_eq!(circuit.outage_evidence(), None, "{error}");
     }
 }
 
 #[test]
 fn unanswered_users_in_several_blocks_are_an_outage() {
-    for fault in [
+    for error in [
         broken(),
         CallError::Timeout(SECOND),
         status(500),
         status(503),
         retry_later(503, 20),
-        CallError::HtmlResponse,
+        HttpResponseError::WebPage.into(),
     ] {
         let (circuit, clock) = circuit();
-        fail(&circuit, user(1), &fault);
-        fail(&circuit, user(2), &fault);
+        fail(&circuit, user(1), &error);
+        fail(&circuit, user(2), &error);
         clock.advance(SECOND);
         assert_eq!(circuit.outage_evidence(), None);
-        fail(&circuit, user(3), &fault);
-        let evidence = "no answer to 3 requesters, of 3 users in 3 network blocks";
-        assert_eq!(circuit.outage_evidence().as_deref(), Some(evidence), "{fault}");
-        // Whoever comes from elsewhere is asked about at once; the one that was told waits as it was told.
+        fail(&circuit, user(3), &error);
+        let evidence = "no response for 3 requesters, of 3 users in 3 network blocks";
+        assert_eq!(circuit.outage_evidence().as_deref(), Some(evidence), "{error}");
+        // A requester from another block gets a call at once.
         assert!(is_call_permitted(&circuit, user(9)));
         answer(&circuit, user(9));
         assert!(circuit.outage_evidence().is_none() && is_call_permitted(&circuit, user(3)));
@@ -185,23 +187,23 @@ fn status_429_is_never_an_outage() {
         clock.advance(SECOND);
         assert_eq!(fail(&circuit, accepted(number), &retry_later(429, 20)), FailureCause::Undetermined);
     }
-    assert_eq!(circuit.outage_evidence(), None, "a guesser may be at many users");
+    assert_eq!(circuit.outage_evidence(), None, "one client can guess at many users");
 }
 
 #[test]
 fn unexpected_response_ends_an_outage_and_local_error_is_no_evidence() {
     let (circuit, clock) = circuit();
-    for fault in [status(418), CallError::ResponseTooLarge(1), CallError::UnexpectedContent("x".into())] {
+    for error in [status(418), CallError::ResponseTooLarge(1), CallError::UnexpectedContent("x".into())] {
         clock.advance(SECOND);
         cause_outage(&circuit, &clock, &broken());
         assert!(circuit.outage_evidence().is_some());
         clock.advance(2 * SECOND);
-        assert_eq!(fail(&circuit, user(1), &fault), FailureCause::Undetermined);
-        assert_eq!(circuit.outage_evidence(), None, "{fault}");
+        assert_eq!(fail(&circuit, user(1), &error), FailureCause::Undetermined);
+        assert_eq!(circuit.outage_evidence(), None, "{error}");
     }
-    for fault in [CallError::Internal, CallError::LocalResourcesExhausted("no descriptor".into())] {
+    for error in [CallError::Internal, CallError::LocalResourcesExhausted("no descriptor".into())] {
         for number in 0..9 {
-            fail(&circuit, user(number), &fault);
+            fail(&circuit, user(number), &error);
         }
         assert_eq!(circuit.outage_evidence(), None);
     }
@@ -214,7 +216,7 @@ fn stale_answer_is_permitted_if_other_users_saw_the_outage() {
     assert_eq!(fail(&circuit, accepted(102), &broken()), FailureCause::Undetermined);
     assert_eq!(fail(&circuit, accepted(103), &broken()), FailureCause::Undetermined);
     clock.advance(SECOND);
-    // Three others, for a second.
+    // Three other users saw it for a second.
     assert_eq!(fail(&circuit, accepted(104), &broken()), FailureCause::Outage);
     assert_eq!(fail(&circuit, accepted(104), &broken()), FailureCause::Outage);
     assert_eq!(cause(&circuit, accepted(104)), FailureCause::Outage, "held back after its probe");
@@ -231,7 +233,7 @@ fn stale_answer_is_permitted_if_other_users_saw_the_outage() {
 fn call_begun_during_an_outage_is_ignored_after_recovery() {
     let (circuit, clock) = circuit();
     cause_outage(&circuit, &clock, &broken());
-    let hanging = circuit.acquire_permit(user(9)).unwrap_or_else(|(fault, _)| panic!("{fault}"));
+    let hanging = circuit.acquire_permit(user(9)).unwrap_or_else(|(error, _)| panic!("{error}"));
     answer(&circuit, user(1));
     clock.advance(SECOND);
     assert_eq!(hanging.record_failure(&CallError::Timeout(SECOND)), FailureCause::Undetermined);
@@ -262,25 +264,26 @@ fn hanging_suspect_probes_leave_slots_for_other_requesters() {
     assert!(circuit.outage_evidence().is_some());
     clock.advance(SECOND);
     assert!(is_call_permitted(&circuit, attackers[0]));
-    // All of theirs hang; each has failed before.
-    for who in &attackers {
+    // All their probes hang, and each requester failed before.
+    for requester in &attackers {
         let call = UnansweredCall {
             began_at: clock.now(),
             ended_at: clock.now(),
             is_probe: false,
             answered_at: None,
         };
-        circuit.lock().backoff.record_unanswered(who, call, None);
+        circuit.lock().backoff.record_unanswered(requester, call, None);
     }
     clock.advance(SECOND);
-    let held: Vec<_> = attackers.iter().filter_map(|who| circuit.acquire_permit(*who).ok()).collect();
+    let held: Vec<_> =
+        attackers.iter().filter_map(|requester| circuit.acquire_permit(*requester).ok()).collect();
     assert_eq!(held.len(), 1);
     for _ in 0..2 {
         assert!(is_call_permitted(&circuit, accepted(300)) && is_call_permitted(&circuit, user(301)));
     }
     assert!(!is_call_permitted(&circuit, attackers[20]));
-    // One that fails lets others go first.
-    let Ok(probe) = circuit.acquire_permit(user(200)) else { panic!("a place") };
+    // After a failed probe, others are served first.
+    let Ok(probe) = circuit.acquire_permit(user(200)) else { panic!("no slot") };
     probe.record_failure(&broken());
     clock.advance(SECOND);
     assert!(!is_call_permitted(&circuit, user(200)) && is_call_permitted(&circuit, user(201)));
@@ -293,7 +296,7 @@ fn guesses_from_fresh_blocks_block_no_other_requester_field_s1() {
     let (circuit, clock) = circuit();
     let mut hanging = Vec::new();
     for number in 0..1000 {
-        hanging.push(circuit.acquire_permit(user(number)).unwrap_or_else(|(fault, _)| panic!("{fault}")));
+        hanging.push(circuit.acquire_permit(user(number)).unwrap_or_else(|(error, _)| panic!("{error}")));
         if number % 10 == 9 {
             clock.advance(SECOND);
             hanging.drain(..10).for_each(|permit| {
@@ -301,8 +304,11 @@ fn guesses_from_fresh_blocks_block_no_other_requester_field_s1() {
             });
         }
     }
-    assert!(circuit.outage_evidence().is_some(), "it is told");
-    assert!((2000..2100).all(|number| is_call_permitted(&circuit, user(number))), "and keeps out nobody");
+    assert!(circuit.outage_evidence().is_some(), "it is reported");
+    assert!(
+        (2000..2100).all(|number| is_call_permitted(&circuit, user(number))),
+        "and holds back no requester"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How many calls without an answer prove what.
+//! Tests of the evidence of an outage.
 
 use super::*;
 use crate::authn::queue::job::RequesterId;
@@ -16,21 +16,21 @@ fn at(seconds: u64) -> Moment {
     Moment::from_millis(seconds * 1000)
 }
 
-/// Calls that began at 10 s and ended at 14 s.
-fn failed(who: &[Requester]) -> FailedCalls {
+/// Returns calls that started at 10 s and ended at 14 s.
+fn failed(requesters: &[Requester]) -> FailedCalls {
     let mut calls = FailedCalls::default();
-    who.iter().for_each(|who| calls.add(*who, at(10), at(14)));
+    requesters.iter().for_each(|requester| calls.add(*requester, at(10), at(14)));
     calls
 }
 
 #[test]
 fn outage_needs_three_requesters_in_two_blocks() {
-    let is_outage = |who: &[Requester]| failed(who).outage_evidence(at(14)).is_some();
+    let is_outage = |requesters: &[Requester]| failed(requesters).outage_evidence(at(14)).is_some();
     assert!(is_outage(&[requester(1, 1), requester(2, 1), requester(3, 2)]));
     assert!(!is_outage(&[requester(1, 1), requester(2, 2)]), "two requesters");
     assert!(!is_outage(&[requester(1, 1), requester(2, 1), requester(3, 1)]), "one block");
     assert!(!is_outage(&[requester(1, 1), requester(1, 2), requester(1, 3)]), "one user");
-    // Where all clients are in one block, users do that had been accepted.
+    // If all clients are in one block, three users that were accepted before are enough.
     assert!(is_outage(&[accepted(1, 1), accepted(2, 1), accepted(3, 1)]));
     assert!(!is_outage(&[accepted(1, 1), accepted(2, 1), requester(3, 1)]));
 }
@@ -92,15 +92,15 @@ fn one_block_is_evidence_only_if_all_users_are_in_it() {
 
 #[test]
 fn required_evidence_grows_with_active_users() {
-    let who: Vec<Requester> = (2..7).map(|user| accepted(user, user)).collect();
-    let mut calls = failed(&who);
+    let users: Vec<Requester> = (2..7).map(|user| accepted(user, user)).collect();
+    let mut calls = failed(&users);
     (0..59).for_each(|user| calls.record_accepted(&requester(user, user), at(5)));
     assert!(calls.is_seen_by_others(1, at(14)), "five of 59");
     calls.record_accepted(&requester(60, 60), at(5));
     assert!(!calls.is_seen_by_others(1, at(14)), "five of 60");
-    // The next day the others count no more.
+    // On the next day the other users are not active.
     let tomorrow = at(5).plus(ACTIVE_USER_WINDOW);
-    who.iter().for_each(|who| calls.add(*who, tomorrow, tomorrow.plus(OUTAGE_DURATION_MIN)));
+    users.iter().for_each(|user| calls.add(*user, tomorrow, tomorrow.plus(OUTAGE_DURATION_MIN)));
     assert!(calls.is_seen_by_others(1, tomorrow.plus(OUTAGE_DURATION_MIN)));
 }
 

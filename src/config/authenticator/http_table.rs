@@ -1,4 +1,4 @@
-//! The tables of authenticators as they are written, before anything is checked but their shape.
+//! The table of type `http` as it is written. Only the types of its values are checked here.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,10 @@ use toml::Spanned;
 
 type Text = Spanned<String>;
 
-/// Of type `htpasswd`.
+/// The keys that only the table of type `http` has.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawHtpasswdTable {
-    pub(super) name: Option<Text>,
-    #[serde(default)]
-    pub(super) fallback_for: Vec<Text>,
-}
-
-/// Of type `keys`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawApiKeysTable {
-    pub(super) name: Option<Text>,
-}
-
-/// Of type `http`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawHttpTable {
-    pub(super) name: Option<Text>,
-    #[serde(default)]
-    pub(super) fallback_for: Vec<Text>,
+pub(super) struct HttpTable {
     pub(super) url: Text,
     pub(super) method: Option<Text>,
     #[serde(default)]
@@ -43,29 +24,22 @@ pub(super) struct RawHttpTable {
     pub(super) accepted_if: BTreeMap<Text, Spanned<toml::Value>>,
     pub(super) username_pointer: Option<Text>,
     #[serde(default)]
-    pub(super) groups: Vec<Spanned<RawGroupsRule>>,
+    pub(super) groups: Vec<Spanned<GroupsTable>>,
     #[serde(default)]
     pub(super) facts: BTreeMap<Text, Spanned<toml::Value>>,
     #[serde(default)]
     pub(super) allow_html: bool,
     pub(super) connect_timeout: Option<Text>,
-    pub(super) timeout: Option<Text>,
     pub(super) max_response_bytes: Option<Text>,
     pub(super) ca_file: Option<Text>,
     pub(super) client_cert_file: Option<Text>,
     pub(super) client_key_file: Option<Text>,
-    pub(super) max_connections: Option<Spanned<usize>>,
-    pub(super) queue_limit: Option<Spanned<usize>>,
-    pub(super) per_network_limit: Option<Spanned<usize>>,
-    pub(super) per_user_limit: Option<Spanned<usize>>,
-    pub(super) cache_ttl: Option<Text>,
-    pub(super) stale_if_unavailable: Option<Text>,
 }
 
-/// One source of groups.
+/// An entry of `groups`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawGroupsRule {
+pub(super) struct GroupsTable {
     pub(super) pointer: Option<Text>,
     pub(super) header: Option<Text>,
     pub(super) name_pointer: Option<Text>,

@@ -1,4 +1,4 @@
-//! A service as the chain sees it: its queue, and what it says when nobody is there.
+//! Tests of a remote source: its queue, its calls, and what it does without a service. The calls are made over HTTP.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -6,20 +6,25 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::authn::http::HttpSpec;
+use crate::authn::http::call::CallLimits;
+use crate::authn::http::client::TlsFiles;
+use crate::authn::http::request_template::{BodyTemplate, RequestTemplate, UrlTemplate};
+use crate::authn::http::response::ResponseRules;
+use crate::authn::http::template::{EncodingContext, Template};
 
 const LIMITS: QueueLimits = QueueLimits { total: 4, network_share: 4, user_share: 4 };
 
-fn spec(name: &str, url: &str) -> AuthBackendSpec {
+fn spec(name: &str, url: &str) -> RemoteSourceSpec {
     let minute = Duration::from_secs(60);
     let headers = [("authorization", "Key {password}")];
-    let template = |text| template::Template::parse(text, template::EncodingContext::Header).unwrap();
-    AuthBackendSpec {
-        name: name.into(),
+    let template = |text| Template::parse(text, EncodingContext::Header).unwrap();
+    let http = HttpSpec {
         request: RequestTemplate {
             method: reqwest::Method::GET,
-            url: request_template::UrlTemplate::parse(url).unwrap(),
+            url: UrlTemplate::parse(url).unwrap(),
             headers: headers.map(|(name, text)| (name.parse().unwrap(), template(text))).into(),
-            body: request_template::BodyTemplate::None,
+            body: BodyTemplate::None,
             is_json_expected: false,
         },
         response_rules: ResponseRules {
@@ -32,22 +37,27 @@ fn spec(name: &str, url: &str) -> AuthBackendSpec {
             facts: Box::default(),
             is_html_allowed: false,
         },
-        call_limits: CallLimits { connect_timeout: minute, timeout: minute, body_size_max: 1024 },
+        call_limits: CallLimits { connect_timeout: minute, body_size_max: 1024 },
         tls: TlsFiles::default(),
+    };
+    RemoteSourceSpec {
+        name: name.into(),
+        timeout: minute,
         connections_max: 1,
         queue_limits: LIMITS,
         lifetime: AnswerLifetime { cache_ttl: Some(minute), stale_ttl: Some(Duration::ZERO) },
+        kind: RemoteKind::Http(Box::new(http)),
     }
 }
 
-/// A service for which a test speaks.
-pub(in crate::authn) fn manual_backend(name: &str, limits: QueueLimits) -> AuthBackend {
-    let spec = AuthBackendSpec { queue_limits: limits, ..spec(name, "http://localhost/") };
-    AuthBackend::build(spec, Clock::manual(), Arc::default()).unwrap()
+/// Returns a source whose queries a test answers itself.
+pub(in crate::authn) fn manual_source(name: &str, limits: QueueLimits) -> RemoteSource {
+    let spec = RemoteSourceSpec { queue_limits: limits, ..spec(name, "http://localhost/") };
+    RemoteSource::build(spec, Clock::manual(), Arc::default()).unwrap()
 }
 
-impl AuthBackend {
-    /// The next question, if there is one; its place is given back.
+impl RemoteSource {
+    /// Returns the next query, if there is one, and gives its place back.
     pub(in crate::authn) fn try_next(&self) -> Option<Job<QueuedQuery>> {
         self.queues.try_next()
     }
@@ -58,16 +68,16 @@ fn credentials(password: &str) -> Arc<Credentials> {
     Arc::new(Credentials::new(Zeroizing::new(framed)).unwrap())
 }
 
-/// Asks a service at `url` that has `millis` for it.
+/// Sends a query to a service at `url` with a deadline of `millis`.
 async fn ask(url: &str, password: &str, millis: u64) -> JobResult {
-    let service = Arc::new(AuthBackend::build(spec("api", url), Clock::manual(), Arc::default()).unwrap());
+    let service = Arc::new(RemoteSource::build(spec("api", url), Clock::manual(), Arc::default()).unwrap());
     let tasks = tokio::spawn(Arc::clone(&service).run());
     let (told, end) = oneshot::channel();
     let asker = RequesterId { block_tag: 1, network_tag: 1, network_user_tag: 1 };
     let job = Job {
         requester: asker,
         deadline_millis: Arc::new(std::sync::atomic::AtomicU64::new(millis)),
-        work: BackendQuery { credentials: credentials(password), previous_identity: None },
+        work: RemoteQuery { credentials: credentials(password), previous_identity: None },
         on_complete: Box::new(move |end| told.send(end).unwrap()),
     };
     service.submit(job).ok().unwrap().notify_dropped();
@@ -79,7 +89,7 @@ async fn ask(url: &str, password: &str, millis: u64) -> JobResult {
 }
 
 #[tokio::test]
-async fn backend_answers_are_returned_and_tasks_end_on_close() {
+async fn answers_are_returned_and_tasks_end_on_close() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -104,6 +114,6 @@ async fn refused_connection_is_an_error_and_expired_query_is_dropped() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let JobResult::Completed(Err(trouble)) = ask(&url, "secret", 60_000).await else { panic!("an answer") };
-    assert!(trouble.to_string().starts_with("authenticator api: can't connect: "), "{trouble}");
+    assert!(trouble.to_string().starts_with("authenticator api: cannot connect: "), "{trouble}");
     assert_eq!(ask(&url, "secret", 50).await, JobResult::Dropped);
 }
