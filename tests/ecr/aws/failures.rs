@@ -8,7 +8,7 @@ use crate::support::backend::{Authority, Backend, Reply, server};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/registry";
 
-/// What is told when ECR answers so; it is asked once.
+/// Returns the error for this response of ECR. Checks that only one request is sent.
 fn told(reply: Reply) -> String {
     let aws = Backend::saying(reply);
     let told = of(&aws, Fetcher::with_key()).fetch();
@@ -38,7 +38,7 @@ fn ecr_refusal_is_reported_with_its_remedy() {
     assert_told(&told(redirect), "refused", "ECR refused: 302");
     assert_told(&told(Reply::status(403)), "refused", "ecr:GetAuthorizationToken");
     assert_told(&told(Reply::status(500)), "failed", "ECR failed: 500");
-    // A registry in place of the API.
+    // A registry responds instead of the API.
     assert_told(&told(Reply::status(404)), "refused", "not the registry's (dkr.ecr)");
 }
 
@@ -84,7 +84,7 @@ fn dripping_ecr_response_times_out() {
 
 #[test]
 fn fetch_with_several_sts_retries_has_a_total_timeout() {
-    // STS does not answer, and for a web identity the SDK asks it three times.
+    // STS does not respond. With a web identity, the SDK sends three requests.
     let aws = Backend::saying(Reply::status(500).held());
     let dir = tempfile::tempdir().unwrap();
     let identity = dir.path().join("token");
