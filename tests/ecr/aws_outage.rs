@@ -88,7 +88,7 @@ fn is_signed(call: &Call) {
 }
 
 /// Returns invalid responses of AWS, each with a part of the expected error.
-fn faults() -> Vec<(&'static str, Reply, &'static str)> {
+fn invalid_responses() -> Vec<(&'static str, Reply, &'static str)> {
     let data = |text: &str| Reply::json(format!("{{\"authorizationData\":{text}}}"));
     vec![
         ("refuses: AccessDeniedException", says(400, "AccessDeniedException"), "ecr:GetAuthorizationToken"),
@@ -123,7 +123,7 @@ fn faults() -> Vec<(&'static str, Reply, &'static str)> {
 #[expect(clippy::print_stdout, reason = "the table is there to be quoted")]
 fn each_aws_failure_is_answered_503_with_its_cause() {
     let good = format!("Basic {}", token("good"));
-    for (name, reply, told) in faults() {
+    for (name, reply, told) in invalid_responses() {
         let aws = Aws::start(reply);
         let doorward = aws.doorward();
         let before = Instant::now();

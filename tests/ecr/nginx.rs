@@ -156,7 +156,7 @@ impl EcrSetup {
     }
 
     /// Returns the reports of refused credentials that doorward received.
-    fn told(&self) -> Vec<Call> {
+    fn reported_refusals(&self) -> Vec<Call> {
         self.doorward.calls().into_iter().filter(|call| call.path() == "/auth/refused").collect()
     }
 }

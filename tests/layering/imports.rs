@@ -1,4 +1,4 @@
-//! Which layer imports which, and that no files import each other in a circle.
+//! The layers of imports, and a check for import cycles between files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,7 +136,7 @@ fn graph(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     edges
 }
 
-/// Returns a circle of files that import each other, if there is one.
+/// Returns a cycle of files that import each other, if there is one.
 fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn visit<'e>(
         at: &'e str,
@@ -239,7 +239,7 @@ fn only_allow_writes_200_to_the_proxy() {
     let allow = text.find("fn allow_response(").expect("the function that admits");
     let after = text[allow..].find("\n}\n").expect("its end") + allow;
     assert!(text[allow..after].contains("StatusCode::OK"), "allow writes 200");
-    // The other two are the text for health checks and the JSON of tokens, which the proxy never requests.
+    // The other two lines are the text for health checks and the JSON of tokens. The proxy never requests them.
     assert_eq!(
         text.matches("StatusCode::OK").count(),
         3,
@@ -248,7 +248,7 @@ fn only_allow_writes_200_to_the_proxy() {
     assert!(!text.contains("StatusCode::ACCEPTED") && !text.contains("HttpResponse::Ok"));
 }
 
-/// Returns whether a line names this type, and not one whose name ends with it.
+/// Returns whether a line names this type, and not a type whose name only ends with it.
 fn names_type(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !line[..at].chars().next_back().is_some_and(char::is_alphanumeric))
 }

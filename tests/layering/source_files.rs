@@ -4,10 +4,10 @@ use std::fs;
 
 use super::{Source, assert_none, example, files, root, sources};
 
-/// A file with more lines than this is listed for review.
+/// The number of lines above which a file is listed for review.
 const FILE_ADVISORY: usize = 600;
 
-/// A function has fewer lines than this.
+/// The number of lines that a function must not reach.
 const FUNCTION_MAX: usize = 100;
 
 #[test]
@@ -27,7 +27,7 @@ fn every_file_starts_with_a_module_comment() {
     assert_none("a file opens with //! and what it is", &broken);
 }
 
-/// A long file is a hint that it holds two ideas, and no more than a hint.
+/// A long file can be a sign of two topics in one file. The test only lists it.
 #[test]
 #[expect(clippy::print_stderr, reason = "a hint for the reader of the output")]
 fn long_files_are_listed_for_review() {
@@ -44,8 +44,8 @@ fn long_files_are_listed_for_review() {
     assert!(listed > 100, "only {listed} files were found");
 }
 
-/// The functions of a file: name, first line, number of lines. One begins where `fn` stands first
-/// among its words and ends with the brace at the same indentation, as rustfmt writes it.
+/// Returns the name, first line and number of lines of each function. A function starts at a line with `fn` and ends at
+/// the brace with the same indentation, as rustfmt formats it.
 fn functions(source: &Source) -> Vec<(String, usize, usize)> {
     let lines: Vec<&str> = source.text.lines().collect();
     let mut found = Vec::new();
@@ -117,7 +117,7 @@ fn unit_test_files_are_beside_the_file_that_they_test() {
 
 #[test]
 fn no_file_contains_a_home_directory_path() {
-    // Put together here, or this file would name them.
+    // The text is assembled, because otherwise this file would contain it.
     let places = ["home", "root", "Users"].map(|name| format!("/{name}/"));
     let mut looked = 0;
     for folder in ["src", "tests", "nginx"] {

@@ -8,7 +8,7 @@ use super::{files, root};
 /// Folders of `tests` that are not groups of the test program.
 const OTHER_FOLDERS: [&str; 5] = ["clients", "compat", "conformance", "fixtures", "image"];
 
-/// The table rows `| `name` | words |` of a text: the name and the number of words behind it.
+/// Returns the table rows `| `name` | words |` of a text: the name, and the number of words in its description.
 fn rows(text: &str) -> Vec<(String, usize)> {
     let row = |line: &str| {
         let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
@@ -17,7 +17,7 @@ fn rows(text: &str) -> Vec<(String, usize)> {
     text.lines().filter_map(row).collect()
 }
 
-/// The paths below `tests` of the files of the test program, with whether each one has a test.
+/// Returns the paths below `tests` of the files of the test program, each with a flag for files that contain tests.
 fn test_files() -> BTreeMap<String, bool> {
     let folder = root().join("tests");
     let name = |path: &std::path::Path| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();

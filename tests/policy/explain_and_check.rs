@@ -54,7 +54,7 @@ fn explain_names_the_deciding_rule_and_the_mismatch_of_the_nearest() {
     assert!(told("bob", "GET", "/v2/team/secret/tags/list").contains(&format!("{file}:21")), "the denial");
     let lacking = told("carl", "DELETE", "/v2/team/app/manifests/v1");
     assert!(lacking.contains(&format!("the nearest is {file}:7: it is for ")), "{lacking}");
-    // Pull and push by two grants.
+    // Pull and push are granted by two grants.
     let both = told("ann", "PUT", "/v2/team/app/manifests/v1");
     assert!(
         both.contains(&format!("{file}:2, {file}:7")) && both.contains("these grants permit it"),
@@ -161,7 +161,7 @@ fn rule_on_a_group_without_members_or_group_file_is_reported() {
 }
 
 #[test]
-fn explain_accepts_groups_that_only_a_service_knows() {
+fn explain_accepts_groups_that_only_an_auth_backend_defines() {
     let setup = PolicySetup::of(RULES, "ops: ann\n");
     let push = |more: &[&str]| {
         let asked = ["explain", "--", "eve", "POST", "/v2/team/app/blobs/uploads/"];

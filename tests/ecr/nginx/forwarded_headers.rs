@@ -56,7 +56,7 @@ fn registry_gets_only_the_headers_of_its_protocol() {
         ("range", "bytes=1-2"),
         ("user-agent", "docker/27"),
     ];
-    // If the client sent only one `Accept` header, nginx versions before this one add media types that they cannot
+    // If the client sent only one `Accept` header, nginx before 1.23.0 adds media types that it cannot
     // detect.
     for (name, text) in wanted {
         assert!(value(heard, name).starts_with(text), "{name}: {heard:?}");

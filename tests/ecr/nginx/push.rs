@@ -71,7 +71,7 @@ fn upload_is_started_continued_and_finished_under_the_own_host_name() {
     let denied = alice(Request::new("POST", "/v2/denied/blobs/uploads/").body(""));
     assert_json(&setup.ask(&denied), 403, "DENIED");
     assert_eq!(setup.ecr.heard().iter().filter(|heard| heard.method == "POST").count(), 1);
-    assert!(setup.told().is_empty());
+    assert!(setup.reported_refusals().is_empty());
 }
 
 #[test]
@@ -89,12 +89,12 @@ fn token_that_expires_during_a_push_gets_503_and_the_push_resumes_pitfall_p37() 
     let ask = |method: &str| setup.ask(&alice(Request::new(method, "/v2/a/blobs/uploads/1").body("hello")));
     assert_eq!(ask("POST").status, 202);
     assert_json(&ask("PATCH"), 503, "UNAVAILABLE");
-    let told = setup.told();
+    let told = setup.reported_refusals();
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].header("x-upstream-status"), told[0].header("x-original-method")), ("403", "PATCH"));
     *setup.token.lock().unwrap() = "Basic bmV3".to_owned();
     assert_eq!(ask("PATCH").status, 202);
-    assert_eq!(setup.told().len(), 1);
+    assert_eq!(setup.reported_refusals().len(), 1);
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn storage_that_refuses_credentials_gets_502_and_no_challenge() {
     let to = format!("https://a.store.test{SIGNED}");
     servers.redirect(&to);
     assert_json(&servers.setup.get("/v2/a"), 502, "UNAVAILABLE");
-    assert!(servers.setup.told().is_empty(), "none of it is about our credentials");
+    assert!(servers.setup.reported_refusals().is_empty(), "none of it is about our credentials");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and
         setup.ecr.say(Reply::with(&format!("{status} No"), HEADERS, BODY));
         let target = "/v2/a/manifests/x%3A?y=1";
         assert_page(&setup.get(target));
-        let told = setup.told().pop().unwrap();
+        let told = setup.reported_refusals().pop().unwrap();
         assert_eq!(told.method, "GET");
         let expected = [
             ("x-upstream-status", status),
@@ -61,16 +61,16 @@ fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and
             let request = alice(Request::new(method, "/v2/a/blobs/uploads/x"));
             assert_page(&setup.ask(&request.clone().body("hello")));
             assert_page(&setup.ask(&request.chunked(b"hello")));
-            let told = setup.told().pop().unwrap();
+            let told = setup.reported_refusals().pop().unwrap();
             assert_eq!((told.header("x-original-method"), told.body.len()), (method, 0));
             assert_eq!(told.header("transfer-encoding"), "");
         }
     }
-    assert_eq!(setup.told().len(), 2 * 10);
+    assert_eq!(setup.reported_refusals().len(), 2 * 10);
     // The registry accepts the credentials again.
     setup.ecr.say(Reply::json("{}"));
     assert_eq!(setup.get("/v2/").status, 200);
-    assert_eq!(setup.told().len(), 2 * 10);
+    assert_eq!(setup.reported_refusals().len(), 2 * 10);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn upload_refused_midway_is_answered_before_its_end() {
             assert_page(&answer);
         }
     }
-    assert_eq!(setup.told().len(), 6);
+    assert_eq!(setup.reported_refusals().len(), 6);
     // doorward fails at the same time.
     *setup.page.lock().unwrap() = ApiReply::Break;
     let mut client = setup.nginx.client();

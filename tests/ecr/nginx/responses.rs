@@ -120,7 +120,7 @@ fn doorward_refusals_are_the_same_as_for_a_local_registry() {
     }
     assert_json(&setup.get("/v2/../_doorward"), 400, "UNSUPPORTED");
     assert_eq!(setup.ecr.requests(), asked, "the registry hears of none of it");
-    assert!(setup.told().is_empty());
+    assert!(setup.reported_refusals().is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Directive, all, broken, has, snippet};
 use crate::layering::assert_none;
 
-/// Those that are about what happens when doorward has admitted a request.
+/// The files that are used only after doorward has admitted a request.
 const BEHIND: [&str; 4] = [
     "doorward-ecr-error-pages.conf",
     "doorward-ecr-follow.conf",
@@ -15,17 +15,17 @@ fn file(directive: &Directive) -> &str {
     directive.place.split(':').next().unwrap_or_default()
 }
 
-/// Whether a rule about the question is none for it.
+/// Returns true if the rules for the auth subrequest do not apply to a directive.
 pub(super) fn is_behind(directive: &Directive) -> bool {
     BEHIND.contains(&file(directive))
 }
 
-/// Whether it is a map of what an upstream answered, which is read with that answer.
+/// Returns true for a map of an upstream response, which is read only with that response.
 pub(super) fn is_of_an_answer(directive: &Directive) -> bool {
     file(directive) == "doorward-ecr-maps.conf" && directive.text.contains("$upstream_")
 }
 
-/// The locations of a file, each with its first line.
+/// Returns the locations of a file, each with its first line.
 fn locations(directives: &[Directive]) -> Vec<Vec<&Directive>> {
     let mut found: Vec<Vec<&Directive>> = Vec::new();
     for directive in directives {
@@ -63,7 +63,7 @@ fn only_internal_locations_skip_the_auth_subrequest() {
     for name in ["doorward-ecr-proxy.conf", "doorward-ecr-upstream-refused.conf"] {
         assert!(has(&snippet(name), "auth_request off;"), "{name} would ask again");
     }
-    // What leads there, and the question before it.
+    // The location that leads there, and the auth subrequest before it.
     let answers = snippet("doorward-ecr-error-pages.conf");
     let first = &locations(&answers)[0];
     let texts: Vec<&str> = first.iter().map(|d| &d.text[..]).collect();

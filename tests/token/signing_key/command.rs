@@ -43,7 +43,7 @@ fn init_writes_four_files_and_only_the_keys_are_private() {
         assert!(snippet.contains(line), "{line}: {snippet}");
     }
     assert!(!snippet.contains("Put in what it is"), "{snippet}");
-    // Ten years from now.
+    // The certificate is valid for ten years.
     let ends = keys.published_keys().next().unwrap().certificate_not_after;
     assert!((now() + 3651 * 86_400..=now() + 3653 * 86_400).contains(&ends), "{ends}");
 }
@@ -60,7 +60,8 @@ fn no_command_output_or_other_file_contains_a_private_key() {
     said += &(folder.text("bundle.pem") + &folder.text("jwks.json") + &folder.text("registry-auth.yml"));
     let file = folder.text("keys.pem");
     let secret = file.split("PRIVATE KEY-----").nth(1).unwrap();
-    // The first line is the head and the number itself, which ends in the second; then comes what is public.
+    // The first line starts with the header of the key and the start of the secret number, which ends in the second
+    // line. The public part follows.
     let line = secret.lines().nth(1).unwrap();
     assert_eq!(line.len(), 64);
     assert!(!said.contains("PRIVATE") && !said.contains(&line[40..]) && !said.contains(&line[..40]));
@@ -92,7 +93,7 @@ fn init_overwrites_no_existing_file() {
             &format!("{name}: it is there already; each file of keys needs a folder"),
         );
     }
-    // A link that leads nowhere is something, too.
+    // A dangling link counts as an existing file.
     let folder = SigningKeyFolder::empty();
     std::os::unix::fs::symlink("nowhere", folder.path("bundle.pem")).unwrap();
     let output = folder.run("init", &NAMES);
@@ -181,7 +182,7 @@ fn file_mode_and_link_are_preserved() {
     assert!(output.code == Some(0) && output.stderr.contains("is a link; what is changed is "), "{output:?}");
     assert!(fs::symlink_metadata(folder.path("keys.pem")).unwrap().is_symlink());
     assert_eq!((real.mode("real.pem"), folder.kids().len()), (0o640, 2));
-    // What is published stands beside the file itself.
+    // The published files are written to the folder of the real file.
     assert_eq!(real.text("bundle.pem"), folder.keys().certificate_bundle());
 }
 
@@ -240,7 +241,7 @@ fn key_id_with_a_leading_dash_is_not_a_flag() {
     let folder = SigningKeyFolder::new();
     for kid in ["-abc", "-h", "--x"] {
         let output = folder.run("use", &[kid]);
-        // -h alone is help, which is asked for often, and no id.
+        // `-h` as the only argument prints the help. It is not read as a key id.
         let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "there is no key of this id") };
         assert!(output.code == Some(code), "{kid}: {output:?}");
         assert!((output.stdout + &output.stderr).contains(word), "{kid}");
