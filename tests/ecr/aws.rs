@@ -2,7 +2,7 @@
 //! fake AWS on loopback verifies the signatures.
 //!
 //! The AWS SDK reads the environment of the process, which all tests of one process share. So each fetch runs in a
-//! process of its own: this test program, started for the single test [`child`].
+//! process of its own: this test program, started for the single test [`child_process_prints_the_fetched_tokens`].
 
 mod credential_sources;
 mod failures;
@@ -69,7 +69,12 @@ impl Fetcher {
     fn fetch_times(&self, times: usize) -> Vec<String> {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let (_, module) = module_path!().split_once("::").unwrap();
-        command.args(["--exact", &format!("{module}::child"), "--ignored", "--nocapture"]);
+        command.args([
+            "--exact",
+            &format!("{module}::child_process_prints_the_fetched_tokens"),
+            "--ignored",
+            "--nocapture",
+        ]);
         command.env_clear().envs(&self.0).env(format!("{ACCOUNT}times"), times.to_string());
         let output = process::run(command);
         let text = output.stdout;
@@ -89,7 +94,7 @@ impl Fetcher {
 /// The process that the other tests start. It is not a test of its own.
 #[tokio::test]
 #[ignore = "the other tests start it, each with an environment of its own"]
-async fn child() {
+async fn child_process_prints_the_fetched_tokens() {
     let setting = |name: &str| std::env::var(format!("{ACCOUNT}{name}")).ok();
     let account = AwsAccount {
         region: setting("region"),

@@ -199,7 +199,7 @@ fn mount_from_outside_the_api_key_scope_or_denied_since_becomes_an_upload_field_
     let doorward = start_with(policy, &[&BEARER[..], &["--api-keys", file.to_str().unwrap()]].concat());
     let into = "repository:team/new:pull,push";
     let upload = (200, Some("/v2/team/new/blobs/uploads/".to_owned()), None);
-    // The policy grants alice a pull from there, but her API key does not. Another token would not help.
+    // The policy grants alice a pull from there, but the API key does not. Another token would not help.
     let both = of(&doorward, "alice", &key, &[into, "repository:other/base:pull"]);
     assert_eq!(mount(&doorward, &both, "team/new", "other/base"), upload);
     // If the scope was not requested with the token, the client must first request it with another token.

@@ -14,7 +14,7 @@ use crate::support::nginx::{Nginx, Template, assert_json};
 use crate::support::registry::Registry;
 use crate::support::users::{self, QUICK};
 
-/// dora may do everything. bob may pull from one repository.
+/// A policy: dora may do everything, and bob may pull from one repository.
 const RULES: &str = r#"
 [[grant]]
 users = ["dora"]

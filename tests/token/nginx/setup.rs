@@ -22,8 +22,8 @@ use crate::support::users::{self, QUICK};
 
 pub(super) const SERVICE: &str = "registry.test";
 
-/// ann may push to and pull from her team, bob may only pull from it, dora may do everything, and anonymous clients may
-/// pull public repositories.
+/// A policy: ann may push to and pull from team, and bob may only pull from it. dora may do everything, and anonymous
+/// clients may pull public repositories.
 const RULES: &str = r#"
 [[grant]]
 users = ["ann"]
