@@ -94,7 +94,7 @@ fn nginx_caches_no_response_of_doorward_pitfall_p5() {
     assert_none("proxy_cache", &broken(&all(), caches));
     assert!(
         has(&snippet("doorward-auth-subrequest.conf"), "proxy_cache off;"),
-        "an inherited one must end here"
+        "an inherited proxy_cache is not disabled"
     );
 }
 
@@ -119,7 +119,7 @@ fn no_directive_weakens_or_delays_the_auth_subrequest_pitfalls_p28_and_p48() {
         "proxy_http_version 1.1;",
         "proxy_set_header Connection \"\";",
     ] {
-        assert!(has(&question, wanted), "the auth location lacks {wanted}");
+        assert!(has(&question, wanted), "the auth location has no {wanted}");
     }
 }
 
@@ -194,10 +194,10 @@ fn protected_location_only_proxies_pitfall_p7() {
     ] {
         inside.extend(broken(&snippet(name).iter().collect::<Vec<_>>(), runs_before));
     }
-    assert_none("return, rewrite, set, if or try_files in a guarded location", &inside);
+    assert_none("return, rewrite, set, if or try_files in a protected location", &inside);
     assert_eq!(
         count, 9,
-        "a registry, one elsewhere with its page, a site, the question of each; the template's two"
+        "a registry, an upstream registry with its error page, a site, the auth subrequest of each, two in the template"
     );
 }
 

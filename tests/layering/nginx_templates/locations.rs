@@ -24,7 +24,10 @@ fn shipped_locations() -> BTreeSet<String> {
 fn listed() -> Vec<String> {
     let text = fs::read_to_string(shipped().join("README.md")).unwrap();
     let table = text.split("## Every location").nth(1).and_then(|rest| rest.split("## What to know").next());
-    let rows = table.expect("the table").lines().filter(|line| line.starts_with("| `"));
+    let rows = table
+        .expect("nginx/README.md has no table of locations")
+        .lines()
+        .filter(|line| line.starts_with("| `"));
     let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).collect();
     cells
         .iter()
@@ -40,7 +43,11 @@ fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
     let (shipped, listed) = (shipped_locations(), listed());
     let all: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(shipped, all, "left: the files, right: nginx/README.md");
-    assert_eq!(listed.iter().filter(|name| *name == "/").count(), 2, "a registry's and a site's");
+    assert_eq!(
+        listed.iter().filter(|name| *name == "/").count(),
+        2,
+        "the location / of a registry and of a site"
+    );
     // The entrypoint writes one of these.
     let entrypoint = fs::read_to_string(super::shipped().join("entrypoint/18-doorward.envsh")).unwrap();
     for line in entrypoint.lines().filter(|line| line.contains("NGX_DOORWARD_CONF_LOCATION=")) {
@@ -105,7 +112,7 @@ fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
         let name = format!("doorward-{file}.conf");
         assert!(
             has(&snippet(&name), "include doorward/doorward-protect.conf;"),
-            "{name} does not repeat the guard"
+            "{name} does not include doorward-protect.conf"
         );
     }
     assert!(!broken_names().is_empty());
@@ -119,7 +126,7 @@ fn broken_names() -> Vec<String> {
     let names: Vec<String> = names.map(str::to_owned).collect();
     for name in &names {
         let set = format!("proxy_set_header {name} ");
-        assert!(headers.iter().any(|d| d.text.starts_with(&set)), "{name} of a client's goes on");
+        assert!(headers.iter().any(|d| d.text.starts_with(&set)), "{name} of the client is forwarded");
     }
     names
 }
