@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Source, assert_none, example, sources};
 
-/// The layers of `src`, from the bottom up. A module imports modules of its own line and of the lines above it only.
+/// The layers of `src`, from the bottom up. A module may import modules of its own line and of the lines above it.
 const LAYERS: &[&[&str]] = &[
     &["clock", "dialect", "identity", "metrics", "network"],
     &["permissions", "reload", "request"],
@@ -101,7 +101,7 @@ fn items(list: &str) -> Vec<&str> {
     items
 }
 
-/// Returns what breaks the order of the layers in a file.
+/// Returns the imports of a file that break the order of the layers.
 fn crossings(source: &Source) -> Vec<String> {
     let importer = top(&source.name);
     let mut broken = Vec::new();
@@ -119,8 +119,8 @@ fn crossings(source: &Source) -> Vec<String> {
     broken
 }
 
-/// Returns the files that each file imports. A file's own parent modules are left out: a module is the face of its
-/// folder, and its files may use what it defines.
+/// Returns the files that each file imports. The parent modules of a file are left out, because a file may use what its
+/// parent module defines.
 fn graph(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let names: BTreeSet<&str> = sources.iter().map(|source| source.name.trim_end_matches(".rs")).collect();
     let file_of = |path: &[String]| {
