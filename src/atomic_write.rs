@@ -147,22 +147,22 @@ impl AtomicFileWriter {
 
     /// Sets the mode for a file that does not exist yet.
     #[must_use]
-    pub fn with_new_mode(self, new_mode: u32) -> Self {
+    pub(crate) fn with_new_mode(self, new_mode: u32) -> Self {
         Self { new_mode, ..self }
     }
 
     /// Returns true if the file does not exist yet.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.original_stat.is_none()
     }
 
     /// Returns the folder of the file.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.location.folder_path
     }
 
     /// Returns the path of the changed file, if the given path is a link.
-    pub fn link_target(&self) -> Option<PathBuf> {
+    pub(crate) fn link_target(&self) -> Option<PathBuf> {
         self.location.link.as_ref().map(|_| self.location.path())
     }
 
@@ -183,7 +183,12 @@ impl AtomicFileWriter {
     ///
     /// # Errors
     /// The file was not changed.
-    pub fn write_sibling(&self, file_name: &str, text: &[u8], new_mode: u32) -> Result<(), FileWriteError> {
+    pub(crate) fn write_sibling(
+        &self,
+        file_name: &str,
+        text: &[u8],
+        new_mode: u32,
+    ) -> Result<(), FileWriteError> {
         let name = OsStr::new(file_name);
         let path = || self.location.folder_path.join(name).display().to_string();
         let old = self.location.stat(name).map_err(|error| FileWriteError::Io(path(), error.into()))?;
@@ -195,7 +200,7 @@ impl AtomicFileWriter {
     ///
     /// # Errors
     /// The name is a folder, a link or a device.
-    pub fn check_sibling(&self, file_name: &str) -> Result<(), FileWriteError> {
+    pub(crate) fn check_sibling(&self, file_name: &str) -> Result<(), FileWriteError> {
         let name = OsStr::new(file_name);
         let path = || self.location.folder_path.join(name).display().to_string();
         let existing = self.location.stat(name).map_err(|error| FileWriteError::Io(path(), error.into()))?;

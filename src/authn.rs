@@ -19,12 +19,12 @@
 //! that does not wait belongs into [`LocalRecord`]. Work that takes long needs a [`queue`] of its own.
 
 pub mod api_key;
-pub mod chain;
+pub(crate) mod chain;
 pub mod hash;
-pub mod hash_pool;
+pub(crate) mod hash_pool;
 pub mod htpasswd;
 pub mod http;
-pub mod queue;
+pub(crate) mod queue;
 pub mod remote;
 
 use std::sync::Arc;
@@ -74,13 +74,13 @@ impl Credentials {
     }
 
     /// Returns `user:password` as decoded (RFC 7617 section 2).
-    pub fn user_pass(&self) -> &[u8] {
+    pub(crate) fn user_pass(&self) -> &[u8] {
         self.buffer.get(Self::CACHE_KEY_HEADER_LENGTH..).unwrap_or_default()
     }
 
     /// Returns everything that an answer depends on: the kind of credentials, the fingerprint of the record, the length
     /// of the user name, and `user:password`. Different queries have different encodings.
-    pub fn encode_cache_key_input(&mut self, kind: u8, record: &RecordFingerprint) -> &[u8] {
+    pub(crate) fn encode_cache_key_input(&mut self, kind: u8, record: &RecordFingerprint) -> &[u8] {
         let length = u32::try_from(self.user_length).unwrap_or(u32::MAX).to_le_bytes();
         let header = std::iter::once(kind).chain(*record).chain(length);
         self.buffer.iter_mut().zip(header).for_each(|(target, byte)| *target = byte);
@@ -88,7 +88,7 @@ impl Credentials {
     }
 
     /// Returns the length of the encoding up to the first `password_max` bytes of the password.
-    pub fn cache_key_input_length(&self, password_max: usize) -> usize {
+    pub(crate) fn cache_key_input_length(&self, password_max: usize) -> usize {
         (Self::CACHE_KEY_HEADER_LENGTH + self.user_length + 1).saturating_add(password_max)
     }
 }
@@ -105,23 +105,23 @@ pub struct Identity {
     /// The user name.
     pub user: Username,
     /// The name of the authenticator that accepted the user.
-    pub authenticator: Arc<str>,
+    pub(crate) authenticator: Arc<str>,
     /// The groups that the authenticator reported. The policy adds those of the group file.
     pub membership: Membership,
     /// The facts that the authenticator reported.
     pub facts: Box<[Fact]>,
     /// The API key, if the client sent one.
-    pub api_key: Option<Arc<ApiKey>>,
+    pub(crate) api_key: Option<Arc<ApiKey>>,
 }
 
 impl Identity {
     /// Creates an identity without groups and facts.
-    pub fn new(user: Username, authenticator: Arc<str>) -> Self {
+    pub(crate) fn new(user: Username, authenticator: Arc<str>) -> Self {
         Self { user, authenticator, membership: Membership::default(), facts: Box::default(), api_key: None }
     }
 
     /// Returns the identifier of the API key and its owner, for the log.
-    pub fn describe_api_key(&self) -> Option<String> {
+    pub(crate) fn describe_api_key(&self) -> Option<String> {
         self.api_key.as_ref().map(|key| format!("key {} of {}", key.id, self.user))
     }
 
@@ -131,7 +131,7 @@ impl Identity {
     }
 
     /// Returns when the API key expires, in seconds since 1970.
-    pub fn expires_at(&self) -> Option<u64> {
+    pub(crate) fn expires_at(&self) -> Option<u64> {
         self.api_key.as_ref().and_then(|key| key.expires_at)
     }
 }
@@ -179,7 +179,7 @@ pub enum FailureCause {
 impl AuthnError {
     /// Returns whether a stale answer is permitted, which is only in an outage. Otherwise the owner of an account that was
     /// closed at the service could stay admitted by causing calls without a response.
-    pub fn permits_stale_answer(&self) -> bool {
+    pub(crate) fn permits_stale_answer(&self) -> bool {
         match self.cause() {
             FailureCause::Outage => true,
             FailureCause::Requester | FailureCause::Undetermined => false,
@@ -187,7 +187,7 @@ impl AuthnError {
     }
 
     /// Returns the cause.
-    pub fn cause(&self) -> FailureCause {
+    pub(crate) fn cause(&self) -> FailureCause {
         match self {
             Self::BackendFailed { cause, .. } => *cause,
             Self::CheckPanicked => FailureCause::Undetermined,
@@ -196,28 +196,28 @@ impl AuthnError {
 }
 
 /// The result of a query: an outcome, or the reason why there is none.
-pub type AuthnResult = Result<Outcome, AuthnError>;
+pub(crate) type AuthnResult = Result<Outcome, AuthnError>;
 
 /// The fingerprint of a local record, or of its absence. It changes with every edit of the record, so that answers from
 /// the old record cannot be found in the cache any more.
-pub type RecordFingerprint = [u8; 16];
+pub(crate) type RecordFingerprint = [u8; 16];
 
 /// The lifetime of an answer, in addition to the fingerprint in its cache key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnswerLifetime {
+pub(crate) struct AnswerLifetime {
     /// The time for which the answer is used without a new check. `None` means until the record changes.
-    pub cache_ttl: Option<Duration>,
+    pub(crate) cache_ttl: Option<Duration>,
     /// The time, from the check on, for which the answer is used during an outage. `None` means until the record changes.
-    pub stale_ttl: Option<Duration>,
+    pub(crate) stale_ttl: Option<Duration>,
 }
 
 impl AnswerLifetime {
     /// The lifetime of an answer that depends only on local records.
-    pub const UNLIMITED: Self = Self { cache_ttl: None, stale_ttl: None };
+    pub(crate) const UNLIMITED: Self = Self { cache_ttl: None, stale_ttl: None };
 
     /// Returns the lifetime of an answer that depends on two others.
     #[must_use]
-    pub fn min(self, other: Self) -> Self {
+    pub(crate) fn min(self, other: Self) -> Self {
         let min = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (limit, None) | (None, limit) => limit,
@@ -231,7 +231,7 @@ impl AnswerLifetime {
 
 /// The local records of the user of one query.
 #[derive(Clone, Debug, Default)]
-pub struct LocalRecord {
+pub(crate) struct LocalRecord {
     htpasswd: Option<UserLookup>,
     /// Whether an authenticator besides the htpasswd file can be called, which uses the whole password.
     is_whole_password_significant: bool,
@@ -241,12 +241,12 @@ pub struct LocalRecord {
 
 impl LocalRecord {
     /// Returns the fingerprint of the record.
-    pub fn fingerprint(&self) -> RecordFingerprint {
+    pub(crate) fn fingerprint(&self) -> RecordFingerprint {
         self.htpasswd.as_ref().map_or(htpasswd::ABSENT_FINGERPRINT, UserLookup::fingerprint)
     }
 
     /// Returns how many bytes of a password the check uses.
-    pub fn significant_password_length(&self) -> usize {
+    pub(crate) fn significant_password_length(&self) -> usize {
         match &self.htpasswd {
             Some(lookup) if !self.is_whole_password_significant => lookup.significant_password_length(),
             _ => usize::MAX,
@@ -254,17 +254,17 @@ impl LocalRecord {
     }
 
     /// Returns whether the htpasswd file has a valid line of the user.
-    pub fn has_valid_line(&self) -> bool {
+    pub(crate) fn has_valid_line(&self) -> bool {
         self.htpasswd.as_ref().is_some_and(UserLookup::is_valid)
     }
 
     /// Returns the error of the user's line in the htpasswd file, if the line is invalid.
-    pub fn line_error(&self) -> Option<HtpasswdLineError> {
+    pub(crate) fn line_error(&self) -> Option<HtpasswdLineError> {
         self.htpasswd.as_ref().and_then(UserLookup::line_error)
     }
 
     /// Returns whether the htpasswd file decides about the user: the user has a line, or no service can be called.
-    pub fn is_decided_by_htpasswd(&self) -> bool {
+    pub(crate) fn is_decided_by_htpasswd(&self) -> bool {
         self.htpasswd.is_some() && (self.has_line() || !self.has_remote_source)
     }
 

@@ -7,31 +7,31 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The date at which a manual clock starts, in seconds since 1970: 2023-11-14T22:13:20Z.
-pub const MANUAL_CLOCK_START: u64 = 1_700_000_000;
+pub(crate) const MANUAL_CLOCK_START: u64 = 1_700_000_000;
 
 /// A point in time, in milliseconds since the [`Clock`] was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(u64);
+pub(crate) struct Moment(u64);
 
 impl Moment {
     /// Returns the moment `millis` milliseconds after the clock was created.
-    pub fn from_millis(millis: u64) -> Self {
+    pub(crate) fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
     /// Returns the milliseconds since the clock was created.
-    pub fn as_millis(self) -> u64 {
+    pub(crate) fn as_millis(self) -> u64 {
         self.0
     }
 
     /// Returns the moment `span` later. The result saturates at `u64::MAX` milliseconds, 500 million years.
-    pub fn plus(self, span: Duration) -> Self {
+    pub(crate) fn plus(self, span: Duration) -> Self {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
     /// Returns the time since `earlier`, or zero if `earlier` is in the future.
-    pub fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
@@ -59,7 +59,7 @@ impl Clock {
     }
 
     /// Returns the current moment.
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             ClockSource::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
             ClockSource::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),

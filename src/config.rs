@@ -13,11 +13,11 @@ pub mod file;
 pub mod layers;
 mod listener_checks;
 mod reader;
-pub mod setting;
+pub(crate) mod setting;
 pub mod table;
-pub mod unknown_setting;
-pub mod upstream;
-pub mod value;
+pub(crate) mod unknown_setting;
+pub(crate) mod upstream;
+pub(crate) mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -132,12 +132,12 @@ impl Deref for Config {
 
 impl Config {
     /// Returns the settings whose values differ, in the order of the table.
-    pub fn differing_settings(&self, other: &Self) -> Vec<&'static Setting> {
+    pub(crate) fn differing_settings(&self, other: &Self) -> Vec<&'static Setting> {
         self.0.differing_settings(other)
     }
 
     /// Returns the names of the tables (`authenticator`, `upstream`) that differ.
-    pub fn differing_tables(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn differing_tables(&self, other: &Self) -> impl Iterator<Item = &'static str> {
         let (ours, theirs) = (&self.table_hashes, &other.table_hashes);
         let differs = [
             (file::AUTHENTICATOR_KEY, ours.authenticators != theirs.authenticators),
@@ -205,21 +205,21 @@ impl TokenConfig {
 
 impl HtpasswdConfig {
     /// Returns the formats that are allowed by name.
-    pub fn allowed_formats(&self) -> AllowedFormats {
+    pub(crate) fn allowed_formats(&self) -> AllowedFormats {
         AllowedFormats { plain: self.insecure_formats.contains(&InsecureFormat::Plain) }
     }
 }
 
 impl HashConfig {
     /// Returns the values that determine the length of the hash queue.
-    pub fn pool_sizing(&self) -> HashPoolSizing {
+    pub(crate) fn pool_sizing(&self) -> HashPoolSizing {
         HashPoolSizing { threads: self.threads, wait_max: self.wait_timeout, user_share: self.per_user_limit }
     }
 }
 
 impl CacheConfig {
     /// Returns the limits of the answer cache.
-    pub fn limits(&self) -> CacheLimits {
+    pub(crate) fn limits(&self) -> CacheLimits {
         CacheLimits {
             entries_max: self.max_entries,
             idle_timeout: self.idle_timeout,
@@ -230,7 +230,7 @@ impl CacheConfig {
 
 impl ThrottleConfig {
     /// Returns the limits of the throttle.
-    pub fn limits(&self) -> ThrottleLimits {
+    pub(crate) fn limits(&self) -> ThrottleLimits {
         ThrottleLimits {
             user_failures: self.user_failures,
             network_failures: self.network_failures,
@@ -243,7 +243,7 @@ impl ThrottleConfig {
     }
 
     /// Returns the prefix lengths that identify a client network.
-    pub fn network_prefixes(&self) -> NetworkPrefixes {
+    pub(crate) fn network_prefixes(&self) -> NetworkPrefixes {
         NetworkPrefixes { ipv4: self.ipv4_prefix, ipv6: self.ipv6_prefix }
     }
 }

@@ -10,10 +10,10 @@ pub enum Dialect {
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 1] = [Self::Nginx];
+    pub(crate) const ALL: [Self; 1] = [Self::Nginx];
 
     /// Returns the name in the setting `dialects`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
         }
@@ -21,7 +21,7 @@ impl Dialect {
 
     /// Returns the dialect that a path of the auth listener selects. The path is compared as it was sent and is never
     /// normalized.
-    pub fn from_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         match path {
             "/auth" | "/auth/nginx" => Some(Self::Nginx),
             _ => None,

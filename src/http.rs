@@ -2,20 +2,20 @@
 //!
 //! Only this module and `server` use actix.
 
-pub mod admin;
-pub mod admin_access;
-pub mod auth;
-pub mod challenge;
-pub mod health;
+pub(crate) mod admin;
+pub(crate) mod admin_access;
+pub(crate) mod auth;
+pub(crate) mod challenge;
+pub(crate) mod health;
 pub mod peer;
-pub mod rate_limited_log;
-pub mod response;
+pub(crate) mod rate_limited_log;
+pub(crate) mod response;
 pub mod service;
 pub mod subrequest;
-pub mod token;
+pub(crate) mod token;
 mod token_request;
-pub mod upstream_refused;
-pub mod verdict_log;
+pub(crate) mod upstream_refused;
+pub(crate) mod verdict_log;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -42,44 +42,44 @@ pub struct AppState {
     /// The pipeline that evaluates requests.
     pub pipeline: Arc<Pipeline>,
     /// The challenge that `/auth` sends.
-    pub challenge: Challenge,
+    pub(crate) challenge: Challenge,
     /// The challenge that `/token` sends. It requests a password.
-    pub token_challenge: Challenge,
+    pub(crate) token_challenge: Challenge,
     /// The clock.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// The parts of the identity headers that all responses share.
-    pub identity_headers: IdentityHeaders,
+    pub(crate) identity_headers: IdentityHeaders,
     /// The log of verdicts.
-    pub verdict_log: VerdictLog,
+    pub(crate) verdict_log: VerdictLog,
     /// The log of upstream responses that reject the upstream credentials. It has a budget of its own, so that a
     /// flood of wrong passwords does not hide them.
-    pub upstream_refused_log: VerdictLog,
+    pub(crate) upstream_refused_log: VerdictLog,
     /// The state that `/readyz` reports.
-    pub readiness: Arc<Readiness>,
+    pub(crate) readiness: Arc<Readiness>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The counter of allowed requests. It is looked up once, because every cached request increments it.
-    pub allowed_counter: Counter,
+    pub(crate) allowed_counter: Counter,
     /// The prefix lengths of client networks, for the log.
-    pub prefixes: NetworkPrefixes,
+    pub(crate) prefixes: NetworkPrefixes,
     /// Maximum length of a header value, in bytes.
-    pub header_bytes_max: usize,
+    pub(crate) header_bytes_max: usize,
     /// True if allowed requests are logged.
-    pub log_allowed: AtomicBool,
+    pub(crate) log_allowed: AtomicBool,
     /// The secret that every peer of `/auth` must present; `None` if no upstream has credentials.
-    pub proxy_secret: Option<ProxySecret>,
+    pub(crate) proxy_secret: Option<ProxySecret>,
     /// The dialects that `/auth` serves.
-    pub dialects: Box<[Dialect]>,
+    pub(crate) dialects: Box<[Dialect]>,
     /// The access rules of the admin listener.
-    pub admin_access: AdminAccess,
+    pub(crate) admin_access: AdminAccess,
     /// The handle that polls all files at once; empty until the reload threads run.
-    pub reload_handle: OnceLock<ReloadHandle>,
+    pub(crate) reload_handle: OnceLock<ReloadHandle>,
 }
 
 impl AppState {
     /// Creates a series for every verdict and reason, so that a rate can be computed from the first event on. Returns
     /// the counter of allowed requests.
-    pub fn register_verdicts(metrics: &Metrics) -> Counter {
+    pub(crate) fn register_verdicts(metrics: &Metrics) -> Counter {
         for reason in Reason::ALL {
             drop(metrics.verdicts.get_or_create(&verdict_label(*reason)));
         }
@@ -89,7 +89,7 @@ impl AppState {
 
 impl AppState {
     /// Changes which verdicts are logged.
-    pub fn set_log_limits(&self, allowed_requests: bool, denials_per_second: u32) {
+    pub(crate) fn set_log_limits(&self, allowed_requests: bool, denials_per_second: u32) {
         self.log_allowed.store(allowed_requests, Ordering::Relaxed);
         self.verdict_log.set_lines_per_second(denials_per_second);
         self.upstream_refused_log.set_lines_per_second(denials_per_second);

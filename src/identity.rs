@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Maximum length of a user name, in bytes. The `htpasswd` command of Apache has the same limit.
-pub const USERNAME_BYTES_MAX: usize = 255;
+pub(crate) const USERNAME_BYTES_MAX: usize = 255;
 
 /// A user name, as bytes. htpasswd files and clients can use different encodings (RFC 7617 section 2.1). Names are
 /// compared byte by byte, as in nginx and Apache, so case matters.
@@ -90,7 +90,7 @@ impl Username {
     ///
     /// # Errors
     /// Returns the first rule that the name breaks.
-    pub fn parse(bytes: &[u8]) -> Result<Self, UsernameError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, UsernameError> {
         Self::check(bytes)?;
         Ok(Self(bytes.into()))
     }
@@ -104,7 +104,7 @@ impl Username {
 /// Returns true if a character reorders the text around it (the bidirectional controls of Unicode, UAX #9), or if some
 /// programs treat it as the end of a line. A terminal, browser or editor would show a text that differs from the one
 /// compared.
-pub fn is_layout_character(c: char) -> bool {
+pub(crate) fn is_layout_character(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -126,13 +126,13 @@ fn is_unsafe_to_display(c: char) -> bool {
 
 /// Returns a name for messages. Bytes that are not UTF-8, control characters and layout characters become U+FFFD. The
 /// control characters include U+0080 to U+009F, which some terminals interpret.
-pub fn sanitize_for_display(name: &[u8]) -> String {
+pub(crate) fn sanitize_for_display(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace(is_unsafe_to_display, "\u{fffd}")
 }
 
 /// Escapes the characters of a JSON text that are not safe to show. Apart from line feeds, they can only be in
 /// strings.
-pub fn escape_json(json: &str) -> String {
+pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if is_unsafe_to_display(c) && c != '\n' {
@@ -162,7 +162,7 @@ const GROUP_NAME_BYTES_MAX: usize = 64;
 
 /// Maximum number of groups of one user from one source. Each group is looked up on every request of the user, and one
 /// header contains them all.
-pub const GROUPS_OF_USER_MAX: usize = 64;
+pub(crate) const GROUPS_OF_USER_MAX: usize = 64;
 
 /// Checks that a group can have this name.
 ///
@@ -189,7 +189,7 @@ pub struct Membership {
 
 impl Membership {
     /// Creates the membership from names that [`check_group_name`] accepts, in any order.
-    pub fn new(mut groups: Vec<&[u8]>) -> Self {
+    pub(crate) fn new(mut groups: Vec<&[u8]>) -> Self {
         groups.sort_unstable();
         groups.dedup();
         let joined = groups.join(&b","[..]).into();
@@ -202,12 +202,12 @@ impl Membership {
     }
 
     /// Returns the value of `X-Auth-Groups`, such as `a,b`.
-    pub fn header_value(&self) -> &[u8] {
+    pub(crate) fn header_value(&self) -> &[u8] {
         &self.header_value
     }
 
     /// Returns true if there are no groups.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 }
@@ -216,7 +216,7 @@ impl Membership {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
     /// The name of the fact in the settings: lower-case letters, digits and hyphens.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The value, which a header can contain.
     pub value: Box<[u8]>,
 }

@@ -13,11 +13,11 @@ use prometheus_client::registry::Registry;
 
 /// The labels of [`Metrics::verdicts`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct VerdictLabel {
+pub(crate) struct VerdictLabel {
     /// The name of the verdict, see `pipeline::verdict::Reason`.
-    pub verdict: &'static str,
+    pub(crate) verdict: &'static str,
     /// The name of the reason; empty for an allowed request.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// The label of [`Metrics::hash_checks`].
@@ -29,150 +29,150 @@ pub struct HashCheckLabel {
 
 /// The labels of [`Metrics::authenticator_calls`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AuthenticatorCallLabel {
+pub(crate) struct AuthenticatorCallLabel {
     /// The `name` of the `[[authenticator]]`.
-    pub authenticator: String,
+    pub(crate) authenticator: String,
     /// `accepted`, `rejected`, `unknown_user` or `error`.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
 }
 
 /// The label of metrics that each HTTP authenticator has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AuthenticatorLabel {
+pub(crate) struct AuthenticatorLabel {
     /// The `name` of the `[[authenticator]]`.
-    pub authenticator: String,
+    pub(crate) authenticator: String,
 }
 
 /// The label of metrics that each API key has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ApiKeyLabel {
+pub(crate) struct ApiKeyLabel {
     /// The id of the API key, which is not secret.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 /// The label of metrics that each upstream has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UpstreamLabel {
+pub(crate) struct UpstreamLabel {
     /// The `name` of the `[[upstream]]`.
-    pub upstream: String,
+    pub(crate) upstream: String,
 }
 
 /// The labels of [`Metrics::upstream_token_fetches`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TokenFetchLabel {
+pub(crate) struct TokenFetchLabel {
     /// The `name` of the `[[upstream]]`.
-    pub upstream: String,
+    pub(crate) upstream: String,
     /// `fetched` or `failed`.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
 }
 
 /// The label of [`Metrics::connections_rejected`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ListenerLabel {
+pub(crate) struct ListenerLabel {
     /// `auth`, `public` or `admin`.
-    pub listener: &'static str,
+    pub(crate) listener: &'static str,
 }
 
 /// The counters and gauges. A clone of a counter or gauge shares its value.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Verdicts on requests to `/auth`, and requests to `/token` that got no token.
-    pub verdicts: Family<VerdictLabel, Counter>,
+    pub(crate) verdicts: Family<VerdictLabel, Counter>,
     /// Requests that were answered with an accepted answer from the cache.
-    pub cache_hits: Counter,
+    pub(crate) cache_hits: Counter,
     /// Requests that were rejected again without a check.
-    pub cache_rejected_hits: Counter,
+    pub(crate) cache_rejected_hits: Counter,
     /// Requests without an answer in the cache.
-    pub cache_misses: Counter,
+    pub(crate) cache_misses: Counter,
     /// Cache misses that joined a check in flight.
-    pub cache_coalesced: Counter,
+    pub(crate) cache_coalesced: Counter,
     /// Accepted answers in the cache.
-    pub cache_entries: Gauge,
+    pub(crate) cache_entries: Gauge,
     /// Password checks that the hash pool finished. Equal requests share one check.
     pub hash_checks: Family<HashCheckLabel, Counter>,
     /// Seconds that the threads of the hash pool spent on checks.
-    pub hash_check_seconds: Counter<f64, AtomicU64>,
+    pub(crate) hash_check_seconds: Counter<f64, AtomicU64>,
     /// Checks in the hash queue.
-    pub hash_queue_length: Gauge,
+    pub(crate) hash_queue_length: Gauge,
     /// The number of checks that the hash queue holds: as many as the pool can do in the time that a request waits.
-    pub hash_queue_capacity: Gauge,
+    pub(crate) hash_queue_capacity: Gauge,
     /// Requests that were rejected because the hash queue, or the share of the client, was full.
-    pub hash_queue_full: Counter,
+    pub(crate) hash_queue_full: Counter,
     /// Checks that left the hash queue without a result. Their deadline passed, or they were evicted for a network
     /// with fewer checks in the queue.
-    pub hash_queue_evicted: Counter,
+    pub(crate) hash_queue_evicted: Counter,
     /// Calls to remote authenticators.
-    pub authenticator_calls: Family<AuthenticatorCallLabel, Counter>,
+    pub(crate) authenticator_calls: Family<AuthenticatorCallLabel, Counter>,
     /// Seconds spent on these calls.
-    pub authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
+    pub(crate) authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
     /// 1 while a remote authenticator is called, 0 while it counts as down.
-    pub authenticator_up: Family<AuthenticatorLabel, Gauge>,
+    pub(crate) authenticator_up: Family<AuthenticatorLabel, Gauge>,
     /// Queries that wait for a remote authenticator.
-    pub authenticator_queue_length: Family<AuthenticatorLabel, Gauge>,
+    pub(crate) authenticator_queue_length: Family<AuthenticatorLabel, Gauge>,
     /// Queries rejected because the queue, or the requester's share of it, was full.
-    pub authenticator_queue_full: Family<AuthenticatorLabel, Counter>,
+    pub(crate) authenticator_queue_full: Family<AuthenticatorLabel, Counter>,
     /// Queries that left the queue without a call, and calls that were ended early for other requesters. The deadline
     /// passed, or the query was evicted for a network with fewer queries in the queue.
-    pub authenticator_queue_evicted: Family<AuthenticatorLabel, Counter>,
+    pub(crate) authenticator_queue_evicted: Family<AuthenticatorLabel, Counter>,
     /// Queries rejected because the requester's last calls got no response.
-    pub authenticator_held_back: Family<AuthenticatorLabel, Counter>,
+    pub(crate) authenticator_held_back: Family<AuthenticatorLabel, Counter>,
     /// Requests that were answered with the last accepted answer because the authenticator was unavailable.
-    pub stale_answers: Counter,
+    pub(crate) stale_answers: Counter,
     /// Distinct failed attempts that the throttle counted.
-    pub throttle_failures: Counter,
+    pub(crate) throttle_failures: Counter,
     /// Records in the tables of the throttle.
-    pub throttle_entries: Gauge,
+    pub(crate) throttle_entries: Gauge,
     /// Users in the htpasswd file in force.
-    pub htpasswd_users: Gauge,
+    pub(crate) htpasswd_users: Gauge,
     /// Invalid lines in the htpasswd file in force.
-    pub htpasswd_invalid_lines: Gauge,
+    pub(crate) htpasswd_invalid_lines: Gauge,
     /// Successful reloads of the htpasswd file.
-    pub htpasswd_reloads: Counter,
+    pub(crate) htpasswd_reloads: Counter,
     /// Failed reloads of the htpasswd file.
-    pub htpasswd_reload_failures: Counter,
+    pub(crate) htpasswd_reload_failures: Counter,
     /// 1 while the htpasswd file on disk is unusable and the last valid one is in force, otherwise 0.
-    pub htpasswd_outdated: Gauge,
+    pub(crate) htpasswd_outdated: Gauge,
     /// API keys in force.
-    pub api_keys: Gauge,
+    pub(crate) api_keys: Gauge,
     /// Invalid lines in the API key file in force.
-    pub api_keys_invalid_lines: Gauge,
+    pub(crate) api_keys_invalid_lines: Gauge,
     /// Successful reloads of the API key file.
-    pub api_keys_reloads: Counter,
+    pub(crate) api_keys_reloads: Counter,
     /// Failed reloads of the API key file.
-    pub api_keys_reload_failures: Counter,
+    pub(crate) api_keys_reload_failures: Counter,
     /// 1 while the API key file on disk is unusable and the last valid one is in force, otherwise 0.
-    pub api_keys_outdated: Gauge,
+    pub(crate) api_keys_outdated: Gauge,
     /// Uses of each API key since the start. Only the most recently used API keys have a series.
-    pub api_key_uses: Family<ApiKeyLabel, Gauge>,
+    pub(crate) api_key_uses: Family<ApiKeyLabel, Gauge>,
     /// The time at which each of these API keys was last used, in seconds since 1970.
-    pub api_key_last_used_timestamp: Family<ApiKeyLabel, Gauge>,
+    pub(crate) api_key_last_used_timestamp: Family<ApiKeyLabel, Gauge>,
     /// Successful reloads of the policy file and the group file.
-    pub policy_reloads: Counter,
+    pub(crate) policy_reloads: Counter,
     /// Failed reloads of the policy file and the group file.
-    pub policy_reload_failures: Counter,
+    pub(crate) policy_reload_failures: Counter,
     /// The number of these two files whose last valid version is in force because the file on disk is unusable.
-    pub policy_outdated_files: Gauge,
+    pub(crate) policy_outdated_files: Gauge,
     /// The age of the token that is sent to an upstream, in seconds.
-    pub upstream_token_age: Family<UpstreamLabel, Gauge>,
+    pub(crate) upstream_token_age: Family<UpstreamLabel, Gauge>,
     /// The time until that token expires, in seconds; 0 if there is no valid token.
-    pub upstream_token_remaining: Family<UpstreamLabel, Gauge>,
+    pub(crate) upstream_token_remaining: Family<UpstreamLabel, Gauge>,
     /// Attempts to fetch a token for an upstream.
-    pub upstream_token_fetches: Family<TokenFetchLabel, Counter>,
+    pub(crate) upstream_token_fetches: Family<TokenFetchLabel, Counter>,
     /// Requests whose credentials an upstream refused.
-    pub upstream_refused: Family<UpstreamLabel, Counter>,
+    pub(crate) upstream_refused: Family<UpstreamLabel, Counter>,
     /// Registry tokens that were issued.
-    pub tokens_issued: Counter,
+    pub(crate) tokens_issued: Counter,
     /// Token requests that wait for a signature.
-    pub token_signing_queue_length: Gauge,
+    pub(crate) token_signing_queue_length: Gauge,
     /// Token requests that left this queue without a signature. Their deadline passed, or they were evicted for a
     /// network with fewer requests in the queue.
-    pub token_signing_queue_evicted: Counter,
+    pub(crate) token_signing_queue_evicted: Counter,
     /// Connections that were closed because the peer is not trusted.
-    pub connections_rejected: Family<ListenerLabel, Counter>,
+    pub(crate) connections_rejected: Family<ListenerLabel, Counter>,
     /// Requests that the admin listener rejected: foreign host or origin, untrusted peer, missing or wrong token.
-    pub admin_requests_rejected: Counter,
+    pub(crate) admin_requests_rejected: Counter,
     /// Denied requests that were not logged, to limit the size of the log.
-    pub log_lines_suppressed: Counter,
+    pub(crate) log_lines_suppressed: Counter,
 }
 
 impl Metrics {
@@ -190,7 +190,7 @@ impl Metrics {
     }
 
     /// Returns the metrics in the text format of Prometheus (OpenMetrics 1.0).
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("doorward");
         for register in [
             Self::register_request_metrics,

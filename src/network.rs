@@ -7,11 +7,11 @@ use ipnet::IpNet;
 
 /// Number of leading bits of an address that identify its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkPrefixes {
+pub(crate) struct NetworkPrefixes {
     /// The prefix length for IPv4, 8 to 32.
-    pub ipv4: u8,
+    pub(crate) ipv4: u8,
     /// The prefix length for IPv6, 32 to 128. A household or a rented server commonly has a whole /64.
-    pub ipv6: u8,
+    pub(crate) ipv6: u8,
 }
 
 /// The address bits of the block that an IPv4 network is in: a /24, which commonly belongs to one customer. The
@@ -26,7 +26,7 @@ const ALLOCATION_MASK_V6: u128 = u128::MAX << 96;
 
 /// The network of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ClientNetwork {
+pub(crate) enum ClientNetwork {
     /// A range of addresses.
     Ip(IpNet),
     /// The network of every client without an address: a peer on a unix socket that sends no `X-Real-IP`.
@@ -36,7 +36,7 @@ pub enum ClientNetwork {
 impl ClientNetwork {
     /// Returns the network of an address. An IPv4 address in IPv6 form (`::ffff:1.2.3.4`) counts as IPv4. Otherwise one
     /// client would have two networks.
-    pub fn from_address(address: Option<IpAddr>, prefixes: NetworkPrefixes) -> Self {
+    pub(crate) fn from_address(address: Option<IpAddr>, prefixes: NetworkPrefixes) -> Self {
         let Some(address) = address.map(|a| a.to_canonical()) else {
             return Self::Local;
         };
@@ -49,7 +49,7 @@ impl ClientNetwork {
     }
 
     /// Returns a number that differs from the number of every other network, while the prefixes stay unchanged.
-    pub fn id(self) -> u128 {
+    pub(crate) fn id(self) -> u128 {
         match self {
             Self::Ip(IpNet::V4(network)) => network.network().to_ipv6_mapped().to_bits(),
             Self::Ip(IpNet::V6(network)) => network.network().to_bits(),
@@ -59,7 +59,7 @@ impl ClientNetwork {
     }
 
     /// Returns the number of the block that the network is in: an IPv4 /24 or an IPv6 /48.
-    pub fn block_id(self) -> u128 {
+    pub(crate) fn block_id(self) -> u128 {
         match self {
             Self::Ip(IpNet::V4(_)) => self.id() & BLOCK_MASK_V4,
             Self::Ip(IpNet::V6(_)) => self.id() & BLOCK_MASK_V6,
@@ -70,7 +70,7 @@ impl ClientNetwork {
     /// Returns the number of the IPv6 /32 that the network is in; `None` for IPv4 and local networks. One provider gets
     /// a /32, and any customer can rent addresses in all of its 65,536 blocks. The addresses of an IPv4 /16 have no
     /// such common owner.
-    pub fn allocation_id(self) -> Option<u128> {
+    pub(crate) fn allocation_id(self) -> Option<u128> {
         match self {
             Self::Ip(IpNet::V6(_)) => Some(self.id() & ALLOCATION_MASK_V6),
             Self::Ip(IpNet::V4(_)) | Self::Local => None,

@@ -3,7 +3,7 @@
 
 pub mod actions;
 pub mod api_key_scope;
-pub mod glob;
+pub(crate) mod glob;
 pub mod host;
-pub mod parse;
+pub(crate) mod parse;
 pub mod resource;

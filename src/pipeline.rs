@@ -28,17 +28,17 @@
 //! counts as a failure for the throttle, unless it ends with an accepted answer.
 
 mod answers;
-pub mod cache;
-pub mod cache_key;
-pub mod challenge;
-pub mod check;
+pub(crate) mod cache;
+pub(crate) mod cache_key;
+pub(crate) mod challenge;
+pub(crate) mod check;
 pub mod credentials;
 mod identify;
-pub mod single_flight;
-pub mod throttle;
-pub mod token;
+pub(crate) mod single_flight;
+pub(crate) mod throttle;
+pub(crate) mod token;
 mod token_signing;
-pub mod upstream_credentials;
+pub(crate) mod upstream_credentials;
 pub mod verdict;
 pub mod worker_cache;
 
@@ -69,29 +69,29 @@ use crate::token::issuer::TokenIssuer;
 use crate::upstream::Upstreams;
 
 /// The components and limits that a [`Pipeline`] is created from.
-pub struct PipelineDependencies {
+pub(crate) struct PipelineDependencies {
     /// The sources of users.
-    pub authenticators: AuthenticatorChain,
+    pub(crate) authenticators: AuthenticatorChain,
     /// The policy in force.
-    pub policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     /// The upstream credentials; `None` if no `[[upstream]]` is configured.
-    pub upstreams: Option<Arc<Upstreams>>,
+    pub(crate) upstreams: Option<Arc<Upstreams>>,
     /// The issuer of registry tokens; `None` if no signing keys are configured.
-    pub token_issuer: Option<Arc<TokenIssuer>>,
+    pub(crate) token_issuer: Option<Arc<TokenIssuer>>,
     /// The limits of the answer cache.
-    pub cache: cache::CacheLimits,
+    pub(crate) cache: cache::CacheLimits,
     /// The limits of the throttle.
-    pub throttle: throttle::ThrottleLimits,
+    pub(crate) throttle: throttle::ThrottleLimits,
     /// The prefix lengths that make an address a client network.
-    pub prefixes: NetworkPrefixes,
+    pub(crate) prefixes: NetworkPrefixes,
     /// The time that a request waits for its check, all authenticators together.
-    pub check_timeout: Duration,
+    pub(crate) check_timeout: Duration,
     /// 32 random bytes, generated at the start of the process.
-    pub process_key: [u8; 32],
+    pub(crate) process_key: [u8; 32],
     /// The clock of every deadline in the pipeline.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// The metrics that the pipeline updates.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The request pipeline. One value is shared by all workers.
@@ -115,7 +115,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Creates the pipeline with empty caches.
-    pub fn new(dependencies: PipelineDependencies) -> Self {
+    pub(crate) fn new(dependencies: PipelineDependencies) -> Self {
         let PipelineDependencies {
             authenticators,
             policy,
@@ -191,7 +191,7 @@ impl Pipeline {
     }
 
     /// Evaluates the policy for an identity, and attaches the upstream credentials if the request is permitted.
-    pub fn authorize(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
+    pub(crate) fn authorize(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(Some(identity), request) {
             Ok(allowed) => self.attach_upstream_credentials(allowed, request),
             Err(denied) => Verdict::Forbid(denied),
@@ -214,7 +214,7 @@ impl Pipeline {
 
     /// Invalidates the answers for one user, or all answers, including those of checks in flight. Rejections are
     /// cleared for all users, because the throttle does not store their names.
-    pub fn flush(&self, user: Option<&[u8]>) {
+    pub(crate) fn flush(&self, user: Option<&[u8]>) {
         self.in_flight_checks.mark_all_flushed();
         self.cache.flush(user);
         self.throttle.clear_rejections();
@@ -223,18 +223,18 @@ impl Pipeline {
     }
 
     /// Returns the API keys in force; `None` if no API key file is configured.
-    pub fn api_keys(&self) -> Option<Arc<ApiKeyIndex>> {
+    pub(crate) fn api_keys(&self) -> Option<Arc<ApiKeyIndex>> {
         self.authenticators.api_keys().map(|api_keys| api_keys.index())
     }
 
     /// Sets the limits that can change at run time: all except the sizes of the tables and of the cache.
-    pub fn set_limits(&self, cache: &cache::CacheLimits, throttle: &throttle::ThrottleLimits) {
+    pub(crate) fn set_limits(&self, cache: &cache::CacheLimits, throttle: &throttle::ThrottleLimits) {
         self.cache.set_timeouts(cache);
         self.throttle.set_limits(throttle);
     }
 
     /// Updates the gauges. It is called before `/metrics` is encoded.
-    pub fn update_gauges(&self) {
+    pub(crate) fn update_gauges(&self) {
         self.cache.update_gauges(&self.metrics);
         if let Some(upstreams) = &self.upstreams {
             upstreams.update_metrics();

@@ -10,18 +10,18 @@
 
 mod backend_uri;
 mod coverage;
-pub mod denial;
+pub(crate) mod denial;
 mod evaluate;
-pub mod explain;
-pub mod groups;
-pub mod index;
+pub(crate) mod explain;
+pub(crate) mod groups;
+pub(crate) mod index;
 pub mod read;
 pub mod reload;
 pub mod rule;
 pub mod rules;
 #[cfg(test)]
 mod test_random;
-pub mod token;
+pub(crate) mod token;
 mod unknown_key;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,23 +54,23 @@ pub struct AllowedRequest {
 
 impl AllowedRequest {
     /// Returns the identity; `None` for an anonymous request that the policy permits to anyone.
-    pub fn identity(&self) -> Option<&Identity> {
+    pub(crate) fn identity(&self) -> Option<&Identity> {
         self.identity.as_deref()
     }
 
     /// Returns the groups of the identity, separated by commas.
-    pub fn groups_header(&self) -> &[u8] {
+    pub(crate) fn groups_header(&self) -> &[u8] {
         &self.groups_header
     }
 
     /// Returns true if the authenticator was unavailable, and its last answer was used.
-    pub fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.is_stale
     }
 
     /// Sets whether the last answer of an unavailable authenticator was used.
     #[must_use]
-    pub fn with_stale(self, stale: bool) -> Self {
+    pub(crate) fn with_stale(self, stale: bool) -> Self {
         Self { is_stale: stale, ..self }
     }
 
@@ -92,7 +92,7 @@ impl AllowedRequest {
     }
 
     /// Returns the URI that the upstream must receive, if it differs from the client's URI.
-    pub fn upstream_uri(&self) -> Option<&str> {
+    pub(crate) fn upstream_uri(&self) -> Option<&str> {
         self.upstream_uri.as_deref()
     }
 }
@@ -121,7 +121,7 @@ impl Policy {
 
     /// Records that the rules or groups changed at `now`, in seconds since 1970. The changed policy can permit actions
     /// that an earlier token does not grant.
-    pub fn record_change(&self, now: u64) {
+    pub(crate) fn record_change(&self, now: u64) {
         self.changed_at.fetch_max(now, Ordering::AcqRel);
     }
 
@@ -131,7 +131,7 @@ impl Policy {
     }
 
     /// Returns the active groups.
-    pub fn groups(&self) -> Arc<GroupMemberships> {
+    pub(crate) fn groups(&self) -> Arc<GroupMemberships> {
         self.groups.load_full()
     }
 
@@ -139,7 +139,7 @@ impl Policy {
     ///
     /// # Errors
     /// Returns the reason if the request is denied.
-    pub fn authorize(
+    pub(crate) fn authorize(
         &self,
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
@@ -176,7 +176,11 @@ impl Policy {
     ///
     /// # Errors
     /// Returns an error if a header that describes the request is missing, repeated or invalid.
-    pub fn explain(&self, subject: &Subject<'_>, request: &Subrequest<'_>) -> Result<Explanation, Denied> {
+    pub(crate) fn explain(
+        &self,
+        subject: &Subject<'_>,
+        request: &Subrequest<'_>,
+    ) -> Result<Explanation, Denied> {
         let rules = self.rules.load();
         match rules.as_deref().or(subject.api_key_scope.map(|_| &*ALLOW_AUTHENTICATED)) {
             Some(rules) => Ok(rules.explain(subject, request.original_request()?)),

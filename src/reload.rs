@@ -19,33 +19,33 @@
 //! The caller that receives new content reports whether it is valid. Until then, and if it is invalid, the active
 //! content stays active.
 
-pub mod mount;
+pub(crate) mod mount;
 mod poller;
 mod read_access;
-pub mod reload_state;
-pub mod reloader;
+pub(crate) mod reload_state;
+pub(crate) mod reloader;
 mod source;
-pub mod utf8_bom;
-pub mod wrong_format;
+pub(crate) mod utf8_bom;
+pub(crate) mod wrong_format;
 
 use std::fs::File;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::poller::{PollFile, PollNow, ReloadHandle, spawn_poll_threads};
-pub use self::reload_state::FileHealth;
-pub use self::reloader::{FileReloader, ReloadEvent, Reloadable};
+pub(crate) use self::poller::{PollFile, PollNow, ReloadHandle, spawn_poll_threads};
+pub(crate) use self::reload_state::FileHealth;
+pub(crate) use self::reloader::{FileReloader, ReloadEvent, Reloadable};
 use self::source::{FileStamp, ReadContent, is_unmodified, is_unmodified_for};
-pub use self::source::{ReadError, SourceFile, displayable_path};
+pub(crate) use self::source::{ReadError, SourceFile, displayable_path};
 use crate::clock::Moment;
 
 /// Maximum time from the first write of a change until it is active, or is reported as not active.
-pub const RELOAD_DELAY_MAX: Duration = Duration::from_secs(2);
+pub(crate) const RELOAD_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// Time for which new content must be equal. It is longer than the pause of a tool between two writes to a file, and
 /// short enough that an editing user does not notice it.
-pub const STABLE_TIME: Duration = Duration::from_millis(200);
+pub(crate) const STABLE_TIME: Duration = Duration::from_millis(200);
 
 /// Lower limit of the time for which content must be equal, near the deadline of a file whose whole lines may be used.
 /// It is longer than the pause of a program between truncating a file and writing it.
@@ -80,7 +80,7 @@ pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The rule for a file whose content never becomes stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnstableFileMode {
+pub(crate) enum UnstableFileMode {
     /// The active content stays active, because a part of the file could permit more than the whole file.
     KeepActive,
     /// The whole lines are used, because a missing line can only cause a refusal.
@@ -89,18 +89,18 @@ pub enum UnstableFileMode {
 
 /// Content of a changed file.
 #[derive(Debug)]
-pub struct NewContent {
+pub(crate) struct NewContent {
     /// The content; it can be a secret, so it is cleared when it is dropped.
-    pub text: Zeroizing<Vec<u8>>,
+    pub(crate) text: Zeroizing<Vec<u8>>,
     /// The content is the whole file. Otherwise it ends with a whole line, and more lines can follow.
-    pub is_complete: bool,
+    pub(crate) is_complete: bool,
     /// The content has no entry and no line that states this; see [`is_unexpectedly_empty`].
-    pub is_unexpectedly_empty: bool,
+    pub(crate) is_unexpectedly_empty: bool,
 }
 
 /// The result of a poll.
 #[derive(Debug)]
-pub enum PollResult {
+pub(crate) enum PollResult {
     /// No new content, or new content that is not stable yet.
     NoChange,
     /// The file has the active content. It can have had other content since the previous poll.
@@ -114,7 +114,7 @@ pub enum PollResult {
 
 /// The state of one watched file; see the module documentation.
 #[derive(Debug)]
-pub struct WatchedFile {
+pub(crate) struct WatchedFile {
     source: SourceFile,
     /// The line that states that the file has no entries, such as `# no users`.
     no_entries_line: &'static [u8],
@@ -179,7 +179,7 @@ struct OfferedContent {
 
 /// Returns true if a text has only blank lines and comments, and none of them is `no_entries_line`, which states that a
 /// file has no entries.
-pub fn is_unexpectedly_empty(text: &[u8], no_entries_line: &[u8]) -> bool {
+pub(crate) fn is_unexpectedly_empty(text: &[u8], no_entries_line: &[u8]) -> bool {
     utf8_bom::strip_utf8_bom(text)
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
@@ -193,7 +193,7 @@ impl WatchedFile {
     ///
     /// # Errors
     /// The file cannot be read, or its content is not stable and its whole lines must not be used.
-    pub fn start(
+    pub(crate) fn start(
         source: SourceFile,
         no_entries_line: &'static [u8],
         unstable_mode: UnstableFileMode,
@@ -253,12 +253,12 @@ impl WatchedFile {
     }
 
     /// Returns the path of the file and its size limit.
-    pub fn source(&self) -> &SourceFile {
+    pub(crate) fn source(&self) -> &SourceFile {
         &self.source
     }
 
     /// Returns the time until the next poll, if it must be earlier than the poll interval.
-    pub fn next_poll_in(&self, now: Moment) -> Option<Duration> {
+    pub(crate) fn next_poll_in(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref().map(|pending| {
             let until_stable = self
                 .required_stable_time(pending, now)
@@ -281,19 +281,19 @@ impl WatchedFile {
     }
 
     /// Returns the age of a change that is not active, if the age must be reported.
-    pub fn overdue_for(&self, now: Moment) -> Option<Duration> {
+    pub(crate) fn overdue_for(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
         Some(now.since(pending.changed_at)).filter(|age| *age >= OVERDUE_AFTER)
     }
 
     /// Returns the age of an offered change, if the time for loading it will exceed [`RELOAD_DELAY_MAX`].
-    pub fn will_be_overdue_for(&self, now: Moment) -> Option<Duration> {
+    pub(crate) fn will_be_overdue_for(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
         Some(now.since(pending.changed_at)).filter(|age| age.saturating_add(self.load_time) >= OVERDUE_AFTER)
     }
 
     /// Checks the file for a change. With `forced`, it is read even if its stamp is equal.
-    pub fn poll(&mut self, now: Moment, forced: bool, unstable_mode: UnstableFileMode) -> PollResult {
+    pub(crate) fn poll(&mut self, now: Moment, forced: bool, unstable_mode: UnstableFileMode) -> PollResult {
         self.unstable_mode = unstable_mode;
         if forced {
             self.rejected_hash = None;
@@ -477,12 +477,12 @@ impl WatchedFile {
     }
 
     /// Sets the time that the content of [`WatchedFile::start`] took to be activated.
-    pub fn set_load_time(&mut self, load_time: Duration) {
+    pub(crate) fn set_load_time(&mut self, load_time: Duration) {
         self.load_time = load_time;
     }
 
     /// Records that the offered content is active. `load_time` is the time that this took.
-    pub fn accept_offered(&mut self, load_time: Duration) {
+    pub(crate) fn accept_offered(&mut self, load_time: Duration) {
         if let Some(offered) = self.offered.take() {
             self.active_hash = offered.hash;
             self.rejected_hash = None;
@@ -492,7 +492,7 @@ impl WatchedFile {
     }
 
     /// Records that the offered content is invalid. It is not offered again until the file changes.
-    pub fn reject_offered(&mut self) {
+    pub(crate) fn reject_offered(&mut self) {
         if let Some(offered) = self.offered.take() {
             self.rejected_hash = Some(offered.hash);
             self.finish_change(&offered);
@@ -500,7 +500,7 @@ impl WatchedFile {
     }
 
     /// Records that the offered content is incomplete and invalid. The next content is offered after [`STABLE_TIME`].
-    pub fn retry_later(&mut self, now: Moment) {
+    pub(crate) fn retry_later(&mut self, now: Moment) {
         self.offered = None;
         if let Some(pending) = &mut self.pending {
             pending.next_offer_at = now.plus(STABLE_TIME);

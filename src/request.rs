@@ -5,12 +5,12 @@
 //! module only parses; the policy decides.
 
 pub mod endpoint;
-pub mod grammar;
+pub(crate) mod grammar;
 pub mod header;
 pub mod malformed;
 pub mod original;
 mod parameters;
-pub mod query;
+pub(crate) mod query;
 pub mod registry;
 pub mod site;
 pub mod subrequest;

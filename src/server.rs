@@ -1,20 +1,20 @@
 //! Builds and runs the server. Only this module uses the concrete types of all layers.
 
 mod admission;
-pub mod bind_error;
+pub(crate) mod bind_error;
 pub mod components;
-pub mod config_reload;
+pub(crate) mod config_reload;
 #[cfg(feature = "ecr")]
 mod ecr_token_refresh;
-pub mod file_descriptors;
-pub mod file_reloaders;
+pub(crate) mod file_descriptors;
+pub(crate) mod file_reloaders;
 mod http_server;
-pub mod listen;
-pub mod signals;
+pub(crate) mod listen;
+pub(crate) mod signals;
 mod start_error;
-pub mod systemd_sockets;
+pub(crate) mod systemd_sockets;
 mod token_issuer;
-pub mod upstreams;
+pub(crate) mod upstreams;
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use self::components::Components;
 use self::config_reload::{ConfigReload, ConfigReloader, ReloadConfig};
 use self::listen::BoundListener;
 use self::signals::Signals;
-pub use self::start_error::StartError;
+pub(crate) use self::start_error::StartError;
 use self::systemd_sockets::SystemdSockets;
 use crate::authn::hash_pool::HashPool;
 use crate::authn::remote::RemoteSource;
@@ -62,7 +62,7 @@ const RESOLVER_THREADS: usize = 4;
 const RELOAD_SIGNALS_QUEUED_MAX: usize = 1;
 
 /// A server with bound listeners and loaded files.
-pub struct Server {
+pub(crate) struct Server {
     config: Config,
     /// The kind and the sockets of each listener.
     listeners: Vec<(ListenerKind, Vec<BoundListener>)>,
@@ -71,7 +71,7 @@ pub struct Server {
 
 impl Server {
     /// Binds the listeners, loads the files and builds the pipeline. Serves no request yet.
-    pub fn bind_listener(config: Config) -> Result<Self, StartError> {
+    pub(crate) fn bind_listener(config: Config) -> Result<Self, StartError> {
         if config.authenticators.is_empty() {
             return Err(StartError::NoAuthenticatorConfigured);
         }
@@ -88,7 +88,7 @@ impl Server {
 
     /// Serves requests until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done. SIGHUP reloads
     /// the settings file and all watched files.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         mut signals: Signals,
         reload: ConfigReload,

@@ -33,11 +33,11 @@ const QUEUED_LINES_MAX: usize = 1024;
 
 /// Changes the level of the log while it is in use.
 #[derive(Clone, Debug)]
-pub struct LogLevelHandle(reload::Handle<Targets, Registry>);
+pub(crate) struct LogLevelHandle(reload::Handle<Targets, Registry>);
 
 impl LogLevelHandle {
     /// Sets the lowest severity that is logged.
-    pub fn set(&self, level: LogLevel) {
+    pub(crate) fn set(&self, level: LogLevel) {
         // The only error is that the log has ended.
         let _ = self.0.reload(level_filter(level));
     }
@@ -55,7 +55,7 @@ fn level_filter(level: LogLevel) -> Targets {
 ///
 /// A second call changes nothing.
 #[must_use = "dropping the guard ends the log"]
-pub fn start(format: LogFormat, level: LogLevel) -> (WorkerGuard, LogLevelHandle) {
+pub(crate) fn start(format: LogFormat, level: LogLevel) -> (WorkerGuard, LogLevelHandle) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
     let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
     // A level is looked up once for each call site, so the lock of the filter is not taken for each line.

@@ -4,6 +4,6 @@
 //! the content of a token: the policy and the scope of the API key apply as for any other request.
 
 pub mod claims;
-pub mod issuer;
+pub(crate) mod issuer;
 pub mod scope;
 pub mod signing_key;

@@ -8,8 +8,8 @@
 
 #[cfg(feature = "ecr")]
 pub mod ecr;
-pub mod secret_file;
-pub mod secret_header;
+pub(crate) mod secret_file;
+pub(crate) mod secret_header;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
 
 /// Maximum number of tables. Each request is compared with the tables in turn.
-pub const UPSTREAMS_MAX: usize = 64;
+pub(crate) const UPSTREAMS_MAX: usize = 64;
 
 /// The target of a request, as far as the selection depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamTarget<'r> {
+pub(crate) enum UpstreamTarget<'r> {
     /// The path `/v2/` of a registry, with which a client checks its credentials.
     Ping,
     /// A repository.
@@ -37,11 +37,11 @@ pub enum UpstreamTarget<'r> {
 
 /// A permitted request, as far as the selection depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct PermittedRequest<'r> {
+pub(crate) struct PermittedRequest<'r> {
     /// The host name, in lower case and without the port.
-    pub host: &'r str,
+    pub(crate) host: &'r str,
     /// The target.
-    pub target: UpstreamTarget<'r>,
+    pub(crate) target: UpstreamTarget<'r>,
 }
 
 /// An error: credentials are required, but none are valid.
@@ -54,7 +54,7 @@ pub struct MissingUpstreamCredentials {
 
 /// The source of the credentials of a table.
 #[derive(Clone)]
-pub enum CredentialSource {
+pub(crate) enum CredentialSource {
     /// No credentials.
     None,
     /// A file.
@@ -65,17 +65,17 @@ pub enum CredentialSource {
 }
 
 /// One `[[upstream]]` table.
-pub struct UpstreamEntry {
+pub(crate) struct UpstreamEntry {
     /// The name for the log, the metrics and `/readyz`.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The hosts that match; all if the list is empty.
-    pub hosts: Box<[HostPattern]>,
+    pub(crate) hosts: Box<[HostPattern]>,
     /// The repositories that match. If the list is empty, all requests match.
-    pub repositories: Box<[Glob]>,
+    pub(crate) repositories: Box<[Glob]>,
     /// True if clients without credentials get the upstream credentials too.
-    pub is_anonymous_allowed: bool,
+    pub(crate) is_anonymous_allowed: bool,
     /// The source of the credentials.
-    pub credential_source: CredentialSource,
+    pub(crate) credential_source: CredentialSource,
 }
 
 impl fmt::Debug for UpstreamEntry {
@@ -103,7 +103,7 @@ impl UpstreamEntry {
     }
 
     /// Returns true if the table has credentials.
-    pub fn has_credentials(&self) -> bool {
+    pub(crate) fn has_credentials(&self) -> bool {
         !matches!(self.credential_source, CredentialSource::None)
     }
 
@@ -111,7 +111,7 @@ impl UpstreamEntry {
     ///
     /// # Errors
     /// Returns an error if the table has a source of credentials, but none are valid.
-    pub fn authorization(&self) -> Result<SecretHeaderValue, MissingUpstreamCredentials> {
+    pub(crate) fn authorization(&self) -> Result<SecretHeaderValue, MissingUpstreamCredentials> {
         match &self.credential_source {
             CredentialSource::None => Ok(SecretHeaderValue::empty()),
             CredentialSource::File(current) => Ok(current.authorization()),
@@ -125,7 +125,7 @@ impl UpstreamEntry {
 
 /// All tables, in the order of the configuration.
 #[derive(Debug, Default)]
-pub struct Upstreams {
+pub(crate) struct Upstreams {
     entries: Box<[UpstreamEntry]>,
     /// True if the selection depends on the request.
     is_request_dependent: bool,
@@ -133,13 +133,13 @@ pub struct Upstreams {
 
 impl Upstreams {
     /// Creates the list, in this order.
-    pub fn new(entries: Vec<UpstreamEntry>) -> Self {
+    pub(crate) fn new(entries: Vec<UpstreamEntry>) -> Self {
         let is_dependent = |entry: &UpstreamEntry| !entry.hosts.is_empty() || !entry.repositories.is_empty();
         Self { is_request_dependent: entries.iter().any(is_dependent), entries: entries.into() }
     }
 
     /// Returns true if the selection depends on the request.
-    pub fn is_request_dependent(&self) -> bool {
+    pub(crate) fn is_request_dependent(&self) -> bool {
         self.is_request_dependent
     }
 
@@ -148,7 +148,10 @@ impl Upstreams {
     /// # Errors
     /// Returns the reason if a match cannot be determined. The table is not skipped in this case: its repositories
     /// would otherwise get the credentials of a later table.
-    pub fn select(&self, request: &PermittedRequest<'_>) -> Result<Option<&UpstreamEntry>, &'static str> {
+    pub(crate) fn select(
+        &self,
+        request: &PermittedRequest<'_>,
+    ) -> Result<Option<&UpstreamEntry>, &'static str> {
         let mut at_host = self.entries.iter().filter(|entry| entry.matches_host(request.host));
         if request.target == UpstreamTarget::Ping {
             // The response contains nothing about a repository, and a client that gets an error here sends no further
@@ -166,7 +169,7 @@ impl Upstreams {
 
     /// Reports that the upstream rejected the credentials of a request from this network block. Tokens of ECR are
     /// then fetched again. Returns the name of the table.
-    pub fn report_credentials_refused(
+    pub(crate) fn report_credentials_refused(
         &self,
         request: &PermittedRequest<'_>,
         block: u128,
@@ -183,7 +186,7 @@ impl Upstreams {
     }
 
     /// Updates the gauges of all tables.
-    pub fn update_metrics(&self) {
+    pub(crate) fn update_metrics(&self) {
         #[cfg(feature = "ecr")]
         for entry in &self.entries {
             if let CredentialSource::Ecr(lease) = &entry.credential_source {

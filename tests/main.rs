@@ -1,5 +1,5 @@
-//! The integration tests: they run the real program over HTTP, nginx with the shipped configuration, docker-registry and
-//! skopeo. All traffic stays on loopback, and each test starts what it needs on free ports. See `tests/README.md`.
+//! Integration tests. They run the real program over HTTP, nginx with the shipped configuration, docker-registry and
+//! skopeo. All traffic stays on loopback, and each test starts its own servers on free ports. See `tests/README.md`.
 
 #![allow(
     clippy::unwrap_used,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use doorward::authn::api_key::file::{ApiKeyMatch, parse};
 use doorward::authn::api_key::format::{ApiKeyId, PresentedApiKey, has_api_key_prefix};
 use doorward::authn::api_key::{ApiKeyRules, ApiKeys, edit};
+use doorward::permissions::actions::Actions;
 use doorward::permissions::api_key_scope::ApiKeyScope;
-use doorward::permissions::{Actions, Resource};
+use doorward::permissions::resource::Resource;
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_700_000_000;

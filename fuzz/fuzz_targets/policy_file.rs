@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use doorward::permissions::{Actions, Resource};
+use doorward::permissions::actions::Actions;
+use doorward::permissions::resource::Resource;
 use doorward::policy::read::read_policy;
 use doorward::policy::rule::{Effect, Subject};
 use doorward::policy::rules::{PolicyDecision, PolicyRules};

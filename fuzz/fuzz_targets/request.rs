@@ -8,7 +8,9 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use doorward::request::registry::{RegistryRequest, RegistryTarget, parse_request};
+use doorward::permissions::host::normalize_host;
+use doorward::request::endpoint::RegistryTarget;
+use doorward::request::registry::{RegistryRequest, parse_request};
 use doorward::request::site;
 use libfuzzer_sys::fuzz_target;
 use regex::Regex;
@@ -103,7 +105,7 @@ fuzz_target!(|input: &str| {
         assert!(segments.iter().rev().skip(1).all(|segment| !segment.is_empty()));
         assert_eq!(segments.len(), uri.split('?').next().unwrap_or_default().matches('/').count());
     }
-    if let Ok(host) = site::normalize_host(uri) {
-        assert_eq!(site::normalize_host(&host), Ok(Cow::Borrowed(&*host)), "what is canonical stays so");
+    if let Ok(host) = normalize_host(uri) {
+        assert_eq!(normalize_host(&host), Ok(Cow::Borrowed(&*host)), "what is canonical stays so");
     }
 });

@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
         }
         // Each action was named, or all were.
         for action in wanted.actions.names() {
-            assert!(wanted.all || text.contains(action), "{scope:?}");
+            assert!(text.contains(action) || text.contains('*'), "{scope:?}");
         }
         // Written as a registry would, it is the same again.
         let names: Vec<&str> = wanted.actions.names().collect();

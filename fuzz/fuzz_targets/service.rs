@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use doorward::authn::http::AuthBackendSpec;
+use doorward::authn::http::HttpSpec;
 use doorward::authn::http::response::BackendResponse;
+use doorward::authn::remote::kind::RemoteKind;
 use doorward::authn::{Credentials, Outcome};
 use doorward::config::authenticator::AuthenticatorType;
 use doorward::config::file::parse;
@@ -38,11 +39,16 @@ headers = { Authorization = "Basic {basic}" }
 form = { user = "{username}", password = "-{password}" }
 "#;
 
-static SPECS: LazyLock<Vec<AuthBackendSpec>> = LazyLock::new(|| {
+static SPECS: LazyLock<Vec<HttpSpec>> = LazyLock::new(|| {
     let mut faults = Vec::new();
     let (_, chain) = parse("x", SETTINGS, &mut faults).authenticators.expect("a chain");
     assert!(faults.is_empty(), "{faults:?}");
-    let spec = |kind| if let AuthenticatorType::Http(spec) = kind { Some(*spec) } else { None };
+    let spec = |kind| match kind {
+        AuthenticatorType::Remote(spec) => match spec.kind {
+            RemoteKind::Http(spec) => Some(*spec),
+        },
+        AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => None,
+    };
     chain.into_iter().filter_map(|one| spec(one.kind)).collect()
 });
 

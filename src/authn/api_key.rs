@@ -7,7 +7,7 @@
 pub mod edit;
 pub mod file;
 pub mod format;
-pub mod reload;
+pub(crate) mod reload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,17 +27,17 @@ const METRICS_API_KEYS_MAX: usize = 10_000;
 
 /// The public properties of the API key that authenticated an identity.
 #[derive(Debug)]
-pub struct ApiKey {
+pub(crate) struct ApiKey {
     /// The public part of the key.
-    pub id: ApiKeyId,
+    pub(crate) id: ApiKeyId,
     /// The name that the owner chose.
-    pub name: Box<str>,
+    pub(crate) name: Box<str>,
     /// The scope, which restricts the permissions of the owner; `None` if it does not restrict them.
-    pub scope: Option<Arc<ApiKeyScope>>,
+    pub(crate) scope: Option<Arc<ApiKeyScope>>,
     /// The expiry in Unix seconds. A token that is issued for the key must not expire later.
-    pub expires_at: Option<u64>,
+    pub(crate) expires_at: Option<u64>,
     /// The usage of the key.
-    pub usage: Arc<ApiKeyUsage>,
+    pub(crate) usage: Arc<ApiKeyUsage>,
 }
 
 impl PartialEq for ApiKey {
@@ -50,7 +50,7 @@ impl Eq for ApiKey {}
 
 /// The number of accepted uses of a key and the time of the last one, since the start of the process.
 #[derive(Debug, Default)]
-pub struct ApiKeyUsage {
+pub(crate) struct ApiKeyUsage {
     count: AtomicU64,
     last_used_at: AtomicU64,
 }
@@ -62,12 +62,12 @@ impl ApiKeyUsage {
     }
 
     /// Returns the number of accepted uses.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
     /// Returns the time of the last accepted use in Unix seconds, or 0 if there was none.
-    pub fn last_used_at(&self) -> u64 {
+    pub(crate) fn last_used_at(&self) -> u64 {
         self.last_used_at.load(Ordering::Relaxed)
     }
 }
@@ -100,7 +100,7 @@ pub enum ApiKeyError {
 
 impl ApiKeyError {
     /// Returns true if the secret of the key was correct.
-    pub fn has_valid_secret(&self) -> bool {
+    pub(crate) fn has_valid_secret(&self) -> bool {
         matches!(self, Self::Expired(_) | Self::OwnerMismatch(..) | Self::OwnerNotInHtpasswd(..))
     }
 }
@@ -109,9 +109,9 @@ impl ApiKeyError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiKeyRules {
     /// The user name with which every key can be presented; empty for none.
-    pub username: Box<str>,
+    pub(crate) username: Box<str>,
     /// Whether a key is accepted only if its owner has a line in the htpasswd file.
-    pub is_owner_line_required: bool,
+    pub(crate) is_owner_line_required: bool,
 }
 
 /// The API keys of the current file.
@@ -128,22 +128,17 @@ impl ApiKeys {
     }
 
     /// Replaces the file.
-    pub fn replace(&self, index: ApiKeyIndex) {
+    pub(crate) fn replace(&self, index: ApiKeyIndex) {
         self.index.store(Arc::new(index));
     }
 
     /// Returns the keys of the current file.
-    pub fn index(&self) -> Arc<ApiKeyIndex> {
+    pub(crate) fn index(&self) -> Arc<ApiKeyIndex> {
         self.index.load_full()
     }
 
-    /// Returns the rules.
-    pub fn rules(&self) -> &ApiKeyRules {
-        &self.rules
-    }
-
     /// Updates the metrics of the most recently used keys.
-    pub fn update_metrics(&self, metrics: &Metrics) {
+    pub(crate) fn update_metrics(&self, metrics: &Metrics) {
         let index = self.index();
         let mut used: Vec<&Arc<ApiKey>> =
             index.records().filter_map(|record| record.identity.api_key.as_ref()).collect();

@@ -13,9 +13,10 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::authenticator::{Authenticator, AuthenticatorKind};
-pub use self::run::{ChainCallback, ChainNotStarted, ChainResult, ChainRun};
+pub(crate) use self::authenticator::{Authenticator, AuthenticatorKind};
+pub(crate) use self::run::{ChainResult, ChainRun};
 use super::api_key::ApiKeys;
+#[cfg(test)]
 use super::hash_pool::HashPool;
 use super::htpasswd::Htpasswd;
 use super::queue::job::RequesterId;
@@ -24,7 +25,7 @@ use super::{AnswerLifetime, Identity, LocalRecord};
 use crate::metrics::Metrics;
 
 /// The largest number of authenticators in a chain: [`AuthenticatorSet`] has one bit for each.
-pub const AUTHENTICATORS_MAX: usize = 32;
+pub(crate) const AUTHENTICATORS_MAX: usize = 32;
 
 /// The lifetime of a fallback's answer. The time is short, because the authenticator that failed can give another
 /// answer when it is up again.
@@ -33,25 +34,25 @@ const FALLBACK_LIFETIME: AnswerLifetime =
 
 /// A set of authenticators, by their positions in the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AuthenticatorSet(u32);
+pub(crate) struct AuthenticatorSet(u32);
 
 impl AuthenticatorSet {
     /// Returns the set with one more authenticator.
     #[must_use]
-    pub fn with(self, position: usize) -> Self {
+    pub(crate) fn with(self, position: usize) -> Self {
         let bit = u32::try_from(position).ok().and_then(|position| 1_u32.checked_shl(position));
         Self(self.0 | bit.unwrap_or(0))
     }
 
     /// Returns whether all of `others` are in the set.
-    pub fn contains_all(self, others: Self) -> bool {
+    pub(crate) fn contains_all(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 }
 
 /// The authenticators in the order in which they are called, and the API keys, which are not part of the order.
 #[derive(Clone)]
-pub struct AuthenticatorChain {
+pub(crate) struct AuthenticatorChain {
     authenticators: Arc<[Authenticator]>,
     api_keys: Option<Arc<ApiKeys>>,
     /// Whether a service can be called for a user that has a line in the htpasswd file.
@@ -61,7 +62,7 @@ pub struct AuthenticatorChain {
 
 impl AuthenticatorChain {
     /// Creates a chain of at most [`AUTHENTICATORS_MAX`] authenticators.
-    pub fn new(authenticators: Vec<Authenticator>, api_keys: Option<Arc<ApiKeys>>) -> Self {
+    pub(crate) fn new(authenticators: Vec<Authenticator>, api_keys: Option<Arc<ApiKeys>>) -> Self {
         Self {
             is_whole_password_significant: is_whole_password_significant(&authenticators),
             has_remote: authenticators.iter().any(Authenticator::is_remote),
@@ -77,12 +78,13 @@ impl AuthenticatorChain {
     }
 
     /// Returns the API keys, if there are any.
-    pub fn api_keys(&self) -> Option<&Arc<ApiKeys>> {
+    pub(crate) fn api_keys(&self) -> Option<&Arc<ApiKeys>> {
         self.api_keys.as_ref()
     }
 
     /// Creates a chain of the htpasswd file alone.
-    pub fn htpasswd_only(users: Arc<Htpasswd>, pool: Arc<HashPool>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn htpasswd_only(users: Arc<Htpasswd>, pool: Arc<HashPool>) -> Self {
         let kind = AuthenticatorKind::Htpasswd(users, pool);
         let fallback_for = AuthenticatorSet::default();
         Self::new(vec![Authenticator { name: "htpasswd".into(), kind, fallback_for }], None)
@@ -93,12 +95,12 @@ impl AuthenticatorChain {
     }
 
     /// Returns a number that changes with every change of local records; see [`Htpasswd::generation`].
-    pub fn record_generation(&self) -> u64 {
+    pub(crate) fn record_generation(&self) -> u64 {
         self.htpasswd().map_or(0, |users| users.generation())
     }
 
     /// Looks up every local record that the answer for `user` depends on. Does not wait.
-    pub fn look_up(&self, user: &[u8]) -> LocalRecord {
+    pub(crate) fn look_up(&self, user: &[u8]) -> LocalRecord {
         LocalRecord {
             htpasswd: self.htpasswd().map(|users| users.look_up(user)),
             is_whole_password_significant: self.is_whole_password_significant,
@@ -108,24 +110,24 @@ impl AuthenticatorChain {
 
     /// Returns the position of the authenticator that is called first for a user with this record, or `None` if there
     /// are only API keys.
-    pub fn first_authenticator(&self, record: &LocalRecord) -> Option<usize> {
+    pub(crate) fn first_authenticator(&self, record: &LocalRecord) -> Option<usize> {
         self.next_authenticator(0, AuthenticatorSet::default(), record)
     }
 
     /// Returns whether the queue of the authenticator at `position` is full for this requester.
-    pub fn is_queue_full_for(&self, position: usize, requester: RequesterId) -> bool {
+    pub(crate) fn is_queue_full_for(&self, position: usize, requester: RequesterId) -> bool {
         self.authenticators
             .get(position)
             .is_none_or(|authenticator| authenticator.is_queue_full_for(requester))
     }
 
     /// Returns when a client that found the queue at `position` full can try again.
-    pub fn retry_after(&self, position: usize) -> Duration {
+    pub(crate) fn retry_after(&self, position: usize) -> Duration {
         self.authenticators.get(position).map_or(QUEUE_FULL_RETRY_AFTER, Authenticator::retry_after)
     }
 
     /// Counts a query for a user with this record that was refused because the queue was full.
-    pub fn count_queue_full(&self, record: &LocalRecord, metrics: &Metrics) {
+    pub(crate) fn count_queue_full(&self, record: &LocalRecord, metrics: &Metrics) {
         let first = self.first_authenticator(record).and_then(|position| self.authenticators.get(position));
         if let Some(authenticator) = first {
             authenticator.count_queue_full(metrics);

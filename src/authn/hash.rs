@@ -5,13 +5,13 @@
 //! compiler reports every `match` that must handle the variant: here, in `timing_equalizer` and in `cost_estimate`.
 
 mod argon2;
-pub mod bcrypt;
+pub(crate) mod bcrypt;
 pub(super) mod cost_estimate;
 mod md5_crypt;
 mod plain;
 mod sha1;
 mod sha_crypt;
-pub mod timing_equalizer;
+pub(crate) mod timing_equalizer;
 mod unsupported;
 mod yescrypt;
 
@@ -19,7 +19,7 @@ use self::sha_crypt::ShaCryptVariant;
 
 /// The maximum bcrypt cost of a hash in the file. A check of cost 14 takes about one second of one core. With a higher
 /// cost, one user could block the logins of all users.
-pub const BCRYPT_COST_MAX: u8 = 14;
+pub(crate) const BCRYPT_COST_MAX: u8 = 14;
 
 /// The maximum memory of one check, in KiB. Every hash thread can need it at the same time.
 const MEMORY_MAX_KIB: u32 = 64 * 1024;
@@ -27,15 +27,15 @@ const MEMORY_MAX_KIB: u32 = 64 * 1024;
 /// The maximum length of a password that is compared with a hash, in bytes. It bounds the time of a check, which grows
 /// with the length in some formats. The htpasswd tool stops at 255 bytes. Secrets that are not hashed have no such
 /// limit.
-pub const PASSWORD_LENGTH_MAX: usize = 1024;
+pub(crate) const PASSWORD_LENGTH_MAX: usize = 1024;
 
 /// Returns true if a password can be compared with a hash: it is not empty, not too long, and contains no NUL.
-pub fn is_valid_password(password: &[u8]) -> bool {
+pub(crate) fn is_valid_password(password: &[u8]) -> bool {
     (1..=PASSWORD_LENGTH_MAX).contains(&password.len()) && !password.contains(&0)
 }
 
 /// The number of password bytes that every format uses. Some formats ignore the bytes after it.
-pub const SIGNIFICANT_PASSWORD_LENGTH_MIN: usize = bcrypt::SIGNIFICANT_PASSWORD_LENGTH;
+pub(crate) const SIGNIFICANT_PASSWORD_LENGTH_MIN: usize = bcrypt::SIGNIFICANT_PASSWORD_LENGTH;
 
 /// The format of a password hash, with its cost, which is within the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub enum HashFormatError {
 
 impl HashFormatError {
     /// Returns the remedy, as an imperative that follows the message.
-    pub fn remedy(self) -> &'static str {
+    pub(crate) fn remedy(self) -> &'static str {
         match self {
             Self::DoubledDollarSigns => "write each $ once",
             Self::Quoted => "remove the quotes, and other syntax that is not NAME:HASH",
@@ -190,7 +190,7 @@ impl HashFormatError {
 
     /// Returns true if the text is a hash of a known format. Then the text before the colon is a user name and not a
     /// part of a secret.
-    pub fn is_known_format(self) -> bool {
+    pub(crate) fn is_known_format(self) -> bool {
         match self {
             Self::BcryptMalformed
             | Self::BcryptCostOutOfRange(_)
@@ -263,7 +263,11 @@ impl HashFormat {
 
     /// Detects the format of a hash as [`HashFormat::detect`] does, with a more specific error that names the program
     /// that wrote the text. `rest` is the line after its first colon, and `text` is the first field of `rest`.
-    pub fn diagnose(text: &[u8], rest: &[u8], allowed: AllowedFormats) -> Result<Self, HashFormatError> {
+    pub(crate) fn diagnose(
+        text: &[u8],
+        rest: &[u8],
+        allowed: AllowedFormats,
+    ) -> Result<Self, HashFormatError> {
         Self::detect(text, allowed).map_err(|error| unsupported::refine_error(text, rest, error, allowed))
     }
 
@@ -309,7 +313,7 @@ impl HashFormat {
     }
 
     /// Returns the number of leading password bytes that the hash depends on.
-    pub fn significant_password_length(self) -> usize {
+    pub(crate) fn significant_password_length(self) -> usize {
         match self {
             Self::Bcrypt(_) => bcrypt::SIGNIFICANT_PASSWORD_LENGTH,
             Self::Apr1
@@ -325,7 +329,7 @@ impl HashFormat {
     }
 
     /// Returns the cost of a bcrypt hash, and `None` for any other format.
-    pub fn bcrypt_cost(self) -> Option<u8> {
+    pub(crate) fn bcrypt_cost(self) -> Option<u8> {
         match self {
             Self::Bcrypt(cost) => Some(cost),
             Self::Apr1

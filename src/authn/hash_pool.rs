@@ -41,26 +41,26 @@ const AVERAGE_RANGE: (f64, f64) = (0.01, 2.0);
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// A password check that is ready to run.
-pub type PasswordCheck = Box<dyn FnOnce() -> AuthnResult + Send>;
+pub(crate) type PasswordCheck = Box<dyn FnOnce() -> AuthnResult + Send>;
 
 /// A queued password check.
 type PasswordCheckJob = Job<PasswordCheck>;
 
 /// The values from which the queue capacity is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashPoolSizing {
+pub(crate) struct HashPoolSizing {
     /// The number of hash threads.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// The maximum time that a request waits for its check.
-    pub wait_max: Duration,
+    pub(crate) wait_max: Duration,
     /// The maximum number of outstanding checks of one user from one client network.
-    pub user_share: usize,
+    pub(crate) user_share: usize,
 }
 
 impl HashPoolSizing {
     /// Returns the number of checks that the threads can do within the wait, if one check takes `check_time`. The
     /// result is at least two per thread.
-    pub fn queue_capacity(&self, check_time: Duration) -> usize {
+    pub(crate) fn queue_capacity(&self, check_time: Duration) -> usize {
         let per_thread =
             TARGET_WAIT_FRACTION * self.wait_max.as_secs_f64() / check_time.as_secs_f64().max(1e-9);
         let capacity = per_thread * self.threads as f64;
@@ -134,14 +134,14 @@ pub struct HashPool {
 
 impl HashPool {
     /// Creates an empty pool with a fixed capacity.
-    pub fn new(limits: QueueLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(limits: QueueLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let queue = Queue::new(limits, Self::queue_metrics(&metrics));
         Self { queue, estimator: None, clock, metrics }
     }
 
     /// Creates an empty pool for the checks of `htpasswd`, with a capacity that follows the time of a check. Measures
     /// the speed of the machine, which takes a few milliseconds.
-    pub fn with_dynamic_capacity(
+    pub(crate) fn with_dynamic_capacity(
         sizing: HashPoolSizing,
         htpasswd: Arc<Htpasswd>,
         clock: Clock,
@@ -174,7 +174,7 @@ impl HashPool {
 
     /// Returns the delay after which a client that found the queue full should retry. Half of the waiting checks are
     /// done by then, so the queue has room and the threads still have work.
-    pub fn retry_after(&self) -> Duration {
+    pub(crate) fn retry_after(&self) -> Duration {
         let Some(estimator) = &self.estimator else { return 2 * RETRY_AFTER_MIN };
         let threads = estimator.sizing.threads.max(1) as f64;
         let seconds = estimator.average().seconds * self.queue.waiting_count() as f64 / threads;
@@ -183,12 +183,12 @@ impl HashPool {
     }
 
     /// Returns true if a check of `requester` would be rejected now.
-    pub fn is_full_for(&self, requester: RequesterId) -> bool {
+    pub(crate) fn is_full_for(&self, requester: RequesterId) -> bool {
         self.queue.is_full_for(requester)
     }
 
     /// Queues a check, or returns it if the queue is full; see [`Queue::submit`].
-    pub fn submit(&self, job: PasswordCheckJob) -> Result<EvictedJob, PasswordCheckJob> {
+    pub(crate) fn submit(&self, job: PasswordCheckJob) -> Result<EvictedJob, PasswordCheckJob> {
         self.queue.submit(job)
     }
 
@@ -200,7 +200,8 @@ impl HashPool {
     }
 
     /// Runs the next check. Returns false if none waits. Tests call this instead of [`HashPool::run`].
-    pub fn run_next(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn run_next(&self) -> bool {
         self.queue.try_next().map(|job| self.run_job(job)).is_some()
     }
 

@@ -3,9 +3,9 @@
 pub mod diff;
 pub mod edit;
 pub mod file;
-pub mod line;
-pub mod reload;
-pub mod validate;
+pub(crate) mod line;
+pub(crate) mod reload;
+pub(crate) mod validate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +18,11 @@ use super::RecordFingerprint;
 use super::hash::{HashFormat, PASSWORD_LENGTH_MAX};
 
 /// The fingerprint of a user without a line.
-pub const ABSENT_FINGERPRINT: RecordFingerprint = [0; 16];
+pub(crate) const ABSENT_FINGERPRINT: RecordFingerprint = [0; 16];
 
 /// The users of the current htpasswd file.
 #[derive(Debug)]
-pub struct Htpasswd {
+pub(crate) struct Htpasswd {
     users: ArcSwap<UserIndex>,
     /// A counter that each replacement of the file increments twice.
     generation: AtomicU64,
@@ -30,12 +30,12 @@ pub struct Htpasswd {
 
 impl Htpasswd {
     /// Creates the authenticator from a parsed file.
-    pub fn new(users: UserIndex) -> Self {
+    pub(crate) fn new(users: UserIndex) -> Self {
         Self { users: ArcSwap::from_pointee(users), generation: AtomicU64::new(0) }
     }
 
     /// Replaces the file. Every later lookup uses the new file.
-    pub fn replace(&self, users: UserIndex) {
+    pub(crate) fn replace(&self, users: UserIndex) {
         // The first increment invalidates cache entries of the old file before the new file is visible. The second
         // one invalidates entries that were written between the increment and the swap.
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -48,17 +48,17 @@ impl Htpasswd {
     /// Returns a number that changes with each replacement of the file.
     ///
     /// Read it before a lookup: the result of the lookup is current as long as the number is unchanged.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
     /// Returns the users of the current file.
-    pub fn users(&self) -> Arc<UserIndex> {
+    pub(crate) fn users(&self) -> Arc<UserIndex> {
         self.users.load_full()
     }
 
     /// Finds the line of `user`. The result keeps the file alive, so a reload does not change it.
-    pub fn look_up(&self, user: &[u8]) -> UserLookup {
+    pub(crate) fn look_up(&self, user: &[u8]) -> UserLookup {
         let users = self.users.load_full();
         let entry = users.find(user);
         UserLookup { users, entry }
@@ -67,19 +67,19 @@ impl Htpasswd {
 
 /// The result of a lookup: the line of one user, or its absence, in the file that was current at the time.
 #[derive(Clone, Debug)]
-pub struct UserLookup {
+pub(crate) struct UserLookup {
     users: Arc<UserIndex>,
     entry: Option<UserEntry>,
 }
 
 impl UserLookup {
     /// Returns a fingerprint that changes whenever the line changes.
-    pub fn fingerprint(&self) -> RecordFingerprint {
+    pub(crate) fn fingerprint(&self) -> RecordFingerprint {
         self.entry.as_ref().map_or(ABSENT_FINGERPRINT, |entry| entry.fingerprint)
     }
 
     /// Returns the number of leading password bytes that the check of this line depends on.
-    pub fn significant_password_length(&self) -> usize {
+    pub(crate) fn significant_password_length(&self) -> usize {
         self.entry
             .as_ref()
             .and_then(|entry| entry.format)
@@ -87,22 +87,22 @@ impl UserLookup {
     }
 
     /// Returns true if the user has a line and the line is valid.
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.format.is_some())
     }
 
     /// Returns the error of the line, if the user has a line and it is invalid.
-    pub fn line_error(&self) -> Option<HtpasswdLineError> {
+    pub(crate) fn line_error(&self) -> Option<HtpasswdLineError> {
         self.entry.as_ref().and_then(|entry| self.users.line_error(entry))
     }
 
     /// Returns the number of the line, counted from 1, if the user has one.
-    pub fn line_number(&self) -> Option<usize> {
+    pub(crate) fn line_number(&self) -> Option<usize> {
         self.entry.as_ref().map(|entry| self.users.line_number(entry))
     }
 
     /// Returns true if the user has a line, valid or not.
-    pub fn has_line(&self) -> bool {
+    pub(crate) fn has_line(&self) -> bool {
         self.entry.is_some()
     }
 
@@ -110,7 +110,7 @@ impl UserLookup {
     ///
     /// Every rejection takes the same time: for an unknown user, an invalid line and a wrong password. A password of
     /// more than [`PASSWORD_LENGTH_MAX`] bytes matches no hash.
-    pub fn check_password(&self, password: &[u8]) -> Option<bool> {
+    pub(crate) fn check_password(&self, password: &[u8]) -> Option<bool> {
         if password.len() > PASSWORD_LENGTH_MAX {
             return self.entry.as_ref().map(|_| false);
         }

@@ -1,13 +1,13 @@
 //! An authenticator that calls a service over HTTP: the request carries the user name and the password, and the
 //! settings say what the response means.
 
-pub mod call;
-pub mod client;
-pub mod error;
-pub mod json_template;
-pub mod request_template;
+pub(crate) mod call;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod json_template;
+pub(crate) mod request_template;
 pub mod response;
-pub mod template;
+pub(crate) mod template;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -34,9 +34,9 @@ pub struct HttpSpec {
     /// The meaning of each response.
     pub response_rules: ResponseRules,
     /// The limits of a call.
-    pub call_limits: CallLimits,
+    pub(crate) call_limits: CallLimits,
     /// The trusted authorities and the client certificate.
-    pub tls: TlsFiles,
+    pub(crate) tls: TlsFiles,
 }
 
 impl RemoteClientSpec for HttpSpec {

@@ -9,7 +9,7 @@
 //! are not affected.
 
 mod failures;
-pub mod job;
+pub(crate) mod job;
 mod round_robin;
 mod scheduler;
 
@@ -25,7 +25,7 @@ use crate::clock::{Clock, Moment};
 
 /// A fair queue. The caller provides the workers: threads that call [`Queue::next_blocking`], or tasks that call
 /// [`Queue::next`].
-pub struct Queue<W> {
+pub(crate) struct Queue<W> {
     scheduler: Mutex<FairScheduler<W>>,
     /// Wakes workers that are threads.
     thread_wakeup: Condvar,
@@ -92,13 +92,13 @@ impl QueueCapacity {
 
 impl<W> Queue<W> {
     /// Creates an empty queue with fixed limits. Failures are not tracked.
-    pub fn new(limits: QueueLimits, metrics: QueueMetrics) -> Self {
+    pub(crate) fn new(limits: QueueLimits, metrics: QueueMetrics) -> Self {
         Self::with_capacity(QueueCapacity::Fixed(limits), metrics)
     }
 
     /// Creates an empty queue for `workers` workers that tracks failures; see [`Queue::release_with_result`]. The queue
     /// rejects every job until [`Queue::set_capacity`] is called.
-    pub fn with_dynamic_capacity(
+    pub(crate) fn with_dynamic_capacity(
         workers: usize,
         user_share: usize,
         clock: Clock,
@@ -120,7 +120,7 @@ impl<W> Queue<W> {
     }
 
     /// Sets the maximum number of waiting jobs. Has no effect on a queue with fixed limits.
-    pub fn set_capacity(&self, capacity: usize) {
+    pub(crate) fn set_capacity(&self, capacity: usize) {
         match &self.capacity {
             QueueCapacity::Fixed(_) => {}
             QueueCapacity::Dynamic { total, .. } => total.store(capacity, Ordering::Relaxed),
@@ -133,12 +133,12 @@ impl<W> Queue<W> {
     }
 
     /// Returns the number of waiting jobs.
-    pub fn waiting_count(&self) -> usize {
+    pub(crate) fn waiting_count(&self) -> usize {
         if self.outstanding_count.load(Ordering::Acquire) == 0 { 0 } else { self.lock().waiting_count() }
     }
 
     /// Returns true if a job of `requester` would be rejected now.
-    pub fn is_full_for(&self, requester: RequesterId) -> bool {
+    pub(crate) fn is_full_for(&self, requester: RequesterId) -> bool {
         if self.outstanding_count.load(Ordering::Acquire) == 0 {
             return false;
         }
@@ -149,7 +149,7 @@ impl<W> Queue<W> {
     ///
     /// If the job evicts another one, the callback of the evicted job is returned. The caller must call it when it
     /// holds no lock that the callback may need.
-    pub fn submit(&self, job: Job<W>) -> Result<EvictedJob, Job<W>> {
+    pub(crate) fn submit(&self, job: Job<W>) -> Result<EvictedJob, Job<W>> {
         let (shares, now) = (self.capacity.shares(), self.capacity.now());
         let mut scheduler = self.lock();
         let evicted = match scheduler.find_slot(job.requester, &shares, now) {
@@ -170,7 +170,7 @@ impl<W> Queue<W> {
     }
 
     /// Waits for the next job and returns it. Returns `None` after the queue is closed. Blocks the thread.
-    pub fn next_blocking(&self) -> Option<Job<W>> {
+    pub(crate) fn next_blocking(&self) -> Option<Job<W>> {
         let mut scheduler = self.lock();
         loop {
             if let Some(job) = self.pop(&mut scheduler) {
@@ -184,7 +184,7 @@ impl<W> Queue<W> {
     }
 
     /// Waits for the next job and returns it. Returns `None` after the queue is closed. For tasks.
-    pub async fn next(&self) -> Option<Job<W>> {
+    pub(crate) async fn next(&self) -> Option<Job<W>> {
         loop {
             {
                 let mut scheduler = self.lock();
@@ -204,7 +204,7 @@ impl<W> Queue<W> {
     }
 
     /// Returns the next job without waiting, or `None` if there is none.
-    pub fn try_next(&self) -> Option<Job<W>> {
+    pub(crate) fn try_next(&self) -> Option<Job<W>> {
         self.pop(&mut self.lock())
     }
 
@@ -215,14 +215,14 @@ impl<W> Queue<W> {
     }
 
     /// Releases the share that a finished job used. The result does not count as a failure or a success.
-    pub fn release(&self, requester: RequesterId) {
+    pub(crate) fn release(&self, requester: RequesterId) {
         self.release_with_result(requester, None);
     }
 
     /// Releases the share that a finished job used, and records its result: `Some(true)` for a failure.
     ///
     /// A failure can reduce the share of the network. Waiting jobs of the network above the new share are dropped.
-    pub fn release_with_result(&self, requester: RequesterId, failed: Option<bool>) {
+    pub(crate) fn release_with_result(&self, requester: RequesterId, failed: Option<bool>) {
         let (shares, now) = (self.capacity.shares(), self.capacity.now());
         let failed = failed.filter(|_| self.capacity.is_failure_tracking_enabled());
         let dropped = self.lock().release(requester, failed, &shares, now);
@@ -238,7 +238,7 @@ impl<W> Queue<W> {
 
     /// Closes the queue: rejects new jobs, drops waiting jobs, and makes [`Queue::next_blocking`] and [`Queue::next`]
     /// return `None`. Running jobs are not affected.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let waiting = self.lock().close();
         self.thread_wakeup.notify_all();
         self.task_wakeup.notify_one();
@@ -250,7 +250,7 @@ impl<W> Queue<W> {
     }
 
     /// Returns the counter of dropped jobs, for workers that drop a job after they took it.
-    pub fn dropped_counter(&self) -> &Counter {
+    pub(crate) fn dropped_counter(&self) -> &Counter {
         &self.metrics.dropped
     }
 }

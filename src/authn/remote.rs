@@ -5,12 +5,12 @@
 //! own thread, queues, connections and circuit breaker. If its service is slow or down, no other source and no other
 //! request is delayed.
 
-pub mod circuit_breaker;
-pub mod client;
+pub(crate) mod circuit_breaker;
+pub(crate) mod client;
 pub mod error;
-pub mod identity_builder;
+pub(crate) mod identity_builder;
 pub mod kind;
-pub mod queues;
+pub(crate) mod queues;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use self::circuit_breaker::{CircuitBreaker, CircuitMetrics};
 use self::client::{ClientBuildError, PendingCall, RemoteClient, RemoteResponse};
 use self::error::CallError;
 use self::kind::RemoteKind;
-use self::queues::{JobCallback, QueueClass, QueuedQuery, RemoteQueues};
-use super::queue::job::{EvictedJob, Job, JobResult, QueueLimits, QueueMetrics, RequesterId};
+use self::queues::{QueueClass, QueuedQuery, RemoteQueues};
+use super::queue::job::{EvictedJob, Job, JobCallback, JobResult, QueueLimits, QueueMetrics, RequesterId};
 use super::{AnswerLifetime, AuthnError, Credentials, FailureCause, Identity, Outcome};
 use crate::clock::Clock;
 use crate::metrics::{AuthenticatorCallLabel, AuthenticatorLabel, Metrics};
@@ -38,10 +38,10 @@ const REPLY_MARGIN: Duration = Duration::from_millis(100);
 
 /// The time that a request waits beyond the timeout of its call, for its turn in the queue. After a longer wait the
 /// timeout of the call is shortened.
-pub const QUEUE_WAIT_ALLOWANCE: Duration = Duration::from_millis(500);
+pub(crate) const QUEUE_WAIT_ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// The retry time for a client that finds the queue full: about what a full share of the queue takes.
-pub const QUEUE_FULL_RETRY_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const QUEUE_FULL_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The expected duration of a successful call before there was one, as a fraction of the timeout.
 const TYPICAL_CALL_DIVISOR: u32 = 16;
@@ -54,11 +54,11 @@ const TYPICAL_CALL_MILLIS_MIN: u64 = 60;
 const TYPICAL_CALL_WEIGHT: u64 = 8;
 
 /// A query to a remote source.
-pub struct RemoteQuery {
+pub(crate) struct RemoteQuery {
     /// The credentials that the client sent.
-    pub credentials: Arc<Credentials>,
+    pub(crate) credentials: Arc<Credentials>,
     /// The identity of these credentials when they were accepted last, if they were.
-    pub previous_identity: Option<Arc<Identity>>,
+    pub(crate) previous_identity: Option<Arc<Identity>>,
 }
 
 /// The settings of a remote source.
@@ -67,19 +67,19 @@ pub struct RemoteSourceSpec {
     /// The name of the authenticator.
     pub name: Arc<str>,
     /// The time limit of a call, including connection and retry.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// The largest number of concurrent calls.
-    pub connections_max: usize,
+    pub(crate) connections_max: usize,
     /// The limits of the queue.
-    pub queue_limits: QueueLimits,
+    pub(crate) queue_limits: QueueLimits,
     /// The lifetime of an answer.
-    pub lifetime: AnswerLifetime,
+    pub(crate) lifetime: AnswerLifetime,
     /// The kind of the source, with the settings that only this kind has.
     pub kind: RemoteKind,
 }
 
 /// A remote source of users. The caller must run its tasks, see [`RemoteSource::run`].
-pub struct RemoteSource {
+pub(crate) struct RemoteSource {
     spec: RemoteSourceSpec,
     client: Box<dyn RemoteClient>,
     queues: RemoteQueues,
@@ -99,7 +99,7 @@ impl RemoteSource {
     ///
     /// # Errors
     /// If the client cannot be built.
-    pub fn build(
+    pub(crate) fn build(
         spec: RemoteSourceSpec,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -136,22 +136,22 @@ impl RemoteSource {
     }
 
     /// Returns the name of the authenticator.
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.spec.name
     }
 
     /// Returns how long an answer is valid.
-    pub fn answer_lifetime(&self) -> AnswerLifetime {
+    pub(crate) fn answer_lifetime(&self) -> AnswerLifetime {
         self.spec.lifetime
     }
 
     /// Returns the evidence of the current outage, if there is one.
-    pub fn outage_evidence(&self) -> Option<String> {
+    pub(crate) fn outage_evidence(&self) -> Option<String> {
         self.circuit_breaker.outage_evidence()
     }
 
     /// Returns whether the queue is full for this requester.
-    pub fn is_full_for(&self, requester: RequesterId) -> bool {
+    pub(crate) fn is_full_for(&self, requester: RequesterId) -> bool {
         // The credentials have not been compared with earlier ones yet.
         self.queues.is_full_for(
             &Requester { id: requester, user_tag: requester.network_user_tag, has_been_accepted: false },
@@ -160,12 +160,12 @@ impl RemoteSource {
     }
 
     /// Counts a query that was refused because the queue was full.
-    pub fn count_queue_full(&self) {
+    pub(crate) fn count_queue_full(&self) {
         self.metrics.authenticator_queue_full.get_or_create(&self.label).inc();
     }
 
     /// Queues a query, or returns its callback if the queue is full; see [`crate::authn::queue::Queue::submit`].
-    pub fn submit(&self, job: Job<RemoteQuery>) -> Result<EvictedJob, JobCallback> {
+    pub(crate) fn submit(&self, job: Job<RemoteQuery>) -> Result<EvictedJob, JobCallback> {
         let Job { requester: id, deadline_millis, work, on_complete } = job;
         let accepted = work.previous_identity.as_ref().map(|identity| identity.user.as_bytes());
         let name = accepted.unwrap_or_else(|| work.credentials.user());
@@ -179,7 +179,7 @@ impl RemoteSource {
     }
 
     /// Makes calls until [`RemoteSource::close`].
-    pub async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let mut tasks = JoinSet::new();
         for number in 0..self.spec.connections_max {
             let source = Arc::clone(&self);
@@ -196,7 +196,8 @@ impl RemoteSource {
     }
 
     /// Stops accepting queries; see [`crate::authn::queue::Queue::close`].
-    pub fn close(&self) {
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
         self.queues.close();
     }
 
@@ -315,7 +316,7 @@ impl RemoteSource {
     ///
     /// # Errors
     /// If the call gave no outcome.
-    pub async fn probe(&self, credentials: &Credentials) -> Result<RemoteResponse, AuthnError> {
+    pub(crate) async fn probe(&self, credentials: &Credentials) -> Result<RemoteResponse, AuthnError> {
         let authn_error = |error: CallError| self.authn_error(&error, FailureCause::Undetermined);
         let Ok(call) = self.client.prepare(credentials, self.spec.timeout) else {
             return Err(authn_error(CallError::UnexpectedContent(

@@ -28,13 +28,13 @@ const REMOTE_TYPES: &[(&str, KindReader)] = &[("http", http::read_table)];
 #[derive(Clone, Debug)]
 pub struct AuthenticatorConfig {
     /// The name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The earlier authenticators for which it is the fallback when they fail.
-    pub fallback_for: AuthenticatorSet,
+    pub(crate) fallback_for: AuthenticatorSet,
     /// The type, with its settings.
     pub kind: AuthenticatorType,
     /// The place of its table.
-    pub origin: ConfigOrigin,
+    pub(crate) origin: ConfigOrigin,
 }
 
 /// The type of an authenticator.

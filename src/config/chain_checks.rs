@@ -60,7 +60,7 @@ impl ConfigValues {
     }
 
     /// Returns whether a file or an authenticator supplies groups.
-    pub fn group_source(&self) -> GroupSource {
+    pub(crate) fn group_source(&self) -> GroupSource {
         let from_backends = self.has_groups_from_auth_backends();
         // The owner of an API key is then listed in the htpasswd file, so no service would be called for the user.
         let are_owners_local = self.api_keys.owners == ApiKeyOwners::Htpasswd
@@ -77,7 +77,7 @@ impl ConfigValues {
     }
 
     /// Returns whether an HTTP authenticator supplies groups.
-    pub fn has_groups_from_auth_backends(&self) -> bool {
+    pub(crate) fn has_groups_from_auth_backends(&self) -> bool {
         let has_groups = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => false,
             AuthenticatorType::Remote(spec) => spec.kind.spec().has_groups(),
@@ -87,7 +87,7 @@ impl ConfigValues {
 
     /// Returns the longest time that a request can wait for the whole chain. A user listed in the htpasswd file gets
     /// no further than the file. For other users the file costs no hash before the end of the chain.
-    pub fn max_authentication_time(&self) -> Duration {
+    pub(crate) fn max_authentication_time(&self) -> Duration {
         let call = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Duration::ZERO,
             AuthenticatorType::Remote(spec) => spec.timeout + QUEUE_WAIT_ALLOWANCE,

@@ -39,7 +39,7 @@ pub struct ConfigError {
     /// The place of the error.
     pub origin: ConfigOrigin,
     /// The error, and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for ConfigError {

@@ -42,24 +42,24 @@ pub struct ConfigLayers {
 /// The places of the configuration: flags and environment as they were at the start, and the path of the file. The
 /// file can be read more than once.
 #[derive(Clone, Debug)]
-pub struct ConfigSource {
+pub(crate) struct ConfigSource {
     flags_and_variables: ConfigLayers,
     path: Option<String>,
 }
 
 impl ConfigSource {
     /// Returns the source with these layers, and with the file at `path` if there is one.
-    pub fn new(flags_and_variables: ConfigLayers, path: Option<String>) -> Self {
+    pub(crate) fn new(flags_and_variables: ConfigLayers, path: Option<String>) -> Self {
         Self { flags_and_variables, path }
     }
 
     /// Returns the path of the settings file.
-    pub fn path(&self) -> Option<&str> {
+    pub(crate) fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
 
     /// Reads the file, and returns all layers.
-    pub fn read(&self) -> ConfigLayers {
+    pub(crate) fn read(&self) -> ConfigLayers {
         let layers = self.flags_and_variables.clone();
         match &self.path {
             Some(path) => layers.with_file(path),
@@ -70,7 +70,7 @@ impl ConfigSource {
 
 impl ConfigLayers {
     /// Returns the layers with the values of the command line.
-    pub fn with_flags(flags: LayerValues) -> Self {
+    pub(crate) fn with_flags(flags: LayerValues) -> Self {
         Self { flags, ..Self::default() }
     }
 
@@ -141,7 +141,7 @@ impl ConfigLayers {
 
     /// Parses every value, and returns those that could be parsed and all errors, for `check`, which then checks the
     /// files.
-    pub fn into_partial_config(self) -> (ConfigValues, Vec<ConfigError>) {
+    pub(crate) fn into_partial_config(self) -> (ConfigValues, Vec<ConfigError>) {
         let mut reader = SettingReader::new([&self.flags, &self.variables, &self.file]);
         let mut values = ConfigValues::read(&mut reader);
         values.upstreams = self.upstreams;

@@ -40,7 +40,7 @@ impl ConfigValues {
 
     /// Returns the TCP listeners that other machines can reach, each with the key of its setting. Credentials and
     /// tokens cross the network in plain text there.
-    pub fn non_loopback_listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+    pub(crate) fn non_loopback_listeners(&self) -> Vec<(&'static str, SocketAddr)> {
         self.listener_settings()
             .iter()
             .flat_map(|row| non_loopback_addresses(row.listen.1).map(|address| (row.listen.0, address)))

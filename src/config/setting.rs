@@ -8,17 +8,17 @@ use super::ConfigOrigin;
 #[derive(Debug)]
 pub struct Setting {
     /// The key in the file, with the section before the dot.
-    pub key: &'static str,
+    pub(crate) key: &'static str,
     /// The name of the value in `--help`.
-    pub placeholder: &'static str,
+    pub(crate) placeholder: &'static str,
     /// The default as text; empty if there is none.
-    pub default: &'static str,
+    pub(crate) default: &'static str,
     /// Whether the setting takes several values.
     pub is_list: bool,
     /// Whether SIGHUP applies a change. If not, a change requires a restart.
-    pub is_reloadable: bool,
+    pub(crate) is_reloadable: bool,
     /// One line of help.
-    pub help: &'static str,
+    pub(crate) help: &'static str,
 }
 
 impl Setting {
@@ -28,12 +28,12 @@ impl Setting {
     }
 
     /// Returns the flag, without the leading dashes.
-    pub fn flag(&self) -> String {
+    pub(crate) fn flag(&self) -> String {
         self.short_key().replace(['.', '_'], "-")
     }
 
     /// Returns the name of the environment variable.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("DOORWARD_{}", self.short_key().replace('.', "_").to_uppercase())
     }
 }
@@ -42,13 +42,13 @@ impl Setting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigValue {
     /// The text as it was written.
-    pub text: String,
+    pub(crate) text: String,
     /// The place of the text.
     pub origin: ConfigOrigin,
 }
 
 /// The values given on one layer, by key.
-pub type LayerValues = BTreeMap<&'static str, Vec<ConfigValue>>;
+pub(crate) type LayerValues = BTreeMap<&'static str, Vec<ConfigValue>>;
 
 /// Makes the structs of all values, the list of all settings, and what reads and compares them.
 ///
@@ -63,7 +63,7 @@ pub type LayerValues = BTreeMap<&'static str, Vec<ConfigValue>>;
 macro_rules! config_table {
     (
         $(#[$values_doc:meta])*
-        pub struct $Values:ident {
+        pub(crate) struct $Values:ident {
             $( $count:ident $field:ident: $type:ty = $default:literal, $placeholder:literal, $effect:ident,
                 $parse:expr, $help:literal; )*
         }
@@ -81,9 +81,9 @@ macro_rules! config_table {
             $( #[doc = $help] pub $field: $type, )*
             $( $(#[$section_doc])* pub $section: $Section, )*
             /// The `[[authenticator]]` tables, in the order of the chain; without any, one for each file of users.
-            pub authenticators: Vec<AuthenticatorConfig>,
+            pub(crate) authenticators: Vec<AuthenticatorConfig>,
             /// The `[[upstream]]` tables.
-            pub upstreams: Vec<UpstreamConfig>,
+            pub(crate) upstreams: Vec<UpstreamConfig>,
             /// Hashes of the tables as they are written, to detect a change.
             pub(super) table_hashes: TableHashes,
         }
@@ -97,7 +97,7 @@ macro_rules! config_table {
         )*
 
         /// All settings, in the order in which the README lists them.
-        pub const SETTINGS: &[Setting] = &[
+        pub(crate) const SETTINGS: &[Setting] = &[
             $( setting_row!(stringify!($field), $count, $default, $placeholder, $effect, $help), )*
             $( $( setting_row!(concat!(stringify!($section), ".", stringify!($s_field)),
                 $s_count, $s_default, $s_placeholder, $s_effect, $s_help), )* )*

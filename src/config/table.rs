@@ -31,7 +31,7 @@ const FILE_BYTES_MAX: u64 = 1 << 31;
 config_table! {
     /// The values of all settings, as far as they could be read. A [`Config`](super::Config) holds values without
     /// errors.
-    pub struct ConfigValues {
+    pub(crate) struct ConfigValues {
         list listen: Vec<ListenAddress> = "127.0.0.1:8000", "ADDR", restart, parse_listen_address,
             "addresses of the auth listener: IP:PORT, unix:/path or systemd:NAME";
         list trusted_peers: Vec<IpNet> = "127.0.0.0/8,::1", "NET", restart, parse_network,

@@ -4,7 +4,7 @@ use super::setting::Setting;
 use super::table::SETTINGS;
 
 /// Keys that are not settings, and the settings to use: former names, and names of other programs.
-pub const RENAMED: &[(&str, &str)] = &[
+pub(crate) const RENAMED: &[(&str, &str)] = &[
     ("addr", "listen"),
     ("address", "listen"),
     ("admin.hosts", "admin.allowed_hosts"),
@@ -95,12 +95,12 @@ fn suggest(name: &str) -> Option<NameSuggestion> {
 }
 
 /// Returns whether a name was renamed or removed, or resembles a setting.
-pub fn has_suggestion(name: &str) -> bool {
+pub(crate) fn has_suggestion(name: &str) -> bool {
     suggest(name).is_some()
 }
 
 /// Returns the error for an unknown name. `format_key` writes a key as it is written in that place.
-pub fn unknown_setting_message(name: &str, format_key: &dyn Fn(&str) -> String) -> String {
+pub(crate) fn unknown_setting_message(name: &str, format_key: &dyn Fn(&str) -> String) -> String {
     match suggest(name) {
         Some(NameSuggestion::Renamed(key)) => format!("unknown setting; use {}", format_key(key)),
         Some(NameSuggestion::Similar(key)) => format!("unknown setting; did you mean {}?", format_key(key)),
@@ -113,7 +113,7 @@ pub fn unknown_setting_message(name: &str, format_key: &dyn Fn(&str) -> String) 
 
 /// Returns a key for a message: the key itself if there is a suggestion for it, else its length. The line may come
 /// from a file of secrets.
-pub fn displayable_key(key: &str) -> String {
+pub(crate) fn displayable_key(key: &str) -> String {
     match suggest(key) {
         Some(_) => key.to_owned(),
         None => format!("a key of {} bytes", key.len()),

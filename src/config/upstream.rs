@@ -26,29 +26,29 @@ const USERNAME_BYTES_MAX: usize = 255;
 #[derive(Clone, Debug)]
 pub struct UpstreamConfig {
     /// The name in the log and the metrics.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The hosts of the requests; none means every host.
-    pub hosts: Box<[HostPattern]>,
+    pub(crate) hosts: Box<[HostPattern]>,
     /// The repositories of the requests; none means every request, also one without a repository.
-    pub repositories: Box<[Glob]>,
+    pub(crate) repositories: Box<[Glob]>,
     /// Whether anonymous requests get the credentials too.
-    pub allow_anonymous: bool,
+    pub(crate) allow_anonymous: bool,
     /// The kind of credentials.
-    pub kind: UpstreamType,
+    pub(crate) kind: UpstreamType,
     /// The place of the table.
-    pub origin: ConfigOrigin,
+    pub(crate) origin: ConfigOrigin,
 }
 
 impl UpstreamConfig {
     /// Returns whether the upstream has credentials.
-    pub fn has_credentials(&self) -> bool {
+    pub(crate) fn has_credentials(&self) -> bool {
         !matches!(self.kind, UpstreamType::None)
     }
 }
 
 /// The kind of credentials of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamType {
+pub(crate) enum UpstreamType {
     /// No credentials.
     None,
     /// A user name, and the file with the password.

@@ -63,7 +63,7 @@ const CHALLENGE_PARAMETER_BYTES_MAX: usize = 255;
 
 /// Parses a parameter of a challenge, which is written in quotes. Some clients take the last word `basic` or `bearer`
 /// of the header for the scheme.
-pub fn parse_challenge_parameter(text: &str) -> Result<String, String> {
+pub(crate) fn parse_challenge_parameter(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     if lower.contains("basic") || lower.contains("bearer") {
         return Err(
@@ -78,7 +78,7 @@ pub fn parse_challenge_parameter(text: &str) -> Result<String, String> {
 }
 
 /// Parses the URL at which clients get tokens.
-pub fn parse_token_url(text: &str) -> Result<String, String> {
+pub(crate) fn parse_token_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).ok();
     if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
         return Err("must be a URL such as https://registry.example.com/token".into());

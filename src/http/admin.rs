@@ -66,7 +66,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
 
 /// An API key that was used since the start.
 #[derive(Debug, Serialize)]
-struct ApiKeyUsage<'k> {
+struct ApiKeyUsageResponse<'k> {
     id: String,
     owner: String,
     name: &'k str,
@@ -89,7 +89,7 @@ pub(super) async fn api_keys(request: HttpRequest) -> HttpResponse {
     let usages = file.records().filter(|record| used(record)).filter_map(|record| {
         let key = record.identity.api_key.as_ref()?;
         let (use_count, last_used_at) = (key.usage.count(), key.usage.last_used_at());
-        Some(ApiKeyUsage {
+        Some(ApiKeyUsageResponse {
             id: key.id.to_string(),
             owner: record.identity.user.to_string(),
             name: &key.name,

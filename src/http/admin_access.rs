@@ -24,7 +24,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The reason why the admin listener rejects a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminAccessError {
+pub(crate) enum AdminAccessError {
     /// `Host` is not a name of the listener.
     UnknownHost,
     /// A web page of another site sent the request.
@@ -39,7 +39,7 @@ pub enum AdminAccessError {
 
 impl AdminAccessError {
     /// Returns the problem and the remedy, for the response and the log.
-    pub fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         match self {
             Self::UnknownHost => {
                 "the Host header is neither an IP address, localhost nor one of admin.allowed_hosts"
@@ -58,7 +58,7 @@ impl AdminAccessError {
 
 /// The names, the token and the rejection log of the admin listener.
 #[derive(Debug)]
-pub struct AdminAccess {
+pub(crate) struct AdminAccess {
     /// Additional host names, in lower case.
     hosts: Box<[String]>,
     token: Option<Arc<CurrentCredentials>>,
@@ -67,7 +67,7 @@ pub struct AdminAccess {
 
 impl AdminAccess {
     /// Creates the rules of a listener with these additional host names, in lower case, and this token.
-    pub fn new(
+    pub(crate) fn new(
         hosts: impl Iterator<Item = String>,
         token: Option<Arc<CurrentCredentials>>,
         clock: Clock,

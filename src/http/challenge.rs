@@ -8,7 +8,7 @@ use crate::pipeline::challenge::ChallengeReason;
 /// The value of `WWW-Authenticate`. A response has exactly one: nginx before 1.23 forwards only the first, and some
 /// clients read only the last.
 #[derive(Clone, Debug)]
-pub enum Challenge {
+pub(crate) enum Challenge {
     /// Requests a user name and a password (RFC 7617 section 2).
     Basic(HeaderValue),
     /// Requests a registry token (distribution's token.md). The value names the token endpoint and the service.
@@ -17,7 +17,7 @@ pub enum Challenge {
 
 impl Challenge {
     /// Creates a Bearer challenge. The configuration has validated both values.
-    pub fn bearer(realm: &str, service: &str) -> Result<Self, InvalidHeaderValue> {
+    pub(crate) fn bearer(realm: &str, service: &str) -> Result<Self, InvalidHeaderValue> {
         let text = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
         HeaderValue::from_str(&text).map(|_| Self::Bearer(text.into()))
     }
@@ -52,7 +52,7 @@ impl Challenge {
     }
 
     /// Creates a Basic challenge. The configuration has validated the realm.
-    pub fn basic(realm: &str) -> Result<Self, InvalidHeaderValue> {
+    pub(crate) fn basic(realm: &str) -> Result<Self, InvalidHeaderValue> {
         HeaderValue::from_bytes(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"").as_bytes())
             .map(Self::Basic)
     }

@@ -23,7 +23,7 @@ struct UpstreamTokenHealth {
 }
 
 /// The state that decides whether this process should receive requests.
-pub struct Readiness {
+pub(crate) struct Readiness {
     is_draining: AtomicBool,
     /// The health of each reloaded file.
     file_health: Vec<Arc<FileHealth>>,
@@ -40,7 +40,7 @@ impl fmt::Debug for Readiness {
 
 impl Readiness {
     /// Creates the state of a ready process: no listener exists before all files are loaded.
-    pub fn new(files: Vec<Arc<FileHealth>>, authenticators: Vec<Arc<RemoteSource>>) -> Self {
+    pub(crate) fn new(files: Vec<Arc<FileHealth>>, authenticators: Vec<Arc<RemoteSource>>) -> Self {
         Self {
             is_draining: AtomicBool::new(false),
             file_health: files,
@@ -53,7 +53,7 @@ impl Readiness {
     /// Adds the leases of tokens that must be fetched.
     #[cfg(feature = "ecr")]
     #[must_use]
-    pub fn with_leases(self, leases: Vec<Arc<Lease>>) -> Self {
+    pub(crate) fn with_leases(self, leases: Vec<Arc<Lease>>) -> Self {
         Self { leases, ..self }
     }
 
@@ -87,12 +87,12 @@ impl Readiness {
     }
 
     /// Returns the reason why the content of a file on disk is not in force, for the first such file.
-    pub fn outdated_file_reason(&self) -> Option<String> {
+    pub(crate) fn outdated_file_reason(&self) -> Option<String> {
         self.file_health.iter().find_map(|file| file.stale_message())
     }
 
     /// Sets `/readyz` to 503 for the rest of the process.
-    pub fn start_draining(&self) {
+    pub(crate) fn start_draining(&self) {
         self.is_draining.store(true, Ordering::Release);
     }
 }

@@ -17,14 +17,14 @@ use crate::upstream::secret_file::CurrentCredentials;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// The IP address; `None` for a unix socket.
-    pub address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
     /// True if the peer is allowed to use the listener.
-    pub is_trusted: bool,
+    pub(crate) is_trusted: bool,
 }
 
 impl Peer {
     /// The peer of a unix socket. The file mode of the socket restricts access.
-    pub const UNIX: Self = Self { address: None, is_trusted: true };
+    pub(crate) const UNIX: Self = Self { address: None, is_trusted: true };
 
     /// Creates the peer at `address`. It is trusted if a network in `trusted` contains the address.
     pub fn tcp(address: SocketAddr, trusted: &[IpNet]) -> Self {
@@ -36,11 +36,11 @@ impl Peer {
 /// The secret that a peer must present to get upstream credentials. Neither the address of the peer nor a unix socket
 /// is sufficient: requests of a location that is published by mistake arrive through the socket of the proxy.
 #[derive(Clone, Debug, Default)]
-pub struct ProxySecret(Option<Arc<CurrentCredentials>>);
+pub(crate) struct ProxySecret(Option<Arc<CurrentCredentials>>);
 
 impl ProxySecret {
     /// Creates the check for this secret. Without a secret, no peer matches.
-    pub fn new(secret: Option<Arc<CurrentCredentials>>) -> Self {
+    pub(crate) fn new(secret: Option<Arc<CurrentCredentials>>) -> Self {
         Self(secret)
     }
 

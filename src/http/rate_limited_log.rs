@@ -10,7 +10,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time of the last line, and the number of lines that were suppressed since.
 #[derive(Debug)]
-pub struct RateLimitedLog {
+pub(crate) struct RateLimitedLog {
     clock: Clock,
     state: Mutex<RateLimitState>,
 }
@@ -23,12 +23,12 @@ struct RateLimitState {
 
 impl RateLimitedLog {
     /// Creates a log without a line so far.
-    pub fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
     /// Returns the number of lines suppressed since the last one, or `None` if this line must be suppressed.
-    pub fn next_line(&self) -> Option<u64> {
+    pub(crate) fn next_line(&self) -> Option<u64> {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.written_at.is_some_and(|written| now.since(written) < INTERVAL) {

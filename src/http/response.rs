@@ -51,7 +51,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The parts of the identity headers that are equal for all requests, created once.
 #[derive(Clone, Debug, Default)]
-pub struct IdentityHeaders {
+pub(crate) struct IdentityHeaders {
     /// The name of each fact, and its header.
     fact_headers: Box<[(Arc<str>, HeaderName)]>,
     /// The name of each authenticator, and its value of `X-Auth-By`.
@@ -60,7 +60,7 @@ pub struct IdentityHeaders {
 
 impl IdentityHeaders {
     /// Creates the headers of these facts and authenticators, whose names the configuration has validated.
-    pub fn new(
+    pub(crate) fn new(
         facts: impl Iterator<Item = Arc<str>>,
         authenticators: impl Iterator<Item = Arc<str>>,
     ) -> Result<Self, InvalidHeaderName> {

@@ -46,7 +46,7 @@ pub enum ListenerKind {
 
 impl ListenerKind {
     /// Returns the name for metrics and the log.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Auth => "auth",
             Self::Public => "public",
@@ -205,7 +205,7 @@ fn check_admin_request(state: &AppState, request: &Request) -> Result<(), AdminA
 /// The auth listener never reads a body, so it answers such a request immediately and without an interim response. A
 /// proxy that forwards the header would take `100 Continue` for the verdict, or pass it to the client. actix-http
 /// sends an error of this service as the response. The other listeners let the request continue.
-pub fn expect_service_factory(
+pub(crate) fn expect_service_factory(
     state: Arc<AppState>,
     kind: ListenerKind,
 ) -> impl ServiceFactory<Request, Config = (), Response = Request, Error = Response<BoxBody>, InitError = ()>

@@ -60,7 +60,7 @@ pub const CONFLICTING: [(&str, &str); 7] = [
 
 /// The parsed headers of one subrequest. `V` is the type of a header value.
 #[derive(Debug)]
-pub struct NginxHeaders<'r, V = &'r [u8]> {
+pub(crate) struct NginxHeaders<'r, V = &'r [u8]> {
     subrequest: Subrequest<'r>,
     proxy_secret: RequestHeader<'r>,
     auth_rewrite: RequestHeader<'r>,
@@ -70,7 +70,7 @@ pub struct NginxHeaders<'r, V = &'r [u8]> {
 
 impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
     /// Parses headers, whose names must be in lower case. A value of more than `value_bytes_max` bytes is invalid.
-    pub fn parse(headers: impl Iterator<Item = (&'r str, &'r V)>, value_bytes_max: usize) -> Self {
+    pub(crate) fn parse(headers: impl Iterator<Item = (&'r str, &'r V)>, value_bytes_max: usize) -> Self {
         let mut parsed = Self {
             subrequest: Subrequest::default(),
             proxy_secret: RequestHeader::Absent,
@@ -164,7 +164,7 @@ impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
     ///
     /// # Errors
     /// Returns the first header that breaks the contract.
-    pub fn into_subrequest(self) -> Result<Subrequest<'r>, ProxyHeaderError> {
+    pub(crate) fn into_subrequest(self) -> Result<Subrequest<'r>, ProxyHeaderError> {
         match self.error {
             None => Ok(self.subrequest),
             Some(error) => Err(error),

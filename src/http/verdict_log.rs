@@ -41,7 +41,7 @@ const SHARED_NETWORK_EFFECT: &str =
 
 /// The log of verdicts, with its budgets and its warnings about the proxy.
 #[derive(Debug)]
-pub struct VerdictLog {
+pub(crate) struct VerdictLog {
     shared: Arc<VerdictLogState>,
     hasher: RandomState,
     /// Number of suppressed lines that belong to no client.
@@ -71,7 +71,7 @@ struct LastDenial {
 
 impl VerdictLog {
     /// Creates a log with a budget of this many lines per second.
-    pub fn new(per_second: u32, clock: Clock) -> Self {
+    pub(crate) fn new(per_second: u32, clock: Clock) -> Self {
         let budget = Mutex::new(LogBudget::new(per_second, clock.now()));
         Self {
             shared: Arc::new(VerdictLogState { budget, clock, report_due_at_millis: AtomicU64::new(0) }),
@@ -83,7 +83,7 @@ impl VerdictLog {
     }
 
     /// Changes how many lines are written in a second.
-    pub fn set_lines_per_second(&self, per_second: u32) {
+    pub(crate) fn set_lines_per_second(&self, per_second: u32) {
         self.shared.budget().set_lines_per_second(per_second);
     }
 

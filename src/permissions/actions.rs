@@ -14,7 +14,7 @@ impl Actions {
     /// The action of listing all repositories, including those that the user may not pull.
     pub const CATALOG: Self = Self(8);
     /// Every action with its name.
-    pub const NAMES: [(Self, &'static str); 4] =
+    pub(crate) const NAMES: [(Self, &'static str); 4] =
         [(Self::PULL, "pull"), (Self::PUSH, "push"), (Self::DELETE, "delete"), (Self::CATALOG, "catalog")];
 
     /// Returns the actions of both sets.
@@ -54,7 +54,7 @@ impl Actions {
     }
 
     /// Returns the action with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|(_, known)| *known == name).map(|(action, _)| action)
     }
 }

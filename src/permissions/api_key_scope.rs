@@ -9,7 +9,7 @@ use super::parse::{parse_action, parse_method, parse_path_glob, parse_repository
 use super::resource::{Resource, ResourcePattern};
 
 /// Maximum number of permissions in a scope.
-pub const PERMISSIONS_MAX: usize = 32;
+pub(crate) const PERMISSIONS_MAX: usize = 32;
 
 /// The permissions of an API key. A request needs them in addition to a grant of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +36,12 @@ impl ApiKeyScope {
     }
 
     /// Returns true if any of the permissions is about a registry.
-    pub fn has_registry_permission(&self) -> bool {
+    pub(crate) fn has_registry_permission(&self) -> bool {
         self.0.iter().any(|pattern| matches!(pattern, ResourcePattern::Registry { .. }))
     }
 
     /// Returns true if the scope permits push to a repository but not pull. A push requires both.
-    pub fn has_push_without_pull(&self) -> bool {
+    pub(crate) fn has_push_without_pull(&self) -> bool {
         let examples = self.0.iter().filter_map(|pattern| match pattern {
             ResourcePattern::Registry { repositories, actions }
                 if !actions.intersection(Actions::PUSH).is_empty() =>

@@ -11,7 +11,7 @@ const PATTERN_BYTES_MAX: usize = 1024;
 
 /// An error in the text of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GlobError {
+pub(crate) enum GlobError {
     /// The text is empty.
     #[error("the pattern is empty")]
     Empty,
@@ -44,33 +44,33 @@ enum GlobSegment {
 
 /// The names that `{user}` and `{group}` represent in one request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PlaceholderValues<'n> {
+pub(crate) struct PlaceholderValues<'n> {
     /// The user name; `None` for an anonymous request.
-    pub user: Option<&'n [u8]>,
+    pub(crate) user: Option<&'n [u8]>,
     /// The groups of the user that the rule is about.
-    pub groups: &'n [&'n [u8]],
+    pub(crate) groups: &'n [&'n [u8]],
 }
 
 /// The syntax of the names that a pattern matches.
 #[derive(Clone, Copy, Debug)]
-pub struct PatternSyntax {
+pub(crate) struct PatternSyntax {
     /// The noun for such a name in messages.
-    pub noun: &'static str,
+    pub(crate) noun: &'static str,
     /// A function that returns true for a character that such a name cannot contain.
-    pub is_invalid_char: fn(char) -> bool,
+    pub(crate) is_invalid_char: fn(char) -> bool,
     /// Whether such a name can end with a slash, which gives it an empty last segment.
-    pub is_trailing_slash_allowed: bool,
+    pub(crate) is_trailing_slash_allowed: bool,
 }
 
 /// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glob {
+pub(crate) struct Glob {
     segments: Box<[GlobSegment]>,
 }
 
 impl Glob {
     /// Parses the text of a pattern.
-    pub fn parse(text: &str, names: PatternSyntax) -> Result<Self, GlobError> {
+    pub(crate) fn parse(text: &str, names: PatternSyntax) -> Result<Self, GlobError> {
         if text.is_empty() && !names.is_trailing_slash_allowed {
             return Err(GlobError::Empty);
         }
@@ -94,14 +94,14 @@ impl Glob {
     }
 
     /// Returns the literal segments at the start of the pattern. Every name that it matches starts with them.
-    pub fn literal_prefix(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn literal_prefix(&self) -> impl Iterator<Item = &str> {
         self.segments
             .iter()
             .map_while(|piece| if let GlobSegment::Literal(text) = piece { Some(&**text) } else { None })
     }
 
     /// Returns the segments of one name that the pattern matches for this user and these groups.
-    pub fn example_segments(&self, names: PlaceholderValues<'_>) -> Vec<String> {
+    pub(crate) fn example_segments(&self, names: PlaceholderValues<'_>) -> Vec<String> {
         let text = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"example")).into_owned();
         let example = |piece: &GlobSegment| match piece {
             GlobSegment::Literal(text) => text.to_string(),
@@ -114,12 +114,12 @@ impl Glob {
     }
 
     /// Returns true if the pattern ends with a slash.
-    pub fn has_trailing_slash(&self) -> bool {
+    pub(crate) fn has_trailing_slash(&self) -> bool {
         matches!(self.segments.last(), Some(GlobSegment::Literal(text)) if text.is_empty())
     }
 
     /// Returns true if the pattern matches the whole name that has these segments.
-    pub fn matches(&self, segments: &[&str], names: PlaceholderValues<'_>) -> bool {
+    pub(crate) fn matches(&self, segments: &[&str], names: PlaceholderValues<'_>) -> bool {
         match_segments(&self.segments, segments, names)
     }
 }

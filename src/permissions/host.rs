@@ -32,7 +32,7 @@ pub fn normalize_host(text: &str) -> Result<Cow<'_, str>, &'static str> {
 
 /// A host name, or all of its subdomains.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPattern {
+pub(crate) enum HostPattern {
     /// The host itself, in lower case.
     Literal(Box<str>),
     /// The hosts that end with this text, which starts with a dot: `.example.com` for `*.example.com`.
@@ -44,7 +44,7 @@ impl HostPattern {
     ///
     /// # Errors
     /// Returns the form to write instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains(':') && !text.starts_with('[') {
             return Err("not a host name; write it without scheme and port".into());
         }
@@ -55,7 +55,7 @@ impl HostPattern {
     }
 
     /// Returns true if the pattern matches a host in the form of [`normalize_host`].
-    pub fn matches(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         match self {
             Self::Literal(name) => **name == *host,
             Self::SubdomainsOf(end) => host.len() > end.len() && host.ends_with(&**end),

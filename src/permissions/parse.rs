@@ -8,7 +8,7 @@ use super::glob::{Glob, PatternSyntax};
 ///
 /// # Errors
 /// Returns an error if the text is not in capitals.
-pub fn parse_method(text: &str) -> Result<Box<str>, String> {
+pub(crate) fn parse_method(text: &str) -> Result<Box<str>, String> {
     let is_method = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
     is_method.then(|| text.into()).ok_or_else(|| "not an HTTP method; write it in capitals, as in GET".into())
 }
@@ -17,7 +17,7 @@ pub fn parse_method(text: &str) -> Result<Box<str>, String> {
 ///
 /// # Errors
 /// Returns an error if there is no such action.
-pub fn parse_action(text: &str) -> Result<Actions, String> {
+pub(crate) fn parse_action(text: &str) -> Result<Actions, String> {
     Actions::from_name(text)
         .ok_or_else(|| "unknown action; the actions are pull, push, delete and catalog".into())
 }
@@ -26,7 +26,7 @@ pub fn parse_action(text: &str) -> Result<Actions, String> {
 ///
 /// # Errors
 /// Returns an error if the pattern is invalid, or has a character that no repository name contains.
-pub fn parse_repository_glob(text: &str) -> Result<Glob, String> {
+pub(crate) fn parse_repository_glob(text: &str) -> Result<Glob, String> {
     let is_invalid_char =
         |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'));
     Glob::parse(
@@ -40,7 +40,7 @@ pub fn parse_repository_glob(text: &str) -> Result<Glob, String> {
 ///
 /// # Errors
 /// Returns an error if the pattern is invalid, percent-encoded, or has a character that no accepted path contains.
-pub fn parse_path_glob(text: &str) -> Result<Glob, String> {
+pub(crate) fn parse_path_glob(text: &str) -> Result<Glob, String> {
     let inner = text.strip_prefix('/').ok_or("the path must start with a slash")?;
     if inner.replace("%2F", "").contains('%') {
         return Err(

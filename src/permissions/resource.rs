@@ -5,7 +5,7 @@ use super::glob::Glob;
 
 /// The resources that a permission applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResourcePattern {
+pub(crate) enum ResourcePattern {
     /// Every resource of every registry and site.
     Everything,
     /// Resources of a registry.

@@ -38,17 +38,17 @@ const LAST_USE_RESOLUTION: Duration = Duration::from_secs(1);
 
 /// The limits of the answer cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheLimits {
+pub(crate) struct CacheLimits {
     /// The maximum number of accepted answers.
-    pub entries_max: u64,
+    pub(crate) entries_max: u64,
     /// The time after which an unused answer is evicted.
-    pub idle_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     /// The time for which a rejection by a remote service is repeated without a call.
-    pub rejection_ttl: Duration,
+    pub(crate) rejection_ttl: Duration,
 }
 
 /// The result of a lookup for a network that received the answer before.
-pub enum SeenFromNetwork {
+pub(crate) enum SeenFromNetwork {
     /// The answer is valid.
     Answer(Arc<CachedAnswer>),
     /// The answer has expired or was flushed. The credentials must be checked again.
@@ -56,7 +56,7 @@ pub enum SeenFromNetwork {
 }
 
 /// An accepted answer.
-pub struct CachedAnswer {
+pub(crate) struct CachedAnswer {
     identity: Arc<Identity>,
     /// The user name that the client sent. A flush can name it.
     presented_user: Box<[u8]>,
@@ -75,15 +75,15 @@ pub struct CachedAnswer {
 
 /// The key of an answer, and the user name for flushes.
 #[derive(Clone, Copy, Debug)]
-pub struct CacheEntryId<'q> {
+pub(crate) struct CacheEntryId<'q> {
     /// The cache key of the answer.
-    pub key: CacheKey,
+    pub(crate) key: CacheKey,
     /// The user name that the client sent.
-    pub user: &'q [u8],
+    pub(crate) user: &'q [u8],
 }
 
 /// The answer cache.
-pub struct AnswerCache {
+pub(crate) struct AnswerCache {
     answers: Cache<CacheKey, Arc<CachedAnswer>, UniformKeyHasher>,
     /// [`CacheLimits::idle_timeout`] in milliseconds, which can change at run time.
     idle_timeout_millis: AtomicU64,
@@ -93,7 +93,7 @@ pub struct AnswerCache {
 
 impl AnswerCache {
     /// Creates an empty cache.
-    pub fn new(limits: CacheLimits) -> Self {
+    pub(crate) fn new(limits: CacheLimits) -> Self {
         let builder =
             Cache::builder().max_capacity(limits.entries_max).eviction_policy(EvictionPolicy::lru());
         let cache = Self {
@@ -106,19 +106,19 @@ impl AnswerCache {
     }
 
     /// Changes how long answers are kept. The number of entries cannot change.
-    pub fn set_timeouts(&self, limits: &CacheLimits) {
+    pub(crate) fn set_timeouts(&self, limits: &CacheLimits) {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.idle_timeout_millis.store(millis(limits.idle_timeout), Ordering::Relaxed);
         self.rejection_ttl_millis.store(millis(limits.rejection_ttl), Ordering::Relaxed);
     }
 
     /// Returns the time for which a rejection by a remote service is repeated without a call.
-    pub fn rejection_ttl(&self) -> Duration {
+    pub(crate) fn rejection_ttl(&self) -> Duration {
         Duration::from_millis(self.rejection_ttl_millis.load(Ordering::Relaxed))
     }
 
     /// Returns the answer under `key` if it is valid, and stores that the network `network_tag` received it.
-    pub fn get(&self, key: &CacheKey, network_tag: u64, now: Moment) -> Option<Arc<CachedAnswer>> {
+    pub(crate) fn get(&self, key: &CacheKey, network_tag: u64, now: Moment) -> Option<Arc<CachedAnswer>> {
         let answer = self.get_live(key, now).filter(|answer| answer.is_fresh(now))?;
         answer.mark_seen_from(network_tag);
         Some(answer)
@@ -126,7 +126,12 @@ impl AnswerCache {
 
     /// Returns the answer under `key` if the network `network_tag` received it before. A throttled client gets no
     /// other answer. Otherwise it could test passwords against the cache without limit.
-    pub fn get_if_seen_from(&self, key: &CacheKey, network_tag: u64, now: Moment) -> Option<SeenFromNetwork> {
+    pub(crate) fn get_if_seen_from(
+        &self,
+        key: &CacheKey,
+        network_tag: u64,
+        now: Moment,
+    ) -> Option<SeenFromNetwork> {
         let answer =
             self.get_live(key, now).filter(|answer| answer.seen_networks.load().contains(&network_tag))?;
         Some(if answer.is_fresh(now) { SeenFromNetwork::Answer(answer) } else { SeenFromNetwork::Expired })
@@ -134,7 +139,7 @@ impl AnswerCache {
 
     /// Returns the identity of the last accepted answer under `key`, and for how long it can be used while the
     /// authenticator is unavailable.
-    pub fn stale_answer(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
+    pub(crate) fn stale_answer(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
         let answer = self.answers.get(key)?;
         let is_usable = now < answer.stale_until && !answer.is_invalidated.load(Ordering::SeqCst);
         is_usable.then(|| (answer.identity(), answer.stale_until.since(now)))
@@ -142,13 +147,13 @@ impl AnswerCache {
 
     /// Returns the identity of the last accepted answer under `key`, expired or not. It must not be used to admit a
     /// request.
-    pub fn last_accepted_identity(&self, key: &CacheKey) -> Option<Arc<Identity>> {
+    pub(crate) fn last_accepted_identity(&self, key: &CacheKey) -> Option<Arc<Identity>> {
         let answer = self.answers.get(key).filter(|answer| !answer.is_invalidated.load(Ordering::SeqCst))?;
         Some(answer.identity())
     }
 
     /// Stores that the network `network_tag` received the answer under `key`.
-    pub fn mark_seen(&self, key: &CacheKey, network_tag: u64) {
+    pub(crate) fn mark_seen(&self, key: &CacheKey, network_tag: u64) {
         if let Some(answer) = self.answers.get(key) {
             answer.mark_seen_from(network_tag);
         }
@@ -173,7 +178,7 @@ impl AnswerCache {
 
     /// Returns true if an answer that the caller holds is still valid. After one second it is looked up
     /// again. That marks it as used, and detects that it was evicted or replaced.
-    pub fn is_live(&self, key: &CacheKey, answer: &Arc<CachedAnswer>, now: Moment) -> bool {
+    pub(crate) fn is_live(&self, key: &CacheKey, answer: &Arc<CachedAnswer>, now: Moment) -> bool {
         if !answer.is_fresh(now) {
             return false;
         }
@@ -184,7 +189,7 @@ impl AnswerCache {
     }
 
     /// Stores an accepted outcome for the given lifetime. Any other outcome removes the stored answer.
-    pub fn store_outcome(
+    pub(crate) fn store_outcome(
         &self,
         entry_id: &CacheEntryId<'_>,
         outcome: &Outcome,
@@ -217,7 +222,7 @@ impl AnswerCache {
 
     /// Removes the answer under `key` if it was accepted by one of the authenticators `unknown_to`, which do not have
     /// the user any more.
-    pub fn invalidate_if_accepted_by(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
+    pub(crate) fn invalidate_if_accepted_by(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
         let answer = self.answers.get(key).filter(|_| !unknown_to.is_empty());
         if answer.is_some_and(|answer| unknown_to.contains(&answer.identity.authenticator)) {
             self.remove(key);
@@ -225,7 +230,7 @@ impl AnswerCache {
     }
 
     /// Removes the answer under `key`, and with it the list of networks that received it.
-    pub fn remove(&self, key: &CacheKey) {
+    pub(crate) fn remove(&self, key: &CacheKey) {
         if let Some(answer) = self.answers.remove(key) {
             answer.invalidate();
         }
@@ -233,14 +238,14 @@ impl AnswerCache {
 
     /// Invalidates the answer under `key`, so that the credentials are checked again. The list of networks that
     /// received it is kept.
-    pub fn expire(&self, key: &CacheKey) {
+    pub(crate) fn expire(&self, key: &CacheKey) {
         if let Some(answer) = self.answers.get(key) {
             answer.invalidate();
         }
     }
 
     /// Invalidates the answers for one user, or all answers, as [`AnswerCache::expire`] does. Visits every entry.
-    pub fn flush(&self, user: Option<&[u8]>) {
+    pub(crate) fn flush(&self, user: Option<&[u8]>) {
         let answers = self.answers.iter().map(|(_, answer)| answer);
         answers
             .filter(|answer| user.is_none_or(|user| answer.is_for_user(user)))
@@ -248,7 +253,7 @@ impl AnswerCache {
     }
 
     /// Updates the gauge of the entries.
-    pub fn update_gauges(&self, metrics: &Metrics) {
+    pub(crate) fn update_gauges(&self, metrics: &Metrics) {
         self.answers.run_pending_tasks();
         metrics.cache_entries.set(i64::try_from(self.answers.entry_count()).unwrap_or(i64::MAX));
     }
@@ -256,7 +261,7 @@ impl AnswerCache {
 
 impl CachedAnswer {
     /// Returns the identity that the authenticator returned.
-    pub fn identity(&self) -> Arc<Identity> {
+    pub(crate) fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity)
     }
 

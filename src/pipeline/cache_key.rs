@@ -18,42 +18,42 @@ const CREDENTIAL_TYPE_BASIC: u8 = b'B';
 
 /// The key of a check or of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CacheKey([u8; 32]);
+pub(crate) struct CacheKey([u8; 32]);
 
 impl CacheKey {
     /// Returns eight of its bytes. The throttle distinguishes wrong passwords by them.
-    pub fn attempt_id(&self) -> u64 {
+    pub(crate) fn attempt_id(&self) -> u64 {
         self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }
 
 /// The keys of a check and of its accepted answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheKeys {
+pub(crate) struct CacheKeys {
     /// The key of the check, over the whole password. The throttle, stored rejections and single flight use it. It
     /// does not depend on the user's hash format or on whether the user exists, so it reveals neither.
-    pub check_key: CacheKey,
+    pub(crate) check_key: CacheKey,
     /// The key of the accepted answer, over the significant bytes of the password. If the user's hash ignores the
     /// end of a long password, passwords that differ only there share one hash.
-    pub answer_key: CacheKey,
+    pub(crate) answer_key: CacheKey,
 }
 
 /// Derives the keys. It contains the random key of the process, and a second key derived from it.
-pub struct CacheKeyMaker {
+pub(crate) struct CacheKeyMaker {
     cache_key_secret: Zeroizing<[u8; 32]>,
     header_key_secret: Zeroizing<[u8; 32]>,
 }
 
 impl CacheKeyMaker {
     /// Creates the maker from 32 random bytes.
-    pub fn new(random: [u8; 32]) -> Self {
+    pub(crate) fn new(random: [u8; 32]) -> Self {
         let header_key_secret =
             Zeroizing::new(blake3::derive_key("doorward: Authorization headers in a worker cache", &random));
         Self { cache_key_secret: Zeroizing::new(random), header_key_secret }
     }
 
     /// Returns the keys for a check of `credentials` against these records.
-    pub fn derive_keys_for(&self, credentials: &mut Credentials, records: &LocalRecord) -> CacheKeys {
+    pub(crate) fn derive_keys_for(&self, credentials: &mut Credentials, records: &LocalRecord) -> CacheKeys {
         self.derive_keys(credentials, &records.fingerprint(), records.significant_password_length())
     }
 
@@ -84,19 +84,19 @@ impl CacheKeyMaker {
     }
 
     /// Returns the attempt id of a bearer token for the throttle.
-    pub fn token_attempt_id(&self, token: &str) -> u64 {
+    pub(crate) fn token_attempt_id(&self, token: &str) -> u64 {
         CacheKey(self.hash_header(token.as_bytes())).attempt_id()
     }
 
     /// Returns the keyed hash of an `Authorization` header as it was sent.
-    pub fn hash_header(&self, value: &[u8]) -> [u8; 32] {
+    pub(crate) fn hash_header(&self, value: &[u8]) -> [u8; 32] {
         blake3::keyed_hash(&self.header_key_secret, value).into()
     }
 }
 
 /// A hasher for keys that are already uniform and that no client controls: it returns the first eight bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct UniformKeyHasher(u64);
+pub(crate) struct UniformKeyHasher(u64);
 
 impl Hasher for UniformKeyHasher {
     fn write(&mut self, bytes: &[u8]) {

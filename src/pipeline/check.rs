@@ -13,11 +13,11 @@ use crate::authn::{FailureCause, Identity, Outcome};
 use crate::request::subrequest::Subrequest;
 
 /// An authenticated identity.
-pub struct Authenticated {
+pub(crate) struct Authenticated {
     /// The identity.
-    pub identity: Arc<Identity>,
+    pub(crate) identity: Arc<Identity>,
     /// The time for which a stale answer can still be used; `None` if the answer is not stale.
-    pub stale_remaining: Option<Duration>,
+    pub(crate) stale_remaining: Option<Duration>,
 }
 
 /// A check that an authenticator must do. Dropping it counts a failure, see [`AttemptGuard`].
@@ -59,7 +59,7 @@ impl PendingCheck {
     ///
     /// # Errors
     /// The verdict if there is no identity.
-    pub async fn authenticate(self) -> Result<Authenticated, Verdict> {
+    pub(crate) async fn authenticate(self) -> Result<Authenticated, Verdict> {
         let Self { pipeline, attempt, throttle_keys, check_request } = self;
         match run_check(&pipeline, &throttle_keys, &check_request).await {
             Ok(identity) => {

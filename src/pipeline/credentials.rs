@@ -58,7 +58,7 @@ fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<
 }
 
 /// Returns the bearer token of a request, unless it has the prefix of API keys.
-pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
+pub(crate) fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
     match parse_authorization(authorization) {
         ParsedAuthorization::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => {
             std::str::from_utf8(token).ok()

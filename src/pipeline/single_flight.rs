@@ -23,17 +23,17 @@ use crate::authn::{AnswerLifetime, AuthnResult, Credentials, LocalRecord, Outcom
 use crate::clock::{Clock, Moment};
 
 /// A check that the cache has no answer for.
-pub struct CheckRequest {
+pub(crate) struct CheckRequest {
     /// The keys of the check and of its answer.
-    pub cache_keys: CacheKeys,
+    pub(crate) cache_keys: CacheKeys,
     /// The credentials that the client presented.
-    pub credentials: Arc<Credentials>,
+    pub(crate) credentials: Arc<Credentials>,
     /// The local records that the keys were derived from. The check uses the same records.
-    pub records: LocalRecord,
+    pub(crate) records: LocalRecord,
 }
 
 /// An answer that is available without a check.
-pub enum KnownAnswer {
+pub(crate) enum KnownAnswer {
     /// A valid answer from the cache.
     Accepted(Arc<CachedAnswer>),
     /// A rejection that a client in the same network received.
@@ -50,7 +50,7 @@ struct InFlightCheck {
 }
 
 /// The result of [`InFlightChecks::join_or_start`].
-pub enum Join {
+pub(crate) enum Join {
     /// The answer became known meanwhile.
     Answered(KnownAnswer),
     /// A new check was queued. The receiver gets its result.
@@ -60,7 +60,7 @@ pub enum Join {
 }
 
 /// The checks in flight, by the key of the check.
-pub struct InFlightChecks {
+pub(crate) struct InFlightChecks {
     checks: Arc<DashMap<CacheKey, Arc<InFlightCheck>, UniformKeyHasher>>,
     cache: Arc<AnswerCache>,
     throttle: Arc<Throttle>,
@@ -70,7 +70,7 @@ pub struct InFlightChecks {
 
 impl InFlightChecks {
     /// Creates an empty map of checks.
-    pub fn new(
+    pub(crate) fn new(
         cache: Arc<AnswerCache>,
         throttle: Arc<Throttle>,
         chain: AuthenticatorChain,
@@ -81,7 +81,11 @@ impl InFlightChecks {
     }
 
     /// Returns the answer for the client `throttle_keys` if it is available without a check.
-    pub fn lookup_answer(&self, cache_keys: &CacheKeys, throttle_keys: &ThrottleKeys) -> Option<KnownAnswer> {
+    pub(crate) fn lookup_answer(
+        &self,
+        cache_keys: &CacheKeys,
+        throttle_keys: &ThrottleKeys,
+    ) -> Option<KnownAnswer> {
         let network_tag = throttle_keys.requester_id().network_tag;
         if let Some(answer) = self.cache.get(&cache_keys.answer_key, network_tag, self.clock.now()) {
             return Some(KnownAnswer::Accepted(answer));
@@ -92,7 +96,7 @@ impl InFlightChecks {
     }
 
     /// Joins the equal check in flight, or queues a new check. `wait` is how long the request waits.
-    pub fn join_or_start(
+    pub(crate) fn join_or_start(
         &self,
         check_request: &CheckRequest,
         throttle_keys: &ThrottleKeys,
@@ -202,7 +206,7 @@ impl InFlightChecks {
     /// Marks every check in flight as flushed: its answer is not stored, and no request joins it any more. The
     /// flush then clears the cache, so that no answer from before the flush remains. All checks are marked, because
     /// a remote service can return another user name than the one that the client sent.
-    pub fn mark_all_flushed(&self) {
+    pub(crate) fn mark_all_flushed(&self) {
         for check in self.checks.iter() {
             check.is_flushed.store(true, Ordering::SeqCst);
         }
@@ -253,7 +257,7 @@ fn store_answer(
 }
 
 /// Waits at most `wait` for the result of a check. Returns `None` if the check was dropped or the time is over.
-pub async fn wait_for_answer(
+pub(crate) async fn wait_for_answer(
     mut result: watch::Receiver<Option<JobResult>>,
     wait: Duration,
 ) -> Option<AuthnResult> {

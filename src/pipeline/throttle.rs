@@ -33,14 +33,14 @@
 //! **Memory.** The tables have a fixed number of records. A full bucket evicts the record with the fewest failures.
 
 mod attempt_guard;
-pub mod table;
+pub(crate) mod table;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use self::attempt_guard::AttemptGuard;
+pub(crate) use self::attempt_guard::AttemptGuard;
 use self::table::FailureTable;
 use crate::authn::queue::job::RequesterId;
 use crate::clock::{Clock, Moment};
@@ -67,22 +67,22 @@ const FAILED_USERS_FRACTION: f64 = 0.5;
 
 /// The limits of the throttle.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ThrottleLimits {
+pub(crate) struct ThrottleLimits {
     /// Different failures of one user from one client network within the window.
-    pub user_failures: u32,
+    pub(crate) user_failures: u32,
     /// Different failures from one client network within the window, all users together.
-    pub network_failures: u32,
+    pub(crate) network_failures: u32,
     /// Different failures of one user from one block within the window. At least `user_failures` applies.
-    pub block_user_failures: u32,
+    pub(crate) block_user_failures: u32,
     /// Different failures from one block within the window, all users together. At least `network_failures` applies.
-    pub block_failures: u32,
+    pub(crate) block_failures: u32,
     /// Different wrong passwords of one user that a throttled client network can try against the answers that it
     /// received before.
-    pub cached_answer_attempts: u32,
+    pub(crate) cached_answer_attempts: u32,
     /// The time in which a count at its limit leaks to zero.
-    pub window: Duration,
+    pub(crate) window: Duration,
     /// The maximum number of records in each table of the throttle.
-    pub entries_max: usize,
+    pub(crate) entries_max: usize,
 }
 
 impl ThrottleLimits {
@@ -115,7 +115,7 @@ struct TierKeys {
 /// The tags by which a request is counted. They are keyed hashes of networks and user names, so no client can find a
 /// collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThrottleKeys {
+pub(crate) struct ThrottleKeys {
     network: TierKeys,
     block: TierKeys,
     allocation: Option<TierKeys>,
@@ -123,7 +123,7 @@ pub struct ThrottleKeys {
 
 impl ThrottleKeys {
     /// Returns the id by which the queues count the requester.
-    pub fn requester_id(&self) -> RequesterId {
+    pub(crate) fn requester_id(&self) -> RequesterId {
         RequesterId {
             block_tag: self.block.total,
             network_tag: self.network.total,
@@ -143,7 +143,7 @@ struct Tier {
 }
 
 /// Counts failed attempts and throttles clients with too many of them.
-pub struct Throttle {
+pub(crate) struct Throttle {
     tiers: [Tier; TIER_COUNT],
     /// The bits of [`ThrottleLimits::failed_users_fraction`], which can change at run time.
     failed_users_fraction: AtomicU64,
@@ -158,7 +158,7 @@ pub struct Throttle {
 
 impl Throttle {
     /// Creates a throttle with empty tables.
-    pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let table = |failures| FailureTable::new(limits.entries_max, failures, limits.window);
         let tier = |(user, all)| Tier { users: table(user), totals: table(all) };
         Self {
@@ -173,7 +173,7 @@ impl Throttle {
     }
 
     /// Sets all limits except the size of the tables.
-    pub fn set_limits(&self, limits: &ThrottleLimits) {
+    pub(crate) fn set_limits(&self, limits: &ThrottleLimits) {
         for (tier, (user, all)) in self.tiers.iter().zip(limits.tiers()) {
             tier.users.set_limit(user, limits.window);
             tier.totals.set_limit(all, limits.window);
@@ -183,7 +183,7 @@ impl Throttle {
     }
 
     /// Returns the tags by which `user` in `network` is counted.
-    pub fn keys_for(&self, network: ClientNetwork, user: &[u8]) -> ThrottleKeys {
+    pub(crate) fn keys_for(&self, network: ClientNetwork, user: &[u8]) -> ThrottleKeys {
         let tier_keys = |id| {
             let mut hasher = self.hasher.build_hasher();
             hasher.write_u128(id);
@@ -209,7 +209,7 @@ impl Throttle {
 
     /// Returns the time until the client can try again; `None` if it is not throttled. An attempt that is already in
     /// progress for this client is not throttled by its own failure.
-    pub fn retry_after(&self, keys: &ThrottleKeys, attempt_id: Option<u64>) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, keys: &ThrottleKeys, attempt_id: Option<u64>) -> Option<Duration> {
         // Every failure is counted by user too, so empty user tables mean that all tables are empty.
         if self.tiers.iter().all(|tier| tier.users.is_empty()) {
             return None;
@@ -234,7 +234,7 @@ impl Throttle {
     /// evicted or times out stays counted: like a rejection it reveals that the cache has no accepted answer.
     ///
     /// `attempt_id` is [`CacheKey::attempt_id`](super::cache_key::CacheKey::attempt_id).
-    pub fn start_attempt(self: &Arc<Self>, keys: ThrottleKeys, attempt_id: u64) -> AttemptGuard {
+    pub(crate) fn start_attempt(self: &Arc<Self>, keys: ThrottleKeys, attempt_id: u64) -> AttemptGuard {
         let now = self.clock.now();
         let mut newly_counted = [false; TIER_COUNT];
         for (index, tier, tier_keys) in self.tiers_with_keys(&keys) {
@@ -248,42 +248,48 @@ impl Throttle {
     /// Stores that an attempt was rejected, for all clients in the network of the user. Until `expires_at` the
     /// rejection is repeated without a check, as long as the record of the attempt exists. `epoch` is the
     /// [`Throttle::rejection_epoch`] from before the check started.
-    pub fn record_rejection(&self, keys: &ThrottleKeys, attempt_id: u64, expires_at: Moment, epoch: u64) {
+    pub(crate) fn record_rejection(
+        &self,
+        keys: &ThrottleKeys,
+        attempt_id: u64,
+        expires_at: Moment,
+        epoch: u64,
+    ) {
         let [network, ..] = &self.tiers;
         network.users.record_rejection(keys.network.user, attempt_id, expires_at, epoch);
     }
 
     /// Returns true if a rejection of the attempt is stored.
-    pub fn is_rejected(&self, keys: &ThrottleKeys, attempt_id: u64) -> bool {
+    pub(crate) fn is_rejected(&self, keys: &ThrottleKeys, attempt_id: u64) -> bool {
         let [network, ..] = &self.tiers;
         network.users.is_rejected(keys.network.user, attempt_id, self.clock.now(), self.rejection_epoch())
     }
 
     /// Returns the number of times that all rejections were cleared.
-    pub fn rejection_epoch(&self) -> u64 {
+    pub(crate) fn rejection_epoch(&self) -> u64 {
         self.rejection_epoch.load(Ordering::SeqCst)
     }
 
     /// Clears every rejection. The failures stay counted.
-    pub fn clear_rejections(&self) {
+    pub(crate) fn clear_rejections(&self) {
         self.rejection_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Returns true if a throttled client, or one whose queue is full, can look up an answer that its network
     /// received before. [`Throttle::count_cached_answer_attempt`] counts each lookup without success: other users
     /// of the network could guess passwords, and no hash slows them down.
-    pub fn has_cached_answer_attempts_left(&self, keys: &ThrottleKeys) -> bool {
+    pub(crate) fn has_cached_answer_attempts_left(&self, keys: &ThrottleKeys) -> bool {
         self.cached_answer_attempts.retry_after(keys.network.user, None, self.clock.now()).is_none()
     }
 
     /// Counts a lookup that found no answer which the network received before.
-    pub fn count_cached_answer_attempt(&self, keys: &ThrottleKeys, attempt_id: u64) {
+    pub(crate) fn count_cached_answer_attempt(&self, keys: &ThrottleKeys, attempt_id: u64) {
         self.cached_answer_attempts.count_failure(keys.network.user, Some(attempt_id), self.clock.now());
     }
 
     /// Undoes the failure of an attempt with correct credentials. It was counted because the check was in progress or
     /// dropped, or because the client disconnected.
-    pub fn undo_failure(&self, keys: &ThrottleKeys, attempt_id: u64) {
+    pub(crate) fn undo_failure(&self, keys: &ThrottleKeys, attempt_id: u64) {
         let now = self.clock.now();
         for (_, tier, tier_keys) in self.tiers_with_keys(keys) {
             if tier.users.undo_failure(tier_keys.user, Some(attempt_id), now) == Some(true) {
@@ -297,7 +303,7 @@ impl Throttle {
     /// network with many users has failures in normal operation. The counts of the user and the block do not
     /// change, and a cached answer undoes nothing. Otherwise an attacker with an account could reset the counts at
     /// will.
-    pub fn undo_network_failure(&self, keys: &ThrottleKeys) {
+    pub(crate) fn undo_network_failure(&self, keys: &ThrottleKeys) {
         let [network, ..] = &self.tiers;
         network.totals.undo_failure(keys.network.total, None, self.clock.now());
     }
@@ -354,14 +360,9 @@ impl Throttle {
     }
 
     /// Returns the number of records in all tables.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.tiers.iter().map(|tier| tier.users.len() + tier.totals.len()).sum::<usize>()
             + self.cached_answer_attempts.len()
-    }
-
-    /// Returns true if there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

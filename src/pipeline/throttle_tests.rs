@@ -51,7 +51,7 @@ fn successful_attempts_leave_no_records() {
     let (throttle, _) = throttle(64);
     let alice = keys_from(&throttle, "192.0.2.1", "alice");
     (0..100).for_each(|id| throttle.start_attempt(alice, id).record_success());
-    assert!(throttle.is_empty());
+    assert!(throttle.len() == 0);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn success_removes_the_record_of_its_attempt() {
     let (throttle, _) = throttle(64);
     let alice = keys_from(&throttle, "2001:db8::1", "alice");
     let attempt = throttle.start_attempt(alice, 1);
-    assert!(!throttle.is_empty());
+    assert!(!throttle.len() == 0);
     attempt.record_success();
-    assert!(throttle.is_empty());
+    assert!(throttle.len() == 0);
 }

@@ -34,7 +34,7 @@ const FORGED_TOKEN_USER: &[u8] = b"\0bearer";
 const TOKEN_AUTHENTICATOR: &str = "token";
 
 /// The result of the authentication at `/token`, without waiting.
-pub enum Authentication {
+pub(crate) enum Authentication {
     /// The authenticated identity; `None` for an anonymous request.
     Complete(Option<Arc<Identity>>),
     /// The credentials must be checked by an authenticator first.
@@ -45,7 +45,7 @@ pub enum Authentication {
 
 /// An error of [`Pipeline::sign_token`].
 #[derive(Debug)]
-pub enum SignTokenError {
+pub(crate) enum SignTokenError {
     /// The client must retry later, or its address is invalid.
     Rejected(Verdict),
     /// The token cannot be issued.
@@ -54,7 +54,7 @@ pub enum SignTokenError {
 
 impl Pipeline {
     /// Identifies the client of a token request as far as possible without waiting.
-    pub fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
+    pub(crate) fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
         match self.identify(request) {
             Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => {
                 Authentication::Complete(Some(answer.identity()))
@@ -75,7 +75,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If a required proxy header is missing or invalid.
-    pub fn grant_scopes(
+    pub(crate) fn grant_scopes(
         &self,
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
@@ -88,7 +88,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// The reason why there is no token.
-    pub async fn sign_token(
+    pub(crate) async fn sign_token(
         &self,
         issuer: &Arc<TokenIssuer>,
         token: NewToken,
@@ -108,7 +108,7 @@ impl Pipeline {
     }
 
     /// Returns the issuer of registry tokens; `None` if no signing keys are configured.
-    pub fn token_issuer(&self) -> Option<&Arc<TokenIssuer>> {
+    pub(crate) fn token_issuer(&self) -> Option<&Arc<TokenIssuer>> {
         self.token_issuer.as_ref()
     }
 
@@ -208,7 +208,7 @@ fn identity_from_claims(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
 }
 
 /// Returns the scopes that a token needs for a request, in the form of a challenge. `None` if it needs none.
-pub fn required_scopes(request: &Subrequest<'_>) -> Option<String> {
+pub(crate) fn required_scopes(request: &Subrequest<'_>) -> Option<String> {
     let registry_request = request.original_request().ok()?.registry_request().ok()?;
     let repository_scope = |name: &str, actions: Actions| {
         format!("repository:{name}:{}", actions.names().collect::<Vec<_>>().join(","))

@@ -51,7 +51,7 @@ impl Pipeline {
 
     /// Reports that the upstream refused the credentials of a request, so that a new token is fetched if the
     /// credentials are a token. Returns the name of the upstream.
-    pub fn report_upstream_refused(&self, request: &Subrequest<'_>) -> Option<Arc<str>> {
+    pub(crate) fn report_upstream_refused(&self, request: &Subrequest<'_>) -> Option<Arc<str>> {
         let upstreams = self.upstreams.as_ref()?;
         let text = |header| match header {
             RequestHeader::Once(text) => std::str::from_utf8(text).ok(),
@@ -78,7 +78,7 @@ fn deny_ambiguous(message: &'static str) -> Verdict {
 ///
 /// # Errors
 /// If the entry cannot be determined.
-pub fn select_table<'u>(
+pub(crate) fn select_table<'u>(
     upstreams: &'u Upstreams,
     request: &OriginalRequest<'_>,
 ) -> Result<(Option<&'u UpstreamEntry>, Option<String>), Denied> {

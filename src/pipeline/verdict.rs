@@ -38,7 +38,7 @@ pub enum Limited {
 
 impl Verdict {
     /// Returns the scope that is not permitted or not in the token, in the form of the registry token protocol.
-    pub fn scope(&self) -> Option<String> {
+    pub(crate) fn scope(&self) -> Option<String> {
         match self {
             Self::Forbid(denied) => denied.scope(),
             Self::Challenge(ChallengeReason::InsufficientScope(missing)) => {
@@ -62,7 +62,7 @@ impl Verdict {
     }
 
     /// Returns the detail for the log; empty if there is none besides the name of the reason.
-    pub fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         match self {
             Self::Forbid(denied) => denied.detail(),
             Self::Unavailable(error) => error.to_string(),
@@ -76,7 +76,8 @@ impl Verdict {
     }
 
     /// Returns the stable name of the verdict.
-    pub fn name(&self) -> &'static str {
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &'static str {
         self.to_reason().verdict_name()
     }
 
@@ -86,7 +87,7 @@ impl Verdict {
     }
 
     /// Returns the reason, for the log and the metrics.
-    pub fn to_reason(&self) -> Reason {
+    pub(crate) fn to_reason(&self) -> Reason {
         match self {
             Self::Allow(_) => Reason::Allowed,
             Self::Challenge(ChallengeReason::NoCredentials) => Reason::NoCredentials,

@@ -22,37 +22,37 @@ const CLIENT_ADDRESS_MAX: usize = 45;
 
 /// The version of the data that answers are derived from. An entry of another version is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheVersion {
+pub(crate) struct CacheVersion {
     /// Number of times that the local records were replaced.
-    pub records_version: u64,
+    pub(crate) records_version: u64,
     /// Number of flushes of the answer cache.
-    pub flush_count: u64,
+    pub(crate) flush_count: u64,
 }
 
 /// The cached answer of one request.
-pub struct WorkerCacheEntry {
+pub(crate) struct WorkerCacheEntry {
     header_hash: [u8; 32],
     client_address: ClientAddressText,
     version: CacheVersion,
     /// The index of the authenticator that would be called first.
-    pub first_authenticator: usize,
+    pub(crate) first_authenticator: usize,
     /// The tags by which the throttle and the queues count the client.
-    pub throttle_keys: ThrottleKeys,
+    pub(crate) throttle_keys: ThrottleKeys,
     /// The key of the answer in the answer cache.
-    pub answer_key: CacheKey,
+    pub(crate) answer_key: CacheKey,
     /// The answer.
-    pub answer: Arc<CachedAnswer>,
+    pub(crate) answer: Arc<CachedAnswer>,
 }
 
 /// The values by which an identical request is recognized.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestFingerprint<'r> {
+pub(crate) struct RequestFingerprint<'r> {
     /// The keyed hash of the `Authorization` header.
-    pub header_hash: [u8; 32],
+    pub(crate) header_hash: [u8; 32],
     /// The client address as the proxy sent it.
-    pub client_address: &'r [u8],
+    pub(crate) client_address: &'r [u8],
     /// The version, read before the answer is derived.
-    pub version: CacheVersion,
+    pub(crate) version: CacheVersion,
 }
 
 struct ClientAddressText {
@@ -83,7 +83,7 @@ impl WorkerCache {
     }
 
     /// Returns the entry of an identical request, if its version is current.
-    pub fn lookup(&self, fingerprint: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
+    pub(crate) fn lookup(&self, fingerprint: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
         let slot = Self::slot_index(&fingerprint.header_hash, fingerprint.client_address);
         let entry = self.0.get(slot)?.as_ref()?;
         let is_same = entry.header_hash == fingerprint.header_hash
@@ -92,7 +92,7 @@ impl WorkerCache {
     }
 
     /// Stores the answer of a request, and replaces the entry in its slot.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
         fingerprint: &RequestFingerprint<'_>,
         first_authenticator: usize,

@@ -30,7 +30,7 @@ struct ExampleSubject {
 
 impl PolicyRules {
     /// Returns the lines of push grants for subjects that have no pull grant on the same repositories.
-    pub fn push_without_pull_lines(&self, groups: &GroupMemberships) -> Vec<usize> {
+    pub(crate) fn push_without_pull_lines(&self, groups: &GroupMemberships) -> Vec<usize> {
         let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
         grants
             .filter(|rule| self.has_push_without_pull(rule, groups))

@@ -31,7 +31,7 @@ impl Denied {
     }
 
     /// Returns the detail for the log: the scope that was denied and by what, or the error in the request.
-    pub fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         let denial = match self {
             Self::ByPolicy(denial) => denial,
             Self::ProxySecretMissing => return PROXY_SECRET_MISSING.to_owned(),
@@ -58,7 +58,7 @@ impl Denied {
     }
 
     /// Returns the error code of the specification for a malformed reference; `None` for every other denial.
-    pub fn error_code(&self) -> Option<RegistryErrorCode> {
+    pub(crate) fn error_code(&self) -> Option<RegistryErrorCode> {
         match self {
             Self::ByPolicy(denial) => denial.error_code,
             Self::InvalidProxyHeaders(_) | Self::ProxySecretMissing => None,
@@ -67,7 +67,7 @@ impl Denied {
 
     /// Returns the scope that was denied, in the form of the registry token protocol (token/scope.md of distribution):
     /// `repository:team/app:pull,push`. Returns `None` for a site.
-    pub fn scope(&self) -> Option<String> {
+    pub(crate) fn scope(&self) -> Option<String> {
         let Self::ByPolicy(denial) = self else { return None };
         let actions: Vec<&str> = denial.denied_actions.names().collect();
         match &denial.repository {
@@ -86,24 +86,24 @@ pub struct PolicyDenial {
     /// The error code of the specification for `request_error`. It is set only if every required action is granted.
     pub error_code: Option<RegistryErrorCode>,
     /// The number of the rule that denies the request.
-    pub deny_rule_index: Option<u32>,
+    pub(crate) deny_rule_index: Option<u32>,
     /// The line of that rule in the policy file.
-    pub deny_rule_line: Option<usize>,
+    pub(crate) deny_rule_line: Option<usize>,
     /// Whether the actions were requested for the token, but not granted.
-    pub is_denied_by_token: bool,
+    pub(crate) is_denied_by_token: bool,
     /// Whether the actions are granted, but are outside the scope of the API key.
-    pub is_outside_api_key_scope: bool,
+    pub(crate) is_outside_api_key_scope: bool,
     /// The API key and its owner, for the log.
-    pub api_key: Option<String>,
+    pub(crate) api_key: Option<String>,
     /// The repository of the denied actions, which can be the source of a mount.
-    pub repository: Option<String>,
+    pub(crate) repository: Option<String>,
     /// The actions that are denied, or that no grant permits.
-    pub denied_actions: Actions,
+    pub(crate) denied_actions: Actions,
 }
 
 impl PolicyDenial {
     /// Creates the denial for a malformed reference. Every required action must be granted.
-    pub fn for_malformed_reference(malformed: MalformedReference) -> Self {
+    pub(crate) fn for_malformed_reference(malformed: MalformedReference) -> Self {
         Self { request_error: Some(malformed.message), error_code: Some(malformed.code), ..Self::default() }
     }
 }

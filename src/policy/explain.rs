@@ -19,20 +19,20 @@ pub struct Explanation {
     /// The decision, which is the same as for `/auth`.
     pub decision: PolicyDecision,
     /// A description of the permissions that the request requires; empty if there is no policy.
-    pub requirement: String,
+    pub(crate) requirement: String,
     /// The lines of the rules that decided: all grants that permit a part of the request, or the denial.
-    pub deciding_rule_lines: Vec<usize>,
+    pub(crate) deciding_rule_lines: Vec<usize>,
     /// The grant that is nearest to permitting the request. It is only set if no grant permits the request.
-    pub nearest_grant: Option<NearestGrant>,
+    pub(crate) nearest_grant: Option<NearestGrant>,
 }
 
 /// A grant that does not permit a request, and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NearestGrant {
+pub(crate) struct NearestGrant {
     /// The line of the grant in the policy file.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Every part of the grant that does not match the request.
-    pub mismatches: Vec<String>,
+    pub(crate) mismatches: Vec<String>,
 }
 
 impl Explanation {

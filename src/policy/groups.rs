@@ -14,11 +14,11 @@ const ERRORS_MAX: usize = 100;
 
 /// An error in a line of a group file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupFileError {
+pub(crate) struct GroupFileError {
     /// The line, starting at 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The error and its remedy.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// The groups of all users.
@@ -34,7 +34,7 @@ impl GroupMemberships {
     /// # Errors
     /// Returns the errors. Parsing stops after `ERRORS_MAX`. A file with an error is rejected as a whole: an incomplete
     /// group would be worse than the groups that were active before.
-    pub fn parse(text: &[u8]) -> Result<Self, Vec<GroupFileError>> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Vec<GroupFileError>> {
         let mut errors = Vec::new();
         let mut groups_by_user: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
         for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -84,23 +84,23 @@ impl GroupMemberships {
     }
 
     /// Returns the groups of a user.
-    pub fn of_user(&self, user: &[u8]) -> &Membership {
+    pub(crate) fn of_user(&self, user: &[u8]) -> &Membership {
         self.by_user.get(user).unwrap_or(&self.empty)
     }
 
     /// Returns the users of a group, in no particular order.
-    pub fn members<'g>(&'g self, group: &'g [u8]) -> impl Iterator<Item = &'g [u8]> {
+    pub(crate) fn members<'g>(&'g self, group: &'g [u8]) -> impl Iterator<Item = &'g [u8]> {
         let is_member = |groups: &Membership| groups.groups().iter().any(|known| **known == *group);
         self.by_user.iter().filter(move |(_, groups)| is_member(groups)).map(|(user, _)| &**user)
     }
 
     /// Returns true if the group has a member.
-    pub fn has_members(&self, group: &[u8]) -> bool {
+    pub(crate) fn has_members(&self, group: &[u8]) -> bool {
         self.members(group).next().is_some()
     }
 
     /// Returns the number of users who are in at least one group.
-    pub fn user_count(&self) -> usize {
+    pub(crate) fn user_count(&self) -> usize {
         self.by_user.len()
     }
 }

@@ -13,7 +13,7 @@ use crate::permissions::host::HostPattern;
 use crate::permissions::resource::{Resource, ResourcePattern};
 
 /// Maximum number of entries in the index. A rule with a thousand users and a thousand patterns has a million.
-pub const INDEX_ENTRIES_MAX: usize = 1 << 20;
+pub(crate) const INDEX_ENTRIES_MAX: usize = 1 << 20;
 
 /// The part of an entry's key that identifies the subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ enum ResourceType {
 
 /// The rules by the hash of their keys. If two keys have the same hash, their rules are candidates for both.
 #[derive(Debug, Default)]
-pub struct RuleIndex {
+pub(crate) struct RuleIndex {
     hasher: DefaultHashBuilder,
     buckets: HashMap<u64, Vec<u32>>,
     entry_count: usize,
@@ -47,7 +47,7 @@ impl RuleIndex {
     ///
     /// # Errors
     /// Returns the line of the rule that exceeds [`INDEX_ENTRIES_MAX`].
-    pub fn build(rules: &[Rule]) -> Result<Self, usize> {
+    pub(crate) fn build(rules: &[Rule]) -> Result<Self, usize> {
         let mut index = Self::default();
         for (number, rule) in (0u32..).zip(rules) {
             index.insert(number, rule).ok_or(rule.line)?;
@@ -102,7 +102,7 @@ impl RuleIndex {
     }
 
     /// Calls `visit` with the numbers of all rules that can apply to a request. A number can be repeated.
-    pub fn for_each_candidate(
+    pub(crate) fn for_each_candidate(
         &self,
         subject: &Subject<'_>,
         host: &str,

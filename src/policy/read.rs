@@ -20,7 +20,7 @@ use crate::permissions::resource::ResourcePattern;
 const RULES_MAX: usize = 100_000;
 
 /// Maximum number of errors that are reported for one file.
-pub const ERRORS_MAX: usize = 100;
+pub(crate) const ERRORS_MAX: usize = 100;
 
 /// An error in a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct PolicyFileError {
     /// The column in characters, starting at 1.
     pub column: usize,
     /// The error and its remedy.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// Parses the text of a policy file.

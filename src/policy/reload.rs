@@ -15,14 +15,14 @@ use crate::reload::wrong_format;
 use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// Maximum size of either file, in bytes. One hundred thousand rules have about ten million bytes.
-pub const FILE_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// The message for a group file without groups, in the log, in `check` and on `/readyz`. Such a file is used like any
 /// other.
-pub const NO_GROUPS_MESSAGE: &str = "the group file has no groups, so no user is in a group";
+pub(crate) const NO_GROUPS_MESSAGE: &str = "the group file has no groups, so no user is in a group";
 
 /// The line by which a group file declares that it intentionally has no groups.
-pub const NO_GROUPS_LINE: &[u8] = b"# no groups";
+pub(crate) const NO_GROUPS_LINE: &[u8] = b"# no groups";
 
 /// The kind of a policy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn parse_groups(path: &str, text: &[u8]) -> Result<GroupMemberships, Vec<String>
 }
 
 /// A policy file or group file that is reloaded.
-pub struct PolicyFile {
+pub(crate) struct PolicyFile {
     kind: PolicyFileKind,
     group_source: GroupSource,
     policy: Arc<Policy>,
@@ -140,7 +140,7 @@ pub struct PolicyFile {
 
 impl PolicyFile {
     /// Creates the file without reading it.
-    pub fn new(
+    pub(crate) fn new(
         kind: PolicyFileKind,
         group_source: GroupSource,
         policy: Arc<Policy>,

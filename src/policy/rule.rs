@@ -21,7 +21,7 @@ pub enum Effect {
 
 /// The users that a rule applies to in addition to those that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleWho {
+pub(crate) enum RuleWho {
     /// The rule applies only to the users and groups that it names.
     NamedOnly,
     /// The rule applies to every authenticated user.
@@ -38,17 +38,17 @@ pub struct Rule {
     /// The effect of the rule.
     pub effect: Effect,
     /// The user names, sorted.
-    pub users: Box<[Box<[u8]>]>,
+    pub(crate) users: Box<[Box<[u8]>]>,
     /// The group names, sorted.
-    pub groups: Box<[Box<[u8]>]>,
+    pub(crate) groups: Box<[Box<[u8]>]>,
     /// The users that the rule applies to in addition to `users` and `groups`.
-    pub who: RuleWho,
+    pub(crate) who: RuleWho,
     /// The networks of clients. An empty list means every network.
-    pub networks: Box<[IpNet]>,
+    pub(crate) networks: Box<[IpNet]>,
     /// The hosts. An empty list means every host.
-    pub hosts: Box<[HostPattern]>,
+    pub(crate) hosts: Box<[HostPattern]>,
     /// The resources.
-    pub resource: ResourcePattern,
+    pub(crate) resource: ResourcePattern,
 }
 
 /// The subject of a request: the user and the address of the client.
@@ -101,7 +101,7 @@ impl Rule {
     }
 
     /// Returns true if the rule applies to this subject, regardless of its network.
-    pub fn matches_subject(&self, subject: &Subject<'_>) -> bool {
+    pub(crate) fn matches_subject(&self, subject: &Subject<'_>) -> bool {
         let applies_to_all = match self.who {
             RuleWho::Anyone => true,
             RuleWho::Authenticated => subject.user.is_some(),
@@ -119,7 +119,7 @@ impl Rule {
 
     /// Returns true if the rule applies to clients with this address. If the address is unknown, no grant with networks
     /// applies, and every denial with networks does.
-    pub fn matches_network(&self, client_address: Option<IpAddr>) -> bool {
+    pub(crate) fn matches_network(&self, client_address: Option<IpAddr>) -> bool {
         match client_address {
             _ if self.networks.is_empty() => true,
             Some(address) => {
@@ -131,7 +131,7 @@ impl Rule {
     }
 
     /// Returns true if the rule applies to this host, which must be in lower case.
-    pub fn matches_host(&self, host: &str) -> bool {
+    pub(crate) fn matches_host(&self, host: &str) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 

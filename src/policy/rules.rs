@@ -15,7 +15,7 @@ use crate::request::site;
 
 /// The hosts that are registries. All other hosts are sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryHosts {
+pub(crate) enum RegistryHosts {
     /// Every host.
     All,
     /// No host.
@@ -61,12 +61,12 @@ impl PolicyRules {
     ///
     /// # Errors
     /// Returns the line of the rule that exceeds [`crate::policy::index::INDEX_ENTRIES_MAX`].
-    pub fn new(rules: Vec<Rule>, registries: RegistryHosts) -> Result<Self, usize> {
+    pub(crate) fn new(rules: Vec<Rule>, registries: RegistryHosts) -> Result<Self, usize> {
         Ok(Self { index: RuleIndex::build(&rules)?, rules, registries })
     }
 
     /// Returns the rules that apply without a policy: every user may do everything.
-    pub fn allow_authenticated() -> Self {
+    pub(crate) fn allow_authenticated() -> Self {
         let rule = Rule {
             line: 0,
             effect: Effect::Grant,
@@ -88,7 +88,7 @@ impl PolicyRules {
     }
 
     /// Returns the hosts that are registries.
-    pub fn registries(&self) -> &RegistryHosts {
+    pub(crate) fn registries(&self) -> &RegistryHosts {
         &self.registries
     }
 
@@ -162,7 +162,7 @@ impl PolicyRules {
     }
 
     /// Returns the actions of `requested` that are permitted. Each action is evaluated as for a request.
-    pub fn permitted_actions(
+    pub(crate) fn permitted_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,
@@ -267,23 +267,23 @@ impl PolicyRules {
     }
 
     /// Returns true if a grant applies to anonymous requests.
-    pub fn has_anonymous_grant(&self) -> bool {
+    pub(crate) fn has_anonymous_grant(&self) -> bool {
         self.rules.iter().any(|rule| rule.effect == Effect::Grant && rule.who == RuleWho::Anyone)
     }
 
     /// Returns the line of the first denial that names a group.
-    pub fn first_group_deny_line(&self) -> Option<usize> {
+    pub(crate) fn first_group_deny_line(&self) -> Option<usize> {
         let is_group_deny = |rule: &&Rule| rule.effect == Effect::Deny && !rule.groups.is_empty();
         self.rules.iter().find(is_group_deny).map(|rule| rule.line)
     }
 
     /// Returns the groups that rules name, without duplicates.
-    pub fn referenced_groups(&self) -> BTreeSet<&[u8]> {
+    pub(crate) fn referenced_groups(&self) -> BTreeSet<&[u8]> {
         self.rules.iter().flat_map(|rule| rule.groups.iter().map(|group| &**group)).collect()
     }
 
     /// Returns true if a rule with networks applies to this subject.
-    pub fn has_network_rule_for(&self, subject: &Subject<'_>) -> bool {
+    pub(crate) fn has_network_rule_for(&self, subject: &Subject<'_>) -> bool {
         self.rules.iter().any(|rule| !rule.networks.is_empty() && rule.matches_subject(subject))
     }
 }

@@ -21,7 +21,7 @@ use crate::token::scope::{ScopeResource, TokenScope};
 
 /// The reason why a token does not permit a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenRefusal {
+pub(crate) enum TokenRefusal {
     /// The request is denied, and another token would not change that.
     Denied(Denied),
     /// A token with more access could permit the request.
@@ -32,20 +32,20 @@ pub enum TokenRefusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InsufficientScope {
     /// The missing scope, in the form of the registry token protocol; empty for `/v2/`, which requires none.
-    pub scope: String,
+    pub(crate) scope: String,
     /// Whether the token is for another host. It can permit the same actions there.
-    pub is_for_other_host: bool,
+    pub(crate) is_for_other_host: bool,
     /// Whether the token names a user. A client whose token names none must log in.
-    pub has_user: bool,
+    pub(crate) has_user: bool,
 }
 
 /// The requested access, separated by the decision of the policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GrantedAccess {
+pub(crate) struct GrantedAccess {
     /// The access that the policy grants.
-    pub granted: Vec<AccessEntry>,
+    pub(crate) granted: Vec<AccessEntry>,
     /// The access that the policy does not grant. Access that no request can require is not included.
-    pub denied: Vec<AccessEntry>,
+    pub(crate) denied: Vec<AccessEntry>,
 }
 
 impl Policy {
@@ -54,7 +54,7 @@ impl Policy {
     ///
     /// # Errors
     /// Returns an error if the header with the client's address or the host is missing, repeated or invalid.
-    pub fn evaluate_scopes(
+    pub(crate) fn evaluate_scopes(
         &self,
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
@@ -95,7 +95,7 @@ impl Policy {
     ///
     /// # Errors
     /// Returns the reason if the token does not permit the request.
-    pub fn authorize_token(
+    pub(crate) fn authorize_token(
         &self,
         claims: &Claims,
         identity: Option<Arc<Identity>>,

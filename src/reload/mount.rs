@@ -71,7 +71,7 @@ impl FileMount {
 /// links.
 ///
 /// A file that is created in such a folder would be hidden by the mount, or would be used instead of the mounted file.
-pub fn find_unmounted_folder(path: &Path) -> Option<PathBuf> {
+pub(crate) fn find_unmounted_folder(path: &Path) -> Option<PathBuf> {
     let (fstab, mounts) = (read_table(FSTAB)?, read_table(MOUNTINFO)?);
     find_unmounted_folder_in(path, &fstab, &mounts)
 }

@@ -14,7 +14,7 @@ const POLL_REQUESTS_QUEUED_MAX: usize = 65;
 
 /// A message that requests an immediate poll of all files.
 #[derive(Clone, Copy, Debug)]
-pub struct PollNow;
+pub(crate) struct PollNow;
 
 /// A request to the thread of one file.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ struct PollRequest {
 
 /// A handle that requests polls from the threads of all files.
 #[derive(Clone, Debug, Default)]
-pub struct ReloadHandle(Vec<SyncSender<PollRequest>>);
+pub(crate) struct ReloadHandle(Vec<SyncSender<PollRequest>>);
 
 impl ReloadHandle {
     /// Polls all files and waits until none has a pending change. Returns false if this takes longer than `timeout`.
-    pub async fn poll_and_wait(&self, timeout: Duration) -> bool {
+    pub(crate) async fn poll_and_wait(&self, timeout: Duration) -> bool {
         let request_poll = |sender: &SyncSender<PollRequest>| {
             let (reply, receiver) = oneshot::channel();
             sender.try_send(PollRequest { is_forced: false, reply: Some(reply) }).ok().map(|()| receiver)
@@ -51,7 +51,7 @@ impl ReloadHandle {
 }
 
 /// A watched file.
-pub trait PollFile: Send {
+pub(crate) trait PollFile: Send {
     /// Checks the file for a change. With `forced`, the file is read even if its stamp is equal.
     fn poll(&mut self, now: Moment, forced: bool);
     /// Returns the time until the next poll, if it must be earlier than the poll interval.
@@ -66,7 +66,7 @@ pub trait PollFile: Send {
 ///
 /// # Errors
 /// A thread could not be created.
-pub fn spawn_poll_threads(
+pub(crate) fn spawn_poll_threads(
     reloaders: Vec<Box<dyn PollFile>>,
     interval: Duration,
     clock: &Clock,

@@ -14,7 +14,7 @@ const LOGGED_ERRORS_MAX: usize = 20;
 
 /// The health of one file for `/readyz`.
 #[derive(Debug, Default)]
-pub struct FileHealth(ArcSwapOption<DegradedHealth>);
+pub(crate) struct FileHealth(ArcSwapOption<DegradedHealth>);
 
 /// The reason for which a file is degraded.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct DegradedHealth {
 
 impl FileHealth {
     /// Returns the reason for which the file is degraded, with the time since when. It does not contain the path.
-    pub fn degraded_message(&self) -> Option<String> {
+    pub(crate) fn degraded_message(&self) -> Option<String> {
         let degraded = self.0.load();
         let DegradedHealth { message, degraded_at, .. } = degraded.as_deref()?;
         let date = SystemTime::now().checked_sub(degraded_at.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -36,7 +36,7 @@ impl FileHealth {
     }
 
     /// Returns the reason for which the active content is not the content on disk.
-    pub fn stale_message(&self) -> Option<String> {
+    pub(crate) fn stale_message(&self) -> Option<String> {
         self.0.load().as_deref().filter(|degraded| degraded.is_stale).map(|degraded| degraded.message.clone())
     }
 }
@@ -241,7 +241,7 @@ impl ReloadState {
 }
 
 /// Logs the invalid lines of a file whose other lines are valid.
-pub fn log_invalid_lines(errors: impl ExactSizeIterator<Item = String>, invalid_lines: usize) {
+pub(crate) fn log_invalid_lines(errors: impl ExactSizeIterator<Item = String>, invalid_lines: usize) {
     let logged = errors.len().min(LOGGED_ERRORS_MAX);
     errors.take(LOGGED_ERRORS_MAX).for_each(|error| tracing::warn!(%error, "invalid line"));
     if invalid_lines > logged {

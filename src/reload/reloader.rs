@@ -18,7 +18,7 @@ use crate::clock::Moment;
 
 /// An event of a watched file, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReloadEvent {
+pub(crate) enum ReloadEvent {
     /// New content was activated.
     Reloaded,
     /// The content on disk is invalid, for a new reason.
@@ -30,7 +30,7 @@ pub enum ReloadEvent {
 }
 
 /// A kind of file that can be reloaded.
-pub trait Reloadable: Send {
+pub(crate) trait Reloadable: Send {
     /// The parsed content of a valid file.
     type Content;
     /// The reason for which a file is invalid.
@@ -76,7 +76,7 @@ pub trait Reloadable: Send {
 }
 
 /// A watched file and the component that uses its content.
-pub struct FileReloader<T> {
+pub(crate) struct FileReloader<T> {
     watched_file: WatchedFile,
     reload_state: ReloadState,
     /// The mount of a file that is mounted as a single file.
@@ -89,7 +89,7 @@ impl<T: Reloadable> FileReloader<T> {
     ///
     /// # Errors
     /// The file is invalid. There is no earlier content that could stay active.
-    pub fn start(source: SourceFile, mut target: T, now: Moment) -> Result<Self, T::Error> {
+    pub(crate) fn start(source: SourceFile, mut target: T, now: Moment) -> Result<Self, T::Error> {
         let (no_entries_line, unstable_mode) = (target.no_entries_line(), target.unstable_mode());
         let make_target = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
             let content = target.parse(source, text)?;
@@ -103,7 +103,7 @@ impl<T: Reloadable> FileReloader<T> {
     ///
     /// # Errors
     /// The file is invalid.
-    pub fn start_with(
+    pub(crate) fn start_with(
         source: SourceFile,
         no_entries_line: &'static [u8],
         unstable_mode: UnstableFileMode,
@@ -133,12 +133,12 @@ impl<T: Reloadable> FileReloader<T> {
     }
 
     /// Returns the component that uses the content.
-    pub fn target(&self) -> &T {
+    pub(crate) fn target(&self) -> &T {
         &self.target
     }
 
     /// Returns the health of the file for `/readyz`.
-    pub fn health(&self) -> Arc<FileHealth> {
+    pub(crate) fn health(&self) -> Arc<FileHealth> {
         self.reload_state.health()
     }
 

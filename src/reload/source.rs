@@ -37,11 +37,11 @@ pub enum ReadError {
 
 /// The path of a file, and the limit of its size.
 #[derive(Clone, Debug)]
-pub struct SourceFile {
+pub(crate) struct SourceFile {
     /// The path as given in the settings.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Maximum size in bytes.
-    pub max_bytes: u64,
+    pub(crate) max_bytes: u64,
 }
 
 /// The metadata that identifies a state of a file without reading it.
@@ -109,7 +109,7 @@ impl ReadContent {
 
 impl SourceFile {
     /// Returns the path for messages, see [`displayable_path`].
-    pub fn display_path(&self) -> String {
+    pub(crate) fn display_path(&self) -> String {
         displayable_path(&self.path)
     }
 
@@ -121,7 +121,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// The file cannot be read. A pipe without a writer is an immediate error.
-    pub fn read(&self) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read(&self) -> Result<Vec<u8>, ReadError> {
         self.read_content().map(|mut text| std::mem::take(&mut *text.bytes))
     }
 
@@ -208,7 +208,7 @@ impl SourceFile {
 ///
 /// A path that does not exist can be a secret that was pasted into the wrong setting. It is shown only if it starts with
 /// a folder that exists, such as `/etc/…`, `./…` or `access/…`.
-pub fn displayable_path(path: &Path) -> String {
+pub(crate) fn displayable_path(path: &Path) -> String {
     let text = path.as_os_str();
     let exists = || fs::symlink_metadata(path).is_ok();
     if starts_in_existing_folder(path) || exists() {

@@ -29,7 +29,7 @@ const UTF_16: &str = "UTF-16 text; save it as UTF-8 (PowerShell: Set-Content -En
 const UTF_32: &str = "UTF-32 text; save it as UTF-8";
 
 /// Returns the format and the remedy for content that is not text in an encoding such as UTF-8 or Latin-1.
-pub fn detect_binary(text: &[u8]) -> Option<&'static str> {
+pub(crate) fn detect_binary(text: &[u8]) -> Option<&'static str> {
     if let Some((magic, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) {
         // Letters can also be the start of a user name.
         let is_certain = magic.iter().any(|b| !b.is_ascii_graphic()) || text.contains(&0);
@@ -53,12 +53,12 @@ pub fn detect_binary(text: &[u8]) -> Option<&'static str> {
 }
 
 /// Returns true if a text has two or four bytes for each character, so that no line in UTF-8 can be added to it.
-pub fn is_wide_encoding(text: &[u8]) -> bool {
+pub(crate) fn is_wide_encoding(text: &[u8]) -> bool {
     matches!(detect_binary(text), Some(UTF_16 | UTF_32))
 }
 
 /// Returns the format of content that is binary, see [`detect_binary`], or text in a format such as PEM, YAML or JSON.
-pub fn detect_other_format(text: &[u8]) -> Option<&'static str> {
+pub(crate) fn detect_other_format(text: &[u8]) -> Option<&'static str> {
     if let Some(what) = detect_binary(text) {
         return Some(what);
     }

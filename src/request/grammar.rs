@@ -12,7 +12,7 @@ const DIGEST_HEX_MIN: usize = 32;
 
 /// Returns true if a text matches spec.md's `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`
 /// within the length limit. One pass over the bytes decides.
-pub fn is_repository_name(name: &str) -> bool {
+pub(crate) fn is_repository_name(name: &str) -> bool {
     // The separator since the last letter or digit, as far as it was read. The start of the name counts as a slash.
     let mut between: &[u8] = b"/";
     for byte in name.bytes() {
@@ -30,7 +30,7 @@ pub fn is_repository_name(name: &str) -> bool {
 }
 
 /// Returns true if a text matches spec.md's `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-pub fn is_tag(tag: &str) -> bool {
+pub(crate) fn is_tag(tag: &str) -> bool {
     let is_word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     let rest = |b: u8| is_word(&b) || b == b'.' || b == b'-';
     tag.len() <= TAG_MAX && tag.as_bytes().first().is_some_and(is_word) && tag.bytes().all(rest)
@@ -38,7 +38,7 @@ pub fn is_tag(tag: &str) -> bool {
 
 /// Returns true if a text is a digest `algorithm:hex`, with the pattern of the reference implementation:
 /// `[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}`.
-pub fn is_digest(digest: &str) -> bool {
+pub(crate) fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
     let is_component = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -49,7 +49,7 @@ pub fn is_digest(digest: &str) -> bool {
 }
 
 /// Returns true if a text is an upload id: `[a-zA-Z0-9-_.=]+` as in the reference implementation, but no dot segment.
-pub fn is_upload_id(id: &str) -> bool {
+pub(crate) fn is_upload_id(id: &str) -> bool {
     let is_id_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'=');
     (1..=UPLOAD_ID_MAX).contains(&id.len()) && id.bytes().all(is_id_byte) && !matches!(id, "." | "..")
 }

@@ -58,9 +58,9 @@ impl RegistryErrorCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedReference {
     /// The error code of the specification.
-    pub code: RegistryErrorCode,
+    pub(crate) code: RegistryErrorCode,
     /// The error message for the log and for `explain`.
-    pub message: &'static str,
+    pub(crate) message: &'static str,
 }
 
 impl MalformedReference {

@@ -24,15 +24,15 @@ pub enum DeclaredUpstream {
 #[derive(Debug)]
 pub struct OriginalRequest<'r> {
     /// The method.
-    pub method: &'r str,
+    pub(crate) method: &'r str,
     /// The URI as the client sent it.
-    pub uri: &'r str,
+    pub(crate) uri: &'r str,
     /// The host by which the proxy chose its server.
-    pub host: &'r str,
+    pub(crate) host: &'r str,
     /// The `Content-Type`; empty if there is none.
-    pub content_type: &'r str,
+    pub(crate) content_type: &'r str,
     /// The kind of upstream that the proxy declares.
-    pub declared_upstream: DeclaredUpstream,
+    pub(crate) declared_upstream: DeclaredUpstream,
     host_name: OnceLock<Result<Cow<'r, str>, &'static str>>,
     registry_request: OnceLock<Result<RegistryRequest<'r>, &'static str>>,
     path_segments: OnceLock<Result<Vec<Cow<'r, str>>, &'static str>>,
@@ -60,7 +60,7 @@ impl<'r> OriginalRequest<'r> {
     }
 
     /// Returns true if the proxy sends the URI of `X-Upstream-URI` to the upstream.
-    pub fn has_uri_rewrite(&self) -> bool {
+    pub(crate) fn has_uri_rewrite(&self) -> bool {
         self.declared_upstream == DeclaredUpstream::Registry
     }
 
@@ -68,7 +68,7 @@ impl<'r> OriginalRequest<'r> {
     ///
     /// # Errors
     /// Returns an error if it is neither a host name nor an IP address.
-    pub fn host_name(&self) -> Result<&str, &'static str> {
+    pub(crate) fn host_name(&self) -> Result<&str, &'static str> {
         self.host_name.get_or_init(|| normalize_host(self.host)).as_deref().map_err(|error| *error)
     }
 
@@ -76,7 +76,7 @@ impl<'r> OriginalRequest<'r> {
     ///
     /// # Errors
     /// Returns the reason if the request does not follow the registry protocol.
-    pub fn registry_request(&self) -> Result<&RegistryRequest<'r>, &'static str> {
+    pub(crate) fn registry_request(&self) -> Result<&RegistryRequest<'r>, &'static str> {
         let parse = || registry::parse_request(self.method, self.uri, self.content_type);
         self.registry_request.get_or_init(parse).as_ref().map_err(|error| *error)
     }
@@ -85,7 +85,7 @@ impl<'r> OriginalRequest<'r> {
     ///
     /// # Errors
     /// Returns the reason if two programs could read the path differently.
-    pub fn path_segments(&self) -> Result<&[Cow<'r, str>], &'static str> {
+    pub(crate) fn path_segments(&self) -> Result<&[Cow<'r, str>], &'static str> {
         let parse = || site::parse_path_segments(self.uri);
         self.path_segments.get_or_init(parse).as_deref().map_err(|error| *error)
     }
@@ -101,7 +101,7 @@ impl<'r> OriginalRequest<'r> {
 ///
 /// # Errors
 /// Returns the first error in the path.
-pub fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
     const OUTSIDE: &str = "the path does not begin with /v2/";
     let rest = uri.strip_prefix(b"/v2").ok_or(OUTSIDE)?;
     if !matches!(rest.first(), None | Some(b'/' | b'?')) {

@@ -43,7 +43,7 @@ pub struct MountSource {
     /// The name of the repository.
     pub repository: String,
     /// The host of its registry; `None` for the registry that receives the request.
-    pub origin: Option<String>,
+    pub(crate) origin: Option<String>,
 }
 
 /// Returns the source of a mount, if the parameters request a mount with a source. [`check_parameters`] must accept

@@ -8,11 +8,11 @@ const PARAMETERS_MAX: usize = 64;
 
 /// A parameter `key=value`, decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryParameter<'r> {
+pub(crate) struct QueryParameter<'r> {
     /// The decoded key.
-    pub key: Cow<'r, str>,
+    pub(crate) key: Cow<'r, str>,
     /// The decoded value; empty if there is no `=`.
-    pub value: Cow<'r, str>,
+    pub(crate) value: Cow<'r, str>,
     raw: &'r str,
 }
 
@@ -21,7 +21,7 @@ pub struct QueryParameter<'r> {
 /// # Errors
 /// Returns an error if the URI does not start with a slash, or has a character outside visible ASCII, a `#` or a
 /// backslash.
-pub fn split_path_and_query(uri: &str) -> Result<(&str, &str), &'static str> {
+pub(crate) fn split_path_and_query(uri: &str) -> Result<(&str, &str), &'static str> {
     if !uri.starts_with('/') {
         return Err("the URI does not start with a slash");
     }
@@ -43,7 +43,7 @@ pub fn split_path_and_query(uri: &str) -> Result<(&str, &str), &'static str> {
 /// # Errors
 /// Returns an error if servers could read the query differently. This applies to an invalid percent-encoding, to a
 /// semicolon (formerly a separator), and to decoded values that are not UTF-8 or contain NUL.
-pub fn parse_parameters(query: &str) -> Result<Vec<QueryParameter<'_>>, &'static str> {
+pub(crate) fn parse_parameters(query: &str) -> Result<Vec<QueryParameter<'_>>, &'static str> {
     if query.is_empty() {
         return Ok(Vec::new());
     }
@@ -69,14 +69,14 @@ pub fn parse_parameters(query: &str) -> Result<Vec<QueryParameter<'_>>, &'static
 }
 
 /// Returns true if each `%` is followed by two hexadecimal digits.
-pub fn has_valid_percent_encoding(text: &str) -> bool {
+pub(crate) fn has_valid_percent_encoding(text: &str) -> bool {
     text.split('%')
         .skip(1)
         .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// Joins a path and parameters into a URI. The parameters keep their original encoding.
-pub fn join_path_and_parameters<'p>(
+pub(crate) fn join_path_and_parameters<'p>(
     path: &str,
     pairs: impl Iterator<Item = &'p QueryParameter<'p>>,
 ) -> String {

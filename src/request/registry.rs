@@ -12,7 +12,7 @@ use super::query::{self, QueryParameter};
 use crate::permissions::actions::Actions;
 
 /// The scope for the list of all repositories in the registry token protocol.
-pub const CATALOG_SCOPE: &str = "registry:catalog:*";
+pub(crate) const CATALOG_SCOPE: &str = "registry:catalog:*";
 
 /// A request that follows the registry protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct RegistryRequest<'r> {
     /// The target of the request.
     pub target: RegistryTarget<'r>,
     /// The actions on the target that the request requires.
-    pub required_actions: Actions,
+    pub(crate) required_actions: Actions,
     /// The repository that a blob is mounted from. The request requires pull on it.
     pub mount_source: Option<MountSource>,
     /// Whether there are query parameters that must not reach the registry, whatever the client is allowed to do.
-    pub has_parameters_to_strip: bool,
+    pub(crate) has_parameters_to_strip: bool,
     /// A reference that cannot exist in a registry. A request with one is never allowed.
     pub malformed_reference: Option<MalformedReference>,
     path: &'r str,

@@ -11,7 +11,7 @@ use super::query;
 const SEGMENTS_MAX: usize = 256;
 
 /// The encoded slash, which is not decoded here. Many servers decode it and then have two segments.
-pub const ENCODED_SLASH: &str = "%2F";
+pub(crate) const ENCODED_SLASH: &str = "%2F";
 
 /// Parses the path of a URI into segments. A slash at the end gives an empty last segment.
 ///

@@ -23,22 +23,22 @@ pub enum ClientAddress<'a> {
 
 /// The names of the headers that a dialect reads, for messages.
 #[derive(Debug)]
-pub struct HeaderNames {
+pub(crate) struct HeaderNames {
     /// The header of the client's address.
-    pub client: &'static str,
+    pub(crate) client: &'static str,
     /// The header of the method.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// The header of the URI.
-    pub uri: &'static str,
+    pub(crate) uri: &'static str,
     /// The header of the host.
-    pub host: &'static str,
+    pub(crate) host: &'static str,
     /// The header of the content type.
-    pub content_type: &'static str,
+    pub(crate) content_type: &'static str,
 }
 
 impl HeaderNames {
     /// The headers of our nginx configuration.
-    pub const NGINX: Self = Self {
+    pub(crate) const NGINX: Self = Self {
         client: "X-Real-IP",
         method: "X-Original-Method",
         uri: "X-Original-URI",
@@ -51,14 +51,14 @@ impl HeaderNames {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeaderError {
     /// The name of the header.
-    pub header: &'static str,
+    pub(crate) header: &'static str,
     /// The kind of error.
-    pub kind: ProxyHeaderErrorKind,
+    pub(crate) kind: ProxyHeaderErrorKind,
 }
 
 /// The kinds of errors in a header of a subrequest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyHeaderErrorKind {
+pub(crate) enum ProxyHeaderErrorKind {
     /// The header is required and missing.
     Missing,
     /// The header is present more than once.
@@ -125,7 +125,7 @@ impl<'a> Subrequest<'a> {
     /// # Errors
     /// Returns an error if the address cannot be parsed. If it were ignored, the failures of one client would count for
     /// another.
-    pub fn client_address(&self) -> Result<Option<IpAddr>, ProxyHeaderError> {
+    pub(crate) fn client_address(&self) -> Result<Option<IpAddr>, ProxyHeaderError> {
         match self.client {
             ClientAddress::Missing => Ok(self.peer),
             ClientAddress::UnixSocket => Ok(None),
@@ -143,7 +143,7 @@ impl<'a> Subrequest<'a> {
     ///
     /// # Errors
     /// Returns an error if a header that describes the request is missing, repeated or invalid.
-    pub fn original_request(&self) -> Result<&OriginalRequest<'a>, ProxyHeaderError> {
+    pub(crate) fn original_request(&self) -> Result<&OriginalRequest<'a>, ProxyHeaderError> {
         let names = &Self::HEADER_NAMES;
         let parse = || {
             Ok(OriginalRequest::new(
@@ -162,7 +162,7 @@ impl<'a> Subrequest<'a> {
     ///
     /// # Errors
     /// Returns an error if the header is missing or repeated, or its value is not a host.
-    pub fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
+    pub(crate) fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
         let host = header_text(self.host, Self::HEADER_NAMES.host)?;
         normalize_host(host).map_err(|_| ProxyHeaderError {
             header: Self::HEADER_NAMES.host,
@@ -174,7 +174,7 @@ impl<'a> Subrequest<'a> {
     ///
     /// # Errors
     /// Returns an error if the header is missing or repeated, or its value is not UTF-8.
-    pub fn uri_text(&self) -> Result<&'a str, ProxyHeaderError> {
+    pub(crate) fn uri_text(&self) -> Result<&'a str, ProxyHeaderError> {
         header_text(self.uri, Self::HEADER_NAMES.uri)
     }
 
@@ -184,7 +184,7 @@ impl<'a> Subrequest<'a> {
     }
 
     /// Returns the user name in the credentials; empty if they were not parsed or contain none.
-    pub fn user(&self) -> &[u8] {
+    pub(crate) fn user(&self) -> &[u8] {
         self.parsed.user.get().map_or(b"", |user| user)
     }
 }

@@ -40,18 +40,18 @@ pub struct Components {
     /// The state that the handlers share.
     pub app_state: Arc<AppState>,
     /// The state that `/readyz` reports.
-    pub readiness: Arc<Readiness>,
+    pub(crate) readiness: Arc<Readiness>,
     /// Needs hash threads.
     pub hash_pool: Arc<HashPool>,
     /// Each needs a thread for its calls.
-    pub auth_backends: Vec<Arc<RemoteSource>>,
+    pub(crate) auth_backends: Vec<Arc<RemoteSource>>,
     /// Each needs a thread that polls its file.
-    pub file_reloaders: Vec<Box<dyn PollFile>>,
+    pub(crate) file_reloaders: Vec<Box<dyn PollFile>>,
     /// Need a thread that fetches their tokens.
     #[cfg(feature = "ecr")]
     pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
     /// The clock of all of them.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl Components {
@@ -184,7 +184,7 @@ fn start_api_key_reloader(
 ///
 /// # Errors
 /// If a file that the config names is unusable.
-pub fn build_auth_backends(
+pub(crate) fn build_auth_backends(
     config: &ConfigValues,
     clock: &Clock,
     metrics: &Arc<Metrics>,

@@ -21,11 +21,11 @@ const LOGGED_ERRORS_MAX: usize = 20;
 pub(super) struct ReloadConfig;
 
 /// The source of the configuration, and the parts of a reload that the caller of the server provides.
-pub struct ConfigReload {
+pub(crate) struct ConfigReload {
     /// The source of the configuration.
-    pub source: ConfigSource,
+    pub(crate) source: ConfigSource,
     /// Changes the level of the log.
-    pub set_log_level: Box<dyn Fn(LogLevel) + Send>,
+    pub(crate) set_log_level: Box<dyn Fn(LogLevel) + Send>,
 }
 
 /// Applies changed settings to a running server.

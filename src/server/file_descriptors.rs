@@ -41,7 +41,7 @@ pub struct DescriptorLimitError {
 ///
 /// # Errors
 /// The limit is still lower than what the configuration requires.
-pub fn raise_limit(config: &Config) -> Result<(), DescriptorLimitError> {
+pub(crate) fn raise_limit(config: &Config) -> Result<(), DescriptorLimitError> {
     let needed = required_descriptors(config);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // The usual soft limit of 1024 is lower than the default of limits.max_connections.

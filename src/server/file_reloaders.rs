@@ -6,7 +6,7 @@ use crate::reload::{FileHealth, FileReloader, PollFile, Reloadable};
 
 /// The reloaders of all watched files, and their health for `/readyz`.
 #[derive(Default)]
-pub struct FileReloaders {
+pub(crate) struct FileReloaders {
     /// Each needs a thread that polls its file.
     pub(super) pollers: Vec<Box<dyn PollFile>>,
     /// The health of each file, in the order of `/readyz`.

@@ -19,7 +19,7 @@ use crate::config::ListenAddress;
 const BACKLOG: i32 = 1024;
 
 /// A bound listener.
-pub enum BoundListener {
+pub(crate) enum BoundListener {
     /// A TCP socket and its address.
     Tcp(TcpListener, SocketAddr),
     /// A unix socket, whose path is removed at the end.
@@ -31,7 +31,7 @@ pub enum BoundListener {
 impl BoundListener {
     /// Binds an address of the setting `key`, or takes the sockets that systemd has bound. A unix socket that we bind
     /// gets `mode`.
-    pub fn bind(
+    pub(crate) fn bind(
         listen: &ListenAddress,
         key: &'static str,
         mode: u32,
@@ -65,7 +65,7 @@ impl BoundListener {
 
     /// Checks that a socket from systemd that other machines can reach has trusted peers beyond loopback. Addresses in
     /// the configuration itself were checked with it.
-    pub fn check_trusted_peers(
+    pub(crate) fn check_trusted_peers(
         &self,
         listen: &ListenAddress,
         peers_key: &'static str,
@@ -83,7 +83,7 @@ impl BoundListener {
     }
 
     /// Returns the address if other machines can reach it.
-    pub fn non_loopback_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn non_loopback_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(_, address) => {
                 Some(*address).filter(|address| !address.ip().to_canonical().is_loopback())
@@ -146,7 +146,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketPath)> {
 
 /// The path of a bound socket. Dropping it removes the path if it still belongs to this socket.
 #[derive(Debug)]
-pub struct SocketPath {
+pub(crate) struct SocketPath {
     path: PathBuf,
     inode: u64,
 }

@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that the process handles.
-pub struct Signals {
+pub(crate) struct Signals {
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -17,7 +17,7 @@ pub struct Signals {
 impl Signals {
     /// Installs the handlers, so that the signals no longer end the process by themselves. Must be called on the
     /// runtime of the server, before anything that takes time.
-    pub fn catch() -> io::Result<Self> {
+    pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,

@@ -13,7 +13,7 @@ use super::bind_error::BindError;
 const UNNAMED_SOCKET: &str = "unknown";
 
 /// A socket that systemd passed to this process.
-pub enum InheritedSocket {
+pub(crate) enum InheritedSocket {
     /// A TCP socket and its address.
     Tcp(TcpListener, SocketAddr),
     /// A unix socket.
@@ -21,7 +21,7 @@ pub enum InheritedSocket {
 }
 
 /// The sockets that systemd passed to this process.
-pub struct SystemdSockets {
+pub(crate) struct SystemdSockets {
     sockets: ListenFd,
     /// The `FileDescriptorName=` of each, or the name of its unit.
     names: Vec<String>,
@@ -29,7 +29,7 @@ pub struct SystemdSockets {
 
 impl SystemdSockets {
     /// Returns the sockets of `LISTEN_FDS` and `LISTEN_FDNAMES`, if they are for this process.
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let sockets = ListenFd::from_env();
         let given = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names: Vec<String> = given.split(':').map(str::to_owned).collect();
@@ -41,7 +41,7 @@ impl SystemdSockets {
     ///
     /// # Errors
     /// There is none, or one of them is not a listening stream socket.
-    pub fn take(&mut self, name: &str) -> Result<Vec<InheritedSocket>, BindError> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Vec<InheritedSocket>, BindError> {
         let named = self.names.iter().enumerate().filter(|(_, given)| *given == name);
         let indexes: Vec<usize> = named.map(|(index, _)| index).collect();
         let mut taken = Vec::new();

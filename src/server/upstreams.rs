@@ -18,16 +18,16 @@ use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
 /// The upstreams, and the secrets that belong to them.
 #[derive(Default)]
-pub struct UpstreamParts {
+pub(crate) struct UpstreamParts {
     /// The upstreams; `None` without an `[[upstream]]` table.
-    pub upstreams: Option<Arc<Upstreams>>,
+    pub(crate) upstreams: Option<Arc<Upstreams>>,
     /// The secret that every peer must send; `None` if no upstream has credentials.
-    pub proxy_secret: Option<ProxySecret>,
+    pub(crate) proxy_secret: Option<ProxySecret>,
     /// The token of the admin listener, if one is set.
-    pub admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
+    pub(crate) admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
     /// The leases of ECR tokens. A thread must fetch the tokens.
     #[cfg(feature = "ecr")]
-    pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
+    pub(crate) ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
 }
 
 impl UpstreamParts {
@@ -36,7 +36,7 @@ impl UpstreamParts {
     /// # Errors
     /// [`StartError::UpstreamCredentialsUnusable`], [`StartError::ProxySecretUnusable`],
     /// [`StartError::AdminTokenUnusable`].
-    pub fn build(
+    pub(crate) fn build(
         config: &ConfigValues,
         clock: &Clock,
         metrics: &Arc<Metrics>,
@@ -116,7 +116,7 @@ impl UpstreamParts {
 ///
 /// # Errors
 /// [`StartError::AdminTokenUnusable`].
-pub fn start_admin_token_reloader(
+pub(crate) fn start_admin_token_reloader(
     config: &ConfigValues,
     clock: &Clock,
 ) -> Result<Option<FileReloader<SecretFile>>, StartError> {
@@ -128,7 +128,7 @@ pub fn start_admin_token_reloader(
 ///
 /// # Errors
 /// [`StartError::ProxySecretUnusable`].
-pub fn start_proxy_secret_reloader(
+pub(crate) fn start_proxy_secret_reloader(
     config: &ConfigValues,
     clock: &Clock,
 ) -> Result<Option<FileReloader<SecretFile>>, StartError> {

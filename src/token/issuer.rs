@@ -26,15 +26,15 @@ const DENIED_ENTRIES_MAX: usize = 16;
 
 /// The claims that are equal in all tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerAndService {
+pub(crate) struct IssuerAndService {
     /// `iss`: the `issuer` of the registry configuration.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// `aud`: the `service` of the registry configuration.
-    pub service: String,
+    pub(crate) service: String,
 }
 
 /// The signing keys, the common claims and the cache of verified tokens.
-pub struct TokenIssuer {
+pub(crate) struct TokenIssuer {
     signing_keys: Arc<CurrentSigningKeys>,
     issuer_and_service: IssuerAndService,
     lifetime: Duration,
@@ -49,7 +49,7 @@ impl fmt::Debug for TokenIssuer {
 
 /// The reason why no token was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IssueError {
+pub(crate) enum IssueError {
     /// The user name is not UTF-8. A token is JSON, which cannot contain it.
     #[error("the user name is not UTF-8, so a token cannot contain it")]
     NonUtf8User,
@@ -63,36 +63,36 @@ pub enum IssueError {
 
 /// The content of a new token.
 #[derive(Clone, Debug)]
-pub struct NewToken {
+pub(crate) struct NewToken {
     /// The name of the user; empty for a client without credentials.
-    pub user: Vec<u8>,
+    pub(crate) user: Vec<u8>,
     /// The host that the policy was evaluated for.
-    pub host: String,
+    pub(crate) host: String,
     /// The granted access.
-    pub access: Vec<AccessEntry>,
+    pub(crate) access: Vec<AccessEntry>,
     /// Requested access that was not granted.
-    pub denied: Vec<AccessEntry>,
+    pub(crate) denied: Vec<AccessEntry>,
     /// Time of issue, in seconds since 1970.
-    pub issued_at: u64,
+    pub(crate) issued_at: u64,
     /// Expiry of the credentials or of the stale answer that the token is based on, if there is one.
-    pub latest_expiry: Option<u64>,
+    pub(crate) latest_expiry: Option<u64>,
 }
 
 /// A signed token, and its properties for the response.
-pub struct IssuedToken {
+pub(crate) struct IssuedToken {
     /// The token.
-    pub token: String,
+    pub(crate) token: String,
     /// The claim `jti`.
-    pub token_id: String,
+    pub(crate) token_id: String,
     /// Time of issue, in seconds since 1970.
-    pub issued_at: u64,
+    pub(crate) issued_at: u64,
     /// Lifetime in seconds.
-    pub expires_in: u64,
+    pub(crate) expires_in: u64,
 }
 
 impl TokenIssuer {
     /// Creates an issuer that signs with `keys`. Tokens are valid for `lifetime`.
-    pub fn new(
+    pub(crate) fn new(
         keys: Arc<CurrentSigningKeys>,
         issuer_and_service: IssuerAndService,
         lifetime: Duration,
@@ -106,17 +106,17 @@ impl TokenIssuer {
     }
 
     /// Returns the claims that are equal in all tokens.
-    pub fn issuer_and_service(&self) -> &IssuerAndService {
+    pub(crate) fn issuer_and_service(&self) -> &IssuerAndService {
         &self.issuer_and_service
     }
 
     /// Returns the public keys (RFC 7517).
-    pub fn jwks(&self) -> String {
+    pub(crate) fn jwks(&self) -> String {
         self.signing_keys.load().jwks()
     }
 
     /// Returns true if a thread that answers requests must not sign, because it would block for too long.
-    pub fn is_signing_slow(&self) -> bool {
+    pub(crate) fn is_signing_slow(&self) -> bool {
         self.signing_keys.load().is_signing_slow()
     }
 
@@ -124,7 +124,7 @@ impl TokenIssuer {
     ///
     /// # Errors
     /// Returns the reason why no token can be issued.
-    pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
+    pub(crate) fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let NewToken { user, host, access, mut denied, issued_at: now, latest_expiry } = new;
         let sub = String::from_utf8(user).map_err(|_| IssueError::NonUtf8User)?;
         let exp = now.saturating_add(self.lifetime.as_secs()).min(latest_expiry.unwrap_or(u64::MAX));
@@ -162,7 +162,7 @@ impl TokenIssuer {
 
     /// Returns the claims of a token that was verified before, without verifying the signature again. The caller must
     /// check the validity period.
-    pub fn lookup_verified(&self, token: &str) -> Option<Arc<Claims>> {
+    pub(crate) fn lookup_verified(&self, token: &str) -> Option<Arc<Claims>> {
         self.verified_cache.get(&self.cache_key(token)).map(|(claims, _)| claims)
     }
 
@@ -171,7 +171,7 @@ impl TokenIssuer {
     ///
     /// # Errors
     /// Returns the reason for the log. The client must not see it.
-    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenVerifyError> {
+    pub(crate) fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenVerifyError> {
         // Computed before the verification: if the keys change in between, the entry must not be found under the new
         // keys.
         let cache_key = self.cache_key(token);

@@ -8,10 +8,10 @@ mod certificate;
 pub mod edit;
 pub mod generate;
 mod key;
-pub mod key_pair;
+pub(crate) mod key_pair;
 mod pem;
-pub mod reload;
-pub mod verify;
+pub(crate) mod reload;
+pub(crate) mod verify;
 
 use std::fmt;
 use std::iter::once;
@@ -71,15 +71,16 @@ pub enum SignError {
 #[derive(Clone, Copy, Debug)]
 pub struct PublishedKey<'k> {
     /// The key ID: the thumbprint of the public key (RFC 7638, SHA-256, base64url), 43 characters.
-    pub kid: &'k str,
+    pub(crate) kid: &'k str,
     /// The algorithm of its signatures.
     pub algorithm: SigningAlgorithm,
     /// True for the key that signs.
-    pub is_active: bool,
+    pub(crate) is_active: bool,
     /// Expiry of the certificate, in seconds since 1970. Registries reject tokens that the key signs later.
     pub certificate_not_after: u64,
     /// The certificate (DER).
-    pub certificate_der: &'k [u8],
+    #[cfg(test)]
+    pub(crate) certificate_der: &'k [u8],
 }
 
 /// The keys of a key file.
@@ -184,7 +185,7 @@ impl SigningKeys {
     }
 
     /// Returns true if a signature takes milliseconds rather than microseconds.
-    pub fn is_signing_slow(&self) -> bool {
+    pub(crate) fn is_signing_slow(&self) -> bool {
         self.active_key.key_pair.algorithm() == SigningAlgorithm::Rs256
     }
 
@@ -204,6 +205,7 @@ impl SigningKeys {
             algorithm: key.key_pair.algorithm(),
             is_active: index == 0,
             certificate_not_after: key.certificate.not_after,
+            #[cfg(test)]
             certificate_der: &key.certificate.der,
         })
     }

@@ -5,9 +5,9 @@
 //! requests read. A request never waits for AWS.
 
 pub mod aws;
-pub mod lease;
+pub(crate) mod lease;
 pub mod refresh;
-pub mod schedule;
+pub(crate) mod schedule;
 
 use self::aws::FetchedToken;
 use self::aws::error::EcrError;

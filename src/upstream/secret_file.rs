@@ -26,7 +26,7 @@ const SECRET_LINES_MAX: usize = 2;
 
 /// The format and purpose of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretFormat {
+pub(crate) enum SecretFormat {
     /// The Basic password of this user.
     BasicPassword(String),
     /// A Bearer token.
@@ -113,7 +113,7 @@ pub enum SecretLoadError {
 
 /// The parsed content of a file.
 #[derive(Debug)]
-pub struct SecretFileContent {
+pub(crate) struct SecretFileContent {
     current: SecretHeaderValue,
     /// The second secret during a rotation.
     alternate: Option<SecretHeaderValue>,
@@ -121,11 +121,11 @@ pub struct SecretFileContent {
 
 /// The content in force.
 #[derive(Debug)]
-pub struct CurrentCredentials(ArcSwap<SecretFileContent>);
+pub(crate) struct CurrentCredentials(ArcSwap<SecretFileContent>);
 
 impl CurrentCredentials {
     /// Creates empty content, for use before a file is loaded.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(ArcSwap::from_pointee(SecretFileContent {
             current: SecretHeaderValue::empty(),
             alternate: None,
@@ -133,12 +133,12 @@ impl CurrentCredentials {
     }
 
     /// Returns the current value.
-    pub fn authorization(&self) -> SecretHeaderValue {
+    pub(crate) fn authorization(&self) -> SecretHeaderValue {
         self.0.load().current.clone()
     }
 
     /// Returns true if this is one of the current secrets.
-    pub fn is_valid_secret(&self, text: &[u8]) -> bool {
+    pub(crate) fn is_valid_secret(&self, text: &[u8]) -> bool {
         let content = self.0.load();
         // Both are always compared, so that the time does not depend on the result of the first comparison.
         let is_current = content.current.constant_time_eq(text);
@@ -149,14 +149,14 @@ impl CurrentCredentials {
 }
 
 /// The reload target of a file with a secret.
-pub struct SecretFile {
+pub(crate) struct SecretFile {
     format: SecretFormat,
     current: Arc<CurrentCredentials>,
 }
 
 impl SecretFile {
     /// Returns the content that this target keeps up to date.
-    pub fn current(&self) -> Arc<CurrentCredentials> {
+    pub(crate) fn current(&self) -> Arc<CurrentCredentials> {
         Arc::clone(&self.current)
     }
 }
@@ -165,7 +165,7 @@ impl SecretFile {
 ///
 /// # Errors
 /// Returns the reason why the file cannot be used.
-pub fn start(
+pub(crate) fn start(
     path: std::path::PathBuf,
     format: SecretFormat,
     now: Moment,

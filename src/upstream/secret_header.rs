@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// Maximum length, in bytes. Tokens of ECR have some 2,000 to 4,000, and more with long sessions. The nginx
 /// configuration has buffers for this value beside the other headers.
-pub const VALUE_BYTES_MAX: usize = 16 << 10;
+pub(crate) const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// A secret header value, such as the value of `Authorization`. Clones share the memory.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ impl fmt::Debug for SecretHeaderValue {
 
 impl SecretHeaderValue {
     /// Creates an empty value, for which no header is sent.
-    pub const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self(Bytes::new())
     }
 
@@ -32,7 +32,7 @@ impl SecretHeaderValue {
     ///
     /// # Errors
     /// Returns the problem with the value. The other constructors do the same.
-    pub fn from_value(value: Zeroizing<Vec<u8>>) -> Result<Self, &'static str> {
+    pub(crate) fn from_value(value: Zeroizing<Vec<u8>>) -> Result<Self, &'static str> {
         if value.is_empty() {
             return Err("it is empty");
         }
@@ -47,7 +47,7 @@ impl SecretHeaderValue {
     }
 
     /// Creates a value from a scheme and credentials (RFC 9110 section 11.4).
-    pub fn with_scheme(scheme: &str, credentials: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn with_scheme(scheme: &str, credentials: &[u8]) -> Result<Self, &'static str> {
         if credentials.is_empty() {
             return Err("it is empty");
         }
@@ -65,7 +65,7 @@ impl SecretHeaderValue {
     }
 
     /// Creates the value of Basic from a user name and a password (RFC 7617 section 2).
-    pub fn basic(username: &str, password: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn basic(username: &str, password: &[u8]) -> Result<Self, &'static str> {
         if password.is_empty() {
             return Err("it is empty");
         }
@@ -88,7 +88,7 @@ impl SecretHeaderValue {
     }
 
     /// Compares the value with a text in constant time.
-    pub fn constant_time_eq(&self, text: &[u8]) -> bool {
+    pub(crate) fn constant_time_eq(&self, text: &[u8]) -> bool {
         self.0.ct_eq(text).into()
     }
 }

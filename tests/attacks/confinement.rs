@@ -20,11 +20,11 @@ use crate::support::upstream::{Upstream, empty};
 use crate::support::{free_port, users};
 use recording_backend::RecordingBackend;
 
-/// What nginx shows doorward, and what the upstream is shown.
+/// The secret that nginx sends to doorward, and the credentials that doorward sends to the upstream.
 const SECRET: &str = "of-a-test-0123456789-of-a-test";
 const TOKEN: &str = "Bearer of-the-upstream";
 
-/// Something of the form of a client's token.
+/// A value with the form of a client's token.
 const CLIENT_TOKEN: &str = "Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIifQ.c2lnbmF0dXJl";
 
 const REGISTRY_RULES: &str =
@@ -35,12 +35,12 @@ fn yes(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
 }
 
-/// How many random lines there are beside the fixed ones.
+/// Returns the number of random lines that are sent in addition to the fixed ones.
 fn count() -> usize {
     scaled(400, 10_000)
 }
 
-/// doorward with alice, credentials for the upstream, and these rules.
+/// Starts doorward with the user alice, credentials for the upstream, and the policy `rules`.
 fn doorward(rules: Option<&str>) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().display().to_string();
@@ -57,7 +57,7 @@ fn doorward(rules: Option<&str>) -> Doorward {
     Doorward::start_in(dir, &["--config", &format!("{at}/doorward.toml")])
 }
 
-/// The container's settings that all have.
+/// Returns a container with the settings that all tests share.
 fn image(kind: &str, auth: impl ToString, backend: impl ToString) -> Image {
     let image = Image::new().file("secret", SECRET);
     let secret = image.path("secret").display().to_string();
@@ -76,17 +76,17 @@ fn address(listener: &Address) -> String {
     }
 }
 
-/// One attack: what the location in front of `backend` promises, and what a client shows.
+/// An attack: the location in front of `backend`, and the credentials of the client.
 struct Attack<'a> {
     name: &'a str,
     has_policy: bool,
     nginx: &'a Nginx,
     backend: &'a RecordingBackend,
-    /// The location, without its slashes.
+    /// The path of the location, without its slashes.
     root: &'a str,
-    /// The client's credentials, or none.
+    /// The credentials that the client sends, if any.
     shown: Option<&'a str>,
-    /// The only ones that may reach the backend, and only inside of the location.
+    /// The only credentials that may reach the backend. They must not be sent outside the location.
     passed: &'a str,
 }
 
@@ -132,7 +132,7 @@ impl Attack<'_> {
         assert_eq!(answers[5], 0, "{}: an answer of 5xx\n{}", self.name, self.nginx.log());
     }
 
-    /// What clients do send goes through as it stands, so that a refusal says something.
+    /// Checks that ordinary request lines reach the backend unchanged. Otherwise a refusal would prove nothing.
     fn pass_the_usual(&self, headers: &str) {
         let escaped = (!self.has_policy).then_some(&request_lines::ESCAPED);
         for target in request_lines::USUAL.iter().chain(escaped) {
@@ -151,7 +151,7 @@ impl Attack<'_> {
     }
 }
 
-/// Attacks a registry's nginx in this way of tokens, without and with a policy.
+/// Attacks the nginx of a registry in the token mode `tokens`, without and with a policy.
 fn attack_registry(tokens: &str) {
     for rules in [None, Some(REGISTRY_RULES)] {
         let (doorward, backend) = (doorward(rules), RecordingBackend::start(None));
@@ -262,7 +262,7 @@ fn no_request_outside_v2_reaches_a_registry_behind_another_auth_service_field_r1
     .run();
 }
 
-/// An open location in a guarded site, as nginx/README.md shows it.
+/// An unprotected location in a protected site, as shown in nginx/README.md.
 const OPEN: &str =
     "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_upstream; }";
 

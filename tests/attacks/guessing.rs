@@ -1,4 +1,4 @@
-//! Guessed passwords and enumerated user names, and what they cost everyone else.
+//! Guessed passwords and enumerated user names, and their cost for other users.
 
 #![expect(clippy::print_stdout, reason = "the tests print the figures that they measure")]
 
@@ -14,7 +14,7 @@ fn from(network: &str, user: &str, password: &str) -> Request {
     Request::auth().basic(user, password).from(network)
 }
 
-/// The n-th address of a network for private use (RFC 1918), each of which is a client network.
+/// Returns the n-th private address (RFC 1918). Each address is a client network of its own.
 fn address(number: usize) -> String {
     Ipv4Addr::from(0x0a00_0000 + u32::try_from(number).expect("an address")).to_string()
 }

@@ -1,6 +1,6 @@
-//! Attacks, with the bounds that they must not exceed.
+//! Attacks, with limits that their effects must not exceed.
 //!
-//! `make test` runs them small, `make test-attacks` at full size with their figures.
+//! `make test` runs them at a small size, `make test-attacks` at full size with their figures.
 
 mod confinement;
 mod guessing;

@@ -1,4 +1,4 @@
-//! Files that change while requests are answered.
+//! Files that change while doorward answers requests.
 
 mod model;
 mod removal_times;
@@ -10,18 +10,18 @@ use tempfile::TempDir;
 
 use crate::support::scale::is_full;
 
-/// What a change may take, at full size, where the machine has nothing else to do.
+/// The maximum time until a change is in force, at full size on an idle machine.
 const IN_FORCE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// What it may take more in a run beside other tests, which use all cores.
+/// The additional time in a run with other tests, which use all cores.
 const BUSY: std::time::Duration = std::time::Duration::from_millis(1500);
 
 fn bound() -> std::time::Duration {
     if is_full() { IN_FORCE_WITHIN } else { IN_FORCE_WITHIN + BUSY }
 }
 
-/// The file systems that there are to test on, with a folder on each. ext4 hands the number of a file that was
-/// removed to the next one; tmpfs does not.
+/// Returns the file systems that are tested, with a folder on each. ext4 reuses the inode number of a removed file for
+/// the next file; tmpfs does not.
 fn file_systems() -> Vec<(&'static str, TempDir)> {
     const TMPFS: i64 = 0x0102_1994;
     const EXT4: i64 = 0xEF53;
@@ -40,7 +40,7 @@ fn file_systems() -> Vec<(&'static str, TempDir)> {
     [find("ext4", EXT4), find("tmpfs", TMPFS)].into_iter().flatten().collect()
 }
 
-/// A figure, shown with --nocapture.
+/// Prints a figure, which `--nocapture` shows.
 #[expect(clippy::print_stdout, reason = "shown with --nocapture, for the documentation")]
 fn report(line: &str) {
     println!("{line}");

@@ -18,10 +18,10 @@ use crate::support::users;
 
 const SERVICE: &str = "registry.test";
 
-/// How often nginx lets a client ask for a token in a second (doorward-token-maps.conf).
+/// The number of token requests per second that nginx permits for a client (doorward-token-maps.conf).
 const PERMITTED: u32 = 20;
 
-/// doorward that signs with an RSA key of 3,072 bits, as the README recommends.
+/// Starts doorward with an RSA signing key of 3,072 bits, as the README recommends.
 fn start(count: usize) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -50,7 +50,7 @@ fn start(count: usize) -> Doorward {
     ];
     let made = doorward(&[&arguments[..], &["--private-key", &at("rsa.pem")]].concat());
     assert_eq!(made.code, Some(0), "{made:?}");
-    // One hash for all: they are logged in before.
+    // All users have the same hash. They log in before the measurement.
     let line = users::line("", "right", users::QUICK);
     let file: String = (0..count).map(|user| format!("user{user}{line}")).collect();
     fs::write(at("htpasswd"), file).unwrap();
@@ -78,7 +78,8 @@ fn is_token(answer: &Answer) -> bool {
     answer.status == 200 && answer.text().contains("\"token\":\"eyJ")
 }
 
-/// Has all users ask at one time: how many were told to come again, and how long each waited.
+/// Sends one request for each user at the same time. Returns the number of rejected requests and the sorted waiting
+/// times.
 fn at_once(
     doorward: &Doorward,
     users: usize,
@@ -112,7 +113,7 @@ fn p99(waits: &[Duration]) -> Duration {
     waits[(waits.len() * 99).div_ceil(100) - 1]
 }
 
-/// Logs all of them in, so that no password is hashed later.
+/// Logs all users in, so that later requests need no hash.
 fn warm(doorward: &Doorward, users: usize, network: impl Fn(usize) -> String) {
     let mut client = connect(doorward);
     for user in 0..users {
@@ -142,7 +143,7 @@ fn sixty_four_simultaneous_rs256_token_requests_are_all_signed_field_r2() {
     }
 }
 
-/// An address of the n-th /64, all of them in different /48s.
+/// Returns an address of the n-th /64. Each is in a different /48.
 fn v6(network: usize) -> String {
     let bits = 0x2001_0db8_u128 << 96 | (network as u128) << 80 | 7;
     Ipv6Addr::from(bits).to_string()
@@ -161,7 +162,7 @@ fn anonymous_token_requests_at_the_permitted_rate_block_no_identified_user_field
     thread::scope(|scope| {
         for network in 0..networks {
             let (doorward, stop, asked, signed) = (&doorward, &stop, &asked, &signed);
-            // Several at a time, so that the rate is kept although each waits.
+            // Several threads send requests, so that the rate is kept although each thread waits.
             for part in 0..4 {
                 scope.spawn(move || {
                     let mut client = connect(doorward);

@@ -1,4 +1,4 @@
-//! Headers that a client can make a proxy send, and the log under a flood.
+//! Headers that a client can make a proxy send, and log messages during a flood.
 
 mod client_address;
 mod header_contract;
@@ -11,7 +11,7 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
-/// A policy by which alice may pull everything, and anyone what is public.
+/// A policy that permits alice to pull everything, and anonymous clients to pull public repositories.
 const POLICY: &str = r#"
 [[grant]]
 users = ["alice"]
@@ -22,7 +22,7 @@ repositories = ["public/**"]
 actions = ["pull"]
 "#;
 
-/// doorward with alice and bob, with [`POLICY`] if `ruled`.
+/// Starts doorward with alice and bob, and with [`POLICY`] if `ruled` is set.
 fn start(ruled: bool, flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("htpasswd"), users::two()).unwrap();
@@ -32,7 +32,7 @@ fn start(ruled: bool, flags: &[&str]) -> Doorward {
     Doorward::start_in(dir, &[&own[..], flags].concat())
 }
 
-/// The headers that nginx sends of a request.
+/// Returns an auth request with the headers that nginx sends.
 fn question(method: &str, uri: &str) -> Request {
     Request::auth()
         .header("X-Original-Method", method)
@@ -42,12 +42,12 @@ fn question(method: &str, uri: &str) -> Request {
         .from("192.0.2.1")
 }
 
-/// The same of a registry's configuration, for alice.
+/// Returns an auth request with the headers of a registry's configuration, with the credentials of alice.
 fn of_alice(method: &str, uri: &str) -> Request {
     question(method, uri).header("X-Auth-Rewrite", "yes").basic("alice", "wonderland")
 }
 
-/// That nobody is named, and why it is forbidden.
+/// Checks that the response is 403 with this reason and names no user.
 fn assert_forbidden(answer: &Answer, reason: &str) {
     assert_eq!((answer.status, answer.header("x-auth-reason")), (403, Some(reason)), "{answer:?}");
     for name in ["x-auth-user", "x-upstream-authorization", "www-authenticate"] {
@@ -55,7 +55,7 @@ fn assert_forbidden(answer: &Answer, reason: &str) {
     }
 }
 
-/// Waits for a line of the log in which all of `parts` are.
+/// Waits for a log line that contains all `parts`.
 fn line(doorward: &Doorward, parts: &[&str]) -> String {
     eventually(&format!("a line with {parts:?}"), || {
         let log = doorward.log();

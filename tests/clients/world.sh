@@ -1,10 +1,10 @@
-# nginx, a doorward that signs tokens, and a registry, for tests/clients/run and tests/conformance/run. Sourced after
-# benches/common.sh.
+# nginx, doorward with token signing, and a registry, for tests/clients/run and tests/conformance/run. This file is
+# sourced after benches/common.sh.
 #
 # ann can pull and push team/**, bob can pull it, dora can do everything, and anyone can pull public/**.
 
 service=registry.bench
-# Empty it to run doorward without a policy.
+# If it is empty, doorward runs without a policy.
 policy=(--policy "$dir/policy.toml")
 port_nginx='' port_doorward='' port_public='' port_admin='' port_registry=''
 pid_nginx='' pid_doorward='' pid_registry=''
@@ -91,7 +91,7 @@ EOF2
     until in_use "$port_nginx"; do sleep 0.05; done
 }
 
-# Stops what runs and starts everything with empty storage.
+# Stops all servers and starts them with empty storage.
 world() { # registry-program basic|beside|on [token lifetime]
     no_world
     rm -rf -- "$dir/storage"

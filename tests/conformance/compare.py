@@ -1,6 +1,6 @@
-"""Compares the suite's results in each way to a registry with those of the registry alone: how each test ended, and with
-which statuses its requests were answered. Neither a 401 that a client answers with credentials nor the answer to a
-request for a token counts. It fails if a test passes with the registry alone, and not here."""
+"""Compares the results of the suite for each setup with those of the registry alone: the result of each test, and the
+statuses of its requests. A 401 that a client answers with credentials is ignored, and so is the response to a token
+request. The exit status is 1 if a test passes only with the registry alone."""
 
 import collections
 import re
@@ -16,7 +16,7 @@ def results(path):
         statuses = [status for url, status in answers if status != "401" and "/token?" not in url]
         said = " ".join((case.findtext("failure") or case.findtext("skipped") or "").split())
         cases[name].append((case.get("status"), " ".join(statuses), said))
-    # Of the same test with several data, the order is by chance.
+    # The order of the same test with several inputs is random.
     return {(name, at): one for name, same in cases.items() for at, one in enumerate(sorted(same))}
 
 

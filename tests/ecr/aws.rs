@@ -1,8 +1,8 @@
-//! ECR's token, as it is fetched from AWS: every source of credentials, what AWS may answer, and a clock that
-//! is wrong. AWS is a stand-in on loopback, which checks signatures.
+//! Fetches of ECR tokens from AWS: every source of credentials, every response of AWS, and a clock that is wrong. A
+//! fake AWS on loopback verifies the signatures.
 //!
-//! The AWS SDK reads the process's environment, which the tests of one process share. So each fetch runs in a
-//! process of its own: this very program, started for the one test [`child`].
+//! The AWS SDK reads the environment of the process, which all tests of one process share. So each fetch runs in a
+//! process of its own: this test program, started for the single test [`child_process_prints_the_fetched_tokens`].
 
 mod credential_sources;
 mod failures;
@@ -20,18 +20,19 @@ use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
 
 use crate::support::process;
 
-/// An access key's secret; no output may hold it.
+/// The secret access key. It must not appear in any output.
 const SECRET: &str = "wJalrXUtnFEMI-SECRET-bPxRfiCYEXAMPLEKEY";
 
-/// The prefix of what tells the child which account it is for.
+/// The prefix of the environment variables that configure the account for the child process.
 const ACCOUNT: &str = "DOORWARD_TEST_";
 
-/// What somebody who fetches tokens has around him.
+/// The environment variables of a process that fetches tokens.
 #[derive(Clone)]
 struct Fetcher(HashMap<String, String>);
 
 impl Fetcher {
-    /// In eu-central-1, with a home that is empty, and on a machine without a metadata service.
+    /// Returns an environment with the region eu-central-1, without AWS configuration files and without a metadata
+    /// service.
     fn new() -> Self {
         Self(HashMap::new())
             .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -40,7 +41,7 @@ impl Fetcher {
             .set("region", "eu-central-1")
     }
 
-    /// With a key in the environment.
+    /// Returns an environment with an access key.
     fn with_key() -> Self {
         Self::new().env("AWS_ACCESS_KEY_ID", "AKIDENV").env("AWS_SECRET_ACCESS_KEY", SECRET)
     }
@@ -55,7 +56,7 @@ impl Fetcher {
         self
     }
 
-    /// With this setting of the account.
+    /// Sets a setting of the account.
     fn set(self, name: &str, value: impl AsRef<str>) -> Self {
         self.env(&format!("{ACCOUNT}{name}"), value)
     }
@@ -66,11 +67,16 @@ impl Fetcher {
         one.clone()
     }
 
-    /// Fetches so many, one after the other, with the same [`Aws`].
+    /// Fetches `times` tokens in sequence with the same [`Aws`].
     fn fetch_times(&self, times: usize) -> Vec<String> {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let (_, module) = module_path!().split_once("::").unwrap();
-        command.args(["--exact", &format!("{module}::child"), "--ignored", "--nocapture"]);
+        command.args([
+            "--exact",
+            &format!("{module}::child_process_prints_the_fetched_tokens"),
+            "--ignored",
+            "--nocapture",
+        ]);
         command.env_clear().envs(&self.0).env(format!("{ACCOUNT}times"), times.to_string());
         let output = process::run(command);
         let text = output.stdout;
@@ -108,7 +114,7 @@ fn kind(error: &EcrError) -> &'static str {
 /// Not a test, but what they start.
 #[tokio::test]
 #[ignore = "the other tests start it, each with an environment of its own"]
-async fn child() {
+async fn child_process_prints_the_fetched_tokens() {
     let setting = |name: &str| std::env::var(format!("{ACCOUNT}{name}")).ok();
     let account = AwsAccount {
         region: setting("region"),

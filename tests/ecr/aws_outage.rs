@@ -12,7 +12,7 @@ use crate::support::doorward::Doorward;
 use crate::support::eventually;
 use crate::upstream::{assert_refused, assert_upstream_credentials, of_alice, question, start};
 
-/// How long a token of ECR's is good for.
+/// The lifetime of a token of ECR, in seconds.
 const LIFE: i64 = 12 * 3600;
 
 const ENVIRONMENT: &str = "AWS_ACCESS_KEY_ID=AKIDEXAMPLE
@@ -28,7 +28,7 @@ fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-/// What AWS answers with this token, which ends so many seconds from now.
+/// Returns a response of AWS with this token and this remaining lifetime in seconds.
 fn gives(token: &str, life: i64) -> Reply {
     let data = serde_json::json!([{
         "authorizationToken": token,
@@ -43,7 +43,7 @@ fn says(status: u16, code: &str) -> Reply {
     Reply::Say(status, vec![("Content-Type".into(), "application/x-amz-json-1.1".into())], body.into())
 }
 
-/// AWS, which does as it is told.
+/// A fake AWS that sends the configured reply.
 struct Aws {
     api: Api,
     reply: Arc<Mutex<Reply>>,
@@ -64,7 +64,7 @@ impl Aws {
         *self.reply.lock().unwrap() = reply;
     }
 
-    /// doorward before a registry of this account, at two hosts, and one that has nothing to do with AWS.
+    /// Starts doorward with a registry of this account at two hosts. Other hosts have no upstream credentials.
     fn doorward(&self) -> Doorward {
         let table = |host: &str| {
             let url = self.api.url();
@@ -78,7 +78,7 @@ impl Aws {
     }
 }
 
-/// That a call is what AWS wants it to be, as far as can be told without its key.
+/// Checks that a call has the form that AWS requires. The signature itself is not verified.
 fn is_signed(call: &Call) {
     assert_eq!(call.method, "POST");
     assert_eq!(call.header("x-amz-target"), "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
@@ -87,8 +87,8 @@ fn is_signed(call: &Call) {
     assert!(authorization.contains("/eu-central-1/ecr/aws4_request"), "{authorization}");
 }
 
-/// What AWS does wrong, and what is told of it.
-fn faults() -> Vec<(&'static str, Reply, &'static str)> {
+/// Returns invalid responses of AWS, each with a part of the expected error.
+fn invalid_responses() -> Vec<(&'static str, Reply, &'static str)> {
     let data = |text: &str| Reply::json(format!("{{\"authorizationData\":{text}}}"));
     vec![
         ("refuses: AccessDeniedException", says(400, "AccessDeniedException"), "ecr:GetAuthorizationToken"),
@@ -123,7 +123,7 @@ fn faults() -> Vec<(&'static str, Reply, &'static str)> {
 #[expect(clippy::print_stdout, reason = "the table is there to be quoted")]
 fn each_aws_failure_is_answered_503_with_its_cause() {
     let good = format!("Basic {}", token("good"));
-    for (name, reply, told) in faults() {
+    for (name, reply, told) in invalid_responses() {
         let aws = Aws::start(reply);
         let doorward = aws.doorward();
         let before = Instant::now();
@@ -177,7 +177,7 @@ fn token_over_12_kb_is_passed_on_unchanged() {
 
 #[test]
 fn token_lifetime_follows_the_clock_of_aws() {
-    // Of the end it counts how long it is from AWS's own time, as its answer says it.
+    // The lifetime is computed with the `Date` header of the response.
     let date = httpdate(3 * 86_400);
     let aws = Aws::start(gives(&token("good"), 3 * 86_400 + LIFE).with("Date", date));
     let doorward = aws.doorward();
@@ -189,7 +189,7 @@ fn token_lifetime_follows_the_clock_of_aws() {
     assert!(ready.contains("good for 11h") || ready.contains("good for 12h"), "{ready}");
 }
 
-/// A date so many seconds from now, as HTTP writes it.
+/// Returns an HTTP date that is `seconds` from now.
 fn httpdate(seconds: i64) -> String {
     let at = format!("@{}", now() + seconds);
     let mut date = std::process::Command::new("date");

@@ -1,4 +1,4 @@
-//! A registry elsewhere, over TLS, which wants credentials of its own: a stand-in for ECR behind nginx.
+//! A remote registry over TLS that requires credentials of its own: a fake ECR behind nginx.
 
 mod certificates;
 mod container_settings;
@@ -30,32 +30,32 @@ use crate::support::eventually;
 use crate::support::nginx::{Image, Nginx, alice, nginx};
 use crate::support::process::run;
 
-/// The name of the registry, and of its storage; a name server of the test's has them at 127.0.0.1.
+/// The host name of the registry. The DNS server of the test resolves it and the name of the storage to 127.0.0.1.
 const NAME: &str = "registry.ecr.test";
 pub(crate) const STORAGE: &str = "storage.ecr.test";
 
-/// What nginx shows doorward.
+/// The proxy secret that nginx sends to doorward.
 const SECRET: &str = "of-a-test-0123456789-of-a-test";
 
-/// What doorward says that the registry wants to see, unless the test says otherwise.
+/// The default credentials that doorward returns for the registry.
 const TOKEN: &str = "Basic QVdTOnVwc3RyZWFtLXRva2Vu";
 
-/// ECR, doorward and nginx between them.
+/// A fake ECR, a fake doorward, and nginx between them.
 pub(crate) struct EcrSetup {
     pub(super) nginx: Nginx,
     pub(crate) ecr: Backend,
     pub(crate) doorward: Api,
     /// The value of X-Upstream-Authorization.
     token: Arc<Mutex<String>>,
-    /// What doorward says to `/auth/refused`.
+    /// The response of doorward to `/auth/refused`.
     page: Arc<Mutex<ApiReply>>,
     authority: Authority,
     names: DnsServer,
     _dir: TempDir,
 }
 
-/// As doorward answers: alice is admitted, and gets the registry's credentials. A target with `denied`
-/// in it is for nobody.
+/// Returns the answer of doorward. alice is admitted and gets the credentials of the registry. A target that contains
+/// `denied` is denied to every user.
 fn judge(call: &Call, token: &str) -> ApiReply {
     assert_eq!(call.path(), "/auth", "{call:?}");
     if call.basic() != Some(("alice".to_owned(), "wonderland".to_owned())) {
@@ -76,7 +76,7 @@ fn judge(call: &Call, token: &str) -> ApiReply {
     yes.with("X-Upstream-Authorization", token)
 }
 
-/// doorward's page for a registry that refused.
+/// Returns the response of doorward for a registry that refused the credentials.
 fn page() -> ApiReply {
     let text = r#"{"errors":[{"code":"UNAVAILABLE","message":"the registry refused the credentials of this proxy","detail":null}]}"#;
     let text = format!("{text}\n").into_bytes();
@@ -84,7 +84,7 @@ fn page() -> ApiReply {
 }
 
 impl EcrSetup {
-    /// With these settings beside the needed ones, in front of a registry that answers so.
+    /// Starts the servers with additional settings and with a registry that sends these responses.
     fn start(
         set: impl Fn(Image) -> Image,
         says: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
@@ -97,12 +97,12 @@ impl EcrSetup {
         setup
     }
 
-    /// With pulling only, and a registry that says yes to all.
+    /// Starts the servers without pushes and with a registry that accepts every request.
     pub(crate) fn plain() -> Self {
         Self::start(|image| image, |_| Reply::json("{}"))
     }
 
-    /// The same where the registry's side of TLS is the test's.
+    /// Starts the servers with the given TLS configuration of the registry.
     fn over(authority: Authority, tls: Option<Arc<ServerConfig>>, set: impl Fn(Image) -> Image) -> Self {
         let ecr = Backend::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls, |_| Reply::json("{}"));
         let token = Arc::new(Mutex::new(TOKEN.to_owned()));
@@ -129,7 +129,7 @@ impl EcrSetup {
         Self { nginx, ecr, doorward, token, page, authority, names, _dir: dir }
     }
 
-    /// Waits until nginx knows where the registry is. What was asked on the way is not counted.
+    /// Waits until nginx has resolved the name of the registry. The test does not count the requests that this takes.
     fn found(&self) {
         eventually("the registry is found", || {
             (self.nginx.ask(&alice(Request::get("/v2/"))).status == 200).then_some(())
@@ -140,33 +140,33 @@ impl EcrSetup {
         self.nginx.ask(request)
     }
 
-    /// As alice.
+    /// Sends a GET request as alice.
     pub(crate) fn get(&self, target: &str) -> Answer {
         self.ask(&alice(Request::get(target)))
     }
 
-    /// The registry as it names itself.
+    /// Returns a URL with the registry's own name.
     fn url(&self, path: &str) -> String {
         format!("https://{NAME}:{}{path}", self.ecr.address.port())
     }
 
-    /// What the registry heard of this target.
+    /// Returns the requests for this target that the registry received.
     fn heard(&self, target: &str) -> Vec<ReceivedRequest> {
         self.ecr.heard().into_iter().filter(|heard| heard.target == target).collect()
     }
 
-    /// What doorward was told of refusals.
-    fn told(&self) -> Vec<Call> {
+    /// Returns the reports of refused credentials that doorward received.
+    fn reported_refusals(&self) -> Vec<Call> {
         self.doorward.calls().into_iter().filter(|call| call.path() == "/auth/refused").collect()
     }
 }
 
-/// A header as text, empty if it is not there.
+/// Returns a header as text, or an empty string if it is missing.
 fn value<'a>(heard: &'a ReceivedRequest, name: &str) -> &'a str {
     heard.header(name).map_or("", |value| std::str::from_utf8(value).unwrap())
 }
 
-/// Whether this nginx is at least that one.
+/// Returns true if nginx has at least this version.
 fn is_since(version: [u32; 3]) -> bool {
     let mut command = Command::new(nginx());
     command.arg("-v");

@@ -25,10 +25,10 @@ use crate::support::users;
 
 const HOUR: u64 = 3600;
 
-/// How long a token of ECR's is good for.
+/// The lifetime of a token of ECR, in seconds.
 const LIFE: u64 = 12 * HOUR;
 
-/// AWS: what it gave out, and until when that is good.
+/// A fake AWS: the issued tokens with their expiry, and the times of all calls.
 #[derive(Clone)]
 struct Aws {
     clock: Clock,
@@ -65,7 +65,7 @@ impl FetchToken for Aws {
     }
 }
 
-/// What became of a request: the token that it went on with, or the reason why it did not.
+/// Returns the token with which a request was allowed, or the reason of the refusal.
 async fn ask(house: &Components, header: &[u8], memo: &mut WorkerCache) -> Result<String, &'static str> {
     let request = Subrequest {
         authorization: RequestHeader::Once(header),
@@ -103,7 +103,7 @@ fn house(clock: &Clock) -> (Components, tempfile::TempDir) {
     (Components::build(&settings, clock.clone(), Arc::new(Metrics::with_initial_series())).unwrap(), dir)
 }
 
-/// One stretch of time in which every request had the same end.
+/// A period in which every request had the same result.
 #[derive(Debug, PartialEq, Eq)]
 struct Interval {
     end: Result<String, &'static str>,
@@ -121,7 +121,7 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     let hasher = std::thread::spawn(move || pool.run());
     let start = clock.unix_seconds();
     let aws = Aws { clock: clock.clone(), start, given: Arc::default(), calls: Arc::default() };
-    // At the latest: what is lost in between is then the most that can be.
+    // Every refresh is at the latest time, so that the result shows the longest possible outage.
     let mut refresher = LeaseRefresher::new(Arc::clone(&house.ecr_leases[0].1), aws.clone(), || 1.0);
     let header = crate::support::client::basic("alice:wonderland");
     let (mut memo, mut stretches) = (WorkerCache::default(), Vec::<Interval>::new());
@@ -154,7 +154,7 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     let unavailable: Vec<&Interval> = stretches.iter().filter(|stretch| stretch.end.is_err()).collect();
     let [lost] = unavailable[..] else { panic!("{stretches:#?}") };
     assert_eq!(lost.end, Err("upstream_credentials"));
-    // From the last token's end, at the next minute, until AWS is back.
+    // The outage starts with the first request after the last token expired, and ends when AWS is back.
     let last = *calls.iter().rfind(|second| **second < 20 * HOUR).unwrap();
     assert!((last + LIFE - 10..last + LIFE + 60).contains(&lost.from), "{stretches:#?}");
     assert!(lost.to < 40 * HOUR + 60, "{stretches:#?}");

@@ -44,7 +44,7 @@ fn robot_in_the_htpasswd_file_is_admitted_without_an_api_call() {
     setup.backend.go();
     assert_succeeded(&setup.push("ci", "robot", "team/app"));
     assert_succeeded(&setup.pull("ann", "of green gables", "team/app"));
-    // Whether a password that was never seen is right, nobody can say.
+    // A password that was never seen cannot be checked while the service is down.
     assert_refused(&setup.log_in("ann", "of avonlea"), "503");
     setup.backend.come();
     assert_refused(&setup.log_in("ann", "of avonlea"), "invalid username/password");

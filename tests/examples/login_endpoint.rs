@@ -6,7 +6,7 @@ use super::{ExampleSetup, assert_refused, assert_succeeded};
 use crate::support::api::{Call, Reply};
 use crate::support::client::Request;
 
-/// As the endpoint does: people are known by their login and by their e-mail.
+/// Answers as the login endpoint. Users log in with their user name or their e-mail address.
 fn log_in(call: &Call) -> Reply {
     assert_eq!((&call.method[..], &call.target[..]), ("POST", "/api/login"));
     assert!(call.header("content-type").starts_with("application/json"), "{call:?}");
@@ -32,7 +32,7 @@ fn start() -> ExampleSetup {
     ExampleSetup::start("login-endpoint.toml", "https://accounts.example.com", &files, log_in)
 }
 
-/// Quotes, which JSON has to escape.
+/// A password with quotes, which must be escaped in JSON.
 const PASSWORD: &str = "pass \"word\"";
 
 #[test]
@@ -68,7 +68,7 @@ fn user_name_and_teams_are_taken_from_the_response() {
 #[test]
 fn closed_account_is_refused_with_the_right_password() {
     let setup = start();
-    // Closed, and one of which the answer does not say that it is open.
+    // An account that is not active, and one whose response has no `active` field.
     for user in ["bob", "dora"] {
         assert_refused(&setup.log_in(user, PASSWORD), "invalid username/password");
         assert_eq!(setup.auth(user, PASSWORD).status, 401, "{user}");

@@ -15,22 +15,22 @@ use crate::support::process::Output;
 use crate::token::claims;
 
 const INTEGRATIONS: [Integration; 2] = [Integration::Requests, Integration::Files];
-/// What acme sells.
+/// A product that acme sells.
 const PRO: &str = "camera/camera.pro";
-const NOBODY: (&str, &str) = ("", "");
+const ANONYMOUS: (&str, &str) = ("", "");
 
 fn assert_succeeded(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// His key is good, and this is not his.
+/// Checks that the credentials are valid, and that the user has no permission for the repository.
 fn assert_denied(output: &Output) {
     assert_ne!(output.code, Some(0), "{output:?}");
     assert!(output.stderr.contains("denied") || output.stderr.contains("unauthorized"), "{output:?}");
     assert!(!output.stderr.contains("invalid username/password"), "{output:?}");
 }
 
-/// His key is no good, or there is none.
+/// Checks that the credentials are invalid or missing.
 fn assert_unknown(output: &Output, who: &str) {
     assert_ne!(output.code, Some(0), "{who}: {output:?}");
     assert!(output.stderr.contains("invalid username/password"), "{who}: {output:?}");
@@ -52,8 +52,9 @@ fn reserved_name_is_pushed_only_by_its_owner() {
         assert_succeeded(&setup.push(acme, "image", "camera/camera.free"));
         assert_succeeded(&setup.push(zoe, "other", "lens/lens.one"));
         setup.buy("carl", "camera.pro");
-        // Neither another seller, nor who has bought it, nor anybody; and nothing that nobody has reserved.
-        for who in [zoe, carl, NOBODY] {
+        // Another seller, a purchaser and an anonymous client must not push. A name that is not reserved cannot be
+        // pushed either.
+        for who in [zoe, carl, ANONYMOUS] {
             assert_denied(&setup.push(who, "other", PRO));
             assert_denied(&setup.push(who, "other", "camera/camera.new"));
             assert_denied(&setup.push(who, "other", "free/free.one"));
@@ -79,17 +80,17 @@ fn purchase_allows_pull_until_withdrawal() {
         setup.reserve("acme", "camera");
         assert_succeeded(&setup.push(acme, "image", PRO));
         assert_succeeded(&setup.push(acme, "other", "camera/camera.team"));
-        // Carl can't, and so doorward has an answer about him when he buys.
+        // carl is denied before the purchase. Afterwards, doorward has a cached answer for carl.
         assert_denied(&setup.pull(carl, PRO));
         setup.buy("carl", "camera.pro");
         assert_succeeded(&setup.pull(carl, PRO));
         assert_denied(&setup.pull(carl, "camera/camera.team"));
         assert_eq!(setup.access(carl, &format!("repository:{PRO}:pull,push")), Ok(format!("{PRO}:pull")));
-        // What others do changes nothing for him.
+        // A purchase of another user does not change the permissions of carl.
         setup.buy("dora", "camera.team");
         assert_succeeded(&setup.pull(carl, PRO));
-        assert_denied(&setup.pull(NOBODY, PRO));
-        for who in [acme, carl, NOBODY] {
+        assert_denied(&setup.pull(ANONYMOUS, PRO));
+        for who in [acme, carl, ANONYMOUS] {
             assert_eq!(setup.access(who, "registry:catalog:*"), Ok(String::new()));
         }
         setup.take_back("carl", "camera.pro");
@@ -155,7 +156,7 @@ fn issued_token_is_valid_until_expiry_after_a_withdrawal_and_no_new_one_is_issue
             .header("Accept", "application/vnd.oci.image.manifest.v1+json");
         let shown = setup.nginx.ask(&manifest.clone().header("Authorization", format!("Bearer {out}")));
         assert_eq!(shown.status, 200, "{shown:?}");
-        // The key itself is nothing to the registry, in no way.
+        // The registry accepts the key itself neither as a password nor as a token.
         for by in [
             manifest.clone().basic("carl", &carl),
             manifest.header("Authorization", format!("Bearer {carl}")),
@@ -173,7 +174,7 @@ fn purchase_during_a_call_takes_effect() {
     setup.marketplace.shut();
     std::thread::scope(|threads| {
         let before = threads.spawn(|| setup.access(("carl", &carl), &scope));
-        setup.marketplace.somebody_waits();
+        setup.marketplace.wait_for_held_response();
         setup.buy("carl", "camera.pro");
         setup.marketplace.open();
         assert_eq!(before.join().unwrap(), Ok(String::new()), "as it was when he asked");
@@ -206,7 +207,7 @@ fn known_users_stay_admitted_during_an_outage_and_flushed_users_do_not() {
     setup.service.go();
     assert_eq!(setup.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
     assert_eq!(setup.access(("dora", &dora), &scope), Err(503));
-    setup.tell("carl");
+    setup.notify("carl");
     assert_eq!(setup.access(("carl", &carl), &scope), Err(503));
     setup.service.come();
     eventually("it is back", || {
@@ -238,14 +239,14 @@ fn invalid_files_change_nothing_and_are_reported() {
         setup.put("groups", bad);
         eventually("it is told", || setup.doorward.ready().text().contains("degraded").then_some(()));
         assert_eq!(setup.access(("carl", &carl), &scope), Ok(format!("{PRO}:pull")));
-        setup.tell("carl");
+        setup.notify("carl");
         eventually("it is well", || (setup.doorward.ready().text() == "ready\n").then_some(()));
     }
-    // A scope makes a key less, and never more.
+    // A scope restricts a key. It never grants more than the owner has.
     setup.reserve("carl", "lens");
     let narrow = setup.marketplace.key("carl", "narrow", &["pull:**"], false);
     let wide = setup.marketplace.key("carl", "wide", &["pull,push:camera/**"], false);
-    setup.tell("carl");
+    setup.notify("carl");
     let both = |key: &str, name: &str| setup.access(("carl", key), &format!("repository:{name}:pull,push"));
     assert_eq!(both(&carl, "lens/lens.one"), Ok("lens/lens.one:pull,push".into()));
     assert_eq!(both(&narrow, "lens/lens.one"), Ok("lens/lens.one:pull".into()));

@@ -18,15 +18,15 @@ use crate::support::nginx::{Nginx, Template};
 use crate::support::process::Output;
 use crate::support::registry::Registry;
 
-/// Where the examples expect their files.
+/// The folder of the files that the examples name.
 pub(super) const FOLDER: &str = "/etc/doorward";
 
 pub(super) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// Copies an example into `dir`, with this service for the one that it names, whose name has to be
-/// in it: where the copy is.
+/// Copies an example into `dir` and replaces the URL of the service, which must occur once. Returns the path of the
+/// copy.
 fn copy(name: &str, dir: &Path, origin: &str, service: &str) -> PathBuf {
     let text = fs::read_to_string(examples().join(name)).unwrap();
     assert_eq!(text.matches(origin).count(), 1, "{name} asks {origin}");
@@ -35,7 +35,7 @@ fn copy(name: &str, dir: &Path, origin: &str, service: &str) -> PathBuf {
     path
 }
 
-/// nginx, a registry, and a doorward that was set up by an example.
+/// nginx, a registry, and doorward configured by an example.
 struct ExampleSetup {
     home: TempDir,
     nginx: Nginx,
@@ -46,7 +46,8 @@ struct ExampleSetup {
 }
 
 impl ExampleSetup {
-    /// `origin` is what the example calls the service, and `files` what it expects beside itself.
+    /// Starts the servers. `origin` is the URL of the service in the example, and `files` are the other files that it
+    /// requires.
     fn start(
         name: &str,
         origin: &str,
@@ -58,7 +59,8 @@ impl ExampleSetup {
             fs::write(dir.path().join(name), text).unwrap();
         }
         let settings = copy(name, dir.path(), origin, &backend.url());
-        // The harness has time for slow hashes; all of a chain's time has to fit into nginx's.
+        // Hashes can be slow on a test machine. The time limit of the authenticator chain must still fit into the
+        // timeout of nginx.
         let flags = ["--config", settings.to_str().unwrap(), "--hash-wait-timeout", "5s"];
         let (registry, doorward) = (Registry::start(), Doorward::start_in(dir, &flags));
         let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), registry.address);
@@ -67,7 +69,7 @@ impl ExampleSetup {
         Self { home, nginx, doorward, registry, backend, settings }
     }
 
-    /// What doorward itself answers.
+    /// Returns the response of doorward itself.
     fn auth(&self, user: &str, password: &str) -> Answer {
         let from = Request::auth().header("X-Original-URI", "/v2/").header("X-Original-Method", "GET");
         let from = from.header("X-Original-Host", "registry.test").header("X-Original-Content-Type", "ct:");
@@ -79,7 +81,7 @@ impl ExampleSetup {
         skopeo(self.home.path(), &["login", "--tls-verify=false", "-u", user, "-p", password, &registry])
     }
 
-    /// All of it, into a folder.
+    /// Pulls a whole image into a folder.
     fn pull(&self, user: &str, password: &str, name: &str) -> Output {
         let to = format!("dir:{}", self.home.path().join("pulled").display());
         let from = format!("docker://{}/{name}:one", self.nginx.address);
@@ -93,7 +95,7 @@ impl ExampleSetup {
         self.copy_image(&[&credentials], &to)
     }
 
-    /// Puts an image there past nginx, as whoever makes them does.
+    /// Pushes an image directly to the registry, as a release process does.
     fn publish(&self, name: &str) {
         assert_succeeded(&self.copy_image(&[], &format!("docker://{}/{name}:one", self.registry.address)));
     }
@@ -104,7 +106,7 @@ impl ExampleSetup {
         skopeo(self.home.path(), &all)
     }
 
-    /// `check` and `check --probe`: the exit code and what was said.
+    /// Runs `check` with these flags. Returns the exit code and the output.
     fn check(&self, flags: &[&str]) -> (Option<i32>, String) {
         let output = doorward(&[&["check", "--config", self.settings.to_str().unwrap()], flags].concat());
         (output.code, output.stdout + &output.stderr)
@@ -115,7 +117,7 @@ fn assert_succeeded(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// Refused, and the client says so in these words.
+/// Checks that the command failed and that the client printed these words.
 fn assert_refused(output: &Output, words: &str) {
     assert_ne!(output.code, Some(0), "{output:?}");
     assert!(output.stderr.contains(words), "{words}: {output:?}");
@@ -127,7 +129,7 @@ fn every_example_passes_check_and_has_a_test() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "vendor-policy.toml")
-        // These have tests of their own, see marketplace.rs.
+        // These examples have tests of their own, see marketplace.rs.
         .filter(|name| !name.starts_with("marketplace"))
         .collect();
     names.sort();
@@ -145,7 +147,7 @@ fn every_example_passes_check_and_has_a_test() {
         put(&name, &text.replace(FOLDER, &dir.path().display().to_string()));
         let output = doorward(&["check", "--config", path.to_str().unwrap()]);
         assert_eq!(output.code, Some(0), "{name}: {output:?}");
-        // And it was looked at: the example names each of these once.
+        // An unknown key must be reported, which shows that the example was read. Each example contains the key once.
         put(&name, &text.replace(FOLDER, &dir.path().display().to_string()).replace("url = ", "uri = "));
         let output = doorward(&["check", "--config", path.to_str().unwrap()]);
         assert_eq!(output.code, Some(1), "{name}: {output:?}");
@@ -172,7 +174,7 @@ fn ecr_example_can_be_appended_to_the_vendor_example() {
             secret.to_str().unwrap(),
         ])
     };
-    // What is commented out in it is right too.
+    // The commented-out part must be valid too.
     let whole = read("ecr.toml").replace("#   ", "");
     let (head, tail) = whole.split_once("[[upstream]]\nname = \"partner\"").unwrap();
     let (partner, _) = tail.split_once("#\n").unwrap();

@@ -11,13 +11,13 @@ use crate::support::client::Request;
 
 const ANN: (&str, &str) = ("ann@example.org", "ann-3f786850");
 const BOB: (&str, &str) = ("bob@example.org", "bob-89e6c98d");
-/// Everything that the vendor sells.
+/// The releases that the vendor sells.
 const RELEASES: [&str; 4] = ["suite-2023", "suite-2024", "suite-2025", "tools-7"];
 
 /// The licences of an account: the release, and whether it has expired.
 type Licences = Arc<Mutex<Vec<(&'static str, bool)>>>;
 
-/// As the vendor's API does: the token says whose account it is.
+/// Answers as the API of the vendor. The token identifies the account.
 fn account(call: &Call, of_ann: &Licences) -> Reply {
     assert_eq!((&call.method[..], &call.target[..]), ("GET", "/v1/account"));
     let (email, licences) = match call.header("authorization").strip_prefix("ApiKey ") {
@@ -33,7 +33,7 @@ fn account(call: &Call, of_ann: &Licences) -> Reply {
     Reply::json(json!({ "email": email, "customer": "C-17", "licences": licences }))
 }
 
-/// Ann has two releases, and had a third.
+/// Starts the servers. Ann has licences for two releases, and an expired one for a third.
 fn start() -> (ExampleSetup, Licences) {
     let licences: Licences =
         Arc::new(Mutex::new(vec![("suite-2023", true), ("suite-2025", false), ("tools-7", false)]));
@@ -47,7 +47,7 @@ fn start() -> (ExampleSetup, Licences) {
     (setup, licences)
 }
 
-/// Refused by the policy, with what was lacking.
+/// Checks that the policy denies a pull and that the message names the missing permission.
 fn assert_denied(setup: &ExampleSetup, who: (&str, &str), name: &str) {
     let said = format!("requested access to the resource is denied: repository:{name}:pull");
     assert_refused(&setup.pull(who.0, who.1, name), &said);
@@ -60,7 +60,8 @@ fn customer_pulls_only_licensed_releases() {
     for release in ["suite-2025", "tools-7"] {
         assert_succeeded(&setup.pull(ANN.0, ANN.1, &format!("releases/{release}")));
     }
-    // One whose licence has expired, one without, one that nobody sells, and none at all.
+    // A release whose licence has expired, one without a licence, an unknown release, and a repository outside
+    // `releases`.
     for name in ["releases/suite-2023", "releases/suite-2024", "releases/suite", "suite-2025"] {
         assert_denied(&setup, ANN, name);
     }
@@ -75,7 +76,7 @@ fn push_delete_and_catalog_are_denied_to_customers() {
     assert_succeeded(&setup.pull(ANN.0, ANN.1, "releases/suite-2025"));
     for name in ["releases/suite-2025", "releases/suite-2024", "releases/new", "ann/own"] {
         let refused = setup.push(ANN.0, ANN.1, name);
-        // Where skopeo looks by HEAD first, the answer has no message.
+        // If skopeo sends a HEAD request first, the response has no message.
         let words = ["requested access to the resource is denied", "403 (Forbidden)"];
         assert!(words.iter().any(|words| refused.stderr.contains(words)), "{name}: {refused:?}");
         assert_ne!(refused.code, Some(0), "{name}: {refused:?}");
@@ -99,9 +100,9 @@ fn wrong_token_and_name_of_another_customer_are_refused() {
     let (setup, _) = start();
     for (user, token) in [
         (ANN.0, "ann-00000000"),
-        (ANN.0, BOB.1), // his own token, her name
+        (ANN.0, BOB.1), // the token of Bob with the name of Ann
         (BOB.0, ANN.1),
-        ("ann@example.com", ANN.1), // her token, a name that is not quite hers
+        ("ann@example.com", ANN.1), // the token of Ann with a similar name
         ("Ann@example.org", ANN.1),
         ("C-17", ANN.1),
     ] {
@@ -109,7 +110,7 @@ fn wrong_token_and_name_of_another_customer_are_refused() {
         assert_ne!(setup.pull(user, token, "releases/suite-2025").code, Some(0), "{user}");
         assert_eq!(setup.auth(user, token).status, 401, "{user}");
     }
-    // What was tried with her token was not held against her.
+    // The failed attempts with Ann's token do not block Ann.
     assert_succeeded(&setup.log_in(ANN.0, ANN.1));
     assert_succeeded(&setup.pull(ANN.0, ANN.1, "releases/suite-2025"));
 }
@@ -133,7 +134,7 @@ fn bought_or_withdrawn_licence_takes_effect_after_a_flush() {
     assert_denied(&setup, ANN, "releases/suite-2024");
     assert_succeeded(&setup.pull(ANN.0, ANN.1, "releases/tools-7"));
     *licences.lock().unwrap() = vec![("suite-2024", false), ("tools-7", true)];
-    // Until cache_ttl is over, what was said counts; nobody waits for that who doesn't want to.
+    // A cached answer is used until `cache_ttl` has passed. A flush removes it earlier.
     assert_succeeded(&setup.pull(ANN.0, ANN.1, "releases/tools-7"));
     let flush = Request::new("POST", "/flush?user=ann%40example.org").body("");
     assert_eq!(setup.doorward.admin(&flush).status, 204);

@@ -1,10 +1,10 @@
-//! Which layer imports which, and that no files import each other in a circle.
+//! The layers of imports, and a check for import cycles between files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Source, assert_none, example, sources};
 
-/// The layers of `src`, from the bottom up. A module imports modules of its own line and of the lines above it only.
+/// The layers of `src`, from the bottom up. A module may import modules of its own line and of the lines above it.
 const LAYERS: &[&[&str]] = &[
     &["clock", "dialect", "identity", "metrics", "network"],
     &["permissions", "reload", "request"],
@@ -27,7 +27,7 @@ fn top(name: &str) -> &str {
 
 fn layer(module: &str) -> usize {
     let place = LAYERS.iter().position(|line| line.contains(&module));
-    place.unwrap_or_else(|| panic!("the module {module} has no layer: add it to LAYERS"))
+    place.unwrap_or_else(|| panic!("module {module} has no layer; add it to LAYERS"))
 }
 
 /// Returns the paths that a file imports or names, from the crate's root: `["authn", "hash", "Format"]`.
@@ -101,7 +101,7 @@ fn items(list: &str) -> Vec<&str> {
     items
 }
 
-/// Returns what breaks the order of the layers in a file.
+/// Returns the imports of a file that break the order of the layers.
 fn crossings(source: &Source) -> Vec<String> {
     let importer = top(&source.name);
     let mut broken = Vec::new();
@@ -119,8 +119,8 @@ fn crossings(source: &Source) -> Vec<String> {
     broken
 }
 
-/// Returns the files that each file imports. A file's own parent modules are left out: a module is the face of its
-/// folder, and its files may use what it defines.
+/// Returns the files that each file imports. The parent modules of a file are left out, because a file may use what its
+/// parent module defines.
 fn graph(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let names: BTreeSet<&str> = sources.iter().map(|source| source.name.trim_end_matches(".rs")).collect();
     let file_of = |path: &[String]| {
@@ -136,8 +136,8 @@ fn graph(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     edges
 }
 
-/// Returns a circle of files that import each other, if there is one.
-fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+/// Returns a cycle of files that import each other, if there is one.
+fn cycle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn visit<'e>(
         at: &'e str,
         edges: &'e BTreeMap<String, BTreeSet<String>>,
@@ -165,10 +165,14 @@ fn import_rules_fail_on_broken_examples() {
     assert_eq!(broken("pipeline.rs", "use crate::http::AppState;"), 1);
     assert_eq!(broken("pipeline/cache.rs", "use crate::{clock::Clock, http::{self, AppState}};"), 2);
     assert_eq!(broken("pipeline/cache.rs", "use super::super::server::Server;"), 1);
-    assert_eq!(broken("pipeline/throttle/table.rs", "use super::super::server::Server;"), 0, "its own");
+    assert_eq!(
+        broken("pipeline/throttle/table.rs", "use super::super::server::Server;"),
+        0,
+        "an import of its own layer"
+    );
     assert_eq!(broken("pipeline/cache.rs", "use crate::clock::Clock;"), 0);
     assert_eq!(broken("pipeline/cache.rs", "//! Unlike [`crate::http`]"), 0);
-    assert_eq!(broken("authn.rs", "use crate::token::TokenIssuer;"), 1, "beside it");
+    assert_eq!(broken("authn.rs", "use crate::token::TokenIssuer;"), 1, "an import of the same line");
     assert_eq!(broken("upstream/ecr.rs", "use crate::authn::http::CallError;"), 0);
 
     let files = [
@@ -177,21 +181,21 @@ fn import_rules_fail_on_broken_examples() {
         example("b/c.rs", "use super::X;\nuse crate::d::{e, f};"),
         example("d.rs", ""),
     ];
-    assert_eq!(circle(&graph(&files)), None);
+    assert_eq!(cycle(&graph(&files)), None);
     let closed: Vec<Source> =
         files.into_iter().chain([example("d/f.rs", "fn f() { crate::a::g() }")]).collect();
-    assert_eq!(circle(&graph(&closed)), Some(["a", "b", "b/c", "d/f"].map(str::to_owned).to_vec()));
+    assert_eq!(cycle(&graph(&closed)), Some(["a", "b", "b/c", "d/f"].map(str::to_owned).to_vec()));
 }
 
 #[test]
 fn every_module_imports_lower_layers_only() {
     let broken: Vec<String> = sources().iter().flat_map(crossings).collect();
-    assert_none("a module imports lower layers only", &broken);
+    assert_none("a module must import only lower layers", &broken);
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
-    assert_eq!(circle(&graph(&sources())), None);
+fn files_have_no_import_cycle() {
+    assert_eq!(cycle(&graph(&sources())), None);
 }
 
 /// Returns whether actix may be named in a file.
@@ -204,11 +208,11 @@ fn only_http_server_and_serve_command_name_actix() {
     let names_actix = |line: &str| line.contains("actix_");
     assert_eq!(example("pipeline.rs", "use actix_web::web;").lines(names_actix).len(), 1);
     let (front, rest): (Vec<Source>, Vec<Source>) = sources().into_iter().partition(is_http_layer);
-    assert!(front.iter().any(|source| !source.lines(names_actix).is_empty()), "no file names actix");
+    assert!(front.iter().any(|source| !source.lines(names_actix).is_empty()), "no file uses actix");
     // The telemetry module names actix in a string, to silence its log.
     let in_code = |line: &str| names_actix(line) && !line.contains("\"actix_");
     let broken: Vec<String> = rest.iter().flat_map(|source| source.lines(in_code)).collect();
-    assert_none("actix is named in src/http*, src/server* and src/cli/serve.rs only", &broken);
+    assert_none("actix must be used only in src/http*, src/server* and src/cli/serve.rs", &broken);
 }
 
 #[test]
@@ -224,31 +228,33 @@ fn only_response_rs_builds_responses() {
         sources.iter().partition(|source| source.name == "http/response.rs");
     assert!(
         response.iter().any(|source| !source.lines(builds).is_empty()),
-        "src/http/response.rs builds none"
+        "src/http/response.rs builds no response"
     );
     let broken: Vec<String> = rest.iter().flat_map(|source| source.lines(builds)).collect();
-    assert_none("responses are built in src/http/response.rs only", &broken);
+    assert_none("responses must be built only in src/http/response.rs", &broken);
 }
 
 #[test]
 fn only_allow_writes_200_to_the_proxy() {
     let sources = sources();
-    let response =
-        sources.iter().find(|source| source.name == "http/response.rs").expect("src/http/response.rs");
+    let response = sources
+        .iter()
+        .find(|source| source.name == "http/response.rs")
+        .expect("src/http/response.rs is missing");
     let text = &response.text;
-    let allow = text.find("fn allow_response(").expect("the function that admits");
-    let after = text[allow..].find("\n}\n").expect("its end") + allow;
-    assert!(text[allow..after].contains("StatusCode::OK"), "allow writes 200");
-    // The other two are the text for health checks and the JSON of tokens, which the proxy never requests.
+    let allow = text.find("fn allow_response(").expect("fn allow_response is missing");
+    let after = text[allow..].find("\n}\n").expect("the end of fn allow_response is missing") + allow;
+    assert!(text[allow..after].contains("StatusCode::OK"), "allow_response does not return 200");
+    // The other two lines are the text for health checks and the JSON of tokens. The proxy never requests them.
     assert_eq!(
         text.matches("StatusCode::OK").count(),
         3,
-        "one each for the proxy, health checks and clients"
+        "one for the proxy, one for health checks, one for clients"
     );
     assert!(!text.contains("StatusCode::ACCEPTED") && !text.contains("HttpResponse::Ok"));
 }
 
-/// Returns whether a line names this type, and not one whose name ends with it.
+/// Returns whether a line names this type, and not a type whose name only ends with it.
 fn names_type(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !line[..at].chars().next_back().is_some_and(char::is_alphanumeric))
 }

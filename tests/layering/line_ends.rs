@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::process::{Output, program, run};
 
-/// What containers, shells and nginx read.
+/// Files that containers, shells and nginx read without conversion.
 const READ_AS_THEY_ARE: [&str; 9] = [
     ".gitattributes",
     "compose",
@@ -23,7 +23,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// git without any settings of this machine's, in a folder.
+/// Runs git in a folder, without the settings of this machine.
 fn git(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program("git", "git"));
     command.current_dir(folder).args(["-c", "user.name=x", "-c", "user.email=x@example.com"]).args(arguments);
@@ -33,7 +33,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Output {
     output
 }
 
-/// All files below a path, as paths from `from`.
+/// Returns all files below a path, relative to `from`.
 fn files(from: &Path, at: &Path) -> Vec<PathBuf> {
     let path = from.join(at);
     if path.is_file() {
@@ -42,7 +42,7 @@ fn files(from: &Path, at: &Path) -> Vec<PathBuf> {
     fs::read_dir(path).unwrap().flat_map(|entry| files(from, &at.join(entry.unwrap().file_name()))).collect()
 }
 
-/// A clone with these settings of a repository that holds these files, and the files.
+/// Creates a repository with these files and clones it with these git settings. Returns the clone and its files.
 fn clone(into: &Path, attributes: bool, settings: &[&str]) -> (PathBuf, Vec<PathBuf>) {
     let (origin, clone) = (into.join("origin"), into.join("clone"));
     let all: Vec<PathBuf> = READ_AS_THEY_ARE.iter().flat_map(|name| files(root(), Path::new(name))).collect();
@@ -75,12 +75,12 @@ fn clone_with_autocrlf_keeps_the_line_ends_of_scripts_and_configuration_field_o2
         assert!(all.len() > 50, "{all:?}");
         let with: Vec<&PathBuf> = all.iter().filter(|name| has_cr(&clone.join(name))).collect();
         assert!(with.is_empty(), "{settings:?}: {with:?}");
-        // What is written anew on such a machine, and added, is the same for everybody.
+        // A file that is created with CRLF and added is stored with LF.
         fs::write(clone.join("nginx/new.envsh"), "a\r\nb\r\n").unwrap();
         git(&clone, &["add", "nginx/new.envsh"]);
         assert_eq!(git(&clone, &["cat-file", "blob", ":nginx/new.envsh"]).stdout, "a\nb\n");
     }
-    // Without it git does what breaks them: the test can fail.
+    // Without `.gitattributes` git converts the line ends, so the test can fail.
     let dir = tempfile::tempdir().unwrap();
     let (clone, _) = clone(dir.path(), false, &["core.autocrlf=true"]);
     assert!(has_cr(&clone.join("nginx/entrypoint/18-doorward.envsh")));

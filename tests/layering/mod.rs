@@ -10,17 +10,16 @@ mod words;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A source file, its tests left out.
+/// A source file without its tests.
 struct Source {
-    /// Below `src`, with slashes.
+    /// The path below `src`, with slashes.
     name: String,
-    /// All of it.
+    /// The whole text.
     text: String,
 }
 
 impl Source {
-    /// The lines that are code in force, with their numbers: no comments, and none of the tests at
-    /// the end of a file.
+    /// Returns the lines of code with their numbers, without comments and without the tests at the end of the file.
     fn code(&self) -> Vec<(usize, &str)> {
         let tests = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
         let lines = self.text[..tests].lines().enumerate();
@@ -30,14 +29,14 @@ impl Source {
             .collect()
     }
 
-    /// The lines that a rule does not allow, as `name:line: text`.
+    /// Returns the lines that a rule does not allow, as `name:line: text`.
     fn lines(&self, breaks: impl Fn(&str) -> bool) -> Vec<String> {
         let code = self.code().into_iter().filter(|(_, line)| breaks(line));
         code.map(|(number, line)| format!("src/{}:{number}: {}", self.name, line.trim())).collect()
     }
 }
 
-/// An example, for a rule to fail on.
+/// Returns an example that breaks a rule.
 fn example(name: &str, text: &str) -> Source {
     Source { name: name.into(), text: text.into() }
 }
@@ -46,7 +45,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file below `folder` with this ending, in order.
+/// Returns every file below `folder` whose name has this ending, sorted.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -64,7 +63,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The files of `src` that are no tests.
+/// Returns the files of `src` except tests.
 fn sources() -> Vec<Source> {
     let folder = root().join("src");
     let read = |path: PathBuf| Source {

@@ -1,4 +1,4 @@
-//! What the nginx templates must and must not contain.
+//! Rules for the nginx templates.
 
 mod locations;
 mod tls_upstream;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::{assert_none, files};
 use crate::support::nginx::shipped;
 
-/// A directive of a file: where it is, and its words.
+/// A directive with its file, line and text.
 struct Directive {
     place: String,
     text: String,
@@ -22,7 +22,7 @@ impl AsRef<Self> for Directive {
     }
 }
 
-/// A file's directives, without comments, each on a line of its own as the files are written.
+/// Returns the directives of a file without comments. The files have one directive on each line.
 fn directives(path: &PathBuf) -> Vec<Directive> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(path).unwrap();
@@ -54,14 +54,14 @@ fn snippet(name: &str) -> Vec<Directive> {
     directives(&shipped().join("snippets").join(name))
 }
 
-/// The files that have a location with a proxy_pass.
+/// Returns the files with a location that has a proxy_pass.
 fn whole() -> Vec<Vec<Directive>> {
     let names = ["doorward-registry.conf", "doorward-ecr.conf", "doorward-site.conf", "doorward-auth.conf"];
     let template = directives(&shipped().join("templates/default.conf.template"));
     names.iter().map(|name| snippet(name)).chain([template]).collect()
 }
 
-/// Directives that break a rule.
+/// Returns the directives that break a rule.
 fn broken(directives: &[impl AsRef<Directive>], breaks: impl Fn(&str) -> bool) -> Vec<String> {
     directives
         .iter()
@@ -75,7 +75,7 @@ fn has(directives: &[Directive], wanted: &str) -> bool {
     directives.iter().any(|directive| directive.text == wanted)
 }
 
-/// Whether an error page makes a success or a redirect of a refusal.
+/// Returns true if an error page turns a refusal into a success or a redirect.
 fn turns_into_success(text: &str) -> bool {
     text.starts_with("error_page ") && (text.contains("=2") || text.contains("= 2") || text.contains("=3"))
 }
@@ -94,7 +94,7 @@ fn nginx_caches_no_response_of_doorward_pitfall_p5() {
     assert_none("proxy_cache", &broken(&all(), caches));
     assert!(
         has(&snippet("doorward-auth-subrequest.conf"), "proxy_cache off;"),
-        "an inherited one must end here"
+        "an inherited proxy_cache is not disabled"
     );
 }
 
@@ -105,7 +105,7 @@ fn no_directive_weakens_or_delays_the_auth_subrequest_pitfalls_p28_and_p48() {
             || text.starts_with("auth_delay")
             || text.starts_with("proxy_intercept_errors on")
     };
-    // Behind the question it is something else: see elsewhere.
+    // Files that are used after the auth subrequest have rules of their own in `tls_upstream`.
     let before: Vec<Directive> = all().into_iter().filter(|d| !tls_upstream::is_behind(d)).collect();
     assert_none("satisfy any, auth_delay, proxy_intercept_errors on", &broken(&before, weakens));
     let question = snippet("doorward-auth-subrequest.conf");
@@ -119,7 +119,7 @@ fn no_directive_weakens_or_delays_the_auth_subrequest_pitfalls_p28_and_p48() {
         "proxy_http_version 1.1;",
         "proxy_set_header Connection \"\";",
     ] {
-        assert!(has(&question, wanted), "the auth location lacks {wanted}");
+        assert!(has(&question, wanted), "the auth location has no {wanted}");
     }
 }
 
@@ -131,7 +131,8 @@ fn auth_location_sets_no_variable_of_the_main_request_pitfall_p8() {
         |text: &str| text.starts_with("set ") || text.starts_with("rewrite ") || text.starts_with("if ");
     assert_eq!(broken(&parse("x", "set $a 1;"), sets).len(), 1);
     assert_none("set, rewrite or if in the auth location", &broken(&auth, sets));
-    // A map of what differs between the two requests would be computed in one and used in the other.
+    // The two requests have different values of these variables. A map of them would be computed in one request and
+    // used in the other.
     let differs = |text: &str| {
         text.starts_with("map ")
             && ["$uri", "$document_uri", "$args", "$query_string", "$upstream_"]
@@ -139,12 +140,12 @@ fn auth_location_sets_no_variable_of_the_main_request_pitfall_p8() {
                 .any(|v| text.contains(v))
     };
     assert_eq!(broken(&parse("x", "map $uri $x {"), differs).len(), 1);
-    // But for those of which elsewhere sees to it that no question reads them.
+    // Maps of an upstream response are excluded. `tls_upstream` checks that no auth subrequest reads them.
     let shared: Vec<Directive> = all().into_iter().filter(|d| !tls_upstream::is_of_an_answer(d)).collect();
     assert_none("a map of $uri, $args or $upstream_*", &broken(&shared, differs));
 }
 
-/// The directives of each location that has a proxy_pass.
+/// Returns the directives of each location that has a proxy_pass.
 fn proxying(directives: &[Directive]) -> Vec<Vec<&Directive>> {
     let mut found = Vec::new();
     let mut open: Option<(usize, Vec<&Directive>)> = None;
@@ -173,7 +174,7 @@ fn protected_location_only_proxies_pitfall_p7() {
     let bad = parse("x", "location / {\n    return 200;\n    proxy_pass http://x;\n}\n");
     let runs_before = |text: &str| {
         let word = ["return ", "rewrite ", "set ", "if ", "try_files "].iter().any(|w| text.starts_with(w));
-        // It says what the location does, and decides nothing.
+        // This variable only describes the location.
         word && !text.starts_with("set $doorward_rewrite ")
     };
     assert_eq!(proxying(&bad).len(), 1);
@@ -193,10 +194,10 @@ fn protected_location_only_proxies_pitfall_p7() {
     ] {
         inside.extend(broken(&snippet(name).iter().collect::<Vec<_>>(), runs_before));
     }
-    assert_none("return, rewrite, set, if or try_files in a guarded location", &inside);
+    assert_none("return, rewrite, set, if or try_files in a protected location", &inside);
     assert_eq!(
         count, 9,
-        "a registry, one elsewhere with its page, a site, the question of each; the template's two"
+        "a registry, an upstream registry with its error page, a site, the auth subrequest of each, two in the template"
     );
 }
 
@@ -253,9 +254,10 @@ fn blob_requests_are_not_buffered_and_not_rate_limited_pitfalls_p25_and_p47() {
 #[test]
 fn log_formats_contain_no_password_pitfall_p27() {
     let logs = |text: &str| {
-        // Where it is read: the question's header, and the map that leaves control bytes out.
+        // The client's header may be read only for the auth subrequest and in the map that removes control bytes.
         let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^[", "\"~*^bearer "];
-        // Where what doorward and nginx say to each other is: from its answer, and to the backend or to it.
+        // Headers between doorward and nginx come from the response of doorward. They are sent to the backend or to
+        // doorward.
         let own = ["auth_request_set ", "proxy_set_header ", "map \"\" $doorward_proxy_secret "];
         let named = text.contains("$http_authorization") || text.contains("$doorward_authorization");
         let secret =

@@ -4,10 +4,10 @@ use std::fs;
 
 use super::{Source, assert_none, example, files, root, sources};
 
-/// A file with more lines than this is listed for review.
+/// The number of lines above which a file is listed for review.
 const FILE_ADVISORY: usize = 600;
 
-/// A function has fewer lines than this.
+/// The number of lines that a function must not reach.
 const FUNCTION_MAX: usize = 100;
 
 #[test]
@@ -24,12 +24,12 @@ fn every_file_starts_with_a_module_comment() {
             }
         }
     }
-    assert_none("a file opens with //! and what it is", &broken);
+    assert_none("a file must start with a //! comment", &broken);
 }
 
-/// A long file is a hint that it holds two ideas, and no more than a hint.
+/// A long file can be a sign of two topics in one file. The test only lists it.
 #[test]
-#[expect(clippy::print_stderr, reason = "a hint for the reader of the output")]
+#[expect(clippy::print_stderr, reason = "a hint in the test output")]
 fn long_files_are_listed_for_review() {
     let mut listed = 0;
     for folder in ["src", "tests"] {
@@ -37,15 +37,15 @@ fn long_files_are_listed_for_review() {
             listed += 1;
             let lines = fs::read_to_string(&path).unwrap().lines().count();
             if lines > FILE_ADVISORY {
-                eprintln!("{} has {lines} lines: does it hold one idea?", path.display());
+                eprintln!("{} has {lines} lines; consider splitting it", path.display());
             }
         }
     }
     assert!(listed > 100, "only {listed} files were found");
 }
 
-/// The functions of a file: name, first line, number of lines. One begins where `fn` stands first
-/// among its words and ends with the brace at the same indentation, as rustfmt writes it.
+/// Returns the name, first line and number of lines of each function. A function starts at a line with `fn` and ends at
+/// the brace with the same indentation, as rustfmt formats it.
 fn functions(source: &Source) -> Vec<(String, usize, usize)> {
     let lines: Vec<&str> = source.text.lines().collect();
     let mut found = Vec::new();
@@ -84,7 +84,7 @@ fn every_function_is_within_the_line_limit() {
         }
     }
     assert!(count > 150, "only {count} functions were found");
-    assert_none(&format!("a function has fewer than {FUNCTION_MAX} lines"), &broken);
+    assert_none(&format!("a function must have fewer than {FUNCTION_MAX} lines"), &broken);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn code_outside_tests_has_no_panicking_call() {
     assert_eq!(example("x.rs", "let a = b.unwrap();").lines(panics).len(), 1);
     assert!(example("x.rs", "#[cfg(test)]\nmod tests {\n    a.unwrap();\n}\n").lines(panics).is_empty());
     let broken: Vec<String> = sources().iter().flat_map(|source| source.lines(panics)).collect();
-    assert_none("a panic on the request's path is a refusal nobody asked for", &broken);
+    assert_none("code outside tests must not panic", &broken);
 }
 
 #[test]
@@ -109,7 +109,11 @@ fn unit_test_files_are_beside_the_file_that_they_test() {
         let subject = path.with_file_name(name.replace("_tests.rs", ".rs"));
         let text =
             fs::read_to_string(&subject).unwrap_or_else(|error| panic!("{}: {error}", subject.display()));
-        assert!(text.contains(&format!("#[path = \"{name}\"]")), "{} does not run {name}", subject.display());
+        assert!(
+            text.contains(&format!("#[path = \"{name}\"]")),
+            "{} does not include {name}",
+            subject.display()
+        );
         let some = fs::read_to_string(&path).unwrap();
         assert!(some.contains("#[test]") || some.contains("#[tokio::test"), "{name} has no test");
     }
@@ -117,7 +121,7 @@ fn unit_test_files_are_beside_the_file_that_they_test() {
 
 #[test]
 fn no_file_contains_a_home_directory_path() {
-    // Put together here, or this file would name them.
+    // The text is assembled, because otherwise this file would contain it.
     let places = ["home", "root", "Users"].map(|name| format!("/{name}/"));
     let mut looked = 0;
     for folder in ["src", "tests", "nginx"] {
@@ -145,6 +149,6 @@ fn dockerfile_creates_every_target_file_of_the_manifest() {
         };
         let named = || value("name = \"").map(|name| format!("benches/{name}.rs"));
         let path = value("path = \"").map(str::to_owned).or_else(named).unwrap();
-        assert!(image.contains(&format!(" {path}")), "the Dockerfile does not make {path}");
+        assert!(image.contains(&format!(" {path}")), "the Dockerfile does not create {path}");
     }
 }

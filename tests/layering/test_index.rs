@@ -8,7 +8,7 @@ use super::{files, root};
 /// Folders of `tests` that are not groups of the test program.
 const OTHER_FOLDERS: [&str; 5] = ["clients", "compat", "conformance", "fixtures", "image"];
 
-/// The table rows `| `name` | words |` of a text: the name and the number of words behind it.
+/// Returns the table rows `| `name` | words |` of a text: the name, and the number of words in its description.
 fn rows(text: &str) -> Vec<(String, usize)> {
     let row = |line: &str| {
         let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
@@ -17,7 +17,7 @@ fn rows(text: &str) -> Vec<(String, usize)> {
     text.lines().filter_map(row).collect()
 }
 
-/// The paths below `tests` of the files of the test program, with whether each one has a test.
+/// Returns the paths below `tests` of the files of the test program, each with a flag for files that contain tests.
 fn test_files() -> BTreeMap<String, bool> {
     let folder = root().join("tests");
     let name = |path: &std::path::Path| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
@@ -36,10 +36,10 @@ fn test_files() -> BTreeMap<String, bool> {
 #[test]
 fn readme_of_the_tests_lists_exactly_the_files_with_tests() {
     let readme = fs::read_to_string(root().join("tests/README.md")).unwrap();
-    let (_, index) = readme.split_once("\n## Index\n").expect("a section with the index");
+    let (_, index) = readme.split_once("\n## Index\n").expect("tests/README.md has no section Index");
     let listed = rows(index.split("\n## ").next().unwrap());
     for (name, words) in &listed {
-        assert!(*words > 0, "tests/README.md says nothing about {name}");
+        assert!(*words > 0, "tests/README.md has no description of {name}");
     }
     let listed_names: BTreeSet<String> = listed.iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(listed_names.len(), listed.len(), "a file is listed twice");
@@ -56,7 +56,7 @@ fn readme_of_the_tests_lists_exactly_the_files_with_tests() {
 fn readme_of_the_tests_lists_exactly_the_groups_of_the_test_program() {
     let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
     let readme = read("tests/README.md");
-    let (_, groups) = readme.split_once("\n## Groups\n").expect("a section with the groups");
+    let (_, groups) = readme.split_once("\n## Groups\n").expect("tests/README.md has no section Groups");
     let listed: BTreeSet<String> = rows(groups.split("\n## ").next().unwrap())
         .into_iter()
         .map(|(name, _)| name.trim_end_matches('/').to_owned())
@@ -74,8 +74,8 @@ fn readme_of_the_tests_lists_exactly_the_groups_of_the_test_program() {
         .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| !OTHER_FOLDERS.contains(&&name[..]))
         .collect();
-    assert_eq!(folders, modules, "each folder of tests is a group or one of {OTHER_FOLDERS:?}");
+    assert_eq!(folders, modules, "each folder of tests must be a group or one of {OTHER_FOLDERS:?}");
     for folder in OTHER_FOLDERS {
-        assert!(readme.contains(&format!("`{folder}/`")), "tests/README.md does not name {folder}/");
+        assert!(readme.contains(&format!("`{folder}/`")), "tests/README.md does not list {folder}/");
     }
 }

@@ -69,7 +69,7 @@ fn doorward_with_a_new_address_is_found_pitfall_p43() {
     names.say(SECOND);
     eventually("the second is asked", || (status() == 401).then_some(()));
     assert!(second.received().contains("GET /check?a=b HTTP/1.1\r\n"), "{}", second.received());
-    // And only it: nothing that was learned of the first admits anyone.
+    // Only the second service gets requests. No answer of the first one is reused.
     let asked = first.received().len();
     for _ in 0..5 {
         assert_eq!(status(), 401);
@@ -125,7 +125,7 @@ fn connections_to_a_resolved_name_are_kept_alive_if_nginx_supports_it_pitfall_p9
     let said = run(version).stderr;
     let number = |part: &str| part.trim().parse::<u32>().unwrap_or_default();
     let parts: Vec<u32> = said.rsplit('/').next().unwrap().split('.').map(number).collect();
-    // Older ones look a name up again only where they keep no connection.
+    // Older versions resolve a name again only if they keep no connection.
     if parts < vec![1, 27, 3] {
         return;
     }

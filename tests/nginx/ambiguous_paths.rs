@@ -8,7 +8,7 @@ use crate::support::free_port;
 use crate::support::nginx::{Image, Nginx, assert_json};
 use crate::support::upstream::{Upstream, empty};
 
-/// One nginx by hand: a registry, and a site with locations of its own.
+/// nginx with an own configuration: a registry, and a site with locations of its own.
 struct Servers {
     nginx: Nginx,
     auth_service: Upstream,
@@ -54,7 +54,7 @@ fn ambiguous_registry_path_gets_400_in_json_without_an_auth_request_field_r1() {
         }
     }
     assert_eq!(servers.auth_service.received() + &servers.backend.received(), "");
-    // The connection is kept, and a path with one reading goes on over it.
+    // The connection is kept. An unambiguous path is forwarded over it.
     let mut client = servers.nginx.client();
     assert_eq!(client.ask(&Request::get("/v2/..").host("registry.test")).status, 400);
     for path in ["/v2/own/x", "/v2/a:b%3a~+=@!$&'()*,c", "/v2/?x=\\y|{z}//../%", "/v2/.a/a..b"] {

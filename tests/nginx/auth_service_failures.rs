@@ -10,7 +10,7 @@ use crate::support::registry::Registry;
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port, users};
 
-/// What nginx makes of an answer that stands in for doorward's.
+/// Starts nginx with an auth service that always sends this response.
 fn behind(auth: &str) -> (Nginx, Upstream, Upstream) {
     let auth = Upstream::start(auth);
     let backend = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecret\n");
@@ -40,7 +40,7 @@ fn unreachable_doorward_gets_503_in_json_pitfalls_p4_and_p6() {
             assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
         }
         doorward.start_again();
-        // It comes back where it was, and nginx finds it: pitfall P43.
+        // doorward starts again at the same address, and nginx reaches it (pitfall P43).
         eventually("alice is admitted again", || {
             let answer = nginx.ask(&alice(Request::get("/v2/")));
             assert!(matches!(answer.status, 200 | 503), "{answer:?}");
@@ -131,7 +131,7 @@ fn long_header_of_doorward_is_passed_on_pitfall_p10() {
 fn inherited_error_pages_turn_no_refusal_into_success_as_in_cve_2026_24513_pitfall_p6() {
     let registry = Registry::start();
     let doorward = Doorward::start(&users::two(), &[]);
-    // What people have in http{}, for another site's sake.
+    // Directives that an http{} block can contain for another site.
     let lines = "    proxy_intercept_errors on;\n    error_page 401 403 404 500 502 503 504 =200 /oops;\n    satisfy any;\n";
     let nginx = Nginx::start_with(Template::Registry, tcp(&doorward.address), registry.address, lines);
     assert_eq!(nginx.ask(&alice(Request::get("/v2/"))).status, 200);
@@ -171,7 +171,7 @@ fn throttled_client_gets_429_with_retry_after_from_nginx_pitfall_p4() {
     let wait: u64 = wrong.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=300).contains(&wait), "{wait}");
     assert_eq!(wrong.header("www-authenticate"), None);
-    // The right one looks the same, and she herself goes on elsewhere.
+    // The right password gets the same response. The user can still log in from another network.
     assert_eq!(guess(attacker, "wonderland").face(), wrong.face());
     assert_eq!(guess(home, "wonderland").status, 200);
     assert_challenge(&guess(home, "a"));

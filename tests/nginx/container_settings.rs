@@ -8,7 +8,7 @@ use crate::support::nginx::{Image, Nginx, alice, assert_challenge, busybox};
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, users};
 
-/// The two settings, with addresses that nobody has to answer at.
+/// Returns a container with the required settings. No server listens at the addresses.
 fn two() -> Image {
     Image::new()
         .set("UPSTREAM", "127.0.0.1:5000")
@@ -17,13 +17,13 @@ fn two() -> Image {
         .set("LISTEN", "127.0.0.1:28080")
 }
 
-/// On Debian's shell, and on Alpine's where this machine has it.
+/// Returns the container with the shell of Debian and, if available, with that of Alpine.
 fn each_shell(image: impl Fn() -> Image) -> Vec<Image> {
     let alpine = busybox().map(|busybox| image().on(&busybox));
     [Some(image()), alpine].into_iter().flatten().collect()
 }
 
-/// Checks that a start fails, and says all of these.
+/// Checks that the container does not start and that its output contains all parts of `said`.
 fn assert_refused(image: impl Fn() -> Image, said: &[&str]) {
     for image in each_shell(image) {
         let output = image.try_out();
@@ -35,7 +35,7 @@ fn assert_refused(image: impl Fn() -> Image, said: &[&str]) {
     }
 }
 
-/// Checks that a start would go well: the configuration that was written.
+/// Checks that the container would start. Returns the generated configuration.
 fn assert_valid(image: impl Fn() -> Image) -> String {
     let mut written = String::new();
     for image in each_shell(image) {
@@ -65,7 +65,7 @@ fn two_settings_protect_a_site() {
         assert_eq!(site.received(), "");
         assert_eq!(nginx.ask(&alice(Request::get("/a%2Fb?c=%20"))).text(), "welcome");
         assert!(site.received().starts_with("GET /a%2Fb?c=%20 HTTP/1.1\r\n"), "{}", site.received());
-        // nginx writes the line when it has answered.
+        // nginx writes the log line after the response.
         let log = eventually("alice is in the log", || {
             let log = fs::read_to_string(nginx.image().path("var/log/nginx/access.log")).unwrap();
             log.contains(" \"alice\" [").then_some(log)
@@ -107,7 +107,7 @@ fn unknown_setting_is_an_error_and_kubernetes_variables_are_ignored() {
     assert_refused(|| two().set("BACKENDS", "x:1"), &said);
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
     assert_valid(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));
-    // compose.yaml's own, as an `env_file: .env` has them (O10); a name that is near is an error.
+    // The settings of compose.yaml, as `env_file: .env` passes them (O10). A similar name is an error.
     let compose = || two().set("PUBLISH", "8443").set("SUBNET", "172.31.255.0/28");
     assert_valid(|| compose().set("TLS_NAME", "registry.example.com"));
     assert_refused(|| compose().set("TLS_NAMES", "x"), &["NGX_DOORWARD_TLS_NAMES is no setting"]);
@@ -236,7 +236,7 @@ fn unrelated_environment_variables_change_nothing_pitfall_p45() {
         names.iter().fold(two(), |image, name| image.environment(name, "evil"))
     };
     assert_eq!(assert_valid(hostile), written);
-    // One's own filter is kept beside ours, for one's own templates.
+    // A user's own filter is combined with that of doorward, so that the user's own templates work.
     let own = || hostile().environment("NGINX_ENVSUBST_FILTER", "^MINE_").environment("MINE_NAME", "hello");
     let image = own().file("etc/nginx/templates/mine.inc.template", "# ${MINE_NAME} $host\n");
     assert_eq!(image.try_out().code, Some(0));
@@ -272,7 +272,7 @@ fn name_in_the_hosts_file_is_resolved_at_start() {
 #[test]
 fn listen_port_alone_includes_ipv6_if_available() {
     let written = assert_valid(|| two().set("LISTEN", "28087"));
-    // The size of such a file is not told, only its text.
+    // The file has no size that can be checked, so its text is read.
     let any = fs::read_to_string("/proc/net/if_inet6").is_ok_and(|text| !text.is_empty());
     assert_eq!(written.contains("    listen 28087;\n    listen [::]:28087;\n"), any, "{written}");
     for listen in ["127.0.0.1:28087", "*:28087"] {

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::nginx::{Image, Nginx, busybox, shipped};
 use crate::support::process::{self, Output};
 
-/// What the official image has in conf.d.
+/// The default.conf of the official image.
 const WELCOME: &str = "server {\n    listen 127.0.0.1:28082;\n    server_name localhost;\n    location / {\n        root /usr/share/nginx/html;\n        index index.html;\n    }\n}\n";
 
 fn ready() -> Image {
@@ -19,7 +19,7 @@ fn ready() -> Image {
         .set("LISTEN", "127.0.0.1:28083")
 }
 
-/// The outcome of `change`, with Debian's shell and with Alpine's.
+/// Runs the container after `change`, with the shells of Debian and of Alpine.
 fn try_each(change: impl Fn(Image) -> Image) -> Vec<Output> {
     let alpine = busybox().map(|busybox| ready().on(&busybox));
     [Some(ready()), alpine].into_iter().flatten().map(|image| change(image).try_out()).collect()
@@ -49,7 +49,7 @@ fn welcome_page_is_replaced_and_a_second_start_works() {
 
 #[test]
 fn unwritable_conf_d_fails_the_start_pitfall_p44() {
-    // A folder in the file's place stands for a read-only file system: root may write anywhere else.
+    // A folder in place of the file replaces a read-only file system, because root can write to every other file.
     let blocked = |image: Image| {
         let file = image.path("etc/nginx/conf.d/default.conf");
         fs::remove_file(&file).unwrap();
@@ -72,7 +72,7 @@ fn missing_configuration_fails_the_start_pitfall_p44() {
         image.environment("NGINX_ENVSUBST_OUTPUT_DIR", folder.display().to_string())
     };
     assert_fails(elsewhere, "the guarded configuration is not what nginx would run");
-    // One that is left from an earlier start, with other settings.
+    // A configuration of an earlier start with other settings.
     let image = ready();
     assert_eq!(image.try_out().code, Some(0));
     let old = written(&image);
@@ -101,7 +101,7 @@ fn image_that_does_not_source_the_script_starts_nothing() {
         image
     };
     assert_fails(|image| mode(image, 0o644), "18-doorward.envsh was not sourced");
-    // Nor does nginx take the template as it stands, should the check be missing too.
+    // nginx does not accept the raw template either, in case the check is missing too.
     let alone = |image: Image| {
         fs::remove_file(image.path("entrypoint.d/99-doorward-check.sh")).unwrap();
         mode(image, 0o644)
@@ -118,7 +118,7 @@ fn command_that_bypasses_the_entrypoint_finds_no_valid_configuration_pitfall_p44
     let output = process::run(image.run(&["sh", "-c", "nginx -t"]));
     assert_ne!(output.code, Some(0), "{output:?}");
     assert!(output.stderr.contains("the guarded configuration was not written"), "{}", output.stderr);
-    // By the entrypoint it is replaced like any other.
+    // The entrypoint replaces it like any other file.
     assert_eq!(image.try_out().code, Some(0));
 }
 
@@ -137,7 +137,7 @@ fn nginx_without_a_required_module_or_version_fails_the_start_by_name() {
         "ngx_http_auth_request_module",
     );
     assert_fails(claims("1.16.1", module), "nginx 1.18 or newer is needed");
-    // The same in the place of what it does not say of itself.
+    // The file does not contain the realip module either.
     assert_fails(claims("1.28.0", module), "the guarded configuration is not what nginx would run");
     let behind = |image: Image| claims("1.28.0", module)(image).set("REAL_IP_FROM", "10.0.0.1");
     assert_fails(behind, "ngx_http_realip_module");

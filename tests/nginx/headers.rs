@@ -8,7 +8,7 @@ use crate::support::registry::Registry;
 use crate::support::upstream::Tap;
 use crate::support::users;
 
-/// nginx with a tap before doorward and one before the registry.
+/// Starts nginx with a tap before doorward and one before the registry.
 fn tapped() -> (ProtectedRegistry, Tap, Tap) {
     let (registry, doorward) = (Registry::start(), Doorward::start(&users::two(), &[]));
     let (to_doorward, to_registry) = (Tap::start(tcp(&doorward.address)), Tap::start(registry.address));
@@ -16,7 +16,7 @@ fn tapped() -> (ProtectedRegistry, Tap, Tap) {
     (ProtectedRegistry { nginx, doorward, _registry: registry }, to_doorward, to_registry)
 }
 
-/// The headers of the one request in `text`: lower-case names, and values.
+/// Returns the headers of the one request in `text`, with names in lower case.
 fn headers(text: &str) -> Vec<(String, String)> {
     let head = text.split_once("\r\n\r\n").expect("a head").0;
     let pair =

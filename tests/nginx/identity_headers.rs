@@ -11,7 +11,7 @@ use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port};
 use crate::token::nginx as token;
 
-/// A doorward that admits everyone, with these headers.
+/// Starts an auth service that admits every request and returns these headers.
 fn auth_service(headers: &'static [(&'static str, &'static str)]) -> Api {
     Api::start(move |_| {
         headers.iter().fold(ApiReply::status(200), |reply, (name, value)| reply.with(name, value))
@@ -23,14 +23,14 @@ fn image(kind: &str, auth: SocketAddr, backend: SocketAddr) -> Image {
     image.set("AUTH", auth.to_string()).set("UPSTREAM", backend.to_string())
 }
 
-/// With this way of tokens; a public listener is named only if there is one.
+/// Sets this token mode. The public listener is set only if the mode uses it.
 fn with_tokens(image: Image, way: &str) -> Image {
     let image = image.set("TOKENS", way);
     if way == "off" { image } else { image.set("PUBLIC", "127.0.0.1:1") }
 }
 
-/// Names that applications trust, as they are listed in public reports and their products' documentation
-/// (caddyserver/caddy#7545); written down here, so that a line that goes missing from the snippet is seen.
+/// Names that applications trust, from public reports and product documentation (caddyserver/caddy#7545). The list is
+/// repeated here so that a line that is missing in the snippet is detected.
 const TRUSTED: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-Rewrite X-Auth-Reason X-Auth-Proxy-Secret \
     X-Upstream-Authorization X-Upstream-URI X-Authentik-Username X-authentik-groups X-authentik-email X-authentik-uid \
     X-authentik-jwt X-authentik-entitlements X-Vouch-User X-Vouch-IdP-AccessToken X-Vouch-IdP-Claims-Groups \
@@ -45,7 +45,7 @@ const TRUSTED: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-R
     X-SSL-Client-Verify SSL-Client-Cert X-Token-Subject Teleport-Jwt-Assertion X-Auth-Username X-Auth-Email X-Auth-Roles \
     True-Client-IP CF-Connecting-IP X-Client-IP X-Cluster-Client-IP X-Original-Forwarded-For";
 
-/// These, and whatever else the snippet clears.
+/// Returns these names and all other names that the snippet clears.
 fn names() -> Vec<String> {
     let snippet = std::fs::read_to_string(shipped().join("snippets/doorward-headers.conf")).unwrap();
     let cleared =
@@ -76,7 +76,7 @@ fn identity_headers_of_the_client_do_not_reach_a_backend_field_c12() {
         let arrived: Vec<&str> = received.lines().filter(|line| line.contains("forged-value")).collect();
         assert!(arrived.is_empty(), "{kind} {tokens}: {arrived:?}");
         assert_eq!(received.contains("X-Auth-User: alice\r\n"), tokens != "registry", "{kind} {tokens}");
-        // What is no identity goes on.
+        // A header that is not an identity header is forwarded.
         let request = Request::get("/v2/").header("X-Requested-With", "kept").header("Cookie", "a=b");
         assert_eq!(nginx.ask(&request).status, 200);
         let received = backend.received();
@@ -101,7 +101,7 @@ fn stale_and_fact_headers_come_only_from_doorward_field_s6() {
         let forged = ["X-Auth-Stale", "X-Auth-Fact-Plan", "x-auth-fact-customer-id", "X-Auth-Fact-Unknown"]
             .iter()
             .fold(Request::get("/v2/"), |request, name| request.header(name, "forged"));
-        // The client of the tests takes no fact in an answer: it is not on its list.
+        // The test client rejects headers that are not on its list, so the response contains no fact.
         assert_eq!(nginx.ask(&forged).status, 200);
         let received = backend.received().to_lowercase();
         for wanted in ["x-auth-stale: true\r\n", "x-auth-fact-plan: gold\r\n", "x-auth-user: alice\r\n"] {
@@ -121,7 +121,7 @@ fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
     let (doorward, backend) = (auth_service(says), Upstream::start(&empty("200 OK")));
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (auth, to) = (doorward.address, backend.address);
-    // The lines of nginx/README.md, before and behind the include.
+    // The lines of nginx/README.md before and after the include.
     let fact =
         "auth_request_set $plan $upstream_http_x_auth_fact_plan; proxy_set_header X-Auth-Fact-Plan $plan;";
     let pass = "proxy_pass http://doorward_upstream; include doorward/doorward-site-proxy.conf;";
@@ -142,7 +142,7 @@ fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
     }
 }
 
-/// Every header by which nginx and doorward talk to each other.
+/// All headers that nginx and doorward exchange.
 const BETWEEN: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-Reason X-Auth-Scope X-Auth-Error X-Auth-Rewrite \
     X-Auth-Proxy-Secret X-Upstream-Authorization X-Upstream-URI X-Upstream-Status";
 
@@ -155,7 +155,7 @@ fn identity_headers_of_a_backend_do_not_reach_the_client() {
         for status in ["200 OK", "404 Not Found", "401 No", "500 No"] {
             let backend = Upstream::start(&empty(&format!("{status}{headers}")));
             let nginx = Nginx::of(with_tokens(image(kind, doorward.address, backend.address), way));
-            // The client of the tests fails with a header that is not on its list.
+            // The test client fails if a header is not on its list.
             let answer = nginx.ask(&Request::get("/v2/"));
             assert_eq!(answer.status.to_string(), status[..3], "{kind} {way}: {answer:?}");
         }

@@ -7,8 +7,8 @@ use crate::support::registry::Registry;
 use crate::support::upstream::{Tap, Upstream, empty};
 use crate::support::users;
 
-/// The answerer's view of one request: the value of a header.
-fn told(auth: &Upstream, name: &str) -> String {
+/// Returns the value of a header in the last request that the server received.
+fn received_header(auth: &Upstream, name: &str) -> String {
     let received = auth.received();
     let last = received.rsplit(&format!("\r\n{name}: ")).next().unwrap();
     last.split("\r\n").next().unwrap().to_owned()
@@ -35,21 +35,21 @@ fn client_address_is_the_last_one_that_is_not_a_load_balancer() {
         ("10.0.0.1, 203.0.113.7, 10.1.2.3,127.0.0.2", "203.0.113.7"),
         ("203.0.113.7:4321", "203.0.113.7"),
         ("2001:db8::7, fd00::1", "2001:db8::7"),
-        // None of these is an address: then it is whoever asks.
+        // None of these values is an address, so the address of the peer is used.
         ("not an address", "127.0.0.1"),
         ("203.0.113.7, unknown", "127.0.0.1"),
         ("", "127.0.0.1"),
     ] {
         let request = Request::get("/").header("X-Forwarded-For", forwarded);
         assert_eq!(nginx.ask(&request).status, 200);
-        assert_eq!(told(&auth, "X-Real-IP"), client, "{forwarded}");
-        assert_eq!(told(&backend, "X-Forwarded-For"), client, "{forwarded}");
+        assert_eq!(received_header(&auth, "X-Real-IP"), client, "{forwarded}");
+        assert_eq!(received_header(&backend, "X-Forwarded-For"), client, "{forwarded}");
     }
-    // What comes in more than one line is one list.
+    // Several header lines form one list.
     let lines =
         Request::get("/").header("X-Forwarded-For", "192.0.2.66").header("X-Forwarded-For", "203.0.113.7");
     nginx.ask(&lines);
-    assert_eq!(told(&auth, "X-Real-IP"), "203.0.113.7");
+    assert_eq!(received_header(&auth, "X-Real-IP"), "203.0.113.7");
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn forwarded_address_from_an_untrusted_peer_is_ignored() {
     let (nginx, auth, _backend) = behind("127.0.0.1");
     let claim = Request::get("/").header("X-Forwarded-For", "203.0.113.7").header("X-Real-IP", "203.0.113.7");
     nginx.ask_from([127, 0, 0, 9], &claim);
-    assert_eq!(told(&auth, "X-Real-IP"), "127.0.0.9");
+    assert_eq!(received_header(&auth, "X-Real-IP"), "127.0.0.9");
     nginx.ask(&claim);
-    assert_eq!(told(&auth, "X-Real-IP"), "203.0.113.7", "the other side of it");
+    assert_eq!(received_header(&auth, "X-Real-IP"), "203.0.113.7", "the other side of it");
 }
 
 #[test]

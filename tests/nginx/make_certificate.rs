@@ -17,7 +17,7 @@ fn make(shell: &[&str], arguments: &[&Path]) -> Output {
     run(command)
 }
 
-/// The names in a folder.
+/// Returns the file names in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
@@ -44,13 +44,13 @@ fn certificate_is_created_once_for_its_name_and_signs_no_other() {
         let before = fs::read(tls.join("tls.crt")).unwrap();
         assert_eq!(make(shell, &[&tls, &once]).code, Some(0));
         assert_eq!(fs::read(tls.join("tls.crt")).unwrap(), before);
-        // The share is not mounted: none is made in the place of the pair.
+        // The share is not mounted. The script creates no new pair in its place.
         names(&tls).iter().for_each(|name| fs::remove_file(tls.join(name)).unwrap());
         let output = make(shell, &[&tls, &once]);
         let said = format!("there was one, as {} shows", once.display());
         assert!(output.code == Some(1) && output.stderr.contains(&said), "{output:?}");
         assert!(names(&tls).is_empty());
-        // Nor where the share itself is not there.
+        // The script creates none if the folder is missing.
         fs::remove_dir(&tls).unwrap();
         let output = make(shell, &[&tls]);
         assert!(output.code == Some(1) && output.stderr.contains("there is no folder"), "{output:?}");
@@ -84,7 +84,7 @@ fn existing_certificate_or_dangling_link_is_never_replaced_field_o1() {
                 let _ = fs::remove_file(&once);
                 fs::remove_dir_all(&tls).unwrap();
             }
-            // A file alone: nginx says what is missing. A directory is none.
+            // If only one of the files exists, nginx reports the missing one. A directory is not a file.
             fs::create_dir(&tls).unwrap();
             fs::write(tls.join(file), "").unwrap();
             assert_eq!(make(shell, &[&tls]).code, Some(0));

@@ -14,7 +14,7 @@ fn make(shell: &[&str], arguments: &[&str]) -> Output {
     run(command)
 }
 
-/// Tries it with Debian's shell, and with Alpine's if it is there.
+/// Runs the test with the shell of Debian and, if available, with that of Alpine.
 pub(super) fn with_each_shell(test: impl Fn(&[&str], &Path)) {
     let busybox = busybox().map(|path| path.display().to_string());
     let shells = [Some(vec!["sh"]), busybox.as_deref().map(|path| vec![path, "sh"])];

@@ -24,7 +24,7 @@ use crate::support::nginx::{Nginx, Template};
 use crate::support::registry::Registry;
 use crate::support::users;
 
-/// nginx, doorward and docker-registry, as the README has them.
+/// nginx, doorward and docker-registry, configured as in the README.
 struct ProtectedRegistry {
     nginx: Nginx,
     doorward: Doorward,

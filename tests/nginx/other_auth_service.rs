@@ -5,7 +5,7 @@ use crate::support::free_port;
 use crate::support::nginx::{Image, Nginx, alice, assert_json};
 use crate::support::upstream::{Upstream, empty};
 
-/// nginx before a backend that says `secret`, with an answerer at `/check/me?for=docker`.
+/// Starts nginx with an auth service at `/check/me?for=docker`. The backend returns `secret`.
 fn before(kind: &str, answer: &str) -> (Nginx, Upstream, Upstream) {
     let auth = Upstream::start(answer);
     let backend = Upstream::start("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecret\n");
@@ -24,7 +24,7 @@ fn refusal_without_a_challenge_gets_a_challenge() {
         for request in [Request::get(target), alice(Request::get(target)), Request::new("HEAD", target)] {
             let answer = nginx.ask(&request);
             assert_eq!(answer.status, 401, "{answer:?}");
-            // Looked up by name, it is there once.
+            // The response contains the header only once.
             let challenge = answer.header("www-authenticate");
             assert_eq!(challenge, Some("Basic realm=\"Registry\", charset=\"UTF-8\""));
         }

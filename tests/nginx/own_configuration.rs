@@ -10,7 +10,7 @@ use crate::support::{free_port, users};
 
 const UPSTREAM: &str = "keepalive 64; keepalive_requests 100000;";
 
-/// What goes into http{}: the two upstreams, and one server with these lines.
+/// Returns the content of http{}: the two upstreams, and one server with these lines.
 fn lines(doorward: &Doorward, backend: &Upstream, http: &str, address: SocketAddr, server: &str) -> String {
     let (auth, backend) = (tcp(&doorward.address), backend.address);
     format!(

@@ -12,13 +12,13 @@ use crate::support::users;
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const HELLO: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-/// The path and query of an upload's `Location`, whatever host and port stand before it.
+/// Returns the path and query of the `Location` of an upload, without host and port.
 fn path_of(location: &str) -> &str {
     let behind = location.split_once("://").map_or(location, |(_, rest)| rest);
     &behind[behind.find('/').expect("a path")..]
 }
 
-/// Begins an upload: where it goes on.
+/// Starts an upload and returns its address.
 fn begin(protected: &ProtectedRegistry, repository: &str) -> String {
     let answer =
         protected.ask(&alice(Request::new("POST", &format!("/v2/{repository}/blobs/uploads/")).body("")));
@@ -99,12 +99,12 @@ fn two_mib_upload_passes_with_a_length_and_chunked_pitfalls_p1_and_p2() {
         assert_eq!(answer.status, 201, "{repository}: {answer:?}\n{}", protected.nginx.log());
         let blob = protected.ask(&alice(Request::get(&format!("/v2/{repository}/blobs/{digest}"))));
         assert_eq!((blob.status, blob.body.len()), (200, body.len()), "{repository}");
-        // And who may not is told so, and not that it is too large.
+        // A client without permission gets a challenge and no error about the size.
         let refused = Request::new("PUT", &format!("{location}&digest={digest}"));
         let refused =
             if repository == "in/chunks" { refused.chunked(&body) } else { refused.body(body.clone()) };
         let answer = protected.nginx.client().try_ask(&refused);
-        // nginx may close before it has read all of a body that it does not want.
+        // nginx may close the connection before it has read the whole body of a refused request.
         if let Ok(answer) = answer {
             assert_challenge(&answer);
         }
@@ -123,7 +123,7 @@ fn ranged_and_conditional_requests_reach_the_registry_and_not_doorward_pitfall_p
     tap.forget();
     let part = protected.ask(&blob().header("Range", "bytes=1-2"));
     assert_eq!((part.status, &part.text()[..]), (206, "el"), "{part:?}");
-    // By HEAD: the registry's own 416 announces a body that does not come.
+    // A HEAD request, because the 416 response of the registry announces a body that it does not send.
     let head = alice(Request::new("HEAD", &format!("/v2/a/blobs/{HELLO}")));
     let beyond = protected.ask(&head.header("Range", "bytes=100-200"));
     assert_eq!(beyond.status, 416, "{beyond:?}");
@@ -158,7 +158,7 @@ fn many_requests_share_one_connection_to_doorward_pitfall_p9() {
     for _ in 0..50 {
         assert_eq!(client.ask(&alice(Request::get("/v2/"))).status, 200);
         assert_eq!(client.ask(&Request::get("/v2/")).status, 401);
-        // Over a connection of its own, too.
+        // A new connection works too.
         assert_eq!(nginx.ask(&alice(Request::get("/v2/"))).status, 200);
         assert_eq!(nginx.ask(&Request::get("/v2/").basic("alice", "x")).status, 401);
     }
@@ -171,7 +171,7 @@ fn login_of_one_client_admits_no_other_pitfall_p5() {
     let mut client = protected.nginx.client();
     for target in ["/v2/", "/v2/_catalog"] {
         assert_eq!(client.ask(&alice(Request::get(target))).status, 200);
-        // Over the same connection, and over others.
+        // Over the same connection, and over new ones.
         assert_challenge(&client.ask(&Request::get(target)));
         assert_challenge(&protected.ask(&Request::get(target)));
         assert_challenge(&protected.ask(&Request::get(target).basic("alice", "x")));
@@ -227,7 +227,7 @@ fn mount_in_a_form_body_is_not_performed_pitfall_p15() {
             assert_eq!(blob.status, 404, "readable through {content_type}: {blob:?}");
         }
     }
-    // That it can be made at all is seen by the query, which doorward can judge.
+    // The mount itself is possible: it succeeds with a query, which doorward can evaluate.
     let post =
         alice(Request::new("POST", &format!("/v2/att/body/blobs/uploads/?mount={HELLO}&from=secret/app")));
     assert_eq!(protected.ask(&post.body("")).status, 201);
@@ -241,7 +241,7 @@ fn auth_subrequest_location_is_not_reachable_from_outside_pitfall_p50() {
     {
         for request in [Request::get(path), alice(Request::get(path)), Request::new("POST", path).body("x")] {
             let answer = protected.ask(&request.header("X-Real-IP", "192.0.2.1"));
-            // Another spelling of it is refused as one.
+            // Another spelling of the path is refused as ambiguous.
             let status = if path.starts_with("/_doorward") { 404 } else { 400 };
             assert_eq!(answer.status, status, "{path}: {answer:?}");
         }
@@ -259,9 +259,9 @@ fn registry_v1_and_other_paths_get_404() {
         assert_json(&protected.ask(&alice(Request::get(path))), 404, "UNSUPPORTED");
         assert_json(&protected.ask(&Request::get(path)), 404, "UNSUPPORTED");
     }
-    // This one nginx refuses by itself.
+    // nginx itself refuses this request.
     assert_json(&protected.ask(&alice(Request::new("TRACE", "/v2/"))), 405, "UNSUPPORTED");
-    // What the registry itself does not have, it says itself.
+    // The registry itself reports a missing blob.
     let answer = protected.ask(&alice(Request::get(&format!("/v2/a/blobs/{EMPTY}"))));
     assert_eq!(answer.status, 404);
     assert!(answer.text().contains("BLOB_UNKNOWN"), "{answer:?}");

@@ -11,7 +11,7 @@ use crate::support::nginx::{Image, Nginx, alice, assert_json};
 use crate::support::process::program;
 use crate::support::upstream::{Upstream, empty};
 
-/// nginx of this kind between an answerer that admits everyone and a backend that says yes.
+/// nginx between an auth service that admits every request and a backend that accepts every request.
 struct OpenSite {
     nginx: Nginx,
     auth_service: Upstream,
@@ -28,7 +28,7 @@ impl OpenSite {
         Self { nginx: Nginx::of(set(image)), auth_service, backend }
     }
 
-    /// The status of this head, whose body is never sent.
+    /// Returns the status of a request whose body is announced but never sent.
     fn announce(&self, method: &str, headers: &str) -> u16 {
         let mut client = self.nginx.client();
         client.send(format!("{method} /v2/ HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes()).unwrap();
@@ -116,7 +116,7 @@ fn configured_body_limit_applies_to_bodies_without_a_length() {
     assert_eq!(open.nginx.ask(&post().chunked(&vec![b'x'; 80 << 10])).status, 413);
     let any = OpenSite::start(|image| image.set("MAX_BODY_SIZE", "0"));
     let mut client = any.nginx.client();
-    // More than the default; it is only announced, and nginx waits for it.
+    // A body larger than the default limit is announced, and nginx waits for it.
     client
         .send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000000\r\nExpect: 100-continue\r\n\r\n")
         .unwrap();
@@ -162,12 +162,12 @@ fn http_2_body_without_a_length_is_limited_for_every_method() {
         "-w",
         "%{http_code} %{http_version}",
     ]);
-    // From a pipe, so that curl knows no length.
+    // The body comes from a pipe, so that curl sends no length.
     let url = format!("https://{}/", open.nginx.address);
     command.args(["-X", "GET", "-H", "Expect:", "-T", "-", &url]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut curl = command.spawn().expect("curl");
-    // It may have its answer before all is written.
+    // The response can arrive before the whole body was written.
     let _ = curl.stdin.take().expect("a pipe").write_all(&vec![b'x'; 8 << 20]);
     let output = curl.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "413 2", "{output:?}");

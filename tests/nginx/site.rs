@@ -6,7 +6,7 @@ use crate::support::nginx::{Nginx, Template, alice};
 use crate::support::upstream::Upstream;
 use crate::support::{eventually, users};
 
-/// nginx before a site whose every page says `welcome`.
+/// Starts nginx with a site whose every page contains `welcome`.
 fn site() -> (Nginx, Doorward, Upstream) {
     let doorward = Doorward::start(&users::two(), &["--throttle-user-failures", "2"]);
     let upstream =
@@ -76,7 +76,7 @@ fn large_upload_with_a_length_passes_pitfall_p1() {
     let (nginx, _doorward, upstream) = site();
     let answer = nginx.ask(&alice(Request::new("POST", "/upload")).body(vec![b'x'; 2 << 20]));
     assert_eq!(answer.status, 200, "{answer:?}");
-    // The answer may come before the last of it has arrived.
+    // The response can arrive before the end of the body.
     eventually("the site has all of it", || (upstream.received().len() > 2 << 20).then_some(()));
 }
 

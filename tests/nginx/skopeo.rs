@@ -8,13 +8,13 @@ use crate::support::client::Request;
 use crate::support::image::{make, skopeo};
 use crate::support::users;
 
-/// Log-in as this user: the exit code and what was said.
+/// Logs in as this user. Returns the exit code and the output.
 fn log_in(home: &Path, registry: &str, user: &str, password: &str) -> (Option<i32>, String) {
     let output = skopeo(home, &["login", "--tls-verify=false", "-u", user, "-p", password, registry]);
     (output.code, output.stdout + &output.stderr)
 }
 
-/// Copies an image: the exit code and what was said.
+/// Copies an image. Returns the exit code and the output.
 fn copy(home: &Path, from: &str, to: &str) -> (Option<i32>, String) {
     let flags = ["copy", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false", from, to];
     let output = skopeo(home, &flags);

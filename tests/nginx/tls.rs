@@ -19,7 +19,7 @@ fn plain() -> Image {
         .set("LISTEN", "127.0.0.1:28085")
 }
 
-/// nginx with a pair for registry.test, and what must live as long.
+/// nginx with a certificate for registry.test, and the servers that must stay alive with it.
 struct TlsServer {
     nginx: Nginx,
     _doorward: Doorward,
@@ -39,7 +39,7 @@ fn server(kind: &str, names: &str) -> TlsServer {
 }
 
 impl TlsServer {
-    /// GET /v2/ by curl, which takes no certificate but ours: its exit code, and status and version.
+    /// Sends GET /v2/ with curl, which trusts only this certificate. The output is the status and the HTTP version.
     fn curl(&self, name: &str, flags: &[&str]) -> Output {
         let port = self.nginx.address.port();
         let mut command = Command::new(program("curl", "curl"));
@@ -77,7 +77,7 @@ fn site_speaks_http_2_if_negotiated() {
     server.assert("registry.test", &["--http2"], "401 2");
     server.assert("registry.test", &[&ALICE[..], &["--http2"]].concat(), "200 2");
     server.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
-    // The port is part of what the client wrote, in either.
+    // The `Host` header contains the port, in both HTTP versions.
     let host = format!("\r\nHost: registry.test:{}\r\n", server.nginx.address.port());
     assert_eq!(server.backend.received().matches(&host).count(), 2, "{}", server.backend.received());
 }
@@ -103,7 +103,7 @@ fn only_the_configured_server_name_is_served() {
         let server = server(kind, "registry.test,*.dev.test");
         server.assert("registry.test", &["--http1.1"], "401 1.1");
         server.assert("registry.test", &[&ALICE[..], &["--http1.1"]].concat(), "200 1.1");
-        // Whoever asks for another name by its certificate gets no answer, or before nginx 1.19.4 this.
+        // A client that requests another name gets no response. nginx before 1.19.4 sends this status.
         let other = server.curl("other.test", &[&ALICE[..], &["--http1.1"]].concat());
         assert!(other.code != Some(0) || other.stdout == "421 1.1", "{other:?}");
         server.assert(
@@ -157,7 +157,8 @@ fn compose_certificate_is_trusted_as_a_ca_file_and_signs_no_other() {
     let nginx = Nginx::of(image.set("UPSTREAM", registry.address.to_string()));
     let pair = nginx.image().path("etc/nginx/tls/tls.crt");
     let at = format!("localhost:{}", nginx.address.port());
-    // OpenSSL's way of trusting it, by curl, and Go's, by skopeo as docker and podman have it: ca.crt in a folder.
+    // OpenSSL (curl) and Go (skopeo) both trust the certificate. skopeo reads ca.crt in a folder, as docker and podman
+    // do.
     let mut curl = Command::new(program("curl", "curl"));
     curl.env_clear().args(["-q", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-u", "alice:wonderland"]);
     let output = process::run({
@@ -214,7 +215,7 @@ fn site_redirects_http_to_https_and_a_registry_does_not() {
     let written = |kind: &str, listen: &str| {
         let image =
             plain().pair("DNS:a.test").set("KIND", kind).set("LISTEN", listen).set("SERVER_NAME", "a.test");
-        // Whether these ports are free is another matter.
+        // The result of the start is ignored, because these ports may be in use.
         image.try_out();
         fs::read_to_string(image.path("etc/nginx/conf.d/default.conf")).unwrap()
     };

@@ -3,7 +3,8 @@
 use super::{GROUPS, PolicySetup, RULES};
 use crate::support::client::Request;
 
-/// What must not be had under cover of `public/**`, which anyone may pull, or of a right to pull.
+/// Checks that a request is refused. `public/**`, which anonymous clients may pull, or a pull permission must not make
+/// it possible.
 fn refused(user: &str, method: &str, uri: &str) {
     let setup = PolicySetup::of(RULES, GROUPS);
     let status = setup.status(user, method, uri);
@@ -48,7 +49,7 @@ fn query_and_fragment_are_not_matched_as_path_as_in_oauth2_proxy_ghsa_7rh7_c77v_
 #[test]
 fn other_uri_headers_are_ignored_as_in_oauth2_proxy_cve_2026_40575() {
     let setup = PolicySetup::of(RULES, GROUPS);
-    // Those of other proxies are refused whoever sends them, and misspelt ones are not read.
+    // URI headers of other proxies are refused for every client. Misspelled headers are ignored.
     for (name, status) in [
         ("X-Forwarded-Uri", 403),
         ("X-Original-URL", 403),

@@ -15,20 +15,21 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::doorward;
 use crate::support::request_corpus::{RULES, Sample, corpus};
 
-/// How many are asked.
+/// The number of generated requests.
 const COUNT: usize = 12_000;
 
-/// Of so many one is explained by the command.
+/// Every n-th request is also explained by the command.
 const BY_COMMAND: usize = 40;
 
-/// What is asked about a sample; `None` where it has a byte that no proxy and no command line passes on.
-fn asked(sample: &Sample) -> Option<[String; 4]> {
+/// Returns the four values of a request. Returns `None` if a value has a byte that no proxy and no command line passes
+/// on.
+fn request_values(sample: &Sample) -> Option<[String; 4]> {
     let (uri, host, content_type) = sample.question();
     let asked = [sample.method.clone(), uri, host, content_type.trim().to_owned()];
     let is_text = |text: &String| {
         !text.contains(|c: char| c.is_control() || c == crate::support::request_corpus::NO_TEXT)
     };
-    // A header's value loses what is blank at its ends.
+    // Blanks at the ends of a header value are removed.
     asked.iter().all(|text| is_text(text) && text.trim() == text).then_some(asked)
 }
 
@@ -43,7 +44,7 @@ fn question(user: &str, [method, uri, host, content_type]: &[String; 4]) -> Requ
     if user == "ann" { request.basic("ann", "a1") } else { request }
 }
 
-/// The name of the verdict, and what is asked of the backend instead.
+/// Returns the name of the verdict, and the URI that is sent to the backend instead.
 fn said(answer: &Answer) -> (&'static str, Option<String>) {
     let verdict = match answer.status {
         200 => "allow",
@@ -105,7 +106,7 @@ fn explain_and_auth_agree_on_the_whole_corpus() {
     let mut client = setup.doorward.client();
     let (mut verdicts, mut rewritten, mut commanded) = (BTreeMap::<&str, usize>::new(), 0, 0);
     for (number, sample) in corpus(COUNT).enumerate() {
-        let Some(asked) = asked(&sample) else { continue };
+        let Some(asked) = request_values(&sample) else { continue };
         let said = said(&client.ask(&question(sample.user, &asked)));
         assert_eq!(said, explained(&policy, sample.user, &asked), "{sample:?}");
         *verdicts.entry(said.0).or_default() += 1;

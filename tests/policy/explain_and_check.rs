@@ -171,7 +171,7 @@ fn rule_on_a_group_without_members_or_group_file_is_reported() {
 }
 
 #[test]
-fn explain_accepts_groups_that_only_a_service_knows() {
+fn explain_accepts_groups_that_only_an_auth_backend_defines() {
     let setup = PolicySetup::of(RULES, "ops: ann\n");
     let push = |more: &[&str]| {
         let asked = ["explain", "--", "eve", "POST", "/v2/team/app/blobs/uploads/"];

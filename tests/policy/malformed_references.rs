@@ -25,7 +25,7 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
         assert_eq!(answer.header("x-auth-reason"), Some("malformed_reference"), "{method} {uri}");
         assert_eq!(answer.header("x-auth-error"), Some(error), "{method} {uri}");
         assert_eq!(answer.header("x-auth-scope"), None, "nothing is lacking: {method} {uri}");
-        // bob is denied one repository of these, and carl may pull only: they learn nothing more than before.
+        // bob is denied one of these repositories, and carl may only pull. Their responses must not reveal more.
         let denied = uri.replace("/team/app/", "/team/secret/");
         if denied != uri {
             let answer = setup.ask("bob", method, &denied);
@@ -37,10 +37,10 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
             assert_eq!(answer.header("x-auth-reason"), Some("policy"), "carl {method} {uri}");
             assert_eq!(answer.header("x-auth-error"), None, "carl {method} {uri}");
         }
-        // Whoever shows no credentials is challenged.
+        // A request without credentials is challenged.
         assert_eq!(setup.ask("-", method, uri).status, 401, "{method} {uri}");
     }
-    // In a repository that is granted to anyone, credentials would change nothing.
+    // Credentials make no difference in a repository that anonymous clients may pull.
     let answer = setup.ask("-", "GET", "/v2/public/base/manifests/.x");
     assert_eq!((answer.status, answer.header("x-auth-error")), (403, Some("MANIFEST_UNKNOWN")));
     assert_eq!(setup.ask("-", "PUT", "/v2/public/base/manifests/.x").status, 401);
@@ -90,7 +90,7 @@ fn pagination_parameters_are_passed_on_and_the_ns_parameter_is_not_field_c14() {
             assert_eq!(answer.status, 200, "{method} {uri}: {answer:?}");
             assert_eq!(answer.header("x-upstream-uri"), upstream.as_deref(), "{method} {uri}");
         }
-        // The repository and the action are judged as before.
+        // The repository and the action are evaluated as without the parameter.
         let secret = uri.replace("/team/app/", "/team/secret/");
         assert_eq!(setup.status("bob", "GET", &secret), 403, "{secret}");
         assert_eq!(setup.status("ann", "DELETE", &uri), 403, "{uri}");
@@ -113,9 +113,9 @@ fn mount_origin_is_passed_on_for_pullable_repositories_field_c13() {
     for (user, more, upstream) in [
         ("ann", "from=team/secret&origin=registry.example.com", None),
         ("ann", "from=team%2Fsecret&origin=Registry.Example.Com%3A5000", None),
-        // bob may not pull there: an ordinary upload, without any parameter of the mount.
+        // bob may not pull from there. The request becomes an ordinary upload without the parameters of the mount.
         ("bob", "from=team/secret&origin=registry.example.com", Some(upload)),
-        // At another registry the same name is another repository.
+        // The same name at another registry is another repository.
         ("ann", "from=team/secret&origin=gcr.io", Some(upload)),
         ("ann", "from=team/secret&origin=registry.example.com.evil.test", Some(upload)),
         ("ann", "origin=registry.example.com", Some(upload)),

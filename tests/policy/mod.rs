@@ -40,12 +40,12 @@ impl PolicySetup {
         self.doorward.folder().join(name)
     }
 
-    /// What nginx would ask for `user`, or for nobody where it is `-`.
+    /// Returns the auth request of nginx for `user`. The request has no credentials if `user` is `-`.
     fn question(user: &str, method: &str, uri: &str) -> Request {
         Self::question_of("yes", user, method, uri)
     }
 
-    /// The same, of a site's configuration, which asks the backend for what the client wrote.
+    /// Returns the status of an auth request of a site, whose configuration always forwards the URI of the client.
     fn of_site(&self, user: &str, method: &str, uri: &str) -> u16 {
         self.doorward.ask(&Self::question_of("", user, method, uri)).status
     }
@@ -114,7 +114,7 @@ fn anonymous_client_gets_anyone_grants_and_a_wrong_password_does_not() {
     for name in ["x-auth-user", "x-auth-groups", "x-auth-by"] {
         assert_eq!(answer.header(name), Some(""), "a client's own copy must find its place taken");
     }
-    // The ping is always a challenge (pitfall P12), and so is what needs a user.
+    // The ping is always challenged (pitfall P12), and so is every request that needs a user.
     for (method, uri) in [
         ("GET", "/v2/"),
         ("GET", "/v2/team/app/manifests/v1"),
@@ -160,7 +160,7 @@ fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
     assert_eq!(with(9, 9).status, 200);
     for (at, (name, _)) in headers.into_iter().enumerate() {
         for (what, answer) in [("left out", with(at, 9)), ("twice", with(9, at))] {
-            // Without X-Real-IP the peer's own address counts; no rule here is for a network.
+            // Without X-Real-IP the address of the peer is used. No rule of this policy names a network.
             let expected = if (at, what) == (4, "left out") { 200 } else { 403 };
             assert_eq!(answer.status, expected, "{name} {what}: {answer:?}");
             if expected == 403 {
@@ -168,7 +168,7 @@ fn missing_or_duplicate_policy_header_is_refused_as_incomplete() {
             }
         }
     }
-    // Who shows no credentials, and of whom nginx says nothing.
+    // A request without credentials and without proxy headers.
     assert_eq!(setup.doorward.ask(&Request::auth()).header("x-auth-reason"), Some("invalid_proxy_headers"));
     let bare = PolicySetup::question("-", "GET", "/v2/team/app/manifests/v1");
     let request = Request::auth().basic("ann", "a1").header("X-Original-Content-Type", "");
@@ -186,7 +186,7 @@ fn mount_from_a_repository_without_pull_permission_becomes_an_upload_pitfall_p18
     assert_eq!((allowed.status, allowed.header("x-upstream-uri")), (200, None));
     let degraded = setup.ask("ann", "POST", &uri("secret%2Fy"));
     assert_eq!((degraded.status, degraded.header("x-upstream-uri")), (200, Some("/v2/a/x/blobs/uploads/")));
-    // A configuration that does not use what it is told is not told a half of it.
+    // If the proxy does not support a replaced URI, the mount is denied and not turned into an upload.
     let plain = Request::auth()
         .basic("ann", "a1")
         .header("X-Original-Method", "POST")

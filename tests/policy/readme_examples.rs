@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::doorward::doorward;
 
-/// The fenced blocks behind an example's mark, as far as the next mark or heading.
+/// Returns the fenced code blocks after the mark of an example, up to the next mark or heading.
 fn blocks(readme: &str, name: &str) -> Vec<String> {
     let (_, behind) = readme.split_once(&format!("<!-- example: {name} -->")).expect("the example is there");
     let end =
@@ -37,7 +37,7 @@ fn every_policy_example_of_the_readme_meets_its_expectations() {
         };
         let output = check(expect);
         assert_eq!(output.code, Some(0), "{name}: {output:?}");
-        // And none of them by accident: each line turned round fails.
+        // The expectations do not hold by accident: each inverted line fails.
         let turned =
             expect.replace(" allow\n", " X\n").replace(" deny\n", " allow\n").replace(" X\n", " deny\n");
         let output = check(&turned);

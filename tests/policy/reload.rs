@@ -55,8 +55,7 @@ fn invalid_policy_keeps_the_last_valid_one_and_is_reported() {
 
 #[test]
 fn request_during_a_reload_sees_one_whole_policy() {
-    // In each, ann may do exactly one of two things; half of one and half of the other would be
-    // both, or none.
+    // Each policy allows ann one of two actions. A mixture of both would allow both or none.
     let rules = |name: &str| {
         format!("[[grant]]\nusers = [\"ann\"]\nrepositories = [\"{name}\"]\nactions = [\"pull\"]\n")
     };

@@ -21,7 +21,7 @@ fn check_warns_about_a_push_grant_without_a_pull_grant_field_d6() {
         assert_eq!(output.code, Some(0), "{output:?}");
         let warning = format!("{path}:1: warning: a push also requires pull");
         assert_eq!(output.stdout.contains(&warning), warned, "{policy}: {output:?}");
-        // What check warns of is what is refused.
+        // Exactly the pushes that `check` warns about are refused.
         let asked = ["explain", "--policy", &path, "ci", "POST", "/v2/team/app/blobs/uploads/"];
         assert_eq!(run_bare(&asked).code == Some(0), !warned, "{policy}");
     }

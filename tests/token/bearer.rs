@@ -73,7 +73,7 @@ fn token_grants_only_its_scopes() {
         &show(&doorward, &pull, "GET", "/v2/_catalog"),
         &format!(",scope=\"registry:catalog:*\"{more}"),
     );
-    // What is not canonical is nobody's, with a token or without.
+    // A path that is not canonical is denied to every client, with or without a token.
     assert_eq!(show(&doorward, &pull, "GET", "/v2/team/../team/app/manifests/v1").status, 403);
 }
 
@@ -86,7 +86,7 @@ fn anonymous_token_pulls_public_repositories_only() {
     assert_eq!((answer.status, answer.header("x-auth-user")), (200, Some("")));
     assert_eq!(show(&doorward, &anonymous, "PUT", public).status, 401);
     assert_eq!(show(&doorward, &anonymous, "GET", MANIFEST).status, 401);
-    // Basic goes on as ever.
+    // Basic credentials still work.
     let basic = question("PUT", MANIFEST).basic("alice", "wonderland");
     assert_eq!(doorward.ask(&basic).status, 200);
     assert_eq!(doorward.ask(&question("PUT", MANIFEST).basic("bob", "builder")).status, 403);
@@ -107,7 +107,7 @@ fn mount_requires_both_scopes() {
     };
     let both = "repository:team/app:pull,push&scope=repository:public/base:pull";
     assert_eq!(ask(both), (200, None));
-    // See `denied` for a source that the token does not name.
+    // A mount source that the token does not name is tested in `denied_scopes`.
     assert_eq!(ask("repository:team/app:pull,push"), (401, None));
     assert_eq!(ask("repository:public/base:pull"), (401, None));
 }
@@ -161,7 +161,7 @@ fn token_of_a_removed_signing_key_is_refused() {
     let new = eventually("the new key signs", || {
         Some(of_bob(&doorward_, "repository:team/app:pull")).filter(|token| header(token) == second)
     });
-    // Both count for as long as both are there.
+    // Tokens of both keys are accepted while both keys are in the file.
     assert_eq!(show(&doorward_, &old, "GET", MANIFEST).status, 200);
     assert_eq!(show(&doorward_, &new, "GET", MANIFEST).status, 200);
     run(&["signing-key", "remove", &first]);
@@ -169,7 +169,7 @@ fn token_of_a_removed_signing_key_is_refused() {
         (show(&doorward_, &old, "GET", MANIFEST).status == 401).then_some(())
     });
     assert_eq!(show(&doorward_, &new, "GET", MANIFEST).status, 200);
-    // A file that is spoilt leaves the last good one in force.
+    // If the file is invalid, the last valid one stays in force.
     fs::write(&keys, "nothing").unwrap();
     eventually("it is told", || doorward_.ready().text().contains("token.signing_keys").then_some(()));
     assert_eq!(show(&doorward_, &new, "GET", MANIFEST).status, 200);

@@ -8,7 +8,7 @@ use crate::support::client::Answer;
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, keys};
 
-/// Denied for good, naming what is lacking.
+/// Checks that the response is 403 without a challenge, and that it names the missing permission.
 fn denied(answer: &Answer, scope: &str) {
     assert_eq!(
         (answer.status, answer.header("x-auth-reason"), answer.header("x-auth-scope")),
@@ -23,7 +23,7 @@ fn of(doorward: &Doorward, user: &str, password: &str, scopes: &[&str]) -> Strin
     token(doorward, &get(&format!("service=registry.test{scopes}")).basic(user, password))
 }
 
-/// The log line with all of this.
+/// Waits for a log line that contains all parts.
 fn logged(doorward: &Doorward, parts: &[&str]) {
     eventually(&format!("{parts:?} is logged"), || {
         let log = doorward.log();
@@ -45,7 +45,7 @@ fn denied_push_names_user_and_scope_with_basic_and_with_a_token_field_d1_flux2_5
     ] {
         logged(&doorward, &["reason=\"policy\"", detail, "user=\"bob\"", "client=\"192.0.2.1\"", MANIFEST]);
     }
-    // What the token grants is granted beside that.
+    // The permissions of the token itself still work.
     assert_eq!(show(&doorward, &asked, "GET", MANIFEST).status, 200);
 }
 
@@ -64,14 +64,14 @@ fn token_without_a_requested_scope_is_challenged_with_insufficient_scope_field_d
             "user=\"bob\"",
         ],
     );
-    // Whoever is not logged in is asked to log in, whatever the token was asked for.
+    // An anonymous client is challenged to log in, whatever scope its token was requested for.
     let nobody = token(&doorward, &get("service=registry.test&scope=repository:team/app:pull,push"));
     let answer = show(&doorward, &nobody, "PUT", MANIFEST);
     assert_eq!((answer.status, answer.header("x-auth-scope")), (401, None), "{answer:?}");
 }
 
-/// What a client does that has credentials: it shows its token, and gets another one for the scope of the challenge.
-/// The last answer, and how many tokens it took.
+/// Acts as a client with credentials: it sends its token and requests a new one for the scope of each challenge.
+/// Returns the last response and the number of tokens.
 fn follow(doorward: &Doorward, credentials: (&str, &str), method: &str, uri: &str) -> (Answer, usize) {
     let mut token = of(doorward, credentials.0, credentials.1, &[]);
     for number in 1..5 {
@@ -103,7 +103,7 @@ fn denied_client_is_never_challenged_in_a_loop_field_d1() {
         (bob, "GET", "/v2/_catalog", "registry:catalog:*"),
         (bob, "GET", "/v2/secret/app/manifests/v1", "repository:secret/app:pull"),
         (bob, "PUT", "/v2/secret/app/manifests/v1", "repository:secret/app:pull,push"),
-        // By a rule that denies, and by the scope of a key.
+        // Denied by a `[[deny]]` rule, and by the scope of an API key.
         (alice, "DELETE", MANIFEST, "repository:team/app:delete"),
         (("alice", &narrow), "PUT", MANIFEST, "repository:team/app:push"),
     ] {
@@ -149,7 +149,7 @@ fn denial_names_the_line_of_the_rule_only_in_the_log() {
     );
 }
 
-/// A mount of a layer, and what becomes of it: the status, and the URI instead.
+/// Sends a mount request. Returns the status, the URI that replaces it, and the challenge.
 fn mount(doorward: &Doorward, token: &str, into: &str, from: &str) -> (u16, Option<String>, Option<String>) {
     let uri = format!("/v2/{into}/blobs/uploads/?mount=sha256:{}&from={from}", "a".repeat(64));
     let answer = show(doorward, token, "POST", &uri);
@@ -164,7 +164,7 @@ fn mount_from_a_pullable_repository_is_challenged_with_both_scopes_field_c16() {
     let into = "repository:team/new:pull,push";
     let alone = of(&doorward, "alice", "wonderland", &[into]);
     let upload = || (200, Some("/v2/team/new/blobs/uploads/".to_owned()), None);
-    // By a grant to alice, and by one to anyone.
+    // Sources that are granted to alice, and one that is granted to anonymous clients.
     for from in ["team/app", "team/mine", "public/base"] {
         let challenge = format!(
             "Bearer realm=\"{REALM}\",service=\"registry.test\",scope=\"{into} repository:{from}:pull\",error=\"insufficient_scope\""
@@ -173,7 +173,8 @@ fn mount_from_a_pullable_repository_is_challenged_with_both_scopes_field_c16() {
         let both = of(&doorward, "alice", "wonderland", &[into, &format!("repository:{from}:pull")]);
         assert_eq!(mount(&doorward, &both, "team/new", from), (200, None, None), "{from}");
     }
-    // Where the policy grants her none it is an upload, with a token that was asked for it and with one that was not.
+    // If the policy grants alice no pull from there, the mount becomes an upload. This applies to tokens with and
+    // without the scope of the source.
     for from in ["secret/base", "team/lib"] {
         assert_eq!(mount(&doorward, &alone, "team/new", from), upload(), "{from}");
         let both = of(&doorward, "alice", "wonderland", &[into, &format!("repository:{from}:pull")]);
@@ -198,10 +199,10 @@ fn mount_from_outside_the_api_key_scope_or_denied_since_becomes_an_upload_field_
     let doorward = start_with(policy, &[&BEARER[..], &["--api-keys", file.to_str().unwrap()]].concat());
     let into = "repository:team/new:pull,push";
     let upload = (200, Some("/v2/team/new/blobs/uploads/".to_owned()), None);
-    // The policy grants alice a pull there, and her key does not: another token would have it no more than this one.
+    // The policy grants alice a pull from there, but the API key does not. Another token would not help.
     let both = of(&doorward, "alice", &key, &[into, "repository:other/base:pull"]);
     assert_eq!(mount(&doorward, &both, "team/new", "other/base"), upload);
-    // And of a token that was not asked for it the client learns this by one more.
+    // If the scope was not requested with the token, the client must first request it with another token.
     let alone = of(&doorward, "alice", &key, &[into]);
     assert_eq!(mount(&doorward, &alone, "team/new", "other/base").0, 401);
     assert_eq!(mount(&doorward, &alone, "team/new", "team/base").0, 401);
@@ -210,7 +211,7 @@ fn mount_from_outside_the_api_key_scope_or_denied_since_becomes_an_upload_field_
     eventually("it goes on as an upload", || {
         (mount(&doorward, &alone, "team/new", "team/base") == upload).then_some(())
     });
-    // Never into where the token may not push.
+    // A mount is never allowed if the token does not permit a push to the target.
     assert_eq!(mount(&doorward, &alone, "other/new", "team/app").0, 401);
 }
 
@@ -239,7 +240,7 @@ fn denied_claim_is_for_users_only_and_never_displaces_granted_scopes() {
     assert!(claims.get("denied").is_none(), "no room was left");
     let claims = super::claims(&of(&doorward, "bob", "builder", &scopes[15..]));
     assert_eq!(claims["denied"].as_array().unwrap().len(), 16);
-    // What no request can be about is not kept.
+    // A scope that no request can require is not stored.
     let odd = ["repository:localhost:5000/a:pull", "repository:A:pull", "key:x:read"];
     assert!(super::claims(&of(&doorward, "bob", "builder", &odd)).get("denied").is_none());
     let nobody = token(&doorward, &get("service=registry.test&scope=repository:no/a:pull"));

@@ -22,7 +22,7 @@ fn good(doorward: &Doorward) -> String {
     token(doorward, &get("service=registry.test&scope=repository:team/app:pull").basic("bob", "builder"))
 }
 
-/// The n-th forgery of a token: all that is ours, and another signature.
+/// Returns the n-th forgery of a token: the same header and claims, with another signature.
 fn forged(token: &str, number: usize) -> String {
     let (signed, _) = token.rsplit_once('.').unwrap();
     format!("{signed}.{}{number:04}AA", "A".repeat(80))
@@ -54,7 +54,7 @@ fn invalid_tokens_that_are_not_forged_are_not_throttled() {
     let doorward = start(&["--token-challenge", "bearer", "--throttle-user-failures", "5"]);
     let other = start(&["--token-challenge", "bearer"]);
     for number in 0..20 {
-        // Of another registry, of none, cut short.
+        // A token of another registry, an opaque string, and a truncated token.
         assert_eq!(show(&doorward, &good(&other), HOME).status, 401);
         assert_eq!(show(&doorward, &format!("opaque-{number}"), HOME).status, 401);
         assert_eq!(show(&doorward, &good(&doorward)[..100 + number], HOME).status, 401);

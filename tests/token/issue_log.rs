@@ -6,7 +6,7 @@ use super::{get, post, start, token, token_response};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
-/// The lines about tokens, once one has all of this.
+/// Waits until a log line contains all parts, and returns the lines about tokens.
 fn lines(doorward: &Doorward, parts: &[&str]) -> Vec<String> {
     eventually(&format!("{parts:?} is logged"), || {
         let log = doorward.log();
@@ -35,7 +35,7 @@ fn token_with_fewer_scopes_than_requested_is_logged_with_user_and_scopes_field_d
         ],
     );
     assert_eq!(all.len(), 1, "{all:?}");
-    // Whole ones, and those of clients that are not logged in, are for the debug level.
+    // Tokens with all requested permissions and tokens of anonymous clients are logged at level debug.
     token(&doorward, &get("service=registry.test&scope=repository:team/app:pull").basic("bob", "builder"));
     token(&doorward, &get("service=registry.test&scope=repository:team/app:pull"));
     token(&doorward, &get("service=registry.test&scope=repository:team/app:push").basic("bob", "builder"));
@@ -71,12 +71,12 @@ fn token_log_lines_are_bounded_and_displace_no_refusal_lines() {
         token(&doorward, &get(&query).basic("bob", "builder"));
     }
     let all = lines(&doorward, &["denied=\"repository:r0:push"]);
-    // A tenth of ten lines a second, and ten seconds' worth at once.
+    // The limit is a tenth of ten lines a second, with a burst of ten seconds.
     let most = 11 + usize::try_from(begin.elapsed().as_secs()).unwrap();
     assert!((1..=most).contains(&all.len()), "{} of {most}", all.len());
     assert!(all.iter().all(|line| line.len() < 2500 && line.contains('…')), "{all:?}");
     assert_eq!(doorward.metric("doorward_log_lines_suppressed_total"), (50 - all.len()) as f64);
-    // The same again is not logged again.
+    // Equal events are not logged again.
     let before = all.len();
     assert_eq!(doorward.log_in("alice", "guess", "198.51.100.7"), 401);
     eventually("another network's refusal is logged", || {

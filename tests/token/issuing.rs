@@ -49,7 +49,7 @@ fn issued_token_has_only_the_permitted_part_of_the_requested_scopes() {
     assert_eq!(of("scope=repository:other:pull", "alice", "wonderland"), Vec::<String>::new());
     assert_eq!(of("scope=registry:catalog:*", "alice", "wonderland"), ["registry:catalog:*"]);
     assert_eq!(of("scope=registry:catalog:*", "bob", "builder"), Vec::<String>::new());
-    // A mount, as moby asks for it: two parameters; as oauth.md has it: one with a space.
+    // A mount request in the form of moby (two parameters) and in the form of oauth.md (one parameter with a space).
     let twice = "scope=repository:team/app:pull,push&scope=repository:public/base:pull";
     assert_eq!(
         of(twice, "alice", "wonderland"),

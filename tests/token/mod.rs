@@ -20,11 +20,11 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::users;
 
-/// For whom tokens are, and by whom.
+/// The audience of the tokens, and the URL that issues them.
 pub(crate) const SERVICE: &str = "registry.test";
 pub(crate) const REALM: &str = "https://registry.test/token";
 
-/// Everybody may pull what is public, alice may do everything with team/app, and bob pull it.
+/// Anonymous clients may pull public repositories. alice may do everything with team/app, and bob may pull it.
 pub(crate) const POLICY: &str = r#"
 [[grant]]
 who = "anyone"
@@ -43,7 +43,7 @@ repositories = ["team/app"]
 actions = ["pull"]
 "#;
 
-/// doorward that gives out tokens, with alice and bob.
+/// Starts doorward with token signing, and with the users alice and bob.
 fn start(flags: &[&str]) -> Doorward {
     start_with(POLICY, flags)
 }
@@ -55,7 +55,7 @@ fn start_with(policy: &str, flags: &[&str]) -> Doorward {
     launch(dir, &[&["--policy", path.to_str().unwrap()], flags].concat())
 }
 
-/// The same without a policy.
+/// Starts doorward with token signing and without a policy.
 fn start_open(flags: &[&str]) -> Doorward {
     launch(tempfile::tempdir().unwrap(), flags)
 }
@@ -79,13 +79,13 @@ fn launch(dir: tempfile::TempDir, flags: &[&str]) -> Doorward {
     Doorward::start_in(dir, &[&own, flags].concat())
 }
 
-/// A request for a token, as nginx passes it on.
+/// Returns a token request as nginx forwards it.
 pub(crate) fn get(query: &str) -> Request {
     let target = if query.is_empty() { "/token".to_owned() } else { format!("/token?{query}") };
     Request::get(&target).header("X-Original-Host", "registry.test").from("192.0.2.1")
 }
 
-/// The same as a form.
+/// Returns a token request with a form in the body.
 pub(crate) fn post(form: &str) -> Request {
     Request::new("POST", "/token")
         .header("X-Original-Host", "registry.test")
@@ -94,13 +94,13 @@ pub(crate) fn post(form: &str) -> Request {
         .body(form)
 }
 
-/// What a token says, its signature unseen.
+/// Returns the claims of a token without verifying its signature.
 pub(crate) fn claims(token: &str) -> Value {
     let part = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// The answer to who got a token, and what that says.
+/// Returns the response to a successful token request, and the claims of the token.
 fn token_response(answer: &Answer) -> (Value, Value) {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -111,7 +111,7 @@ fn token_response(answer: &Answer) -> (Value, Value) {
     (told, claims)
 }
 
-/// The rights of a token, one a line.
+/// Returns the permissions of a token as `type:name:actions`.
 fn access(answer: &Answer) -> Vec<String> {
     let (_, claims) = token_response(answer);
     let one = |access: &Value| {
@@ -127,13 +127,13 @@ fn access(answer: &Answer) -> Vec<String> {
     claims["access"].as_array().unwrap().iter().map(one).collect()
 }
 
-/// A token of these rights.
+/// Requests a token and returns it.
 pub(crate) fn token(doorward: &Doorward, request: &Request) -> String {
     let (told, _) = token_response(&doorward.ask(request));
     told["token"].as_str().unwrap().to_owned()
 }
 
-/// That it is refused in words that clients print.
+/// Checks that the request is refused with a message in the format that clients print.
 fn assert_refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!(
         (answer.status, answer.header("content-type")),

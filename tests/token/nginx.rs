@@ -1,5 +1,5 @@
-//! The registry's token protocol through nginx: `/token`, a registry that verifies tokens by itself, and both
-//! front doors at once.
+//! The registry token protocol through nginx: `/token`, a registry that verifies tokens itself, and a registry behind
+//! doorward.
 
 mod conformance;
 mod container_settings;
@@ -15,10 +15,10 @@ use std::net::SocketAddr;
 use crate::support::api::{Api, Call, Reply};
 use crate::support::nginx::{Image, Nginx};
 
-/// Something of the form of a token.
+/// A string in the format of a token.
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIifQ.c2lnbmF0dXJl";
 
-/// nginx's settings before a registry with tokens `beside` or `on`, and doorward's two listeners.
+/// Returns an nginx container for a registry with the token mode `tokens` and the two listeners of doorward.
 fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: SocketAddr) -> Image {
     Image::new()
         .set("KIND", "registry")
@@ -29,7 +29,7 @@ fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: Socket
         .set("PLAIN_HTTP", "on")
 }
 
-/// nginx between a doorward and a registry that both are played; the first answers `/auth` with 200.
+/// nginx between a fake doorward and a fake registry. The fake doorward answers `/auth` with 200.
 pub(crate) struct FakeServices {
     pub(crate) nginx: Nginx,
     doorward: Api,
@@ -57,7 +57,7 @@ impl FakeServices {
     }
 }
 
-/// What doorward would say.
+/// Returns a response of doorward with a token.
 pub(crate) fn token_reply() -> Reply {
     Reply::json(format!("{{\"token\":\"{TOKEN}\"}}")).with("Cache-Control", "no-store")
 }

@@ -11,7 +11,8 @@ use super::{SERVICE, get, start, token};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
-/// A token by the keys of this doorward, of a clock that is so many seconds ahead of ours.
+/// Returns a token signed with the keys of this doorward. The clock of the issuer is `ahead` seconds ahead of the local
+/// one.
 fn signed(doorward: &Doorward, ahead: i64, change: impl Fn(&mut Claims)) -> String {
     let keys = SigningKeys::parse(&fs::read(doorward.folder().join("keys.pem")).unwrap()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().saturating_add_signed(ahead);
@@ -37,7 +38,7 @@ const HOUR: i64 = 3600;
 
 #[test]
 fn each_token_rejection_has_its_own_detail_and_names_the_user_of_an_own_token_field_o8() {
-    // Each is logged by itself.
+    // The high limit makes each rejection a log line of its own.
     let doorward = start(&[&BEARER[..], &["--log-denials-per-second", "1000"]].concat());
     let other = start(&BEARER);
     let foreign =
@@ -77,7 +78,7 @@ fn each_token_rejection_has_its_own_detail_and_names_the_user_of_an_own_token_fi
         }
         assert!(!log.contains(&token) || token == "opaque", "{log}");
     }
-    // Within the leeway, either way.
+    // Within the leeway in both directions.
     for ahead in [0, 90, -930] {
         assert_eq!(show(&doorward, &signed(&doorward, ahead, none), "GET", MANIFEST).status, 200, "{ahead}");
     }

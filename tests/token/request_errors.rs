@@ -12,7 +12,7 @@ fn wrong_or_unreadable_credentials_get_401_from_token() {
         get(query).basic("nobody", "wonderland"),
         get(query).header("Authorization", "Basic !"),
         get(query).header("Authorization", "Digest x"),
-        // Who tried to say who he is, and did not, is not nobody.
+        // Invalid credentials must not be treated as anonymous.
         get(query).header("Authorization", ""),
         get(query).header("Authorization", "Bearer eyJhbGciOiJub25lIn0.e30."),
         get(query).basic("alice", "wonderland").basic("bob", "builder"),
@@ -71,7 +71,7 @@ fn throttled_client_gets_429_with_retry_after_from_token() {
     assert_refused(&answers[0], 401, "UNAUTHORIZED");
     assert_refused(&answers[3], 429, "TOOMANYREQUESTS");
     assert!(answers[3].header("retry-after").is_some());
-    // It is one throttle with /auth, and others go on.
+    // The throttle is shared with `/auth`. Other users are not affected.
     assert_eq!(doorward.log_in("alice", "guess-9", "192.0.2.1"), 403);
     token_response(&doorward.ask(&get("service=registry.test").basic("bob", "builder")));
 }
@@ -81,7 +81,7 @@ fn token_request_without_required_proxy_headers_is_refused_by_name_field_c9_auth
     let doorward = start(&[]);
     let scope = "service=registry.test&scope=repository:team/app:pull";
     let bare = || Request::get(&format!("/token?{scope}")).from("192.0.2.1").basic("alice", "wonderland");
-    // Without X-Original-Host the request's own host counts, as a client sent it.
+    // Without X-Original-Host the `Host` header of the request is used, as a client sent it.
     let (_, claims) = token_response(&doorward.ask(&bare().host("Registry.Test:5000")));
     assert_eq!(claims["access"][0]["name"], "team/app");
     for (request, what) in [
@@ -144,7 +144,7 @@ fn credentials_are_decoded_as_at_auth_including_missing_padding_field_c17() {
     for (query, pair, status) in [
         (query.to_owned(), "alice:wonderland", 200),
         (format!("{query}&account=alice"), "alice:wonderland", 200),
-        // The account is compared with what was read, padded or not.
+        // The account is compared with the parsed user name, with or without padding.
         (format!("{query}&account=bob"), "alice:wonderland", 400),
         (format!("{query}&account=bob"), "alice:wrong", 400),
         (query.to_owned(), "alice:wrong", 401),
@@ -228,7 +228,7 @@ fn token_from_a_stale_answer_expires_with_it() {
             .unwrap()
     };
     assert_eq!(ask(), 900);
-    // Its connections are refused from now on, which is evidence of an outage for everyone.
+    // New connections are refused from now on, which counts as an outage for all users.
     drop(api);
     let stale = ask();
     assert!((60..=120).contains(&stale), "{stale}");

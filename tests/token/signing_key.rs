@@ -1,5 +1,5 @@
-//! The keys that sign tokens: the command that keeps their file, what two versions of the real registry make
-//! of the tokens, and what a program that knows nothing of doorward says of them.
+//! Signing keys for tokens: the command that manages the key file, and the verification of tokens. Tokens are verified
+//! by two versions of the real registry and by a program that is independent of doorward.
 
 mod command;
 mod forger;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use crate::support::doorward::doorward;
 use crate::support::process::{Output, program, run};
 
-/// What `init` is told unless a test says otherwise.
+/// The default arguments of `init`.
 const NAMES: [&str; 4] = ["--service", SERVICE, "--realm", "https://registry.test/token"];
 
 const SERVICE: &str = "registry.test";
@@ -33,7 +33,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Claims that a registry of `SERVICE` takes now, with these rights: `repository:team/app:pull,push`.
+/// Returns valid claims for `SERVICE` with permissions such as `repository:team/app:pull,push`.
 fn claims(scopes: &[&str]) -> Claims {
     let access = |scope: &&str| {
         let parts: Vec<&str> = scope.split(':').collect();
@@ -55,7 +55,7 @@ fn claims(scopes: &[&str]) -> Claims {
     }
 }
 
-/// A folder with the files of `doorward signing-key`, or a place for them.
+/// A folder for the files of `doorward signing-key`.
 struct SigningKeyFolder {
     dir: TempDir,
 }
@@ -65,14 +65,14 @@ impl SigningKeyFolder {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    /// One in which `init` was run, with a key of ES256.
+    /// Creates a folder and runs `init` with an ES256 key.
     fn new() -> Self {
         let folder = Self::empty();
         folder.succeeds("init", &NAMES);
         folder
     }
 
-    /// The same with a key of RS256 that openssl made.
+    /// Creates a folder and runs `init` with an RS256 key that openssl generated.
     fn rsa(bits: u32) -> Self {
         let folder = Self::empty();
         let key = folder.path("rsa.pem");
@@ -104,7 +104,7 @@ impl SigningKeyFolder {
         names
     }
 
-    /// All files, to see whether one was changed.
+    /// Returns all files, so that a test can check that none was changed.
     fn all(&self) -> Vec<(String, Vec<u8>)> {
         self.names().into_iter().map(|name| (name.clone(), fs::read(self.path(&name)).unwrap())).collect()
     }
@@ -114,14 +114,14 @@ impl SigningKeyFolder {
         doorward(&[&["signing-key", what, "--signing-keys", &path], arguments].concat())
     }
 
-    /// The same, which must succeed: what it said.
+    /// Runs the command, which must succeed. Returns its output.
     fn succeeds(&self, what: &str, arguments: &[&str]) -> String {
         let output = self.run(what, arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
         output.stdout
     }
 
-    /// The same, which must fail, say why, and change nothing.
+    /// Runs the command, which must fail with this reason and change nothing.
     fn refuses(&self, what: &str, arguments: &[&str], why: &str) {
         let before = self.all();
         let output = self.run(what, arguments);
@@ -139,7 +139,7 @@ impl SigningKeyFolder {
         self.keys().kids().map(str::to_owned).collect()
     }
 
-    /// A token with these rights, by the key that signs.
+    /// Returns a token with these permissions, signed with the current signing key.
     fn token(&self, scopes: &[&str]) -> String {
         self.keys().sign(&claims(scopes)).unwrap()
     }
@@ -153,7 +153,7 @@ fn openssl(arguments: &[&str]) {
     assert_eq!(output.code, Some(0), "openssl {arguments:?}: {output:?}");
 }
 
-/// Has openssl make a key.
+/// Generates a private key with openssl.
 fn genpkey(path: &Path, kind: &[&str]) {
     openssl(&[&["genpkey", "-out", &path.display().to_string()], kind].concat());
 }

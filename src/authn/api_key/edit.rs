@@ -7,7 +7,7 @@ use crate::reload::utf8_bom::strip_utf8_bom;
 ///
 /// # Errors
 /// Returns an error if the line cannot be written as JSON.
-pub fn add_line(text: &[u8], line: &ApiKeyLine) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn add_line(text: &[u8], line: &ApiKeyLine) -> Result<Vec<u8>, serde_json::Error> {
     let mut changed = text.to_vec();
     if !changed.is_empty() && !changed.ends_with(b"\n") {
         changed.push(b'\n');

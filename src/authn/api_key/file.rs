@@ -26,7 +26,7 @@ use crate::reload::utf8_bom::strip_utf8_bom;
 ///
 /// Without it, an empty file is used only after a delay, because another program may be about to write it. A file that
 /// has only invalid lines is never used without it.
-pub const NO_KEYS_LINE: &[u8] = b"# no keys";
+pub(crate) const NO_KEYS_LINE: &[u8] = b"# no keys";
 
 /// The maximum number of keys in a file.
 const API_KEYS_MAX: usize = 1_000_000;
@@ -51,19 +51,19 @@ pub struct ApiKeyLine {
     /// The user name of the owner.
     pub owner: String,
     /// The name that the owner chose.
-    pub name: String,
+    pub(crate) name: String,
     /// The scope. If it is absent, the key has all permissions of its owner.
     #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
     pub scope: Option<Vec<String>>,
     /// The creation time (RFC 3339, UTC).
     #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
+    pub(crate) created: Option<String>,
     /// The expiry (RFC 3339, UTC). If it is absent, the key does not expire.
     #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
+    pub(crate) expires: Option<String>,
     /// A note for administrators, which doorward ignores.
     #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 /// Deserializes an optional field that is present. `null` is an error: some programs write it for an empty list, and an
@@ -89,7 +89,7 @@ pub struct ApiKeyRecord {
     /// The digest of the whole key.
     pub digest: ApiKeyDigest,
     /// The expiry in Unix seconds.
-    pub expires_at: Option<u64>,
+    pub(crate) expires_at: Option<u64>,
     /// The identity that the key authenticates.
     pub identity: Arc<Identity>,
 }
@@ -125,7 +125,7 @@ pub struct ParsedApiKeys {
     /// The number of invalid lines.
     pub invalid_lines: usize,
     /// Whether the file contains [`NO_KEYS_LINE`].
-    pub is_marked_empty: bool,
+    pub(crate) is_marked_empty: bool,
 }
 
 impl ApiKeyIndex {
@@ -138,7 +138,7 @@ impl ApiKeyIndex {
     }
 
     /// Returns true if the file has no key with a readable id, valid or not.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
@@ -319,7 +319,7 @@ fn build_record(
 ///
 /// # Errors
 /// Returns the requirements that a name must meet.
-pub fn check_api_key_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_api_key_name(name: &str) -> Result<(), String> {
     let is_valid = |c: char| !c.is_control() && !c.is_whitespace() && !is_layout_character(c);
     if (1..=NAME_LENGTH_MAX).contains(&name.chars().count()) && name.chars().all(is_valid) {
         return Ok(());

@@ -30,7 +30,7 @@ pub struct ApiKeyId([u8; ID_LENGTH]);
 
 impl ApiKeyId {
     /// Parses an id without a prefix, as it is in the file.
-    pub fn parse_without_prefix(text: &str) -> Option<Self> {
+    pub(crate) fn parse_without_prefix(text: &str) -> Option<Self> {
         let bytes: [u8; ID_LENGTH] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
@@ -68,14 +68,14 @@ pub struct ApiKeyDigest([u8; 32]);
 
 impl ApiKeyDigest {
     /// A digest that no known key has.
-    pub const UNMATCHABLE: Self = Self([0; 32]);
+    pub(crate) const UNMATCHABLE: Self = Self([0; 32]);
 
     fn from_api_key(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
 
     /// Parses `sha256:` followed by 64 hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64)?.as_bytes();
         let mut digest = [0; 32];
         for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
@@ -104,9 +104,9 @@ impl fmt::Display for ApiKeyDigest {
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedApiKey {
     /// The id of the key.
-    pub id: ApiKeyId,
+    pub(crate) id: ApiKeyId,
     /// The digest of the key, which proves that the client has the secret.
-    pub digest: ApiKeyDigest,
+    pub(crate) digest: ApiKeyDigest,
 }
 
 /// Returns true if a secret starts with the prefix of API keys, even after whitespace or in a truncated key. Such a

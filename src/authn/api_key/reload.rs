@@ -15,7 +15,7 @@ use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFile
 
 /// The message about a file without keys, in the log, in the output of `check` and on `/readyz`. Such a file is used like
 /// any other.
-pub const EMPTY_FILE_MESSAGE: &str = "the API key file has no keys, so it accepts no API key";
+pub(crate) const EMPTY_FILE_MESSAGE: &str = "the API key file has no keys, so it accepts no API key";
 
 /// The message of `/readyz` about a file that cannot be used.
 const READINESS_MESSAGE: &str = "the API key file cannot be used";
@@ -35,7 +35,7 @@ pub enum ApiKeyFileError {
 }
 
 /// The reload target for the API key file.
-pub struct ApiKeyFile {
+pub(crate) struct ApiKeyFile {
     api_keys: Arc<ApiKeys>,
     authenticator: Arc<str>,
     metrics: Arc<Metrics>,
@@ -46,7 +46,7 @@ pub struct ApiKeyFile {
 ///
 /// # Errors
 /// Returns [`ApiKeyFileError::NoApiKeyLines`] if the file has lines and none contains the id of a key.
-pub fn validate(source: &SourceFile, parsed: ParsedApiKeys) -> Result<ParsedApiKeys, ApiKeyFileError> {
+pub(crate) fn validate(source: &SourceFile, parsed: ParsedApiKeys) -> Result<ParsedApiKeys, ApiKeyFileError> {
     if parsed.invalid_lines > 0 && parsed.index.is_empty() && !parsed.is_marked_empty {
         return Err(ApiKeyFileError::NoApiKeyLines(source.display_path(), parsed.invalid_lines));
     }
@@ -55,12 +55,12 @@ pub fn validate(source: &SourceFile, parsed: ParsedApiKeys) -> Result<ParsedApiK
 
 impl ApiKeyFile {
     /// Creates the reload target of a file that is not read yet. `authenticator` is the name of the authenticator.
-    pub fn new(authenticator: Arc<str>, rules: ApiKeyRules, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(authenticator: Arc<str>, rules: ApiKeyRules, metrics: Arc<Metrics>) -> Self {
         Self { api_keys: Arc::new(ApiKeys::new(ApiKeyIndex::default(), rules)), authenticator, metrics }
     }
 
     /// Returns the authenticator that uses the current file.
-    pub fn api_keys(&self) -> Arc<ApiKeys> {
+    pub(crate) fn api_keys(&self) -> Arc<ApiKeys> {
         Arc::clone(&self.api_keys)
     }
 }

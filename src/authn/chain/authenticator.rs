@@ -6,26 +6,25 @@ use std::time::Duration;
 use super::AuthenticatorSet;
 use crate::authn::hash_pool::HashPool;
 use crate::authn::htpasswd::Htpasswd;
-use crate::authn::queue::job::{EvictedJob, Job, RequesterId};
-use crate::authn::remote::queues::JobCallback;
+use crate::authn::queue::job::{EvictedJob, Job, JobCallback, RequesterId};
 use crate::authn::remote::{QUEUE_FULL_RETRY_AFTER, RemoteQuery, RemoteSource};
 use crate::authn::{AnswerLifetime, LocalRecord};
 use crate::metrics::Metrics;
 
 /// One authenticator.
 #[derive(Clone)]
-pub struct Authenticator {
+pub(crate) struct Authenticator {
     /// The name in `X-Auth-By`, logs and metrics.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The method of identification.
-    pub kind: AuthenticatorKind,
+    pub(crate) kind: AuthenticatorKind,
     /// The earlier authenticators for which it is the fallback when they fail.
-    pub fallback_for: AuthenticatorSet,
+    pub(crate) fallback_for: AuthenticatorSet,
 }
 
 /// The method by which an authenticator identifies users.
 #[derive(Clone)]
-pub enum AuthenticatorKind {
+pub(crate) enum AuthenticatorKind {
     /// A lookup in the htpasswd file, and a hash that the pool computes.
     Htpasswd(Arc<Htpasswd>, Arc<HashPool>),
     /// A call to a service.

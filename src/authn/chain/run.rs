@@ -10,38 +10,40 @@ use crate::authn::{AnswerLifetime, AuthnError, AuthnResult, Credentials, Identit
 
 /// The result of a run.
 #[derive(Clone, Debug)]
-pub struct ChainResult {
+pub(crate) struct ChainResult {
     /// The answer, or that there is none.
-    pub result: JobResult,
+    pub(crate) result: JobResult,
     /// The lifetime of the answer.
-    pub lifetime: AnswerLifetime,
+    pub(crate) lifetime: AnswerLifetime,
     /// The names of the authenticators that do not know the user. Their earlier answers are invalid now.
-    pub unknown_to: Vec<Arc<str>>,
+    pub(crate) unknown_to: Vec<Arc<str>>,
 }
 
 /// Called with the result of a run.
-pub type ChainCallback = Box<dyn FnOnce(ChainResult) + Send>;
+pub(crate) type ChainCallback = Box<dyn FnOnce(ChainResult) + Send>;
 
 /// A query for the chain.
-pub struct ChainRun {
+pub(crate) struct ChainRun {
     /// The authenticators.
-    pub chain: AuthenticatorChain,
+    pub(crate) chain: AuthenticatorChain,
     /// The credentials that the client sent.
-    pub credentials: Arc<Credentials>,
+    pub(crate) credentials: Arc<Credentials>,
     /// The identity of these credentials when they were accepted last, if they were.
-    pub previous_identity: Option<Arc<Identity>>,
+    pub(crate) previous_identity: Option<Arc<Identity>>,
     /// The local records that were looked up for the query.
-    pub record: LocalRecord,
+    pub(crate) record: LocalRecord,
     /// The requester, whose share of the queues the query uses.
-    pub requester: RequesterId,
+    pub(crate) requester: RequesterId,
     /// The deadline of the last request that waits for the query; see [`Job::deadline_millis`].
-    pub deadline_millis: Arc<AtomicU64>,
+    pub(crate) deadline_millis: Arc<AtomicU64>,
     /// Called once with the result.
-    pub on_complete: ChainCallback,
+    pub(crate) on_complete: ChainCallback,
 }
 
 /// A run that did not start because the first queue was full. Its callback is not called.
-pub struct ChainNotStarted(#[expect(dead_code, reason = "the callback is dropped with it")] JobCallback);
+pub(crate) struct ChainNotStarted(
+    #[expect(dead_code, reason = "the callback is dropped with it")] JobCallback,
+);
 
 /// A run at one authenticator.
 struct ChainStep {
@@ -58,7 +60,7 @@ impl ChainRun {
     ///
     /// # Errors
     /// If the queue is full. The caller drops the returned value when it holds no lock.
-    pub fn start(self) -> Result<EvictedJob, ChainNotStarted> {
+    pub(crate) fn start(self) -> Result<EvictedJob, ChainNotStarted> {
         // A chain without authenticators ends in `submit`.
         let position = self.chain.first_authenticator(&self.record).unwrap_or(usize::MAX);
         let step = ChainStep {

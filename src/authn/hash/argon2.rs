@@ -23,7 +23,7 @@ pub struct Argon2Cost {
     /// The number of passes over the memory.
     pub passes: u32,
     /// The number of lanes.
-    pub lanes: u32,
+    pub(crate) lanes: u32,
 }
 
 impl Argon2Cost {

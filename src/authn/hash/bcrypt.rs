@@ -49,7 +49,7 @@ pub(super) const SIGNIFICANT_PASSWORD_LENGTH: usize = 72;
 
 /// The reason why no hash can be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MakeHashError {
+pub(crate) enum MakeHashError {
     /// The password is empty or contains a NUL. The parser of credentials rejects both.
     #[error("the password must not be empty or contain a NUL")]
     PasswordEmptyOrNul,
@@ -67,7 +67,7 @@ pub enum MakeHashError {
 /// # Errors
 /// Returns an error if the password is empty, contains a NUL, or is longer than the 72 bytes that bcrypt uses. Returns
 /// an error if the cost is not between 4 and 14.
-pub fn make_hash(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeHashError> {
+pub(crate) fn make_hash(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeHashError> {
     if password.is_empty() || password.contains(&0) {
         return Err(MakeHashError::PasswordEmptyOrNul);
     }

@@ -86,7 +86,7 @@ fn relative_cost(format: HashFormat) -> u64 {
 
 impl TimingEqualizer {
     /// Adds the hash of one line of the file.
-    pub fn include(&mut self, format: HashFormat) {
+    pub(crate) fn include(&mut self, format: HashFormat) {
         if let Some(cost) = format.bcrypt_cost() {
             let BcryptCostRange { lowest, highest } =
                 self.bcrypt_costs.unwrap_or(BcryptCostRange { lowest: cost, highest: cost });
@@ -123,7 +123,7 @@ impl TimingEqualizer {
     }
 
     /// Measures the processor time of one rejection while `threads` threads hash. Does the work once on each thread.
-    pub fn measure_rejection_time(&self, threads: usize) -> Duration {
+    pub(crate) fn measure_rejection_time(&self, threads: usize) -> Duration {
         let work =
             || self.dummy_work(None).into_iter().for_each(|format| format.run_dummy_check(b"password"));
         measure_cpu_time(threads, 1, work)
@@ -131,7 +131,7 @@ impl TimingEqualizer {
 
     /// Estimates the processor time of one rejection. `slowdown` is the result of
     /// `cost_estimate::measure_slowdown`.
-    pub fn estimate_rejection_time(&self, slowdown: f64) -> Duration {
+    pub(crate) fn estimate_rejection_time(&self, slowdown: f64) -> Duration {
         let all: f64 = self.dummy_work(None).into_iter().map(HashFormat::estimate_seconds).sum();
         Duration::from_secs_f64((all * slowdown).max(0.0))
     }

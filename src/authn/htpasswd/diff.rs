@@ -11,12 +11,12 @@ const DIAGNOSED_LINES_MAX: usize = 1000;
 
 /// The added, removed or changed users: their number, and the names of a few.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChangedUsers {
+pub(crate) struct ChangedUsers {
     /// The number of users.
-    pub count: usize,
+    pub(crate) count: usize,
     /// The names of at most `LOGGED_NAMES_MAX` users, in no order. A name is included only if its line was recognized:
     /// in any other line, the text before the colon may be a password.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl ChangedUsers {
@@ -35,11 +35,11 @@ impl ChangedUsers {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HtpasswdDiff {
     /// Users only in the new file.
-    pub added: ChangedUsers,
+    pub(crate) added: ChangedUsers,
     /// Users only in the old file.
-    pub removed: ChangedUsers,
+    pub(crate) removed: ChangedUsers,
     /// Users in both files, with different hashes.
-    pub changed: ChangedUsers,
+    pub(crate) changed: ChangedUsers,
 }
 
 impl HtpasswdDiff {

@@ -55,7 +55,7 @@ pub fn check_name(name: &[u8]) -> Result<(), HtpasswdEditError> {
 }
 
 /// Returns true if the file has a line for a user, valid or not.
-pub fn has_users(text: &[u8]) -> bool {
+pub(crate) fn has_users(text: &[u8]) -> bool {
     split_lines(strip_utf8_bom(text))
         .map(<[u8]>::trim_ascii)
         .any(|line| !line.is_empty() && !line.starts_with(b"#"))

@@ -41,9 +41,9 @@ pub struct HtpasswdFinding {
     /// The problem and its remedy. The message never contains text of the line, which may be a password.
     pub message: String,
     /// Whether the user of the line cannot log in because of the problem.
-    pub is_line_invalid: bool,
+    pub(crate) is_line_invalid: bool,
     /// Whether the line has a name and a hash of a known format, so that it is a line of an htpasswd file.
-    pub has_known_format: bool,
+    pub(crate) has_known_format: bool,
 }
 
 impl fmt::Display for HtpasswdFinding {
@@ -246,7 +246,7 @@ impl UserIndex {
     }
 
     /// Returns the error of the line of an entry, or `None` if the line is valid.
-    pub fn line_error(&self, entry: &UserEntry) -> Option<HtpasswdLineError> {
+    pub(crate) fn line_error(&self, entry: &UserEntry) -> Option<HtpasswdLineError> {
         if entry.format.is_some() {
             return None;
         }
@@ -256,13 +256,13 @@ impl UserIndex {
     }
 
     /// Returns the line number of an entry, counted from 1. Reads the text before the entry to count lines.
-    pub fn line_number(&self, entry: &UserEntry) -> usize {
+    pub(crate) fn line_number(&self, entry: &UserEntry) -> usize {
         let before = self.text.get(..entry.name_span.0 as usize).unwrap_or_default();
         before.iter().filter(|b| **b == b'\n').count() + 1
     }
 
     /// Returns the name of an entry if its line was recognized. Otherwise the text before the colon may be a password.
-    pub fn loggable_name(&self, entry: &UserEntry) -> Option<&[u8]> {
+    pub(crate) fn loggable_name(&self, entry: &UserEntry) -> Option<&[u8]> {
         let is_recognized =
             entry.format.is_some() || self.line_error(entry).is_some_and(HtpasswdLineError::is_name_loggable);
         is_recognized.then(|| slice_span(&self.text, entry.name_span))
@@ -287,11 +287,6 @@ impl UserIndex {
     /// Returns the number of users in the file, including those with an invalid line.
     pub fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Returns true if the file has no user.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Returns the number of users whose line is invalid.

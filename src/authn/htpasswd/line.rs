@@ -65,7 +65,7 @@ impl HtpasswdLineError {
 
     /// Returns true if the hash has a known format. Then the text before the colon is a name and can be logged;
     /// otherwise it may be a password.
-    pub fn is_name_loggable(self) -> bool {
+    pub(crate) fn is_name_loggable(self) -> bool {
         match self.kind {
             LineErrorKind::InvalidHash(error) => error.is_known_format(),
             LineErrorKind::Utf16
@@ -78,12 +78,12 @@ impl HtpasswdLineError {
     }
 
     /// Returns the length of the line in bytes.
-    pub fn line_length(self) -> usize {
+    pub(crate) fn line_length(self) -> usize {
         self.line_length
     }
 
     /// Returns the description of the error.
-    pub fn message(self) -> String {
+    pub(crate) fn message(self) -> String {
         let length = self.line_length;
         match self.kind {
             LineErrorKind::Utf16 => "the line is encoded as UTF-16".to_owned(),
@@ -106,7 +106,7 @@ impl HtpasswdLineError {
     }
 
     /// Returns the remedy.
-    pub fn remedy(self) -> &'static str {
+    pub(crate) fn remedy(self) -> &'static str {
         match self.kind {
             LineErrorKind::Utf16 => "save the file as UTF-8",
             LineErrorKind::InvalidName(UsernameError::Empty)

@@ -14,7 +14,7 @@ use crate::reload::reload_state::log_invalid_lines;
 use crate::reload::{ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
 /// The reload target for the htpasswd file.
-pub struct HtpasswdFile {
+pub(crate) struct HtpasswdFile {
     htpasswd: Arc<Htpasswd>,
     parse_options: HtpasswdParseOptions,
     is_last_authenticator: bool,
@@ -27,13 +27,13 @@ impl HtpasswdFile {
     /// `is_last` must be true only if no other authenticator checks the users that are not in the file. Only then is
     /// a partly written file safe to use: each missing line rejects a user. Otherwise the user of a missing line
     /// would be checked by the next authenticator.
-    pub fn new(parse_options: HtpasswdParseOptions, is_last: bool, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(parse_options: HtpasswdParseOptions, is_last: bool, metrics: Arc<Metrics>) -> Self {
         let htpasswd = Arc::new(Htpasswd::new(parse(Vec::new(), &parse_options).users));
         Self { htpasswd, parse_options, is_last_authenticator: is_last, metrics }
     }
 
     /// Returns the authenticator that uses the current file.
-    pub fn htpasswd(&self) -> Arc<Htpasswd> {
+    pub(crate) fn htpasswd(&self) -> Arc<Htpasswd> {
         Arc::clone(&self.htpasswd)
     }
 }

@@ -6,10 +6,10 @@ use crate::reload::{ReadError, SourceFile};
 
 /// The message about a file without users, in the log, in the output of `check` and on `/readyz`. Such a file is used
 /// like any other.
-pub const EMPTY_FILE_MESSAGE: &str = "the htpasswd file has no users, so it accepts no login";
+pub(crate) const EMPTY_FILE_MESSAGE: &str = "the htpasswd file has no users, so it accepts no login";
 
 /// The comment that marks a file as intentionally empty. `user remove` writes it in place of the last user.
-pub const NO_USERS_LINE: &[u8] = b"# no users";
+pub(crate) const NO_USERS_LINE: &[u8] = b"# no users";
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ fn command_argument(name: &str) -> &str {
 /// Parses the text of a file.
 ///
 /// A file whose lines are all invalid is an error. A file without lines is not, and accepts no login.
-pub fn parse_and_validate(
+pub(crate) fn parse_and_validate(
     source: &SourceFile,
     text: Vec<u8>,
     options: &HtpasswdParseOptions,

@@ -17,15 +17,15 @@ const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The limits of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallLimits {
+pub(crate) struct CallLimits {
     /// The time limit of a connection, including TLS.
-    pub connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
     /// The largest body of a response, in bytes.
-    pub body_size_max: u64,
+    pub(crate) body_size_max: u64,
 }
 
 /// Sends `request` and reads the whole response. The caller ends the call after `total`.
-pub async fn call(
+pub(crate) async fn call(
     client: &Client,
     request: Request,
     limits: CallLimits,

@@ -20,18 +20,18 @@ const FILE_SIZE_MAX: u64 = 1 << 20;
 
 /// The trusted authorities and the client certificate.
 #[derive(Clone, Debug, Default)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// A PEM file of trusted authorities, which replaces those of the system.
-    pub ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
     /// The PEM files of the client certificate and its key.
-    pub client_cert: Option<(PathBuf, PathBuf)>,
+    pub(crate) client_cert: Option<(PathBuf, PathBuf)>,
 }
 
 /// Builds the client of a service with up to `connections` connections.
 ///
 /// # Errors
 /// If a file is unusable, or TLS cannot be set up.
-pub fn build_client(
+pub(crate) fn build_client(
     tls: &TlsFiles,
     is_https: bool,
     connect_timeout: Duration,
@@ -91,7 +91,7 @@ pub fn build_client(
 ///
 /// # Errors
 /// If the file cannot be read, is empty, or has other characters.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientBuildError> {
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientBuildError> {
     let invalid =
         |reason: &str| ClientBuildError::InvalidFile("the file", displayable_path(path), reason.into());
     let text = read_file(path).map_err(|reason| invalid(&reason))?;

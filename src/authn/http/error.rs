@@ -20,7 +20,7 @@ const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 
 /// A response without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HttpResponseError {
+pub(crate) enum HttpResponseError {
     /// A status that the settings do not list.
     #[error("responded with {}", describe_status(*.0))]
     UnexpectedStatus(StatusCode),
@@ -73,7 +73,11 @@ const LOCAL_ERRNOS: [Errno; 5] =
 
 /// Returns the failure of a call as the HTTP client reports it, without the URL. `connect_timeout` and `total` are the
 /// time limits of the connection and of the whole call.
-pub fn transport_error(error: &reqwest::Error, connect_timeout: Duration, total: Duration) -> CallError {
+pub(crate) fn transport_error(
+    error: &reqwest::Error,
+    connect_timeout: Duration,
+    total: Duration,
+) -> CallError {
     let cause = describe_cause(error);
     match () {
         () if is_local_error(error) => CallError::LocalResourcesExhausted(cause),
@@ -124,7 +128,7 @@ fn describe_cause(error: &reqwest::Error) -> String {
 
 /// Returns whether TLS failed, in the handshake or after it: a client certificate is refused after the handshake. The
 /// error of TLS is wrapped in nested I/O errors.
-pub fn is_tls_error(error: &reqwest::Error) -> bool {
+pub(crate) fn is_tls_error(error: &reqwest::Error) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
         let mut inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

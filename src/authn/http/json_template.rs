@@ -9,7 +9,7 @@ use crate::authn::remote::client::UnencodableValue;
 
 /// A JSON value whose texts are templates.
 #[derive(Clone, Debug)]
-pub enum JsonTemplate {
+pub(crate) enum JsonTemplate {
     /// A text.
     Text(Template),
     /// An array.
@@ -37,7 +37,7 @@ impl JsonTemplate {
     ///
     /// # Errors
     /// The first error of `read`.
-    pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
+    pub(crate) fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         Ok(match self {
             Self::Text(template) => Self::Text(template.resolve_secrets(read)?),
             Self::Array(items) => {
@@ -59,7 +59,7 @@ impl JsonTemplate {
     }
 
     /// Returns whether `is` holds for one of the texts.
-    pub fn has_template(&self, is: fn(&Template) -> bool) -> bool {
+    pub(crate) fn has_template(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::Text(template) => is(template),
             Self::Array(items) => items.iter().any(|item| item.has_template(is)),

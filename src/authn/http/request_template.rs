@@ -14,7 +14,7 @@ use crate::authn::remote::client::UnencodableValue;
 
 /// The template of the body.
 #[derive(Clone, Debug, Default)]
-pub enum BodyTemplate {
+pub(crate) enum BodyTemplate {
     /// No body.
     #[default]
     None,
@@ -26,7 +26,7 @@ pub enum BodyTemplate {
 
 impl BodyTemplate {
     /// Returns whether `is` holds for one of the texts.
-    pub fn has_template(&self, is: fn(&Template) -> bool) -> bool {
+    pub(crate) fn has_template(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::None => false,
             Self::Form(fields) => fields.iter().any(|(_, template)| is(template)),
@@ -37,7 +37,7 @@ impl BodyTemplate {
 
 /// A URL with placeholders in its path and its query.
 #[derive(Clone, Debug)]
-pub struct UrlTemplate {
+pub(crate) struct UrlTemplate {
     template: Template,
     /// The URL with a sample user name, for the scheme, host and port.
     base_url: Url,
@@ -50,7 +50,7 @@ impl UrlTemplate {
     ///
     /// # Errors
     /// What is wrong, and how to correct it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let template = Template::parse(text, EncodingContext::Url)?;
         let authority = template.literal_prefix().split_once("://").map(|(_, rest)| rest);
         if !authority.is_some_and(|rest| template.as_literal().is_some() || rest.contains('/')) {
@@ -78,22 +78,22 @@ impl UrlTemplate {
     }
 
     /// Returns whether the URL contains the user name.
-    pub fn has_username(&self) -> bool {
+    pub(crate) fn has_username(&self) -> bool {
         self.template.has_username()
     }
 
     /// Returns whether TLS is used.
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.base_url.scheme() == "https"
     }
 
     /// Returns the host as it is in the URL.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.base_url.host_str().unwrap_or_default()
     }
 
     /// Returns whether the host is this machine: a loopback address or `localhost`.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         let address = self.host().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         address.map_or(self.host() == "localhost", |address| address.is_loopback())
     }
@@ -126,13 +126,13 @@ pub struct RequestTemplate {
     /// The method.
     pub method: Method,
     /// The URL.
-    pub url: UrlTemplate,
+    pub(crate) url: UrlTemplate,
     /// The headers.
-    pub headers: Box<[(HeaderName, Template)]>,
+    pub(crate) headers: Box<[(HeaderName, Template)]>,
     /// The body.
-    pub body: BodyTemplate,
+    pub(crate) body: BodyTemplate,
     /// Whether the response must be JSON.
-    pub is_json_expected: bool,
+    pub(crate) is_json_expected: bool,
 }
 
 impl RequestTemplate {
@@ -140,7 +140,7 @@ impl RequestTemplate {
     ///
     /// # Errors
     /// The first error of `read`.
-    pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
+    pub(crate) fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         let mut headers = Vec::new();
         for (name, template) in &self.headers {
             headers.push((name.clone(), template.resolve_secrets(read)?));

@@ -3,7 +3,7 @@
 //! A response that differs from the settings is an error, and neither an acceptance nor a rejection. Examples are a web
 //! page in place of JSON, a status that is not listed, and groups of another type.
 
-pub mod groups;
+pub(crate) mod groups;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,31 +28,31 @@ pub struct ResponseRules {
     /// The statuses that accept the user.
     pub accepted_statuses: Box<[u16]>,
     /// The statuses that reject the user.
-    pub rejected_statuses: Box<[u16]>,
+    pub(crate) rejected_statuses: Box<[u16]>,
     /// The statuses that mean that the service does not know the user.
-    pub unknown_statuses: Box<[u16]>,
+    pub(crate) unknown_statuses: Box<[u16]>,
     /// Conditions on an accepting response. If one is not met, the user is rejected.
-    pub conditions: Box<[JsonCondition]>,
+    pub(crate) conditions: Box<[JsonCondition]>,
     /// The place of the user name. If there is none, the name that the client sent is used.
-    pub username_pointer: Option<JsonPointer>,
+    pub(crate) username_pointer: Option<JsonPointer>,
     /// The places of the groups.
-    pub groups: Box<[GroupsSource]>,
+    pub(crate) groups: Box<[GroupsSource]>,
     /// The names and places of the facts.
-    pub facts: Box<[(Arc<str>, ValueSource)]>,
+    pub(crate) facts: Box<[(Arc<str>, ValueSource)]>,
     /// Whether an accepting response can be a web page.
-    pub is_html_allowed: bool,
+    pub(crate) is_html_allowed: bool,
 }
 
 /// A JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonPointer(Box<str>);
+pub(crate) struct JsonPointer(Box<str>);
 
 impl JsonPointer {
     /// Parses a pointer.
     ///
     /// # Errors
     /// If the text is not a JSON pointer.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let is_escaped = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
         if (text.is_empty() || text.starts_with('/')) && is_escaped {
             return Ok(Self(text.into()));
@@ -74,16 +74,16 @@ impl JsonPointer {
 
 /// A condition on a JSON object.
 #[derive(Clone, Debug)]
-pub struct JsonCondition {
+pub(crate) struct JsonCondition {
     /// The place of the value.
-    pub pointer: JsonPointer,
+    pub(crate) pointer: JsonPointer,
     /// The expected value.
-    pub expected: ExpectedValue,
+    pub(crate) expected: ExpectedValue,
 }
 
 /// The value that a condition expects.
 #[derive(Clone, Debug)]
-pub enum ExpectedValue {
+pub(crate) enum ExpectedValue {
     /// A text, number or boolean.
     Value(Value),
     /// The user name that the client sent.
@@ -92,7 +92,7 @@ pub enum ExpectedValue {
 
 /// The place of a value in a response.
 #[derive(Clone, Debug)]
-pub enum ValueSource {
+pub(crate) enum ValueSource {
     /// A value in the JSON body.
     Pointer(JsonPointer),
     /// A header.
@@ -126,7 +126,7 @@ impl BackendResponse {
 
 impl ResponseRules {
     /// Returns whether the body must be JSON.
-    pub fn is_json_required(&self) -> bool {
+    pub(crate) fn is_json_required(&self) -> bool {
         let facts = self.facts.iter().map(|(_, source)| source);
         let mut sources = self.groups.iter().map(|groups| &groups.source).chain(facts);
         sources.any(|source| matches!(source, ValueSource::Pointer(_)))

@@ -38,7 +38,7 @@ impl fmt::Debug for SecretValue {
 
 /// The context of a value, which decides how it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EncodingContext {
+pub(crate) enum EncodingContext {
     /// A path or a query. Only the unreserved characters of RFC 3986 section 2.3 are not percent-encoded.
     Url,
     /// The end of a header value: visible ASCII, with spaces inside (RFC 9110 section 5.5).
@@ -48,18 +48,18 @@ pub enum EncodingContext {
 }
 
 /// A function that reads the content of a secret file.
-pub type SecretReader<'r, E> = dyn FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, E> + 'r;
+pub(crate) type SecretReader<'r, E> = dyn FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, E> + 'r;
 
 /// A text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Box<[TemplatePiece]>);
+pub(crate) struct Template(Box<[TemplatePiece]>);
 
 impl Template {
     /// Parses a template for a context. A brace is written twice.
     ///
     /// # Errors
     /// What is wrong, and how to correct it.
-    pub fn parse(text: &str, context: EncodingContext) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, context: EncodingContext) -> Result<Self, String> {
         let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some(brace) = rest.find(['{', '}']) {
             let (before, from_brace) = rest.split_at(brace);
@@ -127,7 +127,7 @@ impl Template {
     }
 
     /// Returns the text before the first value.
-    pub fn literal_prefix(&self) -> &str {
+    pub(crate) fn literal_prefix(&self) -> &str {
         match self.0.first() {
             Some(TemplatePiece::Literal(text)) => text,
             _ => "",
@@ -135,12 +135,12 @@ impl Template {
     }
 
     /// Returns whether the template is the user name alone.
-    pub fn is_username(&self) -> bool {
+    pub(crate) fn is_username(&self) -> bool {
         matches!(&*self.0, [TemplatePiece::Username])
     }
 
     /// Returns the text if it contains no value.
-    pub fn as_literal(&self) -> Option<&str> {
+    pub(crate) fn as_literal(&self) -> Option<&str> {
         match &*self.0 {
             [] => Some(""),
             [TemplatePiece::Literal(text)] => Some(text),
@@ -149,7 +149,7 @@ impl Template {
     }
 
     /// Returns whether the template contains the user name.
-    pub fn has_username(&self) -> bool {
+    pub(crate) fn has_username(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, TemplatePiece::Username | TemplatePiece::Basic))
     }
 
@@ -157,7 +157,7 @@ impl Template {
     ///
     /// # Errors
     /// The first error of `read`.
-    pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
+    pub(crate) fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         let resolved = self.0.iter().map(|piece| match piece {
             TemplatePiece::SecretFile(path) => {
                 read(path).map(|text| TemplatePiece::Secret(SecretValue(text)))
@@ -168,7 +168,7 @@ impl Template {
     }
 
     /// Returns whether the template contains the password.
-    pub fn has_password(&self) -> bool {
+    pub(crate) fn has_password(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, TemplatePiece::Password | TemplatePiece::Basic))
     }
 
@@ -176,7 +176,7 @@ impl Template {
     ///
     /// # Errors
     /// If a value cannot be encoded safely.
-    pub fn render(
+    pub(crate) fn render(
         &self,
         credentials: &Credentials,
         context: EncodingContext,

@@ -7,9 +7,9 @@
 //! No requester can cause that others are held back. A failure that a requester can cause counts for all only if several
 //! requesters saw it, and a requester from elsewhere still gets a call at once. ARCHITECTURE.md has the complete table.
 
-pub mod backoff;
-pub mod failed_calls;
-pub mod recovery_probes;
+pub(crate) mod backoff;
+pub(crate) mod failed_calls;
+pub(crate) mod recovery_probes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,7 @@ const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The circuit breaker of one remote source.
 #[derive(Debug)]
-pub struct CircuitBreaker {
+pub(crate) struct CircuitBreaker {
     name: Arc<str>,
     state: Mutex<CircuitState>,
     clock: Clock,
@@ -54,11 +54,11 @@ pub struct CircuitBreaker {
 
 /// The metrics of a circuit breaker.
 #[derive(Clone, Debug, Default)]
-pub struct CircuitMetrics {
+pub(crate) struct CircuitMetrics {
     /// 1 while the service is up, 0 while it is down.
-    pub up: Gauge,
+    pub(crate) up: Gauge,
     /// The number of calls that were not made because the requester was held back.
-    pub held_back: Counter,
+    pub(crate) held_back: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ impl Outage {
 
 /// The permission to make one call. Dropping it records nothing.
 #[must_use = "the result of the call must be recorded"]
-pub struct CallPermit<'c> {
+pub(crate) struct CallPermit<'c> {
     breaker: &'c CircuitBreaker,
     requester: Requester,
     began_at: Moment,
@@ -110,7 +110,7 @@ pub struct CallPermit<'c> {
 
 impl CircuitBreaker {
     /// Creates the circuit breaker of a service that is up.
-    pub fn new(name: Arc<str>, clock: Clock, connections_max: usize, metrics: CircuitMetrics) -> Self {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, connections_max: usize, metrics: CircuitMetrics) -> Self {
         metrics.up.set(1);
         Self { name, state: Mutex::default(), clock, connections_max, metrics }
     }
@@ -121,13 +121,13 @@ impl CircuitBreaker {
     }
 
     /// Returns the evidence of the current outage, if there is one.
-    pub fn outage_evidence(&self) -> Option<String> {
+    pub(crate) fn outage_evidence(&self) -> Option<String> {
         self.lock().outage.as_ref().map(|outage| outage.evidence.clone())
     }
 
     /// Returns whether calls of the requester, or of its network block, got no response a short time ago. Others are then
     /// served first.
-    pub fn is_suspect(&self, requester: &Requester) -> bool {
+    pub(crate) fn is_suspect(&self, requester: &Requester) -> bool {
         self.lock().backoff.is_suspect(requester, self.clock.now())
     }
 
@@ -135,7 +135,10 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`CallError::CircuitOpen`] or [`CallError::RequesterHeldBack`], with the cause.
-    pub fn acquire_permit(&self, requester: Requester) -> Result<CallPermit<'_>, (CallError, FailureCause)> {
+    pub(crate) fn acquire_permit(
+        &self,
+        requester: Requester,
+    ) -> Result<CallPermit<'_>, (CallError, FailureCause)> {
         let now = self.clock.now();
         let mut state = self.lock();
         let permit = |probe_class| CallPermit { breaker: self, requester, began_at: now, probe_class };
@@ -213,12 +216,12 @@ impl CircuitState {
 
 impl CallPermit<'_> {
     /// Returns whether the call is a probe.
-    pub fn is_probe(&self) -> bool {
+    pub(crate) fn is_probe(&self) -> bool {
         self.probe_class.is_some()
     }
 
     /// Records that the service answered.
-    pub fn record_answer(self, is_accepted: bool) {
+    pub(crate) fn record_answer(self, is_accepted: bool) {
         let now = self.breaker.clock.now();
         let mut state = self.breaker.lock();
         state.record_answer(&self.requester, now);
@@ -229,7 +232,7 @@ impl CallPermit<'_> {
     }
 
     /// Records that the call failed. Returns the cause.
-    pub fn record_failure(self, error: &CallError) -> FailureCause {
+    pub(crate) fn record_failure(self, error: &CallError) -> FailureCause {
         let now = self.breaker.clock.now();
         let mut state = self.breaker.lock();
         if let (Some(class), Some(outage)) = (self.probe_class, &mut state.outage) {

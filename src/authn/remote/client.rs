@@ -11,7 +11,7 @@ use super::error::CallError;
 use crate::authn::{Credentials, Outcome};
 
 /// The settings of one remote source, apart from those that all remote sources have.
-pub trait RemoteClientSpec {
+pub(crate) trait RemoteClientSpec {
     /// Reads the files that the settings name, and builds the client. No call is made.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ pub trait RemoteClientSpec {
 }
 
 /// A client that sends one query to the service and reads one response.
-pub trait RemoteClient: Send + Sync {
+pub(crate) trait RemoteClient: Send + Sync {
     /// Prepares a call. The call starts when the returned future is polled first, and is cancelled when the future
     /// is dropped. The caller ends it after `time_limit`.
     ///
@@ -50,15 +50,16 @@ pub trait RemoteClient: Send + Sync {
 }
 
 /// A call that has been prepared.
-pub type PendingCall<'c> = Pin<Box<dyn Future<Output = Result<RemoteResponse, CallError>> + Send + 'c>>;
+pub(crate) type PendingCall<'c> =
+    Pin<Box<dyn Future<Output = Result<RemoteResponse, CallError>> + Send + 'c>>;
 
 /// The response of a service.
 #[derive(Debug)]
-pub struct RemoteResponse {
+pub(crate) struct RemoteResponse {
     /// The outcome that the settings assign to the response.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// The response in a few words without secrets, such as its status, for `check --probe`.
-    pub summary: String,
+    pub(crate) summary: String,
 }
 
 /// A value cannot be encoded so that the service reads exactly this value and nothing more. Such a user cannot exist
@@ -68,11 +69,11 @@ pub struct UnencodableValue;
 
 /// A file that the settings of a remote source name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpecFile {
+pub(crate) struct SpecFile {
     /// The path.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Whether its content is secret.
-    pub is_secret: bool,
+    pub(crate) is_secret: bool,
 }
 
 /// The reason why a client cannot be built.

@@ -90,7 +90,7 @@ pub enum FailureEvidence {
 
 impl CallError {
     /// Returns what the failure proves about the service.
-    pub fn evidence(&self) -> FailureEvidence {
+    pub(crate) fn evidence(&self) -> FailureEvidence {
         match self {
             Self::NameNotResolved(_) | Self::ConnectFailed(_) | Self::TlsHandshakeFailed(_) => {
                 FailureEvidence::NoConnection
@@ -109,7 +109,7 @@ impl CallError {
     }
 
     /// Returns the delay that the service requested before the next call.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::SourceSpecific { retry_after, .. } = self { *retry_after } else { None }
     }
 }

@@ -13,7 +13,7 @@ const FACT_LENGTH_MAX: usize = 256;
 
 /// The groups and facts of an identity that is being read.
 #[derive(Debug, Default)]
-pub struct IdentityBuilder {
+pub(crate) struct IdentityBuilder {
     groups: Vec<String>,
     facts: Vec<Fact>,
 }
@@ -23,7 +23,7 @@ impl IdentityBuilder {
     ///
     /// # Errors
     /// If the name is invalid. The error does not quote the name, because the service can put anything there.
-    pub fn add_group(&mut self, prefix: &str, name: &str) -> Result<(), CallError> {
+    pub(crate) fn add_group(&mut self, prefix: &str, name: &str) -> Result<(), CallError> {
         let name = format!("{prefix}{name}");
         if check_group_name(name.as_bytes()).is_err() {
             return Err(CallError::UnexpectedContent(
@@ -41,7 +41,7 @@ impl IdentityBuilder {
     ///
     /// # Errors
     /// If the value does not fit into a header.
-    pub fn add_fact(&mut self, name: &Arc<str>, value: Vec<u8>) -> Result<(), CallError> {
+    pub(crate) fn add_fact(&mut self, name: &Arc<str>, value: Vec<u8>) -> Result<(), CallError> {
         if value.len() > FACT_LENGTH_MAX || value.iter().any(u8::is_ascii_control) {
             return Err(CallError::UnexpectedContent(format!(
                 "the fact {name} does not fit into a header: it has more than {FACT_LENGTH_MAX} bytes or a control character"
@@ -55,7 +55,7 @@ impl IdentityBuilder {
     ///
     /// # Errors
     /// If there are too many groups.
-    pub fn build(self, user: Username, authenticator: &Arc<str>) -> Result<Identity, CallError> {
+    pub(crate) fn build(self, user: Username, authenticator: &Arc<str>) -> Result<Identity, CallError> {
         if self.groups.len() > GROUPS_OF_USER_MAX {
             return Err(CallError::UnexpectedContent(format!(
                 "the user has more than {GROUPS_OF_USER_MAX} groups"

@@ -13,7 +13,7 @@ pub enum RemoteKind {
 
 impl RemoteKind {
     /// Returns the settings as what all kinds have in common.
-    pub fn spec(&self) -> &dyn RemoteClientSpec {
+    pub(crate) fn spec(&self) -> &dyn RemoteClientSpec {
         match self {
             Self::Http(spec) => &**spec,
         }

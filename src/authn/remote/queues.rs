@@ -12,7 +12,7 @@ use super::RemoteQuery;
 use super::circuit_breaker::CircuitBreaker;
 use super::circuit_breaker::backoff::Requester;
 use crate::authn::queue::Queue;
-use crate::authn::queue::job::{EvictedJob, Job, JobResult, QueueLimits, QueueMetrics};
+use crate::authn::queue::job::{EvictedJob, Job, JobCallback, JobResult, QueueLimits, QueueMetrics};
 
 /// The interval at which a slow call checks whether other queries wait for its connection.
 const PREEMPT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -21,18 +21,18 @@ const PREEMPT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const SLOW_CALL_FACTOR: u32 = 4;
 
 /// A query in a queue.
-pub struct QueuedQuery {
+pub(crate) struct QueuedQuery {
     /// The query.
-    pub query: RemoteQuery,
+    pub(crate) query: RemoteQuery,
     /// The requester.
-    pub requester: Requester,
+    pub(crate) requester: Requester,
     /// Present while the query waits in the normal queue.
     waiting_guard: Option<CountGuard>,
 }
 
 /// The queue of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueClass {
+pub(crate) enum QueueClass {
     /// The queue of most requesters.
     Normal,
     /// The queue of requesters whose calls got no response a short time ago.
@@ -55,11 +55,8 @@ impl Drop for CountGuard {
     }
 }
 
-/// The callback of a query, which receives the result.
-pub type JobCallback = Box<dyn FnOnce(JobResult) + Send>;
-
 /// The queues of one remote source.
-pub struct RemoteQueues {
+pub(crate) struct RemoteQueues {
     normal: Queue<QueuedQuery>,
     suspect: Queue<QueuedQuery>,
     /// The number of queries in the normal queue.
@@ -71,7 +68,7 @@ pub struct RemoteQueues {
 
 impl RemoteQueues {
     /// Creates empty queues. Both have the same limits and metrics.
-    pub fn new(limits: QueueLimits, metrics: &QueueMetrics, connections_max: usize) -> Self {
+    pub(crate) fn new(limits: QueueLimits, metrics: &QueueMetrics, connections_max: usize) -> Self {
         Self {
             normal: Queue::new(limits, metrics.clone()),
             suspect: Queue::new(limits, metrics.clone()),
@@ -90,18 +87,18 @@ impl RemoteQueues {
 
     /// Returns how many connections suspect requesters can use, and how many slow calls can use while others wait: half
     /// of all, and at least one.
-    pub fn suspect_connections_max(&self) -> usize {
+    pub(crate) fn suspect_connections_max(&self) -> usize {
         (self.connections_max / 2).max(1)
     }
 
     /// Returns whether the queue is full for this requester.
-    pub fn is_full_for(&self, requester: &Requester, circuit: &CircuitBreaker) -> bool {
+    pub(crate) fn is_full_for(&self, requester: &Requester, circuit: &CircuitBreaker) -> bool {
         self.normal.is_full_for(requester.id)
             || self.suspect.is_full_for(requester.id) && circuit.is_suspect(requester)
     }
 
     /// Queues a query, or returns its callback if the queue is full; see [`Queue::submit`].
-    pub fn submit(
+    pub(crate) fn submit(
         &self,
         job: Job<(RemoteQuery, Requester)>,
         circuit: &CircuitBreaker,
@@ -117,7 +114,7 @@ impl RemoteQueues {
 
     /// Waits for the next query, and returns it with its queue. Returns `None` after [`RemoteQueues::close`]. At most
     /// [`RemoteQueues::suspect_connections_max`] callers pass `takes_suspect`.
-    pub async fn next(
+    pub(crate) async fn next(
         &self,
         takes_suspect: bool,
         circuit: &CircuitBreaker,
@@ -146,12 +143,13 @@ impl RemoteQueues {
     }
 
     /// Gives back the place of a query that [`RemoteQueues::next`] returned; see [`Queue::release`].
-    pub fn release(&self, requester: &Requester, class: QueueClass) {
+    pub(crate) fn release(&self, requester: &Requester, class: QueueClass) {
         self.queue(class).release(requester.id);
     }
 
     /// Stops accepting queries; see [`Queue::close`].
-    pub fn close(&self) {
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
         self.normal.close();
         self.suspect.close();
     }
@@ -160,7 +158,7 @@ impl RemoteQueues {
     /// [`RemoteQueues::suspect_connections_max`] connections, and queries wait. `typical` is the duration of a typical
     /// successful call. Without this, an attacker with a fresh network block for each call could make every connection
     /// hang.
-    pub async fn wait_until_preempted(&self, typical: Duration) {
+    pub(crate) async fn wait_until_preempted(&self, typical: Duration) {
         sleep_until(Instant::now() + typical * SLOW_CALL_FACTOR).await;
         let _slow = CountGuard::new(&self.slow_count);
         while self.waiting_count.load(Ordering::Acquire) == 0
@@ -172,7 +170,7 @@ impl RemoteQueues {
 
     /// Returns the next query, if there is one, and gives its place back.
     #[cfg(test)]
-    pub fn try_next(&self) -> Option<Job<QueuedQuery>> {
+    pub(crate) fn try_next(&self) -> Option<Job<QueuedQuery>> {
         self.normal.try_next().inspect(|job| self.normal.release(job.requester))
     }
 }

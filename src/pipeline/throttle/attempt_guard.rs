@@ -7,7 +7,7 @@ use super::{TIER_COUNT, Throttle, ThrottleKeys};
 /// An attempt that was counted as a failure when it started. Dropping the guard leaves it counted.
 /// [`AttemptGuard::record_success`] undoes the failure.
 #[must_use = "dropping the guard counts a failure"]
-pub struct AttemptGuard {
+pub(crate) struct AttemptGuard {
     throttle: Arc<Throttle>,
     throttle_keys: ThrottleKeys,
     attempt_id: u64,
@@ -40,17 +40,17 @@ impl AttemptGuard {
     }
 
     /// Records that the credentials were accepted.
-    pub fn record_success(mut self) {
+    pub(crate) fn record_success(mut self) {
         self.result = AttemptResult::Succeeded;
     }
 
     /// Records that no authenticator was available.
-    pub fn record_backend_error(mut self) {
+    pub(crate) fn record_backend_error(mut self) {
         self.result = AttemptResult::BackendError;
     }
 
     /// Records that the authenticator did not respond to this attempt, and responded to others meanwhile.
-    pub fn record_no_response(mut self) {
+    pub(crate) fn record_no_response(mut self) {
         self.result = AttemptResult::NoResponse;
     }
 }

@@ -32,7 +32,7 @@ impl FailureLimit {
         Self { failures_max, leak_per_milli: failures_max / (window.as_secs_f64() * 1000.0).max(1.0) }
     }
 
-    fn level_at(&self, record: &FailureRecord, now: Moment) -> f64 {
+    fn level_at(&self, record: &ThrottleRecord, now: Moment) -> f64 {
         let leaked = now.since(record.updated_at).as_secs_f64() * 1000.0 * self.leak_per_milli;
         (record.level - leaked).max(0.0)
     }
@@ -58,7 +58,7 @@ struct RecentAttempt {
 }
 
 #[derive(Clone, Debug)]
-struct FailureRecord {
+struct ThrottleRecord {
     tag: u64,
     level: f64,
     /// The moment at which `level` was computed.
@@ -67,7 +67,7 @@ struct FailureRecord {
     recent_attempts: Vec<RecentAttempt>,
 }
 
-impl FailureRecord {
+impl ThrottleRecord {
     fn find_attempt(&mut self, attempt_id: u64) -> Option<&mut RecentAttempt> {
         self.recent_attempts.iter_mut().find(|attempt| attempt.attempt_id == attempt_id)
     }
@@ -94,8 +94,8 @@ impl FailureRecord {
 
 /// A table of failure counts by tag.
 #[derive(Debug)]
-pub struct FailureTable {
-    buckets: Box<[Mutex<Vec<FailureRecord>>]>,
+pub(crate) struct FailureTable {
+    buckets: Box<[Mutex<Vec<ThrottleRecord>>]>,
     /// The number of failures in the upper half and the window in milliseconds in the lower half, so that a change at
     /// run time is atomic.
     limit: AtomicU64,
@@ -104,7 +104,7 @@ pub struct FailureTable {
 
 impl FailureTable {
     /// Creates a table for at least `entries` records, with a limit of `failures` within a `window`.
-    pub fn new(entries: usize, failures: u32, window: Duration) -> Self {
+    pub(crate) fn new(entries: usize, failures: u32, window: Duration) -> Self {
         let bucket_count = entries.div_ceil(BUCKET_RECORDS).max(1);
         Self {
             buckets: (0..bucket_count).map(|_| Mutex::default()).collect(),
@@ -114,7 +114,7 @@ impl FailureTable {
     }
 
     /// Sets the limit. Failures that were counted remain and decrease at the new rate.
-    pub fn set_limit(&self, failures: u32, window: Duration) {
+    pub(crate) fn set_limit(&self, failures: u32, window: Duration) {
         self.limit.store(pack_limit(failures, window), Ordering::Relaxed);
     }
 
@@ -125,16 +125,16 @@ impl FailureTable {
     }
 
     /// Returns the number of records.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.record_count.load(Ordering::Acquire)
     }
 
     /// Returns true if there is no record.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn bucket(&self, tag: u64) -> Option<MutexGuard<'_, Vec<FailureRecord>>> {
+    fn bucket(&self, tag: u64) -> Option<MutexGuard<'_, Vec<ThrottleRecord>>> {
         let index = usize::try_from(tag >> 32).unwrap_or_default() % self.buckets.len();
         let bucket = self.buckets.get(index)?;
         Some(bucket.lock().unwrap_or_else(PoisonError::into_inner))
@@ -142,12 +142,12 @@ impl FailureTable {
 
     /// Returns the time until one more failure of `tag` fits under the limit; `None` if it does now. The failure of
     /// an attempt in progress is already counted and does not throttle the attempt itself.
-    pub fn retry_after(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<Duration> {
         self.retry_after_at_fraction_of_limit(1.0, tag, attempt_id, now)
     }
 
     /// Returns the time until one more failure of `tag` fits under a fraction of the limit.
-    pub fn retry_after_at_fraction(&self, fraction: f64, tag: u64, now: Moment) -> Option<Duration> {
+    pub(crate) fn retry_after_at_fraction(&self, fraction: f64, tag: u64, now: Moment) -> Option<Duration> {
         self.retry_after_at_fraction_of_limit(fraction, tag, None, now)
     }
 
@@ -179,7 +179,7 @@ impl FailureTable {
 
     /// Counts a failure of `tag`. Returns false if the attempt is one of the recent attempts and was not counted
     /// again.
-    pub fn count_failure(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> bool {
+    pub(crate) fn count_failure(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> bool {
         let Some(mut bucket) = self.bucket(tag) else { return true };
         let Some(record) = self.get_or_insert(&mut bucket, tag, now) else { return true };
         if let Some(attempt_id) = attempt_id {
@@ -197,14 +197,14 @@ impl FailureTable {
 
     /// Counts a failure as [`FailureTable::count_failure`] does, and marks the attempt as in progress until
     /// [`FailureTable::end_attempt`].
-    pub fn start_attempt(&self, tag: u64, attempt_id: u64, now: Moment) -> bool {
+    pub(crate) fn start_attempt(&self, tag: u64, attempt_id: u64, now: Moment) -> bool {
         let is_new = self.count_failure(tag, Some(attempt_id), now);
         self.with_attempt(tag, attempt_id, |attempt| attempt.waiting_count += 1);
         is_new
     }
 
     /// Records that one request no longer waits for the result of the attempt.
-    pub fn end_attempt(&self, tag: u64, attempt_id: u64) {
+    pub(crate) fn end_attempt(&self, tag: u64, attempt_id: u64) {
         self.with_attempt(tag, attempt_id, |attempt| {
             attempt.waiting_count = attempt.waiting_count.saturating_sub(1)
         });
@@ -212,7 +212,7 @@ impl FailureTable {
 
     /// Returns true if a failure of `tag` is also counted in the total of its tier. A failure that has leaked, or
     /// that was replaced by later attempts, no longer counts.
-    pub fn has_failure_in_total(&self, tag: u64, now: Moment) -> bool {
+    pub(crate) fn has_failure_in_total(&self, tag: u64, now: Moment) -> bool {
         if self.is_empty() {
             return false;
         }
@@ -225,20 +225,20 @@ impl FailureTable {
     }
 
     /// Records that the attempt is also counted in the total of its tier.
-    pub fn mark_in_total(&self, tag: u64, attempt_id: u64) {
+    pub(crate) fn mark_in_total(&self, tag: u64, attempt_id: u64) {
         self.with_attempt(tag, attempt_id, |attempt| attempt.is_in_total = true);
     }
 
     /// Stores that the attempt was rejected, until `expires_at` and in this epoch. The rejection is removed with its
     /// attempt.
-    pub fn record_rejection(&self, tag: u64, attempt_id: u64, expires_at: Moment, epoch: u64) {
+    pub(crate) fn record_rejection(&self, tag: u64, attempt_id: u64, expires_at: Moment, epoch: u64) {
         self.with_attempt(tag, attempt_id, |attempt| {
             (attempt.rejected_until, attempt.rejection_epoch) = (expires_at, epoch)
         });
     }
 
     /// Returns true if a rejection of the attempt is stored and valid.
-    pub fn is_rejected(&self, tag: u64, attempt_id: u64, now: Moment, epoch: u64) -> bool {
+    pub(crate) fn is_rejected(&self, tag: u64, attempt_id: u64, now: Moment, epoch: u64) -> bool {
         let is_rejected = self.with_attempt(tag, attempt_id, |attempt| {
             attempt.rejection_epoch == epoch && now < attempt.rejected_until
         });
@@ -247,7 +247,7 @@ impl FailureTable {
 
     /// Undoes a failure. Returns `None` if the failure was not counted, and otherwise whether it is also counted in
     /// the total of its tier.
-    pub fn undo_failure(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<bool> {
+    pub(crate) fn undo_failure(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<bool> {
         if self.is_empty() {
             return None;
         }
@@ -286,11 +286,11 @@ impl FailureTable {
     /// record with the lowest level.
     fn get_or_insert<'b>(
         &self,
-        bucket: &'b mut Vec<FailureRecord>,
+        bucket: &'b mut Vec<ThrottleRecord>,
         tag: u64,
         now: Moment,
-    ) -> Option<&'b mut FailureRecord> {
-        let new_record = || FailureRecord { tag, level: 0.0, updated_at: now, recent_attempts: Vec::new() };
+    ) -> Option<&'b mut ThrottleRecord> {
+        let new_record = || ThrottleRecord { tag, level: 0.0, updated_at: now, recent_attempts: Vec::new() };
         let index = match bucket.iter().position(|record| record.tag == tag) {
             Some(index) => index,
             None if bucket.len() < BUCKET_RECORDS => {
@@ -310,9 +310,9 @@ impl FailureTable {
     }
 
     /// Returns the index of the record with the lowest level; the oldest of them if there are several.
-    fn lowest_level_index(&self, bucket: &[FailureRecord], now: Moment) -> usize {
+    fn lowest_level_index(&self, bucket: &[ThrottleRecord], now: Moment) -> usize {
         let limit = self.limit();
-        let by_level = |(_, a): &(usize, &FailureRecord), (_, b): &(usize, &FailureRecord)| {
+        let by_level = |(_, a): &(usize, &ThrottleRecord), (_, b): &(usize, &ThrottleRecord)| {
             let levels = limit.level_at(a, now).total_cmp(&limit.level_at(b, now));
             levels.then(a.updated_at.cmp(&b.updated_at))
         };

@@ -14,7 +14,7 @@ use crate::identity::sanitize_for_display;
 
 /// Lifetime of a certificate: 10 years. A key is revoked by removing it from the key file, so its certificate should
 /// never expire before.
-pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(3652 * 24 * 3600);
+pub(crate) const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(3652 * 24 * 3600);
 
 /// Time between the start of the validity period and now, because the clock of a registry can be behind.
 const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 3600);
@@ -43,7 +43,7 @@ pub struct NewSigningKey {
     /// The key ID.
     pub kid: String,
     /// The algorithm of its signatures.
-    pub algorithm: SigningAlgorithm,
+    pub(crate) algorithm: SigningAlgorithm,
 }
 
 /// Generates a P-256 key, with a certificate that is valid from `now`.

@@ -27,7 +27,7 @@ pub enum SigningAlgorithm {
 
 impl SigningAlgorithm {
     /// All algorithms.
-    pub const ALL: [Self; 2] = [Self::Es256, Self::Rs256];
+    pub(crate) const ALL: [Self; 2] = [Self::Es256, Self::Rs256];
 
     /// Returns the name in the header of a token.
     pub fn name(self) -> &'static str {

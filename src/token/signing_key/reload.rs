@@ -15,7 +15,7 @@ use crate::reload::{FileReloader, ReadError, Reloadable, SourceFile, UnstableFil
 
 /// Maximum size of the file, in bytes. An RSA-4096 key with its certificate has 6 KiB, and a file has two or three
 /// keys.
-pub const FILE_BYTES_MAX: u64 = 256 << 10;
+pub(crate) const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// A missing key only rejects its tokens, and a truncated key is invalid, so whole lines of a changing file are safe
 /// to use.
@@ -37,23 +37,23 @@ pub enum SigningKeyLoadError {
 
 /// The keys in force.
 #[derive(Debug)]
-pub struct CurrentSigningKeys(ArcSwap<SigningKeys>);
+pub(crate) struct CurrentSigningKeys(ArcSwap<SigningKeys>);
 
 impl CurrentSigningKeys {
     /// Returns the current keys.
-    pub fn load(&self) -> Arc<SigningKeys> {
+    pub(crate) fn load(&self) -> Arc<SigningKeys> {
         self.0.load_full()
     }
 }
 
 /// The reload target of the signing key file.
-pub struct SigningKeyFile {
+pub(crate) struct SigningKeyFile {
     current_keys: Arc<CurrentSigningKeys>,
 }
 
 impl SigningKeyFile {
     /// Returns the keys that this target keeps up to date.
-    pub fn current_keys(&self) -> Arc<CurrentSigningKeys> {
+    pub(crate) fn current_keys(&self) -> Arc<CurrentSigningKeys> {
         Arc::clone(&self.current_keys)
     }
 }
@@ -62,7 +62,7 @@ impl SigningKeyFile {
 ///
 /// # Errors
 /// Returns the reason why the file cannot be used. At the start, there is no earlier version of it.
-pub fn start(path: PathBuf, now: Moment) -> Result<FileReloader<SigningKeyFile>, SigningKeyLoadError> {
+pub(crate) fn start(path: PathBuf, now: Moment) -> Result<FileReloader<SigningKeyFile>, SigningKeyLoadError> {
     let source = SourceFile { path, max_bytes: FILE_BYTES_MAX };
     let make = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
         let keys = parse_keys(source, text)?;
@@ -117,7 +117,7 @@ impl Reloadable for SigningKeyFile {
 
 /// Returns true if other users of the machine can read the file, or if its group can write it. They could then grant
 /// themselves any access.
-pub fn has_unsafe_permissions(path: &Path) -> bool {
+pub(crate) fn has_unsafe_permissions(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o027 != 0)
 }
 

@@ -14,11 +14,11 @@ use crate::token::claims::Claims;
 
 /// Maximum length of a token, in bytes. nginx and other servers accept 8 KiB for a header line, including
 /// `Authorization: Bearer `. The token of a push with some twenty mounts has 2,000.
-pub const TOKEN_BYTES_MAX: usize = 8000;
+pub(crate) const TOKEN_BYTES_MAX: usize = 8000;
 
 /// Maximum difference between the clocks of the issuer and of this machine, in seconds. Registries use the same value
 /// (distribution's registry/auth/token/token.go).
-pub const CLOCK_LEEWAY_SECS: u64 = 60;
+pub(crate) const CLOCK_LEEWAY_SECS: u64 = 60;
 
 /// The reason why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +96,7 @@ impl SigningKeys {
     ///
     /// # Errors
     /// Returns the reason why the token is rejected.
-    pub fn verify_signature(&self, token: &str) -> Result<Claims, TokenVerifyError> {
+    pub(crate) fn verify_signature(&self, token: &str) -> Result<Claims, TokenVerifyError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenVerifyError::TooLong);
         }
@@ -124,7 +124,7 @@ impl SigningKeys {
 ///
 /// # Errors
 /// Returns an error if the token has expired, or is not valid yet.
-pub fn check_validity_period(claims: &Claims, now: u64) -> Result<(), TokenVerifyError> {
+pub(crate) fn check_validity_period(claims: &Claims, now: u64) -> Result<(), TokenVerifyError> {
     if now > claims.exp.saturating_add(CLOCK_LEEWAY_SECS) {
         return Err(TokenVerifyError::Expired);
     }

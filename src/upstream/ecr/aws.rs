@@ -5,13 +5,13 @@
 //! credentials are looked up each time. An edited profile, a renewed key or a rotated web identity token is used
 //! immediately, and expired credentials are never used twice.
 
-pub mod clock_skew;
-pub mod credentials;
-pub mod endpoint;
+pub(crate) mod clock_skew;
+pub(crate) mod credentials;
+pub(crate) mod endpoint;
 pub mod error;
-pub mod get_authorization_token;
-pub mod http_client;
-pub mod response;
+pub(crate) mod get_authorization_token;
+pub(crate) mod http_client;
+pub(crate) mod response;
 
 use std::time::Duration;
 
@@ -27,26 +27,26 @@ use crate::upstream::secret_header::VALUE_BYTES_MAX;
 const SCHEME: &str = "Basic ";
 
 /// Timeout of a connection, including TLS. The tools of AWS wait 3.1 s, and a lost packet is sent again after 1 s.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Timeout of one call with its response. AWS answers in well under a second, and the schedule repeats a failed
 /// fetch.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout of a whole fetch: the region, the credentials (up to four calls), the call, and a second attempt if the
 /// clock was wrong. Only the schedule waits for it.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Maximum size of a response body, in bytes. A token has 2 to 4 KiB, credentials 1 to 2.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Maximum length of a token without `Basic `, in bytes. The buffers of nginx set this limit; tokens of ECR have 2 to
 /// 4 KiB.
-pub const TOKEN_BYTES_MAX: usize = VALUE_BYTES_MAX - SCHEME.len();
+pub(crate) const TOKEN_BYTES_MAX: usize = VALUE_BYTES_MAX - SCHEME.len();
 
 /// Maximum lifetime of a token; AWS documents 12 h. A later expiry is reduced to this value, which does no harm
 /// because the token is renewed earlier.
-pub const LIFETIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+pub(crate) const LIFETIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The account and the way to its credentials. Tables with equal values share a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

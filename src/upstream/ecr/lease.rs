@@ -99,7 +99,7 @@ impl fmt::Debug for Lease {
 
 /// The state of a lease, for `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeaseState {
+pub(crate) enum LeaseState {
     /// No token has been fetched yet.
     NoTokenYet(String),
     /// The last fetch failed, or the token has expired.
@@ -110,7 +110,7 @@ pub enum LeaseState {
 
 impl Lease {
     /// Creates a lease without a token. `name` is the name of the table.
-    pub fn new(name: Arc<str>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let label = UpstreamLabel { upstream: name.to_string() };
         let age = metrics.upstream_token_age.get_or_create(&label).clone();
         let remaining = metrics.upstream_token_remaining.get_or_create(&label).clone();
@@ -134,12 +134,12 @@ impl Lease {
     }
 
     /// Returns the name of the table.
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
     /// Returns the time of both clocks.
-    pub fn now(&self) -> ClockReading {
+    pub(crate) fn now(&self) -> ClockReading {
         ClockReading { monotonic: self.clock.now(), unix_seconds: self.clock.unix_seconds() }
     }
 
@@ -147,7 +147,7 @@ impl Lease {
     ///
     /// # Errors
     /// Returns the reason why no token is valid.
-    pub fn authorization(&self) -> Result<SecretHeaderValue, String> {
+    pub(crate) fn authorization(&self) -> Result<SecretHeaderValue, String> {
         match self.current.load().as_deref() {
             Some(held) if self.clock.now() < held.held_until => Ok(held.authorization.clone()),
             Some(_) => {
@@ -158,7 +158,7 @@ impl Lease {
     }
 
     /// Returns true if there is a valid token.
-    pub fn has_valid_token(&self) -> bool {
+    pub(crate) fn has_valid_token(&self) -> bool {
         self.current.load().as_deref().is_some_and(|held| self.clock.now() < held.held_until)
     }
 
@@ -168,7 +168,12 @@ impl Lease {
     }
 
     /// Stores a token. Its `lifetime` starts at the time of the request.
-    pub fn store_token(&self, authorization: SecretHeaderValue, lifetime: Duration, requested_at: Moment) {
+    pub(crate) fn store_token(
+        &self,
+        authorization: SecretHeaderValue,
+        lifetime: Duration,
+        requested_at: Moment,
+    ) {
         let held_until = requested_at.plus(lifetime.saturating_sub(EXPIRY_MARGIN));
         self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: requested_at, held_until })));
         self.last_error.store(Arc::default());
@@ -179,7 +184,7 @@ impl Lease {
     }
 
     /// Records a failed fetch. The current token remains in use.
-    pub fn record_failure(&self, error: &str) {
+    pub(crate) fn record_failure(&self, error: &str) {
         self.last_error.store(Arc::new(error.to_owned()));
         self.count_fetch("failed");
         let remaining = self.remaining_lifetime();
@@ -213,7 +218,7 @@ impl Lease {
 
     /// Reports that the upstream rejected the token for a client of this network block. A new token is fetched,
     /// within the limits of [`RefusalBackoff`].
-    pub fn report_refusal(&self, block: u128) {
+    pub(crate) fn report_refusal(&self, block: u128) {
         let now = self.clock.now();
         if self.refusals.lock().unwrap_or_else(PoisonError::into_inner).should_fetch(block, now) {
             self.fetch_request.notify_one();
@@ -222,24 +227,24 @@ impl Lease {
 
     /// Records a failed fetch after a rejection, while the current token is valid. Any client can cause this, so
     /// neither the state of the lease nor its schedule changes.
-    pub fn record_failure_after_refusal(&self, error: &str) {
+    pub(crate) fn record_failure_after_refusal(&self, error: &str) {
         self.count_fetch("failed");
         tracing::warn!(upstream = &*self.name, error, "upstream token not fetched after rejection");
     }
 
     /// Waits for a request of an immediate fetch.
-    pub async fn wait_for_fetch_request(&self) {
+    pub(crate) async fn wait_for_fetch_request(&self) {
         self.fetch_request.notified().await;
     }
 
     /// Waits until the first fetch has succeeded or failed.
-    pub async fn wait_for_first_attempt(&self) {
+    pub(crate) async fn wait_for_first_attempt(&self) {
         // An error is impossible: the sender is a field of this lease.
         let _ = self.has_been_tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Returns the state for `/readyz`.
-    pub fn state(&self) -> LeaseState {
+    pub(crate) fn state(&self) -> LeaseState {
         let (name, held) = (&self.name, self.current.load());
         let Some(held) = held.as_deref() else {
             return LeaseState::NoTokenYet(format!(
@@ -266,7 +271,7 @@ impl Lease {
     }
 
     /// Updates the gauges: seconds, or 0 without a token.
-    pub fn update_metrics(&self) {
+    pub(crate) fn update_metrics(&self) {
         let held = self.current.load();
         let age = held.as_deref().map_or(Duration::ZERO, |held| self.clock.now().since(held.fetched_at));
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);

@@ -20,7 +20,7 @@ const LIFETIME_MIN: Duration = Duration::from_secs(15);
 
 /// A function that returns a random number from 0 to 1. It prevents that several doorward processes fetch at the same
 /// time.
-pub type RandomFraction = fn() -> f64;
+pub(crate) type RandomFraction = fn() -> f64;
 
 /// A lease, its schedule and its source of tokens.
 pub struct LeaseRefresher<F> {
@@ -44,7 +44,7 @@ impl<F: FetchToken> LeaseRefresher<F> {
     }
 
     /// Fetches a token now.
-    pub async fn fetch_now(&mut self) {
+    pub(crate) async fn fetch_now(&mut self) {
         if let Err(error) = self.fetch_and_store().await {
             self.schedule.record_failure(self.lease.now(), error.retry_after(), (self.random)());
             self.lease.record_failure(&error.to_string());
@@ -54,7 +54,7 @@ impl<F: FetchToken> LeaseRefresher<F> {
     /// Fetches a token because the upstream rejected the current one for a client. While AWS returns no tokens, the
     /// schedule decides instead. If the fetch fails but the current token is still valid, no state changes, because
     /// any client can cause this.
-    pub async fn fetch_after_refusal(&mut self) {
+    pub(crate) async fn fetch_after_refusal(&mut self) {
         let is_valid = self.lease.has_valid_token();
         if !self.schedule.is_fetch_allowed(self.lease.now(), is_valid) {
             return;
@@ -94,7 +94,7 @@ impl<F: FetchToken> LeaseRefresher<F> {
     }
 
     /// Runs the schedule forever.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             self.fetch_if_due().await;
             tokio::select! {
@@ -106,6 +106,6 @@ impl<F: FetchToken> LeaseRefresher<F> {
 }
 
 /// Returns a random number from 0 to 1, or 0.5 if the system returns none.
-pub fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }

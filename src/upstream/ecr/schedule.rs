@@ -29,17 +29,17 @@ const RETRY_DELAY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(30);
 /// The time of both clocks. After the suspend of a virtual machine, only the date can show that time has passed. If
 /// the date was set back, only the monotonic clock shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockReading {
+pub(crate) struct ClockReading {
     /// The monotonic time of the process.
-    pub monotonic: Moment,
+    pub(crate) monotonic: Moment,
     /// The date, in seconds since 1970.
-    pub unix_seconds: u64,
+    pub(crate) unix_seconds: u64,
 }
 
 impl ClockReading {
     /// Returns this time plus `span`.
     #[must_use]
-    pub fn plus(self, span: Duration) -> Self {
+    pub(crate) fn plus(self, span: Duration) -> Self {
         Self {
             monotonic: self.monotonic.plus(span),
             unix_seconds: self.unix_seconds.saturating_add(span.as_secs()),
@@ -47,14 +47,14 @@ impl ClockReading {
     }
 
     /// Returns true if this time has been reached by at least one of the clocks.
-    pub fn is_reached(self, now: Self) -> bool {
+    pub(crate) fn is_reached(self, now: Self) -> bool {
         now.monotonic >= self.monotonic || now.unix_seconds >= self.unix_seconds
     }
 }
 
 /// The time of the next fetch.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FetchSchedule {
+pub(crate) struct FetchSchedule {
     state: ScheduleState,
 }
 
@@ -79,7 +79,7 @@ enum ScheduleState {
 impl FetchSchedule {
     /// Records a fetched token with this `lifetime`, which was requested with credentials of `credentials_lifetime`.
     /// `random` is from 0 to 1.
-    pub fn record_fetch(
+    pub(crate) fn record_fetch(
         &mut self,
         now: ClockReading,
         lifetime: Duration,
@@ -94,7 +94,7 @@ impl FetchSchedule {
     }
 
     /// Records a failed fetch. `retry_after` is the delay that AWS requests.
-    pub fn record_failure(&mut self, now: ClockReading, retry_after: Option<Duration>, random: f64) {
+    pub(crate) fn record_failure(&mut self, now: ClockReading, retry_after: Option<Duration>, random: f64) {
         let failure_count = if let ScheduleState::Failed { failure_count, .. } = self.state {
             failure_count.saturating_add(1)
         } else {
@@ -106,7 +106,7 @@ impl FetchSchedule {
     }
 
     /// Returns true if a token must be fetched now. `has_valid_token` must be true if the current token is valid.
-    pub fn is_due(&self, now: ClockReading, has_valid_token: bool) -> bool {
+    pub(crate) fn is_due(&self, now: ClockReading, has_valid_token: bool) -> bool {
         match self.state {
             ScheduleState::NotFetched => true,
             // A token can expire before the renewal if its lifetime is short. The minimum interval still applies.
@@ -124,7 +124,7 @@ impl FetchSchedule {
     }
 
     /// Returns true if a token can be fetched before it is due. This is not allowed during the delay after a failure.
-    pub fn is_fetch_allowed(&self, now: ClockReading, has_valid_token: bool) -> bool {
+    pub(crate) fn is_fetch_allowed(&self, now: ClockReading, has_valid_token: bool) -> bool {
         !matches!(self.state, ScheduleState::Failed { .. }) || self.is_due(now, has_valid_token)
     }
 }

@@ -1,21 +1,21 @@
-//! Sends request lines as they stand, over connections that are kept while the answers can be told apart.
+//! Sends unmodified request lines. A connection is kept as long as each response can be assigned to its request.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// How long an answer may take. Whatever nginx does not answer is closed by it.
+/// The timeout for a response. nginx closes every connection that it does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connections at one time.
+/// The number of concurrent connections.
 const CONNECTIONS: usize = 4;
 
-/// How many answers of each class came: index 2 for 2xx, 0 for what is no HTTP/1 answer. A 505, by which nginx refuses
-/// another version of the protocol, counts as 4xx.
+/// The number of responses by class: index 2 is for 2xx, index 0 for data that is not an HTTP/1 response. nginx refuses
+/// other protocol versions with 505, which is counted as 4xx.
 pub(super) type Classes = [usize; 6];
 
-/// Sends every line with these header lines behind it.
+/// Sends every line, followed by the header lines `headers`.
 pub(super) fn send(to: SocketAddr, lines: &[Vec<u8>], headers: &str) -> Classes {
     let share = lines.len().div_ceil(CONNECTIONS).max(1);
     let mut classes = Classes::default();
@@ -52,7 +52,7 @@ struct Sender {
 impl Sender {
     /// Returns the status, or 0 if there is none.
     fn ask(&mut self, line: &[u8], headers: &str) -> u16 {
-        // A kept connection may have been closed by now; then the line is sent once more.
+        // nginx can have closed a kept connection. In this case the line is sent once more.
         for is_kept in [self.stream.is_some(), false] {
             let mut stream = self.stream.take().unwrap_or_else(|| connect(self.to));
             let request = [line, b"\r\nHost: doorward.test\r\n", headers.as_bytes(), b"\r\n"].concat();
@@ -79,9 +79,9 @@ fn connect(to: SocketAddr) -> TcpStream {
 
 struct Answer {
     status: u16,
-    /// Whether nothing came.
+    /// True if nothing was received.
     is_empty: bool,
-    /// Whether the connection is at the beginning of another request.
+    /// True if the connection can be used for another request.
     keeps: bool,
 }
 
@@ -110,7 +110,8 @@ fn read(stream: &mut TcpStream, to_head: bool) -> Answer {
     }
 }
 
-/// The status, how long the answer is, and whether the connection stays open; none while the head is not complete.
+/// Returns the status, the length of the response, and whether the connection stays open. Returns `None` while the head
+/// is incomplete.
 fn parse(text: &[u8], to_head: bool) -> Option<(u16, usize, bool)> {
     let end = text.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
@@ -122,6 +123,6 @@ fn parse(text: &[u8], to_head: bool) -> Option<(u16, usize, bool)> {
     if to_head || matches!(status, 204 | 304) {
         return Some((status, end, !closes));
     }
-    // Without a length the answer ends with the connection.
+    // A response without a length ends when the connection is closed.
     Some((status, length.map_or(usize::MAX, |length| end + length), !closes && length.is_some()))
 }

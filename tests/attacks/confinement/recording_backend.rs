@@ -8,10 +8,10 @@ use std::thread;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What reached the backend.
+/// A request that reached the backend.
 #[derive(Clone, Debug)]
 pub(super) struct ReceivedLine {
-    /// The request line's second word and all behind it but the version.
+    /// The request line without the method and the version.
     pub(super) target: Vec<u8>,
     pub(super) authorization: String,
 }
@@ -28,7 +28,7 @@ pub(super) struct RecordingBackend {
 }
 
 impl RecordingBackend {
-    /// Starts it on a free port, over TLS if there is a configuration for it.
+    /// Starts the backend on a free port. It uses TLS if `tls` is set.
     pub(super) fn start(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().unwrap();
@@ -53,7 +53,7 @@ impl RecordingBackend {
         Self { shared, address }
     }
 
-    /// Returns what reached it since the last call.
+    /// Returns the requests that were received since the last call.
     pub(super) fn take(&self) -> Vec<ReceivedLine> {
         std::mem::take(&mut *self.shared.reached.lock().unwrap())
     }
@@ -62,12 +62,12 @@ impl RecordingBackend {
 impl Drop for RecordingBackend {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
-        // Wakes the acceptor. It may have ended already.
+        // Wakes the accepting thread, which may have ended already.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// Answers each head that comes. The tests announce no bodies.
+/// Answers each request head. The tests send no bodies.
 fn converse(mut wire: impl Read + Write, shared: &Shared) {
     let mut unread = Vec::new();
     let mut some = [0; 1 << 14];
@@ -106,15 +106,15 @@ fn reached(head: &[u8]) -> ReceivedLine {
 }
 
 impl ReceivedLine {
-    /// Whether some service could route it outside of `root`, which begins and ends with a slash: by the bytes as
-    /// they stand, or after any mix of decoding, parameters, backslashes, fragments and dot segments.
+    /// Returns true if a service could route the request outside `root`, which begins and ends with a slash. Checks the
+    /// raw bytes, and every combination of decoding, parameters, backslashes, fragments and dot segments.
     pub(super) fn is_outside(&self, root: &str) -> bool {
         !self.target.starts_with(root.as_bytes())
             || readings(&self.target).iter().any(|path| !path.starts_with(root.as_bytes()))
     }
 }
 
-/// Every path that a service could take a target for.
+/// Returns every path as which a service could read a target.
 fn readings(target: &[u8]) -> Vec<Vec<u8>> {
     let mut paths = Vec::new();
     for decodings in 0..=2 {
@@ -123,7 +123,7 @@ fn readings(target: &[u8]) -> Vec<Vec<u8>> {
             for _ in 0..decodings {
                 path = cut(&decode(&path), b"\0");
             }
-            // Who decodes before the query is looked for.
+            // Some services decode the path before they split off the query.
             for path in [path.clone(), cut(&path, b"?#")] {
                 for backslashes in [false, true] {
                     for parameters in [false, true] {
@@ -156,13 +156,13 @@ fn decode(text: &[u8]) -> Vec<u8> {
             }
         }
     }
-    // UTF-8 that is longer than it must be, as some decoders take it.
+    // Overlong UTF-8, which some decoders accept.
     let text = found.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let text = text.replace("c0ae", "2e").replace("c0af", "2f").replace("e080ae", "2e");
     (0..text.len() / 2).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).expect("hex")).collect()
 }
 
-/// Removes dot segments and empty ones, as RFC 3986 and most routers do.
+/// Removes dot segments and empty segments, as RFC 3986 and most routers do.
 fn resolve(path: &[u8], backslashes: bool, parameters: bool) -> Vec<u8> {
     let is_separator = |byte: &u8| *byte == b'/' || backslashes && *byte == b'\\';
     let mut kept: Vec<&[u8]> = Vec::new();

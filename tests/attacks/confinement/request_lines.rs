@@ -1,8 +1,8 @@
-//! Request lines that a parser may read in more than one way: a fixed corpus, and random ones from a grammar.
+//! Request lines that parsers can read in several ways: a fixed corpus, and random ones from a grammar.
 
 use crate::support::random::Random;
 
-/// What a path is put together from: separators, dot segments and letters in every spelling.
+/// The parts of a path: separators, dot segments and letters in every spelling.
 #[rustfmt::skip]
 const PIECES: &[&[u8]] = &[
     b"/", b"//", b"/.", b"/..", b"/./", b"/../", b"/.../", b"..", b".", b"%2e", b"%2E", b"/%2e%2e/", b"/%2E./",
@@ -16,7 +16,7 @@ const PIECES: &[&[u8]] = &[
     b"blobs/sha256:00", b"tags/list",
 ];
 
-/// Ways to write one dot segment that leads up.
+/// Spellings of one dot segment that leads to the parent.
 #[rustfmt::skip]
 const UP: &[&[u8]] = &[
     b"/..", b"/%2e%2e", b"/.%2e", b"/%2E.", b"%2f..", b"/%2e%2E", b"/x/../..", b"/./..", b"//..", b"/..;",
@@ -36,14 +36,15 @@ const VERSIONS: &[&str] = &[
     " /v2/ HTTP/1.1",
 ];
 
-/// What stands before a path in an absolute-form request line.
+/// The part before the path in an absolute-form request line.
 #[rustfmt::skip]
 const AUTHORITIES: &[&str] = &[
     "http://doorward.test", "https://doorward.test", "HTTP://doorward.test:80", "http://evil.test",
     "http://a@doorward.test", "http://", "ftp://doorward.test", "//doorward.test", "doorward.test:443", "http:",
 ];
 
-/// Targets that ended outside of `/v2/` once, or nearly; `v2` stands for the root that is promised.
+/// Targets that led outside `/v2/` in some product, or nearly did. `v2` is replaced with the root that must not be
+/// left.
 #[rustfmt::skip]
 const FIXED: &[&str] = &[
     "/api/admin/%2e%2e/%2e%2e/v2/", "/api/admin/../../v2/", "/v2/..", "/v2/../api", "/v2/%2e%2e/api",
@@ -59,7 +60,7 @@ const FIXED: &[&str] = &[
     "/v2/%2e", "/v2/a/.%2e/b",
 ];
 
-/// Targets that clients do send; each must reach the backend as it stands.
+/// Targets that clients send. Each must reach the backend unchanged.
 #[rustfmt::skip]
 pub(super) const USUAL: &[&str] = &[
     "/v2/", "/v2/_catalog?n=100&last=a%2Fb", "/v2/team/app/manifests/latest", "/v2/a/manifests/v1.0_x-y",
@@ -68,11 +69,12 @@ pub(super) const USUAL: &[&str] = &[
     "/v2/a/referrers/sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824?artifactType=application/vnd.x+json",
 ];
 
-/// The same where no policy is: it takes a colon for a colon alone.
+/// An ordinary target with an escaped colon. It is used only without a policy, because a policy accepts no escaped
+/// colon.
 pub(super) const ESCAPED: &str =
     "/v2/a/blobs/sha256%3A2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-/// The fixed targets under another root.
+/// Returns the fixed targets with another root.
 pub(super) fn fixed(root: &str) -> Vec<Vec<u8>> {
     let targets = FIXED.iter().map(|target| target.replace("v2", root).replace("%76%32", &escaped(root)));
     targets.map(|target| format!("GET {target} HTTP/1.1").into_bytes()).collect()
@@ -82,7 +84,7 @@ fn escaped(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Returns one random request line, without its end.
+/// Returns one random request line, without the line ending.
 pub(super) fn random(random: &mut Random, root: &str) -> Vec<u8> {
     let mut line = pick(random, METHODS).as_bytes().to_vec();
     line.push(b' ');
@@ -102,7 +104,7 @@ pub(super) fn random(random: &mut Random, root: &str) -> Vec<u8> {
 fn target(random: &mut Random, root: &str) -> Vec<u8> {
     let mut target = Vec::new();
     match random.below(10) {
-        // Begins elsewhere, and leads to the root once it is normalised.
+        // The target begins outside the root and leads into it after normalization.
         0..=2 => {
             for _ in 0..=random.below(3) {
                 target.push(b'/');
@@ -115,7 +117,7 @@ fn target(random: &mut Random, root: &str) -> Vec<u8> {
             target.extend(format!("/{root}/").into_bytes());
             target.extend(pieces(random, 3));
         }
-        // Begins at the root, and leads out of it.
+        // The target begins inside the root and leads out of it.
         3..=5 => {
             target.extend(format!("/{root}/").into_bytes());
             target.extend(pieces(random, 4));
@@ -124,7 +126,7 @@ fn target(random: &mut Random, root: &str) -> Vec<u8> {
             }
             target.extend(pieces(random, 2));
         }
-        // What a client sends, and in every second one something that none does.
+        // An ordinary target. Every second one has an additional part that no client sends.
         6..=8 => {
             let words = [
                 "a",

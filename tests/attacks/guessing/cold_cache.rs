@@ -10,30 +10,30 @@ use crate::support::doorward::Doorward;
 use crate::support::scale::{is_full, scaled};
 use crate::support::users;
 
-/// The address that all of them have.
+/// The address that all users share.
 const OFFICE: &str = "192.0.2.10";
 
-/// How many processes are asked for their estimate.
+/// The number of processes whose estimate is read.
 const STARTS: usize = 5;
 
-/// How often as many as fit are tried: a machine that others share may be slower just then.
+/// The number of attempts with as many users as the queue holds. A shared machine may be slower during one of them.
 const TRIES: usize = 3;
 
-/// Guessers among them.
+/// The number of guessing clients among the users.
 const GUESSERS: usize = 10;
 
-/// What came of it.
+/// The result of one cold start.
 struct ColdStart {
-    /// Until the last user was in.
+    /// The time until the last user was logged in.
     took: Duration,
-    /// How often users were told to come again.
+    /// The number of responses after which a user had to retry later.
     turned_away: usize,
-    /// The share of the threads' time in which they hashed.
+    /// The fraction of the time during which the hash threads were busy.
     busy: f64,
     guesses: usize,
 }
 
-/// Guesses at one user's password until the others are in.
+/// Guesses the password of one user until the other users are logged in.
 fn guess(doorward: &Doorward, user: usize, guesses: &AtomicUsize, stop: &AtomicBool) {
     let mut client = doorward.client();
     while !stop.load(Ordering::Relaxed) {
@@ -46,7 +46,7 @@ fn guess(doorward: &Doorward, user: usize, guesses: &AtomicUsize, stop: &AtomicB
     }
 }
 
-/// Logs one user in, who comes again when he is told to.
+/// Logs one user in. The client retries after the time in `Retry-After`.
 fn log_in(doorward: &Doorward, user: usize, turned_away: &AtomicUsize) {
     let mut client = doorward.client();
     loop {
@@ -63,7 +63,8 @@ fn log_in(doorward: &Doorward, user: usize, turned_away: &AtomicUsize) {
     }
 }
 
-/// Users with the right password, of whom `count` come at once, while some guess.
+/// Starts doorward with an empty cache. `count` users with the right password log in at once while `guessers` clients
+/// guess.
 fn cold_start(cost: u32, wait: &str, count: usize, guessers: usize) -> ColdStart {
     let doorward = start(cost, wait, count + guessers);
     let (turned_away, guesses) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -106,8 +107,8 @@ fn start(cost: u32, wait: &str, users: usize) -> Doorward {
     let file: String = (0..users).map(|user| format!("user{user}{line}")).collect();
     let mut flags = vec!["--hash-wait-timeout", wait, "--log-denials-per-second", "0"];
     if !is_full() {
-        // On a machine that is busy with other things the guessers could reach the network's limit before the users
-        // are in, and the throttle is not what a small run shows.
+        // On a busy machine, the guesses could reach the network limit before the users are logged in. The small run
+        // does not test the throttle, so its limits are raised.
         flags.extend(["--throttle-network-failures", "1000000", "--throttle-user-failures", "1000000"]);
     }
     Doorward::start(&file, &flags)
@@ -125,10 +126,10 @@ fn print(what: &str, count: usize, cold_start: &ColdStart) {
 
 #[test]
 fn users_behind_one_address_log_in_at_hashing_speed_with_a_cold_cache_field_o6() {
-    // On a machine that is busy with other things fewer are hashed in the time, so a small run leaves room.
+    // A busy machine checks fewer hashes in the same time, so the small run uses wider limits.
     let (cost, long, short) =
         if is_full() { (users::USUAL, "5s", "5s") } else { (users::QUICK, "60s", "2s") };
-    // The middle one of some estimates: a machine that others share is not equally fast all the time.
+    // The median of several estimates, because the speed of a shared machine varies.
     let place = |wait| start(cost, wait, 1).metric("doorward_hash_queue_capacity") as usize;
     let places = |wait| {
         let mut places: Vec<usize> = (0..STARTS).map(|_| place(wait)).collect();

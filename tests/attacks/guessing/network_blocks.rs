@@ -11,23 +11,23 @@ use crate::support::doorward::Doorward;
 use crate::support::scale::scaled;
 use crate::support::users;
 
-/// Connections that guess.
+/// The number of connections that guess.
 const CONNECTIONS: usize = 8;
 
-/// Where the others log in from, a network each of one block for documentation (RFC 5737).
+/// The block for documentation (RFC 5737) from which the other users log in. Each address is a network of its own.
 const ELSEWHERE: &str = "203.0.113";
 
-/// What came of a flood.
+/// The result of a flood.
 struct Flood {
     guesses: usize,
-    /// Of them, those that got 401: they reached an authenticator.
+    /// The number of guesses that got 401, which means that they reached an authenticator.
     reached: usize,
-    /// How long the first log-ins of others took, those included that had to come again.
+    /// The durations of the first logins of other users, retries included.
     log_ins: Vec<Duration>,
     turned_away: usize,
 }
 
-/// Guesses for `span` from the networks that `network` names, while others log in for the first time.
+/// Guesses for `span` from the networks that `network` returns, while other users log in for the first time.
 fn flood(doorward: &Doorward, span: Duration, network: impl Fn(usize) -> String + Sync) -> Flood {
     let (next, reached, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let (mut log_ins, mut turned_away) = (Vec::new(), 0);
@@ -60,7 +60,7 @@ fn flood(doorward: &Doorward, span: Duration, network: impl Fn(usize) -> String 
                 thread::sleep(Duration::from_secs(wait));
             }
             log_ins.push(asked.elapsed());
-            // The rest of the time is shared out among the log-ins.
+            // The remaining time is spread evenly over the logins.
             thread::sleep(span / 200);
         }
         thread::sleep(span.saturating_sub(begin.elapsed()));
@@ -89,22 +89,22 @@ fn span() -> Duration {
     Duration::from_secs(scaled(2, 60) as u64)
 }
 
-/// Nine guesses from each /64 of one /48.
+/// Returns a network for nine guesses from each /64 of one /48.
 fn of_one_block(number: usize) -> String {
     format!("2001:db8:1:{:x}::1", number / 9 % 0x1_0000)
 }
 
-/// Nine guesses from each address of 4,096 blocks, one block after the other.
+/// Returns a network for nine guesses from each address of 4,096 blocks, one block after the other.
 fn of_many_blocks(number: usize) -> String {
     address(number % 4096 * 256 + number / 4096 / 9 % 256)
 }
 
-/// What a user's limit of 40 in ten minutes lets through in this time.
+/// Returns the number of guesses that the user limit of 40 in ten minutes permits in this time.
 fn limit(span: Duration) -> usize {
     40 + (span.as_secs_f64() * 40.0 / 600.0).ceil() as usize + 1
 }
 
-/// doorward before a service that knows alice and the others.
+/// Starts doorward with a service that has the account of alice and those of the other users.
 fn with_service() -> (Backend, Doorward) {
     let backend = Backend::start(|heard| Reply::status(if heard.who().1 == "right" { 200 } else { 401 }));
     let dir = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ fn guesses_from_all_networks_of_a_block_stop_at_the_block_limit_while_others_log
     flood.print("one /48, an HTTP service", span());
     assert!(flood.reached <= limit(span()), "{} guesses were checked", flood.reached);
     assert_eq!(backend.requests(), flood.reached + flood.log_ins.len());
-    // A guess that is turned away by the queue counts as well, and is not checked.
+    // A guess that is rejected because the queue is full is not checked, but it counts as an attempt.
     assert!(flood.reached >= 30, "the limit is no lower than it should be: {}", flood.reached);
     let file = with_file(scaled(users::QUICK as usize, users::USUAL as usize) as u32);
     let flood = super::network_blocks::flood(&file, span(), of_one_block);
@@ -157,7 +157,7 @@ fn guesses_from_4096_blocks_do_not_block_logins_of_others_field_s3_s5() {
 #[test]
 fn guesses_from_each_block_of_an_ipv6_allocation_are_limited_variant_of_field_s3() {
     let (backend, doorward) = with_service();
-    // So that the limit is reached in a moment: 100 for an allocation, one for each block.
+    // Low limits, which are reached quickly: 100 for an allocation, 1 for each block.
     drop(doorward);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("doorward.toml");
@@ -177,7 +177,7 @@ fn guesses_from_each_block_of_an_ipv6_allocation_are_limited_variant_of_field_s3
 
 #[test]
 fn wrong_pairs_from_44_blocks_block_no_login_and_cost_one_hash_each_field_s5() {
-    // 44 addresses in 44 blocks, each with six users and eight passwords, again and again.
+    // 44 addresses in 44 blocks, each with six users and eight passwords, repeatedly.
     let cost = scaled(users::QUICK as usize, 14) as u32;
     let doorward = with_file(cost);
     let pairs = |number: usize| {

@@ -1,4 +1,4 @@
-//! An unknown user cannot be told from a known one.
+//! A client cannot distinguish an unknown user from an existing one.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::support::doorward::Doorward;
 use crate::support::scale::{is_full, scaled};
 use crate::support::users;
 
-/// Users of several formats; nobody guesses their passwords here.
+/// Returns an htpasswd file with users of several formats. The tests never send their right passwords.
 fn file() -> String {
     users::line("bcrypt", "wonderland", users::QUICK)
         + "apr1:$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1\n\
@@ -19,7 +19,7 @@ fn file() -> String {
            damaged:$2y$10$cut\n"
 }
 
-/// A wrong password of this length; all of one length share as much as they can.
+/// Returns a wrong password of this length. Passwords of the same length share the longest possible prefix.
 fn guess(length: usize, number: usize) -> String {
     format!("{}{number:04}", "x".repeat(length - 4))
 }
@@ -28,7 +28,7 @@ fn guess(length: usize, number: usize) -> String {
 fn long_guesses_at_unknown_and_known_users_have_equal_statuses_and_hashes_field_s2() {
     let doorward = Doorward::start(&file(), &[]);
     let mut network = 0;
-    // The others, and the work itself, in src/gate/identify_tests.rs.
+    // Other lengths, and the hash work itself, are tested in src/pipeline/identify_tests.rs.
     let lengths: &[usize] = if is_full() { &[8, 72, 73, 100, 200] } else { &[72, 73] };
     for length in lengths.iter().copied() {
         let mut seen = Vec::new();
@@ -45,7 +45,7 @@ fn long_guesses_at_unknown_and_known_users_have_equal_statuses_and_hashes_field_
                 .map(|name| doorward.metric(name))
             };
             let before = figures();
-            // The last ones are repeated: what was rejected before costs nothing again.
+            // Some guesses are repeated: a cached rejection needs no hash.
             let guesses = (0..9).chain(3..9).chain(9..14).map(|number| guess(length, number));
             let statuses: Vec<u16> =
                 guesses.map(|guess| doorward.log_in(user, &guess, &address(network * 256))).collect();
@@ -62,7 +62,7 @@ fn long_guesses_at_unknown_and_known_users_have_equal_statuses_and_hashes_field_
     );
 }
 
-/// How long the second of two guesses takes.
+/// Returns the duration of the second of two guesses.
 fn second(client: &mut Client, user: &str, guesses: [&str; 2], network: &str) -> Duration {
     assert_eq!(client.ask(&from(network, user, guesses[0])).status, 401);
     let begin = Instant::now();
@@ -70,8 +70,9 @@ fn second(client: &mut Client, user: &str, guesses: [&str; 2], network: &str) ->
     begin.elapsed()
 }
 
-/// The share of two samples that the best threshold sorts rightly: chosen on one half, judged on the other.
-fn told_apart(a: &[Duration], b: &[Duration]) -> f64 {
+/// Returns the fraction of two samples that the best threshold classifies correctly. The threshold is chosen on one
+/// half and evaluated on the other.
+fn distinguished_share(a: &[Duration], b: &[Duration]) -> f64 {
     let half = a.len() / 2;
     let right = |a: &[Duration], b: &[Duration], threshold: Duration| {
         let count =
@@ -95,14 +96,14 @@ fn time_of_a_second_long_guess_is_independent_of_the_user_and_a_seeded_leak_is_d
     let guesses = [guess(100, 1), guess(100, 2)];
     let [one, two] = guesses.each_ref().map(String::as_str);
     for number in 0..count {
-        // A network of its own for each, so that nothing of one is remembered for another.
+        // Each series has a network of its own, so that no state is shared.
         let network = |kind: usize| address((3 * number + kind) * 256);
         known.push(second(&mut client, "alice", [one, two], &network(0)));
         unknown.push(second(&mut client, "nobody", [one, two], &network(1)));
-        // The flaw itself: a second ending that is taken for the first.
+        // The simulated flaw: the second guess hits the cache entry of the first.
         leak.push(second(&mut client, "alice", [one, one], &network(2)));
     }
-    let (apart, seeded) = (told_apart(&known, &unknown), told_apart(&leak, &unknown));
+    let (apart, seeded) = (distinguished_share(&known, &unknown), distinguished_share(&leak, &unknown));
     println!(
         "S2: {count} second guesses of 100 bytes: known from unknown {:.1} % (50 % is chance); seeded leak {:.1} %",
         100.0 * apart,
@@ -115,7 +116,8 @@ fn time_of_a_second_long_guess_is_independent_of_the_user_and_a_seeded_leak_is_d
 
 #[test]
 fn user_names_of_any_length_and_bytes_are_throttled_alike() {
-    // Variants of the same attack: the ending in the user name, bytes that are no text, endings beyond 1,024 bytes.
+    // Variants of the same attack: the suffix is in the user name, the bytes are not UTF-8, or the suffix is beyond
+    // 1,024 bytes.
     let doorward = Doorward::start(&users::line("alice", "wonderland", users::QUICK), &[]);
     let series = |user: &[u8], network: &str| -> Vec<u16> {
         let ask = |number: usize| {
@@ -158,7 +160,8 @@ fn password_beyond_the_hash_limit_reveals_no_user_by_status_count_or_work_field_
         }
         assert!(seen.windows(2).all(|two| two[0] == two[1]), "{length} bytes: {seen:?}");
     }
-    // bcrypt looks at 72 bytes: the right ones are no way in with an ending beyond the limit, cached or not.
+    // bcrypt uses only the first 72 bytes. The right password with a suffix beyond the limit must be rejected, cached
+    // or not.
     let long = format!("wonderland{}", "\u{1}".repeat(1015));
     assert_eq!(doorward.log_in("bcrypt", "wonderland", "198.51.100.7"), 200);
     assert_eq!(doorward.log_in("bcrypt", &long, "198.51.100.7"), 401);

@@ -11,7 +11,7 @@ use crate::support::{eventually, users};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// doorward with an admin listener on TCP that has a token.
+/// Starts doorward with an admin listener on TCP that requires a token.
 fn with_token(flags: &[&str]) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
@@ -29,7 +29,7 @@ fn flush() -> Request {
     Request::new("POST", "/flush").host("localhost")
 }
 
-/// Whether alice's answer is still in the cache.
+/// Returns true if the answer for alice is still in the cache.
 fn is_cached(doorward: &Doorward) -> bool {
     let before = doorward.hashes();
     assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
@@ -41,7 +41,8 @@ fn web_page_can_neither_flush_nor_read_the_admin_listener_field_hardening() {
     let doorward = with_token(&[]);
     assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
     let host = tcp(&doorward.admin).to_string();
-    // What a browser sends for a form, a script or an image of another page: it may even have the token.
+    // Headers that a browser sends for a form, a script or an image of another page. Such a request can even contain
+    // the token.
     let pages: [&[(&str, &str)]; 7] = [
         &[("Origin", "http://evil.test"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")],
         &[("Origin", "null"), ("Content-Type", "text/plain")],
@@ -65,7 +66,7 @@ fn web_page_can_neither_flush_nor_read_the_admin_listener_field_hardening() {
                     assert!(!answer.text().contains("doorward_") && answer.text().contains("another site"));
                 }
             }
-            // A name that was bound anew to this address.
+            // A name whose DNS record was changed to this address (DNS rebinding).
             for host in ["evil.test", "localhost.evil.test:8001", "127.0.0.1.evil.test"] {
                 let answer = doorward.admin(&bearer(Request::new(method, path).host(host), TOKEN));
                 assert_eq!(answer.status, 403, "{host}: {answer:?}");
@@ -74,7 +75,7 @@ fn web_page_can_neither_flush_nor_read_the_admin_listener_field_hardening() {
     }
     assert!(is_cached(&doorward), "nothing was flushed");
     println!("{} cross-site and rebound requests to the admin listener: served 0", count * 4 * (7 * 2 + 3));
-    // An administrator's own request is served.
+    // The request of an administrator is served.
     assert_eq!(doorward.admin(&bearer(flush(), TOKEN)).status, 204);
     assert!(!is_cached(&doorward));
 }
@@ -130,7 +131,7 @@ fn admin_command_over_tcp_without_the_right_token_is_challenged() {
     let keys = Request::get("/api-keys").host("localhost");
     assert_challenged(&doorward.admin(&keys));
     assert_eq!(doorward.admin(&bearer(keys, TOKEN)).status, 404, "there is no file of keys");
-    // What changes nothing and names nobody requires none.
+    // Paths that change nothing and name no user need no token.
     for path in ["/metrics", "/livez", "/readyz"] {
         assert_eq!(doorward.admin(&Request::get(path).host("localhost")).status, 200, "{path}");
     }
@@ -152,7 +153,7 @@ fn changed_admin_token_takes_effect_and_an_invalid_file_keeps_the_last_one() {
     fs::write(&path, "short").unwrap();
     let degraded = || doorward.ready().text().contains("admin.token_file").then_some(());
     eventually("it is told that the file can't be used", degraded);
-    // It is served, and told that not all that is on disk is in force.
+    // The old token is still valid, but the status reports that the file on disk is not in force.
     assert_eq!((status(next), status("short"), status("")), (503, 401, 401));
 }
 
@@ -180,7 +181,7 @@ fn connections_held_at_the_admin_listener_block_no_probe_command_or_auth_request
     let doorward = with_token(&["--admin-trusted-peers", "127.0.0.1", "--limits-header-timeout", "60s"]);
     let address = tcp(&doorward.admin);
     let from = |last: u8| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), address, OF_DOORWARD);
-    // One address takes what it can get, and so do some others.
+    // One address opens as many connections as it can get, and so do several others.
     let mut held: Vec<Client> = (0..scaled(100, 1_000)).filter_map(|_| from(99).ok()).collect();
     held.extend((100..110).flat_map(|last| (0..20).filter_map(move |_| from(last).ok())));
     let ready = Request::get("/readyz").host("localhost");

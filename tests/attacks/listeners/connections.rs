@@ -9,13 +9,13 @@ use crate::support::doorward::{Doorward, doorward_limited};
 use crate::support::scale::scaled;
 use crate::support::{eventually, users};
 
-/// What trusted answers took, sorted.
+/// Returns the sorted durations of answers to trusted peers.
 fn timed(doorward: &Doorward, count: usize) -> Vec<Duration> {
     let mut client = doorward.client();
     let request = Request::auth().basic("alice", "wonderland");
     let mut times: Vec<Duration> = (0..count)
         .map(|number| {
-            // Every second one over a connection of its own, which must be accepted behind the others.
+            // Every second request uses a new connection, which must be accepted behind the other ones.
             let begin = Instant::now();
             let answer = if number % 2 == 0 { client.ask(&request) } else { doorward.ask(&request) };
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -26,7 +26,7 @@ fn timed(doorward: &Doorward, count: usize) -> Vec<Duration> {
     times
 }
 
-/// The sockets that the process holds.
+/// Returns the number of sockets that the process holds.
 fn sockets(doorward: &Doorward) -> usize {
     let folder = std::fs::read_dir(format!("/proc/{}/fd", doorward.pid())).unwrap();
     let links = folder.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -36,7 +36,7 @@ fn sockets(doorward: &Doorward) -> usize {
 #[test]
 fn idle_connections_of_untrusted_peers_are_closed_and_delay_no_trusted_peer_field_hardening() {
     raise_descriptors();
-    // Fewer places than connections: were they kept, nobody else would be answered.
+    // The limit is lower than the number of connections. If these were kept, no other client would get an answer.
     let flags = ["--trusted-peers", "127.0.0.1", "--limits-max-connections", "32"];
     let doorward = Doorward::start(&users::alice(), &flags);
     let address = tcp(&doorward.address);
@@ -82,7 +82,7 @@ fn connections_of_untrusted_peers_that_send_requests_are_closed() {
     assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
 }
 
-/// `doorward serve` with these flags and this hard limit of descriptors, which it must not survive: its complaint.
+/// Runs `doorward serve` with these flags and a hard limit of descriptors that is too low. Returns the error message.
 fn too_few(flags: &[&str], limit: u64) -> String {
     let dir = tempfile::tempdir().unwrap();
     let htpasswd = dir.path().join("htpasswd");
@@ -94,7 +94,7 @@ fn too_few(flags: &[&str], limit: u64) -> String {
     line.unwrap_or_else(|| panic!("{output:?}")).to_owned()
 }
 
-/// The number behind `before` in a complaint.
+/// Returns the number that follows `before` in an error message.
 fn number(line: &str, before: &str) -> u64 {
     let rest = line.split(before).nth(1).unwrap_or_else(|| panic!("no {before} in {line}"));
     rest.split([' ', '.', ':', ',']).next().unwrap().parse().unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -107,10 +107,11 @@ fn too_few_descriptors_are_reported_at_start_with_both_numbers_and_the_remedy() 
     assert_eq!((number(&line, "limits.max_connections = "), number(&line, "the limit is ")), (128, 300));
     assert!(line.contains("LimitNOFILE") && needed > 128 + 64, "{line}");
     let fewer = number(&line, "set limits.max_connections to ").to_string();
-    // Either remedy does.
+    // Each of the two remedies in the message works.
     let start = |flags: &[&str], limit| drop(Doorward::start_limited(&users::alice(), flags, limit));
     let public = "--public-listen";
-    // The connections of the public listener, which the tests' own flags add, and of a service are counted too.
+    // The connections of the public listener and of a service are counted too. The test harness adds the public
+    // listener.
     let line = too_few(&["--limits-max-connections", "128", public, "127.0.0.1:0"], needed);
     start(&["--limits-max-connections", "128"], number(&line, "Raise it to "));
     let at_most = too_few(&["--limits-max-connections", "128", public, "127.0.0.1:0"], 800);
@@ -128,7 +129,7 @@ fn removed_user_is_refused_within_2_s_while_every_connection_is_held_field_harde
     let wanted = scaled(64, 4_096);
     let connections = wanted.to_string();
     let flags = ["--trusted-peers", "127.0.0.1", "--limits-max-connections", &connections];
-    // Not one descriptor more than doorward asks for.
+    // The limit is exactly the number that doorward requires.
     let line = too_few(&[&flags[..], &["--public-listen", "127.0.0.1:0"]].concat(), 200);
     let limit = number(&line, "Raise it to ");
     let doorward = Doorward::start_limited(&users::two(), &flags, limit);
@@ -136,7 +137,7 @@ fn removed_user_is_refused_within_2_s_while_every_connection_is_held_field_harde
     let mut client = doorward.client();
     let of_bob = Request::auth().basic("bob", "builder").from("192.0.2.1");
     assert_eq!(client.ask(&of_bob).status, 200);
-    // Trusted ones hold every place, those that find none wait to be accepted, and untrusted ones come all the time.
+    // Trusted peers use all connections, more of them wait to be accepted, and untrusted peers connect continuously.
     let mut held = Vec::new();
     for number in 0..wanted + scaled(40, 200) {
         held.extend(Client::connect_from(Ipv4Addr::LOCALHOST, address, OF_DOORWARD).ok());

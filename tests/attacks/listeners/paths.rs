@@ -12,7 +12,7 @@ use crate::support::users;
 const METHODS: [&str; 12] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "PURGE", "X"];
 
-/// Paths that some listener serves, that one served before, and that a client of a proxy would ask for.
+/// Paths that a listener serves or once served, and paths that the client of a proxy could request.
 const PATHS: [&str; 22] = [
     "/auth",
     "/auth/nginx",
@@ -38,7 +38,7 @@ const PATHS: [&str; 22] = [
     "/api_keys",
 ];
 
-/// What makes another spelling of a path.
+/// Prefixes that make another spelling of a path.
 const BEFORE: [&str; 8] = ["", "", "", "/", "/.", "/x/..", "/%2e", "http://other.test"];
 const AFTER: [&str; 10] = ["", "", "", "/", "?x=1", "?user=alice", "/.", "%2f", ";x", "#x"];
 
@@ -64,7 +64,7 @@ fn no_request_without_valid_credentials_gets_2xx_at_the_auth_listener_field_c5_e
     assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
     let flags =
         ["--token-signing-keys", keys, "--token-service", "registry.test", "--cache-rejection-ttl", "1h"];
-    // Guesses that are refused without a hash, or 20,000 of them take hours.
+    // The low throttle limits avoid hashing. With hashes, 20,000 guesses take hours.
     let flags = [&flags[..], &["--throttle-user-failures", "3", "--throttle-network-failures", "3"]].concat();
     let doorward = Doorward::start(&users::alice(), &flags);
     let mut random = Random::new();
@@ -135,7 +135,7 @@ fn connection_of_an_untrusted_peer_at_the_token_listener_is_closed() {
     assert_eq!(doorward.metric("doorward_connections_rejected_total{listener=\"public\""), 1.0);
 }
 
-/// What comes before the status line of the answer, and the status.
+/// Returns the bytes before the status line of the response, and the status.
 fn raw(address: &Address, request: &str) -> String {
     let mut client = Client::connect(address, OF_DOORWARD).unwrap();
     client.send(request.as_bytes()).unwrap();
@@ -170,12 +170,12 @@ fn expect_header_gets_a_verdict_and_no_interim_response_field_c11() {
 
 #[test]
 fn pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
-    // A hash of a millisecond, so that what is left is the wait.
+    // A hash takes 1 ms, so that the rest of the duration is waiting time.
     let doorward = Doorward::start(&users::line("ann", "a1", users::QUICK), &[]);
     let mut client = doorward.client();
     let mut gaps: Vec<Duration> = (0..15)
         .map(|number| {
-            // The first response is sent at once; the second, which waits for a hash, behind it.
+            // The first response is sent at once. The second waits for a hash and is sent after it.
             let slow =
                 Request::auth().basic("ann", &format!("guess {number}")).from(&format!("192.0.2.{number}"));
             client.send(&[Request::auth().bytes(), slow.bytes()].concat()).unwrap();
@@ -186,7 +186,8 @@ fn pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
         })
         .collect();
     gaps.sort();
-    // Not the median: on a busy machine the hash itself may wait. Without TCP_NODELAY nearly all take 40 ms.
+    // A low percentile, not the median, because the hash itself can wait on a busy machine. Without TCP_NODELAY nearly
+    // all take 40 ms.
     println!("between two pipelined responses, of which the second waits for a hash of 1 ms: {gaps:?}");
     assert!(gaps[2] < Duration::from_millis(25), "{gaps:?}");
 }

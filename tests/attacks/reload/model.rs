@@ -1,7 +1,7 @@
 //! Random changes of all files, compared with a model.
 //!
-//! The service is killed and restarted. Each answer must follow from a state of the files that was current at most two
-//! seconds before.
+//! doorward is killed and restarted during the test. Each answer must follow from a state of the files that was current
+//! at most two seconds before.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,32 +29,32 @@ const REPOSITORIES: usize = 4;
 const SERVICE: &str = "registry.test";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Connections that ask at one time.
+/// The number of concurrent connections that send requests.
 const ASKERS: usize = 4;
 
-/// How long a file is left alone that may not be cut, once it was written in place.
+/// The time for which a file is not changed after it was written in place, if it must not be read half-written.
 const LEFT_ALONE: Duration = Duration::from_millis(1500);
 
-/// How long a file has to be empty, or missing, at the least before it counts as emptied. A disk that is busy keeps a
-/// file for seconds between truncating and writing it, and then it is empty: nobody can know that more is to come.
+/// The minimum time for which a file must be empty or missing before it counts as emptied. A busy disk can take seconds
+/// between truncating and writing a file. The file is empty then, and a reader cannot detect that more will follow.
 const EMPTIED_AFTER: Duration = Duration::from_millis(600);
 
-/// Something that a file says; its value is a number.
+/// A fact that a file states. Its value is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fact {
-    /// The version of a user's password, or 0 for no line.
+    /// The version of a user's password, or 0 if the user has no line.
     Line(usize),
-    /// Whether a user is in the group of a repository.
+    /// 1 if a user is in the group of a repository.
     Member(usize, usize),
-    /// Whether there is a grant for a repository.
+    /// 1 if there is a grant for a repository.
     Grant(usize),
-    /// Whether there is a denial of a repository to a user.
+    /// 1 if a repository is denied to a user.
     Deny(usize, usize),
-    /// Whether a user's API key is there.
+    /// 1 if a user has an API key.
     ApiKey(usize),
-    /// Whether one of two signing keys is there.
+    /// 1 if one of two signing keys is present.
     Signing(usize),
-    /// Which credentials the upstream is shown.
+    /// The version of the credentials that the upstream receives.
     Upstream,
 }
 
@@ -75,23 +75,23 @@ impl Fact {
     }
 }
 
-/// A value, from the first write of it until the next one's last.
+/// A value, from the start of its first write until the end of the next value's last write.
 #[derive(Clone, Copy, Debug)]
 struct Value {
     value: usize,
     begin: Instant,
-    /// When it was written, if it is.
+    /// The time at which the write of the value ended, if it did.
     written: Option<Instant>,
 }
 
-/// What each file says, and said.
+/// The current and former values of every fact.
 struct History(RwLock<Vec<Vec<Value>>>);
 
 impl History {
     fn new() -> Self {
         let now = Instant::now();
         let first = |index| {
-            // All but the denials are there.
+            // Initially every fact except the denials is 1.
             let denials = Fact::Deny(0, 0).index()..Fact::Grant(0).index();
             let value = usize::from(!denials.contains(&index));
             vec![Value { value, begin: now, written: Some(now) }]
@@ -112,7 +112,7 @@ impl History {
         self.0.write().unwrap()[fact.index()].last_mut().unwrap().written = Some(Instant::now());
     }
 
-    /// The values of a fact that were current at some time between these two.
+    /// Returns the values of a fact that were current at some time between two moments.
     fn between(&self, fact: Fact, from: Instant, until: Instant) -> BTreeSet<usize> {
         let facts = self.0.read().unwrap();
         let values = &facts[fact.index()];
@@ -147,11 +147,11 @@ const FILES: [(File, &str); 6] = [
 struct Model {
     folder: PathBuf,
     history: History,
-    /// From when until when a file was not whole.
+    /// The intervals during which a file was incomplete.
     gaps: RwLock<Vec<(Instant, Option<Instant>)>>,
     keys: Vec<Key>,
     signing: [String; 2],
-    /// By each of the signing keys.
+    /// One token for each of the signing keys.
     tokens: [String; 2],
 }
 
@@ -191,7 +191,7 @@ impl Model {
                         "[[grant]]\ngroups = [\"g{repository}\"]\nrepositories = [\"r{repository}\"]\nactions = [\"pull\"]\n"
                     );
                 }
-                // Denials come last, so that a policy that is cut short would admit too much.
+                // Denials come last, so that a truncated policy would permit too much.
                 for (user, repository) in
                     (0..USERS).flat_map(|user| (0..REPOSITORIES).map(move |r| (user, r)))
                 {
@@ -215,7 +215,7 @@ impl Model {
         }
     }
 
-    /// One change of what a file says: the fact, and its new value.
+    /// Chooses a random change of a file: the fact, and its new value.
     fn change(&self, file: File, random: &mut Random) -> (Fact, usize) {
         let mut below = |end: usize| random.below(end as u64) as usize;
         let (user, repository) = (below(USERS), below(REPOSITORIES));
@@ -224,7 +224,7 @@ impl Model {
             File::Htpasswd => {
                 let fact = Fact::Line(user);
                 let versions = self.history.now(fact);
-                // Removed, added, or with another password than ever before.
+                // The user is removed, or gets a line with a password that was never used before.
                 (fact, if versions > 0 && below(2) == 0 { 0 } else { 1 + below(1 << 20) })
             }
             File::Groups => toggled(Fact::Member(user, repository)),
@@ -233,7 +233,7 @@ impl Model {
             File::ApiKeys => toggled(Fact::ApiKey(user)),
             File::SigningKeys => {
                 let key = below(2);
-                // One always signs.
+                // At least one key must sign.
                 let one = if yes(self.history.now(Fact::Signing(1 - key))) { key } else { 1 - key };
                 toggled(Fact::Signing(one))
             }
@@ -241,8 +241,8 @@ impl Model {
         }
     }
 
-    /// Changes files until it is told to stop, and counts. Returns the longest time that a file was not whole, which is
-    /// how long the system let this thread wait between truncating, or removing, and writing it.
+    /// Changes files until `done` is set, and counts the changes. Returns the longest time during which a file was
+    /// incomplete: the delay between truncating, or removing, and writing it.
     fn keep_changing(&self, changes: &AtomicUsize, done: &AtomicBool) -> Duration {
         let mut longest = Duration::ZERO;
         let mut random = Random::new();
@@ -294,14 +294,14 @@ impl Model {
     }
 }
 
-/// What a request shows.
+/// The credentials of a request.
 #[derive(Clone, Copy, Debug)]
 enum PresentedCredential {
     Password(usize, usize),
     ApiKey(usize),
-    /// Of a user who may pull everything, by one of the signing keys.
+    /// A token from one of the signing keys, for a user that may pull everything.
     Token(usize),
-    /// Of a user who may pull everything all the time.
+    /// The password of a user that may always pull everything.
     Always,
 }
 
@@ -329,7 +329,7 @@ impl Model {
         }
     }
 
-    /// The statuses that states between these two moments give.
+    /// Returns the statuses that are possible in the states between two moments.
     fn possible(
         &self,
         presented: PresentedCredential,
@@ -362,7 +362,7 @@ impl Model {
                 }
             }
             PresentedCredential::ApiKey(user) => {
-                // An owner needs a line.
+                // The API key is valid only if its owner has an htpasswd line.
                 let (lines, keys) = (values(Fact::Line(user)), values(Fact::ApiKey(user)));
                 if keys.contains(&1) && lines.iter().any(|line| *line > 0) {
                     statuses.extend(of_policy(user));
@@ -380,7 +380,7 @@ impl Model {
         statuses
     }
 
-    /// Asks until there were so many requests, and says what went wrong.
+    /// Sends this number of requests and returns the errors.
     fn keep_asking(
         &self,
         address: &Address,
@@ -413,7 +413,7 @@ impl Model {
             let begin = Instant::now();
             let connected = client.take().or_else(|| Client::connect(address, OF_DOORWARD).ok());
             let Some(mut connection) = connected else {
-                // It is being started again.
+                // doorward is restarting.
                 thread::sleep(Duration::from_millis(2));
                 counts.unanswered += 1;
                 continue;
@@ -472,7 +472,7 @@ struct RequestCounts {
     unanswered: usize,
     wrongly_admitted: usize,
     wrongly_refused: usize,
-    /// While a file was empty for so long that it counted as emptied.
+    /// The number of requests that were refused while a file was empty for so long that it counted as emptied.
     refused_by_empty: usize,
     examples: Vec<String>,
 }
@@ -486,7 +486,7 @@ fn signing_key(folder: &Path, name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// A token of the user who may pull everything, by the key that is first in the file.
+/// Returns a token of the user that may pull everything, signed with the first key in the file.
 fn token(address: &Address, is_other: impl Fn(&str) -> bool) -> String {
     let scopes: String = (0..REPOSITORIES).map(|r| format!("&scope=repository:r{r}:pull")).collect();
     let request = Request::get(&format!("/token?service={SERVICE}{scopes}"))
@@ -596,7 +596,7 @@ fn random_file_changes_and_restarts_cause_no_wrong_admission_or_refusal() {
     }
 }
 
-/// Waits without a bound of its own: the requests and the changes have one.
+/// Waits without a limit of its own. The requests and the changes have limits.
 fn eventually_long(is_so: impl Fn() -> bool) {
     while !is_so() {
         thread::sleep(Duration::from_millis(20));

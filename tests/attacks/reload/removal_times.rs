@@ -24,7 +24,7 @@ const SERVICE: &str = "registry.test";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileKind {
     Htpasswd,
-    /// Of which no `[[deny]]` names a group.
+    /// A group file. No `[[deny]]` names one of its groups.
     Groups,
     Policy,
     ApiKeys,
@@ -44,19 +44,19 @@ const KINDS: [FileKind; 6] = [
 /// A way of writing a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteMethod {
-    /// Another file is renamed over it.
+    /// A new file is renamed over the old one.
     Rename,
-    /// The same, with the same size and an old date each time.
+    /// A new file of the same size, with an old modification time, is renamed over the old one.
     RenameDated,
-    /// It is removed, and written anew.
+    /// The file is removed and then written.
     Remove,
-    /// It is truncated and written, in one piece.
+    /// The file is truncated and written in a single call.
     InPlace,
-    /// It is appended to; only what takes something out writes it anew.
+    /// Lines are appended. A removal rewrites the whole file.
     Append,
 }
 
-/// How often: every so many milliseconds, or at random with so many at the most.
+/// The interval between writes: fixed, or random up to a maximum, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     Once,
@@ -76,12 +76,13 @@ impl FileKind {
         }
     }
 
-    /// Whether nothing of it is taken before it holds still, so that it may be told instead.
+    /// Returns true if a changing file is not read before it is stable. In this case a report in `/readyz` is
+    /// sufficient.
     fn is_strict(self) -> bool {
         matches!(self, Self::Policy | Self::UpstreamSecret)
     }
 
-    /// A line that changes nothing of what it says, if there can be one.
+    /// Returns a comment line, which changes no fact, if the format has comments.
     fn comment(self, n: usize) -> String {
         match self {
             Self::UpstreamSecret => String::new(),
@@ -90,13 +91,13 @@ impl FileKind {
     }
 }
 
-/// What is asked for while files change.
+/// The service and the requests of a test in which files change.
 struct RemovalSetup {
     doorward: Doorward,
     folder: PathBuf,
     _dir: TempDir,
     key: Key,
-    /// The signing keys, with the one that signs first and without it.
+    /// The text of the signing key file with the first key, and without it.
     signing: [String; 2],
     token: String,
 }
@@ -130,7 +131,7 @@ impl RemovalSetup {
             at("signing.pem"),
             at("upstream"),
         );
-        // The htpasswd file has the name that the other tests give it, in a folder of the file system that is tested.
+        // The htpasswd file has the same name as in the other tests, in a folder of the file system under test.
         fs::write(at("doorward.toml"), config).unwrap();
         let own = tempfile::tempdir_in(&folder).unwrap();
         let config = at("doorward.toml");
@@ -142,7 +143,7 @@ impl RemovalSetup {
         rig
     }
 
-    /// What stands in each file; without what is taken out if `removed`. `n` makes it another text.
+    /// Returns the text of each file, without the removed entry if `removed` is set. `n` makes each text different.
     fn texts(key: &Key, signing: &[String; 2], removed: bool, n: usize) -> Vec<(FileKind, String)> {
         KINDS.map(|kind| (kind, Self::text_of(kind, key, signing, removed, n))).into()
     }
@@ -195,7 +196,7 @@ impl RemovalSetup {
         })
     }
 
-    /// A request that is allowed until what it depends on is taken out of the file.
+    /// Returns a request that is allowed until its entry is removed from the file.
     fn request(&self, kind: FileKind) -> Request {
         let request = Request::auth()
             .header("X-Original-Method", "GET")
@@ -226,7 +227,7 @@ impl RemovalSetup {
         }
     }
 
-    /// Whether it is still allowed with what was there before the removal.
+    /// Returns true if the request is still allowed by the entry that was removed.
     fn is_allowed(client: &mut Client, kind: FileKind, request: &Request) -> bool {
         let answer = client.ask(request);
         let shown = answer.header("x-upstream-authorization").unwrap_or_default();
@@ -271,23 +272,23 @@ fn append(path: &Path, text: &str) {
     fs::File::options().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// What came of one removal.
+/// The result of one removal.
 #[derive(Clone, Copy, Debug)]
 enum RemovalResult {
-    /// Refused after so long.
+    /// The request was refused after this time.
     Refused(Duration),
-    /// Not refused, but told after so long.
+    /// The request was not refused, but the problem was reported after this time.
     Reported(Duration),
 }
 
 impl RemovalSetup {
-    /// Writes the file in one way, takes something out in the middle, and waits for the refusal.
+    /// Writes the file repeatedly, removes an entry in between, and waits for the refusal.
     fn measure(&self, kind: FileKind, method: WriteMethod, pace: Pace, random: &mut Random) -> RemovalResult {
         let request = self.request(kind);
         let mut client = self.doorward.client();
         self.put(kind, WriteMethod::Rename, 0, false, true);
         eventually("it is allowed", || Self::is_allowed(&mut client, kind, &request).then_some(()));
-        // What was written before may still come into force for a moment: a flush waits for that.
+        // An earlier write may still be pending. The flush waits until it is in force.
         let flush = Request::new("POST", "/flush").host("localhost");
         eventually("no change is pending", || (self.doorward.admin(&flush).status == 204).then_some(()));
         let phase = Duration::from_millis(600 + random.below(600));
@@ -344,7 +345,7 @@ impl RemovalSetup {
                 let is_told = self.doorward.ready().text().contains("keeps changing");
                 told = is_told.then_some(age);
             }
-            // What is told may yet come into force in time.
+            // A reported change may still come into force before the limit.
             if let Some(told) = told.filter(|_| age > IN_FORCE_WITHIN) {
                 return RemovalResult::Reported(told);
             }
@@ -388,7 +389,7 @@ fn presentations() -> Vec<(WriteMethod, Pace)> {
     .concat()
 }
 
-/// All ways of one kind of file, each so often: its lines of the table.
+/// Tests all ways to write one kind of file, each several times. Returns the rows of the table.
 fn of_kind(kind: FileKind, system: &str, dir: TempDir, seed: usize) -> Vec<String> {
     let mut random = Random::new();
     for _ in 0..seed * 1000 {
@@ -435,7 +436,7 @@ fn removal_takes_effect_within_two_seconds_or_is_reported_for_each_way_of_writin
     lines.iter().for_each(|line| report(line));
 }
 
-/// Of this many users, all but one stay.
+/// Returns an htpasswd file with this number of users, and with the user `gone` unless the flag is set.
 fn large_file(others: usize, gone: bool, n: usize) -> String {
     let hash = ":{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
     let mut text = String::with_capacity(others * 48);
@@ -459,7 +460,7 @@ fn removal_from_a_large_file_under_constant_replacement_takes_effect_in_time_or_
         let mut client = doorward.client();
         assert_eq!(client.ask(&request).status, 200);
         let (removal, done) = (OnceLock::new(), AtomicBool::new(false));
-        // A file that is there is put in its place, or writing it would take all the time there is.
+        // An existing file is renamed into place. Writing it again would take too long.
         let put = |name: &str| {
             fs::hard_link(path(name), path("new")).unwrap();
             fs::rename(path("new"), path("htpasswd")).unwrap();

@@ -11,7 +11,7 @@ fn count(doorward: &Doorward, text: &str) -> usize {
     doorward.log().lines().filter(|line| line.contains(text)).count()
 }
 
-/// As many refusals as a guesser has.
+/// Sends wrong passwords, as many as a guessing client.
 fn refuse(client: &mut Client, address: Option<&str>, from: usize, to: usize) {
     for number in from..to {
         let request = Request::auth().basic("alice", &format!("guess-{number}"));
@@ -21,7 +21,7 @@ fn refuse(client: &mut Client, address: Option<&str>, from: usize, to: usize) {
 
 #[test]
 fn proxy_without_a_client_address_is_warned_about_once_field_c8() {
-    // As Caddy and HAProxy ask: without any header of nginx's.
+    // Caddy and HAProxy send none of the headers that nginx sends.
     for refused in [true, false] {
         let doorward = start(false, &[]);
         let mut client = doorward.client();

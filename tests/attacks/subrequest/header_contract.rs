@@ -8,7 +8,7 @@ use super::{assert_forbidden, line, of_alice, question, start};
 use crate::support::client::Request;
 use crate::support::scale::scaled;
 
-/// Headers that other proxies add, and that do not conflict.
+/// Headers of other proxies that do not conflict with those of nginx.
 const HARMLESS: [&str; 8] = [
     "X-Forwarded-For",
     "X-Forwarded-Host",
@@ -25,7 +25,7 @@ fn headers_of_other_proxies_are_refused_as_incomplete_with_and_without_a_policy_
  {
     for ruled in [false, true] {
         let doorward = start(ruled, &["--log-denials-per-second", "1000"]);
-        // What ingress-nginx and Traefik send, the client's own headers passed on with it.
+        // Headers that ingress-nginx and Traefik send. The client's own headers are forwarded with them.
         let forged = || {
             Request::auth()
                 .header("X-Original-URI", "/v2/public/a/manifests/1")
@@ -53,7 +53,7 @@ fn headers_of_other_proxies_are_refused_as_incomplete_with_and_without_a_policy_
             );
             assert!(line.contains("host=\"registry.test\"") && line.contains("method=\"GET\""), "{line}");
         }
-        // The harmless ones change nothing, however many of them there are.
+        // Harmless headers change nothing, regardless of their number.
         let mut request = of_alice("GET", "/v2/public/a/manifests/1");
         for name in HARMLESS {
             request = request.header(name, "1").header(name, "2");
@@ -96,7 +96,7 @@ fn missing_duplicate_or_unreadable_header_is_named_in_the_log_field_c9() {
     let check = |name: &str, values: &[&str], fault: &str| {
         assert_forbidden(&doorward.ask(&with(name, values)), "invalid_proxy_headers");
         let line = line(&doorward, &[&format!("detail=\"{name} {fault}\"")]);
-        // Whatever is known beside it stands there too, and no query.
+        // The line also contains the values of the other headers, but not the query.
         let known = |other: &str, part: &str| name == other || line.contains(part);
         assert!(known("X-Original-Host", "host=\"registry.test\""), "{line}");
         assert!(known("X-Original-Method", "method=\"GET\""), "{line}");
@@ -162,7 +162,7 @@ fn every_verdict_and_reason_has_a_metric_series_from_the_start_field_c18() {
     assert_eq!(names.len(), Reason::ALL.len(), "no two causes have one label");
 }
 
-/// Numbers that look random, and are the same each time.
+/// A generator of pseudorandom numbers with a fixed sequence.
 struct Chance(u64);
 
 impl Chance {
@@ -201,7 +201,7 @@ fn headers_of_other_dialects_grant_nothing_beyond_the_proxys_own_headers() {
         let mut forged = question.clone();
         let extra = 1 + chance.below(4);
         for _ in 0..extra {
-            // Another family's, one of its own that a client doubles, a harmless one, or a misspelt one.
+            // A header of another family, a duplicate of nginx's own header, a harmless header, or a misspelled one.
             let name = match chance.below(5) {
                 0 | 1 => chance.one(&CONFLICTING).1.to_owned(),
                 2 => chance.one(&own).to_owned(),

@@ -9,14 +9,14 @@ use crate::support::client::Request;
 use crate::support::doorward::Doorward;
 use crate::support::scale::scaled;
 
-/// Where the flood comes from, and what it tries: the number of the thread and of the request.
+/// Builds a request of the flood from the number of the thread and of the request.
 type Flood = fn(usize, usize) -> Request;
 
 fn guess(user: &str, password: &str, from: &str) -> Request {
     Request::auth().basic(user, password).from(from)
 }
 
-/// Asks for 40 guesses from 40 addresses while three threads flood: how many requests the flood had.
+/// Sends 40 guesses from 40 addresses while three threads flood. Returns the number of requests in the flood.
 fn flooded(doorward: &Doorward, flood: Flood, span: Duration) -> usize {
     let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -33,12 +33,12 @@ fn flooded(doorward: &Doorward, flood: Flood, span: Duration) -> usize {
                 }
             });
         }
-        // The flood has long filled its budget when the first guess comes.
+        // The flood has used its log budget before the first guess.
         crate::support::eventually("the flood", || (count.load(Ordering::Relaxed) > 300).then_some(()));
         let began = Instant::now();
         let mut client = doorward.client();
         for number in 0..40_u32 {
-            // Spread evenly over the time.
+            // The guesses are spread evenly over the time.
             let due = span * number / 40;
             crate::support::eventually("it is time", || (began.elapsed() >= due).then_some(()));
             client.ask(&guess("alice", &format!("guess-{number}"), &format!("198.51.{number}.7")));
@@ -111,7 +111,7 @@ fn flood_is_logged_as_one_line_and_a_count_with_the_client_address_field_r3() {
     }
     assert_eq!(lines(), 1);
     assert_eq!(doorward.metric("doorward_log_lines_suppressed_total"), 499.0);
-    // Another guess is another line, at once.
+    // A different guess is logged on a line of its own at once.
     client.ask(&guess("alice", "other", "192.0.2.1"));
     crate::support::eventually("it is logged", || (lines() == 2).then_some(()));
 }

@@ -9,19 +9,20 @@ use crate::support::users;
 
 #[test]
 fn log_shows_the_user_name_as_it_was_decoded_field_c17() {
-    // Where there are no keys, this is a user name like any other.
+    // Without API keys, this is an ordinary user name.
     let users = users::line("dwk_bob", "builder", users::QUICK) + &users::alice();
     let doorward = Doorward::start(&users, &[]);
     assert_eq!(doorward.log_in("dwk_bob", "builder", "192.0.2.1"), 200);
     assert_eq!(doorward.log_in("dwk_bob", "wrong", "192.0.2.1"), 401);
     line(&doorward, &["reason=\"wrong_credentials\"", "user=\"dwk_bob\""]);
-    // Again, from the cache of rejections, and as a bearer, which is none where there are no keys.
+    // The guess is repeated, answered from the cache of rejections. Then it is sent as a bearer token, which is invalid
+    // without API keys.
     assert_eq!(doorward.log_in("dwk_bob", "wrong", "192.0.2.2"), 401);
     line(&doorward, &["reason=\"wrong_credentials\"", "user=\"dwk_bob\"", "192.0.2.2"]);
     let bearer = Request::auth().from("192.0.2.3").header("Authorization", "Bearer dwk_bob");
     assert_eq!(doorward.ask(&bearer).status, 401);
     line(&doorward, &["reason=\"unsupported_scheme\"", "user=\"\"", "192.0.2.3"]);
-    // Without padding, in another case, behind more blanks.
+    // Without padding, in another case, after several blanks.
     for (at, value) in [
         basic("alice:wrong").trim_end_matches('=').to_owned(),
         basic("alice:wrong").replace("Basic ", "bAsIc    "),
@@ -70,7 +71,7 @@ fn control_characters_from_clients_are_escaped_in_both_log_formats() {
                 .basic("alice", "wrong")
                 .from(&client);
             assert_eq!(doorward.ask(&request).status, 401);
-            // A user name with such a character is refused, and not shown.
+            // A user name with such a character is refused and not logged.
             let named = Request::auth().basic(&name(char), "wrong").from("198.51.100.1");
             assert_eq!(doorward.ask(&named).status, 401);
             let line = line(&doorward, &[&client]);

@@ -5,7 +5,7 @@ use crate::support::doorward::{Doorward, doorward};
 use crate::support::keys::{Key, file};
 use crate::support::users;
 
-/// Spellings that nginx takes for a path below `/v2/`, or that a backend could take for one outside it.
+/// Spellings that nginx reads as a path below `/v2/`, or that a backend could read as a path outside it.
 const SPELLINGS: [&str; 18] = [
     "/api/admin/%2e%2e/%2e%2e/v2/",
     "/api/admin/../../v2/",
@@ -31,7 +31,7 @@ const SPELLINGS: [&str; 18] = [
 fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1() {
     let doorward = start(false, &["--log-denials-per-second", "1000"]);
     let mut client = doorward.client();
-    // Twice, so that the worker's memo has it.
+    // The second request is answered from the worker cache.
     for uri in ["/v2/", "/v2/", "/v2/a/manifests/1", "/v2/a/manifests/sha256%3A0", "/v2/_catalog?last=../x"] {
         assert_eq!(client.ask(&of_alice("GET", uri)).status, 200, "{uri}");
     }
@@ -41,7 +41,7 @@ fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1
             let nobody = question(method, uri).header("X-Auth-Rewrite", "yes");
             assert_eq!(client.ask(&nobody).status, 401, "{method} {uri}");
         }
-        // A site's path is the site's affair: without a policy nobody asks for it.
+        // Paths of a site are not restricted without a policy.
         assert_eq!(client.ask(&question("GET", uri).basic("alice", "wonderland")).status, 200, "{uri}");
     }
     let line = line(&doorward, &["reason=\"policy\"", "path=\"/api/admin/%2e%2e/%2e%2e/v2/\""]);

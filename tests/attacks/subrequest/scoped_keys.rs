@@ -32,7 +32,8 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
         let answer = ask(method, uri);
         assert_eq!((answer.status, answer.header("x-auth-by")), (200, Some("api_keys")), "{method} {uri}");
     }
-    // Another repository, another action, the catalog, what is no registry's, and what no proxy takes away.
+    // Another repository, another action, the catalog, a path outside the registry, and a path that no proxy
+    // normalizes.
     let digest = format!("sha256:{}", "0".repeat(64));
     for (method, uri, scope) in [
         ("GET", "/v2/other/manifests/1".to_owned(), Some("repository:other:pull")),
@@ -53,7 +54,7 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
     let line = line(&doorward, &["path=\"/index.html\""]);
     assert!(line.contains("detail=\"the request is beyond the API key's scope; key dwk_"), "{line}");
     assert!(!doorward.log().contains("detail=\" ") && !doorward.log().contains("detail=\";"));
-    // By half of the headers it is judged by none.
+    // A request with only half of the headers is refused before any check of the scope.
     let bare = with(Request::auth().from("192.0.2.1"), &key);
     assert_forbidden(&doorward.ask(&bare), "invalid_proxy_headers");
 }
@@ -74,11 +75,11 @@ fn api_key_for_a_site_grants_no_registry_access_and_vice_versa() {
         doorward.ask(&with(request, &keys[key])).status
     };
     let manifest = "/v2/docs/a/manifests/1";
-    // Of what: nothing said, a registry, none.
+    // Columns: the proxy does not send `X-Auth-Rewrite`, protects a registry, or protects a site.
     for (key, uri, expected) in [
         (0, "/docs/a", [200, 403, 200]),
         (0, manifest, [403, 403, 403]),
-        // A site's own path, which only a registry's client may always ask for.
+        // `/v2/` is an ordinary path for a site. Only registry clients may always request it.
         (0, "/v2/", [403, 200, 403]),
         (1, manifest, [200, 403, 200]),
         (2, manifest, [200, 200, 403]),

@@ -1,6 +1,5 @@
-//! Asks htpasswd-verify: each line of stdin is a file, a user and a password, in hex; each line of
-//! stdout says `accepts`, `refuses`, `panics`, or `unaskable` where they are not UTF-8, which is all
-//! that the crate can be given.
+//! Runs htpasswd-verify on lines of stdin: a file, a user and a password, in hex. For each line, stdout has `accepts`,
+//! `refuses`, `panics` or `unaskable`. `unaskable` means that a value is not UTF-8, which the crate requires.
 
 use std::io::{self, BufRead, Write};
 use std::panic;
@@ -8,12 +7,12 @@ use std::panic;
 use htpasswd_verify::Htpasswd;
 
 fn main() -> io::Result<()> {
-    // A panic of the crate's names the whole hash.
+    // The panic message of the crate would contain the whole hash.
     panic::set_hook(Box::new(|_| {}));
     let mut stdout = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         writeln!(stdout, "{}", answer(&line?))?;
-        // The next line may be the one that ends this process.
+        // The next line may end this process.
         stdout.flush()?;
     }
     Ok(())

@@ -12,14 +12,14 @@ use crate::support::backend::Backend;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/registry";
 
-/// A file of this folder.
+/// Writes a file in `folder` and returns its path.
 fn file(folder: &Path, name: &str, content: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, content).unwrap();
     path
 }
 
-/// With this `~/.aws/config`, and this `~/.aws/credentials`.
+/// Adds a `~/.aws/config` and a `~/.aws/credentials` with these contents.
 fn profiles(fetcher: Fetcher, folder: &Path, config: &str, credentials: &str) -> Fetcher {
     fetcher
         .env("AWS_CONFIG_FILE", file(folder, "config", config).to_str().unwrap())
@@ -66,7 +66,7 @@ fn configured_endpoint_has_priority_over_the_ecr_and_global_endpoint_variables()
     fetcher = fetcher.env("AWS_ENDPOINT_URL_ECR", url(&ecr));
     assert_token(&fetcher.fetch(), "ASIAAssumeRole");
     assert_eq!((services(&any).len(), services(&ecr)), (3, vec![Service::Ecr]));
-    // The setting is ECR's, not that of STS.
+    // The setting applies to ECR and not to STS.
     fetcher = fetcher.set("endpoint", format!("{}/a/path", url(&named)));
     assert_token(&fetcher.fetch(), "ASIAAssumeRole");
     assert_eq!((services(&any).len(), services(&ecr).len(), services(&named)), (4, 1, vec![Service::Ecr]));
@@ -170,14 +170,14 @@ fn container_credentials_endpoint_gets_a_token() {
     assert_token(&with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", pod.to_str().unwrap()), "ASIACONTAINER");
     assert_eq!(aws.heard()[0].target, "/v1/credentials");
     assert_eq!(aws.heard()[0].header("authorization"), Some(&b"pod-token"[..]));
-    // A token that is no header's value: the SDK's own error tells it.
+    // A token that is not a valid header value. The error comes from the SDK.
     let bad = file(dir.path(), "bad", &format!("{SECRET}\n"));
     let told = with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", bad.to_str().unwrap());
     assert!(
         told.starts_with("credentials: ") && told.contains("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         "{told}"
     );
-    // Only loopback and AWS's own addresses are asked without TLS.
+    // Without TLS, only loopback addresses and addresses of AWS are used.
     let told = with("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/credentials");
     assert!(told.contains("AWS_CONTAINER_CREDENTIALS_FULL_URI"), "{told}");
 }

@@ -8,8 +8,8 @@ use crate::support::backend::{Authority, Backend, Reply, server};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/registry";
 
-/// What is told when ECR answers so; it is asked once.
-fn told(reply: Reply) -> String {
+/// Returns the error for this response of ECR. Checks that only one request is sent.
+fn reported(reply: Reply) -> String {
     let aws = Backend::saying(reply);
     let told = of(&aws, Fetcher::with_key()).fetch();
     assert_eq!(aws.requests(), 1, "{told}");
@@ -17,7 +17,7 @@ fn told(reply: Reply) -> String {
 }
 
 #[track_caller]
-fn assert_told(told: &str, kind: &str, words: &str) {
+fn assert_reported(told: &str, kind: &str, words: &str) {
     assert!(told.starts_with(&format!("{kind}: ")), "{told}");
     assert!(told.contains(words), "{told}");
 }
@@ -31,23 +31,27 @@ fn ecr_refusal_is_reported_with_its_remedy() {
         ("InvalidSignatureException", "the secret key is wrong"),
         ("UnknownOperationException", "check that the endpoint is the ECR API"),
     ] {
-        assert_told(&told(refused(code, 0)), "rejected", &format!("ECR rejected the call: 400 {code}; "));
-        assert_told(&told(refused(code, 0)), "rejected", words);
+        assert_reported(
+            &reported(refused(code, 0)),
+            "rejected",
+            &format!("ECR rejected the call: 400 {code}; "),
+        );
+        assert_reported(&reported(refused(code, 0)), "rejected", words);
     }
     let redirect = Reply::with("302 Found", "Location: http://127.0.0.1:1/\r\n", "");
-    assert_told(&told(redirect), "rejected", "ECR rejected the call: 302");
-    assert_told(&told(Reply::status(403)), "rejected", "ecr:GetAuthorizationToken");
-    assert_told(&told(Reply::status(500)), "failed", "ECR failed: 500");
+    assert_reported(&reported(redirect), "rejected", "ECR rejected the call: 302");
+    assert_reported(&reported(Reply::status(403)), "rejected", "ecr:GetAuthorizationToken");
+    assert_reported(&reported(Reply::status(500)), "failed", "ECR failed: 500");
     // A registry in place of the API.
-    assert_told(&told(Reply::status(404)), "rejected", "not the registry (dkr.ecr)");
+    assert_reported(&reported(Reply::status(404)), "rejected", "not the registry (dkr.ecr)");
 }
 
 #[test]
 fn throttling_is_reported_with_retry_after() {
-    assert_told(&told(refused("ThrottlingException", 0)), "throttled", "throttles calls: 400");
+    assert_reported(&reported(refused("ThrottlingException", 0)), "throttled", "throttles calls: 400");
     let later = |status: &str| Reply::with(status, "Retry-After: 30\r\n", "");
-    assert!(told(later("429 Too Many Requests")).starts_with("throttled (30 s): "));
-    assert!(told(later("503 Service Unavailable")).starts_with("throttled (30 s): "));
+    assert!(reported(later("429 Too Many Requests")).starts_with("throttled (30 s): "));
+    assert!(reported(later("503 Service Unavailable")).starts_with("throttled (30 s): "));
 }
 
 #[test]
@@ -60,31 +64,35 @@ fn unusable_ecr_response_is_an_error_with_the_cause() {
         (Reply::json(&large), "more than 64 KiB"),
         (Reply::raw(format!("HTTP/1.1 200 OK\r\n\r\n{large}")).close(), "more than 64 KiB"),
     ] {
-        assert_told(&told(reply), "answer", words);
+        assert_reported(&reported(reply), "answer", words);
     }
     let cut = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"authorizationData\"").close();
-    assert_told(&told(cut), "connect", "the connection broke");
-    assert_told(&told(Reply::raw("SSH-2.0-OpenSSH\r\n").close()), "connect", "the connection broke");
-    assert_told(&told(Reply::raw("").close()), "connect", "the connection broke");
+    assert_reported(&reported(cut), "connect", "the connection broke");
+    assert_reported(&reported(Reply::raw("SSH-2.0-OpenSSH\r\n").close()), "connect", "the connection broke");
+    assert_reported(&reported(Reply::raw("").close()), "connect", "the connection broke");
 }
 
 #[test]
 fn slow_ecr_response_times_out() {
     let begun = Instant::now();
     let slow = Reply::json("{}").held();
-    assert_told(&told(slow), "timeout", "no response within 10s");
+    assert_reported(&reported(slow), "timeout", "no response within 10s");
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(18), "{took:?}");
 }
 
 #[test]
 fn dripping_ecr_response_times_out() {
-    assert_told(&told(token("x", 0).drip(Duration::from_millis(200))), "timeout", "no response within 10s");
+    assert_reported(
+        &reported(token("x", 0).drip(Duration::from_millis(200))),
+        "timeout",
+        "no response within 10s",
+    );
 }
 
 #[test]
 fn fetch_with_several_sts_retries_has_a_total_timeout() {
-    // STS does not answer, and for a web identity the SDK asks it three times.
+    // STS does not respond. With a web identity, the SDK sends three requests.
     let aws = Backend::saying(Reply::status(500).held());
     let dir = tempfile::tempdir().unwrap();
     let identity = dir.path().join("token");
@@ -110,16 +118,16 @@ fn sts_refusal_is_reported_with_its_remedy() {
         (told, aws.requests())
     };
     let (told, asked) = says("403 Forbidden", "AccessDenied");
-    assert_told(&told, "rejected", "STS rejected the call: 403 AccessDenied; allow sts:AssumeRole");
+    assert_reported(&told, "rejected", "STS rejected the call: 403 AccessDenied; allow sts:AssumeRole");
     assert_eq!(asked, 1);
-    assert_told(
+    assert_reported(
         &says("403 Forbidden", "InvalidClientTokenId").0,
         "rejected",
         "the access key does not exist",
     );
-    assert_told(&says("403 Forbidden", "ExpiredToken").0, "rejected", "have expired");
+    assert_reported(&says("403 Forbidden", "ExpiredToken").0, "rejected", "have expired");
     let (told, asked) = says("400 Bad Request", "Throttling");
-    assert_told(&told, "throttled", "STS throttles calls");
+    assert_reported(&told, "throttled", "STS throttles calls");
     assert_eq!(asked, 1);
 }
 
@@ -127,11 +135,11 @@ fn sts_refusal_is_reported_with_its_remedy() {
 fn unreachable_or_unresolvable_endpoint_is_a_connect_error() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let fetcher = Fetcher::with_key().set("endpoint", format!("http://{closed}"));
-    assert_told(&fetcher.fetch(), "connect", "cannot connect");
+    assert_reported(&fetcher.fetch(), "connect", "cannot connect");
     let fetcher = fetcher.set("endpoint", "http://registry.invalid");
     let told = fetcher.fetch();
-    assert_told(&told, "connect", "ECR: the host name cannot be resolved");
-    assert_told(&told, "connect", "; see the region's name, and the resolver");
+    assert_reported(&told, "connect", "ECR: the host name cannot be resolved");
+    assert_reported(&told, "connect", "; see the region's name, and the resolver");
 }
 
 #[test]
@@ -140,12 +148,12 @@ fn endpoint_with_an_untrusted_certificate_is_a_tls_error() {
     let authority = Authority::new("theirs");
     let aws = Backend::secure(server(&authority.good()), token("x", 0));
     let fetcher = Fetcher::with_key().set("endpoint", format!("https://{}", aws.address));
-    assert_told(&fetcher.fetch(), "tls", "ECR: TLS: ");
-    assert_told(&fetcher.fetch(), "tls", "AWS_CA_BUNDLE");
+    assert_reported(&fetcher.fetch(), "tls", "ECR: TLS: ");
+    assert_reported(&fetcher.fetch(), "tls", "AWS_CA_BUNDLE");
     let trusting = fetcher.clone().env("AWS_CA_BUNDLE", authority.file(dir.path()).to_str().unwrap());
     assert_token(&trusting.fetch(), "x");
     let told = fetcher.env("AWS_CA_BUNDLE", "/nonexistent/ca.pem").fetch();
-    assert_told(&told, "tls", "the file of AWS_CA_BUNDLE cannot be read");
+    assert_reported(&told, "tls", "the file of AWS_CA_BUNDLE cannot be read");
 }
 
 #[test]
@@ -160,13 +168,13 @@ fn proxy_is_used_for_https_only_and_not_for_no_proxy_hosts() {
     let url = format!("http://{}", proxy.address);
     let fetcher =
         Fetcher::with_key().env("HTTPS_PROXY", &url).env("HTTP_PROXY", &url).env("http_proxy", &url);
-    assert_told(&fetcher.fetch(), "connect", "ECR: cannot connect");
+    assert_reported(&fetcher.fetch(), "connect", "ECR: cannot connect");
     assert_eq!(proxy.requests(), 1);
     let aws = Backend::start(everything);
     assert_token(&of(&aws, fetcher.clone()).fetch(), "AKIDENV");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let direct = fetcher.env("NO_PROXY", "127.0.0.1").set("endpoint", format!("https://{closed}"));
-    assert_told(&direct.fetch(), "connect", "cannot connect");
+    assert_reported(&direct.fetch(), "connect", "cannot connect");
     assert_eq!(proxy.requests(), 1);
 }
 
@@ -181,13 +189,17 @@ fn instance_without_a_role_or_with_refused_metadata_is_a_credentials_error() {
         "PUT" => everything(heard),
         _ => Reply::status(404),
     });
-    assert_told(&fetcher(&aws).fetch(), "credentials", "the instance has no role");
+    assert_reported(&fetcher(&aws).fetch(), "credentials", "the instance has no role");
     let aws = Backend::saying(Reply::status(403));
-    assert_told(&fetcher(&aws).fetch(), "rejected", "the instance's metadata service rejected the call: 403");
+    assert_reported(
+        &fetcher(&aws).fetch(),
+        "rejected",
+        "the instance's metadata service rejected the call: 403",
+    );
     let aws = Backend::saying(Reply::with("200 OK", &format!("Date: {}\r\n", date(0)), "not JSON"));
     let container =
         Fetcher::new().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}/", aws.address));
-    assert_told(
+    assert_reported(
         &of(&aws, container).fetch(),
         "credentials",
         "the response of the container's credential service is invalid",
@@ -195,5 +207,5 @@ fn instance_without_a_role_or_with_refused_metadata_is_a_credentials_error() {
     let aws = Backend::saying(Reply::status(500));
     let container =
         Fetcher::new().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}/", aws.address));
-    assert_told(&of(&aws, container).fetch(), "failed", "the container's credential service failed: 500");
+    assert_reported(&of(&aws, container).fetch(), "failed", "the container's credential service failed: 500");
 }

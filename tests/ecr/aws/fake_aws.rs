@@ -1,5 +1,5 @@
-//! AWS, as far as it is asked: ECR, STS, an instance's metadata, a container's credentials. All at one
-//! address, told apart by what only that service is asked.
+//! A fake AWS: ECR, STS, instance metadata and container credentials. All services share one address and are
+//! distinguished by the form of the request.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,10 +10,10 @@ use super::sigv4::signer;
 use super::{Fetcher, SECRET};
 use crate::support::backend::{Backend, ReceivedRequest, Reply};
 
-/// The secret of the credentials that STS and the metadata services give.
+/// The secret of the credentials that STS and the metadata services return.
 pub(super) const SESSION_SECRET: &str = "session-SECRET-of-a-role";
 
-/// Which service a request is for.
+/// The service that a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Ecr,
@@ -36,7 +36,7 @@ pub(super) fn service(heard: &ReceivedRequest) -> Service {
     }
 }
 
-/// A date as HTTP has it, so far from now.
+/// Returns an HTTP date that differs from the local time by `offset` seconds.
 pub(super) fn date(offset: i64) -> String {
     httpdate::fmt_http_date(shifted(offset))
 }
@@ -50,7 +50,8 @@ pub(super) fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-/// A token for the one who signed, which ends 12 h from AWS's now, so far from ours.
+/// Returns a token that contains the signing key id. It expires 12 hours after the time of AWS, which differs from the
+/// local time by `offset` seconds.
 pub(super) fn token(who: &str, offset: i64) -> Reply {
     let token = BASE64_STANDARD.encode(format!("AWS:for {who}"));
     let expires = seconds(shifted(offset + 12 * 60 * 60));
@@ -61,20 +62,20 @@ pub(super) fn token(who: &str, offset: i64) -> Reply {
     Reply::with("200 OK", &headers, &body)
 }
 
-/// A refusal as ECR has it.
+/// Returns an error in the format of ECR.
 pub(super) fn refused(code: &str, offset: i64) -> Reply {
     let headers = format!("Content-Type: application/x-amz-json-1.1\r\nDate: {}\r\n", date(offset));
     Reply::with("400 Bad Request", &headers, &format!(r#"{{"__type":"{code}","message":"{SECRET}"}}"#))
 }
 
-/// A refusal as STS has it.
+/// Returns an error in the format of STS.
 pub(super) fn refused_by_sts(status: &str, code: &str, offset: i64) -> Reply {
     let headers = format!("Content-Type: text/xml\r\nDate: {}\r\n", date(offset));
     let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{SECRET}</Message></Error>");
     Reply::with(status, &headers, &format!("<ErrorResponse>{error}</ErrorResponse>"))
 }
 
-/// The session that STS gives, which ends in an hour of its time.
+/// Returns a session of STS, which expires after an hour on the clock of STS.
 pub(super) fn session(action: &str, key: &str, offset: i64) -> Reply {
     let expires = iso(offset + 3600);
     let body = format!(
@@ -87,7 +88,7 @@ pub(super) fn session(action: &str, key: &str, offset: i64) -> Reply {
     Reply::with("200 OK", &format!("Content-Type: text/xml\r\nDate: {}\r\n", date(offset)), &body)
 }
 
-/// The credentials that the metadata services give.
+/// Returns the credentials of the metadata services.
 pub(super) fn role(key: &str) -> Reply {
     let expires = iso(3600);
     Reply::json(&format!(
@@ -95,7 +96,7 @@ pub(super) fn role(key: &str) -> Reply {
     ))
 }
 
-/// A date as ISO 8601 has it, from the one that HTTP has.
+/// Returns the time as ISO 8601, converted from the HTTP date.
 fn iso(offset: i64) -> String {
     let text = date(offset);
     let words: Vec<&str> = text.split(' ').collect();
@@ -104,18 +105,18 @@ fn iso(offset: i64) -> String {
     format!("{}-{month:02}-{}T{}Z", words[3], words[1], words[4])
 }
 
-/// The value of a field of the form that STS is sent.
+/// Returns the value of a field of the form that STS received.
 pub(super) fn field(heard: &ReceivedRequest, name: &str) -> Option<String> {
     let (_, value) = heard.form().into_iter().find(|(n, _)| n == name.as_bytes())?;
     Some(String::from_utf8(value).unwrap())
 }
 
-/// Whose secret it is.
+/// Returns the secret of the credentials that signed the request.
 pub(super) fn secret_of(heard: &ReceivedRequest) -> &'static str {
     if heard.header("x-amz-security-token").is_some() { SESSION_SECRET } else { SECRET }
 }
 
-/// All of AWS: each key is known, and each is given what it asks for.
+/// Answers requests to every service. Every access key is accepted, and every request succeeds.
 pub(super) fn everything(heard: &ReceivedRequest) -> Reply {
     match service(heard) {
         Service::Ecr => token(&signer(heard, secret_of(heard), "eu-central-1", "ecr"), 0),
@@ -145,12 +146,12 @@ pub(super) fn everything(heard: &ReceivedRequest) -> Reply {
     }
 }
 
-/// Somebody whose AWS this is.
+/// Returns `fetcher` with the address of this fake AWS.
 pub(super) fn of(aws: &Backend, fetcher: Fetcher) -> Fetcher {
     fetcher.env("AWS_ENDPOINT_URL", format!("http://{}", aws.address))
 }
 
-/// That it is a token for this access key, and for the next 12 h.
+/// Checks that a token for this access key was fetched, with a lifetime of 12 hours.
 pub(super) fn assert_token(told: &str, key: &str) {
     let token = BASE64_STANDARD.encode(format!("AWS:for {key}"));
     let rest = told.strip_prefix(&format!("token {token} for ")).unwrap_or_else(|| panic!("{told}"));

@@ -28,14 +28,14 @@ fn text<'a>(heard: &'a ReceivedRequest, name: &str) -> &'a str {
     std::str::from_utf8(heard.header(name).unwrap_or_else(|| panic!("no {name}: {heard:?}"))).unwrap()
 }
 
-/// The part of the Authorization behind this word.
+/// Returns the part of the Authorization header that follows `word`.
 fn part<'a>(authorization: &'a str, word: &str) -> &'a str {
     let (_, rest) = authorization.split_once(word).unwrap_or_else(|| panic!("no {word}: {authorization}"));
     rest.split(',').next().unwrap().trim()
 }
 
-/// The access key that signed the request, once the signature has been found to be that of `secret`, for this
-/// region and service, and over all that decides what the request does.
+/// Returns the access key that signed the request. Checks that `secret` made the signature, for this region and
+/// service, and that every relevant part of the request is signed.
 pub(super) fn signer(heard: &ReceivedRequest, secret: &str, region: &str, service: &str) -> String {
     let authorization = text(heard, "authorization");
     assert!(authorization.starts_with("AWS4-HMAC-SHA256 "), "{authorization}");
@@ -67,7 +67,7 @@ pub(super) fn signer(heard: &ReceivedRequest, secret: &str, region: &str, servic
     key.to_owned()
 }
 
-/// IAM's User Guide had this example: the signature of a request to list users, of 2015-08-30.
+/// The example of the IAM User Guide: the signature of a request to list users, of 2015-08-30.
 #[test]
 fn sigv4_verifier_accepts_the_example_of_aws() {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());

@@ -11,7 +11,8 @@ use crate::support::backend::{Backend, ReceivedRequest, Reply};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Whether the request is signed for AWS's time, so far from ours: within the 5 min that AWS takes.
+/// Returns true if the request is signed for the time of AWS, which differs from the local time by `offset` seconds.
+/// AWS accepts a difference of 5 minutes.
 fn is_timely(heard: &ReceivedRequest, offset: i64) -> bool {
     let signed = std::str::from_utf8(heard.header("x-amz-date").unwrap()).unwrap();
     let at = |minutes: i64| {
@@ -24,7 +25,7 @@ fn is_timely(heard: &ReceivedRequest, offset: i64) -> bool {
     signed >= &at(-5)[..] && signed <= &at(5)[..]
 }
 
-/// ECR and STS with a clock so far from ours.
+/// Starts ECR and STS with a clock that differs from the local one by `offset` seconds.
 fn at(offset: i64) -> Backend {
     Backend::start(move |heard| match (service(heard), is_timely(heard, offset)) {
         (Service::Ecr, false) => refused("InvalidSignatureException", offset),
@@ -76,7 +77,7 @@ fn persistent_signature_refusal_is_retried_once_only_with_clock_skew() {
 
 #[test]
 fn clock_correction_ends_when_the_clocks_agree_again() {
-    // The first token takes two calls; then AWS's clock is what ours is.
+    // The first token requires two calls. Afterwards, both clocks agree.
     let calls = AtomicUsize::new(0);
     let aws = Backend::start(move |heard| {
         let offset = if calls.fetch_add(1, Ordering::Relaxed) < 2 { DAY } else { 0 };
@@ -100,7 +101,7 @@ fn response_without_a_date_uses_the_local_clock() {
     let told = of(&aws, Fetcher::with_key()).fetch();
     let life: u64 = told.split(' ').nth(3).unwrap().parse().unwrap();
     assert!((590..=600).contains(&life), "{told}");
-    // With one it is AWS's: by that the token has ended.
+    // With a `Date` header the clock of AWS is used, so the token has already expired.
     let aws = Backend::saying(Reply::with("200 OK", &format!("Date: {}\r\n", date(601)), &body));
     let told = of(&aws, Fetcher::with_key()).fetch();
     assert!(told.contains("had expired when it was received"), "{told}");

@@ -4,7 +4,7 @@ use super::{Authority, EcrSetup, NAME};
 use crate::support::backend::server;
 use crate::support::nginx::assert_json;
 
-/// What a registry with the certificate that is made so gets.
+/// Checks that a registry with this certificate receives no request.
 fn assert_nothing_is_sent(make: impl Fn(&Authority) -> std::sync::Arc<rustls::ServerConfig>, said: &str) {
     let authority = Authority::new("Test Authority");
     let tls = make(&authority);

@@ -11,7 +11,7 @@ use crate::support::client::Request;
 use crate::support::nginx::{Image, assert_json, busybox};
 use crate::support::process::Output;
 
-/// A folder with an authority and a secret, and the settings that name them.
+/// Creates a CA certificate and a secret, and returns a container with the settings that name them.
 fn ready(dir: &Path, image: Image) -> Image {
     let ca = super::Authority::new("Test Authority").file(dir);
     fs::write(dir.join("secret"), format!("{SECRET}\n")).unwrap();
@@ -24,7 +24,7 @@ fn ready(dir: &Path, image: Image) -> Image {
         .set("LISTEN", "127.0.0.1:28086")
 }
 
-/// The outcome with Debian's shell and with Alpine's, which must be alike.
+/// Runs the container with the shell of Debian and, if available, with that of Alpine. Both must give the same result.
 fn try_each(change: impl Fn(Image, &Path) -> Image) -> Vec<(Output, Image, TempDir)> {
     let once = |shell: Option<Image>| {
         let image = shell?;
@@ -55,7 +55,7 @@ fn assert_starts(change: impl Fn(Image, &Path) -> Image, written: &str) {
 #[test]
 fn registry_setting_accepts_a_name_with_or_without_port() {
     let names = |image: Image| image.file("etc/hosts", &format!("127.0.0.1 {NAME} localhost\n"));
-    // Names of the machine's own hosts file are looked up at the start, and nginx -t wants to find them.
+    // `nginx -t` resolves this name at the start, with the hosts file of the machine.
     assert_starts(|image, _| names(image).set("UPSTREAM", "localhost"), "server localhost:443;");
     assert_starts(|image, _| names(image).set("UPSTREAM", "LOCALHOST:8443"), "default localhost:8443;");
     let resolver = |image: Image| image.set("RESOLVER", "127.0.0.1");
@@ -123,7 +123,7 @@ fn invalid_upstream_setting_is_named() {
         },
         "none.pem",
     );
-    // The system's own, where there is one.
+    // The CA file of the system, if it exists.
     let system = |image: Image, dir: &Path| {
         let text = fs::read_to_string(dir.join("ca.pem")).unwrap();
         image.set("UPSTREAM_CA", "").file("etc/ssl/certs/ca-certificates.crt", &text)

@@ -56,7 +56,8 @@ fn registry_gets_only_the_headers_of_its_protocol() {
         ("range", "bytes=1-2"),
         ("user-agent", "docker/27"),
     ];
-    // Where one came alone, older ones add the types that they can't see.
+    // If the client sent only one `Accept` header, nginx before 1.23.0 adds media types that it cannot
+    // detect.
     for (name, text) in wanted {
         assert!(value(heard, name).starts_with(text), "{name}: {heard:?}");
     }
@@ -123,7 +124,7 @@ fn all_accept_headers_are_forwarded() {
     let heard = &setup.heard("/v2/a/manifests/x")[0];
     let asked: BTreeSet<&str> = value(heard, "accept").split(", ").collect();
     assert_eq!(asked, BTreeSet::from(types), "{heard:?}");
-    // And nothing is added where nothing is hidden.
+    // No type is added if no header is hidden.
     let one = alice(Request::get("/v2/one")).header("Accept", types[0]);
     assert_eq!(setup.ask(&one).status, 200);
     if is_since([1, 23, 0]) {

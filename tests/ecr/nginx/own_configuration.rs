@@ -9,7 +9,7 @@ use crate::support::dns::DnsServer;
 use crate::support::free_port;
 use crate::support::nginx::{Image, Nginx, alice, assert_challenge, assert_json};
 
-/// The head of http{}, and what every server{} begins with.
+/// Returns the start of http{} and of every server{}.
 fn lines(doorward: &Api, ecr: &Backend) -> (String, String) {
     let (auth, port) = (doorward.address, ecr.address.port());
     let keep = "keepalive 64; keepalive_requests 100000;";
@@ -55,7 +55,7 @@ fn own_configuration_for_an_upstream_registry_works() {
     assert_json(&nginx.ask(&alice(Request::get("/v2/a"))), 503, "UNAVAILABLE");
     let told = doorward.calls().pop().unwrap();
     assert_eq!((told.path(), told.header("x-auth-proxy-secret")), ("/auth/refused", SECRET));
-    // Connections are kept.
+    // Connections to the upstream are kept.
     ecr.say(Reply::json("{}"));
     let before = ecr.connections();
     for _ in 0..10 {

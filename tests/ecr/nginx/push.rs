@@ -24,7 +24,7 @@ fn push_is_refused_by_default_with_a_clear_message() {
     assert_eq!(setup.ask(&alice(Request::new("HEAD", "/v2/"))).status, 200);
 }
 
-/// An upload as ECR has it: each answer names the next address, with the registry's own host.
+/// Answers an upload as ECR does: each response names the next address with the registry's own host.
 fn upload(heard: &ReceivedRequest, base: &str) -> Reply {
     assert_eq!(value(heard, "authorization"), TOKEN, "{heard:?}");
     let location = |path: &str| format!("Location: {base}{path}\r\n");
@@ -62,16 +62,16 @@ fn upload_is_started_continued_and_finished_under_the_own_host_name() {
     assert_eq!(go("PATCH", "/v2/a/blobs/uploads/1", "hello"), (202, at("/v2/a/blobs/uploads/2")));
     assert_eq!(go("PUT", "/v2/a/blobs/uploads/2?digest=sha256:0", ""), (201, at("/v2/a/blobs/sha256:0")));
     let patch = &setup.heard("/v2/a/blobs/uploads/1")[0];
-    // Of a short one nginx knows the length before it asks.
+    // For a short body, nginx has the length before it sends the auth request.
     let framed = [value(patch, "transfer-encoding"), value(patch, "content-length")];
     assert!(patch.body == b"hello" && matches!(framed, ["chunked", ""] | ["", "5"]), "{patch:?}");
     assert_eq!(value(&setup.heard("/v2/a/blobs/uploads/")[0], "content-length"), "0");
-    // Who may not begin has begun nothing.
+    // A user that may not push cannot start an upload.
     assert_challenge(&setup.ask(&Request::new("POST", "/v2/a/blobs/uploads/").body("")));
     let denied = alice(Request::new("POST", "/v2/denied/blobs/uploads/").body(""));
     assert_json(&setup.ask(&denied), 403, "DENIED");
     assert_eq!(setup.ecr.heard().iter().filter(|heard| heard.method == "POST").count(), 1);
-    assert!(setup.told().is_empty());
+    assert!(setup.reported_refusals().is_empty());
 }
 
 #[test]
@@ -89,12 +89,12 @@ fn token_that_expires_during_a_push_gets_503_and_the_push_resumes_pitfall_p37() 
     let ask = |method: &str| setup.ask(&alice(Request::new(method, "/v2/a/blobs/uploads/1").body("hello")));
     assert_eq!(ask("POST").status, 202);
     assert_json(&ask("PATCH"), 503, "UNAVAILABLE");
-    let told = setup.told();
+    let told = setup.reported_refusals();
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].header("x-upstream-status"), told[0].header("x-original-method")), ("403", "PATCH"));
     *setup.token.lock().unwrap() = "Basic bmV3".to_owned();
     assert_eq!(ask("PATCH").status, 202);
-    assert_eq!(setup.told().len(), 1);
+    assert_eq!(setup.reported_refusals().len(), 1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{EcrSetup, Reply};
 
-/// A registry whose redirects are followed, to these hosts if there are any.
+/// A registry whose redirects are followed, either to these hosts or to the default ones.
 struct FollowedRedirects(EcrSetup);
 
 impl FollowedRedirects {
@@ -14,8 +14,8 @@ impl FollowedRedirects {
         Self(EcrSetup::start(follow, |_| Reply::json("{}")))
     }
 
-    /// Whether nginx asks there by itself: 502, since nobody with that name's certificate is where the test's name server
-    /// says; otherwise the redirect is the client's.
+    /// Returns true if nginx follows the redirect itself. The response is 502 then, because no server at the resolved
+    /// address has a certificate for that host. Otherwise the client gets the redirect.
     fn follows(&self, host: &str) -> bool {
         self.0.ecr.say(Reply::with("307 Go", &format!("Location: https://{host}/a?b\r\n"), ""));
         match self.0.get("/v2/a").status {
@@ -71,7 +71,7 @@ fn redirects_are_followed_only_to_s3_by_default() {
 
 #[test]
 fn redirect_to_an_ip_address_localhost_or_bare_name_is_never_followed() {
-    // Everything that could be allowed by a setting: all of these domains.
+    // Every kind of host that the setting accepts.
     let following = FollowedRedirects::start("*.store.test,*.internal.test,a.test:9000");
     for host in [
         "127.0.0.1",
@@ -103,7 +103,7 @@ fn redirect_to_an_ip_address_localhost_or_bare_name_is_never_followed() {
 #[test]
 fn redirect_map_that_allows_every_host_allows_no_ip_address() {
     let every = "map $doorward_storage_host $doorward_storage_allowed { default yes; \"\" \"\"; }\n";
-    // Behind the generated file, so that it is the map that counts.
+    // The map is included after the generated file, so that it replaces the generated one.
     let follow = |image: crate::support::nginx::Image| {
         image.set("REDIRECTS", "follow").file("etc/nginx/conf.d/zz.conf", every)
     };

@@ -1,4 +1,4 @@
-//! Redirects to the storage: passed on or followed.
+//! Redirects to the storage, which are passed on or followed.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::support::backend::server;
 use crate::support::client::{Request, basic};
 use crate::support::nginx::assert_json;
 
-/// A registry that redirects, and the storage.
+/// A registry that redirects to its storage.
 pub(crate) struct RegistryWithStorage {
     pub(crate) setup: EcrSetup,
     pub(crate) storage: Backend,
@@ -18,7 +18,7 @@ fn any() -> SocketAddr {
 }
 
 impl RegistryWithStorage {
-    /// Following; the storage's certificate is good for this name until that year.
+    /// Starts nginx with redirects followed. The certificate of the storage is for `name` and valid until `year`.
     pub(crate) fn start(name: &str, year: i32) -> Self {
         let authority = Authority::new("Test Authority");
         let pair = authority.pair(name, year);
@@ -88,7 +88,7 @@ fn redirect_to_storage_is_followed_without_credentials() {
     for never in ["authorization", TOKEN, &basic("alice:wonderland")[6..], "evil", "cookie", "x-auth"] {
         assert!(!text.contains(never), "{never}: {text}");
     }
-    // A part of it.
+    // A range request.
     storage.say(Reply::with("206 Partial Content", "Content-Range: bytes 1-2/5\r\n", "ay").close());
     let part = setup.ask(&alice(Request::get("/v2/a/blobs/x")).header("Range", "bytes=1-2"));
     assert_eq!(
@@ -144,10 +144,10 @@ fn redirect_to_another_host_is_passed_to_the_client() {
     }
     servers.setup.ecr.say(Reply::with("307 Temporary Redirect", "", ""));
     assert_eq!(servers.setup.get("/v2/a/blobs/x").status, 307, "one that leads nowhere");
-    // What the registry says of itself is under our name here too.
+    // A redirect to the registry's own name becomes a path of the public host in this mode too.
     servers.redirect(&servers.setup.url("/v2/other?x=y"));
     assert_eq!(servers.setup.get("/v2/a").header("location"), Some("/v2/other?x=y"));
-    // Nothing is written to where a redirect leads, and no other redirect is followed.
+    // Write requests are not redirected to the storage, and redirects with another status are not followed.
     servers.redirect(&servers.url("/a"));
     for method in ["PUT", "PATCH", "POST", "DELETE"] {
         let body = if method == "DELETE" { "" } else { "hello" };
@@ -167,7 +167,7 @@ fn redirect_to_another_host_is_passed_to_the_client() {
     assert_eq!(servers.storage.connections(), 0, "{:?}", servers.storage.heard());
     servers.redirect(&servers.url("/a"));
     assert_eq!(servers.setup.get("/v2/a").text(), "layer");
-    // A stranger gets neither.
+    // A client without credentials gets neither.
     assert_eq!(servers.setup.ask(&Request::get("/v2/a")).status, 401);
     assert_eq!(servers.storage.requests(), 1);
 }
@@ -192,7 +192,7 @@ fn storage_that_refuses_credentials_gets_502_and_no_challenge() {
         ));
         assert_eq!(servers.setup.get("/v2/a").status, status);
     }
-    // It can't send us on, nor into nginx.
+    // A redirect of the storage is not followed, and it cannot lead to an internal location of nginx.
     servers.storage.say(Reply::with(
         "307 Go",
         "Location: https://evil.test/\r\nX-Accel-Redirect: /_doorward\r\n",
@@ -203,7 +203,7 @@ fn storage_that_refuses_credentials_gets_502_and_no_challenge() {
     let to = format!("https://a.store.test{SIGNED}");
     servers.redirect(&to);
     assert_json(&servers.setup.get("/v2/a"), 502, "UNAVAILABLE");
-    assert!(servers.setup.told().is_empty(), "none of it is about our credentials");
+    assert!(servers.setup.reported_refusals().is_empty(), "none of it is about our credentials");
 }
 
 #[test]

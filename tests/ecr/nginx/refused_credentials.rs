@@ -12,11 +12,11 @@ use super::{ApiReply, Authority, EcrSetup, NAME, Reply, SECRET, alice, server_na
 use crate::support::client::{Answer, Request};
 use crate::support::nginx::assert_json;
 
-/// What ECR says to a token that it does not like.
+/// Headers with which ECR rejects a token.
 const HEADERS: &str = "WWW-Authenticate: Basic realm=\"https://registry.ecr.test/\",service=\"ecr.amazonaws.com\"\r\nWWW-Authenticate: Bearer realm=\"x\"\r\nSet-Cookie: AWSALB=1\r\nContent-Type: application/json\r\n";
 const BODY: &str = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
 
-/// The page of doorward's, and nothing of the registry's.
+/// Checks that the response comes from doorward and contains nothing of the registry.
 fn assert_refused(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
@@ -39,7 +39,7 @@ fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and
         setup.ecr.say(Reply::with(&format!("{status} No"), HEADERS, BODY));
         let target = "/v2/a/manifests/x%3A?y=1";
         assert_page(&setup.get(target));
-        let told = setup.told().pop().unwrap();
+        let told = setup.reported_refusals().pop().unwrap();
         assert_eq!(told.method, "GET");
         let expected = [
             ("x-upstream-status", status),
@@ -61,16 +61,16 @@ fn registry_401_and_403_become_503_and_are_reported_to_doorward_pitfalls_p37_and
             let request = alice(Request::new(method, "/v2/a/blobs/uploads/x"));
             assert_page(&setup.ask(&request.clone().body("hello")));
             assert_page(&setup.ask(&request.chunked(b"hello")));
-            let told = setup.told().pop().unwrap();
+            let told = setup.reported_refusals().pop().unwrap();
             assert_eq!((told.header("x-original-method"), told.body.len()), (method, 0));
             assert_eq!(told.header("transfer-encoding"), "");
         }
     }
-    assert_eq!(setup.told().len(), 2 * 10);
-    // And back.
+    assert_eq!(setup.reported_refusals().len(), 2 * 10);
+    // The registry accepts the credentials again.
     setup.ecr.say(Reply::json("{}"));
     assert_eq!(setup.get("/v2/").status, 200);
-    assert_eq!(setup.told().len(), 2 * 10);
+    assert_eq!(setup.reported_refusals().len(), 2 * 10);
 }
 
 #[test]
@@ -106,12 +106,12 @@ fn upstream_refusal_gets_503_in_json_whatever_doorward_answers() {
             assert!(begun.elapsed() < Duration::from_secs(20), "{said:?}: {:?}", begun.elapsed());
         }
     }
-    // Not even a yes is one.
+    // The status is 503 even if doorward answers 200.
     *setup.page.lock().unwrap() = ApiReply::json("{}");
     assert_refused(&setup.get("/v2/a"));
 }
 
-/// A registry that answers a ping, and refuses all else as soon as it has the head: the body may come.
+/// Starts a registry that answers a ping. It refuses every other request after the head, before it receives the body.
 fn early(tls: Arc<ServerConfig>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -133,7 +133,7 @@ fn early(tls: Arc<ServerConfig>) -> SocketAddr {
                     "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n{headers}\r\n{{}}"
                 );
                 if wire.write_all(answer.as_bytes()).and_then(|()| wire.flush()).is_ok() {
-                    // What it says is the end of it; the rest is taken in, as a balancer does.
+                    // The response is complete. The rest of the request is read and discarded, as a load balancer does.
                     while wire.read(&mut some).is_ok_and(|count| count > 0) {}
                 }
             });
@@ -159,7 +159,7 @@ fn upload_refused_midway_is_answered_before_its_end() {
             if length.starts_with('T') && part > 0 {
                 client.send(format!("{part:x}\r\n").as_bytes()).unwrap();
             }
-            // nginx may have closed when it has all that it wants.
+            // nginx may close the connection before the whole body was sent.
             let sent = client.send(&vec![b'x'; part]);
             let answer = client.receive(false);
             let answer = answer
@@ -167,8 +167,8 @@ fn upload_refused_midway_is_answered_before_its_end() {
             assert_page(&answer);
         }
     }
-    assert_eq!(setup.told().len(), 6);
-    // With doorward away just then, too.
+    assert_eq!(setup.reported_refusals().len(), 6);
+    // doorward fails at the same time.
     *setup.page.lock().unwrap() = ApiReply::Break;
     let mut client = setup.nginx.client();
     let head = String::from_utf8(alice(Request::new("PATCH", "/v2/a/blobs/uploads/x")).bytes()).unwrap();

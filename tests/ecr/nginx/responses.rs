@@ -58,7 +58,7 @@ fn list_of_three_pages_is_read_under_the_own_host_name_pitfall_p39() {
         assert!(next.as_ref().is_none_or(|next| next.starts_with("/v2/")), "{next:?}");
     }
     assert_eq!(seen.matches("tags").count(), 3, "{seen}");
-    // One that leads elsewhere is none of ours.
+    // A link to another host is not changed.
     let elsewhere = "<https://other.test/v2/a>; rel=\"next\"";
     setup.ecr.say(Reply::with("200 OK", &format!("Link: {elsewhere}\r\n"), "{}"));
     assert_eq!(setup.get("/v2/").header("link"), Some(elsewhere));
@@ -73,16 +73,16 @@ fn other_registry_responses_are_passed_on_unchanged() {
         setup.ecr.say(Reply::with(&format!("{status} Said"), headers, body));
         let answer = setup.get("/v2/a/manifests/x");
         assert_eq!((answer.status, &answer.text()[..]), (status, body), "{answer:?}");
-        // The client of the tests takes no header that is not on its list: no cookie is left.
+        // The test client rejects every header that is not on its list, so the cookie was removed.
         assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
         assert_eq!(answer.header("docker-distribution-api-version"), Some("registry/2.0"));
     }
-    // A gateway's own, in HTML as a rule.
+    // Responses of a gateway, usually in HTML.
     for status in [502, 504] {
         setup.ecr.say(Reply::with(&format!("{status} Said"), "Content-Type: text/html\r\n", "<html>"));
         assert_json(&setup.get("/v2/a/manifests/x"), 502, "UNAVAILABLE");
     }
-    // A challenge beside another status is none for our clients.
+    // A challenge with a status other than 401 is not forwarded to the client.
     setup.ecr.say(Reply::with("400 Said", "WWW-Authenticate: Basic realm=\"ecr\"\r\n", "{}"));
     assert_eq!(setup.get("/v2/").header("www-authenticate"), None);
 }
@@ -120,7 +120,7 @@ fn doorward_refusals_are_the_same_as_for_a_local_registry() {
     }
     assert_json(&setup.get("/v2/../_doorward"), 400, "UNSUPPORTED");
     assert_eq!(setup.ecr.requests(), asked, "the registry hears of none of it");
-    assert!(setup.told().is_empty());
+    assert!(setup.reported_refusals().is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{EcrSetup, Reply};
 
-/// What the registry says behind its own name, and the path that is left of it.
+/// Text that the registry sends after its own name, and the path that the client gets.
 const OWN: [(&str, &str); 10] = [
     ("/v2/a?b=//c", "/v2/a?b=//c"),
     ("//evil.test/a", "/evil.test/a"),
@@ -16,7 +16,7 @@ const OWN: [(&str, &str); 10] = [
     ("/", "/"),
 ];
 
-/// What it says without its name.
+/// Addresses without the name of the registry.
 const BARE: [(&str, &str); 6] = [
     ("/v2/relative", "/v2/relative"),
     ("//evil.test/a", "/evil.test/a"),
@@ -26,7 +26,7 @@ const BARE: [(&str, &str); 6] = [
     ("relative/path", "relative/path"),
 ];
 
-/// Each with the registry's name in every way in which it writes it.
+/// Returns every case, with each spelling of the registry's name.
 fn cases(setup: &EcrSetup) -> Vec<(String, &'static str)> {
     let (own, plain) = (setup.url(""), setup.url("").replace("https:", "http:"));
     let upper = own.replace("https://registry.ecr.test", "HTTPS://Registry.ECR.test");

@@ -12,7 +12,7 @@ use crate::support::process::Process;
 use crate::support::registry::registry;
 use crate::support::{free_port, users};
 
-/// Starts it with its files in this folder.
+/// Starts a registry with TLS whose files are in this folder. Returns its port too.
 fn elsewhere(authority: &Authority, dir: &Path) -> (Process, u16) {
     let port = free_port();
     let [certificate, key] = authority.pair(NAME, 2099).files(dir);
@@ -59,12 +59,12 @@ fn image_of_20_layers_is_pushed_and_pulled_with_the_client_password() {
     assert_eq!(manifest("back"), manifest("image"));
     assert_eq!(fs::read_dir(blobs("back")).unwrap().count(), 22, "20 layers, a configuration and a manifest");
 
-    // Who has no right to it, and who knows the registry's own token.
+    // A user without permission, a wrong password, and the registry's own credentials.
     for pair in ["bob:builder", "alice:x", "AWS:first"] {
         let (done, said) = copy("--src-creds", pair, &to, &format!("{back}-{}", &pair[..3]));
         assert!(!done, "{pair}: {said}");
     }
-    // The token changes there: nobody is asked for his password again.
+    // The credentials of the registry change. The user is not prompted for a password again.
     fs::write(doorward.folder().join("password"), "second\n").unwrap();
     crate::support::eventually("the registry refuses", || {
         let answer = setup.ask(&alice(Request::get("/v2/releases/app/tags/list")));

@@ -43,7 +43,8 @@ pub(super) fn doorward() -> Doorward {
     Doorward::start_in(dir, &["--config", &config])
 }
 
-/// nginx between it and a registry that takes this token alone, as ECR does; the ping it takes always.
+/// Starts nginx between doorward and a registry that accepts only this token, as ECR does. The registry answers every
+/// ping.
 fn start(secret: bool) -> (EcrSetup, Doorward) {
     let doorward = doorward();
     let address = tcp(&doorward.address).to_string();
@@ -73,7 +74,7 @@ fn each_request_is_forwarded_with_its_upstream_credentials() {
     assert_challenge(&setup.ask(&Request::get(released)));
     assert_json(&setup.ask(&Request::get(released).basic("bob", "builder")), 403, "DENIED");
     assert_eq!(setup.ecr.requests(), asked);
-    // The file is replaced, and what it held is not sent any more.
+    // The file is replaced. The old credentials are not sent any more.
     fs::write(doorward.folder().join("password"), "second\n").unwrap();
     eventually("the new one is sent", || {
         assert_eq!(setup.get(released).status, 200);
@@ -122,7 +123,7 @@ fn without_the_proxy_secret_no_credentials_are_given_and_the_registry_gets_no_re
     assert_json(&setup.get("/v2/releases/a/tags/list"), 403, "DENIED");
     let forged = alice(Request::get("/v2/releases/a/tags/list")).header("X-Auth-Proxy-Secret", SECRET);
     assert_json(&setup.ask(&forged), 403, "DENIED");
-    // One rule for all requests, also for those that would go on without credentials.
+    // The rule applies to all requests, including those that need no upstream credentials.
     assert_json(&setup.get("/v2/other/tags/list"), 403, "DENIED");
     assert_eq!(setup.ecr.connections(), 0);
     assert!(!doorward.log().contains(SECRET));

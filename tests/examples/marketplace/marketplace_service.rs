@@ -1,5 +1,5 @@
-//! The marketplace's own web service, played: it knows accounts, keys, reserved names and purchases, and tells
-//! them to doorward as `examples/marketplace.toml` or `examples/marketplace-files.toml` says.
+//! A fake web service of a marketplace with accounts, keys, reserved names and purchases. doorward gets them as
+//! `examples/marketplace.toml` or `examples/marketplace-files.toml` describes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,15 +10,15 @@ use crate::support::PATIENCE;
 use crate::support::api::{Call, Reply};
 use crate::support::keys::{Key, from_now};
 
-/// By which the service knows doorward.
+/// The secret with which doorward authenticates to the service.
 pub(super) const INTERNAL: &str = "of-doorward";
 
-/// How doorward gets to know of sales.
+/// The way in which doorward gets accounts and purchases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Integration {
-    /// It asks.
+    /// doorward sends requests to the service.
     Requests,
-    /// It reads files.
+    /// doorward reads files that the service writes.
     Files,
 }
 
@@ -29,13 +29,14 @@ struct IssuedKey {
 }
 
 #[derive(Default)]
-struct Records {
+struct Accounts {
     keys: Vec<IssuedKey>,
-    /// Who is in which group: a seller in the name that he has reserved, a purchaser in what he has bought.
+    /// Pairs of group and member. A seller is in the group of each reserved name, a purchaser in the group of each
+    /// purchase.
     groups: BTreeSet<(String, String)>,
 }
 
-/// A door at which answers wait.
+/// A latch that holds back responses.
 #[derive(Default)]
 struct Latch {
     shut: Mutex<(bool, usize)>,
@@ -45,7 +46,7 @@ struct Latch {
 #[derive(Clone)]
 pub(super) struct MarketplaceService {
     integration: Integration,
-    records: Arc<Mutex<Records>>,
+    records: Arc<Mutex<Accounts>>,
     latch: Arc<Latch>,
 }
 
@@ -54,7 +55,7 @@ impl MarketplaceService {
         Self { integration, records: Arc::default(), latch: Arc::default() }
     }
 
-    /// A new key; it is shown this once. `over`: it has ended already.
+    /// Creates a key and returns its secret, which is returned only once. The key has already expired if `over` is set.
     pub(super) fn key(&self, account: &str, name: &str, scope: &[&str], over: bool) -> String {
         let key = Key::new(account, name);
         let key = if scope.is_empty() { key } else { key.scope(scope) };
@@ -64,7 +65,7 @@ impl MarketplaceService {
         secret
     }
 
-    /// A service that is asked has keys of a form of its own.
+    /// Returns the secret that the user gets. A service that receives requests has keys in a format of its own.
     fn shown(&self, key: &Key) -> String {
         match self.integration {
             Integration::Requests => key.secret.replacen("dwk_", "mk-", 1),
@@ -72,14 +73,14 @@ impl MarketplaceService {
         }
     }
 
-    /// Takes a key back: whose it was.
+    /// Revokes a key and returns the account of its owner.
     pub(super) fn revoke(&self, secret: &str) -> String {
         let mut records = self.records.lock().unwrap();
         let at = records.keys.iter().position(|sold| self.shown(&sold.key) == secret).expect("such a key");
         records.keys.remove(at).account
     }
 
-    /// A seller wants a name. It is his alone, and has no dot.
+    /// Reserves a name for a seller. A name has only one owner and contains no dot.
     pub(super) fn reserve(&self, account: &str, name: &str) -> Result<(), &'static str> {
         let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if name.is_empty() || name.starts_with('-') || name.ends_with('-') || !name.bytes().all(well) {
@@ -103,18 +104,18 @@ impl MarketplaceService {
         assert!(gone, "{account} had not bought {offer}");
     }
 
-    /// The group file.
+    /// Returns the group file.
     pub(super) fn groups_file(&self) -> String {
         let records = self.records.lock().unwrap();
         records.groups.iter().map(|(group, account)| format!("{group}: {account}\n")).collect()
     }
 
-    /// The file of keys.
+    /// Returns the API key file.
     pub(super) fn keys_file(&self) -> String {
         self.records.lock().unwrap().keys.iter().map(|sold| sold.key.line()).collect()
     }
 
-    /// What doorward is answered. The books are looked at first, and then it waits at the door.
+    /// Answers a request of doorward. The account is looked up first, then the response waits for the latch.
     pub(super) fn answer(&self, call: &Call) -> Reply {
         assert_eq!((&call.method[..], &call.target[..]), ("POST", "/internal/key"));
         assert_eq!(call.header("x-internal-key"), INTERNAL);
@@ -136,19 +137,19 @@ impl MarketplaceService {
         Reply::json(json!({ "account": sold.account, "sells": sells, "bought": bought }))
     }
 
-    /// From now on answers wait.
+    /// Holds back all responses from now on.
     pub(super) fn shut(&self) {
         *self.latch.shut.lock().unwrap() = (true, 0);
     }
 
-    /// Returns once one is waiting.
-    pub(super) fn somebody_waits(&self) {
+    /// Waits until a response is held back.
+    pub(super) fn wait_for_held_response(&self) {
         let latch = self.latch.shut.lock().unwrap();
         let (latch, _) = self.latch.moved.wait_timeout_while(latch, PATIENCE, |latch| latch.1 == 0).unwrap();
         let waiting = latch.1 > 0;
         drop(latch);
         if !waiting {
-            // Or whoever comes later would wait for ever.
+            // Otherwise later requests would wait forever.
             self.open();
             panic!("nobody was asked");
         }

@@ -1,5 +1,5 @@
-//! The marketplace's registry: nginx, a doorward that was set up by one of the two examples, and a registry that
-//! verifies its tokens by what `doorward signing-key init` wrote.
+//! The registry of the marketplace: nginx, doorward configured by one of the two examples, and a registry. The registry
+//! verifies tokens with the files that `doorward signing-key init` wrote.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,11 +21,11 @@ use crate::support::registry::Registry;
 use crate::support::{eventually, free_port};
 use crate::token::claims;
 
-/// What the examples call the web service, and for whom tokens are.
+/// The URL of the web service in the examples, and the audience of the tokens.
 const SHOP: &str = "https://shop.example.com";
 pub(super) const SERVICE: &str = "registry.example.com";
 
-/// An account and a key of its own.
+/// An account and one of its keys.
 pub(super) type Credentials<'w> = (&'w str, &'w str);
 
 pub(super) struct MarketplaceSetup {
@@ -36,10 +36,11 @@ pub(super) struct MarketplaceSetup {
     pub(super) service: Api,
     pub(super) marketplace: MarketplaceService,
     integration: Integration,
-    told: AtomicUsize,
+    change_count: AtomicUsize,
 }
 
-/// Copies what is needed of `examples/` into `dir`, with this service for the one that they name.
+/// Copies the required files of `examples/` into `dir`, with the URL of the fake service. Returns the path of the
+/// configuration.
 pub(super) fn copy(integration: Integration, dir: &Path, service: &str) -> String {
     let name =
         if integration == Integration::Requests { "marketplace.toml" } else { "marketplace-files.toml" };
@@ -58,7 +59,7 @@ pub(super) fn copy(integration: Integration, dir: &Path, service: &str) -> Strin
     dir.join(name).display().to_string()
 }
 
-/// Makes the keys that sign: the registry's lines.
+/// Creates the signing keys and returns the configuration lines for the registry.
 pub(super) fn init(dir: &Path, realm: &str) -> String {
     let keys = dir.join("token/keys.pem").display().to_string();
     let output =
@@ -72,7 +73,7 @@ impl MarketplaceSetup {
         Self::start_with(integration, &[], |text| text)
     }
 
-    /// With these flags, and with the settings changed.
+    /// Starts the servers with additional flags and a changed configuration.
     pub(super) fn start_with(
         integration: Integration,
         flags: &[&str],
@@ -84,10 +85,11 @@ impl MarketplaceSetup {
         let settings = copy(integration, dir.path(), &service.url());
         fs::write(&settings, change(fs::read_to_string(&settings).unwrap())).unwrap();
         let auth = init(dir.path(), "http://NGINX/token");
-        // The harness has time for slow hashes, and all of a chain's time has to fit into nginx's.
+        // Hashes can be slow on a test machine. The time limit of the authenticator chain must still fit into the
+        // timeout of nginx.
         let own = ["--config", &settings, "--hash-wait-timeout", "5s"];
         let doorward = Doorward::start_in(dir, &[&own[..], flags].concat());
-        // As late as can be: until nginx has it, somebody else could take the port.
+        // The port is chosen as late as possible. Another process could use it until nginx listens.
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let registry = Registry::start_with(&auth.replace("NGINX", &address.to_string()));
         let image = Image::new()
@@ -101,12 +103,12 @@ impl MarketplaceSetup {
         let home = tempfile::tempdir().unwrap();
         make(&home.path().join("image"), 2);
         make(&home.path().join("other"), 3);
-        let told = AtomicUsize::new(0);
-        Self { home, nginx, doorward, _registry: registry, service, marketplace, integration, told }
+        let change_count = AtomicUsize::new(0);
+        Self { home, nginx, doorward, _registry: registry, service, marketplace, integration, change_count }
     }
 
-    /// Lets doorward know that something about an account has changed, and returns when it does.
-    pub(super) fn tell(&self, account: &str) {
+    /// Notifies doorward of a change of an account and returns when the change is in force.
+    pub(super) fn notify(&self, account: &str) {
         match self.integration {
             Integration::Requests => {
                 let flush = Request::new("POST", &format!("/flush?user={account}")).body("");
@@ -116,10 +118,10 @@ impl MarketplaceSetup {
         }
     }
 
-    /// Writes both files, with something in them by which to see that they are in force: past nginx, which counts
-    /// how often one asks, and as somebody else each time, whom no earlier try is held against.
+    /// Writes both files with a probe entry, and waits until the probe is in force. The probe bypasses the rate limit
+    /// of nginx. It uses another user and address each time, so that no earlier failure counts.
     fn write(&self) {
-        let number = self.told.fetch_add(1, Ordering::SeqCst);
+        let number = self.change_count.fetch_add(1, Ordering::SeqCst);
         let probe = format!("probe{number}");
         let key = self.marketplace.key(&probe, "probe", &[], false);
         let keys = self.marketplace.keys_file();
@@ -135,7 +137,7 @@ impl MarketplaceSetup {
         });
     }
 
-    /// Replaces a file whole.
+    /// Replaces a file atomically.
     pub(super) fn put(&self, name: &str, text: &str) {
         let path = self.doorward.folder().join("market").join(name);
         let new = path.with_extension("new");
@@ -143,40 +145,40 @@ impl MarketplaceSetup {
         fs::rename(&new, &path).unwrap();
     }
 
-    /// A key that is in force.
+    /// Creates a key and returns it when it is in force.
     pub(super) fn key(&self, account: &str, name: &str) -> String {
         let key = self.marketplace.key(account, name, &[], false);
-        self.tell(account);
+        self.notify(account);
         key
     }
 
     pub(super) fn reserve(&self, account: &str, name: &str) {
         self.marketplace.reserve(account, name).unwrap();
-        self.tell(account);
+        self.notify(account);
     }
 
     pub(super) fn buy(&self, account: &str, offer: &str) {
         self.marketplace.sell(account, offer);
-        self.tell(account);
+        self.notify(account);
     }
 
     pub(super) fn take_back(&self, account: &str, offer: &str) {
         self.marketplace.take_back(account, offer);
-        self.tell(account);
+        self.notify(account);
     }
 
     pub(super) fn revoke(&self, key: &str) {
         let account = self.marketplace.revoke(key);
-        self.tell(&account);
+        self.notify(&account);
     }
 
-    /// The answer to a request for a token; without a name, of nobody's.
+    /// Requests a token. The request is anonymous if the account is empty.
     pub(super) fn ask(&self, who: Credentials<'_>, scope: &str) -> Answer {
         let request = Request::get(&format!("/token?service={SERVICE}&scope={scope}"));
         self.nginx.ask(&if who.0.is_empty() { request } else { request.basic(who.0, who.1) })
     }
 
-    /// What a token is good for; or the status there is instead.
+    /// Returns the permissions of a token, or the status if there is none.
     pub(super) fn access(&self, who: Credentials<'_>, scope: &str) -> Result<String, u16> {
         let answer = self.ask(who, scope);
         if answer.status != 200 {
@@ -212,13 +214,13 @@ fn by(side: &str, who: Credentials<'_>) -> String {
     if who.0.is_empty() { format!("{side}no-creds") } else { format!("{side}creds={}:{}", who.0, who.1) }
 }
 
-/// The token in an answer.
+/// Returns the token of a response.
 pub(super) fn token(answer: &Answer) -> String {
     let told: Value = serde_json::from_slice(&answer.body).unwrap();
     told["token"].as_str().expect("a token").to_owned()
 }
 
-/// What the token in an answer is good for.
+/// Returns the permissions of the token of a response.
 fn access(answer: &Answer) -> String {
     let claims = claims(&token(answer));
     let one = |access: &Value| {

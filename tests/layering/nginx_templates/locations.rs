@@ -6,25 +6,28 @@ use std::fs;
 use super::{Directive, all, has, parse, snippet};
 use crate::support::nginx::shipped;
 
-/// A location without the words around it; of those that answer a status, the status is `NNN`.
+/// Returns the name of a location. `NNN` replaces the status in the name of an error page.
 fn name(text: &str) -> Option<String> {
     let name = text.strip_prefix("location ")?.strip_suffix(" {")?;
     let is_status = |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
     Some(name.split('_').map(|part| if is_status(part) { "NNN" } else { part }).collect::<Vec<_>>().join("_"))
 }
 
-/// Those of the files. The one that the template makes is one of these, by its settings.
+/// Returns the locations of the files. The template creates one of these, which its settings select.
 fn shipped_locations() -> BTreeSet<String> {
     let found: BTreeSet<String> = all().iter().filter_map(|directive| name(&directive.text)).collect();
     assert!(found.contains("${NGX_DOORWARD_CONF_LOCATION}"), "{found:?}");
     found.into_iter().filter(|name| !name.starts_with("${")).collect()
 }
 
-/// The first cells of the table.
+/// Returns the first cells of the table.
 fn listed() -> Vec<String> {
     let text = fs::read_to_string(shipped().join("README.md")).unwrap();
     let table = text.split("## Every location").nth(1).and_then(|rest| rest.split("## What to know").next());
-    let rows = table.expect("the table").lines().filter(|line| line.starts_with("| `"));
+    let rows = table
+        .expect("nginx/README.md has no table of locations")
+        .lines()
+        .filter(|line| line.starts_with("| `"));
     let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).collect();
     cells
         .iter()
@@ -40,7 +43,11 @@ fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
     let (shipped, listed) = (shipped_locations(), listed());
     let all: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(shipped, all, "left: the files, right: nginx/README.md");
-    assert_eq!(listed.iter().filter(|name| *name == "/").count(), 2, "a registry's and a site's");
+    assert_eq!(
+        listed.iter().filter(|name| *name == "/").count(),
+        2,
+        "the location / of a registry and of a site"
+    );
     // The entrypoint writes one of these.
     let entrypoint = fs::read_to_string(super::shipped().join("entrypoint/18-doorward.envsh")).unwrap();
     for line in entrypoint.lines().filter(|line| line.contains("NGX_DOORWARD_CONF_LOCATION=")) {
@@ -50,7 +57,7 @@ fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
     }
 }
 
-/// The three lines that refuse.
+/// Returns true if the directives contain the three lines that refuse a request.
 fn refuses(directives: &[Directive], variable: &str) -> bool {
     let lines = [format!("if (${variable}) {{"), "return 418;".to_owned(), "}".to_owned()];
     directives.windows(3).any(|three| three.iter().map(|d| &d.text).eq(&lines))
@@ -67,7 +74,7 @@ fn every_server_refuses_ambiguous_paths_field_r1() {
         assert!(refuses(&answers[..first], "doorward_bad_body"), "{file}");
     }
     assert!(refuses(&snippet("doorward-open.conf"), "doorward_bad_open_path"));
-    // Whatever has a location includes one of the two.
+    // Every file with locations includes one of the two.
     for (file, include) in [
         ("doorward-registry.conf", "registry"),
         ("doorward-registry-tokens.conf", "registry"),
@@ -78,7 +85,7 @@ fn every_server_refuses_ambiguous_paths_field_r1() {
         let include = format!("include doorward/doorward-{include}-error-pages.conf;");
         assert!(has(&snippet(file), &include), "{file}: {include}");
     }
-    // An allow-list: whatever the map does not foresee is refused.
+    // The maps are allow lists: a request that they do not list is refused.
     let maps = snippet("doorward-maps.conf");
     for variable in ["doorward_bad_path", "doorward_bad_site_path", "doorward_bad_open_path"] {
         let at = maps.iter().position(|d| d.text == format!("map $request_uri ${variable} {{")).unwrap();
@@ -105,13 +112,13 @@ fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
         let name = format!("doorward-{file}.conf");
         assert!(
             has(&snippet(&name), "include doorward/doorward-protect.conf;"),
-            "{name} does not repeat the guard"
+            "{name} does not include doorward-protect.conf"
         );
     }
     assert!(!broken_names().is_empty());
 }
 
-/// The headers that are hidden, each of which is also taken from the client, or set.
+/// Returns the headers that are hidden. Each of them is also removed from the request, or set.
 fn broken_names() -> Vec<String> {
     let headers = snippet("doorward-headers.conf");
     let hidden = snippet("doorward-hide-headers.conf");
@@ -119,7 +126,7 @@ fn broken_names() -> Vec<String> {
     let names: Vec<String> = names.map(str::to_owned).collect();
     for name in &names {
         let set = format!("proxy_set_header {name} ");
-        assert!(headers.iter().any(|d| d.text.starts_with(&set)), "{name} of a client's goes on");
+        assert!(headers.iter().any(|d| d.text.starts_with(&set)), "{name} of the client is forwarded");
     }
     names
 }

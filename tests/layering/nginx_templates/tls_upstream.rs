@@ -3,7 +3,7 @@
 use super::{Directive, all, broken, has, snippet};
 use crate::layering::assert_none;
 
-/// Those that are about what happens when doorward has admitted a request.
+/// The files that are used only after doorward has admitted a request.
 const BEHIND: [&str; 4] = [
     "doorward-ecr-error-pages.conf",
     "doorward-ecr-follow.conf",
@@ -15,17 +15,17 @@ fn file(directive: &Directive) -> &str {
     directive.place.split(':').next().unwrap_or_default()
 }
 
-/// Whether a rule about the question is none for it.
+/// Returns true if the rules for the auth subrequest do not apply to a directive.
 pub(super) fn is_behind(directive: &Directive) -> bool {
     BEHIND.contains(&file(directive))
 }
 
-/// Whether it is a map of what an upstream answered, which is read with that answer.
+/// Returns true for a map of an upstream response, which is read only with that response.
 pub(super) fn is_of_an_answer(directive: &Directive) -> bool {
     file(directive) == "doorward-ecr-maps.conf" && directive.text.contains("$upstream_")
 }
 
-/// The locations of a file, each with its first line.
+/// Returns the locations of a file, each with its first line.
 fn locations(directives: &[Directive]) -> Vec<Vec<&Directive>> {
     let mut found: Vec<Vec<&Directive>> = Vec::new();
     for directive in directives {
@@ -54,16 +54,16 @@ fn only_internal_locations_skip_the_auth_subrequest() {
                 without.push(text.clone());
             }
             let forgets = location.iter().any(|d| d.text == "satisfy any;");
-            assert!(!forgets || !asks, "{text}: an allow would take doorward's place");
+            assert!(!forgets || !asks, "{text}: an allow directive would replace the answer of doorward");
         }
     }
     assert_eq!(without.len(), 6, "{without:?}");
     let open: Vec<&String> = without.iter().filter(|text| !text.starts_with("location @")).collect();
     assert!(open.is_empty(), "{open:?}");
     for name in ["doorward-ecr-proxy.conf", "doorward-ecr-upstream-refused.conf"] {
-        assert!(has(&snippet(name), "auth_request off;"), "{name} would ask again");
+        assert!(has(&snippet(name), "auth_request off;"), "{name} would send a second auth subrequest");
     }
-    // What leads there, and the question before it.
+    // The location that leads there, and the auth subrequest before it.
     let answers = snippet("doorward-ecr-error-pages.conf");
     let first = &locations(&answers)[0];
     let texts: Vec<&str> = first.iter().map(|d| &d.text[..]).collect();
@@ -85,7 +85,7 @@ fn auth_subrequest_reads_no_map_of_its_own_response_pitfall_p8() {
     assert_eq!(broken(&super::parse("x", "proxy_set_header A $doorward_link;"), reads).len(), 1);
     let elsewhere: Vec<Directive> =
         all().into_iter().filter(|d| !file(d).starts_with("doorward-ecr-")).collect();
-    assert_none("a map of an answer outside of it", &broken(&elsewhere, reads));
+    assert_none("a map of an upstream response in another place", &broken(&elsewhere, reads));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn tls_upstream_is_verified_and_gets_only_listed_headers_pitfalls_p40_and_p41() 
     for name in
         ["doorward-ecr-follow.conf", "doorward-ecr-upstream-refused.conf", "doorward-tls-upstream.conf"]
     {
-        assert_none("credentials to the storage", &broken(&snippet(name), gives));
+        assert_none("credentials sent to the storage", &broken(&snippet(name), gives));
     }
     let insecure = |text: &str| text.starts_with("proxy_ssl_verify off");
     assert_none("proxy_ssl_verify off", &broken(&all(), insecure));

@@ -3,7 +3,7 @@
 use super::{Directive, all, broken, has, parse, snippet};
 use crate::layering::assert_none;
 
-/// Whether a directive is of the one location whose requests are counted.
+/// Returns true for a directive of the only location whose requests are limited.
 pub(super) fn is_of_tokens(directive: &Directive) -> bool {
     directive.place.starts_with("doorward-token-")
 }
@@ -28,7 +28,7 @@ fn token_location_is_rate_limited_and_forwards_only_listed_headers() {
         assert!(has(&proxy, wanted), "{wanted} is missing");
     }
     let of_the_client = |text: &str| text.contains("$http_") || text.contains("$cookie_");
-    assert_none("a header of the client's", &broken(&proxy, of_the_client));
+    assert_none("a header of the client", &broken(&proxy, of_the_client));
 }
 
 #[test]
@@ -36,10 +36,13 @@ fn no_template_redirects_to_the_host_of_the_request_pitfall_p35() {
     let names = |text: &str| text.contains("$host") || text.contains("$http_host");
     let answers = |text: &str| text.starts_with("add_header ") || text.starts_with("return ");
     assert_eq!(broken(&parse("x", "return 401 $host;"), |t| names(t) && answers(t)).len(), 1);
-    assert_none("an answer made of the Host", &broken(&all(), |text| names(text) && answers(text)));
-    // A realm is doorward's or the registry's; the one that stands in for other answerers names no place.
+    assert_none(
+        "a response that contains the Host header",
+        &broken(&all(), |text| names(text) && answers(text)),
+    );
+    // Only doorward or the registry sets a realm. The fallback realm for other auth services is not a URL.
     let realms = |text: &str| text.contains("realm=") && !text.contains("realm=\"Registry\"");
-    assert_none("a realm of nginx's own", &broken(&all(), realms));
+    assert_none("a realm that nginx sets", &broken(&all(), realms));
 }
 
 #[test]
@@ -55,10 +58,14 @@ fn template_for_a_verifying_registry_forwards_no_password_pitfall_p27() {
         assert!(has(&proxy, wanted), "{wanted} is missing");
     }
     let hides = |text: &str| text.starts_with("proxy_hide_header WWW-Authenticate");
-    assert_none("its challenge must reach the client", &broken(&proxy, hides));
+    assert_none("the challenge of the registry must reach the client", &broken(&proxy, hides));
     let guarded = snippet("doorward-registry-proxy.conf");
-    assert_eq!(broken(&guarded, hides).len(), 1, "that of a registry behind doorward must not");
-    // What is added to its server is guarded all the same.
+    assert_eq!(
+        broken(&guarded, hides).len(),
+        1,
+        "the challenge of a registry behind doorward must not reach the client"
+    );
+    // Locations that are added to this server are still protected.
     let server = snippet("doorward-registry-tokens.conf");
-    assert!(has(&server, "include doorward/doorward-server.conf;"), "the guard is missing");
+    assert!(has(&server, "include doorward/doorward-server.conf;"), "doorward-server.conf is not included");
 }

@@ -268,7 +268,7 @@ impl Check {
                 let before = self.report.findings.len();
                 self.blocks(file, &blocks);
                 if documents.is_some() {
-                    // The rule for doc comments decides about the first words.
+                    // The rule for doc comments checks the first words.
                     let line = blocks.first().map_or(0, |block| block.line_at(0));
                     let mut at = 0;
                     self.report.findings.retain(|finding| {
@@ -299,7 +299,7 @@ impl Check {
                 }
             }
             Piece::Name { line, name, item } => {
-                // The module of a file is reported with the file.
+                // The name of a module is reported with its file.
                 if *item != Item::Module {
                     self.name(file, *line, name, *item);
                 }

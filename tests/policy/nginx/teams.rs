@@ -14,7 +14,8 @@ use crate::support::process::Output;
 use crate::support::registry::Registry;
 use crate::support::users::{self, QUICK, put};
 
-/// A team pulls and pushes its own, everybody pulls what is shared, carl pulls from red, ops does all.
+/// Each team pulls and pushes its own repositories. Every user pulls shared ones, carl pulls from red, and ops may do
+/// everything.
 const RULES: &str = r#"
 [[grant]]
 who = "authenticated"
@@ -43,7 +44,7 @@ repositories = ["shared/keys"]
 const GROUPS: &str = "red: ann bob\nblue: carl\nops: dora\n";
 const PEOPLE: [(&str, &str); 4] = [("ann", "a1"), ("bob", "b2"), ("carl", "c3"), ("dora", "d4")];
 
-/// nginx, doorward and a registry whose log tells of mounts, and images for skopeo to push.
+/// nginx, doorward, a registry that logs mounts, and images for skopeo.
 struct Team {
     home: TempDir,
     nginx: Nginx,
@@ -77,7 +78,7 @@ impl Team {
         self.home.path().join("image")
     }
 
-    /// Runs skopeo as `user`; REGISTRY in an argument stands for the registry, as skopeo writes it.
+    /// Runs skopeo as `user`. `REGISTRY/` in an argument is replaced with the address of the registry.
     fn run(&self, user: &str, arguments: &[&str]) -> Output {
         let address = format!("docker://{}/", self.nginx.address);
         let mut all: Vec<String> = arguments.iter().map(|text| text.replace("REGISTRY/", &address)).collect();
@@ -98,7 +99,7 @@ impl Team {
         self.run(user, &["copy", "--preserve-digests", &from, &format!("REGISTRY/{name}:one")])
     }
 
-    /// Where from layers were mounted into a repository, by the registry's log.
+    /// Returns the repositories from which layers were mounted into a repository, according to the registry log.
     fn mounted(&self, into: &str) -> Vec<String> {
         let log = self.registry.log();
         let path = format!("\"http.request.uri\":\"/v2/{into}/blobs/uploads/?from=");
@@ -112,7 +113,7 @@ fn assert_allowed(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// Refused, and skopeo shows the message with what was lacking.
+/// Checks that the command was refused, and that skopeo shows the missing permission.
 fn assert_denied(output: &Output, scope: &str) {
     assert_ne!(output.code, Some(0), "{output:?}");
     let said = format!("requested access to the resource is denied: {scope}");
@@ -136,11 +137,11 @@ fn each_user_is_allowed_what_its_team_may_and_denied_the_rest() {
             assert_denied(&team.pull(user, name), &format!("repository:{name}:pull"));
         }
     }
-    // What is not there is not found, by him who may look.
+    // A missing image is reported as not found to a user that may pull.
     assert!(team.pull("carl", "red/none").stderr.contains("manifest unknown"));
     assert_allowed(&team.push("carl", &team.image(), "blue/other"));
     assert_denied(&team.push("carl", &team.image(), "shared/tools"), "repository:shared/tools:push");
-    // skopeo looks by HEAD first, whose answer has no message.
+    // skopeo sends a HEAD request first, whose response has no message.
     let refused = team.push("ann", &team.image(), "blue/app");
     assert!(refused.code != Some(0) && refused.stderr.contains("403 (Forbidden)"), "{refused:?}");
 
@@ -157,7 +158,7 @@ fn each_user_is_allowed_what_its_team_may_and_denied_the_rest() {
 #[test]
 fn layers_are_mounted_from_pullable_repositories_and_uploaded_otherwise() {
     let team = Team::start();
-    // skopeo notes where it has seen a layer, whoever ran it, and asks for it to be mounted from there.
+    // skopeo remembers where it has seen a layer, for all users, and requests a mount from there.
     assert_allowed(&team.push("ann", &team.image(), "red/app"));
     assert_allowed(&team.push("carl", &team.image(), "blue/app"));
     eventually("two layers were mounted", || (team.mounted("blue/app") == ["red/app"; 2]).then_some(()));
@@ -165,11 +166,11 @@ fn layers_are_mounted_from_pullable_repositories_and_uploaded_otherwise() {
     let other = team.home.path().join("other");
     make(&other, 3);
     assert_allowed(&team.push("dora", &other, "shared/keys"));
-    // Of three layers, two are in red/app too; the third is in shared/keys alone, which ann may not pull.
+    // Two of the three layers are also in red/app. The third is only in shared/keys, which ann may not pull.
     assert_allowed(&team.push("ann", &other, "red/other"));
     eventually("two layers were mounted", || (team.mounted("red/other") == ["red/app"; 2]).then_some(()));
     assert_allowed(&team.pull("ann", "red/other"));
-    // Who asks for it without having looked, as docker does, gets an upload.
+    // A client that requests a mount directly, as docker does, gets an upload.
     let config = team.pull("dora", "shared/keys").stdout;
     let digest =
         config.split("\"digest\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a digest");

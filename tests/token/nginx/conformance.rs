@@ -14,7 +14,7 @@ use crate::support::nginx::{Nginx, Template, assert_json};
 use crate::support::registry::Registry;
 use crate::support::users::{self, QUICK};
 
-/// dora may do everything. bob may pull in one repository.
+/// A policy: dora may do everything, and bob may pull from one repository.
 const RULES: &str = r#"
 [[grant]]
 users = ["dora"]
@@ -33,15 +33,15 @@ fn digest(content: impl AsRef<[u8]>) -> String {
     format!("sha256:{}", sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// How one stack is asked: a client that answers challenges, as dora.
+/// A function that sends a request as dora and answers challenges.
 type RequestSender<'s> = Box<dyn Fn(Request) -> Answer + 's>;
 
-/// A client that shows a password each time.
+/// Returns a client that sends a password with each request.
 fn with_basic(nginx: &Nginx) -> RequestSender<'_> {
     Box::new(|request| nginx.ask(&request.basic("dora", "d4")))
 }
 
-/// A client that fetches the token that it is challenged for.
+/// Returns a client that requests the token named in the challenge.
 fn with_tokens(setup: &TokenSetup) -> RequestSender<'_> {
     Box::new(|request| {
         let first = setup.nginx.ask(&request.clone());
@@ -53,15 +53,15 @@ fn with_tokens(setup: &TokenSetup) -> RequestSender<'_> {
     })
 }
 
-/// The path and query of an upload's `Location`.
+/// Returns the path and query of the `Location` of an upload.
 fn path_of(answer: &Answer) -> String {
     let location = answer.header("location").unwrap_or_else(|| panic!("no Location: {answer:?}"));
     let behind = location.split_once("://").map_or(location, |(_, rest)| rest);
     behind[behind.find('/').expect("a path")..].to_owned()
 }
 
-/// Sends what the suite sends, in its order: each request in words, with the status and the registry's error
-/// code, if there is one.
+/// Sends the requests of the suite in its order. Returns a description of each request, with the status and the error
+/// code of the registry.
 fn run(ask: &RequestSender<'_>) -> Vec<(String, u16, String)> {
     let mut seen = Vec::new();
     let mut go = |what: &str, request: Request| {
@@ -154,7 +154,7 @@ fn run(ask: &RequestSender<'_>) -> Vec<(String, u16, String)> {
     seen
 }
 
-/// Basic, with this policy or without one.
+/// Starts the servers with Basic authentication, with or without a policy.
 fn basic(rules: Option<&str>) -> (Registry, Doorward, Nginx) {
     let dir = tempfile::tempdir().unwrap();
     let lines = [users::line("dora", "d4", QUICK), users::line("bob", "b2", QUICK)].concat();
@@ -182,8 +182,8 @@ fn well_formed_requests_get_the_same_responses_as_from_the_registry_alone_field_
     }
 }
 
-/// Malformed requests of the suite (v1.1.1 and later), and variants: what is answered to a user who holds the
-/// action.
+/// Returns the malformed requests of the suite (v1.1.1 and later) and variants. Each has the response for a user with
+/// the required permission.
 fn malformed() -> Vec<(&'static str, String, u16, &'static str)> {
     let long = "t".repeat(129);
     let one = "/v2/suite/one";
@@ -234,7 +234,7 @@ fn malformed_reference_gets_the_error_of_the_specification_from_the_proxy_field_
             if body.is_empty() { request } else { request.body(body) }
         };
         assert_malformed(&nginx.ask(&request("dora", "d4")), status, code, &what);
-        // bob holds pull alone, and nothing in another repository.
+        // bob has only pull, and no permission for another repository.
         let bob = nginx.ask(&request("bob", "b2"));
         if matches!(method, "GET" | "HEAD") && !target.contains("/uploads/") {
             assert_malformed(&bob, status, code, &what);
@@ -265,7 +265,7 @@ fn malformed_reference_with_a_token_gets_the_error_from_the_proxy_field_c15() {
         let request = Request::new(method, &target);
         let request = if matches!(method, "GET" | "HEAD" | "DELETE") { request } else { request.body("x") };
         assert_malformed(&ask(request.clone()), status, code, &format!("{method} {target}"));
-        // A token for another repository is asked to be a better one.
+        // A token for another repository gets a challenge for the right scope.
         let other = setup.with_token("dora", &["repository:suite/two:pull"], request);
         assert_eq!(other.status, 401, "{method} {target}: {other:?}");
         assert!(
@@ -294,7 +294,7 @@ fn proxy_maps_every_listed_error_code_and_ignores_unlisted_ones() {
         let status = if code.ends_with("_UNKNOWN") { 404 } else { 400 };
         assert_malformed(&answers("malformed", code.to_owned()), status, code, code);
     }
-    // What is not on the list cannot choose a status, nor write into the body.
+    // An unknown error code sets no status and is not written into the body.
     for error in ["", "OK", "X_UNKNOWN", "NAME_UNKNOWN\",\"x\":\"", "xNAME_UNKNOWN"] {
         assert_json(&answers("malformed", error.to_owned()), 403, "DENIED");
     }

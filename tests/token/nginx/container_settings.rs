@@ -10,7 +10,7 @@ use crate::support::free_port;
 use crate::support::nginx::{Image, Nginx, busybox};
 use crate::support::process::Output;
 
-/// The outcome with Debian's shell and with Alpine's, which must be alike.
+/// Runs the container with the shell of Debian and, if available, with that of Alpine. Both must give the same result.
 fn try_each(settings: &[(&str, &str)]) -> Vec<(Output, String)> {
     let once = |image: Image| {
         let image =
@@ -75,7 +75,7 @@ fn each_token_mode_starts_and_off_changes_nothing() {
             assert!(!output.stderr.contains("99-doorward-check.sh"), "no warning: {}", output.stderr);
             assert!(text.contains(&format!("include doorward/doorward-{proxy}.conf;")), "{text}");
             assert_eq!(text.contains("location = /token {"), gives, "{text}");
-            // Clients reach the public listener there, and never the auth listener.
+            // Clients reach only the public listener at this location, and never the auth listener.
             let passed_on = text.lines().find(|line| line.contains("/token$is_args")).map(str::trim);
             assert_eq!(
                 passed_on,
@@ -89,7 +89,7 @@ fn each_token_mode_starts_and_off_changes_nothing() {
     }
     let without = try_each(&[("KIND", "registry")]);
     let off = try_each(&[("KIND", "registry"), ("TOKENS", "off")]);
-    // The folders differ.
+    // The paths of the log folders differ.
     let bare = |text: &str| {
         let lines = text.lines().filter(|line| !line.contains("access_log ")).collect::<Vec<_>>();
         lines.join("\n").replace("tokens=off ", "tokens= ")
@@ -101,7 +101,7 @@ fn each_token_mode_starts_and_off_changes_nothing() {
 
 #[test]
 fn resolved_doorward_name_keeps_the_token_query() {
-    // Before nginx 1.27.3 a variable holds it, and nginx adds no query of its own then.
+    // Before nginx 1.27.3 a variable holds the name. In this case nginx does not add the query itself.
     let settings = [
         ("KIND", "registry"),
         ("TOKENS", "registry"),
@@ -116,7 +116,7 @@ fn resolved_doorward_name_keeps_the_token_query() {
     }
 }
 
-/// nginx by hand, with these lines in the server.
+/// Starts nginx with an own configuration that contains these lines in the server.
 fn by_hand(doorward: &Api, registry: &Api, server: &str) -> Nginx {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let lines = format!(
@@ -142,7 +142,7 @@ fn own_configuration_serves_token_in_the_registry_server_or_in_another() {
     let asked = doorward.count();
     assert_eq!(nginx.ask(&token()).status, 200, "the registry says so");
     assert_eq!(doorward.count(), asked);
-    // A location of one's own is guarded, whatever it is for.
+    // Other locations of the server are protected too.
     let own = "include doorward/doorward-registry-tokens.conf; location /own/ { proxy_pass http://doorward_upstream; }";
     let nginx = by_hand(&doorward, &registry, own);
     assert_eq!(nginx.ask(&token()).status, 200);

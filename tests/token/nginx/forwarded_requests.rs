@@ -1,4 +1,4 @@
-//! What nginx forwards of a token request and of its response.
+//! The headers of token requests and responses that nginx forwards.
 
 use super::{FakeServices, TOKEN, token_reply};
 use crate::support::api::{Call, Reply};
@@ -8,7 +8,7 @@ const MODES: [&str; 2] = ["mixed", "registry"];
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request that says of itself all that a client might.
+/// Adds all headers with which a client could make false claims.
 fn hostile(request: Request) -> Request {
     let claims = [
         ("Cookie", "a=b"),
@@ -32,8 +32,8 @@ fn hostile(request: Request) -> Request {
     claims.iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
-/// The only call to `/token`.
-fn asked(services: &FakeServices) -> Call {
+/// Returns the only request for `/token` that doorward received.
+fn token_request(services: &FakeServices) -> Call {
     let calls: Vec<Call> = services.doorward.calls().into_iter().filter(|c| c.path() == "/token").collect();
     let [call] = &calls[..] else { panic!("not one call: {calls:?}") };
     call.clone()
@@ -46,7 +46,7 @@ fn doorward_gets_only_listed_headers_of_a_token_request() {
         let query = "service=registry.test&scope=repository%3Ahost%3A5000%2Fa%3Apull,push&scope=&account=a+b";
         let request = hostile(Request::get(&format!("/token?{query}"))).host("Registry.test:8443");
         assert_eq!(services.nginx.ask(&request.basic("alice", "wonderland")).status, 200);
-        let call = asked(&services);
+        let call = token_request(&services);
         assert_eq!((&call.method[..], &call.target[..]), ("GET", &format!("/token?{query}")[..]));
         let wanted =
             ["authorization", "host", "x-forwarded-proto", "x-original-host", "x-real-ip", "x-request-id"];
@@ -68,7 +68,7 @@ fn form_request_is_forwarded_unchanged_with_its_content_type() {
         let form = "grant_type=password&service=r&username=alice&password=w%26nderland&scope=";
         let request = hostile(Request::new("POST", "/token")).header("Content-Type", FORM);
         assert_eq!(services.nginx.ask(&request.clone().chunked(form.as_bytes())).status, 200);
-        let call = asked(&services);
+        let call = token_request(&services);
         assert_eq!((&call.method[..], &call.target[..]), ("POST", "/token"));
         assert_eq!(call.body, form.as_bytes(), "{call:?}");
         let wanted = [
@@ -109,7 +109,7 @@ fn control_bytes_in_token_request_headers_are_refused_or_removed() {
     let services = FakeServices::start("registry", |_| token_reply());
     for (name, value) in [("Authorization", "Basic \u{1}"), ("Content-Type", "text/\u{7f}")] {
         let answer = services.nginx.ask(&Request::get("/token").header(name, value));
-        // Newer ones refuse it by themselves.
+        // Newer versions of nginx refuse such a request themselves.
         assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     }
     for call in services.doorward.calls() {
@@ -118,7 +118,7 @@ fn control_bytes_in_token_request_headers_are_refused_or_removed() {
     }
 }
 
-/// All of an answer's headers but what says only when it was given.
+/// Returns all headers of a response except the date.
 fn headers(answer: &Answer) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = answer
         .headers
@@ -145,7 +145,7 @@ fn token_response_reaches_the_client_unchanged() {
             429 | 503 => answer.with("Retry-After", 17),
             _ => answer,
         }
-        // What it may tell nginx is not for the client.
+        // Headers that are for nginx must not reach the client.
         .with("X-Auth-Reason", "secret")
         .with("X-Auth-User", "alice")
     };
@@ -190,7 +190,7 @@ fn token_requests_share_one_connection_and_survive_its_close_pitfall_p9() {
             assert_eq!(client.ask(&form()).status, 200);
             assert_eq!(client.ask(&Request::get("/token").header("Authorization", basic("a:b"))).status, 200);
         }
-        // As a restart of doorward's does it: nginx has a connection that leads nowhere.
+        // As after a restart of doorward: the kept connection of nginx is dead.
         services.doorward.go();
         services.doorward.come();
         assert_eq!(client.ask(&form()).status, 200, "a form is asked again, too");

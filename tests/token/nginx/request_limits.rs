@@ -5,10 +5,10 @@ use crate::support::api::Reply;
 use crate::support::client::{Answer, Request};
 use crate::support::eventually;
 
-/// How many a client may ask for at one moment: one, and the burst.
+/// The number of token requests that a client can send at once: one, and the burst.
 const AT_ONCE: usize = 201;
 
-/// A refusal of nginx's own, in JSON.
+/// Checks a JSON refusal that nginx itself sends.
 fn assert_refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
@@ -22,7 +22,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str) {
     assert!(text.ends_with("\",\"detail\":null}]}\n"), "{text}");
 }
 
-/// How many of `count` requests are answered before the first refusal.
+/// Returns how many of `count` requests succeed before the first refusal.
 fn answered(count: usize, mut ask: impl FnMut() -> Answer) -> usize {
     for number in 0..count {
         let answer = ask();
@@ -39,12 +39,12 @@ fn client_above_the_token_rate_gets_429_and_others_do_not_pitfall_p25() {
     let services = FakeServices::start("registry", |_| token_reply());
     let ask = || services.nginx.ask(&Request::get("/token"));
     let count = answered(10 * AT_ONCE, ask);
-    // While they are asked some more become free.
+    // The rate allows some more requests during the test.
     assert!((AT_ONCE..5 * AT_ONCE).contains(&count), "{count}");
     assert_eq!(services.doorward.count(), count, "doorward never heard of the others");
     let other = |address| services.nginx.ask_from(address, &Request::get("/token")).status;
     assert_eq!(other([127, 0, 0, 2]), 200);
-    // What is not asked for a token is not counted.
+    // Requests for other paths are not limited.
     for _ in 0..3 * AT_ONCE {
         assert_eq!(services.nginx.ask(&Request::get("/v2/")).status, 200);
     }

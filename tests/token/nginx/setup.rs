@@ -1,5 +1,5 @@
-//! nginx, doorward that signs tokens, and a real registry: one that verifies them by itself, or one behind
-//! both front doors.
+//! nginx, doorward with token signing, and a real registry. The registry either verifies tokens itself or is behind
+//! doorward.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,7 +22,8 @@ use crate::support::users::{self, QUICK};
 
 pub(super) const SERVICE: &str = "registry.test";
 
-/// ann has what is her team's, bob looks at it, dora has everything, and anyone sees what is public.
+/// A policy: ann may push to and pull from team, and bob may only pull from it. dora may do everything, and anonymous
+/// clients may pull public repositories.
 const RULES: &str = r#"
 [[grant]]
 users = ["ann"]
@@ -55,13 +56,14 @@ pub(super) struct TokenSetup {
     pub(super) nginx: Nginx,
     pub(super) doorward: Doorward,
     pub(super) registry: Registry,
-    /// What the registry is told, headers and all.
+    /// The tap before the registry, which records each request with its headers.
     pub(super) tap: Tap,
-    /// A key of ann's, for pulling alone.
+    /// An API key of ann that permits only pulls.
     pub(super) key: Key,
 }
 
-/// Makes keys and all that a registry needs with them, by doorward's own command: the registry's lines.
+/// Creates the signing keys and the files of the registry with the command of doorward. Returns the configuration lines
+/// for the registry.
 fn init(dir: &Path, realm: &str) -> String {
     let keys = dir.join("token/keys.pem").display().to_string();
     fs::create_dir(dir.join("token")).unwrap();
@@ -72,7 +74,7 @@ fn init(dir: &Path, realm: &str) -> String {
 }
 
 impl TokenSetup {
-    /// In the way of nginx's that `tokens` names, `beside` or `on`.
+    /// Starts the servers with the token mode `tokens`, `mixed` or `registry`.
     pub(super) fn start(tokens: &str) -> Self {
         Self::start_with(tokens, &[])
     }
@@ -107,19 +109,19 @@ impl TokenSetup {
         self.home.path()
     }
 
-    /// The challenge of both, without what is about one request.
+    /// Returns the challenge of both modes, without the scope.
     pub(super) fn challenge(&self) -> String {
         format!("Bearer realm=\"http://{}/token\",service=\"{SERVICE}\"", self.nginx.address)
     }
 
-    /// What is answered to this request for a token, as somebody or as nobody.
+    /// Requests a token. The request is anonymous if `user` is empty.
     pub(super) fn ask(&self, user: &str, scopes: &[&str]) -> Answer {
         let scopes: String = scopes.iter().map(|scope| format!("&scope={scope}")).collect();
         let request = Request::get(&format!("/token?service={SERVICE}{scopes}"));
         self.nginx.ask(&if user.is_empty() { request } else { request.basic(user, password(user)) })
     }
 
-    /// A token.
+    /// Requests a token and returns it.
     pub(super) fn token(&self, user: &str, scopes: &[&str]) -> String {
         let answer = self.ask(user, scopes);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -127,13 +129,13 @@ impl TokenSetup {
         value["token"].as_str().expect("a token").to_owned()
     }
 
-    /// A request with a token for it.
+    /// Requests a token for these scopes, and sends the request with it.
     pub(super) fn with_token(&self, user: &str, scopes: &[&str], request: Request) -> Answer {
         self.nginx.ask(&request.header("Authorization", format!("Bearer {}", self.token(user, scopes))))
     }
 
-    /// Runs skopeo; REGISTRY in an argument stands for the registry, as skopeo writes it, and `user` is
-    /// a name of ours, credentials, or nobody.
+    /// Runs skopeo. `REGISTRY/` in an argument is replaced with the address of the registry. `user` is a user name, a
+    /// pair of credentials, or empty for an anonymous client.
     pub(super) fn run(&self, user: &str, arguments: &[&str]) -> Output {
         let address = format!("docker://{}/", self.nginx.address);
         let mut all: Vec<String> = arguments.iter().map(|text| text.replace("REGISTRY/", &address)).collect();

@@ -14,7 +14,7 @@ fn assert_allowed(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// Refused, in words that say so.
+/// Checks that the command was refused and printed a reason.
 fn assert_refused(output: &Output) {
     assert_ne!(output.code, Some(0), "{output:?}");
     let said = output.stderr.to_lowercase();
@@ -44,7 +44,7 @@ fn login_push_and_pull_of_20_layers_cost_one_hash_and_few_tokens_pitfall_p25() {
         assert_eq!(setup.doorward.hashes(), hashes, "one for the log-in, and one for the wrong one");
         let log = fs::read_to_string(setup.nginx.image().path("var/log/nginx/access.log")).unwrap();
         let asked = log.matches("\"GET /token\"").count() + log.matches("\"POST /token HTTP").count();
-        // The limits of doorward-token-maps.conf are for many times as many.
+        // The limits of doorward-token-maps.conf are much higher.
         assert!((3..=12).contains(&asked), "{mode}: {asked} tokens\n{log}");
         assert!(!log.contains("/token?"), "{log}");
     }
@@ -80,7 +80,8 @@ fn each_user_is_limited_to_the_policy_and_anonymous_clients_to_anyone_grants() {
         ] {
             assert_refused(&setup.push(user, "image", name));
         }
-        // ann's key, which may pull alone, as her password and with the name of all keys.
+        // ann's API key, which permits only pulls, sent as a password with the name of ann and with the common name
+        // `token`.
         for user in ["ann", "token"] {
             let key = format!("{user}:{}", setup.key.secret);
             assert_allowed(&setup.pull(&key, "team/app"));
@@ -113,7 +114,7 @@ fn denied_push_is_reported_with_its_scope_and_not_as_a_missing_login_field_d1_ha
                 .then_some(())
         });
     }
-    // The registry that verifies tokens itself says less, and doorward's log as much.
+    // A registry that verifies tokens itself reports less, but the log of doorward contains the denied scope.
     let setup = TokenSetup::start("registry");
     assert_refused(&setup.push("bob", "image", "team/app"));
     eventually("the log has user and scope", || {
@@ -168,7 +169,7 @@ fn tags_are_listed_and_images_deleted_by_permitted_users_only() {
     }
 }
 
-/// Where from layers were mounted into a repository, by the registry's log.
+/// Returns the repositories from which layers were mounted into a repository, according to the registry log.
 fn mounted(setup: &TokenSetup, into: &str) -> Vec<String> {
     let log = setup.registry.log();
     let path = format!("\"http.request.uri\":\"/v2/{into}/blobs/uploads/?from=");
@@ -181,7 +182,7 @@ fn mounted(setup: &TokenSetup, into: &str) -> Vec<String> {
 fn layers_are_mounted_with_tokens_from_pullable_repositories_and_uploaded_otherwise() {
     for mode in MODES {
         let setup = TokenSetup::start(mode);
-        // skopeo notes where it has seen a layer, and asks for a token for there too.
+        // skopeo remembers where it has seen a layer, and requests a token for that repository too.
         assert_allowed(&setup.push("ann", "image", "team/app"));
         assert_allowed(&setup.push("ann", "image", "team/other"));
         eventually("two layers were mounted", || {
@@ -193,7 +194,7 @@ fn layers_are_mounted_with_tokens_from_pullable_repositories_and_uploaded_otherw
         assert_allowed(&setup.push("ann", "other", "team/third"));
         let manifest = setup.run("dora", &["inspect", "--raw", "REGISTRY/secret/app:one"]).stdout;
         let digest = manifest.rsplit("\"digest\":\"").next().and_then(|rest| rest.split('"').next()).unwrap();
-        // Whoever asks for it without having looked, as docker does.
+        // A client that requests a mount directly, as docker does.
         let mount = |user: &str, from: &str, into: &str| {
             let scopes = [format!("repository:{into}:pull,push"), format!("repository:{from}:pull")];
             let post = Request::new("POST", &format!("/v2/{into}/blobs/uploads/?mount={digest}&from={from}"));
@@ -201,10 +202,10 @@ fn layers_are_mounted_with_tokens_from_pullable_repositories_and_uploaded_otherw
         };
         assert_eq!(mount("dora", "secret/app", "team/new"), 201, "{mode}");
         assert_eq!(mount("ann", "team/third", "team/new"), 201, "{mode}");
-        // distribution itself says 401, and docker uploads then; doorward has it made an upload.
+        // distribution sends 401, after which docker uploads the layer. doorward turns the request into an upload.
         let wanted = if mode == "registry" { 401 } else { 202 };
         assert_eq!(mount("ann", "secret/app", "team/new"), wanted, "{mode}");
-        // doorward knows that another token would not do.
+        // doorward denies the request, because no other token would permit it.
         let wanted = if mode == "registry" { 401 } else { 403 };
         assert_eq!(mount("bob", "team/app", "team/new"), wanted, "{mode}");
     }

@@ -72,7 +72,7 @@ fn verifying_registry_gets_the_client_address_and_no_forged_headers() {
     assert_eq!(call.body, b"from=e");
 }
 
-/// A registry's refusal of the kind that this has, as distribution writes it.
+/// Starts a registry that refuses requests in the format of distribution.
 fn refuses() -> Api {
     Api::start(|call| {
         let realm = "Bearer realm=\"https://registry.example.com/token\",service=\"registry.example.com\"";
@@ -109,7 +109,7 @@ fn registry_challenge_reaches_the_client_unchanged() {
             answer.header("www-authenticate").unwrap_or_default().to_owned()
         };
         assert_eq!(told(&ask(Request::get("/v2/"))), realm);
-        // Whoever sends a password is told where to get a token with it.
+        // A client that sends a password gets the address of the token service.
         assert_eq!(told(&ask(Request::get("/v2/").basic("alice", "wonderland"))), realm);
         let push = ask(Request::new("POST", "/v2/a/b/blobs/uploads/").body(""));
         assert_eq!(told(&push), format!("{realm},scope=\"repository:a/b:pull,push\""));

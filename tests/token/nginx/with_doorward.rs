@@ -4,10 +4,10 @@ use super::setup::{SERVICE, TokenSetup};
 use crate::support::client::{Answer, Request};
 use crate::support::nginx::assert_json;
 
-/// Headers that nginx writes, or that are its connection's.
+/// Headers that nginx writes or that belong to its connection.
 const OF_THE_WAY: [&str; 4] = ["connection", "date", "server", "x-request-id"];
 
-/// What there is of an answer but what differs by nature: the way it came, and each token.
+/// Returns a response without the parts that always differ: headers of the connection, and the token.
 fn face(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut headers: Vec<(String, String)> = answer
         .headers
@@ -90,7 +90,7 @@ fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
                 let request = request.host(host).header("X-Forwarded-Host", "evil.test");
                 let answer = setup.nginx.ask(&request.header("Forwarded", "host=evil.test;proto=https"));
                 assert_json_of_registry(&answer);
-                // distribution names them now in this order and now in that.
+                // The order of the actions in challenges of distribution varies.
                 answer.header("www-authenticate").unwrap().replace("push,pull", "pull,push")
             };
             assert_eq!(ask(Request::get("/v2/")), setup.challenge(), "{mode}");
@@ -99,14 +99,14 @@ fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
             assert_eq!(ask(Request::get("/v2/team/app/tags/list")), scoped("pull"), "{mode}");
             let upload = Request::new("POST", "/v2/team/app/blobs/uploads/").body("");
             assert_eq!(ask(upload), scoped("pull,push"), "{mode}");
-            // Its token is for less than it asks for: containerd wants to be told (pitfall P33).
+            // The token has fewer permissions than the request needs. containerd requires the error (pitfall P33).
             let token = format!("Bearer {}", setup.token("bob", &["repository:team/app:pull"]));
             let upload = Request::new("POST", "/v2/team/app/blobs/uploads/").body("");
             let less = ask(upload.header("Authorization", &token));
             assert_eq!(less, format!("{},error=\"insufficient_scope\"", scoped("pull,push")), "{mode}");
             let broken = format!("{}x", &token[..token.len() - 5]);
             let bad = ask(Request::get("/v2/team/app/tags/list").header("Authorization", broken));
-            // Version 3 of the registry does not say what is wrong with one that it can't read.
+            // Version 3 of the registry sends no error for a token that it cannot parse.
             let told = bad.replace(",error=\"invalid_token\"", "");
             assert_eq!(told, scoped("pull"), "{mode}");
             assert!(told != bad || mode == "registry", "{bad}");
@@ -114,7 +114,7 @@ fn challenge_has_the_configured_realm_for_every_host_header_pitfall_p35() {
     }
 }
 
-/// A 401 in JSON, the registry's own or nginx's.
+/// Checks a 401 in JSON, sent by the registry or by nginx.
 fn assert_json_of_registry(answer: &Answer) {
     assert_eq!(answer.status, 401, "{answer:?}");
     assert!(
@@ -149,7 +149,7 @@ fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
             (401, Request::get("/v2/")),
             (401, tags("team/app")),
             (401, tags("team/app").basic("ann", "a2")),
-            // Not in this token, though ann may.
+            // ann has this permission, but the token does not.
             (401, bearer(tags("public/tools"), &token)),
             (401, bearer(tags("team/app"), &nobodys)),
         ] {

@@ -60,7 +60,8 @@ fn no_command_output_or_other_file_contains_a_private_key() {
     said += &(folder.text("bundle.pem") + &folder.text("jwks.json") + &folder.text("registry-auth.yml"));
     let file = folder.text("keys.pem");
     let secret = file.split("PRIVATE KEY-----").nth(1).unwrap();
-    // The first line is the head and the number itself, which ends in the second; then comes what is public.
+    // The first line starts with the header of the key and the start of the secret number, which ends in the second
+    // line. The public part follows.
     let line = secret.lines().nth(1).unwrap();
     assert_eq!(line.len(), 64);
     assert!(!said.contains("PRIVATE") && !said.contains(&line[40..]) && !said.contains(&line[..40]));
@@ -92,7 +93,7 @@ fn init_overwrites_no_existing_file() {
             &format!("{name}: the file exists; use another folder for each signing key file"),
         );
     }
-    // A link that leads nowhere is something, too.
+    // A dangling link counts as an existing file.
     let folder = SigningKeyFolder::empty();
     std::os::unix::fs::symlink("nowhere", folder.path("bundle.pem")).unwrap();
     let output = folder.run("init", &NAMES);
@@ -187,7 +188,7 @@ fn file_mode_and_link_are_preserved() {
     );
     assert!(fs::symlink_metadata(folder.path("keys.pem")).unwrap().is_symlink());
     assert_eq!((real.mode("real.pem"), folder.kids().len()), (0o640, 2));
-    // What is published stands beside the file itself.
+    // The published files are written to the folder of the real file.
     assert_eq!(real.text("bundle.pem"), folder.keys().certificate_bundle());
 }
 

@@ -1,4 +1,4 @@
-//! Tokens that nobody should take, made with the secrets in hand and without doorward's code.
+//! Invalid tokens, made with the real private keys and without the code of doorward.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use super::SigningKeyFolder;
 
-/// Signs whatever it is given with the first key of a file.
+/// Signs arbitrary data with the first key of a file.
 pub(super) struct Forger {
     pkcs8: Vec<u8>,
     certificate: Vec<u8>,
-    /// The header that doorward writes for this key.
+    /// The token header that doorward writes for this key.
     pub(super) header: Value,
-    /// The certificate as the bundle has it.
+    /// The certificate in the format of the bundle.
     bundle: String,
 }
 
@@ -25,7 +25,7 @@ pub(super) fn coded(value: &Value) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// What a part of a token says.
+/// Returns the decoded part of a token.
 pub(super) fn read(token: &str, part: usize) -> Value {
     let text = token.split('.').nth(part).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap()
@@ -40,7 +40,7 @@ impl Forger {
         Self { pkcs8, certificate, header, bundle: folder.text("bundle.pem") }
     }
 
-    /// The signature of its own algorithm.
+    /// Returns a signature with the algorithm of the key.
     fn sign(&self, text: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8, &random) {
@@ -54,13 +54,13 @@ impl Forger {
         }
     }
 
-    /// A token with this header and these claims, really signed.
+    /// Returns a token with this header and these claims, and a valid signature.
     pub(super) fn token(&self, header: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", coded(header), coded(claims));
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(self.sign(text.as_bytes())))
     }
 
-    /// The header with some fields changed; `null` takes one out.
+    /// Returns the header with some fields changed. `null` removes a field.
     pub(super) fn with(&self, change: &Value) -> Value {
         let mut header = self.header.clone();
         let fields = header.as_object_mut().unwrap();
@@ -74,7 +74,7 @@ impl Forger {
         header
     }
 
-    /// Tokens for HS256, whose secret is one of the forms in which the public key is known to all.
+    /// Returns HS256 tokens whose secret is the public key in one of its public formats.
     pub(super) fn by_public_key(&self, claims: &Value) -> Vec<String> {
         let public = match EcdsaKeyPair::from_pkcs8(
             &ECDSA_P256_SHA256_FIXED_SIGNING,

@@ -6,11 +6,11 @@ use doorward::token::signing_key::SigningKeys;
 
 use super::{NAMES, SigningKeyFolder, genpkey, openssl};
 
-fn fault(text: &str) -> String {
+fn parse_error(text: &str) -> String {
     SigningKeys::parse(text.as_bytes()).map(|keys| format!("{keys:?}")).unwrap_err().to_string()
 }
 
-/// The blocks of a file, without comments.
+/// Returns the PEM blocks of a file without comments.
 fn blocks(text: &str) -> Vec<String> {
     text.split_inclusive("-----\n")
         .collect::<Vec<_>>()
@@ -73,7 +73,7 @@ fn invalid_signing_key_file_is_reported_by_block() {
             "neither a PRIVATE KEY nor a CERTIFICATE; remove it",
         ),
     ] {
-        let told = fault(&text);
+        let told = parse_error(&text);
         assert!(told.starts_with(folder) && told.contains(why), "{why}: {told}");
         let secret = one.lines().nth(1).unwrap();
         assert!(!told.contains(&secret[..8]), "{told}");
@@ -99,7 +99,7 @@ fn comments_blank_lines_and_crlf_are_accepted() {
     }
 }
 
-/// Writes a key of this kind with openssl.
+/// Generates a private key of this kind with openssl.
 fn made(folder: &SigningKeyFolder, name: &str) -> String {
     let path = folder.path(name);
     let text = path.display().to_string();

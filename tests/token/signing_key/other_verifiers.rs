@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{SigningKeyFolder, claims};
 use crate::support::process::program;
 
-/// A Python, and by whom it is to check: openssl is asked on every machine, cryptography where it is installed.
+/// Returns each Python with the library that it uses: openssl on every machine, and cryptography if it is installed.
 #[expect(clippy::print_stderr, reason = "what was not tried is said")]
 fn checkers() -> Vec<(PathBuf, &'static str)> {
     let python = program("python3", "python3");
@@ -53,13 +53,13 @@ fn python_and_openssl_verify_tokens_keys_and_certificates() {
     let mut tokens = Vec::new();
     for kid in folder.kids() {
         folder.succeeds("use", &[&kid]);
-        // Of ECDSA some begin with a zero byte, or would with a sign.
+        // Several ES256 signatures, because some have a number that begins with a zero byte or with a set sign bit.
         let keys = folder.keys();
         let count = if keys.published_keys().next().unwrap().algorithm.name() == "ES256" { 5 } else { 1 };
         tokens.extend((0..count).map(|_| keys.sign(&all).unwrap()));
     }
     assert_eq!(tokens.len(), 28);
-    // What it says of a token that is changed, so that it is known to be able to fail.
+    // A token with a wrong signature shows that the verification can fail.
     let [good, other] = [&tokens[0], &tokens[27]].map(|token| token.rsplit_once('.').unwrap());
     tokens.push(format!("{}.{}", good.0, other.1));
     for way in checkers() {

@@ -7,7 +7,7 @@ use super::verifying_registry::{VerifyingRegistry, registries};
 use super::{NAMES, SigningKeyFolder, claims, now};
 use crate::support::client::Request;
 
-/// A place with a key of each algorithm.
+/// Returns a folder with an ES256 key and one with an RS256 key.
 fn folders() -> [SigningKeyFolder; 2] {
     [SigningKeyFolder::new(), SigningKeyFolder::rsa(2048)]
 }
@@ -46,14 +46,14 @@ fn registry_configuration_snippet_works_unchanged() {
     }
 }
 
-/// Claims with some fields changed.
+/// Returns the claims with some fields changed.
 fn with(change: &Value) -> Value {
     let mut all = serde_json::to_value(claims(&[])).unwrap();
     all.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
     all
 }
 
-/// Tokens that nobody should take, each with what is wrong with it.
+/// Returns invalid tokens, each with a description of its defect.
 fn bad(folder: &SigningKeyFolder, stranger: &SigningKeyFolder) -> Vec<(&'static str, String)> {
     let (ours, others) = (Forger::of(folder), Forger::of(stranger));
     let good = with(&json!({}));
@@ -107,7 +107,7 @@ fn invalid_tokens_are_refused_by_registries_and_doorward() {
             let good = folder.token(&[]);
             assert_eq!(registry.ping(&good), 200);
             bad.iter().for_each(|(what, token)| registry.refuses(what, token));
-            // What doorward's caller compares.
+            // Claims that the caller of `verify` compares in doorward.
             for (what, change) in [
                 ("another audience", json!({"aud": "other.test"})),
                 ("no audience", json!({"aud": ""})),
@@ -117,7 +117,7 @@ fn invalid_tokens_are_refused_by_registries_and_doorward() {
                 let ours = Forger::of(&folder);
                 registry.refuses(what, &ours.token(&ours.header, &with(&change)));
             }
-            // It still takes what is good, and has not been brought down.
+            // The registry still accepts a valid token and has not crashed.
             assert_eq!(registry.ping(&good), 200, "{}", registry.log());
         }
         let keys = folder.keys();
@@ -141,8 +141,8 @@ fn clock_leeway_equals_that_of_real_registries() {
     }
 }
 
-/// VerifyingRegistry 3 can read the set of keys. Nothing in it is needed for tokens of doorward's, so this looks at one
-/// that has no certificate.
+/// Checks that registry 3 can read the key set (JWKS). The tokens of doorward do not need it, so the test uses a token
+/// without a certificate.
 #[test]
 fn registry_3_reads_the_jwks() {
     for folder in folders() {
@@ -159,7 +159,7 @@ fn registry_3_reads_the_jwks() {
             assert_eq!((registry.ping(&folder.token(&[])), registry.ping(&by_id_alone)), (200, 200));
             let registry = VerifyingRegistry::start(&program, &alone);
             assert_eq!(registry.ping(&by_id_alone), 200);
-            // This is why the snippet has rootcertbundle.
+            // For this reason the snippet contains rootcertbundle.
             registry.refuses("a certificate, and no bundle", &folder.token(&[]));
         }
     }
@@ -168,7 +168,7 @@ fn registry_3_reads_the_jwks() {
 #[test]
 fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificate() {
     use doorward::token::signing_key::SigningKeys;
-    // One in 128 has a coordinate that begins with a zero byte.
+    // One of 128 keys has a coordinate that begins with a zero byte.
     let folder = SigningKeyFolder::empty();
     let own = folder.path("own.pem");
     let found = (0..4000).any(|_| {

@@ -7,13 +7,13 @@ use super::verifying_registry::{VerifyingRegistry, registries};
 fn tokens_of_both_keys_are_accepted_until_the_old_key_is_removed() {
     for program in registries() {
         for folder in [SigningKeyFolder::new(), SigningKeyFolder::rsa(3072)] {
-            // Where the bundle stands does not change, only what is in it.
+            // The path of the bundle stays the same. Only its content changes.
             let snippet = folder.text("registry-auth.yml");
             let old = folder.token(&[]);
             let registry = VerifyingRegistry::start(&program, &snippet);
             folder.succeeds("add", &[]);
             let [first, second] = &folder.kids()[..] else { panic!("two keys") };
-            // Added, and not signing: what is given out now is taken by a registry that has not read it yet.
+            // The new key does not sign yet. Registries that have not read it still accept all tokens.
             assert_eq!((registry.ping(&old), registry.ping(&folder.token(&[]))), (200, 200));
             folder.succeeds("use", &[second]);
             let new = folder.token(&[]);

@@ -1,4 +1,4 @@
-//! A real registry that verifies tokens by itself, as `registry-auth.yml` has it.
+//! A real registry that verifies tokens itself, configured by `registry-auth.yml`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::support::client::{Answer, Request};
 use crate::support::process::program;
 use crate::support::registry::Registry;
 
-/// The registries to test with: the machine's, which is 2.8, and where `REGISTRY3` names it, one of version 3.
+/// Returns the registries to test: the installed one (2.8), and a version 3 if `REGISTRY3` contains its path.
 #[expect(clippy::print_stderr, reason = "what was not tried is said")]
 pub(super) fn registries() -> Vec<PathBuf> {
     let third = std::env::var_os("REGISTRY3").map(PathBuf::from);
@@ -19,7 +19,7 @@ pub(super) fn registries() -> Vec<PathBuf> {
 pub(super) struct VerifyingRegistry(Registry);
 
 impl VerifyingRegistry {
-    /// Starts `registry` with this text at the end of its configuration.
+    /// Starts `registry` with `auth` appended to its configuration.
     pub(super) fn start(registry: &Path, auth: &str) -> Self {
         Self(Registry::start_program(registry, auth))
     }
@@ -29,13 +29,13 @@ impl VerifyingRegistry {
         self.0.ask(&request)
     }
 
-    /// The status of `/v2/` with this token.
+    /// Returns the status of `/v2/` with this token.
     pub(super) fn ping(&self, token: &str) -> u16 {
         self.ask(Request::get("/v2/"), token).status
     }
 
-    /// Fails unless the token is refused as one that is no good. Registry 3 does not say so of one whose
-    /// signature is wrong, and challenges as if there were none.
+    /// Checks that the token is refused as invalid. Registry 3 sends no error for a wrong signature, but challenges as
+    /// if there were no token.
     pub(super) fn refuses(&self, what: &str, token: &str) {
         let answer = self.ask(Request::get("/v2/"), token);
         assert_eq!(answer.status, 401, "{what}: {answer:?}\n{}", self.0.tail());

@@ -9,19 +9,19 @@ use crate::authn::remote::identity_builder::IdentityBuilder;
 
 /// A list of groups in a response.
 #[derive(Clone, Debug)]
-pub struct GroupsSource {
+pub(crate) struct GroupsSource {
     /// The place of the list.
-    pub source: ValueSource,
+    pub(crate) source: ValueSource,
     /// The place of the name in each object of a list of objects.
-    pub name_pointer: Option<JsonPointer>,
+    pub(crate) name_pointer: Option<JsonPointer>,
     /// Conditions on the objects. An object that does not meet them is skipped.
-    pub conditions: Box<[JsonCondition]>,
+    pub(crate) conditions: Box<[JsonCondition]>,
     /// The separator of names in a text.
-    pub separator: Option<char>,
+    pub(crate) separator: Option<char>,
     /// Written before each name.
-    pub prefix: Box<str>,
+    pub(crate) prefix: Box<str>,
     /// Whether the list can be missing.
-    pub is_optional: bool,
+    pub(crate) is_optional: bool,
 }
 
 impl GroupsSource {

@@ -32,18 +32,18 @@ const ACCEPTED_TAG_MASK: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The requester of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Requester {
+pub(crate) struct Requester {
     /// The tags of the network block, the network, and the user in the network.
-    pub id: RequesterId,
+    pub(crate) id: RequesterId,
     /// The tag of the user in any network.
-    pub user_tag: u64,
+    pub(crate) user_tag: u64,
     /// Whether these credentials were accepted before.
-    pub has_been_accepted: bool,
+    pub(crate) has_been_accepted: bool,
 }
 
 impl Requester {
     /// Returns the tag under which the requester is held back.
-    pub fn backoff_tag(&self) -> u64 {
+    pub(crate) fn backoff_tag(&self) -> u64 {
         if self.has_been_accepted {
             self.id.network_user_tag ^ ACCEPTED_TAG_MASK
         } else {
@@ -54,20 +54,20 @@ impl Requester {
 
 /// A call that ended without a response.
 #[derive(Clone, Copy, Debug)]
-pub struct UnansweredCall {
+pub(crate) struct UnansweredCall {
     /// The start of the call.
-    pub began_at: Moment,
+    pub(crate) began_at: Moment,
     /// The end of the call, which is the current time.
-    pub ended_at: Moment,
+    pub(crate) ended_at: Moment,
     /// Whether the call was a probe.
-    pub is_probe: bool,
+    pub(crate) is_probe: bool,
     /// The time of the last answer to any requester.
-    pub answered_at: Option<Moment>,
+    pub(crate) answered_at: Option<Moment>,
 }
 
 /// The requesters that are held back, and the network blocks that are served last.
 #[derive(Debug, Default)]
-pub struct RequesterBackoff {
+pub(crate) struct RequesterBackoff {
     held_back: HashMap<u64, HeldBackRequester>,
     suspect_blocks: HashMap<u64, SuspectBlock>,
 }
@@ -94,7 +94,7 @@ struct SuspectBlock {
 impl RequesterBackoff {
     /// Returns how long the requester is still held back. `answered_at` is when the service last answered any
     /// requester.
-    pub fn remaining_wait(
+    pub(crate) fn remaining_wait(
         &self,
         requester: &Requester,
         answered_at: Option<Moment>,
@@ -108,7 +108,7 @@ impl RequesterBackoff {
 
     /// Returns whether calls of the requester, or of its network block, got no response a short time ago. The block is
     /// ignored if the credentials were accepted before.
-    pub fn is_suspect(&self, requester: &Requester, now: Moment) -> bool {
+    pub(crate) fn is_suspect(&self, requester: &Requester, now: Moment) -> bool {
         let is_block_suspect = || {
             let block = self.suspect_blocks.get(&requester.id.block_tag);
             block.is_some_and(|block| is_recent(block.failed_at, now))
@@ -121,7 +121,7 @@ impl RequesterBackoff {
     /// answered others meanwhile. It is zero for the first failure without an indication of the cause.
     ///
     /// Returns whether others were answered meanwhile.
-    pub fn record_unanswered(
+    pub(crate) fn record_unanswered(
         &mut self,
         requester: &Requester,
         call: UnansweredCall,
@@ -161,14 +161,14 @@ impl RequesterBackoff {
     }
 
     /// Ends the wait of a requester that the service answered. The failures stay counted.
-    pub fn record_answer(&mut self, requester: &Requester, now: Moment) {
+    pub(crate) fn record_answer(&mut self, requester: &Requester, now: Moment) {
         if let Some(held) = self.held_back.get_mut(&requester.backoff_tag()) {
             held.valid_until = now;
         }
     }
 
     /// Ends all waits after an outage, and removes the requesters and blocks that failed because of the outage alone.
-    pub fn clear_after_outage(&mut self, now: Moment) {
+    pub(crate) fn clear_after_outage(&mut self, now: Moment) {
         self.held_back.retain(|_, held| held.provoked_failures > 0);
         self.held_back.values_mut().for_each(|held| held.valid_until = now);
         self.suspect_blocks.retain(|_, block| block.is_provoked);

@@ -47,7 +47,7 @@ const ACTIVE_USERS_MAX: usize = 512;
 
 /// The calls without a response, and the active users.
 #[derive(Debug, Default)]
-pub struct FailedCalls {
+pub(crate) struct FailedCalls {
     unverified: FailedCallLog,
     accepted: FailedCallLog,
     /// The time at which each user was accepted last.
@@ -73,21 +73,21 @@ struct FailedCall {
 
 /// The number of requesters that saw an outage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutageEvidence {
+pub(crate) struct OutageEvidence {
     /// The number of pairs of user and network.
-    pub requesters: usize,
+    pub(crate) requesters: usize,
     /// The number of users.
-    pub users: usize,
+    pub(crate) users: usize,
     /// The number of network blocks.
-    pub blocks: usize,
+    pub(crate) blocks: usize,
     /// Whether enough of the users were accepted before.
-    pub is_proved: bool,
+    pub(crate) is_proved: bool,
 }
 
 impl FailedCalls {
     /// Adds a call without a response. The caller must have checked that the service answered no requester since the call
     /// started.
-    pub fn add(&mut self, requester: Requester, began_at: Moment, now: Moment) {
+    pub(crate) fn add(&mut self, requester: Requester, began_at: Moment, now: Moment) {
         let (calls, calls_max) = if requester.has_been_accepted {
             (&mut self.accepted, ACCEPTED_CALLS_MAX)
         } else {
@@ -105,12 +105,12 @@ impl FailedCalls {
     }
 
     /// Removes all calls after the service answered a requester.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         (self.unverified, self.accepted) = (FailedCallLog::default(), FailedCallLog::default());
     }
 
     /// Records that the service accepted a requester.
-    pub fn record_accepted(&mut self, requester: &Requester, now: Moment) {
+    pub(crate) fn record_accepted(&mut self, requester: &Requester, now: Moment) {
         let block = *self.accepted_block.get_or_insert(requester.id.block_tag);
         self.has_several_blocks |= block != requester.id.block_tag;
         if self.users_accepted_at.len() >= ACTIVE_USERS_MAX
@@ -127,7 +127,7 @@ impl FailedCalls {
 
     /// Returns the evidence of an outage, if there is enough: several requesters in several blocks, or several users
     /// that were accepted before in any block.
-    pub fn outage_evidence(&self, now: Moment) -> Option<OutageEvidence> {
+    pub(crate) fn outage_evidence(&self, now: Moment) -> Option<OutageEvidence> {
         let all = count_evidence(self.unverified.recent.iter().chain(&self.accepted.recent), now);
         let accepted = count_evidence(self.accepted.recent.iter(), now);
         let are_many = all.requesters >= OUTAGE_REQUESTERS_MIN
@@ -144,7 +144,7 @@ impl FailedCalls {
     /// Returns whether enough users other than `user_tag` saw an outage. Only users that were accepted before count. If
     /// users were accepted from several blocks, the outage must have been seen in several blocks. If all clients seem to
     /// be in one block, one block is enough.
-    pub fn is_seen_by_others(&self, user_tag: u64, now: Moment) -> bool {
+    pub(crate) fn is_seen_by_others(&self, user_tag: u64, now: Moment) -> bool {
         let calls = self.accepted.recent.iter().filter(|call| call.requester.user_tag != user_tag);
         let others = count_evidence(calls, now);
         let active_users =

@@ -11,11 +11,11 @@ use crate::clock::Moment;
 /// The interval between two probes of a class that fail at once, and before one more probe can start beside the running
 /// ones. It is short because no user of the service can log in during an outage, and some calls per second harm no
 /// service.
-pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The class of a requester, which has slots of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeClass {
+pub(crate) enum ProbeClass {
     /// Requesters whose credentials were accepted before.
     Accepted,
     /// Other requesters.
@@ -26,7 +26,7 @@ pub enum ProbeClass {
 
 impl ProbeClass {
     /// Returns the class of a requester.
-    pub fn for_requester(requester: &Requester, is_suspect: bool) -> Self {
+    pub(crate) fn for_requester(requester: &Requester, is_suspect: bool) -> Self {
         match (requester.has_been_accepted, is_suspect) {
             (true, _) => Self::Accepted,
             (false, false) => Self::Other,
@@ -46,7 +46,7 @@ impl ProbeClass {
 
 /// The probes of one outage.
 #[derive(Debug, Default)]
-pub struct RecoveryProbes {
+pub(crate) struct RecoveryProbes {
     accepted: ProbeSlots,
     other: ProbeSlots,
     suspect: ProbeSlots,
@@ -74,7 +74,12 @@ impl RecoveryProbes {
     ///
     /// # Errors
     /// The time until the next slot is free.
-    pub fn begin(&mut self, class: ProbeClass, connections_max: usize, now: Moment) -> Result<(), Duration> {
+    pub(crate) fn begin(
+        &mut self,
+        class: ProbeClass,
+        connections_max: usize,
+        now: Moment,
+    ) -> Result<(), Duration> {
         let (total, without_interval) = class.concurrency_limits(connections_max);
         let slots = self.slots_mut(class);
         let next = slots.began_at.map_or(now, |began_at| began_at.plus(PROBE_INTERVAL));
@@ -90,13 +95,13 @@ impl RecoveryProbes {
     }
 
     /// Records that a probe failed.
-    pub fn record_failure(&mut self, class: ProbeClass, began_at: Moment) {
+    pub(crate) fn record_failure(&mut self, class: ProbeClass, began_at: Moment) {
         let slots = self.slots_mut(class);
         slots.earliest_next_at = slots.earliest_next_at.max(began_at.plus(PROBE_INTERVAL));
     }
 
     /// Frees the slot of a probe.
-    pub fn end(&mut self, class: ProbeClass) {
+    pub(crate) fn end(&mut self, class: ProbeClass) {
         let slots = self.slots_mut(class);
         slots.running_count = slots.running_count.saturating_sub(1);
     }

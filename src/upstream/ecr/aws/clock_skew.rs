@@ -13,22 +13,22 @@ const TOLERATED_SECS: u64 = 60;
 
 /// The difference between the clocks, as far as it is known. Clones share the value.
 #[derive(Clone, Debug, Default)]
-pub struct ClockSkew(Arc<AtomicI64>);
+pub(crate) struct ClockSkew(Arc<AtomicI64>);
 
 impl ClockSkew {
     /// Returns the seconds to add to the local clock. The value is 0 until the AWS clock is known, and while the
     /// clocks agree.
-    pub fn compute_offset_secs(&self) -> i64 {
+    pub(crate) fn compute_offset_secs(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Updates the difference from the date of a response.
-    pub fn update(&self, aws_time: SystemTime) {
+    pub(crate) fn update(&self, aws_time: SystemTime) {
         self.0.store(offset(aws_time, SystemTime::now()), Ordering::Relaxed);
     }
 
     /// Returns true if a signature would now get another time than with `offset`.
-    pub fn has_changed_since(&self, offset: i64) -> bool {
+    pub(crate) fn has_changed_since(&self, offset: i64) -> bool {
         self.compute_offset_secs().abs_diff(offset) > TOLERATED_SECS
     }
 }

@@ -39,7 +39,7 @@ const PRINTABLE_SDK_ERRORS: [(&str, &str); 4] = [
 ];
 
 /// The credentials that sign a call, and its destination. There is no `Debug`, because it contains a secret.
-pub struct SigningContext {
+pub(crate) struct SigningContext {
     identity: Identity,
     expires_at: Option<SystemTime>,
     region: String,
@@ -48,28 +48,28 @@ pub struct SigningContext {
 
 impl SigningContext {
     /// Returns the credentials.
-    pub fn identity(&self) -> &Identity {
+    pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// Returns the expiry of the credentials by the AWS clock, if they expire.
-    pub fn expires_at(&self) -> Option<SystemTime> {
+    pub(crate) fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 
     /// Returns the region that the call is signed for.
-    pub fn region(&self) -> &str {
+    pub(crate) fn region(&self) -> &str {
         &self.region
     }
 
     /// Returns the URL of the ECR API.
-    pub fn resolve_endpoint(&self) -> &Url {
+    pub(crate) fn resolve_endpoint(&self) -> &Url {
         &self.url
     }
 }
 
 /// Finds the credentials, the region and the endpoint of one call. Nothing is kept between calls.
-pub async fn resolve_signing_context(
+pub(crate) async fn resolve_signing_context(
     account: &AwsAccount,
     http_client: &AwsHttpClient,
 ) -> Result<SigningContext, EcrError> {

@@ -25,7 +25,7 @@ const PARTITION_SUFFIXES: [(&str, &str, &str); 8] = [
 ];
 
 /// Checks the settings of an account without calling AWS.
-pub fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
+pub(crate) fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
     let invalid_setting = |what: &str| Err(EcrError::InvalidSetting(what.to_owned()));
     let AwsAccount { region, profile, role_arn, external_id, endpoint } = account;
     for setting in [profile, role_arn, external_id].into_iter().flatten() {
@@ -53,7 +53,7 @@ pub fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
 }
 
 /// Checks a region name, which becomes a part of a host name.
-pub fn check_region(name: &str) -> Result<&str, EcrError> {
+pub(crate) fn check_region(name: &str) -> Result<&str, EcrError> {
     let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let is_alphanumeric = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
@@ -68,7 +68,7 @@ pub fn check_region(name: &str) -> Result<&str, EcrError> {
 }
 
 /// Parses the URL of an endpoint setting.
-pub fn parse_endpoint(url: &str) -> Result<Url, EcrError> {
+pub(crate) fn parse_endpoint(url: &str) -> Result<Url, EcrError> {
     let invalid_setting = || {
         EcrError::InvalidSetting(
             "the endpoint: write the URL of the ECR API without credentials, as in \
@@ -90,7 +90,7 @@ pub fn parse_endpoint(url: &str) -> Result<Url, EcrError> {
 
 /// Returns the URL of the API in a region. `fips` and `dual_stack` are the values of AWS_USE_FIPS_ENDPOINT and
 /// AWS_USE_DUALSTACK_ENDPOINT, or of the profile.
-pub fn regional_endpoint(region: &str, fips: bool, dual_stack: bool) -> Result<Url, EcrError> {
+pub(crate) fn regional_endpoint(region: &str, fips: bool, dual_stack: bool) -> Result<Url, EcrError> {
     let region = self::check_region(region)?;
     let (domain, dual_stack_domain) = PARTITION_SUFFIXES
         .iter()

@@ -28,7 +28,7 @@ const REQUEST_BODY: &[u8] = b"{}";
 const SIGNING_SERVICE: &str = "ecr";
 
 /// Requests a token from ECR. A returned response has status 200.
-pub async fn get_authorization_token(
+pub(crate) async fn get_authorization_token(
     signing_context: &SigningContext,
     http_client: &AwsHttpClient,
 ) -> Result<AwsResponse, EcrError> {

@@ -42,7 +42,7 @@ const THROTTLING_ERROR_CODES: [&str; 9] = [
 
 /// The HTTP clients, the clock difference and the last call of the SDK. Clones share them.
 #[derive(Clone, Debug)]
-pub struct AwsHttpClient {
+pub(crate) struct AwsHttpClient {
     /// The client for https, which AWS uses. It goes through HTTPS_PROXY unless NO_PROXY contains the host, as in the
     /// tools of AWS.
     https_client: Client,
@@ -54,29 +54,29 @@ pub struct AwsHttpClient {
 
 /// The service and the error of the last call of the SDK.
 #[derive(Clone, Debug, Default)]
-pub struct LastSdkCall {
+pub(crate) struct LastSdkCall {
     /// The service; `None` before the first call.
-    pub service: Option<AwsService>,
+    pub(crate) service: Option<AwsService>,
     /// The error; `None` after a successful call.
-    pub error: Option<EcrError>,
+    pub(crate) error: Option<EcrError>,
 }
 
 /// A complete response.
-pub struct AwsResponse {
+pub(crate) struct AwsResponse {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body: at most [`BODY_BYTES_MAX`] bytes.
-    pub body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
     /// The date of the response by the clock of the sender, or by the local clock if the header is missing.
-    pub date: SystemTime,
+    pub(crate) date: SystemTime,
 }
 
 impl AwsHttpClient {
     /// Creates the clients. With `is_without_tls`, missing CA certificates are not an error: a container image may
     /// have none, and the endpoint of ECR is then called without TLS.
-    pub fn new(is_without_tls: bool) -> Result<Self, EcrError> {
+    pub(crate) fn new(is_without_tls: bool) -> Result<Self, EcrError> {
         // reqwest is built without a TLS provider. Another module can have installed one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let error_of = |error: reqwest::Error| {
@@ -102,17 +102,17 @@ impl AwsHttpClient {
     }
 
     /// Returns the difference between the clocks.
-    pub fn clock_skew(&self) -> &ClockSkew {
+    pub(crate) fn clock_skew(&self) -> &ClockSkew {
         &self.clock_skew
     }
 
     /// Returns a client with a last call of its own, for one lookup of credentials.
-    pub fn with_separate_last_call(&self) -> Self {
+    pub(crate) fn with_separate_last_call(&self) -> Self {
         Self { last_call: Arc::default(), ..self.clone() }
     }
 
     /// Returns the last call of the SDK, and resets it.
-    pub fn take_last_call(&self) -> LastSdkCall {
+    pub(crate) fn take_last_call(&self) -> LastSdkCall {
         std::mem::take(&mut *self.last_call.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -122,7 +122,7 @@ impl AwsHttpClient {
     }
 
     /// Sends a request, and reads the whole response, whatever its status. `timeout` applies to both.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         service: AwsService,
         mut request: Request,
@@ -194,7 +194,7 @@ fn parse_date_header(headers: &HeaderMap) -> Option<SystemTime> {
 }
 
 /// Returns the error of a response with a status other than 200 to 299.
-pub fn response_error(service: AwsService, response: &AwsResponse) -> EcrError {
+pub(crate) fn response_error(service: AwsService, response: &AwsResponse) -> EcrError {
     let (status, code) = (response.status, error_code(response));
     if matches!(status, 429 | 503) || THROTTLING_ERROR_CODES.contains(&code.as_str()) {
         let text = response.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);

@@ -17,17 +17,17 @@ const UNIX_SECONDS_MAX: f64 = 253_402_300_799.0;
 const USER_PREFIX: &[u8] = b"AWS:";
 
 /// A token and its lifetime.
-pub struct EcrToken {
+pub(crate) struct EcrToken {
     /// Base64, 1 to [`TOKEN_BYTES_MAX`] bytes.
-    pub token: Zeroizing<String>,
+    pub(crate) token: Zeroizing<String>,
     /// More than zero, at most [`LIFETIME_MAX`].
-    pub lifetime: Duration,
+    pub(crate) lifetime: Duration,
 }
 
 /// Parses the body of a response that was sent at `now`, by the AWS clock. If there are several entries, the first
 /// valid one is used, because all are valid for the same registries. If none is valid, the error of the first is
 /// returned.
-pub fn parse_response(body: &[u8], now: SystemTime) -> Result<EcrToken, EcrError> {
+pub(crate) fn parse_response(body: &[u8], now: SystemTime) -> Result<EcrToken, EcrError> {
     let mut json: Value =
         serde_json::from_slice(body).map_err(|_| EcrError::InvalidResponse(EcrResponseError::NotJson))?;
     if !json.is_object() {

@@ -1,5 +1,5 @@
-//! What the registry's log tells of each request: which repository it was about, and which
-//! repositories' files the registry looked at.
+//! Actions of the registry, read from its log: the repository of each request, and the repositories whose files were
+//! read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,26 +7,26 @@ use serde_json::Value;
 
 use super::setup::AGENT;
 
-/// Where the registry keeps a repository's files; behind the name comes `/_layers` or the like, and no
-/// segment of a name begins with an underscore.
+/// The folder of all repositories. The name is followed by `/_layers` or a similar folder, and no segment of a name
+/// begins with an underscore.
 const FILES: &str = "/docker/registry/v2/repositories/";
 
-/// What it did for one request.
+/// The action of the registry for one request.
 #[derive(Debug, Default)]
 pub(super) struct RegistryAction {
     pub(super) method: String,
-    /// What it was asked, after nginx.
+    /// The URI of the request that nginx forwarded.
     uri: String,
-    /// Its answer's.
+    /// The status of the response.
     pub(super) status: Option<u16>,
-    /// The repositories by the route that it took.
+    /// The repositories named in the route.
     pub(super) on: BTreeSet<String>,
-    /// Those whose files it looked at, where the log says so.
+    /// The repositories whose files were read, if the log contains them.
     pub(super) touched: BTreeSet<String>,
 }
 
 impl RegistryAction {
-    /// What it was asked to mount from.
+    /// Returns the mount sources of the request.
     pub(super) fn sources(&self) -> impl Iterator<Item = String> {
         let query = self.uri.split_once('?').map_or("", |(_, query)| query);
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
@@ -34,7 +34,7 @@ impl RegistryAction {
     }
 }
 
-/// By the number of the request.
+/// Returns the actions by the number of the request.
 pub(super) fn actions_of(log: &str) -> BTreeMap<usize, RegistryAction> {
     let mut actions_of = BTreeMap::<usize, RegistryAction>::new();
     for line in log.lines().filter(|line| line.contains(AGENT)) {

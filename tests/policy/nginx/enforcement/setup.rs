@@ -1,4 +1,4 @@
-//! nginx, a tap, doorward with the corpus's policy, and a registry with something in it that is secret.
+//! nginx, a tap, doorward with the policy of the corpus, and a registry with a secret repository.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -20,7 +20,7 @@ use crate::support::request_corpus::{
 use crate::support::upstream::Tap;
 use crate::support::users;
 
-/// The client's name, before the number of the request.
+/// The prefix of the `User-Agent`, which the number of the request follows.
 pub(super) const AGENT: &str = "judged-";
 
 pub(super) struct EnforcementSetup {
@@ -30,30 +30,30 @@ pub(super) struct EnforcementSetup {
     pub(super) registry: Registry,
     policy: Policy,
     client: Option<Client>,
-    /// Where ann's last upload to a repository goes on, and somebody else's to secret/app.
+    /// The last upload of ann in each repository, and an upload of another user in secret/app.
     uploads: HashMap<String, String>,
     their_upload: String,
 }
 
-/// What nginx asked doorward.
+/// The auth request that nginx sent to doorward.
 #[derive(Debug)]
 pub(super) struct AuthRequest {
     pub(super) method: String,
     pub(super) uri: String,
     host: String,
     pub(super) content_type: String,
-    /// Whether all of it is text.
+    /// True if all values are UTF-8.
     is_text: bool,
 }
 
-/// One request, and what became of it on the client's side.
+/// A request and its response as seen by the client.
 #[derive(Debug)]
 pub(super) struct ObservedRequest {
     pub(super) sample: Sample,
     pub(super) status: u16,
-    /// Unless nginx answered by itself.
+    /// The auth request, or `None` if nginx answered itself.
     pub(super) auth_request: Option<AuthRequest>,
-    /// What the policy says of the question.
+    /// The decision of the policy for the auth request.
     pub(super) judgement: Option<PolicyDecision>,
 }
 
@@ -89,7 +89,7 @@ impl EnforcementSetup {
         setup
     }
 
-    /// Puts a blob and a manifest into base/app and other ones into secret/app, past nginx.
+    /// Pushes a blob and a manifest to base/app and other ones to secret/app, directly to the registry.
     fn furnish(&mut self) {
         let registry = &self.registry;
         for (name, content, blob, digest) in [
@@ -109,13 +109,13 @@ impl EnforcementSetup {
         self.their_upload = self.begin("secret/app");
     }
 
-    /// Begins an upload past nginx: its id and its state.
+    /// Starts an upload directly at the registry. Returns its id and state.
     fn begin(&self, name: &str) -> String {
         let answer = self.registry.ask(&Request::new("POST", &format!("/v2/{name}/blobs/uploads/")).body(""));
         tail(&answer).unwrap_or_else(|| panic!("{answer:?}"))
     }
 
-    /// Sends a request as the client of that number, and notes what nginx asked about it.
+    /// Sends a request with this number, and records the auth request of nginx.
     pub(super) fn send(&mut self, number: usize, mut sample: Sample) -> ObservedRequest {
         let name =
             sample.target.strip_prefix("/v2/").and_then(|rest| Some(rest.split_once("/blobs/uploads/")?.0));
@@ -135,10 +135,10 @@ impl EnforcementSetup {
         ObservedRequest { status: answer.status, sample, auth_request, judgement }
     }
 
-    /// Over the same connection as the last one, if nginx has kept it.
+    /// Sends a request over the previous connection, if nginx kept it.
     fn exchange(&mut self, bytes: &[u8], to_head: bool, sample: &Sample) -> Answer {
         let mut client = self.client.take().unwrap_or_else(|| self.nginx.client());
-        // Who answers without reading the whole may have closed by then; the answer counts.
+        // A server that answers early can have closed the connection. The response is read anyway.
         let _ = client.send(bytes);
         let answer = client
             .receive(to_head)
@@ -149,7 +149,7 @@ impl EnforcementSetup {
         answer
     }
 
-    /// What `explain` would say; `None` where the question is none that the policy is asked.
+    /// Returns the decision of `explain`, or `None` if the policy does not evaluate such a request.
     fn judge(&self, user: &str, auth_request: &AuthRequest) -> Option<PolicyDecision> {
         let asking = OriginalRequest::new(
             &auth_request.method,
@@ -164,12 +164,12 @@ impl EnforcementSetup {
         auth_request.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).decision)
     }
 
-    /// The status of a read by somebody who may read everything: past nginx.
+    /// Returns the status of a read directly at the registry, where every read is permitted.
     pub(super) fn reads(&self, name: &str, blob: &str) -> u16 {
         self.registry.ask(&Request::get(&format!("/v2/{name}/blobs/{blob}"))).status
     }
 
-    /// The same as the client of that number.
+    /// Sends a request with this number directly to the registry. Returns the status.
     pub(super) fn past_nginx(&self, number: usize, method: &str, target: &str) -> u16 {
         let request = Request::new(method, target).header("User-Agent", format!("{AGENT}{number}"));
         self.registry.ask(&request.body("")).status
@@ -180,13 +180,13 @@ impl EnforcementSetup {
     }
 }
 
-/// An upload's id and state, of its `Location`.
+/// Returns the id and the state of an upload, from its `Location`.
 fn tail(answer: &Answer) -> Option<String> {
     Some(answer.header("location")?.rsplit_once("/blobs/uploads/")?.1.to_owned())
 }
 
-/// The question that nginx sent to doorward. It may have asked again, over another connection, where
-/// one that it had kept was closed.
+/// Returns the auth request that nginx sent to doorward. nginx repeats it over another connection if a kept one was
+/// closed.
 fn auth_request(sent: &str) -> Option<AuthRequest> {
     let ids: BTreeSet<&str> = sent.lines().filter(|line| line.starts_with("X-Request-ID: ")).collect();
     assert!(ids.len() <= 1, "asked about two: {sent}");
