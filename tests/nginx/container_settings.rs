@@ -147,8 +147,8 @@ fn invalid_address_is_refused_with_the_remedy() {
         ("http://registry:5000", "remove the scheme and the path"),
         ("https://registry:5000", "remove the scheme and the path"),
         ("fd00::1:5000", "in brackets"),
-        ("[fd00::g]:5000", "no IPv6 address"),
-        ("[]:5000", "no IPv6 address"),
+        ("[fd00::g]:5000", "must contain an IPv6 address"),
+        ("[]:5000", "must contain an IPv6 address"),
         ("unix:run/x.sock", "must begin with a slash"),
         ("unix:/run/x.sock:/auth", "the path of a socket"),
     ] {

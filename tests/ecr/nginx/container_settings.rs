@@ -146,7 +146,7 @@ fn redirect_hosts_must_be_names_and_not_a_wildcard_for_all() {
     assert_fails(|image, _| follow(image, "a.test:70000"), "must end in a port between 1 and 65535");
     assert_fails(
         |image, _| image.set("REDIRECTS", "follow").file("etc/resolv.conf", "search test\n"),
-        "set NGX_DOORWARD_RESOLVER=",
+        "has no server; set one, like NGX_DOORWARD_RESOLVER=",
     );
 }
 
@@ -168,7 +168,7 @@ fn proxy_secret_with_unsafe_characters_is_refused() {
         (b"0123456789abcdef\n0123456789abcdef\n", "has more than one line"),
         (b"0123456789 abcdef", "has more than one line, or has blanks"),
         (b"0123456789abcdef\r\n", "has more than one line, or has blanks"),
-        (b"0123456789abcdef\xc3\xa9", "what is not ASCII"),
+        (b"0123456789abcdef\xc3\xa9", "characters beyond ASCII"),
         (b"0123456789abcdef\"", "contains a quote"),
         (b"0123456789abcdef'", "contains a quote"),
         (b"0123456789abcdef\\", "contains a quote"),

@@ -115,7 +115,7 @@ readme_own_pair() { # url secret
 
 readme_files() {
     local file setting line names
-    mapfile -t names < <(sed -n 's/^| `\(compose\/[a-z]*\.yaml\)` .*/\1/p' "$root/README.md")
+    mapfile -t names < <(sed -n 's/^| `\(compose\/[a-z-]*\.yaml\)` .*/\1/p' "$root/README.md")
     same "files of compose/ in the table" "$(printf '%s\n' "${names[@]}" | sort | xargs)" \
         "$(cd "$root" && printf '%s\n' compose/*.yaml | sort | xargs)"
     for file in "${names[@]}"; do
