@@ -156,7 +156,8 @@ fn defined_twice(directives: &[Directive]) -> Vec<String> {
 
 #[test]
 fn no_two_maps_of_the_snippets_define_the_same_variable() {
-    let twice = parse("x", "map $a $doorward_b {\n}\nmap \"$c $d\" $doorward_b {\n}\nmap $b $doorward_c {\n}\n");
+    let twice =
+        parse("x", "map $a $doorward_b {\n}\nmap \"$c $d\" $doorward_b {\n}\nmap $b $doorward_c {\n}\n");
     assert_eq!(defined_twice(&twice), ["$doorward_b"]);
     // nginx uses the last of two such maps and does not report the other one.
     let snippets: Vec<Directive> =

@@ -195,7 +195,11 @@ fn certificate_without_key_or_key_without_certificate_fails_the_start() {
     }
     let strange = plain().pair("DNS:registry.test").file("etc/nginx/tls/tls.key", "no key\n").try_out();
     assert_ne!(strange.code, Some(0));
-    assert!(strange.stderr.contains("99-doorward-check.sh: nginx rejects its configuration"), "{}", strange.stderr);
+    assert!(
+        strange.stderr.contains("99-doorward-check.sh: nginx rejects its configuration"),
+        "{}",
+        strange.stderr
+    );
 }
 
 #[test]

@@ -71,7 +71,10 @@ fn registry_setting_accepts_a_name_with_or_without_port() {
         |image, _| image.set("UPSTREAM", ""),
         "NGX_DOORWARD_UPSTREAM is not set; set it to a registry, like NGX_DOORWARD_UPSTREAM=1234",
     );
-    assert_fails(|image, _| image.set("UPSTREAM", format!("https://{name}")), "remove the scheme and the path");
+    assert_fails(
+        |image, _| image.set("UPSTREAM", format!("https://{name}")),
+        "remove the scheme and the path",
+    );
     assert_fails(|image, _| image.set("UPSTREAM", format!("{name}/v2")), "is not host:port");
     assert_fails(
         |image, _| image.set("UPSTREAM", "unix:/run/x"),
@@ -111,10 +114,7 @@ fn invalid_upstream_setting_is_named() {
         |image, dir| image.set("UPSTREAM_CA", dir.display().to_string()),
         "is empty, is not a file, or cannot be read by user",
     );
-    assert_fails(
-        |image, _| image.set("UPSTREAM_CA", ""),
-        "set your own file: NGX_DOORWARD_UPSTREAM_CA=",
-    );
+    assert_fails(|image, _| image.set("UPSTREAM_CA", ""), "set your own file: NGX_DOORWARD_UPSTREAM_CA=");
     assert_fails(
         |image, dir| {
             let path = dir.join("none.pem");
